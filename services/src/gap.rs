@@ -1,0 +1,66 @@
+//! The named switches between a sound service and a broken one.
+//!
+//! Every weakness that the documented designs have, and every bug of the bank, is one [`Gap`]. A *shape* is a set of
+//! them: the hardened shape has none. Code asks `gaps.has(Gap::NoJournal)` at the one place where the gap matters.
+
+macro_rules! gaps {
+    ($($variant:ident $name:literal $about:literal)*) => {
+        /// One named weakness.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[repr(u8)]
+        pub enum Gap { $(#[doc = $about] $variant),* }
+
+        impl Gap {
+            /// All gaps, in the order of their declaration.
+            pub const ALL: &'static [Gap] = &[$(Gap::$variant),*];
+            /// The switch's name: `no-journal`.
+            pub fn name(self) -> &'static str { match self { $(Gap::$variant => $name),* } }
+            /// What it does, in one line; where it turns a second defence off too, the line says so.
+            pub fn about(self) -> &'static str { match self { $(Gap::$variant => $about),* } }
+        }
+    };
+}
+
+gaps! {
+    NoJournal "no-journal" "saga steps are kept in memory only: a crash forgets what was done (the boot recovery finds nothing)"
+    TimeoutMeansNo "timeout-means-no" "a step whose answer is unknown is taken for refused: it is neither settled nor undone"
+    LateReserveAfterCancel "late-reserve-after-cancel" "a release leaves no tombstone: a reserve that arrives after its cancel succeeds"
+    CompensationNotRetried "compensation-not-retried" "a compensation is tried once; its failure is only logged (no dead letter, recovery passes the saga by)"
+    RefundMarkedNotAsked "refund-marked-not-asked" "a void or refund that gets no permit or no answer is marked done although the PG was not asked"
+    RefundWithoutKey "refund-without-key" "refunds go to the PG with a new key each time and without the payment's own state check"
+    CaptureWithoutKey "capture-without-key" "captures and charges go to the PG with a new key each time"
+    AckBeforeCommit "ack-before-commit" "the order service answers before its last commit has happened"
+    CommitWithoutSync "commit-without-sync" "commits are not synced: a power loss takes them back"
+    SemanticLockReservingOnly "semantic-lock-reserving-only" "the semantic lock refuses only RESERVING rows: another saga takes a RESERVED one (the owner check at confirm and cancel is off too)"
+    SemanticLockNeverSwept "semantic-lock-never-swept" "no sweeper frees the lock of an ended saga (and ending a saga by deadline does not wait for the release)"
+    CheckThenActStock "check-then-act-stock" "stock is read in one transaction and taken in another (the version check and the semantic lock are off too)"
+    NoVersionCheck "no-version-check" "read-modify-write across transactions without comparing the row's version (the semantic lock is off too)"
+    NoKey "no-key" "calls carry no idempotency key and the callee looks for none (the one-per-saga check is off too)"
+    KeyStoredAfterEffect "key-stored-after-effect" "the idempotency record is committed after the effect, in a commit of its own (the one-per-saga check is off too)"
+    RecoveryRacesOwner "recovery-races-owner" "the recovery drives sagas that a live task is driving"
+}
+
+/// A set of gaps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Gaps(u128);
+
+impl Gaps {
+    /// The hardened shape.
+    pub const NONE: Gaps = Gaps(0);
+
+    /// The set with one more gap.
+    pub const fn with(self, gap: Gap) -> Self {
+        Gaps(self.0 | 1 << gap as u8)
+    }
+
+    /// Whether the gap is open.
+    pub const fn has(self, gap: Gap) -> bool {
+        self.0 & (1 << gap as u8) != 0
+    }
+}
+
+impl FromIterator<Gap> for Gaps {
+    fn from_iter<I: IntoIterator<Item = Gap>>(gaps: I) -> Self {
+        gaps.into_iter().fold(Gaps::NONE, Gaps::with)
+    }
+}

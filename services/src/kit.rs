@@ -1,0 +1,14 @@
+//! What the services share: HTTP in and out, transactions, idempotency, sagas.
+
+pub mod context;
+pub mod http;
+pub mod idempotency;
+pub mod peer;
+pub mod problem;
+pub mod saga;
+pub mod store;
+
+pub use context::Context;
+pub use peer::{CallError, Peer, PeerPolicy, Reply};
+pub use problem::{Code, Problem};
+pub use store::{Reader, Store, StoreError, Table, Writer};

@@ -1,0 +1,1 @@
+//! Idempotency keys: one effect per key, one terminal answer, refusals in between.

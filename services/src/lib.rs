@@ -1,0 +1,16 @@
+//! Reference services: how to build saga-style microservices that survive every storm.
+//!
+//! Each service is a module with `model` (pure state machine), `store` (its tables) and `api` (routes, requests,
+//! answers), written against the [`ports`] and the [`kit`]. Nothing here knows whether it runs on real sockets and
+//! files or inside a simulation.
+
+pub mod gap;
+pub mod kit;
+pub mod ports;
+
+pub mod catalog;
+pub mod challenge;
+pub mod inventory;
+pub mod order;
+pub mod payment;
+pub mod pg;

@@ -1,0 +1,17 @@
+//! Squall: seeded storms over a whole system of services inside one process.
+//!
+//! A run is a pure function: `(scenario, seed, plan) → (verdict, trace)`.
+
+#[cfg(not(all(madsim, tokio_unstable)))]
+compile_error!(
+    "squall is a simulation and needs `--cfg madsim --cfg tokio_unstable`: copy .cargo/config.toml next to your \
+     workspace's Cargo.toml, and unset RUSTFLAGS, which overrides it"
+);
+
+pub mod disk;
+pub mod host;
+pub mod net;
+pub mod seed;
+pub mod site;
+pub mod time;
+pub mod trace;

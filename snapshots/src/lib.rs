@@ -1,0 +1,1 @@
+//! Saga traces under review: see `tests/`.
