@@ -1,0 +1,5 @@
+//! The kit over a machine in memory: duplex pipes for a network, vectors for files, virtual time.
+
+#[allow(dead_code)]
+mod machine;
+mod store;
