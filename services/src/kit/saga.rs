@@ -51,7 +51,11 @@ pub trait Saga: Send + Sync + 'static {
 
     /// Changes the service's own rows in the very commit in which the saga changes. Called for every commit but the
     /// first, whose rows [`Engine::start`] is given; it may be called again for a state that it has seen.
-    fn on_change(&self, tx: &mut Writer, saga: &SagaRecord<Self::Data>) -> Result<(), StoreError>;
+    fn on_change(
+        &self,
+        tx: &mut Writer<'_>,
+        saga: &SagaRecord<Self::Data>,
+    ) -> Result<(), StoreError>;
 }
 
 /// What a step's call to a peer carries.

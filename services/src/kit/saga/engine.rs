@@ -74,7 +74,7 @@ enum Found<S: Saga> {
     /// A live task drives it.
     Driven(DrivenBy<S>),
     /// There is nothing to drive, or no such saga.
-    AtRest(Option<SagaRecord<S::Data>>),
+    AtRest(Option<Box<SagaRecord<S::Data>>>),
 }
 
 /// A saga that a live task drives.
@@ -187,7 +187,7 @@ impl<S: Saga> Engine<S> {
         loop {
             let mut end = match self.driven(id)? {
                 Found::Driven(driven) => driven.end.subscribe(),
-                Found::AtRest(saga) => return Ok(saga),
+                Found::AtRest(saga) => return Ok(saga.map(|saga| *saga)),
             };
             // An error means that its task let go of it without a word: look again.
             if let Ok(saga) = end.wait_for(Option::is_some).await {
@@ -267,10 +267,7 @@ impl<S: Saga> Engine<S> {
     }
 
     /// The live task that drives a saga, started here if the saga is open and has none; or the saga, if there is nothing to drive.
-    fn driven(
-        &self,
-        id: &str,
-    ) -> Result<Found<S>, StoreError> {
+    fn driven(&self, id: &str) -> Result<Found<S>, StoreError> {
         match self.0.claim(id) {
             Ok(mine) => self.take_up(id, mine),
             Err(driven) => Ok(Found::Driven(driven)),
@@ -278,11 +275,7 @@ impl<S: Saga> Engine<S> {
     }
 
     /// Drives a saga that was claimed, or lets go of it if there is nothing to drive.
-    fn take_up(
-        &self,
-        id: &str,
-        mine: DrivenBy<S>,
-    ) -> Result<Found<S>, StoreError> {
+    fn take_up(&self, id: &str, mine: DrivenBy<S>) -> Result<Found<S>, StoreError> {
         // Read after the claim: an owner that has just finished committed before it let go.
         match self.read(id) {
             Ok(Some(saga)) if self.0.takes_up(&saga) => {
@@ -297,7 +290,7 @@ impl<S: Saga> Engine<S> {
             }
             other => {
                 self.0.release(id, &mine);
-                Ok(Found::AtRest(other?))
+                Ok(Found::AtRest(other?.map(Box::new)))
             }
         }
     }
