@@ -8,6 +8,7 @@ compile_error!(
      workspace's Cargo.toml, and unset RUSTFLAGS, which overrides it"
 );
 
+pub mod clock;
 pub mod disk;
 pub mod host;
 pub mod net;
