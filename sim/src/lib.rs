@@ -20,3 +20,5 @@ pub mod site;
 pub mod storm;
 pub mod time;
 pub mod trace;
+mod world;
+pub use world::Node;

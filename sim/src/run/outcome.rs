@@ -125,6 +125,19 @@ pub struct Signature {
 }
 
 impl Outcome {
+    pub(super) fn harness_failed(plan: Plan, message: String) -> Self {
+        Outcome {
+            verdict: Verdict::HarnessFailed(message),
+            violations: Vec::new(),
+            hash: 0,
+            plan,
+            faults: Vec::new(),
+            counts: BTreeMap::new(),
+            ended: VirtualTime::ZERO,
+            trace: None,
+        }
+    }
+
     /// The signature of the first thing that broke.
     pub fn signature(&self, scenario: &str, shape: &str) -> Option<Signature> {
         let (invariant, tag) = match (&self.verdict, self.violations.first()) {
