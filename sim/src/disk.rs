@@ -151,6 +151,11 @@ impl Disk {
         self.state().directory.find(name).is_some()
     }
 
+    /// The names of all files that processes see, in order.
+    pub fn files(&self) -> Vec<String> {
+        self.state().directory.names().map(|(name, _)| name.to_owned()).collect()
+    }
+
     /// Opens a file, making it empty if there is none. A power loss takes a new file away until something is synced.
     pub fn open(self: &Arc<Self>, name: &str) -> io::Result<File> {
         let now = self.host.now();

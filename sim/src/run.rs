@@ -30,7 +30,10 @@ pub fn run(scenario: &dyn Scenario, spec: &Spec, full: bool) -> Outcome {
 /// Runs it with these options.
 pub fn run_with(scenario: &dyn Scenario, spec: &Spec, options: Options) -> Outcome {
     silence_service_panics();
-    let plan = spec.plan.clone().unwrap_or_else(|| scenario.profile().draw(spec.seed));
+    let plan = spec
+        .plan
+        .clone()
+        .unwrap_or_else(|| scenario.profile().draw(spec.seed));
     let thread = std::thread::scope(|scope| {
         // A fresh thread: a reused one has other hash seeds and thread-locals (see "Determinism" in the README).
         #[allow(clippy::disallowed_methods)]
@@ -40,12 +43,16 @@ pub fn run_with(scenario: &dyn Scenario, spec: &Spec, options: Options) -> Outco
     });
     thread.unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
-        let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic without a message");
+        let text = text
+            .or_else(|| panic.downcast_ref::<&str>().copied())
+            .unwrap_or("a panic without a message");
         Outcome::harness_failed(plan.clone(), text.to_owned())
     })
 }
 
 /// The storm that this run will see.
 pub fn plan_of(scenario: &dyn Scenario, spec: &Spec) -> Plan {
-    spec.plan.clone().unwrap_or_else(|| scenario.profile().draw(spec.seed))
+    spec.plan
+        .clone()
+        .unwrap_or_else(|| scenario.profile().draw(spec.seed))
 }

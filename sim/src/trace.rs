@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 pub use recorder::{Event, Mode, Recorder, Trace};
 pub use rolling::Rolling;
-pub use subscriber::current_scope;
+pub use subscriber::{Installed, Sink, current_scope, install};
 
 /// A word of the harness's own vocabulary.
 pub type Word = &'static str;

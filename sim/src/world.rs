@@ -52,7 +52,7 @@ pub(crate) struct World {
     pub net: Arc<Net>,
     pub full: bool,
     nodes: Mutex<Vec<Arc<NodeState>>>,
-    pub recorder: Mutex<Recorder>,
+    pub recorder: Mutex<Option<Recorder>>,
     pub injector: Mutex<Injector>,
     pub agenda: Agenda,
     pub ledger: Mutex<Ledger>,
@@ -68,7 +68,12 @@ pub(crate) struct World {
 struct HostRef(Weak<World>, TimeHandle, Seed, bool);
 
 impl World {
-    pub fn new(seed: Seed, injector: Injector, recorder: Recorder, full: bool) -> Arc<World> {
+    pub fn new(
+        seed: Seed,
+        injector: Injector,
+        recorder: Option<Recorder>,
+        full: bool,
+    ) -> Arc<World> {
         let (runtime, time) = (Handle::current(), TimeHandle::current());
         Arc::new_cyclic(|world| World {
             seed,
@@ -89,7 +94,12 @@ impl World {
     }
 
     pub fn host(self: &Arc<Self>) -> Arc<dyn Host> {
-        Arc::new(HostRef(Arc::downgrade(self), self.time.clone(), self.seed, self.full))
+        Arc::new(HostRef(
+            Arc::downgrade(self),
+            self.time.clone(),
+            self.seed,
+            self.full,
+        ))
     }
 
     pub fn now(&self) -> VirtualTime {
@@ -120,11 +130,18 @@ impl World {
     }
 
     pub fn record(&self, node: &str, what: What<'_>) {
-        lock(&self.recorder).record(self.now(), node, &current_scope(), what);
+        if let Some(recorder) = &mut *lock(&self.recorder) {
+            recorder.record(self.now(), node, &current_scope(), what);
+        }
     }
 
     /// A site of `node` is reached. Sets off what is aimed at it; the burst fault, if any, is the caller's to obey.
-    fn site(self: &Arc<Self>, node: &Arc<NodeState>, kind: impl FnOnce() -> Kind, label: &str) -> Verdict {
+    fn site(
+        self: &Arc<Self>,
+        node: &Arc<NodeState>,
+        kind: impl FnOnce() -> Kind,
+        label: &str,
+    ) -> Verdict {
         let due = lock(&self.injector).reached(&node.name, &kind(), label, self.now());
         let mut verdict = Verdict::default();
         for due in due {
@@ -142,9 +159,20 @@ impl World {
     }
 
     /// A transaction of `node` is durable, its writer does not know yet.
-    pub fn committed(self: &Arc<Self>, node: &Arc<NodeState>, file: &str, rows: Vec<crate::trace::Row>) {
+    pub fn committed(
+        self: &Arc<Self>,
+        node: &Arc<NodeState>,
+        file: &str,
+        rows: Vec<crate::trace::Row>,
+    ) {
         let scope = current_scope();
-        self.record(&node.name, What::Commit { file: file.into(), rows: (&rows[..]).into() });
+        self.record(
+            &node.name,
+            What::Commit {
+                file: file.into(),
+                rows: (&rows[..]).into(),
+            },
+        );
         let broken = lock(&self.ledger).commit(self.now(), &node.name, file, rows, &scope.op, true);
         if broken {
             self.report_violations();
@@ -166,22 +194,46 @@ impl World {
                 violation.expected,
                 violation.found
             );
-            self.record("squall", What::Violation { invariant: violation.invariant.as_str().into(), detail: detail.into() });
+            self.record(
+                "squall",
+                What::Violation {
+                    invariant: violation.invariant.as_str().into(),
+                    detail: detail.into(),
+                },
+            );
         }
         self.activity.notify_one();
     }
 }
 
 impl Sink for HostRef {
-    fn event(&self, scope: &Scope, level: &'static str, _target: &str, message: &str, fields: &str) {
-        let Some(world) = self.0.upgrade() else { return };
+    fn event(
+        &self,
+        scope: &Scope,
+        level: tracing::Level,
+        _target: &str,
+        message: &str,
+        fields: &str,
+    ) {
+        let Some(world) = self.0.upgrade() else {
+            return;
+        };
         let Some(node) = running() else { return };
         if !node.is_up() {
             return;
         }
-        let what = What::Log { level, message: message.into(), fields: fields.into() };
-        lock(&world.recorder).record(world.now(), &node.name, scope, what);
-        if lock(&world.injector).watches(&node.name, |kind| matches!(kind, Kind::Event(m) if m == message)) {
+        let what = What::Log {
+            level: level.as_str(),
+            message: message.into(),
+            fields: fields.into(),
+        };
+        if let Some(recorder) = &mut *lock(&world.recorder) {
+            recorder.record(world.now(), &node.name, scope, what);
+        }
+        if lock(&world.injector).watches(
+            &node.name,
+            |kind| matches!(kind, Kind::Event(m) if m == message),
+        ) {
             world.site(&node, || Kind::Event(message.to_owned()), &scope.op);
         }
     }
@@ -189,7 +241,12 @@ impl Sink for HostRef {
 
 impl World {
     pub fn sink(self: &Arc<Self>) -> Arc<dyn Sink> {
-        Arc::new(HostRef(Arc::downgrade(self), self.time.clone(), self.seed, self.full))
+        Arc::new(HostRef(
+            Arc::downgrade(self),
+            self.time.clone(),
+            self.seed,
+            self.full,
+        ))
     }
 }
 
@@ -203,22 +260,34 @@ impl Host for HostRef {
     }
 
     fn name(&self, node: NodeIx) -> Arc<str> {
-        self.0.upgrade().map_or_else(|| "gone".into(), |world| world.node(node).name.clone())
+        self.0
+            .upgrade()
+            .map_or_else(|| "gone".into(), |world| world.node(node).name.clone())
     }
 
     fn reached(&self, ix: NodeIx, site: Reached<'_>) -> Verdict {
-        let Some(world) = self.0.upgrade() else { return Verdict { dead: true, burst: None } };
+        let Some(world) = self.0.upgrade() else {
+            return Verdict {
+                dead: true,
+                burst: None,
+            };
+        };
         let node = world.node(ix);
         match site {
             Reached::Send { to, label } => {
-                if !lock(&world.injector).watches(&node.name, |kind| matches!(kind, Kind::Send(_))) {
+                if !lock(&world.injector).watches(&node.name, |kind| matches!(kind, Kind::Send(_)))
+                {
                     return Verdict::default();
                 }
                 let to = world.node(to).name.to_string();
                 world.site(&node, || Kind::Send(to), label)
             }
             Reached::Write | Reached::Sync => {
-                let kind = if matches!(site, Reached::Write) { Kind::Write } else { Kind::Sync };
+                let kind = if matches!(site, Reached::Write) {
+                    Kind::Write
+                } else {
+                    Kind::Sync
+                };
                 if !lock(&world.injector).watches(&node.name, |k| *k == kind) {
                     return Verdict::default();
                 }

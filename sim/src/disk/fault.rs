@@ -119,6 +119,13 @@ impl Disk {
         Some((name, sector * SECTOR as u64))
     }
 
+    /// Every sector can be read again.
+    pub fn repair_sectors(&self) {
+        for inode in self.state().inodes.values_mut() {
+            inode.repair();
+        }
+    }
+
     /// Silent rot: flips `bits` bits of a file's stored data. Only for tests of what an engine makes of it; storms use
     /// [`latent_sector_error`](Self::latent_sector_error). Returns how many were flipped: none in an empty file.
     pub fn flip_bits(&self, name: &str, choice: u64, bits: u32) -> u32 {

@@ -25,11 +25,20 @@ const LOOK: Duration = Duration::from_secs(1);
 /// storm concerned a disk always does.
 const CROSS_CHECK_ONE_IN: u64 = 16;
 
-pub(super) fn run_here(scenario: &dyn Scenario, spec: &Spec, plan: &Plan, options: Options) -> Outcome {
+pub(super) fn run_here(
+    scenario: &dyn Scenario,
+    spec: &Spec,
+    plan: &Plan,
+    options: Options,
+) -> Outcome {
     // A real tokio runtime around it all, seeded, without time or I/O: a stray `select!` draws from its generator.
-    let schedule = plan.schedule.unwrap_or_else(|| spec.seed.keyed(&[crate::seed::hash(b"schedule")]));
+    let schedule = plan
+        .schedule
+        .unwrap_or_else(|| spec.seed.keyed(&[crate::seed::hash(b"schedule")]));
     let around = tokio_real::runtime::Builder::new_current_thread()
-        .rng_seed(tokio_real::runtime::RngSeed::from_bytes(&schedule.to_le_bytes()))
+        .rng_seed(tokio_real::runtime::RngSeed::from_bytes(
+            &schedule.to_le_bytes(),
+        ))
         .build()
         .expect("a runtime without I/O needs nothing that can fail");
     let outcome = around.block_on(tokio_real::task::unconstrained(async {
@@ -45,18 +54,26 @@ pub(super) fn run_here(scenario: &dyn Scenario, spec: &Spec, plan: &Plan, option
 }
 
 async fn course(scenario: &dyn Scenario, spec: &Spec, plan: &Plan, options: Options) -> Outcome {
-    let mode = match options {
-        Options { watch: false, .. } => Mode::Off,
-        Options { full: true, .. } => Mode::Full,
-        _ => Mode::HashOnly,
-    };
-    let world = World::new(spec.seed, Injector::new(plan), Recorder::new(mode), options.full);
+    let mode = if options.full { Mode::Full } else { Mode::HashOnly };
+    let recorder = options.watch.then(|| Recorder::new(mode));
+    let world = World::new(
+        spec.seed,
+        Injector::new(plan),
+        recorder,
+        options.full,
+    );
     let _tracing = options.watch.then(|| trace::install(world.sink()));
     lock(&world.ledger).unchecked = !options.watch;
     let sim = Sim::new(world.clone());
     scenario.build(&sim, &spec.setup());
     let parts = std::mem::take(&mut *lock(&sim.parts));
-    let Parts { prepare, clients, operators, at_end, .. } = parts;
+    let Parts {
+        prepare,
+        clients,
+        operators,
+        at_end,
+        ..
+    } = parts;
 
     for node in world.nodes() {
         world.boot(&node);
@@ -91,7 +108,11 @@ async fn play(
 ) -> Result<(), String> {
     if let Some((client, task)) = prepare {
         enter(world, client, task);
-        if !until(world, Duration::from_secs(60), || *lock(&world.clients) == 0).await {
+        if !until(world, Duration::from_secs(60), || {
+            *lock(&world.clients) == 0
+        })
+        .await
+        {
             return Err("the preparation did not end within 60 s".to_owned());
         }
     }
@@ -118,7 +139,10 @@ async fn play(
     world.heal();
     let healed = world.now();
     if !until(world, CLIENTS_MAX, || *lock(&world.clients) == 0).await {
-        return Err(format!("{} clients did not end within {CLIENTS_MAX:?} after the storm", lock(&world.clients)));
+        return Err(format!(
+            "{} clients did not end within {CLIENTS_MAX:?} after the storm",
+            lock(&world.clients)
+        ));
     }
     for (client, task) in operators {
         let node = client.node().clone();
@@ -145,7 +169,8 @@ async fn settle(world: &Arc<World>, healed: VirtualTime) {
         if lock(&world.ledger).is_broken() || now >= last {
             break;
         }
-        let quiet = now.since(lock(&world.ledger).last_commit.max(healed)) >= QUIET && world.net.in_flight() == 0;
+        let quiet = now.since(lock(&world.ledger).last_commit.max(healed)) >= QUIET
+            && world.net.in_flight() == 0;
         if open == 0 && quiet {
             break;
         }
@@ -196,7 +221,12 @@ async fn finish(
 ) -> Outcome {
     use crate::storm::FaultKind as K;
     let mut verdict = verdict;
-    let disks = |kind| matches!(kind, K::PowerLoss | K::SyncError | K::WriteError | K::DiskFull | K::SectorError);
+    let disks = |kind| {
+        matches!(
+            kind,
+            K::PowerLoss | K::SyncError | K::WriteError | K::DiskFull | K::SectorError
+        )
+    };
     let thorough = world.full
         || world.seed.keyed(&[crate::seed::hash(b"cross check")]) % CROSS_CHECK_ONE_IN == 0
         || plan.faults.iter().any(|fault| disks(fault.action.kind()));
@@ -224,7 +254,8 @@ async fn finish(
     }
     *ledger.counts.entry("commits".to_owned()).or_insert(0) += ledger.commits;
     ledger.checks = Default::default();
-    let recorded = std::mem::replace(&mut *lock(&world.recorder), Recorder::new(Mode::Off)).finish();
+    let recorded =
+        lock(&world.recorder).take().map(Recorder::finish).unwrap_or_default();
     lock(&world.custom).take();
     Outcome {
         verdict,

@@ -29,7 +29,8 @@ pub struct Sim {
     pub(super) parts: Arc<Mutex<Parts>>,
 }
 
-pub(super) type Task = Box<dyn FnOnce(Client) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
+pub(super) type Task =
+    Box<dyn FnOnce(Client) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
 pub(super) type AtEnd = Box<dyn FnOnce(&Truth) -> Vec<(&'static str, u64)> + Send>;
 
 /// What a scenario has asked for, for the run to start at its time.
@@ -44,13 +45,18 @@ pub(super) struct Parts {
 
 impl fmt::Debug for Sim {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sim").field("seed", &self.world.seed).finish_non_exhaustive()
+        f.debug_struct("Sim")
+            .field("seed", &self.world.seed)
+            .finish_non_exhaustive()
     }
 }
 
 impl Sim {
     pub(super) fn new(world: Arc<World>) -> Self {
-        Sim { world, parts: Arc::default() }
+        Sim {
+            world,
+            parts: Arc::default(),
+        }
     }
 
     /// The run's seed.
@@ -90,7 +96,9 @@ impl Sim {
         F: Future<Output = ()> + Send + 'static,
     {
         let client = self.new_client(name);
-        lock(&self.parts).clients.push((client, Box::new(move |client| Box::pin(task(client)))));
+        lock(&self.parts)
+            .clients
+            .push((client, Box::new(move |client| Box::pin(task(client)))));
     }
 
     /// Work to be done before the storm begins: filling the shelves.
@@ -109,12 +117,21 @@ impl Sim {
         F: Future<Output = ()> + Send + 'static,
     {
         let client = self.new_client(name);
-        lock(&self.parts).operators.push((client, Box::new(move |client| Box::pin(task(client)))));
+        lock(&self.parts)
+            .operators
+            .push((client, Box::new(move |client| Box::pin(task(client)))));
     }
 
     /// Adds an invariant that must hold after each commit. It sees the rows that the commit changed.
-    pub fn always(&self, name: &'static str, check: impl FnMut(&Commit<'_>, &mut Findings) + Send + 'static) {
-        lock(&self.world.ledger).checks.always.push((name, Box::new(check)));
+    pub fn always(
+        &self,
+        name: &'static str,
+        check: impl FnMut(&Commit<'_>, &mut Findings) + Send + 'static,
+    ) {
+        lock(&self.world.ledger)
+            .checks
+            .always
+            .push((name, Box::new(check)));
     }
 
     /// Adds an invariant that must hold at the latest `bound` (virtual time) after the storm. It sees all rows.
@@ -124,7 +141,10 @@ impl Sim {
         bound: Duration,
         check: impl FnMut(&Truth, &mut Findings) + Send + 'static,
     ) {
-        lock(&self.world.ledger).checks.finally.push((name, bound, Box::new(check)));
+        lock(&self.world.ledger)
+            .checks
+            .finally
+            .push((name, bound, Box::new(check)));
     }
 
     /// Brings the scenario's own faults: `handle(name, amount, begins)` switches one on or off, `count(name)` says how
@@ -145,11 +165,17 @@ impl Sim {
     fn new_client(&self, name: &str) -> Client {
         let state = self.add(name, None);
         self.world.boot(&state);
-        Client { node: Node::of(&self.world, &state), stream: Arc::new(Mutex::new(self.seed().stream(name))) }
+        Client {
+            node: Node::of(&self.world, &state),
+            stream: Arc::new(Mutex::new(self.seed().stream(name))),
+        }
     }
 
     fn add(&self, name: &str, boot: Option<Boot>) -> Arc<NodeState> {
-        assert!(self.world.find(name).is_none(), "two nodes are called \"{name}\"");
+        assert!(
+            self.world.find(name).is_none(),
+            "two nodes are called \"{name}\""
+        );
         let ix = self.world.next_ix();
         let machine = self.world.runtime.create_node().name(name).build();
         self.world.add(NodeState {
@@ -157,7 +183,7 @@ impl Sim {
             name: name.into(),
             id: machine.id(),
             disk: Disk::new(self.world.host(), ix),
-            clock: Mutex::new(WallClock::new(EPOCH_MS)),
+            clock: (WallClock::new(EPOCH_MS, &mut self.seed().stream(&format!("clock of {name}")))),
             clock_reads: AtomicU64::new(0),
             boot,
             reader: lock(&self.parts).reader,
@@ -183,7 +209,9 @@ pub struct Client {
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client").field("name", &self.name()).finish_non_exhaustive()
+        f.debug_struct("Client")
+            .field("name", &self.name())
+            .finish_non_exhaustive()
     }
 }
 
@@ -224,8 +252,15 @@ impl Client {
     }
 
     fn record(&self, op: &str, phase: &'static str, detail: &str) {
-        let what = What::Client { op: op.into(), phase, detail: detail.into() };
+        let what = What::Client {
+            op: op.into(),
+            phase,
+            detail: detail.into(),
+        };
         self.node.world().record(self.name(), what);
-        *lock(&self.node.world().ledger).counts.entry(format!("calls {phase}")).or_insert(0) += 1;
+        *lock(&self.node.world().ledger)
+            .counts
+            .entry(format!("calls {phase}"))
+            .or_insert(0) += 1;
     }
 }

@@ -28,18 +28,34 @@ pub(crate) struct Injector {
 
 impl Injector {
     pub fn new(plan: &Plan) -> Self {
-        let report = |fault: &Fault| FaultReport { fault: fault.clone(), fired: None, site: None, effective: false };
+        let report = |fault: &Fault| FaultReport {
+            fault: fault.clone(),
+            fired: None,
+            site: None,
+            effective: false,
+        };
         let reports: Vec<_> = plan.faults.iter().map(report).collect();
-        let pending = (0..reports.len()).filter(|&i| !matches!(reports[i].fault.when, When::AtMs(_))).collect();
-        Injector { reports, pending, nth: BTreeMap::new(), attempts: BTreeMap::new(), armed: false }
+        let pending = (0..reports.len())
+            .filter(|&i| !matches!(reports[i].fault.when, When::AtMs(_)))
+            .collect();
+        Injector {
+            reports,
+            pending,
+            nth: BTreeMap::new(),
+            attempts: BTreeMap::new(),
+            armed: false,
+        }
     }
 
     /// The faults aimed at an instant, in the plan's order.
     pub fn timed(&self) -> impl Iterator<Item = (usize, VirtualTime)> + '_ {
-        self.reports.iter().enumerate().filter_map(|(index, report)| match report.fault.when {
-            When::AtMs(ms) => Some((index, VirtualTime(ms * 1_000_000))),
-            _ => None,
-        })
+        self.reports
+            .iter()
+            .enumerate()
+            .filter_map(|(index, report)| match report.fault.when {
+                When::AtMs(ms) => Some((index, VirtualTime(ms * 1_000_000))),
+                _ => None,
+            })
     }
 
     /// From now on faults are set off.
@@ -59,40 +75,63 @@ impl Injector {
             return None;
         }
         report.fired = Some(now);
-        Some(Due { index, action: report.fault.action.clone() })
+        Some(Due {
+            index,
+            action: report.fault.action.clone(),
+        })
     }
 
     /// Whether any pending fault aims at this node and a kind for which `is` holds: a cheap question that spares
     /// the counting of sites that nobody asks for.
     pub fn watches(&self, node: &str, is: impl Fn(&Kind) -> bool) -> bool {
         self.armed
-            && self.pending.iter().any(|&i| match &self.reports[i].fault.when {
-                When::Site(site) => site.node == node && is(&site.kind),
-                When::Nth { node: at, kind, .. } => at == node && is(kind),
-                When::AtMs(_) => false,
-            })
+            && self
+                .pending
+                .iter()
+                .any(|&i| match &self.reports[i].fault.when {
+                    When::Site(site) => site.node == node && is(&site.kind),
+                    When::Nth { node: at, kind, .. } => at == node && is(kind),
+                    When::AtMs(_) => false,
+                })
     }
 
     /// A site is reached: counts it and returns what it sets off.
     pub fn reached(&mut self, node: &str, kind: &Kind, label: &str, now: VirtualTime) -> Vec<Due> {
         let nth = bump(&mut self.nth, (node.to_owned(), kind.clone()));
-        let attempt = bump(&mut self.attempts, (node.to_owned(), kind.clone(), label.to_owned()));
+        let attempt = bump(
+            &mut self.attempts,
+            (node.to_owned(), kind.clone(), label.to_owned()),
+        );
         let mut due = Vec::new();
         let reports = &mut self.reports;
         self.pending.retain(|&index| {
             let report = &mut reports[index];
             let hit = match &report.fault.when {
                 When::Site(site) => {
-                    site.attempt == attempt && site.node == node && site.kind == *kind && site.label == label
+                    site.attempt == attempt
+                        && site.node == node
+                        && site.kind == *kind
+                        && site.label == label
                 }
-                When::Nth { node: at, kind: of, nth: n } => *n == nth && at == node && of == kind,
+                When::Nth {
+                    node: at,
+                    kind: of,
+                    nth: n,
+                } => *n == nth && at == node && of == kind,
                 When::AtMs(_) => false,
             };
             if hit {
                 report.fired = Some(now);
-                report.site =
-                    Some(Site { node: node.to_owned(), kind: kind.clone(), label: label.to_owned(), attempt });
-                due.push(Due { index, action: report.fault.action.clone() });
+                report.site = Some(Site {
+                    node: node.to_owned(),
+                    kind: kind.clone(),
+                    label: label.to_owned(),
+                    attempt,
+                });
+                due.push(Due {
+                    index,
+                    action: report.fault.action.clone(),
+                });
             }
             !hit
         });

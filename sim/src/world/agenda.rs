@@ -69,7 +69,10 @@ impl Agenda {
     }
 
     pub fn next_time(&self) -> Option<VirtualTime> {
-        lock(&self.queue).0.first_key_value().map(|((when, _), _)| *when)
+        lock(&self.queue)
+            .0
+            .first_key_value()
+            .map(|((when, _), _)| *when)
     }
 
     pub fn take_due(&self, now: VirtualTime) -> Option<Todo> {
@@ -80,7 +83,9 @@ impl Agenda {
 
     /// Everything that is left, in order.
     pub fn drain(&self) -> Vec<Todo> {
-        std::mem::take(&mut lock(&self.queue).0).into_values().collect()
+        std::mem::take(&mut lock(&self.queue).0)
+            .into_values()
+            .collect()
     }
 
     pub async fn changed(&self) {
@@ -89,6 +94,9 @@ impl Agenda {
 
     /// The latest instant by which a fault that has begun, or is aimed at a time, is over.
     pub fn last_time(&self) -> Option<VirtualTime> {
-        lock(&self.queue).0.last_key_value().map(|((when, _), _)| *when)
+        lock(&self.queue)
+            .0
+            .last_key_value()
+            .map(|((when, _), _)| *when)
     }
 }

@@ -41,8 +41,17 @@ impl Ledger {
             return false;
         }
         self.truth.apply(node, &rows);
-        let commit = Commit { node, file, rows: &rows, op, acknowledged };
-        let mut findings = Findings { now, ..Findings::default() };
+        let commit = Commit {
+            node,
+            file,
+            rows: &rows,
+            op,
+            acknowledged,
+        };
+        let mut findings = Findings {
+            now,
+            ..Findings::default()
+        };
         for (name, check) in &mut self.checks.always {
             findings.invariant = name;
             check(&commit, &mut findings);
@@ -54,9 +63,16 @@ impl Ledger {
     /// the others may still come right: their number is returned.
     pub fn settle(&mut self, now: VirtualTime, healed: VirtualTime) -> usize {
         let mut open = 0;
-        let mut overdue = Findings { now, ..Findings::default() };
+        let mut overdue = Findings {
+            now,
+            ..Findings::default()
+        };
         for (name, bound, check) in &mut self.checks.finally {
-            let mut findings = Findings { now, invariant: name, list: Vec::new() };
+            let mut findings = Findings {
+                now,
+                invariant: name,
+                list: Vec::new(),
+            };
             check(&self.truth, &mut findings);
             if now.since(healed) >= *bound {
                 overdue.list.append(&mut findings.list);
@@ -70,12 +86,22 @@ impl Ledger {
 
     /// The next instant after `now` at which some invariant's bound passes.
     pub fn next_bound(&self, now: VirtualTime, healed: VirtualTime) -> Option<VirtualTime> {
-        self.checks.finally.iter().map(|(_, bound, _)| healed + *bound).filter(|at| *at > now).min()
+        self.checks
+            .finally
+            .iter()
+            .map(|(_, bound, _)| healed + *bound)
+            .filter(|at| *at > now)
+            .min()
     }
 
     /// The longest bound.
     pub fn last_bound(&self) -> Duration {
-        self.checks.finally.iter().map(|(_, bound, _)| *bound).max().unwrap_or_default()
+        self.checks
+            .finally
+            .iter()
+            .map(|(_, bound, _)| *bound)
+            .max()
+            .unwrap_or_default()
     }
 
     /// The harness itself found something broken.

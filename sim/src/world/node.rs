@@ -25,9 +25,11 @@ use crate::{
 };
 
 /// Starts a node's process; what it returns is why the process ended.
-pub(crate) type Boot = Arc<dyn Fn(Node) -> Pin<Box<dyn Future<Output = String> + Send>> + Send + Sync>;
+pub(crate) type Boot =
+    Arc<dyn Fn(Node) -> Pin<Box<dyn Future<Output = String> + Send>> + Send + Sync>;
 /// Reads all rows of a database file: (table, key, value).
-pub(crate) type StoreReader = fn(Box<dyn redb::StorageBackend>) -> Result<Vec<(String, String, Vec<u8>)>, String>;
+pub(crate) type StoreReader =
+    fn(Box<dyn redb::StorageBackend>) -> Result<Vec<(String, String, Vec<u8>)>, String>;
 
 /// The port on which a node's service listens.
 const SERVICE_PORT: u16 = 80;
@@ -38,7 +40,7 @@ pub(crate) struct NodeState {
     pub name: Arc<str>,
     pub id: NodeId,
     pub disk: Arc<Disk>,
-    pub clock: Mutex<WallClock>,
+    pub clock: WallClock,
     /// How the clock was read: clock faults that nobody saw touched nothing.
     pub clock_reads: AtomicU64,
     pub boot: Option<Boot>,
@@ -79,13 +81,20 @@ pub struct Node {
 
 impl fmt::Debug for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Node").field("name", &self.state.name).field("life", &self.life).finish_non_exhaustive()
+        f.debug_struct("Node")
+            .field("name", &self.state.name)
+            .field("life", &self.life)
+            .finish_non_exhaustive()
     }
 }
 
 impl Node {
     pub(crate) fn of(world: &Arc<World>, state: &Arc<NodeState>) -> Self {
-        Node { world: world.clone(), state: state.clone(), life: state.life.load(Relaxed) }
+        Node {
+            world: world.clone(),
+            state: state.clone(),
+            life: state.life.load(Relaxed),
+        }
     }
 
     pub(crate) fn world(&self) -> &Arc<World> {
@@ -111,9 +120,12 @@ impl Node {
     /// Opens a connection to the service of the node called `peer`. `NotFound` if there is no such node.
     pub fn connect(&self, peer: &str) -> impl Future<Output = io::Result<Stream>> + Send + 'static {
         let target = self.alive().and_then(|()| {
-            self.world.find(peer).ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("no node \"{peer}\"")))
+            self.world.find(peer).ok_or_else(|| {
+                io::Error::new(io::ErrorKind::NotFound, format!("no node \"{peer}\""))
+            })
         });
-        let connecting = target.map(|peer| self.world.net.connect(self.state.ix, peer.ix, SERVICE_PORT));
+        let connecting =
+            target.map(|peer| self.world.net.connect(self.state.ix, peer.ix, SERVICE_PORT));
         async move { connecting?.await }
     }
 
@@ -125,7 +137,7 @@ impl Node {
     /// The node's wall clock: milliseconds since the Unix epoch. It may jump and drift.
     pub fn now_ms(&self) -> u64 {
         self.state.clock_reads.fetch_add(1, Relaxed);
-        lock(&self.state.clock).now_ms(self.world.now())
+        self.state.clock.now_ms(self.world.now())
     }
 
     /// 64 random bits, of a stream that is this node's and this life's alone.
@@ -135,7 +147,9 @@ impl Node {
 
     /// A number that no other life of this node has.
     pub fn boot_id(&self) -> u64 {
-        self.world.seed.keyed(&[0xb007, u64::from(self.state.ix.0), u64::from(self.life)])
+        self.world
+            .seed
+            .keyed(&[0xb007, u64::from(self.state.ix.0), u64::from(self.life)])
     }
 
     /// Starts a task of this process. A panic in it kills the process.
@@ -156,7 +170,10 @@ impl Node {
     }
 
     /// Runs a whole transaction, after the time that the disk takes for it, in one poll. Never returns in a dead node.
-    pub fn execute(&self, job: Box<dyn FnOnce() + Send>) -> impl Future<Output = ()> + Send + 'static {
+    pub fn execute(
+        &self,
+        job: Box<dyn FnOnce() + Send>,
+    ) -> impl Future<Output = ()> + Send + 'static {
         let node = self.clone();
         async move {
             let latency = node.state.disk.latency();
@@ -186,6 +203,13 @@ impl Node {
     }
 
     fn alive(&self) -> io::Result<()> {
-        if self.is_alive() { Ok(()) } else { Err(io::Error::new(io::ErrorKind::BrokenPipe, "the process is dead")) }
+        if self.is_alive() {
+            Ok(())
+        } else {
+            Err(io::Error::new(
+                io::ErrorKind::BrokenPipe,
+                "the process is dead",
+            ))
+        }
     }
 }

@@ -43,7 +43,14 @@ fn ms(ms: u64) -> Duration {
 impl World {
     pub(super) fn announce(&self, due: &Due, event: &'static str) {
         let detail = due.action.to_string().into();
-        self.record("storm", What::Fault { event, index: due.index, detail });
+        self.record(
+            "storm",
+            What::Fault {
+                event,
+                index: due.index,
+                detail,
+            },
+        );
     }
 
     /// The first boot, and every later one.
@@ -55,12 +62,20 @@ impl World {
             self.reconcile(node);
         }
         let life = node.life.fetch_add(1, Relaxed) + 1;
-        *lock(&node.ids) = self.seed.stream(&format!("ids of {} in life {life}", node.name));
+        *lock(&node.ids) = self
+            .seed
+            .stream(&format!("ids of {} in life {life}", node.name));
         self.net.boot(node.ix);
         node.disk.boot();
         node.up.store(true, Relaxed);
         node.in_commit.store(false, Relaxed);
-        self.record(&node.name, What::Node { event: "boots", detail: "".into() });
+        self.record(
+            &node.name,
+            What::Node {
+                event: "boots",
+                detail: "".into(),
+            },
+        );
         self.runtime.restart(node.id);
         if let (Some(boot), Some(handle)) = (node.boot.clone(), self.runtime.get_node(node.id)) {
             let own = Node::of(self, node);
@@ -76,10 +91,23 @@ impl World {
     }
 
     /// The process of a node ends by itself; its supervisor starts it again with backoff.
-    pub(super) fn process_ends(self: &Arc<Self>, node: &Arc<NodeState>, event: &'static str, reason: &str) {
+    pub(super) fn process_ends(
+        self: &Arc<Self>,
+        node: &Arc<NodeState>,
+        event: &'static str,
+        reason: &str,
+    ) {
         let failures = node.failures.fetch_add(1, Relaxed).min(6);
         let down = ms(100 << failures);
-        self.kill(node, Death { power: false, down, event, detail: reason.to_owned() });
+        self.kill(
+            node,
+            Death {
+                power: false,
+                down,
+                event,
+                detail: reason.to_owned(),
+            },
+        );
     }
 
     /// The run is over: nothing of this node may go on.
@@ -96,7 +124,11 @@ impl World {
     /// The run is over: what the faults that still go on have touched counts.
     pub fn unfinished_faults(self: &Arc<Self>) {
         for todo in self.agenda.drain() {
-            if let Todo::End { index, action, before } = todo
+            if let Todo::End {
+                index,
+                action,
+                before,
+            } = todo
                 && self.bitten(&action) > before
             {
                 lock(&self.injector).bites(index);
@@ -129,7 +161,8 @@ impl World {
         if !node.is_up() {
             return false;
         }
-        let in_own_poll = RUNNING.with_borrow(|running| running.as_ref().is_some_and(|r| r.ix == node.ix));
+        let in_own_poll =
+            RUNNING.with_borrow(|running| running.as_ref().is_some_and(|r| r.ix == node.ix));
         self.net.freeze(node.ix);
         node.disk.freeze();
         *lock(&node.doomed) = Some(death);
@@ -143,7 +176,9 @@ impl World {
 
     /// Carries out the death of a node that is doomed.
     pub fn bury(self: &Arc<Self>, node: &Arc<NodeState>) {
-        let Some(death) = lock(&node.doomed).take() else { return };
+        let Some(death) = lock(&node.doomed).take() else {
+            return;
+        };
         node.up.store(false, Relaxed);
         if death.power {
             self.net.power_loss(node.ix);
@@ -156,9 +191,18 @@ impl World {
             node.stale.store(true, Relaxed);
         }
         node.slow_ms.store(0, Relaxed);
-        self.record(&node.name, What::Node { event: death.event, detail: death.detail.into() });
+        self.record(
+            &node.name,
+            What::Node {
+                event: death.event,
+                detail: death.detail.into(),
+            },
+        );
         self.runtime.kill(node.id);
-        self.agenda.at(self.now() + death.down, Todo::Boot(node.ix, node.life.load(Relaxed)));
+        self.agenda.at(
+            self.now() + death.down,
+            Todo::Boot(node.ix, node.life.load(Relaxed)),
+        );
         self.activity.notify_one();
     }
 
@@ -169,7 +213,7 @@ impl World {
         let mut found = Vec::new();
         for file in node.disk.files() {
             // A file that can't be read is the service's to refuse; one under creation has no rows yet.
-            if let Some(fork) = node.disk.fork(&file)
+            if let Ok(fork) = node.disk.fork(&file)
                 && let Ok(mut rows) = reader(Box::new(fork))
             {
                 found.append(&mut rows);
@@ -182,7 +226,10 @@ impl World {
         if !node.in_commit.load(Relaxed) {
             let row = &rows[0];
             let text = |value: Option<&[u8]>| {
-                value.map_or_else(|| "no such row".to_owned(), |v| String::from_utf8_lossy(v).into_owned())
+                value.map_or_else(
+                    || "no such row".to_owned(),
+                    |v| String::from_utf8_lossy(v).into_owned(),
+                )
             };
             let mut ledger = lock(&self.ledger);
             let expected = text(ledger.truth.row(&node.name, &row.table, &row.key));
@@ -195,7 +242,13 @@ impl World {
                 found: text(row.value.as_deref()),
             });
         }
-        self.record(&node.name, What::Commit { file: "found after the outage".into(), rows: (&rows[..]).into() });
+        self.record(
+            &node.name,
+            What::Commit {
+                file: "found after the outage".into(),
+                rows: (&rows[..]).into(),
+            },
+        );
         lock(&self.ledger).commit(self.now(), &node.name, "", rows, "", false);
         self.report_violations();
     }
@@ -224,7 +277,11 @@ impl World {
                     self.begin(due);
                 }
             }
-            Todo::End { index, action, before } => self.end(Due { index, action }, before),
+            Todo::End {
+                index,
+                action,
+                before,
+            } => self.end(Due { index, action }, before),
             Todo::Boot(ix, life) => {
                 let node = self.node(ix);
                 if node.life.load(Relaxed) == life {
@@ -232,10 +289,21 @@ impl World {
                 }
             }
             Todo::Bury(ix) => self.bury(&self.node(ix)),
-            Todo::Again { index, node, times, down_ms } => {
+            Todo::Again {
+                index,
+                node,
+                times,
+                down_ms,
+            } => {
                 self.crash_again(index, &node, times, down_ms);
             }
-            Todo::Flip { index, from, to, left, each_ms } => self.flip(index, from, to, left, each_ms),
+            Todo::Flip {
+                index,
+                from,
+                to,
+                left,
+                each_ms,
+            } => self.flip(index, from, to, left, each_ms),
         }
     }
 
@@ -247,19 +315,37 @@ impl World {
         let find = |name: &String| self.find(name);
         let mut lasts = None;
         match &due.action {
-            Action::Crash { node, down_ms } => self.strike(index, node, false, ms(*down_ms), "crashes"),
-            Action::PowerLoss { node, down_ms } => self.strike(index, node, true, ms(*down_ms), "loses power"),
+            Action::Crash { node, down_ms } => {
+                self.strike(index, node, false, ms(*down_ms), "crashes")
+            }
+            Action::PowerLoss { node, down_ms } => {
+                self.strike(index, node, true, ms(*down_ms), "loses power")
+            }
             Action::Restart { node } => self.strike(index, node, false, ms(50), "is restarted"),
-            Action::CrashLoop { node, times, down_ms } => self.crash_again(index, node, *times, *down_ms),
+            Action::CrashLoop {
+                node,
+                times,
+                down_ms,
+            } => self.crash_again(index, node, *times, *down_ms),
             Action::Pause { node, for_ms } => {
                 if let Some(node) = find(node).filter(|n| n.is_up()) {
-                    self.record(&node.name, What::Node { event: "pauses", detail: "".into() });
+                    self.record(
+                        &node.name,
+                        What::Node {
+                            event: "pauses",
+                            detail: "".into(),
+                        },
+                    );
                     self.runtime.pause(node.id);
                     lock(&self.injector).bites(index);
                     lasts = Some(*for_ms);
                 }
             }
-            Action::SlowNode { node, wait_ms, for_ms } => {
+            Action::SlowNode {
+                node,
+                wait_ms,
+                for_ms,
+            } => {
                 if let Some(node) = find(node) {
                     node.slow_ms.store(*wait_ms, Relaxed);
                 }
@@ -269,21 +355,41 @@ impl World {
                 self.each_link(&due.action, |a, b| self.net.cut(a, b));
                 lasts = Some(*for_ms);
             }
-            Action::Flap { from, to, times, each_ms } => {
+            Action::Flap {
+                from,
+                to,
+                times,
+                each_ms,
+            } => {
                 self.flip(index, from.clone(), to.clone(), times * 2, *each_ms);
                 lasts = Some(u64::from(*times) * 2 * each_ms);
             }
-            Action::Latency { extra_ms, for_ms, .. } => {
-                let change = LatencyChange { factor: 1.0, extra: ms(*extra_ms) };
+            Action::Latency {
+                extra_ms, for_ms, ..
+            } => {
+                let change = LatencyChange {
+                    factor: 1.0,
+                    extra: ms(*extra_ms),
+                };
                 self.each_link(&due.action, |a, b| self.net.set_latency(a, b, change));
                 lasts = Some(*for_ms);
             }
-            Action::Loss { percent, for_ms, .. } => {
-                self.each_link(&due.action, |a, b| self.net.set_loss(a, b, f64::from(*percent) / 100.0));
+            Action::Loss {
+                percent, for_ms, ..
+            } => {
+                self.each_link(&due.action, |a, b| {
+                    self.net.set_loss(a, b, f64::from(*percent) / 100.0)
+                });
                 lasts = Some(*for_ms);
             }
-            Action::Trickle { bytes_per_s, for_ms, .. } => {
-                self.each_link(&due.action, |a, b| self.net.set_bandwidth(a, b, Some(*bytes_per_s)));
+            Action::Trickle {
+                bytes_per_s,
+                for_ms,
+                ..
+            } => {
+                self.each_link(&due.action, |a, b| {
+                    self.net.set_bandwidth(a, b, Some(*bytes_per_s))
+                });
                 lasts = Some(*for_ms);
             }
             Action::Refuse { node, for_ms } => {
@@ -304,9 +410,13 @@ impl World {
             Action::HalfOpen { .. } => self.each_link(&due.action, |a, b| {
                 self.net.half_open(a, b);
             }),
-            Action::SlowDisk { node, extra_ms, for_ms } => {
+            Action::SlowDisk {
+                node,
+                extra_ms,
+                for_ms,
+            } => {
                 if let Some(node) = find(node) {
-                    node.disk.set_slow(1.0, ms(*extra_ms));
+                    node.disk.set_slow(1, ms(*extra_ms));
                 }
                 lasts = Some(*for_ms);
             }
@@ -337,27 +447,39 @@ impl World {
             }
             Action::ClockJump { node, by_ms } => {
                 if let Some(node) = find(node) {
-                    lock(&node.clock).jump(*by_ms);
+                    node.clock.jump(*by_ms);
                 }
                 lasts = Some(10_000);
             }
             Action::ClockDrift { node, ppm, for_ms } => {
                 if let Some(node) = find(node) {
-                    lock(&node.clock).set_drift(self.now(), *ppm);
+                    node.clock.set_drift(self.now(), *ppm);
                 }
                 lasts = Some(*for_ms);
             }
-            Action::Custom { name, amount, for_ms, .. } => {
+            Action::Custom {
+                name,
+                amount,
+                for_ms,
+                ..
+            } => {
                 if let Some((handle, _)) = &mut *lock(&self.custom) {
                     handle(name, *amount, true);
                 }
                 lasts = Some(*for_ms);
             }
-            Action::LoseBurst {} | Action::ResetBurst {} | Action::DelayBurst { .. } | Action::DuplicateBurst { .. } => {}
+            Action::LoseBurst {}
+            | Action::ResetBurst {}
+            | Action::DelayBurst { .. }
+            | Action::DuplicateBurst { .. } => {}
         }
         match lasts {
             Some(lasts) => {
-                let todo = Todo::End { index, action: due.action, before };
+                let todo = Todo::End {
+                    index,
+                    action: due.action,
+                    before,
+                };
                 self.agenda.at(self.now() + ms(lasts), todo);
             }
             None if self.bitten(&due.action) > before => lock(&self.injector).bites(index),
@@ -375,7 +497,13 @@ impl World {
         match &due.action {
             Action::Pause { node, .. } => {
                 if let Some(node) = find(node) {
-                    self.record(&node.name, What::Node { event: "resumes", detail: "".into() });
+                    self.record(
+                        &node.name,
+                        What::Node {
+                            event: "resumes",
+                            detail: "".into(),
+                        },
+                    );
                     self.runtime.resume(node.id);
                 }
             }
@@ -384,12 +512,18 @@ impl World {
                     node.slow_ms.store(0, Relaxed);
                 }
             }
-            Action::Cut { .. } | Action::Isolate { .. } => self.each_link(&due.action, |a, b| self.net.heal(a, b)),
+            Action::Cut { .. } | Action::Isolate { .. } => {
+                self.each_link(&due.action, |a, b| self.net.heal(a, b))
+            }
             Action::Latency { .. } => {
-                self.each_link(&due.action, |a, b| self.net.set_latency(a, b, LatencyChange::default()));
+                self.each_link(&due.action, |a, b| {
+                    self.net.set_latency(a, b, LatencyChange::default())
+                });
             }
             Action::Loss { .. } => self.each_link(&due.action, |a, b| self.net.set_loss(a, b, 0.0)),
-            Action::Trickle { .. } => self.each_link(&due.action, |a, b| self.net.set_bandwidth(a, b, None)),
+            Action::Trickle { .. } => {
+                self.each_link(&due.action, |a, b| self.net.set_bandwidth(a, b, None))
+            }
             Action::Refuse { node, .. } => {
                 if let Some(node) = find(node) {
                     self.net.refuse(node.ix, false);
@@ -402,7 +536,7 @@ impl World {
             }
             Action::SlowDisk { node, .. } => {
                 if let Some(node) = find(node) {
-                    node.disk.set_slow(1.0, Duration::ZERO);
+                    node.disk.set_slow(1, Duration::ZERO);
                 }
             }
             Action::SyncError { node } | Action::WriteError { node } => {
@@ -423,7 +557,7 @@ impl World {
             }
             Action::ClockDrift { node, .. } => {
                 if let Some(node) = find(node) {
-                    lock(&node.clock).set_drift(self.now(), 0);
+                    node.clock.set_drift(self.now(), 0);
                 }
             }
             Action::Custom { name, amount, .. } => {
@@ -440,7 +574,11 @@ impl World {
         lock(&self.injector).disarm();
         for todo in self.agenda.drain() {
             match todo {
-                Todo::End { index, action, before } => self.end(Due { index, action }, before),
+                Todo::End {
+                    index,
+                    action,
+                    before,
+                } => self.end(Due { index, action }, before),
                 Todo::Flip { from, to, .. } => self.flip(0, from, to, 0, 0),
                 Todo::Boot(..) | Todo::Bury(_) => self.perform(todo),
                 Todo::Fire(_) | Todo::Again { .. } => {}
@@ -449,13 +587,35 @@ impl World {
         for node in self.nodes() {
             self.boot(&node);
         }
-        self.record("storm", What::Fault { event: "ends", index: 0, detail: "all is healed".into() });
+        self.record(
+            "storm",
+            What::Fault {
+                event: "ends",
+                index: 0,
+                detail: "all is healed".into(),
+            },
+        );
         self.healed.send_replace(true);
     }
 
-    fn strike(self: &Arc<Self>, index: usize, node: &str, power: bool, down: Duration, event: &'static str) {
+    fn strike(
+        self: &Arc<Self>,
+        index: usize,
+        node: &str,
+        power: bool,
+        down: Duration,
+        event: &'static str,
+    ) {
         let Some(node) = self.find(node) else { return };
-        if self.kill(&node, Death { power, down, event, detail: String::new() }) {
+        if self.kill(
+            &node,
+            Death {
+                power,
+                down,
+                event,
+                detail: String::new(),
+            },
+        ) {
             lock(&self.injector).bites(index);
         }
     }
@@ -463,23 +623,47 @@ impl World {
     fn crash_again(self: &Arc<Self>, index: usize, node: &str, times: u32, down_ms: u64) {
         self.strike(index, node, false, ms(down_ms), "crashes");
         if times > 1 {
-            let todo = Todo::Again { index, node: node.to_owned(), times: times - 1, down_ms };
+            let todo = Todo::Again {
+                index,
+                node: node.to_owned(),
+                times: times - 1,
+                down_ms,
+            };
             self.agenda.at(self.now() + ms(down_ms * 2), todo);
         }
     }
 
     fn flip(self: &Arc<Self>, index: usize, from: String, to: String, left: u32, each_ms: u64) {
-        let (Some(a), Some(b)) = (self.find(&from), self.find(&to)) else { return };
+        let (Some(a), Some(b)) = (self.find(&from), self.find(&to)) else {
+            return;
+        };
         for (a, b) in [(a.ix, b.ix), (b.ix, a.ix)] {
-            if left > 0 && left % 2 == 0 { self.net.cut(a, b) } else { self.net.heal(a, b) }
+            if left > 0 && left % 2 == 0 {
+                self.net.cut(a, b)
+            } else {
+                self.net.heal(a, b)
+            }
         }
         if left > 0 {
-            self.agenda.at(self.now() + ms(each_ms), Todo::Flip { index, from, to, left: left - 1, each_ms });
+            self.agenda.at(
+                self.now() + ms(each_ms),
+                Todo::Flip {
+                    index,
+                    from,
+                    to,
+                    left: left - 1,
+                    each_ms,
+                },
+            );
         }
     }
 
     /// The directed links that an action concerns.
-    fn each_link(&self, action: &Action, mut act: impl FnMut(crate::host::NodeIx, crate::host::NodeIx)) {
+    fn each_link(
+        &self,
+        action: &Action,
+        mut act: impl FnMut(crate::host::NodeIx, crate::host::NodeIx),
+    ) {
         for (a, b) in self.links(action) {
             act(a, b);
         }
@@ -488,15 +672,25 @@ impl World {
     fn links(&self, action: &Action) -> Vec<(crate::host::NodeIx, crate::host::NodeIx)> {
         let (from, to, both) = match action {
             Action::Isolate { node, .. } => {
-                let Some(node) = self.find(node) else { return Vec::new() };
-                let others = self.nodes().into_iter().map(|n| n.ix).filter(|ix| *ix != node.ix);
-                return others.flat_map(|other| [(node.ix, other), (other, node.ix)]).collect();
+                let Some(node) = self.find(node) else {
+                    return Vec::new();
+                };
+                let others = self
+                    .nodes()
+                    .into_iter()
+                    .map(|n| n.ix)
+                    .filter(|ix| *ix != node.ix);
+                return others
+                    .flat_map(|other| [(node.ix, other), (other, node.ix)])
+                    .collect();
             }
             Action::Cut { from, to, both, .. } => (from, to, *both),
-            Action::Latency { from, to, .. } | Action::Loss { from, to, .. } | Action::Trickle { from, to, .. } => {
+            Action::Latency { from, to, .. }
+            | Action::Loss { from, to, .. }
+            | Action::Trickle { from, to, .. } => (from, to, false),
+            Action::ResetConnections { from, to } | Action::HalfOpen { from, to } => {
                 (from, to, false)
             }
-            Action::ResetConnections { from, to } | Action::HalfOpen { from, to } => (from, to, false),
             Action::Flap { from, to, .. } => (from, to, true),
             _ => return Vec::new(),
         };
@@ -512,13 +706,26 @@ impl World {
         use Action::*;
         let disk = |node: &String| self.find(node).map(|n| n.disk.counters());
         match action {
-            Cut { .. } | Isolate { .. } | Flap { .. } | Latency { .. } | Loss { .. } | Trickle { .. }
-            | ResetConnections { .. } | HalfOpen { .. } => {
-                self.links(action).into_iter().map(|(a, b)| self.net.touched(a, b)).sum()
-            }
+            Cut { .. }
+            | Isolate { .. }
+            | Flap { .. }
+            | Latency { .. }
+            | Loss { .. }
+            | Trickle { .. }
+            | ResetConnections { .. }
+            | HalfOpen { .. } => self
+                .links(action)
+                .into_iter()
+                .map(|(a, b)| self.net.touched(a, b))
+                .sum(),
             Refuse { node, .. } | HangConnects { node, .. } => {
-                let Some(node) = self.find(node) else { return 0 };
-                self.nodes().into_iter().map(|other| self.net.touched(other.ix, node.ix)).sum()
+                let Some(node) = self.find(node) else {
+                    return 0;
+                };
+                self.nodes()
+                    .into_iter()
+                    .map(|other| self.net.touched(other.ix, node.ix))
+                    .sum()
             }
             SlowNode { node, .. } => self.find(node).map_or(0, |n| n.slowed.load(Relaxed)),
             SlowDisk { node, .. } => disk(node).map_or(0, |c| c.slow_ms),
@@ -529,7 +736,9 @@ impl World {
             ClockJump { node, .. } | ClockDrift { node, .. } => {
                 self.find(node).map_or(0, |n| n.clock_reads.load(Relaxed))
             }
-            Custom { name, .. } => lock(&self.custom).as_ref().map_or(0, |(_, count)| count(name)),
+            Custom { name, .. } => lock(&self.custom)
+                .as_ref()
+                .map_or(0, |(_, count)| count(name)),
             _ => 0,
         }
     }

@@ -29,7 +29,11 @@ pub(super) struct Guarded {
 
 impl Guarded {
     pub fn new(node: Node, task: Pin<Box<dyn Future<Output = ()> + Send>>) -> Self {
-        Guarded { task: Some(task), node, turn: None }
+        Guarded {
+            task: Some(task),
+            node,
+            turn: None,
+        }
     }
 
     /// On a slow node, whether the task still has to wait for its turn.
@@ -39,13 +43,11 @@ impl Guarded {
             self.node.state.slowed.fetch_add(1, Relaxed);
             self.turn = Some(sleep(Duration::from_millis(slow_ms)));
         }
-        match &mut self.turn {
-            Some(turn) if Pin::new(turn).poll(cx).is_pending() => true,
-            _ => {
-                self.turn = None;
-                false
-            }
+        let pending = self.turn.as_mut().is_some_and(|turn| Pin::new(turn).poll(cx).is_pending());
+        if !pending {
+            self.turn = None;
         }
+        pending
     }
 
     /// Runs service code: with the node marked as running, and panics caught.
@@ -57,7 +59,9 @@ impl Guarded {
         RUNNING.set(before);
         result.map_err(|panic| {
             let text = panic.downcast_ref::<String>().map(String::as_str);
-            text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic without a message").to_owned()
+            text.or_else(|| panic.downcast_ref::<&str>().copied())
+                .unwrap_or("a panic without a message")
+                .to_owned()
         })
     }
 }
