@@ -173,7 +173,7 @@ impl World {
                 rows: (&rows[..]).into(),
             },
         );
-        let broken = lock(&self.ledger).commit(self.now(), &node.name, file, rows, &scope.op, true);
+        let broken = lock(&self.ledger).commit(self.now(), &node.name, file, rows, &scope, true);
         if broken {
             self.report_violations();
         }

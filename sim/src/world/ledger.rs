@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use crate::{
     check::{Checks, Commit, Findings, Truth, Violation},
     time::VirtualTime,
-    trace::Row,
+    trace::{Row, Scope},
 };
 
 /// Truth, checks and what they found.
@@ -32,7 +32,7 @@ impl Ledger {
         node: &str,
         file: &str,
         rows: Vec<Row>,
-        op: &str,
+        scope: &Scope,
         acknowledged: bool,
     ) -> bool {
         self.commits += 1;
@@ -45,7 +45,7 @@ impl Ledger {
             node,
             file,
             rows: &rows,
-            op,
+            scope,
             acknowledged,
         };
         let mut findings = Findings {

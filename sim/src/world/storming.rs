@@ -12,7 +12,7 @@ use crate::{
     net::LatencyChange,
     storm::{Action, Due},
     time::VirtualTime,
-    trace::What,
+    trace::{Scope, What},
 };
 
 /// How a node dies.
@@ -249,7 +249,7 @@ impl World {
                 rows: (&rows[..]).into(),
             },
         );
-        lock(&self.ledger).commit(self.now(), &node.name, "", rows, "", false);
+        lock(&self.ledger).commit(self.now(), &node.name, "", rows, &Scope::NONE, false);
         self.report_violations();
     }
 
