@@ -7,7 +7,10 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{time::VirtualTime, trace::{Row, Scope}};
+use crate::{
+    time::VirtualTime,
+    trace::{Row, Scope},
+};
 
 /// A broken invariant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

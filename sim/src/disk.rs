@@ -153,7 +153,11 @@ impl Disk {
 
     /// The names of all files that processes see, in order.
     pub fn files(&self) -> Vec<String> {
-        self.state().directory.names().map(|(name, _)| name.to_owned()).collect()
+        self.state()
+            .directory
+            .names()
+            .map(|(name, _)| name.to_owned())
+            .collect()
     }
 
     /// Opens a file, making it empty if there is none. A power loss takes a new file away until something is synced.

@@ -21,4 +21,6 @@ pub mod storm;
 pub mod time;
 pub mod trace;
 mod world;
+
+pub use run::{Client, Sim};
 pub use world::Node;

@@ -54,14 +54,13 @@ pub(super) fn run_here(
 }
 
 async fn course(scenario: &dyn Scenario, spec: &Spec, plan: &Plan, options: Options) -> Outcome {
-    let mode = if options.full { Mode::Full } else { Mode::HashOnly };
+    let mode = if options.full {
+        Mode::Full
+    } else {
+        Mode::HashOnly
+    };
     let recorder = options.watch.then(|| Recorder::new(mode));
-    let world = World::new(
-        spec.seed,
-        Injector::new(plan),
-        recorder,
-        options.full,
-    );
+    let world = World::new(spec.seed, Injector::new(plan), recorder, options.full);
     let _tracing = options.watch.then(|| trace::install(world.sink()));
     lock(&world.ledger).unchecked = !options.watch;
     let sim = Sim::new(world.clone());
@@ -254,8 +253,10 @@ async fn finish(
     }
     *ledger.counts.entry("commits".to_owned()).or_insert(0) += ledger.commits;
     ledger.checks = Default::default();
-    let recorded =
-        lock(&world.recorder).take().map(Recorder::finish).unwrap_or_default();
+    let recorded = lock(&world.recorder)
+        .take()
+        .map(Recorder::finish)
+        .unwrap_or_default();
     lock(&world.custom).take();
     Outcome {
         verdict,

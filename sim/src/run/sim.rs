@@ -183,7 +183,10 @@ impl Sim {
             name: name.into(),
             id: machine.id(),
             disk: Disk::new(self.world.host(), ix),
-            clock: (WallClock::new(EPOCH_MS, &mut self.seed().stream(&format!("clock of {name}")))),
+            clock: (WallClock::new(
+                EPOCH_MS,
+                &mut self.seed().stream(&format!("clock of {name}")),
+            )),
             clock_reads: AtomicU64::new(0),
             boot,
             reader: lock(&self.parts).reader,
@@ -249,6 +252,25 @@ impl Client {
     /// Records that nobody knows whether the call had an effect.
     pub fn unknown(&self, op: &str, detail: &str) {
         self.record(op, "unknown", detail);
+    }
+
+    /// The client itself sees that an invariant is broken, now.
+    pub fn broken(
+        &self,
+        invariant: &'static str,
+        tag: &'static str,
+        entities: &[&str],
+        expected: impl Into<String>,
+        found: impl Into<String>,
+    ) {
+        let world = self.node.world();
+        let mut findings = Findings {
+            now: world.now(),
+            ..Findings::default()
+        };
+        findings.broken_as(invariant, tag, entities, expected, found);
+        lock(&world.ledger).violations.append(&mut findings.list);
+        world.report_violations();
     }
 
     fn record(&self, op: &str, phase: &'static str, detail: &str) {

@@ -43,7 +43,10 @@ impl Guarded {
             self.node.state.slowed.fetch_add(1, Relaxed);
             self.turn = Some(sleep(Duration::from_millis(slow_ms)));
         }
-        let pending = self.turn.as_mut().is_some_and(|turn| Pin::new(turn).poll(cx).is_pending());
+        let pending = self
+            .turn
+            .as_mut()
+            .is_some_and(|turn| Pin::new(turn).poll(cx).is_pending());
         if !pending {
             self.turn = None;
         }
