@@ -1,7 +1,8 @@
-//! A customer of the shop: places orders, clicks twice, asks again with the same key when an answer is lost.
+//! Whoever uses the system from outside: calls it, and asks again with the same key when an answer is lost.
 
 use std::{sync::Arc, time::Duration};
 
+use serde::Serialize;
 use serde_json::{Value, json};
 use squall::Client;
 use squall_services::{
@@ -12,166 +13,111 @@ use squall_services::{
 
 use crate::{invariants::orders::Promises, platform::platform};
 
-/// How often a customer asks for an answer before giving up.
+/// How often a person asks for an answer before giving up.
 const PATIENCE: u32 = 12;
+/// How often a person asks again after "try later".
+const SECOND_THOUGHTS: u32 = 3;
 
-/// One customer.
+/// A person with a browser, in front of one service.
 #[derive(Clone)]
-pub struct Customer {
+pub struct Person {
     client: Client,
     platform: Platform,
-    order: Peer,
-    promises: Arc<Promises>,
+    entry: Peer,
 }
 
-/// What came of asking.
-enum Answer {
-    Reply(Reply),
-    /// Nobody knows, or nobody knows yet.
-    Unknown(String),
+/// A request, and the operation that it belongs to.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The operation's label: also its idempotency key where it has one.
+    pub op: String,
+    /// HTTP method.
+    pub method: &'static str,
+    /// Path and query.
+    pub path: String,
+    /// The `Idempotency-Key`.
+    pub key: Option<String>,
+    /// The body; `Null` for none.
+    pub body: Value,
 }
 
-impl Customer {
-    /// The customer on this client's machine, who calls `entry` and writes down what he is told.
-    pub fn new(client: &Client, entry: &str, promises: &Arc<Promises>) -> Self {
+impl Person {
+    /// The person at this client's machine, who calls `entry`.
+    pub fn new(client: &Client, entry: &str) -> Self {
         let platform = platform(client.node());
-        Customer {
+        Person {
             client: client.clone(),
-            order: Peer::new(&platform, entry, browser()),
+            entry: Peer::new(&platform, entry, browser()),
             platform,
-            promises: promises.clone(),
         }
     }
 
-    /// Places an order under an idempotency key and asks until the answer is final. The order's id, if there is one.
-    pub async fn buy(&self, op: &str, sku: &str, quantity: u64, card: &str) -> Option<String> {
-        let body =
-            json!({ "user": self.client.name(), "sku": sku, "quantity": quantity, "card": card });
-        let twice = self.client.draw(|rng| rng.chance(0.15));
-        if twice {
-            // A double click: the same request, a moment later, on another connection; nobody waits for its answer.
-            let (again, op, body) = (self.clone(), op.to_owned(), body.clone());
-            let later = self.client.draw(|rng| rng.below(40));
-            self.client.node().spawn(async move {
-                again
-                    .client
-                    .node()
-                    .sleep(Duration::from_millis(later))
-                    .await;
-                let _ = again.ask(&op, "POST", "/orders", Some(&op), &body).await;
-            });
-        }
-        let mut order = None;
+    /// The person's name.
+    pub fn name(&self) -> &str {
+        self.client.name()
+    }
+
+    /// Asks once. An error says why there is no answer.
+    pub async fn ask(&self, request: &Request) -> Result<Reply, &'static str> {
+        let Request {
+            op,
+            method,
+            path,
+            key,
+            body,
+        } = request;
+        let context = Context::fresh(&self.platform, op);
+        self.entry
+            .call(&context, method, path, key.as_deref(), body)
+            .await
+            .map_err(|error| match error {
+                CallError::NotSent { .. } => "not sent",
+                CallError::Unknown { .. } => "no answer",
+            })
+    }
+
+    /// Asks until the answer is final; `None` if patience runs out first.
+    pub async fn insist(&self, request: &Request) -> Option<Reply> {
+        let op = &request.op;
         for attempt in 1..=PATIENCE {
             self.client
-                .invoked(op, &format!("POST /orders {quantity} × {sku}"));
-            match self.ask(op, "POST", "/orders", Some(op), &body).await {
-                Answer::Reply(reply) if reply.status == 201 => {
-                    order = self.note(&reply.body);
-                    self.client.ok(op, "201 Created");
-                    return order;
+                .invoked(op, &format!("{} {}", request.method, request.path));
+            match self.ask(request).await {
+                Ok(reply) if reply.status == 202 => self.client.unknown(op, "202 Accepted"),
+                Ok(reply) if reply.is_success() => {
+                    self.client.ok(op, &reply.status.to_string());
+                    return Some(reply);
                 }
-                Answer::Reply(reply) if reply.status == 202 => {
-                    order = order.or_else(|| reply.body["id"].as_str().map(str::to_owned));
-                    self.client.unknown(op, "202 Accepted");
-                }
-                Answer::Reply(reply) => {
-                    let problem = reply.problem();
-                    let again = problem.code == Code::IdempotencyInFlight
-                        || (problem.code.is_transient() && attempt < 3);
-                    if !again {
-                        self.client.failed(op, &format!("{:?}", problem.code));
-                        return order;
+                Ok(reply) => {
+                    let code = reply.problem().code;
+                    let later = code.is_transient() && attempt < SECOND_THOUGHTS;
+                    if code != Code::IdempotencyInFlight && !later {
+                        self.client.failed(op, &format!("{code:?}"));
+                        return Some(reply);
                     }
-                    self.client.unknown(op, &format!("{:?}", problem.code));
+                    self.client.unknown(op, &format!("{code:?}"));
                 }
-                Answer::Unknown(reason) => {
-                    self.client.unknown(op, &reason);
+                Err(reason) => {
+                    self.client.unknown(op, reason);
                     if self.client.draw(|rng| rng.chance(0.05)) {
-                        return order;
+                        return None;
                     }
                 }
             }
-            self.pause(attempt).await;
+            let most = (200u64 << attempt.min(6)).min(8_000);
+            let wait = self.client.draw(|rng| rng.between(most / 2, most));
+            self.client.node().sleep(Duration::from_millis(wait)).await;
         }
-        order
+        None
     }
 
-    /// Asks for an order to be cancelled, until the answer is final.
-    pub async fn cancel(&self, op: &str, order_id: &str) {
-        let path = format!("/orders/{order_id}/status");
-        for attempt in 1..=PATIENCE {
-            self.client.invoked(op, "PATCH status CANCELLED");
-            match self
-                .ask(op, "PATCH", &path, None, &json!({ "status": "CANCELLED" }))
-                .await
-            {
-                Answer::Reply(reply) if reply.is_success() => {
-                    self.note(&reply.body);
-                    return self.client.ok(op, "200 OK");
-                }
-                Answer::Reply(reply) if !reply.problem().code.is_transient() => {
-                    return self
-                        .client
-                        .failed(op, &format!("{:?}", reply.problem().code));
-                }
-                Answer::Reply(reply) => self
-                    .client
-                    .unknown(op, &format!("{:?}", reply.problem().code)),
-                Answer::Unknown(reason) => self.client.unknown(op, &reason),
-            }
-            self.pause(attempt).await;
-        }
-    }
-
-    /// The customer's orders, newest last: their ids. Empty if there is no answer.
-    pub async fn orders(&self, op: &str) -> Vec<String> {
-        let path = format!("/orders?user={}", self.client.name());
-        match self.ask(op, "GET", &path, None, &()).await {
-            Answer::Reply(reply) if reply.is_success() => {
-                let id = |order: &Value| order["id"].as_str().map(str::to_owned);
-                reply
-                    .body
-                    .as_array()
-                    .into_iter()
-                    .flatten()
-                    .filter_map(id)
-                    .collect()
-            }
-            _ => Vec::new(),
-        }
-    }
-
-    async fn ask(
-        &self,
-        op: &str,
-        method: &str,
-        path: &str,
-        key: Option<&str>,
-        body: &(impl serde::Serialize + Sync),
-    ) -> Answer {
-        let context = Context::fresh(&self.platform, op);
-        match self.order.call(&context, method, path, key, body).await {
-            Ok(reply) => Answer::Reply(reply),
-            Err(CallError::NotSent { .. }) => Answer::Unknown("not sent".to_owned()),
-            Err(CallError::Unknown { .. }) => Answer::Unknown("no answer".to_owned()),
-        }
-    }
-
-    /// Writes down a state that the order can't leave.
-    fn note(&self, body: &Value) -> Option<String> {
-        let order_id = body["id"].as_str()?.to_owned();
-        let status = serde_json::from_value(body["status"].clone()).ok()?;
-        if matches!(status, Status::Completed | Status::Cancelled) {
-            self.promises.told(&self.client, &order_id, status);
-        }
-        Some(order_id)
-    }
-
-    async fn pause(&self, attempt: u32) {
-        let most = (200u64 << attempt.min(6)).min(8_000);
-        let wait = self.client.draw(|rng| rng.between(most / 2, most));
-        self.client.node().sleep(Duration::from_millis(wait)).await;
+    /// Sends the same request once more after `later`, on the side; nobody waits for the answer.
+    pub fn click_again(&self, request: &Request, later: Duration) {
+        let (person, request) = (self.clone(), request.clone());
+        self.client.node().spawn(async move {
+            person.client.node().sleep(later).await;
+            let _ = person.ask(&request).await;
+        });
     }
 }
 
@@ -182,5 +128,103 @@ pub fn browser() -> PeerPolicy {
         timeout: Duration::from_secs(10),
         breaker_threshold: 2.0,
         ..PeerPolicy::internal()
+    }
+}
+
+/// A request with an idempotency key that is the operation's label.
+pub fn keyed(op: &str, method: &'static str, path: &str, body: impl Serialize) -> Request {
+    Request {
+        key: Some(op.to_owned()),
+        ..unkeyed(op, method, path, body)
+    }
+}
+
+/// A request without an idempotency key.
+pub fn unkeyed(op: &str, method: &'static str, path: &str, body: impl Serialize) -> Request {
+    let body = serde_json::to_value(body).unwrap_or_default();
+    Request {
+        op: op.to_owned(),
+        method,
+        path: path.to_owned(),
+        key: None,
+        body,
+    }
+}
+
+/// A customer of the shop, who holds it to what it says.
+#[derive(Clone)]
+pub struct Customer {
+    person: Person,
+    promises: Arc<Promises>,
+}
+
+impl Customer {
+    /// The customer at this client's machine.
+    pub fn new(client: &Client, promises: &Arc<Promises>) -> Self {
+        Customer {
+            person: Person::new(client, "order"),
+            promises: promises.clone(),
+        }
+    }
+
+    /// Places an order, sometimes with a double click.
+    pub async fn buy(&self, op: &str, sku: &str, quantity: u64, card: &str) {
+        let body =
+            json!({ "user": self.person.name(), "sku": sku, "quantity": quantity, "card": card });
+        let request = keyed(op, "POST", "/orders", body);
+        if let Some(later) = self
+            .person
+            .client
+            .draw(|rng| rng.chance(0.15).then(|| rng.below(40)))
+        {
+            self.person
+                .click_again(&request, Duration::from_millis(later));
+        }
+        if let Some(reply) = self.person.insist(&request).await {
+            self.note(&reply);
+        }
+    }
+
+    /// Cancels the customer's latest order, if the shop tells of one.
+    pub async fn cancel_latest(&self, op: &str) {
+        let list = unkeyed(
+            op,
+            "GET",
+            &format!("/orders?user={}", self.person.name()),
+            (),
+        );
+        let Ok(orders) = self.person.ask(&list).await else {
+            return;
+        };
+        let Some(id) = orders
+            .body
+            .as_array()
+            .and_then(|all| all.last())
+            .and_then(|last| last["id"].as_str())
+        else {
+            return;
+        };
+        let cancel = unkeyed(
+            op,
+            "PATCH",
+            &format!("/orders/{id}/status"),
+            json!({ "status": "CANCELLED" }),
+        );
+        if let Some(reply) = self.person.insist(&cancel).await {
+            self.note(&reply);
+        }
+    }
+
+    /// Holds the shop to a state that the order can't leave.
+    fn note(&self, reply: &Reply) {
+        let (id, status) = (
+            &reply.body["id"],
+            serde_json::from_value(reply.body["status"].clone()),
+        );
+        if let (true, Some(id), Ok(status)) = (reply.is_success(), id.as_str(), status)
+            && matches!(status, Status::Completed | Status::Cancelled)
+        {
+            self.promises.told(&self.person.client, id, status);
+        }
     }
 }

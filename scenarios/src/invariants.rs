@@ -2,4 +2,6 @@
 
 pub mod money;
 pub mod orders;
+pub mod rewards;
+pub mod sagas;
 pub mod stock;

@@ -3,6 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub mod bank;
+pub mod challenge_reward;
 pub mod customer;
 pub mod invariants;
 pub mod mirror;
@@ -15,7 +16,10 @@ use squall::scenario::Catalogue;
 /// Every scenario of the `squall` program.
 pub fn catalogue() -> Catalogue {
     Catalogue {
-        scenarios: vec![Box::new(order_saga::OrderSaga)],
+        scenarios: vec![
+            Box::new(order_saga::OrderSaga),
+            Box::new(challenge_reward::ChallengeReward),
+        ],
         canary: Some(("order-saga", "no-journal")),
     }
 }

@@ -4,24 +4,23 @@ use std::time::Duration;
 
 use squall::{
     Sim,
-    check::Truth,
     scenario::{Bug, Scenario, Setup, Shape},
     storm::Profile,
 };
 use squall_services::{
     catalog,
     gap::Gap,
-    kit::saga::{SagaRecord, Status},
-    order::{
-        self,
-        store::{OrderData, SAGAS},
-    },
+    order::{self, store::SAGAS},
 };
 
 use crate::{
     bank,
     customer::Customer,
-    invariants::{money, orders, stock},
+    invariants::{
+        money, orders,
+        sagas::{self, saga_counts},
+        stock,
+    },
     shop::{self, Hand, Shelf},
 };
 
@@ -110,10 +109,11 @@ impl Scenario for OrderSaga {
             payment,
             ..Default::default()
         };
-        let behaviour = shop::open(sim, gaps, config, catalog::Config::default());
+        shop::open_counter(sim, gaps, config, catalog::Config::default());
+        let behaviour = shop::open_till(sim, gaps);
 
         let stock = stock::watch(sim);
-        let money = money::watch(sim, &behaviour, orders::SAGAS_END);
+        let money = money::watch(sim, &behaviour, sagas::SAGAS_END);
         let orders = orders::watch(sim);
         orders::watch_money(sim, &orders, &money);
         orders::watch_stock(sim, &orders, &stock);
@@ -133,7 +133,7 @@ impl Scenario for OrderSaga {
                 .map(|_| Purchase::draw(&mut workload))
                 .collect();
             sim.client(name, move |client| async move {
-                let customer = Customer::new(&client, "order", &promises);
+                let customer = Customer::new(&client, &promises);
                 for (n, purchase) in basket.iter().enumerate() {
                     let op = format!("{}-{}", client.name(), n + 1);
                     purchase.carry_out(&client, &customer, &op).await;
@@ -143,21 +143,8 @@ impl Scenario for OrderSaga {
         sim.after_storm("operator", |client| async move {
             Hand::new(&client).tend().await
         });
-        sim.at_end(|truth| saga_counts(truth));
+        sim.at_end(|truth| saga_counts(truth, "order", &SAGAS));
     }
-}
-
-/// How many sagas ended how.
-pub fn saga_counts(truth: &Truth) -> Vec<(&'static str, u64)> {
-    let sagas: Vec<SagaRecord<OrderData>> = truth
-        .rows("order", SAGAS.name)
-        .filter_map(|(_, row)| SAGAS.decode(row).ok())
-        .collect();
-    let count = |status| sagas.iter().filter(|saga| saga.status == status).count() as u64;
-    vec![
-        ("completed", count(Status::Completed)),
-        ("compensated", count(Status::Compensated)),
-    ]
 }
 
 /// What a customer does next.
@@ -192,12 +179,14 @@ impl Purchase {
     async fn carry_out(&self, client: &squall::Client, customer: &Customer, op: &str) {
         client.node().sleep(self.wait).await;
         if let Some(after) = self.cancel {
-            let (customer, client, op) = (customer.clone(), client.clone(), format!("{op}-cancel"));
-            client.node().clone().spawn(async move {
-                client.node().sleep(after).await;
-                if let Some(order) = customer.orders(&op).await.last() {
-                    customer.cancel(&op, order).await;
-                }
+            let (customer, node, op) = (
+                customer.clone(),
+                client.node().clone(),
+                format!("{op}-cancel"),
+            );
+            client.node().spawn(async move {
+                node.sleep(after).await;
+                customer.cancel_latest(&op).await;
             });
         }
         customer.buy(op, self.sku, self.quantity, self.card).await;

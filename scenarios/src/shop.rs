@@ -99,6 +99,13 @@ pub fn open(
             },
         )
     });
+    sim.node("catalog", move |node| {
+        catalog::run(platform(&node), catalog.clone())
+    });
+}
+
+/// Adds the nodes that take money: payment and the gateway, whose behaviour is returned.
+pub fn open_till(sim: &Sim, gaps: Gaps) -> Arc<Behaviour> {
     sim.node("payment", move |node| {
         payment::run(
             platform(&node),
@@ -117,9 +124,6 @@ pub fn open(
             ..Default::default()
         };
         pg::run(platform(&node), config)
-    });
-    sim.node("catalog", move |node| {
-        catalog::run(platform(&node), catalog.clone())
     });
 
     let (knob, counts) = (behaviour.clone(), behaviour.clone());
@@ -148,6 +152,7 @@ pub struct Hand {
     catalog: Peer,
     inventory: Peer,
     order: Peer,
+    challenge: Peer,
 }
 
 impl Hand {
@@ -161,6 +166,7 @@ impl Hand {
             catalog: peer("catalog"),
             inventory: peer("inventory"),
             order: peer("order"),
+            challenge: peer("challenge"),
         }
     }
 
@@ -183,6 +189,21 @@ impl Hand {
             &json!({ "stock": shelf.stock }),
         )
         .await;
+    }
+
+    /// Opens challenges, each with its reward, and chooses how the challenge service learns of products.
+    ///
+    /// # Panics
+    ///
+    /// If it refuses: then the scenario is wrong.
+    pub async fn open_challenges(&self, mode: &str, challenges: &[(&str, &str)]) {
+        self.must(&self.challenge, "PUT", "/sync", &json!({ "mode": mode }))
+            .await;
+        for (id, sku) in challenges {
+            let body = json!({ "title": format!("{id} for a {sku}"), "sku": sku, "quantity": 1 });
+            self.must(&self.challenge, "PUT", &format!("/challenges/{id}"), &body)
+                .await;
+        }
     }
 
     async fn must(&self, peer: &Peer, method: &str, path: &str, body: &Value) {

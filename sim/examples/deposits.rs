@@ -23,7 +23,10 @@ impl Scenario for Deposits {
     }
 
     fn bugs(&self) -> Vec<Bug> {
-        vec![Bug { name: "counts-twice", about: "the vault does not notice a repeated deposit" }]
+        vec![Bug {
+            name: "counts-twice",
+            about: "the vault does not notice a repeated deposit",
+        }]
     }
 
     fn profile(&self) -> Profile {
@@ -38,7 +41,8 @@ impl Scenario for Deposits {
         let mut seen = BTreeSet::new();
         sim.always("each deposit counts once", move |commit, findings| {
             for row in commit.rows {
-                let deposit = String::from_utf8_lossy(row.value.as_deref().unwrap_or_default()).into_owned();
+                let deposit =
+                    String::from_utf8_lossy(row.value.as_deref().unwrap_or_default()).into_owned();
                 if !seen.insert(deposit.clone()) {
                     findings.broken("twice", &[&deposit], "one entry", "another one");
                 }
@@ -72,7 +76,11 @@ async fn vault(node: Node, notices_repeats: bool) -> io::Result<()> {
                 file.write(at, &entry)?;
                 file.sync_data()?;
                 entries.insert(entry);
-                let row = Row { table: "deposits".into(), key: at.to_string(), value: Some(text.to_vec()) };
+                let row = Row {
+                    table: "deposits".into(),
+                    key: at.to_string(),
+                    value: Some(text.to_vec()),
+                };
                 node.committed("deposits", vec![row]);
             }
             if teller.write_all(b"ok\n").await.is_err() || teller.flush().await.is_err() {
@@ -88,7 +96,10 @@ async fn teller(client: Client) {
     for n in 1..=5 {
         let deposit = format!("d{n}");
         client.invoked(&deposit, "deposit");
-        while tokio::time::timeout(Duration::from_secs(1), deposit_once(&client, &deposit)).await.is_err() {}
+        while tokio::time::timeout(Duration::from_secs(1), deposit_once(&client, &deposit))
+            .await
+            .is_err()
+        {}
         client.ok(&deposit, "confirmed");
     }
 }
@@ -110,5 +121,8 @@ async fn deposit_once(client: &Client, deposit: &str) {
 
 /// The whole command line: `run`, `replay`, `list`, and a campaign when called without arguments.
 fn main() -> ExitCode {
-    squall::cli::main(Catalogue { scenarios: vec![Box::new(Deposits)], canary: Some(("deposits", "counts-twice")) })
+    squall::cli::main(Catalogue {
+        scenarios: vec![Box::new(Deposits)],
+        canary: Some(("deposits", "counts-twice")),
+    })
 }

@@ -8,14 +8,14 @@ use std::{
 
 use squall::{Client, Sim};
 use squall_services::{
-    kit::saga::{SagaRecord, Status as SagaStatus},
+    kit::saga::SagaRecord,
     order::{
         model::Status,
         store::{Kind, ORDERS, OrderData, OrderRow, SAGAS},
     },
 };
 
-use super::{money::Money, stock::Stock};
+use super::{money::Money, sagas, sagas::SAGAS_END, stock::Stock};
 use crate::{lock, mirror::Mirror};
 
 /// The order service as committed.
@@ -29,9 +29,6 @@ pub struct Orders {
     /// The trace that each saga belongs to.
     traces: BTreeMap<String, String>,
 }
-
-/// A saga retries its undos for some three minutes, then a person redrives it; a minute for that.
-pub const SAGAS_END: Duration = Duration::from_secs(5 * 60);
 
 /// Watches the node `"order"`.
 pub fn watch(sim: &Sim) -> Arc<Mutex<Orders>> {
@@ -117,19 +114,7 @@ pub fn watch(sim: &Sim) -> Arc<Mutex<Orders>> {
     let ended = orders.clone();
     sim.finally("every saga ends", SAGAS_END, move |_, findings| {
         let orders = lock(&ended);
-        for saga in orders.sagas.values().filter(|saga| !saga.status.is_ended()) {
-            let tag = match saga.status {
-                SagaStatus::Running => "running",
-                SagaStatus::Compensating => "compensating",
-                _ => "needs attention",
-            };
-            findings.broken(
-                tag,
-                &[&saga.id],
-                "Completed or Compensated",
-                format!("{:?}", saga.status),
-            );
-        }
+        sagas::judge_ended(&orders.sagas, findings);
         for order in orders.orders.values() {
             if !matches!(order.status, Status::Completed | Status::Cancelled)
                 && !(order.kind == Kind::Reward && order.status == Status::Confirmed)
