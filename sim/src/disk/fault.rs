@@ -119,6 +119,15 @@ impl Disk {
         Some((name, sector * SECTOR as u64))
     }
 
+    /// Ends all faults, and makes every sector readable again.
+    pub fn heal(&self) {
+        let mut state = self.state();
+        state.faults = Faults::default();
+        for inode in state.inodes.values_mut() {
+            inode.unspoil();
+        }
+    }
+
     /// Silent rot: flips `bits` bits of a file's stored data. Only for tests of what an engine makes of it; storms use
     /// [`latent_sector_error`](Self::latent_sector_error). Returns how many were flipped: none in an empty file.
     pub fn flip_bits(&self, name: &str, choice: u64, bits: u32) -> u32 {

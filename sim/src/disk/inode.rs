@@ -220,6 +220,11 @@ impl Inode {
         self.unreadable.insert(sector);
     }
 
+    /// Makes all sectors readable.
+    pub fn unspoil(&mut self) {
+        self.unreadable.clear();
+    }
+
     /// Changes bytes behind everybody's back, on the platter and in the cache.
     pub fn rot(&mut self, page: usize, at: usize, mask: u8) {
         for image in [&mut self.durable, &mut self.cached] {
