@@ -178,7 +178,7 @@ fn disk_full_lets_a_file_grow_by_a_hole_that_cannot_be_filled() {
 fn fsync_error_comes_once_then_syncs_succeed_and_the_data_vanishes_on_eviction() {
     let mut vanished = 0;
     under_many_seeds(|_, disk| {
-        let file = synced(disk, "f", 4);
+        let file = synced(disk, "f", 2);
         disk.fail_syncs(1);
         file.write(0, &[2; 4 * BLOCK]).unwrap();
         assert_eq!(errno(file.sync_data()), EIO);
@@ -192,7 +192,11 @@ fn fsync_error_comes_once_then_syncs_succeed_and_the_data_vanishes_on_eviction()
         assert_eq!(left, promised);
         assert_eq!(left, stored(disk, "f"), "the cache shows the platter");
         for page in left.chunks(BLOCK) {
-            assert!(page == [1; BLOCK] || page == [2; BLOCK]);
+            assert!(
+                [[0; BLOCK], [1; BLOCK], [2; BLOCK]]
+                    .iter()
+                    .any(|p| p == page)
+            );
         }
         vanished += usize::from(left != vec![2; 4 * BLOCK]);
         assert_eq!(disk.counters().failed_syncs, 1);
@@ -208,6 +212,7 @@ fn fsync_error_does_not_give_up_a_page_that_is_written_again() {
         file.write(0, &[2; 2 * BLOCK]).unwrap();
         file.sync_data().unwrap_err();
         file.write(0, &[3; 1]).unwrap();
+        assert_eq!(content(&disk.fork("f").unwrap())[0], 3, "cached");
         file.sync_data().unwrap();
         disk.power_loss();
         disk.boot();
@@ -474,7 +479,7 @@ fn an_unreadable_sector_is_back_when_a_power_loss_takes_its_rewrite() {
             }
         }
     });
-    assert!(back > 20, "{back}");
+    assert!((20..180).contains(&back), "{back}");
 }
 
 #[test]
