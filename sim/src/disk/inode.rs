@@ -135,7 +135,7 @@ impl Inode {
         }
     }
 
-    /// The machine loses power: the cache is gone, and each unsynced sector has reached the platter, or not, or in part.
+    /// The machine loses power: the cache shows what the platter holds, and each unsynced sector has reached the platter, or not, or in part.
     pub fn power_loss(&mut self, loss: &mut Loss, now: VirtualTime) {
         let old = |since: VirtualTime| now.since(since) >= WRITEBACK;
         if self.cached.len() != self.durable.len()
@@ -152,7 +152,6 @@ impl Inode {
         }
         self.cached = self.durable.clone();
         self.len_dirty = None;
-        self.given_up.clear();
     }
 
     fn tear(&mut self, page: usize, loss: &mut Loss) {
@@ -220,8 +219,8 @@ impl Inode {
         self.unreadable.insert(sector);
     }
 
-    /// Makes every sector readable again.
-    pub fn repair(&mut self) {
+    /// Makes all sectors readable.
+    pub fn unspoil(&mut self) {
         self.unreadable.clear();
     }
 
