@@ -9,7 +9,7 @@ use super::{Node, NodeState, RUNNING, Todo, World, lock, task::Guarded};
 use crate::{
     check::Violation,
     host::BurstFault,
-    net::LatencyChange,
+    net::{Effect, LatencyChange},
     storm::{Action, Due},
     time::VirtualTime,
     trace::{Scope, What},
@@ -371,7 +371,7 @@ impl World {
                     factor: 1.0,
                     extra: ms(*extra_ms),
                 };
-                self.each_link(&due.action, |a, b| self.net.set_latency(a, b, change));
+                self.each_link(&due.action, |a, b| self.net.set_latency(a, b, Some(change)));
                 lasts = Some(*for_ms);
             }
             Action::Loss {
@@ -407,9 +407,12 @@ impl World {
             Action::ResetConnections { .. } => self.each_link(&due.action, |a, b| {
                 self.net.reset_connections(a, b);
             }),
-            Action::HalfOpen { .. } => self.each_link(&due.action, |a, b| {
-                self.net.half_open(a, b);
-            }),
+            Action::HalfOpen { .. } => {
+                self.each_link(&due.action, |a, b| {
+                    self.net.half_open(a, b);
+                });
+                lasts = Some(60_000);
+            }
             Action::SlowDisk {
                 node,
                 extra_ms,
@@ -517,7 +520,7 @@ impl World {
             }
             Action::Latency { .. } => {
                 self.each_link(&due.action, |a, b| {
-                    self.net.set_latency(a, b, LatencyChange::default())
+                    self.net.set_latency(a, b, None)
                 });
             }
             Action::Loss { .. } => self.each_link(&due.action, |a, b| self.net.set_loss(a, b, 0.0)),
@@ -705,28 +708,17 @@ impl World {
     fn bitten(&self, action: &Action) -> u64 {
         use Action::*;
         let disk = |node: &String| self.find(node).map(|n| n.disk.counters());
+        let node_touched =
+            |node: &String, effect| self.find(node).map_or(0, |n| self.net.touched_node(n.ix, effect));
         match action {
-            Cut { .. }
-            | Isolate { .. }
-            | Flap { .. }
-            | Latency { .. }
-            | Loss { .. }
-            | Trickle { .. }
-            | ResetConnections { .. }
-            | HalfOpen { .. } => self
-                .links(action)
-                .into_iter()
-                .map(|(a, b)| self.net.touched(a, b))
-                .sum(),
-            Refuse { node, .. } | HangConnects { node, .. } => {
-                let Some(node) = self.find(node) else {
-                    return 0;
-                };
-                self.nodes()
-                    .into_iter()
-                    .map(|other| self.net.touched(other.ix, node.ix))
-                    .sum()
-            }
+            Cut { .. } | Isolate { .. } | Flap { .. } => self.touched(action, Effect::Cut),
+            Latency { .. } => self.touched(action, Effect::Latency),
+            Loss { .. } => self.touched(action, Effect::Loss),
+            Trickle { .. } => self.touched(action, Effect::Bandwidth),
+            ResetConnections { .. } => self.touched(action, Effect::Reset),
+            HalfOpen { .. } => self.touched(action, Effect::HalfOpen),
+            Refuse { node, .. } => node_touched(node, Effect::Refused),
+            HangConnects { node, .. } => node_touched(node, Effect::Hung),
             SlowNode { node, .. } => self.find(node).map_or(0, |n| n.slowed.load(Relaxed)),
             SlowDisk { node, .. } => disk(node).map_or(0, |c| c.slow_ms),
             SyncError { node } => disk(node).map_or(0, |c| c.failed_syncs),
@@ -741,6 +733,11 @@ impl World {
                 .map_or(0, |(_, count)| count(name)),
             _ => 0,
         }
+    }
+
+    fn touched(&self, action: &Action, effect: Effect) -> u64 {
+        let links = self.links(action).into_iter();
+        links.map(|(a, b)| self.net.touched(a, b, effect)).sum()
     }
 
     /// The instant by which all that the storm has begun, or will begin at a known time, is over.
