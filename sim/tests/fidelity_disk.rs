@@ -135,6 +135,7 @@ fn sync_latency_of_a_commit_depends_on_its_ordinal_alone_and_a_slow_disk_scales_
     slow.set_slow(1, Duration::ZERO);
     assert_eq!(slow.latency(), disk.latency());
     assert_eq!(disk.counters().slow_ms, 0);
+    slow.heal();
     assert!(slow.counters().slow_ms >= 300 + 100);
 }
 
@@ -453,6 +454,9 @@ fn an_unreadable_sector_fails_reads_until_its_page_is_written_anew() {
     file.read(elsewhere, &mut [0; BLOCK]).unwrap();
     assert_eq!(content(&disk.fork("f").unwrap()), vec![1; 3 * BLOCK]);
 
+    disk.heal();
+    file.read(page, &mut [0; BLOCK]).unwrap();
+    assert_eq!(disk.latent_sector_error(5).unwrap().1, offset);
     file.write(page, &[2; BLOCK]).unwrap();
     file.read(page, &mut [0; BLOCK]).unwrap();
     file.sync_data().unwrap();

@@ -15,6 +15,8 @@ pub struct Faults {
     pub full: bool,
     pub slow_factor: u32,
     pub slow_extra: Duration,
+    /// What slowness added to commits so far.
+    pub slowed: Duration,
 }
 
 impl Default for Faults {
@@ -25,6 +27,7 @@ impl Default for Faults {
             full: false,
             slow_factor: 1,
             slow_extra: Duration::ZERO,
+            slowed: Duration::ZERO,
         }
     }
 }
@@ -71,8 +74,6 @@ pub struct DiskCounters {
     pub writes_after_death: u64,
     /// Milliseconds that slowness added to commits.
     pub slow_ms: u64,
-    /// Microseconds below a millisecond of the same.
-    pub(super) slow_us: u64,
 }
 
 impl Disk {
@@ -121,7 +122,12 @@ impl Disk {
 
     /// Ends all faults, and makes every sector readable again.
     pub fn heal(&self) {
-        self.state().faults = Faults::default();
+        let mut state = self.state();
+        state.faults = Faults {
+            slowed: state.faults.slowed,
+            ..Faults::default()
+        };
+        drop(state);
         self.repair_sectors();
     }
 
