@@ -1,8 +1,9 @@
 //! What belongs together: which burst an arrival is of, which request an answer is to, and on whose behalf the bytes
 //! travel.
 //!
-//! The network records bytes from tasks that serve whole connections, so the scope of a burst is read from the headers of
-//! the request that it begins, continues or answers.
+//! Whatever task runs may move the network along, and tasks that serve connections serve everybody. So the scope of a
+//! burst is read from the headers of the request that it begins, continues or answers, and that of an arrival is its
+//! burst's; the span that either happened in says nothing.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -33,7 +34,7 @@ impl Links {
     /// Links the events of a whole trace.
     pub fn of(events: &[Event]) -> Self {
         let mut links = Links {
-            scopes: events.iter().map(|event| event.scope.clone()).collect(),
+            scopes: events.iter().map(own_scope).collect(),
             sent: vec![None; events.len()],
             arrived: vec![None; events.len()],
             request: vec![None; events.len()],
@@ -59,7 +60,6 @@ impl Links {
                             if scope.op.is_empty() {
                                 scope.op = label.to_string();
                             }
-                            scope.inherit(&event.scope);
                             links.scopes[index] = scope;
                             unanswered.entry(way).or_default().push_back(index);
                         }
@@ -103,6 +103,13 @@ impl Links {
             }
         }
         links
+    }
+}
+
+fn own_scope(event: &Event) -> Scope {
+    match event.what {
+        What::Burst { .. } | What::Arrival { .. } | What::Connection { .. } => Scope::NONE,
+        _ => event.scope.clone(),
     }
 }
 
@@ -154,6 +161,19 @@ mod tests {
         assert_eq!(links.sent, [None, None, Some(0), Some(1), None, Some(4)]);
         assert_eq!(links.arrived, [Some(2), Some(3), None, None, Some(5), None]);
         assert_eq!(links.request[4], Some(0));
+    }
+
+    #[test]
+    fn the_span_in_which_the_network_moved_on_is_nobodys_business() {
+        let mut script = Script::default();
+        script.burst("a", "b", 0, &request("GET", "/", "t1", "one", ""), "sent");
+        script.arrival("b", "a", 5, 10);
+        script.connection("b", "a", 5, "closed");
+        for event in &mut script.events {
+            event.scope.saga_id = "another".to_owned();
+        }
+        let links = Links::of(&script.events);
+        assert!(links.scopes.iter().all(|scope| scope.saga_id.is_empty()));
     }
 
     #[test]

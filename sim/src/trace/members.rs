@@ -114,7 +114,8 @@ impl<'t> Members<'t> {
                 _ => Part::None,
             };
             members.parts[index] = part;
-            if part != Part::None {
+            let is_of_a_node = !matches!(event.what, What::Fault { .. } | What::Violation { .. });
+            if part != Part::None && is_of_a_node {
                 members.lanes.insert(&event.node);
                 if let What::Burst { to, .. } = &event.what {
                     members.lanes.insert(to);
@@ -171,7 +172,7 @@ impl<'t> Members<'t> {
     pub fn lanes_named<'m>(&'m self, text: &'m str) -> impl Iterator<Item = &'t str> + 'm {
         self.lanes.iter().copied().filter(|lane| {
             text.split(|c: char| !c.is_alphanumeric() && !"-_.".contains(c))
-                .any(|word| word == *lane)
+                .any(|word| word.trim_end_matches('.') == *lane)
         })
     }
 
