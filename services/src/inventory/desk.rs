@@ -121,9 +121,11 @@ impl Desk<'_> {
         Ok(reservation)
     }
 
-    /// Puts the product into a saga's hands, and nothing else: the first half of a reserve in two commits.
+    /// Puts the product into a saga's hands, and nothing else: the first half of a reserve in two commits. Whatever
+    /// does not concern the lock is left to the second half.
     pub(super) fn acquire(&mut self, ask: &Reserve) -> Result<(), Problem> {
-        if self.begin(ask)?.is_some() {
+        if !matches!(self.begin(ask), Ok(None)) {
+            self.note = None;
             return Ok(());
         }
         let mut product = self.product(&ask.sku)?;
