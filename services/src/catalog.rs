@@ -15,7 +15,9 @@ use crate::{
     kit::{self, Context, Problem, Store, StoreError},
     ports::Platform,
 };
-use store::{Change, Notice, OUTBOX, PRODUCTS, Product, VERSIONS, Version, notice_key, version_key};
+use store::{
+    Change, Notice, OUTBOX, PRODUCTS, Product, VERSIONS, Version, notice_key, version_key,
+};
 
 pub use api::{New, Patch};
 
@@ -28,7 +30,9 @@ pub struct Config {
 
 /// Serves until the process ends.
 pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
-    let store = Store::open(&platform, store::FILE).await.map_err(io::Error::other)?;
+    let store = Store::open(&platform, store::FILE)
+        .await
+        .map_err(io::Error::other)?;
     let catalog = Catalog::start(platform.clone(), store, config);
     kit::http::serve(&platform, api::router(catalog)).await
 }
@@ -46,7 +50,12 @@ impl Catalog {
         let mut subscribers = Vec::new();
         for name in config.subscribers {
             let changed = Arc::new(Notify::new());
-            let delivery = outbox::deliver(platform.clone(), store.clone(), name.clone(), changed.clone());
+            let delivery = outbox::deliver(
+                platform.clone(),
+                store.clone(),
+                name.clone(),
+                changed.clone(),
+            );
             platform.spawn("catalog-outbox", delivery);
             subscribers.push((name, changed));
         }
@@ -68,7 +77,11 @@ impl Catalog {
         sku: &str,
         edit: impl FnOnce(Option<&Product>) -> Result<Product, Problem> + Send + 'static,
     ) -> Result<Product, Problem> {
-        let subscribers: Vec<_> = self.subscribers.iter().map(|(name, _)| name.clone()).collect();
+        let subscribers: Vec<_> = self
+            .subscribers
+            .iter()
+            .map(|(name, _)| name.clone())
+            .collect();
         let from_ms = self.platform.clock.now_ms();
         let (key, context) = (sku.to_owned(), context.clone());
         let (product, changed) = self
@@ -94,7 +107,11 @@ impl Catalog {
                         context: context.clone(),
                         change: Change::of(&product),
                     };
-                    tx.put(&OUTBOX, &notice_key(&subscriber, &key, product.version), &notice)?;
+                    tx.put(
+                        &OUTBOX,
+                        &notice_key(&subscriber, &key, product.version),
+                        &notice,
+                    )?;
                 }
                 Ok((product, true))
             })

@@ -18,7 +18,11 @@ use tokio::sync::Notify;
 
 use crate::{
     gap::{Gap, Gaps},
-    kit::{self, Problem, Store, StoreError, Writer},
+    kit::{
+        self, Code, Problem, Store, StoreError, Writer,
+        http::IdempotencyKey,
+        idempotency::{self, StoredAnswer, fingerprint},
+    },
     ports::Platform,
 };
 use desk::{Desk, Note, Remembered};
@@ -26,6 +30,11 @@ use store::{PRODUCTS, Product, RESERVATIONS, Reservation};
 
 pub use api::{Cancel, Create, Restock};
 pub use desk::Reserve;
+
+/// Keys come from sagas and operators; their operation tells them apart.
+const SCOPE: &str = "";
+
+type Key = Option<IdempotencyKey>;
 
 /// How the service is set up.
 #[derive(Clone, Debug)]
@@ -53,7 +62,9 @@ impl Default for Config {
 
 /// Serves until the process ends.
 pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
-    let store = Store::open(&platform, store::FILE).await.map_err(io::Error::other)?;
+    let store = Store::open(&platform, store::FILE)
+        .await
+        .map_err(io::Error::other)?;
     let inventory = Inventory::start(platform.clone(), store, config);
     kit::http::serve(&platform, api::router(inventory)).await
 }
@@ -76,7 +87,9 @@ impl Inventory {
             locked: Notify::new(),
         });
         if !inventory.config.gaps.has(Gap::SemanticLockNeverSwept) {
-            inventory.platform.spawn("sweeper", sweeper::sweep(inventory.clone()));
+            inventory
+                .platform
+                .spawn("sweeper", sweeper::sweep(inventory.clone()));
         }
         inventory
     }
@@ -89,31 +102,55 @@ impl Inventory {
         self.store.read(|rows| rows.get(&RESERVATIONS, saga_id))
     }
 
-    async fn reserve(&self, key: Key, ask: Reserve) -> Result<Answer, Problem> {
+    async fn create(&self, sku: String, stock: u64) -> Result<Product, Problem> {
+        self.write(Remembered::Nothing, move |desk| desk.create(&sku, stock))
+            .await
+    }
+
+    async fn restock(
+        &self,
+        key: Key,
+        sku: String,
+        restock: Restock,
+    ) -> Result<StoredAnswer, Problem> {
+        let request = (StatusCode::OK, "restock", fingerprint(&(&sku, &restock)));
+        self.once(key, request, Remembered::Nothing, move |desk| {
+            desk.restock(&sku, restock.quantity, restock.version)
+        })
+        .await
+    }
+
+    async fn reserve(&self, key: Key, ask: Reserve) -> Result<StoredAnswer, Problem> {
         let remembered = self.remember(&ask.sku, true)?;
         if self.config.gaps.has(Gap::SemanticLockNeverSwept) {
             let ask = ask.clone();
-            self.write(Remembered::Nothing, move |desk| desk.acquire(&ask)).await?;
+            self.write(Remembered::Nothing, move |desk| desk.acquire(&ask))
+                .await?;
         }
-        let body = ask.clone();
+        let request = (StatusCode::CREATED, "reserve", fingerprint(&ask));
         let answer = self
-            .once(key, &body, StatusCode::CREATED, remembered, move |desk| desk.reserve(&ask))
+            .once(key, request, remembered, move |desk| desk.reserve(&ask))
             .await;
         self.locked.notify_one();
         answer
     }
 
-    async fn confirm(&self, key: Key, saga_id: String) -> Result<Answer, Problem> {
+    async fn confirm(&self, key: Key, saga_id: String) -> Result<StoredAnswer, Problem> {
         let remembered = self.remember_of(&saga_id)?;
-        let body = saga_id.clone();
-        self.once(key, &body, StatusCode::OK, remembered, move |desk| desk.confirm(&saga_id))
+        let request = (StatusCode::OK, "confirm", fingerprint(&saga_id));
+        self.once(key, request, remembered, move |desk| desk.confirm(&saga_id))
             .await
     }
 
-    async fn cancel(&self, key: Key, saga_id: String, sku: Option<String>) -> Result<Answer, Problem> {
+    async fn cancel(
+        &self,
+        key: Key,
+        saga_id: String,
+        sku: Option<String>,
+    ) -> Result<StoredAnswer, Problem> {
         let remembered = self.remember_of(&saga_id)?;
-        let body = saga_id.clone();
-        self.once(key, &body, StatusCode::OK, remembered, move |desk| {
+        let request = (StatusCode::OK, "cancel", fingerprint(&saga_id));
+        self.once(key, request, remembered, move |desk| {
             desk.cancel(&saga_id, sku.as_deref())
         })
         .await
@@ -147,10 +184,10 @@ impl Inventory {
     async fn write<T: Send + 'static>(
         &self,
         remembered: Remembered,
-        work: impl FnOnce(&mut Desk<'_>) -> Result<T, Problem> + Send + 'static,
+        work: impl FnOnce(&mut Desk<'_, '_>) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
         let (gaps, now_ms) = (self.config.gaps, self.platform.clock.now_ms());
-        let transaction = move |tx: &mut Writer| {
+        let transaction = move |tx: &mut Writer<'_>| {
             let mut desk = Desk {
                 tx,
                 gaps,
@@ -167,5 +204,76 @@ impl Inventory {
         };
         note.iter().for_each(Note::tell);
         Ok(done)
+    }
+
+    /// Runs `work` once per key: the answer is kept in the very commit that has the effect, if it is one to be kept.
+    async fn once<T: Serialize>(
+        &self,
+        key: Key,
+        (success, operation, fingerprint): (StatusCode, &'static str, u64),
+        remembered: Remembered,
+        work: impl FnOnce(&mut Desk<'_, '_>) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<StoredAnswer, Problem> {
+        let key = match key {
+            _ if self.config.gaps.has(Gap::NoKey) => None,
+            Some(IdempotencyKey(key)) => Some(key),
+            None => {
+                return Err(Problem::new(
+                    Code::IdempotencyKeyMissing,
+                    "send an Idempotency-Key header; repeat it when you repeat the request",
+                ));
+            }
+        };
+        let boot_id = self.platform.process.boot_id();
+        let keep_later = self.config.gaps.has(Gap::KeyStoredAfterEffect);
+        let finish = {
+            let key = key.clone();
+            move |desk: &mut Desk<'_, '_>, answer: &StoredAnswer| match &key {
+                Some(key) => idempotency::finish(
+                    desk.tx,
+                    SCOPE,
+                    operation,
+                    key,
+                    fingerprint,
+                    answer,
+                    desk.now_ms,
+                ),
+                None => Ok(()),
+            }
+        };
+        let keep = finish.clone();
+        let answer = self
+            .write(remembered, move |desk| {
+                if let Some(key) = &key {
+                    let begun = idempotency::begin(
+                        desk.tx,
+                        SCOPE,
+                        operation,
+                        key,
+                        fingerprint,
+                        boot_id,
+                        desk.now_ms,
+                    )?;
+                    if let Some(answer) = begun.proceed()? {
+                        return Ok((answer, false));
+                    }
+                }
+                let answer = match work(desk) {
+                    Ok(done) => StoredAnswer::new(success, &done)?,
+                    Err(problem) => StoredAnswer::of_problem(&problem).ok_or(problem)?,
+                };
+                if !keep_later {
+                    keep(desk, &answer)?;
+                }
+                Ok::<_, Problem>((answer, true))
+            })
+            .await;
+        let (answer, fresh) = answer?;
+        if fresh && keep_later {
+            let answer = answer.clone();
+            self.write(Remembered::Nothing, move |desk| Ok(finish(desk, &answer)?))
+                .await?;
+        }
+        Ok(answer)
     }
 }

@@ -13,7 +13,11 @@ use super::{
     Catalog,
     store::{PRODUCTS, Product},
 };
-use crate::kit::{Code, Context, Problem, http::Body, input::{plain_id, within}};
+use crate::kit::{
+    Code, Context, Problem,
+    http::Body,
+    input::{plain_id, within},
+};
 
 /// Highest unit price, in won.
 const PRICE_MAX: u64 = 1_000_000_000_000;
@@ -82,7 +86,10 @@ async fn show(
     State(catalog): State<Arc<Catalog>>,
     Path(sku): Path<String>,
 ) -> Result<Json<Product>, Problem> {
-    catalog.product(&sku)?.map(Json).ok_or_else(|| unknown(&sku))
+    catalog
+        .product(&sku)?
+        .map(Json)
+        .ok_or_else(|| unknown(&sku))
 }
 
 async fn put(
@@ -103,7 +110,10 @@ async fn put(
         version: 0,
         on_sale: new.on_sale,
     };
-    catalog.change(&context, &sku, move |_| Ok(product)).await.map(Json)
+    catalog
+        .change(&context, &sku, move |_| Ok(product))
+        .await
+        .map(Json)
 }
 
 async fn patch(

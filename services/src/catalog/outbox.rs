@@ -30,7 +30,12 @@ fn policy() -> PeerPolicy {
 }
 
 /// Delivers for ever.
-pub(super) async fn deliver(platform: Platform, store: Store, subscriber: String, changed: Arc<Notify>) {
+pub(super) async fn deliver(
+    platform: Platform,
+    store: Store,
+    subscriber: String,
+    changed: Arc<Notify>,
+) {
     let peer = Peer::new(&platform, &subscriber, policy());
     let mut backoff = BACKOFF;
     loop {
@@ -59,7 +64,10 @@ async fn pass(store: &Store, peer: &Peer, subscriber: &str) -> Result<bool, Prob
             continue;
         }
         let context = context.step("webhook");
-        match peer.call(&context, "POST", "/webhooks/products", None, &change).await {
+        match peer
+            .call(&context, "POST", "/webhooks/products", None, &change)
+            .await
+        {
             Ok(reply) if reply.is_success() => acknowledged.push(key),
             Ok(reply) => {
                 tracing::warn!(sku = change.sku, status = reply.status, "notice refused");
@@ -74,7 +82,9 @@ async fn pass(store: &Store, peer: &Peer, subscriber: &str) -> Result<bool, Prob
     if !acknowledged.is_empty() {
         store
             .write(move |tx| {
-                acknowledged.iter().try_for_each(|key| tx.delete(&OUTBOX, key))
+                acknowledged
+                    .iter()
+                    .try_for_each(|key| tx.delete(&OUTBOX, key))
             })
             .await?;
     }

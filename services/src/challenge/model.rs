@@ -169,7 +169,13 @@ mod tests {
         let at = |seconds| Freshness::of(Duration::from_secs(seconds), ttl, limit);
         assert_eq!(
             [at(0), at(4), at(5), at(59), at(60)],
-            [Freshness::Fresh, Freshness::Fresh, Freshness::Stale, Freshness::Stale, Freshness::TooOld]
+            [
+                Freshness::Fresh,
+                Freshness::Fresh,
+                Freshness::Stale,
+                Freshness::Stale,
+                Freshness::TooOld
+            ]
         );
     }
 }

@@ -86,7 +86,11 @@ impl View {
     }
 
     /// The product as the mode shows it; `None` if the catalog has no such product.
-    pub(super) async fn show(&self, context: &Context, sku: &str) -> Result<Option<Shown>, Problem> {
+    pub(super) async fn show(
+        &self,
+        context: &Context,
+        sku: &str,
+    ) -> Result<Option<Shown>, Problem> {
         let sync = self.sync()?;
         let copy = match sync.mode {
             Mode::Live => None,
@@ -190,8 +194,9 @@ impl View {
         match reply.status {
             404 => Ok(None),
             _ => {
-                let mut product: Product =
-                    reply.ok().map_err(|problem| unusable(problem.to_string()))?;
+                let mut product: Product = reply
+                    .ok()
+                    .map_err(|problem| unusable(problem.to_string()))?;
                 product.at_ms = self.platform.clock.now_ms();
                 Ok(Some(product))
             }
@@ -233,7 +238,8 @@ impl View {
             Some(at) => at.elapsed(),
             None => {
                 let now_ms = self.platform.clock.now_ms();
-                self.ttl.max(Duration::from_millis(now_ms.saturating_sub(copy.at_ms)))
+                self.ttl
+                    .max(Duration::from_millis(now_ms.saturating_sub(copy.at_ms)))
             }
         }
     }

@@ -4,19 +4,21 @@ use std::sync::Arc;
 
 use axum::{
     Json, Router,
-    extract::{Path, State},
+    extract::{FromRequest, Path, Request, State},
+    http::header::CONTENT_TYPE,
     routing::{get, post},
 };
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Inventory, Key,
+    Inventory,
     desk::{Reserve, unknown_product},
     store::{PRODUCTS, Product},
 };
 use crate::kit::{
-    Code, Problem,
+    Problem,
     http::{Body, IdempotencyKey},
+    idempotency::StoredAnswer,
     input::{QUANTITY, plain_id, within},
 };
 
@@ -24,7 +26,7 @@ use crate::kit::{
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Create {
-    /// Units on the shelf at first, up to [`STOCK_MAX`].
+    /// Units on the shelf at first, up to a million.
     pub stock: u64,
 }
 
@@ -60,4 +62,87 @@ pub(super) fn router(inventory: Arc<Inventory>) -> Router {
         .route("/inventory/{sku}", get(show).put(create))
         .route("/inventory/{sku}/restock", post(restock))
         .with_state(inventory)
+}
+
+async fn list(State(inventory): State<Arc<Inventory>>) -> Result<Json<Vec<Product>>, Problem> {
+    let rows = inventory.store.read(|rows| rows.scan(&PRODUCTS, ""))?;
+    Ok(Json(rows.into_iter().map(|(_, product)| product).collect()))
+}
+
+async fn show(
+    State(inventory): State<Arc<Inventory>>,
+    Path(sku): Path<String>,
+) -> Result<Json<Product>, Problem> {
+    inventory
+        .product(&sku)?
+        .map(Json)
+        .ok_or_else(|| unknown_product(&sku))
+}
+
+async fn create(
+    State(inventory): State<Arc<Inventory>>,
+    Path(sku): Path<String>,
+    Body(Create { stock }): Body<Create>,
+) -> Result<Json<Product>, Problem> {
+    plain_id("sku", &sku)?;
+    within("stock", stock, 0..=STOCK_MAX)?;
+    inventory.create(sku, stock).await.map(Json)
+}
+
+async fn restock(
+    State(inventory): State<Arc<Inventory>>,
+    key: Option<IdempotencyKey>,
+    Path(sku): Path<String>,
+    Body(restock): Body<Restock>,
+) -> Result<StoredAnswer, Problem> {
+    within("quantity", restock.quantity, QUANTITY)?;
+    inventory.restock(key, sku, restock).await
+}
+
+async fn reserve(
+    State(inventory): State<Arc<Inventory>>,
+    key: Option<IdempotencyKey>,
+    Body(ask): Body<Reserve>,
+) -> Result<StoredAnswer, Problem> {
+    plain_id("saga_id", &ask.saga_id)?;
+    plain_id("order_id", &ask.order_id)?;
+    plain_id("sku", &ask.sku)?;
+    within("quantity", ask.quantity, QUANTITY)?;
+    inventory.reserve(key, ask).await
+}
+
+async fn confirm(
+    State(inventory): State<Arc<Inventory>>,
+    key: Option<IdempotencyKey>,
+    Path(saga_id): Path<String>,
+) -> Result<StoredAnswer, Problem> {
+    inventory.confirm(key, saga_id).await
+}
+
+async fn cancel(
+    State(inventory): State<Arc<Inventory>>,
+    key: Option<IdempotencyKey>,
+    Path(saga_id): Path<String>,
+    Perhaps(Cancel { sku }): Perhaps<Cancel>,
+) -> Result<StoredAnswer, Problem> {
+    plain_id("saga_id", &saga_id)?;
+    if let Some(sku) = &sku {
+        plain_id("sku", sku)?;
+    }
+    inventory.cancel(key, saga_id, sku).await
+}
+
+/// A JSON body, or its default where the request declares none.
+struct Perhaps<T>(T);
+
+impl<S: Send + Sync, T: Default + serde::de::DeserializeOwned> FromRequest<S> for Perhaps<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        if !request.headers().contains_key(CONTENT_TYPE) {
+            return Ok(Perhaps(T::default()));
+        }
+        let Body(body) = Body::from_request(request, state).await?;
+        Ok(Perhaps(body))
+    }
 }

@@ -3,7 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    model::{LockEvent, LockState, Move, NotOwner, ReservationEvent, ReservationState, SemanticLock, TooFew, Units},
+    model::{
+        LockEvent, LockState, Move, NotOwner, ReservationEvent, ReservationState, SemanticLock,
+        TooFew, Units,
+    },
     store::{PRODUCTS, Product, RESERVATIONS, Reservation},
 };
 use crate::{
@@ -36,13 +39,31 @@ pub(super) enum Remembered {
 /// What was done, to be told once it is committed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Note {
-    Reserved { sku: String, quantity: u64 },
-    Refused { sku: String, quantity: u64, left: u64 },
-    LateReserveRefused { sku: String },
-    Confirmed { sku: String, quantity: u64 },
-    Released { sku: String, quantity: u64 },
+    Reserved {
+        sku: String,
+        quantity: u64,
+    },
+    Refused {
+        sku: String,
+        quantity: u64,
+        left: u64,
+    },
+    LateReserveRefused {
+        sku: String,
+    },
+    Confirmed {
+        sku: String,
+        quantity: u64,
+    },
+    Released {
+        sku: String,
+        quantity: u64,
+    },
     TombstoneLeft,
-    LockSwept { sku: String, owner: String },
+    LockSwept {
+        sku: String,
+        owner: String,
+    },
 }
 
 impl Note {
@@ -50,7 +71,11 @@ impl Note {
     pub(super) fn tell(&self) {
         match self {
             Note::Reserved { sku, quantity } => tracing::info!(sku, quantity, "stock reserved"),
-            Note::Refused { sku, quantity, left } => {
+            Note::Refused {
+                sku,
+                quantity,
+                left,
+            } => {
                 tracing::info!(sku, quantity, left, "stock refused");
             }
             Note::LateReserveRefused { sku } => tracing::info!(sku, "late reserve refused"),
@@ -63,15 +88,15 @@ impl Note {
 }
 
 /// A transaction with what the work in it needs to know.
-pub(super) struct Desk<'a> {
-    pub(super) tx: &'a mut Writer,
+pub(super) struct Desk<'a, 't> {
+    pub(super) tx: &'a mut Writer<'t>,
     pub(super) gaps: Gaps,
     pub(super) now_ms: u64,
     pub(super) remembered: Remembered,
     pub(super) note: Option<Note>,
 }
 
-impl Desk<'_> {
+impl Desk<'_, '_> {
     /// Sets units aside for a saga and puts the product into its hands.
     pub(super) fn reserve(&mut self, ask: &Reserve) -> Result<Reservation, Problem> {
         if let Some(before) = self.begin(ask)? {
@@ -101,7 +126,10 @@ impl Desk<'_> {
                 });
                 return Err(Problem::new(
                     Code::OutOfStock,
-                    format!("{} of {} wanted, {} left; order fewer or wait for a restock", ask.quantity, ask.sku, few.left),
+                    format!(
+                        "{} of {} wanted, {} left; order fewer or wait for a restock",
+                        ask.quantity, ask.sku, few.left
+                    ),
                 ));
             }
         }
@@ -153,7 +181,10 @@ impl Desk<'_> {
                 }
                 Err(Problem::new(
                     Code::InvalidState,
-                    format!("saga {} has already reserved {} of {}; a saga reserves once", ask.saga_id, before.quantity, before.sku),
+                    format!(
+                        "saga {} has already reserved {} of {}; a saga reserves once",
+                        ask.saga_id, before.quantity, before.sku
+                    ),
                 ))
             }
             _ => Ok(None),
@@ -181,7 +212,11 @@ impl Desk<'_> {
 
     /// Gives back what the saga has set aside or bought; where it has nothing yet, leaves a tombstone, so that a
     /// reserve that is still on its way is refused.
-    pub(super) fn cancel(&mut self, saga_id: &str, sku: Option<&str>) -> Result<Reservation, Problem> {
+    pub(super) fn cancel(
+        &mut self,
+        saga_id: &str,
+        sku: Option<&str>,
+    ) -> Result<Reservation, Problem> {
         let before: Option<Reservation> = self.tx.get(&RESERVATIONS, saga_id)?;
         let state = before.as_ref().map(|before| before.state);
         let after = ReservationState::after(state, ReservationEvent::Release)
@@ -272,22 +307,35 @@ impl Desk<'_> {
     }
 
     /// Puts more units on the shelf. Needs no lock: it commutes with what sagas do.
-    pub(super) fn restock(&mut self, sku: &str, quantity: u64, seen: Option<u64>) -> Result<Product, Problem> {
+    pub(super) fn restock(
+        &mut self,
+        sku: &str,
+        quantity: u64,
+        seen: Option<u64>,
+    ) -> Result<Product, Problem> {
         let product = self.product(sku)?;
         if seen.is_some_and(|seen| seen != product.version) {
             return Err(Problem::new(
                 Code::VersionConflict,
-                format!("{sku} is at version {}; look again and repeat", product.version),
+                format!(
+                    "{sku} is at version {}; look again and repeat",
+                    product.version
+                ),
             ));
         }
-        let units = product.units.after(Move::Stock, quantity).map_err(|few| broken_books(sku, few))?;
+        let units = product
+            .units
+            .after(Move::Stock, quantity)
+            .map_err(|few| broken_books(sku, few))?;
         self.put(product, units)
     }
 
     /// The product as this request knows it.
     fn product(&self, sku: &str) -> Result<Product, Problem> {
         let stored = || {
-            self.tx.get(&PRODUCTS, sku)?.ok_or_else(|| unknown_product(sku))
+            self.tx
+                .get(&PRODUCTS, sku)?
+                .ok_or_else(|| unknown_product(sku))
         };
         match &self.remembered {
             Remembered::Nothing => stored(),
@@ -326,7 +374,8 @@ impl Desk<'_> {
             .map_err(|few| broken_books(&reservation.sku, few))?;
         self.put(product, units)?;
         reservation.at_ms = self.now_ms;
-        self.tx.put(&RESERVATIONS, &reservation.saga_id, reservation)?;
+        self.tx
+            .put(&RESERVATIONS, &reservation.saga_id, reservation)?;
         Ok(())
     }
 
@@ -360,6 +409,14 @@ fn in_progress(sku: &str) -> Problem {
 }
 
 fn broken_books(sku: &str, few: TooFew) -> Problem {
-    tracing::error!(sku, wanted = few.wanted, left = few.left, "books do not add up");
-    Problem::new(Code::Internal, "the stock of this product needs a person's attention")
+    tracing::error!(
+        sku,
+        wanted = few.wanted,
+        left = few.left,
+        "books do not add up"
+    );
+    Problem::new(
+        Code::Internal,
+        "the stock of this product needs a person's attention",
+    )
 }

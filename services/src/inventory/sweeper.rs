@@ -26,7 +26,11 @@ fn policy() -> PeerPolicy {
 
 /// Sweeps for ever.
 pub(super) async fn sweep(inventory: Arc<Inventory>) {
-    let peer = Peer::new(&inventory.platform, &inventory.config.orchestrator, policy());
+    let peer = Peer::new(
+        &inventory.platform,
+        &inventory.config.orchestrator,
+        policy(),
+    );
     loop {
         match locked(&inventory) {
             Ok(products) if products.is_empty() => inventory.locked.notified().await,
@@ -46,12 +50,20 @@ pub(super) async fn sweep(inventory: Arc<Inventory>) {
 
 async fn sweep_once(inventory: &Inventory, peer: &Peer) -> Result<(), Problem> {
     for (sku, lock) in locked(inventory)? {
-        let age = Duration::from_millis(inventory.platform.clock.now_ms().saturating_sub(lock.since_ms));
+        let age = Duration::from_millis(
+            inventory
+                .platform
+                .clock
+                .now_ms()
+                .saturating_sub(lock.since_ms),
+        );
         if age < inventory.config.lock_age || !has_ended(inventory, peer, &lock.owner).await {
             continue;
         }
         inventory
-            .write(Remembered::Nothing, move |desk| desk.sweep(&sku, &lock.owner))
+            .write(Remembered::Nothing, move |desk| {
+                desk.sweep(&sku, &lock.owner)
+            })
             .await?;
     }
     Ok(())
@@ -66,7 +78,9 @@ fn locked(inventory: &Inventory) -> Result<Vec<(String, SemanticLock)>, StoreErr
 /// Whether the saga will do nothing any more. One that its orchestrator does not know never will.
 async fn has_ended(inventory: &Inventory, peer: &Peer, saga_id: &str) -> bool {
     let context = Context::fresh(&inventory.platform, "sweep").with_saga(saga_id);
-    let reply = peer.call(&context, "GET", &format!("/sagas/{saga_id}"), None, &()).await;
+    let reply = peer
+        .call(&context, "GET", &format!("/sagas/{saga_id}"), None, &())
+        .await;
     match reply {
         Ok(reply) if reply.is_success() => {
             let status = reply.body.get("status").and_then(|status| status.as_str());

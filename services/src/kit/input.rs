@@ -29,6 +29,10 @@ pub fn within(field: &str, value: u64, limits: RangeInclusive<u64>) -> Result<()
     }
     Err(Problem::new(
         Code::InvalidRequest,
-        format!("{field} must be {} to {}, not {value}", limits.start(), limits.end()),
+        format!(
+            "{field} must be {} to {}, not {value}",
+            limits.start(),
+            limits.end()
+        ),
     ))
 }
