@@ -327,7 +327,8 @@ impl Connection {
     /// An obstacle may be gone: plans the next retransmission.
     pub fn resume(&mut self, fabric: &Fabric, now: VirtualTime) {
         for end in [CLIENT, SERVER] {
-            if self.obstacle(end, fabric).is_some() {
+            let receiver = self.ends[1 - end].node;
+            if self.obstacle(end, fabric).is_some() || !fabric.node(receiver).kernel {
                 continue;
             }
             if let Some(stall) = &mut self.pipes[end].stall {
@@ -603,7 +604,8 @@ impl Connection {
         };
         stall.retry = None;
         let lost = stall.lost;
-        if self.obstacle(end, fabric).is_some() {
+        let receiver = &self.ends[1 - end];
+        if self.obstacle(end, fabric).is_some() || !fabric.node(receiver.node).kernel {
             return;
         }
         if lost == Lost::Packet {
@@ -612,12 +614,11 @@ impl Connection {
             self.transmit(end, fabric, at);
             return;
         }
-        let receiver = &self.ends[1 - end];
-        if self.obstacle(1 - end, fabric).is_some() || !fabric.node(receiver.node).kernel {
+        if self.obstacle(1 - end, fabric).is_some() {
             return;
         }
         let there = at + self.travel(end, Kind::Data, self.pipes[end].bursts, fabric);
-        if receiver.alive {
+        if self.ends[1 - end].alive {
             let back = self.travel(1 - end, Kind::Ack, self.pipes[end].bursts, fabric);
             self.pipes[end].acknowledge(Ack {
                 at: there + back,

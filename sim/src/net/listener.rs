@@ -26,7 +26,6 @@ pub struct Listener {
     node: NodeIx,
     life: u32,
     port: u16,
-    id: u64,
 }
 
 impl fmt::Debug for Listener {
@@ -40,7 +39,7 @@ impl fmt::Debug for Listener {
 
 impl Listener {
     pub(super) fn new(net: Arc<Net>, node: NodeIx, port: u16, backlog: usize) -> io::Result<Self> {
-        let (id, life) = {
+        let life = {
             let mut state = net.lock();
             let id = state.next_socket;
             state.next_socket += 1;
@@ -59,14 +58,13 @@ impl Listener {
                 waiter: Waiter::default(),
             };
             node.listening.insert(port, listening);
-            (id, node.life)
+            node.life
         };
         Ok(Listener {
             net,
             node,
             life,
             port,
-            id,
         })
     }
 
