@@ -51,6 +51,9 @@ impl Scenario for Deposits {
     }
 }
 
+/// How long either side waits for the other: a dead connection says nothing.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// Writes each deposit into the next block of a file, syncs it, and answers "ok".
 async fn vault(node: Node, notices_repeats: bool) -> io::Result<()> {
     use redb::StorageBackend;
@@ -66,7 +69,7 @@ async fn vault(node: Node, notices_repeats: bool) -> io::Result<()> {
     loop {
         let mut teller = BufReader::new(listener.accept().await?);
         let mut line = String::new();
-        while let Ok(1..) = teller.read_line(&mut line).await {
+        while let Ok(Ok(1..)) = tokio::time::timeout(PATIENCE, teller.read_line(&mut line)).await {
             let mut entry = [b' '; 8];
             let text = line.trim().as_bytes();
             entry[..text.len()].copy_from_slice(text);
@@ -94,9 +97,10 @@ async fn vault(node: Node, notices_repeats: bool) -> io::Result<()> {
 /// Makes five deposits, each as often as it takes.
 async fn teller(client: Client) {
     for n in 1..=5 {
+        client.node().sleep(Duration::from_millis(500)).await;
         let deposit = format!("d{n}");
         client.invoked(&deposit, "deposit");
-        while tokio::time::timeout(Duration::from_secs(1), deposit_once(&client, &deposit))
+        while tokio::time::timeout(PATIENCE, deposit_once(&client, &deposit))
             .await
             .is_err()
         {}
