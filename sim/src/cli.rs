@@ -81,9 +81,12 @@ enum Refusal {
     /// A name on the command line stands for nothing.
     #[error(transparent)]
     Unknown(#[from] Unknown),
-    /// The plan can't be used.
+    /// The plan can't be read.
     #[error(transparent)]
     Plan(#[from] PlanError),
+    /// The plan is not for this scenario.
+    #[error("{scenario}: {wrong}")]
+    Misplaced { scenario: String, wrong: PlanError },
     /// The result could not be written.
     #[error("cannot write the result: {0}")]
     Output(#[from] io::Error),

@@ -31,7 +31,7 @@ mod env;
 mod tests;
 
 use crate::{
-    campaign::{Campaign, Failure, Runner, Seeds, Totals, guarded},
+    campaign::{Campaign, Runner, Seeds, Totals, guarded},
     check::Violation,
     report::{self, Style, failure},
     run::Signature,
