@@ -11,6 +11,7 @@ compile_error!(
 pub mod campaign;
 pub mod check;
 pub mod cli;
+pub mod clock;
 pub mod disk;
 pub mod host;
 pub mod net;
