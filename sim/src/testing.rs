@@ -37,6 +37,7 @@ use crate::{
     run::Signature,
     scenario::Scenario,
     seed::Seed,
+    trace::Trace,
 };
 
 /// Which variant of a scenario is tested.
@@ -105,11 +106,11 @@ fn check_by(
     let failures = totals.failures.iter().map(|failed| {
         let replay = replay(&campaign, failed.seed);
         let trace = trace(runner, &campaign, failed.seed);
-        failure::failure(&totals, failed, trace.as_deref(), &replay, Style::PLAIN)
+        failure::failure(&totals, failed, trace.as_ref(), &replay, Style::PLAIN)
     });
     let mismatches = totals.mismatches.iter().map(|mismatch| {
         let replay = replay(&campaign, mismatch.seed);
-        failure::mismatch(&totals, mismatch, None, &replay, Style::PLAIN)
+        failure::mismatch(&totals, mismatch, [None, None], &replay, Style::PLAIN)
     });
     let told: Vec<String> = failures.chain(mismatches).collect();
     Err(told.join("\n"))
@@ -140,7 +141,7 @@ fn finds_by(
             Err(failure::failure(
                 &totals,
                 broken,
-                trace.as_deref(),
+                trace.as_ref(),
                 &replay,
                 Style::PLAIN,
             ))
@@ -173,7 +174,6 @@ fn replay(campaign: &Campaign<'_>, seed: Seed) -> [String; 2] {
     [env::test_command(seed), campaign.replay_command(seed)]
 }
 
-fn trace(runner: Runner<'_>, campaign: &Campaign<'_>, seed: Seed) -> Option<String> {
-    let outcome = guarded(runner, campaign.scenario, &campaign.spec(seed), true);
-    outcome.trace.as_ref().map(report::trace_text)
+fn trace(runner: Runner<'_>, campaign: &Campaign<'_>, seed: Seed) -> Option<Trace> {
+    guarded(runner, campaign.scenario, &campaign.spec(seed), true).trace
 }
