@@ -78,8 +78,12 @@ pub fn check(scenario: &dyn Scenario, default_seeds: u64) -> Totals {
 /// As [`check`], and when the scenario lacks the shape or the bug.
 #[track_caller]
 pub fn check_with(scenario: &dyn Scenario, default_seeds: u64, options: &Options) -> Totals {
-    let seeds = env::seeds(default_seeds).unwrap_or_else(|wrong| panic!("{wrong}"));
-    check_by(&crate::run::run, scenario, seeds, options).unwrap_or_else(|told| panic!("{told}"))
+    let checked = env::seeds(default_seeds)
+        .and_then(|seeds| check_by(&crate::run::run, scenario, seeds, options));
+    match checked {
+        Ok(totals) => totals,
+        Err(told) => panic!("{told}"),
+    }
 }
 
 /// Plants the bug and runs the seeds `0..max_seeds` until one finds it.
@@ -89,7 +93,10 @@ pub fn check_with(scenario: &dyn Scenario, default_seeds: u64, options: &Options
 /// When none does, when the harness fails, and when the scenario has no such bug.
 #[track_caller]
 pub fn finds(scenario: &dyn Scenario, bug: &str, max_seeds: u64) -> Found {
-    finds_by(&crate::run::run, scenario, bug, max_seeds).unwrap_or_else(|told| panic!("{told}"))
+    match finds_by(&crate::run::run, scenario, bug, max_seeds) {
+        Ok(found) => found,
+        Err(told) => panic!("{told}"),
+    }
 }
 
 fn check_by(

@@ -8,6 +8,7 @@ use crate::{
     scenario::{Bug, Scenario, Setup, Shape},
     storm::{Action, Fault, FaultReport, Plan, Profile, When},
     time::VirtualTime,
+    trace::{Mode, Recorder, Scope, Trace, What},
 };
 
 pub(crate) struct Fake {
@@ -59,7 +60,7 @@ impl Scenario for Fake {
 
 /// Survives, unless a bug other than `invisible` is planted: then seeds 10, 20, 30 ... lose money, 15, 45 ...
 /// lose more of it, and 25, 55 ... never end. The `documented` shape breaks with seed 3.
-pub(crate) fn run(scenario: &dyn Scenario, spec: &Spec, _full: bool) -> Outcome {
+pub(crate) fn run(scenario: &dyn Scenario, spec: &Spec, full: bool) -> Outcome {
     let seed = spec.seed.0;
     let buggy = matches!(spec.plant.as_deref(), Some(bug) if bug != "invisible");
     let verdict = match seed {
@@ -88,6 +89,7 @@ pub(crate) fn run(scenario: &dyn Scenario, spec: &Spec, _full: bool) -> Outcome 
         site: None,
         effective: seed.is_multiple_of(2),
     };
+    let trace = full.then(|| trace(seed, &violations));
     Outcome {
         verdict,
         violations,
@@ -99,8 +101,29 @@ pub(crate) fn run(scenario: &dyn Scenario, spec: &Spec, _full: bool) -> Outcome 
             ("compensated".to_owned(), seed % 2),
         ]),
         ended: VirtualTime(1_000_000_000),
-        trace: None,
+        trace,
     }
+}
+
+/// Twenty boots, then what was broken, then another boot.
+fn trace(seed: u64, violations: &[Violation]) -> Trace {
+    let mut recorder = Recorder::new(Mode::Full);
+    let boot = |n: u64| What::Node {
+        event: "boots",
+        detail: format!("for the {n}th time, seed {seed}").into(),
+    };
+    let mut record =
+        |ms, what| recorder.record(VirtualTime(ms * 1_000_000), "vault", &Scope::NONE, what);
+    (1..=20).for_each(|n| record(n, boot(n)));
+    for broken in violations {
+        let what = What::Violation {
+            invariant: broken.invariant.as_str().into(),
+            detail: broken.to_string().into(),
+        };
+        record(21, what);
+    }
+    record(22, boot(21));
+    recorder.finish()
 }
 
 pub(crate) fn violation(tag: &str, seed: u64) -> Violation {

@@ -110,6 +110,8 @@ fn without_a_command_everything_survives_and_the_canary_is_caught() {
             "restart    1,002  1,002        501",
             "self-test: forgets is planted into bank",
             "VIOLATED bank (hardened + forgets), 1 of 11 storms, first with seed 10",
+            "the trace, events 7 to 21 of 22",
+            "boots: for the 20th time, seed 10",
             "replay: cargo run --release -- replay bank --seed 10 --plant forgets --trace",
             "All survived, and the canary was caught.",
         ],
@@ -118,7 +120,12 @@ fn without_a_command_everything_survives_and_the_canary_is_caught() {
         !said.out.contains("documented"),
         "only shapes that must survive are run"
     );
+    assert!(
+        !said.out.contains("total"),
+        "what else is counted is for `run`"
+    );
     assert_has(&said.err, &["1,002 storms in"]);
+    assert!(!said.err.contains("time is up"), "{}", said.err);
 }
 
 #[test]
@@ -185,6 +192,7 @@ fn run_gives_tables_and_each_distinct_failure_with_its_replay_command() {
             "STUCK bank (hardened + forgets), 2 of 60 storms, first with seed 25",
             "a teller waits for ever",
             "determinism: 1 seeds were run twice, with equal hashes",
+            "completed      180",
         ],
     );
     let last = said.out.lines().last();
@@ -302,6 +310,17 @@ fn replay_prints_the_same_bytes_every_time() {
     let replay = format!("replay: cargo run --release -- {line}\n");
     assert!(said.out.ends_with(&replay), "{}", said.out);
     assert_has(&said.err, &["1.0 s of virtual time in"]);
+    let whole = said
+        .out
+        .split_once("\ntrace\n")
+        .expect("the trace has a heading")
+        .1;
+    assert_eq!(
+        whole.lines().filter(|line| line.contains("boots")).count(),
+        21
+    );
+    let brief = squall("replay bank --seed 10 --plant forgets").out;
+    assert!(!brief.contains("boots"), "{brief}");
 }
 
 #[test]
