@@ -36,6 +36,7 @@ use crate::{
     scenario::Catalogue,
     seed::Seed,
     storm::PlanError,
+    trace::Trace,
 };
 use args::Command;
 use output::Output;
@@ -81,9 +82,12 @@ enum Refusal {
     /// A name on the command line stands for nothing.
     #[error(transparent)]
     Unknown(#[from] Unknown),
-    /// The plan can't be used.
+    /// The plan can't be read.
     #[error(transparent)]
     Plan(#[from] PlanError),
+    /// The plan is not for this scenario.
+    #[error("{scenario}: {wrong}")]
+    Misplaced { scenario: String, wrong: PlanError },
     /// The result could not be written.
     #[error("cannot write the result: {0}")]
     Output(#[from] io::Error),
@@ -130,22 +134,21 @@ impl Session<'_> {
         for failed in &totals.failures {
             let trace = self.trace(campaign, failed.seed);
             let replay = [campaign.replay_command(failed.seed)];
-            let text = failure::failure(totals, failed, trace.as_deref(), &replay, self.style);
+            let text = failure::failure(totals, failed, trace.as_ref(), &replay, self.style);
             write!(self.out, "\n{text}")?;
         }
         for mismatch in &totals.mismatches {
-            let traces = [0, 1].map(|_| self.trace(campaign, mismatch.seed).unwrap_or_default());
-            let parting = failure::parting(&traces[0], &traces[1]);
+            let traces = [0, 1].map(|_| self.trace(campaign, mismatch.seed));
+            let traces = traces.each_ref().map(Option::as_ref);
             let replay = [campaign.replay_command(mismatch.seed)];
-            let text = failure::mismatch(totals, mismatch, parting.as_deref(), &replay, self.style);
+            let text = failure::mismatch(totals, mismatch, traces, &replay, self.style);
             write!(self.out, "\n{text}")?;
         }
         Ok(())
     }
 
     /// The trace of a seed, by running it once more.
-    fn trace(&self, campaign: &Campaign<'_>, seed: Seed) -> Option<String> {
-        let outcome = guarded(self.runner, campaign.scenario, &campaign.spec(seed), true);
-        outcome.trace.as_ref().map(crate::report::trace_text)
+    fn trace(&self, campaign: &Campaign<'_>, seed: Seed) -> Option<Trace> {
+        guarded(self.runner, campaign.scenario, &campaign.spec(seed), true).trace
     }
 }

@@ -10,8 +10,8 @@ compile_error!(
 
 pub mod campaign;
 pub mod check;
-pub mod clock;
 pub mod cli;
+pub mod clock;
 pub mod disk;
 pub mod host;
 pub mod net;

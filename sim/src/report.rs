@@ -5,10 +5,10 @@ pub(crate) mod json;
 pub(crate) mod style;
 pub(crate) mod summary;
 pub(crate) mod table;
+pub(crate) mod trace;
 
 use std::time::Duration;
 
-use crate::trace::Trace;
 pub(crate) use style::{Paint, Style};
 
 /// A count with its thousands apart: `12,345`.
@@ -40,12 +40,6 @@ pub(crate) fn rate(per_second: f64) -> String {
     } else {
         format!("{}/s", count(per_second.round() as u64))
     }
-}
-
-/// A trace as text.
-pub(crate) fn trace_text(trace: &Trace) -> String {
-    let _ = trace;
-    String::new()
 }
 
 #[cfg(test)]

@@ -31,12 +31,13 @@ mod env;
 mod tests;
 
 use crate::{
-    campaign::{Campaign, Failure, Runner, Seeds, Totals, guarded},
+    campaign::{Campaign, Runner, Seeds, Totals, guarded},
     check::Violation,
     report::{self, Style, failure},
     run::Signature,
     scenario::Scenario,
     seed::Seed,
+    trace::Trace,
 };
 
 /// Which variant of a scenario is tested.
@@ -77,8 +78,12 @@ pub fn check(scenario: &dyn Scenario, default_seeds: u64) -> Totals {
 /// As [`check`], and when the scenario lacks the shape or the bug.
 #[track_caller]
 pub fn check_with(scenario: &dyn Scenario, default_seeds: u64, options: &Options) -> Totals {
-    let seeds = env::seeds(default_seeds).unwrap_or_else(|wrong| panic!("{wrong}"));
-    check_by(&crate::run::run, scenario, seeds, options).unwrap_or_else(|told| panic!("{told}"))
+    let checked = env::seeds(default_seeds)
+        .and_then(|seeds| check_by(&crate::run::run, scenario, seeds, options));
+    match checked {
+        Ok(totals) => totals,
+        Err(told) => panic!("{told}"),
+    }
 }
 
 /// Plants the bug and runs the seeds `0..max_seeds` until one finds it.
@@ -88,7 +93,10 @@ pub fn check_with(scenario: &dyn Scenario, default_seeds: u64, options: &Options
 /// When none does, when the harness fails, and when the scenario has no such bug.
 #[track_caller]
 pub fn finds(scenario: &dyn Scenario, bug: &str, max_seeds: u64) -> Found {
-    finds_by(&crate::run::run, scenario, bug, max_seeds).unwrap_or_else(|told| panic!("{told}"))
+    match finds_by(&crate::run::run, scenario, bug, max_seeds) {
+        Ok(found) => found,
+        Err(told) => panic!("{told}"),
+    }
 }
 
 fn check_by(
@@ -105,11 +113,11 @@ fn check_by(
     let failures = totals.failures.iter().map(|failed| {
         let replay = replay(&campaign, failed.seed);
         let trace = trace(runner, &campaign, failed.seed);
-        failure::failure(&totals, failed, trace.as_deref(), &replay, Style::PLAIN)
+        failure::failure(&totals, failed, trace.as_ref(), &replay, Style::PLAIN)
     });
     let mismatches = totals.mismatches.iter().map(|mismatch| {
         let replay = replay(&campaign, mismatch.seed);
-        failure::mismatch(&totals, mismatch, None, &replay, Style::PLAIN)
+        failure::mismatch(&totals, mismatch, [None, None], &replay, Style::PLAIN)
     });
     let told: Vec<String> = failures.chain(mismatches).collect();
     Err(told.join("\n"))
@@ -140,7 +148,7 @@ fn finds_by(
             Err(failure::failure(
                 &totals,
                 broken,
-                trace.as_deref(),
+                trace.as_ref(),
                 &replay,
                 Style::PLAIN,
             ))
@@ -173,7 +181,6 @@ fn replay(campaign: &Campaign<'_>, seed: Seed) -> [String; 2] {
     [env::test_command(seed), campaign.replay_command(seed)]
 }
 
-fn trace(runner: Runner<'_>, campaign: &Campaign<'_>, seed: Seed) -> Option<String> {
-    let outcome = guarded(runner, campaign.scenario, &campaign.spec(seed), true);
-    outcome.trace.as_ref().map(report::trace_text)
+fn trace(runner: Runner<'_>, campaign: &Campaign<'_>, seed: Seed) -> Option<Trace> {
+    guarded(runner, campaign.scenario, &campaign.spec(seed), true).trace
 }

@@ -78,7 +78,7 @@ impl<T: AsRef<str>> fmt::Display for Hint<'_, T> {
         let near = existing
             .iter()
             .map(|candidate| (distance(name, candidate.as_ref()), candidate.as_ref()))
-            .filter(|(distance, _)| *distance <= (name.chars().count() / 3).max(1))
+            .filter(|(distance, _)| *distance <= name.chars().count().div_ceil(3))
             .min_by_key(|(distance, _)| *distance);
         match near {
             Some((_, candidate)) => write!(f, " (did you mean '{candidate}'?)"),

@@ -12,7 +12,6 @@ use crate::{campaign::Seeds, scenario::Catalogue, seed::Seed};
     long_about = "Seeded storms over a whole system of services inside one process.\n\nWithout a command: storms over \
                   every scenario in every shape that must survive, then the self-test: a known bug is planted and has \
                   to be found.",
-    infer_subcommands = true,
     disable_help_subcommand = true
 )]
 struct Line {

@@ -48,7 +48,7 @@ impl Session<'_> {
         };
         let trace = self.trace(&campaign, found.seed);
         let replay = [campaign.replay_command(found.seed)];
-        let text = failure::failure(&totals, found, trace.as_deref(), &replay, self.style);
+        let text = failure::failure(&totals, found, trace.as_ref(), &replay, self.style);
         write!(self.out, "{text}")?;
         Ok(Some(found.is_finding()))
     }

@@ -34,7 +34,11 @@ pub(super) fn campaigns<'a>(
             campaign = campaign.with_planted(bug)?;
         }
         if let Some(plan) = &plan {
-            plan.check(&nodes(scenario))?;
+            let misplaced = |wrong| Refusal::Misplaced {
+                scenario: scenario.name().to_owned(),
+                wrong,
+            };
+            plan.check(&nodes(scenario)).map_err(misplaced)?;
             campaign.plan = Some(plan.clone());
             campaign.plan_file = variant.plan.clone();
         }

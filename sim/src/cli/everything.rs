@@ -8,7 +8,7 @@ use std::{
 use super::{Exit, Refusal, Session};
 use crate::{
     campaign::{Campaign, Seeds, Totals},
-    report::Paint,
+    report::{self, Paint},
     scenario::Catalogue,
 };
 
@@ -35,7 +35,8 @@ impl Session<'_> {
             all.push(self.campaign(campaign));
         }
         let elapsed = began.elapsed();
-        self.tables(&campaigns, &all)?;
+        self.tables(&all)?;
+        self.failures(&campaigns, &all)?;
         let survived = all.iter().all(Totals::is_clean);
         writeln!(self.out)?;
         let caught = self.self_test()?;
@@ -57,6 +58,15 @@ impl Session<'_> {
         };
         writeln!(self.out, "\n{}", self.style.paint(paint, line))?;
         self.timing(&all, elapsed)?;
+        let cut_short =
+            |(campaign, totals): (&Campaign<'_>, &Totals)| totals.tally.runs < campaign.seeds.len();
+        if campaigns.iter().zip(&all).any(cut_short) {
+            let limit = report::duration(LIMIT);
+            writeln!(
+                self.err,
+                "time is up after {limit}: fewer storms than {STORMS}"
+            )?;
+        }
         Ok(Exit::survived_if(survived && caught != Some(false)))
     }
 }

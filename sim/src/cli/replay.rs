@@ -32,7 +32,11 @@ impl Session<'_> {
         self.outcome(&outcome)?;
         if let Some(trace) = &outcome.trace {
             let heading = self.style.paint(Paint::Heading, "trace");
-            write!(self.out, "\n{heading}\n{}", report::trace_text(trace))?;
+            write!(
+                self.out,
+                "\n{heading}\n{}",
+                report::trace::whole(trace, self.style)
+            )?;
         }
         let survived = outcome.signature(&args.scenario, &spec.shape).is_none();
         if !survived {

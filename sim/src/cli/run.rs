@@ -42,7 +42,14 @@ impl Session<'_> {
                 let replay = |place: usize, seed| campaigns[place].replay_command(seed);
                 write!(self.out, "{}", json::report(&all, elapsed, &replay))?;
             }
-            Format::Text => self.tables(&campaigns, &all)?,
+            Format::Text => {
+                self.tables(&all)?;
+                let counts = Tally::sum(all.iter().map(|totals| &totals.tally)).counts;
+                if !counts.is_empty() {
+                    write!(self.out, "\n{}", summary::counts(&counts, self.style))?;
+                }
+                self.failures(&campaigns, &all)?;
+            }
         }
         self.timing(&all, elapsed)?;
         Ok(Exit::survived_if(all.iter().all(Totals::is_clean)))
@@ -55,25 +62,28 @@ impl Session<'_> {
         campaign.run_by(self.runner, &mut |progress| bar.show(progress))
     }
 
-    /// The tables, then each failure. The same bytes for the same arguments.
-    pub(super) fn tables(
+    /// The table of campaigns and that of faults.
+    pub(super) fn tables(&mut self, all: &[Totals]) -> Result<(), Refusal> {
+        let sum = Tally::sum(all.iter().map(|totals| &totals.tally));
+        writeln!(self.out, "{}", summary::campaigns(all, self.style))?;
+        writeln!(self.out, "{}", summary::faults(&sum, self.style))?;
+        write!(self.out, "{}", summary::watch(&sum))?;
+        Ok(())
+    }
+
+    /// Every distinct failure of the campaigns that were run.
+    pub(super) fn failures(
         &mut self,
         campaigns: &[Campaign<'_>],
         all: &[Totals],
     ) -> Result<(), Refusal> {
-        let sum = Tally::sum(all.iter().map(|totals| &totals.tally));
-        writeln!(self.out, "{}", summary::campaigns(all, self.style))?;
-        writeln!(self.out, "{}", summary::faults(&sum, self.style))?;
-        if !sum.counts.is_empty() {
-            writeln!(self.out, "{}", summary::counts(&sum.counts, self.style))?;
-        }
-        write!(self.out, "{}", summary::watch(&sum))?;
         for (campaign, totals) in campaigns.iter().zip(all) {
             self.tell_failures(campaign, totals)?;
         }
         Ok(())
     }
 
+    /// How long it took: to stderr, so that stdout has the same bytes each time.
     pub(super) fn timing(&mut self, all: &[Totals], elapsed: Duration) -> Result<(), Refusal> {
         let runs = all.iter().map(|totals| totals.tally.runs).sum();
         writeln!(

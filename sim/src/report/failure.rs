@@ -5,22 +5,21 @@ use std::fmt::Write;
 use super::{
     Paint, Style, count,
     table::{Side::*, Table},
+    trace,
 };
 use crate::{
     campaign::{Failure, Mismatch, Totals},
     check::Violation,
     run::Verdict,
     storm::FaultReport,
+    trace::Trace,
 };
-
-/// So many lines of the trace are shown.
-const TRACE_LINES: usize = 15;
 
 /// A failure of a campaign: what, how often, the storm, the end of the trace if there is one, how to replay it.
 pub(crate) fn failure(
     totals: &Totals,
     failure: &Failure,
-    trace: Option<&str>,
+    trace: Option<&Trace>,
     replay: &[String],
     style: Style,
 ) -> String {
@@ -50,18 +49,8 @@ pub(crate) fn failure(
         text.push('\n');
         text.push_str(&indented(&storm(&failure.faults, style)));
     }
-    if let Some(trace) = trace.filter(|trace| !trace.is_empty()) {
-        let lines: Vec<&str> = trace.lines().collect();
-        let shown = &lines[lines.len().saturating_sub(TRACE_LINES)..];
-        let heading = format!(
-            "the last {} of {} lines of the trace",
-            shown.len(),
-            lines.len()
-        );
-        let _ = writeln!(text, "{}", style.paint(Paint::Heading, &heading));
-        for line in shown {
-            let _ = writeln!(text, "  {line}");
-        }
+    if let Some(trace) = trace {
+        text.push_str(&trace::end(trace, style));
     }
     text.push_str(&replay_lines(replay, style));
     text
@@ -124,11 +113,11 @@ pub(crate) fn storm(faults: &[FaultReport], style: Style) -> String {
     table.render(style)
 }
 
-/// A seed that gave two different runs; `parting` is where their traces part.
+/// A seed that gave two different runs; `traces` are of two more runs, which need not part again.
 pub(crate) fn mismatch(
     totals: &Totals,
     mismatch: &Mismatch,
-    parting: Option<&str>,
+    traces: [Option<&Trace>; 2],
     replay: &[String],
     style: Style,
 ) -> String {
@@ -137,32 +126,11 @@ pub(crate) fn mismatch(
         "{headline} {} ({}): seed {} gave hash {:016x} first and {:016x} the second time\n",
         totals.scenario, totals.shape, mismatch.seed, mismatch.hashes.0, mismatch.hashes.1
     );
-    if let Some(parting) = parting {
-        text.push_str(parting);
+    if let [Some(one), Some(other)] = traces {
+        text.push_str(&trace::parting(one, other, style));
     }
     text.push_str(&replay_lines(replay, style));
     text
-}
-
-/// Where two traces of one seed part; `None` if they are equal.
-pub(crate) fn parting(one: &str, other: &str) -> Option<String> {
-    let (mut ones, mut others) = (one.lines(), other.lines());
-    let mut number = 0;
-    loop {
-        number += 1;
-        match (ones.next(), others.next()) {
-            (None, None) => return None,
-            (a, b) if a == b => {}
-            (a, b) => {
-                let end = "(the trace ends)";
-                return Some(format!(
-                    "  the traces part at line {number}\n  first   {}\n  second  {}\n",
-                    a.unwrap_or(end),
-                    b.unwrap_or(end)
-                ));
-            }
-        }
-    }
 }
 
 /// A verdict in headline words.
@@ -177,22 +145,4 @@ pub(crate) fn label(verdict: &Verdict) -> &'static str {
 
 fn indented(text: &str) -> String {
     text.lines().map(|line| format!("  {line}\n")).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_parting_of_two_traces_is_their_first_different_line() {
-        assert_eq!(parting("a\nb\n", "a\nb\n"), None);
-        assert_eq!(
-            parting("a\nb\nc\n", "a\nx\nc\n").as_deref(),
-            Some("  the traces part at line 2\n  first   b\n  second  x\n")
-        );
-        assert_eq!(
-            parting("a\n", "a\nb\n").as_deref(),
-            Some("  the traces part at line 2\n  first   (the trace ends)\n  second  b\n")
-        );
-    }
 }

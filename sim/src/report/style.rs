@@ -31,6 +31,10 @@ impl Style {
         }
     }
 
+    pub fn has_colour(self) -> bool {
+        self.colour
+    }
+
     pub fn paint(self, paint: Paint, text: &str) -> String {
         let code = match paint {
             Paint::Plain => return text.to_owned(),

@@ -519,9 +519,7 @@ impl World {
                 self.each_link(&due.action, |a, b| self.net.heal(a, b))
             }
             Action::Latency { .. } => {
-                self.each_link(&due.action, |a, b| {
-                    self.net.set_latency(a, b, None)
-                });
+                self.each_link(&due.action, |a, b| self.net.set_latency(a, b, None));
             }
             Action::Loss { .. } => self.each_link(&due.action, |a, b| self.net.set_loss(a, b, 0.0)),
             Action::Trickle { .. } => {
@@ -708,8 +706,10 @@ impl World {
     fn bitten(&self, action: &Action) -> u64 {
         use Action::*;
         let disk = |node: &String| self.find(node).map(|n| n.disk.counters());
-        let node_touched =
-            |node: &String, effect| self.find(node).map_or(0, |n| self.net.touched_node(n.ix, effect));
+        let node_touched = |node: &String, effect| {
+            self.find(node)
+                .map_or(0, |n| self.net.touched_node(n.ix, effect))
+        };
         match action {
             Cut { .. } | Isolate { .. } | Flap { .. } => self.touched(action, Effect::Cut),
             Latency { .. } => self.touched(action, Effect::Latency),
