@@ -195,6 +195,8 @@ impl Sim {
             doomed: Mutex::default(),
             slow_ms: AtomicU64::new(0),
             slowed: AtomicU64::new(0),
+            paused: AtomicBool::new(false),
+            booted: AtomicU64::new(0),
             failures: AtomicU32::new(0),
             in_commit: AtomicBool::new(false),
             stale: AtomicBool::new(false),
