@@ -55,7 +55,9 @@ impl World {
             },
         );
         self.runtime.restart(node.id);
-        if let (Some(boot), Some(handle)) = (node.boot.clone(), self.runtime.get_node(node.id)) {
+        if let (Some(boot), Some(handle)) =
+            (lock(&node.boot).clone(), self.runtime.get_node(node.id))
+        {
             let own = Node::of(self, node);
             let process = own.clone();
             handle.spawn(Guarded::new(
@@ -104,11 +106,13 @@ impl World {
         self.net.crash(node.ix);
         node.disk.crash();
         self.runtime.kill(node.id);
+        // It may hold this very world.
+        lock(&node.boot).take();
     }
 
     /// A panic in a service kills its process, and is a violation, whatever the recovery makes of it.
     pub(super) fn panicked(self: &Arc<Self>, node: &Arc<NodeState>, message: &str) {
-        if node.boot.is_none() {
+        if node.is_client {
             lock(&self.ledger).harness = Some(format!("client {}: {message}", node.name));
             self.activity.notify_one();
             return;

@@ -43,7 +43,9 @@ pub(crate) struct NodeState {
     pub clock: WallClock,
     /// How the clock was read: clock faults that nobody saw touched nothing.
     pub clock_reads: AtomicU64,
-    pub boot: Option<Boot>,
+    pub is_client: bool,
+    /// None for a client, and when the run is over.
+    pub boot: Mutex<Option<Boot>>,
     pub reader: Option<StoreReader>,
     /// Counts lives; a handle of an earlier one is inert.
     pub life: AtomicU32,

@@ -275,7 +275,7 @@ impl World {
         event: &'static str,
     ) {
         // Clients are the storm's witnesses: it kills none of them.
-        let Some(node) = self.find(node).filter(|node| node.boot.is_some()) else {
+        let Some(node) = self.find(node).filter(|node| !node.is_client) else {
             return;
         };
         if self.kill(

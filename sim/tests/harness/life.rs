@@ -515,9 +515,9 @@ fn every_node_is_killed_at_the_end_and_nothing_of_it_is_left() {
     let held = life.clone();
     let little = Little(move |sim: &Sim| {
         for name in ["one", "two"] {
-            let held = held.clone();
+            let (held, world) = (held.clone(), sim.clone());
             sim.node(name, move |node: Node| {
-                let held = held.clone();
+                let (held, _world) = (held.clone(), world.clone());
                 async move {
                     for _ in 0..3 {
                         let (held, own) = (held.clone(), node.clone());
