@@ -3,8 +3,15 @@
 //! The marks belong to the sagas, not to a life of the process: whoever ends the saga settles its key in the same commit, so
 //! no crash leaves a key in flight for ever, and none lets a second order through.
 
+use std::time::Duration;
+
+use tokio::time::sleep;
+
 use super::store::{Answer, KEYS, KeyRow, KeyState};
-use crate::kit::{Code, Problem, StoreError, Writer};
+use crate::{
+    kit::{Code, Problem, Store, StoreError, Writer},
+    ports::Platform,
+};
 
 /// How long a terminal answer is replayed; an older key is as good as new.
 pub const RETENTION_MS: u64 = 24 * 60 * 60 * 1000;
@@ -116,6 +123,28 @@ pub(super) fn cancel_unseen(
             };
             tx.put(&KEYS, id, &row)?;
             Ok(None)
+        }
+    }
+}
+
+/// How often expired keys are looked for.
+const PURGE_EVERY: Duration = Duration::from_secs(60 * 60);
+
+/// Deletes answers that are replayed no longer, now and then, for ever.
+pub(super) async fn keep_purging(platform: Platform, store: Store) {
+    loop {
+        sleep(PURGE_EVERY).await;
+        let oldest = platform.clock.now_ms().saturating_sub(RETENTION_MS);
+        let purged = store.write(move |tx| {
+            for (id, row) in tx.scan(&KEYS, "")? {
+                if row.at_ms < oldest && !matches!(row.state, KeyState::InFlight { .. }) {
+                    tx.delete(&KEYS, &id)?;
+                }
+            }
+            Ok::<_, StoreError>(())
+        });
+        if let Err(error) = purged.await {
+            tracing::error!(%error, "keys were not purged");
         }
     }
 }

@@ -7,7 +7,7 @@ use super::{Config, store::OrderData};
 use crate::{
     gap::Gap,
     kit::{
-        CallError, Code, Context, Peer, Problem, Reply,
+        CallError, Code, Context, Peer, PeerPolicy, Problem, Reply,
         saga::{Act, Call, Undo},
     },
     ports::Platform,
@@ -32,11 +32,11 @@ pub(super) struct Peers {
 
 impl Peers {
     pub fn new(platform: &Platform, config: &Config) -> Self {
-        let peer = |name, policy: &crate::kit::PeerPolicy| Peer::new(platform, name, policy.clone());
+        let peer = |name, policy: &PeerPolicy| Peer::new(platform, name, policy.clone());
         Peers {
-            catalog: peer("catalog", &config.catalog),
-            inventory: peer("inventory", &config.inventory),
-            payment: peer("payment", &config.payment),
+            catalog: peer("catalog", &config.catalog_calls),
+            inventory: peer("inventory", &config.inventory_calls),
+            payment: peer("payment", &config.payment_calls),
             keyed: !config.gaps.has(Gap::NoKey),
         }
     }
@@ -69,8 +69,7 @@ impl Peers {
 
     pub async fn confirm(&self, data: &OrderData, call: Call<'_>) -> Act {
         let path = format!("/reservations/{}/confirm", data.owner);
-        let reply = self.post(&self.inventory, &path, call, &json!({}));
-        match settled(reply.await) {
+        match settled(self.post(&self.inventory, &path, call, &json!({})).await) {
             Ok(()) => Act::Done,
             Err(reason) => Act::Unknown(reason),
         }

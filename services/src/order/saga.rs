@@ -95,9 +95,11 @@ pub(super) fn answer(order: &OrderRow, saga: &SagaRecord<OrderData>) -> Option<A
                 error.to_string(),
             ))),
         },
-        Status::Compensated => Some(Answer::Refused(saga.refusal.clone().unwrap_or_else(|| {
-            Problem::new(Code::InvalidState, "the order was cancelled")
-        }))),
+        Status::Compensated => {
+            Some(Answer::Refused(saga.refusal.clone().unwrap_or_else(|| {
+                Problem::new(Code::InvalidState, "the order was cancelled")
+            })))
+        }
         _ => None,
     }
 }
