@@ -25,7 +25,6 @@ use crate::{
 };
 
 pub use api::{CancelByKey, PlaceOrder, PlaceReward, SagaView, SetStatus};
-pub use keys::RETENTION_MS;
 
 /// How money is taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

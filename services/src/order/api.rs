@@ -10,11 +10,11 @@ use axum::{
     routing::{get, patch, post},
 };
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{
     Orders,
-    keys::Key,
+    keys::{self, Key},
     model::Status,
     place::{Placed, Purpose, Wish},
     store::{DEAD_LETTERS, DeadLetter, OPEN_SAGAS, OrderData, OrderRow, SAGAS},
@@ -141,14 +141,14 @@ async fn place(
     plain_id("sku", &order.sku)?;
     plain_id("card", &order.card)?;
     some_units(order.quantity)?;
-    let key = Key::new("place", &order.user, &key, canonical(&order)?);
+    let key = Key::new("place", &order.user, &key, &order);
     let wish = Wish {
         user: order.user,
         sku: order.sku,
         quantity: order.quantity,
         purpose: Purpose::Purchase { card: order.card },
     };
-    told(orders.place(context, key, wish).await?)
+    Ok(told(orders.place(context, key, wish).await?))
 }
 
 async fn place_reward(
@@ -161,7 +161,7 @@ async fn place_reward(
     plain_id("sku", &reward.sku)?;
     plain_id("challenge_completion", &reward.challenge_completion)?;
     some_units(reward.quantity)?;
-    let key = Key::new(REWARD, &reward.user, &key, canonical(&reward)?);
+    let key = Key::new(REWARD, &reward.user, &key, &reward);
     let wish = Wish {
         user: reward.user,
         sku: reward.sku,
@@ -170,7 +170,7 @@ async fn place_reward(
             challenge_completion: reward.challenge_completion,
         },
     };
-    told(orders.place(context, key, wish).await?)
+    Ok(told(orders.place(context, key, wish).await?))
 }
 
 /// The operation that rewards' keys are scoped to.
@@ -185,8 +185,8 @@ async fn cancel_by_key(
     if cancel.key.is_empty() || !cancel.key.bytes().all(|b| b.is_ascii_graphic()) {
         return Err(invalid("key must be visible ASCII characters"));
     }
-    let key = Key::new(REWARD, &cancel.user, &cancel.key, String::new());
-    Ok(match orders.cancel_by_key(&context, key.id).await? {
+    let key = keys::id(REWARD, &cancel.user, &cancel.key);
+    Ok(match orders.cancel_by_key(&context, key).await? {
         Some(order) => cancelled(order),
         None => Json(json!({ "status": Status::Cancelled })).into_response(),
     })
@@ -278,39 +278,39 @@ async fn redrive(
     Ok((StatusCode::ACCEPTED, Json(letter)))
 }
 
-/// 201 with the order or the refusal, once the saga has ended; 202 with the order as it is, until then.
-fn told(placed: Placed) -> Result<Response, Problem> {
+/// 201 with the order once the saga has ended; 202 with the order as it is, until then.
+fn told(placed: Placed) -> Response {
     match placed {
         Placed::Ended(answer) => {
-            let (status, body) = answer.parts()?;
-            Ok(located(status, body))
+            let id = answer.body["id"].as_str().map(str::to_owned);
+            located(id, answer.into_response())
         }
-        Placed::UnderWay(order) => Ok(located(StatusCode::ACCEPTED, json!(order))),
+        Placed::UnderWay(order) => under_way(*order),
     }
 }
 
 fn cancelled(order: OrderRow) -> Response {
-    let status = match order.status {
-        Status::Cancelled => StatusCode::OK,
-        _ => StatusCode::ACCEPTED,
-    };
-    located(status, json!(order))
+    match order.status {
+        Status::Cancelled => Json(order).into_response(),
+        _ => under_way(order),
+    }
 }
 
-/// An order, and where to look for it.
-fn located(status: StatusCode, order: Value) -> Response {
-    let id = order["id"].as_str().unwrap_or_default();
-    let location = HeaderValue::from_str(&format!("/orders/{id}"));
-    let mut response = (status, Json(order)).into_response();
-    if let (Ok(location), true) = (location, status != StatusCode::OK) {
+fn under_way(order: OrderRow) -> Response {
+    let id = order.id.clone();
+    located(
+        Some(id),
+        (StatusCode::ACCEPTED, Json(order)).into_response(),
+    )
+}
+
+/// Says where to look for the order.
+fn located(order_id: Option<String>, mut response: Response) -> Response {
+    let location = order_id.and_then(|id| HeaderValue::from_str(&format!("/orders/{id}")).ok());
+    if let Some(location) = location {
         response.headers_mut().insert(header::LOCATION, location);
     }
     response
-}
-
-/// The request as its idempotency key remembers it: what was understood, not how it was spelled.
-fn canonical(request: &impl Serialize) -> Result<String, Problem> {
-    serde_json::to_string(request).map_err(|error| invalid(&error.to_string()))
 }
 
 fn some_units(quantity: u64) -> Result<(), Problem> {

@@ -35,17 +35,21 @@ impl Orders {
         context: &Context,
         key: String,
     ) -> Result<Option<OrderRow>, Problem> {
-        let now = self.platform.clock.now_ms();
-        let order = match self.cancel_key(key.clone(), now).await? {
-            Some(order_id) => Some(self.cancel(context, &order_id).await?),
-            None => None,
-        };
-        // A transient refusal has made the key as good as new.
-        self.cancel_key(key, now).await?;
-        Ok(order)
+        let mut cancelled: Option<OrderRow> = None;
+        // A transient refusal makes the key as good as new: look again until there is nothing new under it.
+        loop {
+            let found = self.cancel_key(key.clone()).await?;
+            if found.is_none() || found == cancelled.as_ref().map(|order| order.id.clone()) {
+                return Ok(cancelled);
+            }
+            if let Some(order_id) = found {
+                cancelled = Some(self.cancel(context, &order_id).await?);
+            }
+        }
     }
 
-    async fn cancel_key(&self, key: String, now: u64) -> Result<Option<String>, Problem> {
+    async fn cancel_key(&self, key: String) -> Result<Option<String>, Problem> {
+        let now = self.platform.clock.now_ms();
         self.store
             .write(move |tx| Ok(keys::cancel_unseen(tx, &key, now)?))
             .await

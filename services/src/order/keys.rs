@@ -5,81 +5,79 @@
 
 use std::time::Duration;
 
+use serde::Serialize;
 use tokio::time::sleep;
 
-use super::store::{Answer, KEYS, KeyRow, KeyState};
+use super::store::{KEYS, KeyRow, KeyState};
 use crate::{
-    kit::{Code, Problem, Store, StoreError, Writer},
+    kit::{
+        Code, Problem, Store, StoreError, Writer,
+        idempotency::{Begin, RETENTION_MS, StoredAnswer, fingerprint},
+    },
     ports::Platform,
 };
-
-/// How long a terminal answer is replayed; an older key is as good as new.
-pub const RETENTION_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// A key in its scope, with what it was used for.
 #[derive(Clone, Debug)]
 pub(super) struct Key {
     /// The row's key.
     pub id: String,
-    /// The request in a canonical form.
-    pub request: String,
+    /// Of the request.
+    pub fingerprint: u64,
 }
 
 impl Key {
-    pub fn new(operation: &str, user: &str, key: &str, request: String) -> Self {
+    pub fn new(operation: &str, user: &str, key: &str, request: &impl Serialize) -> Self {
         Key {
-            id: format!("{operation}/{user}/{key}"),
-            request,
+            id: id(operation, user, key),
+            fingerprint: fingerprint(request),
         }
     }
 
     /// What a repeat is answered; `None` if this is no repeat.
-    pub fn repeat(&self, row: Option<KeyRow>, now_ms: u64) -> Option<Answer> {
-        let refuse = |code, detail: &str| Some(Answer::Refused(Problem::new(code, detail)));
-        let row = row?;
+    pub fn repeat(&self, row: Option<KeyRow>, now: u64) -> Result<Option<StoredAnswer>, Problem> {
+        let refuse = |code, detail: &str| Err(Problem::new(code, detail));
+        let Some(row) = row else { return Ok(None) };
         match row.state {
             KeyState::Cancelled => refuse(
                 Code::InvalidState,
                 "this request was cancelled before it arrived",
             ),
-            KeyState::Answered { .. } if row.at_ms.saturating_add(RETENTION_MS) < now_ms => None,
-            _ if row.request != self.request => refuse(
-                Code::IdempotencyMismatch,
-                "this idempotency key was used with another body; take a new one",
-            ),
-            KeyState::InFlight { .. } => refuse(
-                Code::IdempotencyInFlight,
-                "this request is being worked on; repeat it later to learn its outcome",
-            ),
-            KeyState::Answered { answer, .. } => Some(answer),
+            KeyState::Answered { .. } if row.at_ms.saturating_add(RETENTION_MS) < now => Ok(None),
+            _ if row.fingerprint != self.fingerprint => Begin::Mismatch.proceed(),
+            KeyState::InFlight { .. } => Begin::InFlight.proceed(),
+            KeyState::Answered { answer, .. } => Begin::Replay(answer).proceed(),
         }
     }
 
     /// Marks the key as in flight for an order.
     pub fn begin(&self, tx: &mut Writer<'_>, order_id: &str, now: u64) -> Result<(), StoreError> {
-        let state = KeyState::InFlight {
-            order_id: order_id.to_owned(),
-        };
-        self.put(tx, state, now)
+        let order_id = order_id.to_owned();
+        self.put(tx, KeyState::InFlight { order_id }, now)
     }
 
     /// Stores an answer that needed no order.
     pub fn refuse(&self, tx: &mut Writer<'_>, why: &Problem, now: u64) -> Result<(), StoreError> {
-        let state = KeyState::Answered {
-            order_id: None,
-            answer: Answer::Refused(why.clone()),
+        let Some(answer) = StoredAnswer::of_problem(why) else {
+            return Ok(());
         };
-        self.put(tx, state, now)
+        let order_id = None;
+        self.put(tx, KeyState::Answered { order_id, answer }, now)
     }
 
     fn put(&self, tx: &mut Writer<'_>, state: KeyState, at_ms: u64) -> Result<(), StoreError> {
         let row = KeyRow {
-            request: self.request.clone(),
+            fingerprint: self.fingerprint,
             state,
             at_ms,
         };
         tx.put(&KEYS, &self.id, &row)
     }
+}
+
+/// A key's row. Neither operations nor users hold a `/`.
+pub(super) fn id(operation: &str, user: &str, key: &str) -> String {
+    format!("{operation}/{user}/{key}")
 }
 
 /// Settles the key of an order whose saga has ended: a terminal answer is kept, a transient refusal is forgotten, so
@@ -88,15 +86,15 @@ pub(super) fn settle(
     tx: &mut Writer<'_>,
     id: &str,
     order_id: &str,
-    answer: Answer,
+    answer: Result<StoredAnswer, Problem>,
     now: u64,
 ) -> Result<(), StoreError> {
     let Some(mut row) = tx.get(&KEYS, id)? else {
         return Ok(());
     };
-    if matches!(&answer, Answer::Refused(why) if why.code.is_transient()) {
+    let Some(answer) = answer.map_or_else(|why| StoredAnswer::of_problem(&why), Some) else {
         return tx.delete(&KEYS, id);
-    }
+    };
     row.state = KeyState::Answered {
         order_id: Some(order_id.to_owned()),
         answer,
@@ -117,7 +115,7 @@ pub(super) fn cancel_unseen(
         Some(KeyState::Cancelled) => Ok(None),
         None => {
             let row = KeyRow {
-                request: String::new(),
+                fingerprint: 0,
                 state: KeyState::Cancelled,
                 at_ms: now,
             };

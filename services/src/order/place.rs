@@ -1,7 +1,5 @@
 //! Placing orders: the price is fixed, the first commit made, the saga's end awaited.
 
-use axum::http::StatusCode;
-use serde_json::Value;
 use tokio::time::timeout;
 
 use super::{
@@ -10,9 +8,11 @@ use super::{
     model::{Flow, Status},
     peers::Product,
     saga::{answer, follow},
-    store::{Answer, KEYS, Kind, ORDERS, ORDERS_OF_USER, OrderData, OrderRow},
+    store::{KEYS, Kind, ORDERS, ORDERS_OF_USER, OrderData, OrderRow},
 };
-use crate::kit::{Code, Context, Problem, StoreError, Writer, saga::SagaRecord};
+use crate::kit::{
+    Code, Context, Problem, StoreError, Writer, idempotency::StoredAnswer, saga::SagaRecord,
+};
 
 /// A validated wish.
 #[derive(Clone, Debug)]
@@ -32,14 +32,14 @@ pub(super) enum Purpose {
 /// What a client is told.
 pub(super) enum Placed {
     /// The saga has ended.
-    Ended(Answer),
+    Ended(StoredAnswer),
     /// It goes on; the order as it is.
     UnderWay(Box<OrderRow>),
 }
 
 /// Why no saga was started.
 enum NotBegun {
-    Repeat(Answer),
+    Repeat(StoredAnswer),
     Refused(Problem),
 }
 
@@ -54,7 +54,7 @@ impl Orders {
     pub async fn place(&self, context: Context, key: Key, wish: Wish) -> Result<Placed, Problem> {
         let now = self.platform.clock.now_ms();
         let row = self.store.read(|tx| tx.get(&KEYS, &key.id))?;
-        if let Some(answer) = key.repeat(row, now) {
+        if let Some(answer) = key.repeat(row, now)? {
             return Ok(Placed::Ended(answer));
         }
         let priced = match self.engine.saga().peers.product(&context, &wish.sku).await {
@@ -75,24 +75,23 @@ impl Orders {
             Ok(saga) => saga?.and_then(|saga| answer(&follow(order.clone(), &saga), &saga)),
             Err(_) => None,
         };
-        Ok(match ended {
-            Some(answer) => Placed::Ended(answer),
-            None => Placed::UnderWay(Box::new(self.order(&order.id)?)),
-        })
+        match ended {
+            Some(answer) => Ok(Placed::Ended(answer?)),
+            None => Ok(Placed::UnderWay(Box::new(self.order(&order.id)?))),
+        }
     }
 
     /// Refuses for good: every repeat is told the same.
     async fn refuse(&self, key: Key, why: Problem) -> Result<Placed, Problem> {
         let now = self.platform.clock.now_ms();
         let told = self.store.write(move |tx| {
-            let row = tx.get(&KEYS, &key.id)?;
-            if let Some(answer) = key.repeat(row, now) {
-                return Ok(answer);
+            let repeat = key.repeat(tx.get(&KEYS, &key.id)?, now)?;
+            if repeat.is_none() {
+                key.refuse(tx, &why, now)?;
             }
-            key.refuse(tx, &why, now)?;
-            Ok::<_, Problem>(Answer::Refused(why))
+            Ok::<_, Problem>(repeat.ok_or(why))
         });
-        Ok(Placed::Ended(told.await?))
+        Ok(Placed::Ended(told.await??))
     }
 
     /// The first commit: order, saga and key.
@@ -121,7 +120,8 @@ impl Orders {
             key: Some(key.id.clone()),
         };
         let rows = move |tx: &mut Writer<'_>, saga: &mut SagaRecord<OrderData>| {
-            if let Some(answer) = key.repeat(tx.get(&KEYS, &key.id)?, saga.created_ms) {
+            let repeat = key.repeat(tx.get(&KEYS, &key.id)?, saga.created_ms);
+            if let Some(answer) = repeat.map_err(NotBegun::Refused)? {
                 return Err(NotBegun::Repeat(answer));
             }
             let id = loop {
@@ -175,15 +175,5 @@ fn price(product: &Product, wish: &Wish) -> Result<u64, Problem> {
                 "so many units cost more than can be paid",
             )
         }),
-    }
-}
-
-impl Answer {
-    /// Status and body.
-    pub(super) fn parts(self) -> Result<(StatusCode, Value), Problem> {
-        match self {
-            Answer::Created(body) => Ok((StatusCode::CREATED, body)),
-            Answer::Refused(why) => Err(why),
-        }
     }
 }

@@ -2,14 +2,17 @@
 
 use std::sync::Arc;
 
+use axum::http::StatusCode;
+
 use super::{
     keys,
     peers::Peers,
-    store::{Answer, ORDERS, OrderData, OrderRow},
+    store::{ORDERS, OrderData, OrderRow},
 };
 use crate::{
     kit::{
         Code, Problem, StoreError, Writer,
+        idempotency::StoredAnswer,
         saga::{Act, Call, Saga, SagaRecord, Status, Step, Undo},
     },
     ports::Clock,
@@ -86,20 +89,16 @@ pub(super) fn follow(mut order: OrderRow, saga: &SagaRecord<OrderData>) -> Order
 }
 
 /// What the client who placed the order is told, once its saga has ended.
-pub(super) fn answer(order: &OrderRow, saga: &SagaRecord<OrderData>) -> Option<Answer> {
+pub(super) fn answer(
+    order: &OrderRow,
+    saga: &SagaRecord<OrderData>,
+) -> Option<Result<StoredAnswer, Problem>> {
+    let cancelled = || Problem::new(Code::InvalidState, "the order was cancelled");
     match saga.status {
-        Status::Completed => match serde_json::to_value(order) {
-            Ok(body) => Some(Answer::Created(body)),
-            Err(error) => Some(Answer::Refused(Problem::new(
-                Code::Internal,
-                error.to_string(),
-            ))),
-        },
-        Status::Compensated => {
-            Some(Answer::Refused(saga.refusal.clone().unwrap_or_else(|| {
-                Problem::new(Code::InvalidState, "the order was cancelled")
-            })))
+        Status::Completed => {
+            Some(StoredAnswer::new(StatusCode::CREATED, order).map_err(Problem::from))
         }
+        Status::Compensated => Some(Err(saga.refusal.clone().unwrap_or_else(cancelled))),
         _ => None,
     }
 }

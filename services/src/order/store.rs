@@ -1,10 +1,9 @@
 //! The order service's tables.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::model::{Flow, Status};
-use crate::kit::{Problem, Table, saga::SagaRecord};
+use crate::kit::{Problem, Table, idempotency::StoredAnswer, saga::SagaRecord};
 
 pub use crate::kit::saga::{DEAD_LETTERS, DeadLetter, OPEN_SAGAS, OpenSaga};
 
@@ -95,8 +94,8 @@ pub struct OrderData {
 /// What is known of one use of an idempotency key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyRow {
-    /// The request, in a canonical form: the same key with another one is refused. Empty for a key that was cancelled unseen.
-    pub request: String,
+    /// The [`fingerprint`](crate::kit::idempotency::fingerprint) of the request: the same key with another one is refused.
+    pub fingerprint: u64,
     /// Where it is.
     pub state: KeyState,
     /// When that was recorded; wall clock.
@@ -116,17 +115,8 @@ pub enum KeyState {
         /// The order that came of it.
         order_id: Option<String>,
         /// The answer that every repeat gets.
-        answer: Answer,
+        answer: StoredAnswer,
     },
     /// It was cancelled before it arrived, and will be refused.
     Cancelled,
-}
-
-/// A terminal answer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Answer {
-    /// 201 with this body.
-    Created(Value),
-    /// A refusal.
-    Refused(Problem),
 }

@@ -167,7 +167,7 @@ impl Bench {
             ..Config::default()
         };
         Bench {
-            computer: Computer::new(&Network::default(), "shop"),
+            computer: Computer::new(&Network::default(), "shop", "db"),
             world: Arc::default(),
             config,
         }
@@ -479,12 +479,11 @@ async fn each_gap_breaks_what_it_says() {
     assert!(!bench.standing().is_empty());
 
     // The recovery drives a saga that a live task drives.
-    for (gaps, drivers) in [
-        (Gaps::NONE, 1),
-        (Gaps::NONE.with(Gap::RecoveryRacesOwner), 2),
+    for (gaps, races) in [
+        (Gaps::NONE, false),
+        (Gaps::NONE.with(Gap::RecoveryRacesOwner), true),
     ] {
         let bench = Bench::new(gaps);
-        bench.script("stock-ship", &[Answer::Yes], Answer::Yes);
         bench.script("money-capture", &[Answer::LostBefore; 2], Answer::Yes);
         let (_store, engine) = bench.boot().await;
         let id = start(&engine).await;
@@ -492,9 +491,7 @@ async fn each_gap_breaks_what_it_says() {
         engine.recover().unwrap();
         engine.wait(&id).await.unwrap();
         sleep(Duration::from_secs(5)).await;
-        assert_eq!(
-            bench.world.lock().unwrap().times_asked("stock-ship"),
-            drivers
-        );
+        let shipped = bench.world.lock().unwrap().times_asked("stock-ship");
+        assert_eq!(shipped > 1, races);
     }
 }

@@ -14,6 +14,7 @@ use crate::machine::{Machine, Network};
 pub struct Computer {
     network: Network,
     name: String,
+    file: String,
     machine: Mutex<Arc<Machine>>,
     lives: AtomicU64,
     born: Instant,
@@ -28,11 +29,12 @@ struct Life {
 }
 
 impl Computer {
-    pub fn new(network: &Network, name: &str) -> Self {
+    pub fn new(network: &Network, name: &str, file: &str) -> Self {
         let born = Instant::now();
         Computer {
             network: network.clone(),
             name: name.to_owned(),
+            file: file.to_owned(),
             machine: Mutex::new(network.machine(name).1),
             lives: AtomicU64::new(0),
             born,
@@ -44,8 +46,8 @@ impl Computer {
     pub fn boot(&self) -> Platform {
         let (mut platform, machine) = self.network.machine(&self.name);
         let before = std::mem::replace(&mut *self.machine.lock().unwrap(), machine.clone());
-        if let Some(file) = before.file("db") {
-            machine.put_file("db", file.bytes.lock().unwrap().clone());
+        if let Some(file) = before.file(&self.file) {
+            machine.put_file(&self.file, file.bytes.lock().unwrap().clone());
         }
         let number = self.lives.fetch_add(1, Ordering::SeqCst);
         let life = Life::new(number, self.born);

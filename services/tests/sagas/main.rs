@@ -6,3 +6,4 @@ mod machine;
 
 mod engine;
 mod life;
+mod order;
