@@ -7,6 +7,7 @@ pub mod peer;
 pub mod problem;
 pub mod saga;
 pub mod store;
+mod timer;
 
 pub use context::Context;
 pub use peer::{CallError, Peer, PeerPolicy, Reply};

@@ -8,10 +8,14 @@ compile_error!(
      workspace's Cargo.toml, and unset RUSTFLAGS, which overrides it"
 );
 
+pub mod check;
 pub mod disk;
 pub mod host;
 pub mod net;
+pub mod run;
+pub mod scenario;
 pub mod seed;
 pub mod site;
+pub mod storm;
 pub mod time;
 pub mod trace;

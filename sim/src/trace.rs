@@ -103,3 +103,7 @@ pub struct Row {
     /// Value after the commit; `None` if the row was deleted.
     pub value: Option<Vec<u8>>,
 }
+
+/// Placeholder until the recorder lands.
+#[derive(Clone, Debug, Default)]
+pub struct Trace;
