@@ -9,6 +9,7 @@ compile_error!(
 );
 
 pub mod check;
+pub mod clock;
 pub mod disk;
 pub mod host;
 pub mod net;

@@ -1,6 +1,6 @@
 //! The kit over a machine in memory: duplex pipes for a network, vectors for files, virtual time.
 
 mod http;
-#[allow(dead_code)]
 mod machine;
+mod peer;
 mod store;

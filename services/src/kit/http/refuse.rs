@@ -39,6 +39,7 @@ pub(super) async fn as_problem(response: Response, method: &Method, uri: &Uri) -
         }
         StatusCode::PAYLOAD_TOO_LARGE => (Code::BodyTooLarge, explanation),
         StatusCode::UNSUPPORTED_MEDIA_TYPE => (Code::UnsupportedMediaType, explanation),
+        StatusCode::TOO_MANY_REQUESTS => (Code::TooManyRequests, explanation),
         StatusCode::SERVICE_UNAVAILABLE => (Code::ServiceUnavailable, explanation),
         _ if status.is_client_error() => (Code::InvalidRequest, explanation),
         _ => (
