@@ -18,6 +18,7 @@ use std::{io, sync::Arc, time::Duration};
 pub use behaviour::{Behaviour, Fault, Operation, Rule};
 pub use keys::{ANSWERS, Answer, KEPT_MS, KeyStyle};
 pub use ledger::{Entry, Kind, LEDGER};
+pub use webhooks::Notice;
 
 use crate::{
     kit::{Store, http},

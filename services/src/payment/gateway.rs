@@ -8,14 +8,14 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::store::Payment;
+use super::{Config, store::Payment};
 use crate::{
     gap::{Gap, Gaps},
     kit::{
         CallError, Code, Context, Peer, PeerPolicy, Problem, Reply,
         bulkhead::{Permit, Permits},
     },
-    pg,
+    pg::{self, KeyStyle},
     ports::Platform,
 };
 
@@ -91,11 +91,13 @@ pub(super) struct Gateway {
     platform: Platform,
     peer: Peer,
     permits: Permits,
+    style: KeyStyle,
     gaps: Gaps,
 }
 
 impl Gateway {
-    pub fn new(platform: &Platform, name: &str, permits: Permits, gaps: Gaps) -> Self {
+    pub fn new(platform: &Platform, config: &Config) -> Self {
+        let gaps = config.gaps;
         let keyless = [Gap::NoKey, Gap::CaptureWithoutKey, Gap::RefundWithoutKey];
         let policy = PeerPolicy {
             // Attempts of one call share its key; who has no key repeats nothing here.
@@ -112,18 +114,18 @@ impl Gateway {
         };
         Gateway {
             platform: platform.clone(),
-            peer: Peer::new(platform, name, policy),
-            permits,
+            peer: Peer::new(platform, &config.gateway, policy),
+            permits: config.permits.clone(),
+            style: config.gateway_style,
             gaps,
         }
     }
 
     /// A permit to call, or `PG_THROTTLED` after [`PERMIT_WAIT`].
     pub async fn permit(&self) -> Result<Permit, Problem> {
-        self.permits
-            .acquire(PERMIT_WAIT)
-            .await
-            .ok_or_else(|| throttled("too many payments at once; nothing was done, ask again with the same key"))
+        self.permits.acquire(PERMIT_WAIT).await.ok_or_else(|| {
+            throttled("too many payments at once; nothing was done, ask again with the same key")
+        })
     }
 
     /// Asks the payment's question, with a permit that the caller has or one of its own.
@@ -135,10 +137,7 @@ impl Gateway {
         permit: Option<Permit>,
     ) -> Result<Told, Problem> {
         let told = self.ask_soundly(context, payment, action, permit).await;
-        if self.gaps.has(Gap::RefundMarkedNotAsked)
-            && action.is_undo()
-            && told.is_err()
-        {
+        if self.gaps.has(Gap::RefundMarkedNotAsked) && action.is_undo() && told.is_err() {
             let id = payment.gateway_id.clone().unwrap_or_default();
             return Ok(Told::Done { id });
         }
@@ -159,7 +158,13 @@ impl Gateway {
         let key = self.key(payment, action);
         let answer = self
             .peer
-            .call(context, "POST", action.path(), Some(&key), &body(payment, action)?)
+            .call(
+                context,
+                "POST",
+                action.path(),
+                Some(&key),
+                &body(payment, action)?,
+            )
             .await;
         match answer {
             Ok(reply) => self.read(action, reply.status, &reply.body),
@@ -168,9 +173,10 @@ impl Gateway {
                     detail: "the gateway did not answer".to_owned(),
                 })
             }
-            Err(error @ CallError::Unknown { .. }) => {
-                self.look_up(context, action, &key).await?.ok_or_else(|| error.into())
-            }
+            Err(error @ CallError::Unknown { .. }) if self.style == KeyStyle::StoreAll => self
+                .look_up(context, action, &key)
+                .await?
+                .ok_or_else(|| error.into()),
             Err(error) => Err(error.into()),
         }
     }
@@ -206,11 +212,17 @@ impl Gateway {
                 "the payment gateway is throttling; ask again with the same key",
             ));
         }
-        let problem = Reply { status, body: body.clone() }.problem();
+        let problem = Reply {
+            status,
+            body: body.clone(),
+        }
+        .problem();
         match problem.code {
             Code::InvalidState if action == Action::Void => Ok(Told::FoundCaptured),
             Code::PaymentDeclined | Code::InvalidState | Code::NotFound | Code::InvalidRequest => {
-                Ok(Told::Refused { detail: problem.detail })
+                Ok(Told::Refused {
+                    detail: problem.detail,
+                })
             }
             Code::IdempotencyInFlight => Err(not_known(
                 "the payment gateway is still working on it; ask again with the same key",
@@ -220,7 +232,13 @@ impl Gateway {
     }
 
     fn unreadable(&self, action: Action, status: u16, detail: &str) -> Problem {
-        tracing::error!(alert = true, action = action.name(), status, detail, "gateway not understood");
+        tracing::error!(
+            alert = true,
+            action = action.name(),
+            status,
+            detail,
+            "gateway not understood"
+        );
         not_known("the payment gateway's answer was not understood; a person has been called")
     }
 
@@ -241,9 +259,10 @@ impl Gateway {
 
 fn body(payment: &Payment, action: Action) -> Result<Value, Problem> {
     let id = || {
-        payment.gateway_id.as_deref().ok_or_else(|| {
-            Problem::new(Code::Internal, "the payment has no id at the gateway")
-        })
+        payment
+            .gateway_id
+            .as_deref()
+            .ok_or_else(|| Problem::new(Code::Internal, "the payment has no id at the gateway"))
     };
     Ok(match action {
         Action::Authorize | Action::Charge => json!(pg::api::Order {

@@ -22,6 +22,21 @@ pub const PAYMENTS: Table<Payment> = Table::new("payments");
 /// Ids of payments, by `{order id}/{payment id}`.
 pub const BY_ORDER: Table<String> = Table::new("payments_by_order");
 
+/// What is to be paid: the body of `POST /payments`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    /// The saga that pays.
+    pub saga_id: String,
+    /// The order that it pays for.
+    pub order_id: String,
+    /// Minor units, at least 1.
+    pub amount: i64,
+    /// The card's token.
+    pub card: String,
+    /// How the money is taken.
+    pub mode: Mode,
+}
+
 /// One payment: what a saga asked for and what came of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Payment {
@@ -50,14 +65,14 @@ pub struct Payment {
 
 impl Payment {
     /// A payment that nothing was asked for yet.
-    pub fn new(saga_id: &str, order_id: &str, amount: i64, card: &str, mode: Mode) -> Self {
+    pub fn new(order: &Order) -> Self {
         Payment {
-            id: saga_id.to_owned(),
-            saga_id: saga_id.to_owned(),
-            order_id: order_id.to_owned(),
-            amount,
-            card: card.to_owned(),
-            mode,
+            id: order.saga_id.clone(),
+            saga_id: order.saga_id.clone(),
+            order_id: order.order_id.clone(),
+            amount: order.amount,
+            card: order.card.clone(),
+            mode: order.mode,
             status: Status::Created,
             gateway_id: None,
             attempts: BTreeMap::new(),
@@ -67,10 +82,35 @@ impl Payment {
 
     /// What a cancel leaves that came before its payment.
     pub fn tombstone(saga_id: &str) -> Self {
+        let nothing = Order {
+            saga_id: saga_id.to_owned(),
+            order_id: String::new(),
+            amount: 0,
+            card: String::new(),
+            mode: Mode::TwoStep,
+        };
         Payment {
             status: Status::Voided,
-            ..Payment::new(saga_id, "", 0, "", Mode::TwoStep)
+            ..Payment::new(&nothing)
         }
+    }
+
+    /// What it was made for.
+    pub fn order(&self) -> Order {
+        Order {
+            saga_id: self.saga_id.clone(),
+            order_id: self.order_id.clone(),
+            amount: self.amount,
+            card: self.card.clone(),
+            mode: self.mode,
+        }
+    }
+
+    /// The id of the saga's payment after this one.
+    pub(super) fn next_id(&self) -> String {
+        let suffix = self.id.strip_prefix(&self.saga_id).unwrap_or_default();
+        let number: u32 = suffix.trim_start_matches('.').parse().unwrap_or(1);
+        format!("{}.{:02}", self.saga_id, number + 1)
     }
 
     /// Whether a cancel came before the payment.
@@ -148,10 +188,6 @@ impl Book {
             gaps,
             unsettled: Mutex::new(unsettled),
         })
-    }
-
-    pub fn store(&self) -> &Store {
-        &self.store
     }
 
     pub fn get(&self, id: &str) -> Result<Option<Payment>, Problem> {

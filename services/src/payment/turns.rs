@@ -86,7 +86,10 @@ mod tests {
         pin_mut!(second);
         assert!(second.as_mut().now_or_never().is_none());
         assert!(turns.try_take("SAGA-1").is_none());
-        assert!(turns.try_take("SAGA-2").is_some(), "sagas do not share a turn");
+        assert!(
+            turns.try_take("SAGA-2").is_some(),
+            "sagas do not share a turn"
+        );
         drop(first);
         let _second = second.await;
         assert!(turns.try_take("SAGA-1").is_none());

@@ -10,7 +10,6 @@ use axum::{
     routing::{get, post},
 };
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
 use super::{
     Answer, Fault, Operation, Rule,
@@ -126,7 +125,7 @@ async fn serve(
     let _call = desk.behaviour().enter();
     let fault = desk.behaviour().draw(request.operation());
     match fault {
-        Some(Fault::Throttle) => return throttled(),
+        Some(Fault::Throttle) => return throttled().into_response(),
         Some(Fault::TimeoutBefore) => pending().await,
         _ => {}
     }
@@ -152,13 +151,10 @@ async fn request(State(desk): Desked, Path(key): Path<String>) -> Response {
     lookup(&desk, || desk.answer(&key)).await
 }
 
-async fn lookup<T: Serialize>(
-    desk: &Desk,
-    look: impl FnOnce() -> Result<T, Problem>,
-) -> Response {
+async fn lookup<T: Serialize>(desk: &Desk, look: impl FnOnce() -> Result<T, Problem>) -> Response {
     let _call = desk.behaviour().enter();
     match desk.behaviour().draw(Operation::Lookup) {
-        Some(Fault::Throttle) => return throttled(),
+        Some(Fault::Throttle) => return throttled().into_response(),
         Some(Fault::Error) => return broken().into_response(),
         Some(Fault::TimeoutBefore | Fault::TimeoutAfter) => pending().await,
         Some(Fault::Slow(delay)) => tokio::time::sleep(delay).await,
@@ -202,24 +198,11 @@ impl IntoResponse for Answer {
     }
 }
 
-/// 429: callers of this gateway know the code of their own 503.
-fn throttled() -> Response {
-    let body = json!({
-        "type": "about:blank",
-        "title": "Too Many Requests",
-        "status": 429,
-        "code": Code::PgThrottled,
-        "detail": "too many requests; ask again later with the same key",
-    });
-    (
-        StatusCode::TOO_MANY_REQUESTS,
-        [
-            (header::CONTENT_TYPE, "application/problem+json"),
-            (header::RETRY_AFTER, "1"),
-        ],
-        body.to_string(),
+fn throttled() -> Problem {
+    Problem::new(
+        Code::TooManyRequests,
+        "too many requests; ask again later with the same key",
     )
-        .into_response()
 }
 
 /// The 500 of a gateway that is told to fail.

@@ -279,8 +279,7 @@ mod tests {
 
     #[test]
     fn rules_read_back_from_their_own_json_and_say_what_is_missing() {
-        let rule =
-            Rule::next(Fault::Slow(Duration::from_millis(500)), 3).on(Operation::Capture);
+        let rule = Rule::next(Fault::Slow(Duration::from_millis(500)), 3).on(Operation::Capture);
         let json = serde_json::to_string(&rule).unwrap();
         assert_eq!(
             json,

@@ -57,7 +57,12 @@ pub struct Entry {
 impl Entry {
     /// A new authorization or charge, or the bank's refusal. Cards whose token begins with `declined` are declined;
     /// `capture-declined` may be authorized, but no money can be taken from it.
-    pub fn new(id: String, kind: Kind, order: &super::api::Order, at: u64) -> Result<Self, Problem> {
+    pub fn new(
+        id: String,
+        kind: Kind,
+        order: &super::api::Order,
+        at: u64,
+    ) -> Result<Self, Problem> {
         let taken_now = kind == Kind::Charge;
         if order.card.starts_with("declined")
             || (taken_now && order.card.starts_with("capture-declined"))
@@ -83,7 +88,9 @@ impl Entry {
     /// Takes the authorized amount, once per call.
     pub fn capture(&mut self, now: u64) -> Result<(), Problem> {
         if self.kind == Kind::Charge {
-            return Err(refused("a charge has been captured already; there is nothing to capture"));
+            return Err(refused(
+                "a charge has been captured already; there is nothing to capture",
+            ));
         }
         if self.voided {
             return Err(declined("the authorization was voided; authorize anew"));
@@ -92,7 +99,9 @@ impl Entry {
             return Err(declined("the hold lapsed after 7 days; authorize anew"));
         }
         if self.card.starts_with("capture-declined") {
-            return Err(declined("the bank refused the capture; void the authorization"));
+            return Err(declined(
+                "the bank refused the capture; void the authorization",
+            ));
         }
         self.captured += self.amount;
         self.captures += 1;
@@ -102,7 +111,9 @@ impl Entry {
     /// Gives up the hold. Voiding what is voided or lapsed changes nothing.
     pub fn void(&mut self) -> Result<(), Problem> {
         if self.captures > 0 {
-            return Err(refused("the payment was captured and cannot be voided; refund it"));
+            return Err(refused(
+                "the payment was captured and cannot be voided; refund it",
+            ));
         }
         self.voided = true;
         Ok(())
@@ -111,7 +122,9 @@ impl Entry {
     /// Pays `amount` back, once per call, for a fee.
     pub fn refund(&mut self, amount: i64, fee: i64) -> Result<(), Problem> {
         if self.captures == 0 {
-            return Err(refused("nothing was captured, so nothing can be refunded; void it"));
+            return Err(refused(
+                "nothing was captured, so nothing can be refunded; void it",
+            ));
         }
         self.refunded += amount;
         self.refunds += 1;

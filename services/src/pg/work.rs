@@ -257,7 +257,12 @@ fn apply(tx: &mut Writer, request: &Request, now: u64, fee: i64) -> Result<Entry
 
 fn open(tx: &Writer, kind: Kind, order: &Order, now: u64) -> Result<Entry, Problem> {
     let before = tx.scan(&LEDGER, &format!("{}.", order.reference))?.len();
-    Entry::new(format!("{}.{}", order.reference, before + 1), kind, order, now)
+    Entry::new(
+        format!("{}.{}", order.reference, before + 1),
+        kind,
+        order,
+        now,
+    )
 }
 
 fn find(tx: &Writer, id: &str) -> Result<Entry, Problem> {
