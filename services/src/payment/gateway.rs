@@ -99,13 +99,10 @@ impl Gateway {
     pub fn new(platform: &Platform, config: &Config) -> Self {
         let gaps = config.gaps;
         let keyless = [Gap::NoKey, Gap::CaptureWithoutKey, Gap::RefundWithoutKey];
+        let keyless = keyless.into_iter().any(|gap| gaps.has(gap));
         let policy = PeerPolicy {
-            // Attempts of one call share its key; who has no key repeats nothing here.
-            attempts: if keyless.into_iter().any(|gap| gaps.has(gap)) {
-                1
-            } else {
-                2
-            },
+            // The attempts of one call share its key, which would hide that the next call has another.
+            attempts: if keyless { 1 } else { 2 },
             timeout: Duration::from_secs(2),
             backoff: Duration::from_millis(200),
             breaker_threshold: 0.4,
@@ -155,7 +152,9 @@ impl Gateway {
             Some(permit) => permit,
             None => self.permit().await?,
         };
-        let key = self.key(payment, action);
+        let known_key = self.key(payment, action);
+        let fresh_key = || self.platform.short_id("NOKEY");
+        let key = known_key.clone().unwrap_or_else(fresh_key);
         let answer = self
             .peer
             .call(
@@ -173,10 +172,13 @@ impl Gateway {
                     detail: "the gateway did not answer".to_owned(),
                 })
             }
-            Err(error @ CallError::Unknown { .. }) if self.style == KeyStyle::StoreAll => self
-                .look_up(context, action, &key)
-                .await?
-                .ok_or_else(|| error.into()),
+            Err(error @ CallError::Unknown { .. }) if self.style == KeyStyle::StoreAll => {
+                match known_key {
+                    Some(key) => self.look_up(context, action, &key).await?,
+                    None => None,
+                }
+                .ok_or_else(|| error.into())
+            }
             Err(error) => Err(error.into()),
         }
     }
@@ -219,11 +221,9 @@ impl Gateway {
         .problem();
         match problem.code {
             Code::InvalidState if action == Action::Void => Ok(Told::FoundCaptured),
-            Code::PaymentDeclined | Code::InvalidState | Code::NotFound | Code::InvalidRequest => {
-                Ok(Told::Refused {
-                    detail: problem.detail,
-                })
-            }
+            Code::PaymentDeclined | Code::InvalidState => Ok(Told::Refused {
+                detail: problem.detail,
+            }),
             Code::IdempotencyInFlight => Err(not_known(
                 "the payment gateway is still working on it; ask again with the same key",
             )),
@@ -242,18 +242,17 @@ impl Gateway {
         not_known("the payment gateway's answer was not understood; a person has been called")
     }
 
-    /// `{payment}-payment-{action}-{attempt}`: the same question has the same key for ever.
-    fn key(&self, payment: &Payment, action: Action) -> String {
+    /// `{payment}-payment-{action}-{attempt}`: the same question has the same key for ever. `None` where a gap is open
+    /// that asks under a new key each time.
+    fn key(&self, payment: &Payment, action: Action) -> Option<String> {
         let keyless = match action {
             Action::Charge | Action::Capture => self.gaps.has(Gap::CaptureWithoutKey),
             Action::Refund => self.gaps.has(Gap::RefundWithoutKey),
             Action::Authorize | Action::Void => false,
         };
-        if keyless || self.gaps.has(Gap::NoKey) {
-            return self.platform.short_id("NOKEY");
-        }
         let (id, name) = (&payment.id, action.name());
-        format!("{id}-payment-{name}-{}", payment.attempt(action))
+        (!keyless && !self.gaps.has(Gap::NoKey))
+            .then(|| format!("{id}-payment-{name}-{}", payment.attempt(action)))
     }
 }
 

@@ -23,9 +23,9 @@ use crate::{
     ports::Platform,
 };
 
-/// Questions asked of the gateway in one go: a cancel in the middle of an authorization asks two; the rest is for
-/// answers that allow no more than another attempt.
-const QUESTIONS_MAX: usize = 6;
+/// Questions asked of the gateway in one go: a cancel in the middle of an authorization asks two; the others are for
+/// errors that allow another attempt.
+const QUESTIONS_MAX: usize = 4;
 
 /// What is demanded of a saga's payment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
