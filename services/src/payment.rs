@@ -16,7 +16,6 @@ mod turns;
 use std::{io, sync::Arc};
 
 pub use gateway::{Action, CALLS_MAX, PERMIT_WAIT};
-pub use keys::{Answer, KEPT_MS, KEYS, Stored};
 pub use model::{Mode, Status};
 pub use settler::EVERY as SETTLED_EVERY;
 pub use store::{BY_ORDER, Order, PAYMENTS, Payment};

@@ -12,7 +12,6 @@ use axum::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    keys::Answer,
     model::{Mode, Status},
     service::{Demand, Service},
     store::{Order, Payment},
@@ -21,6 +20,7 @@ use crate::{
     kit::{
         Code, Context, Problem,
         http::{Body, IdempotencyKey},
+        idempotency::StoredAnswer as Answer,
     },
     pg,
 };

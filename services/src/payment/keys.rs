@@ -1,76 +1,28 @@
-//! The answers to demands, by idempotency key: a repeat gets the terminal answer that was stored with the effect.
+//! Idempotency keys of demands. Answers are kept with their effect, in one commit; what is under way is marked in
+//! memory, for a mark in the database would cost a commit, and a crash forgets these by itself.
 
 use std::{
     collections::BTreeSet,
     sync::{Arc, Mutex, PoisonError},
 };
 
-use axum::{
-    Json,
-    http::StatusCode,
-    response::{IntoResponse, Response},
-};
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
-
 use super::service::Demand;
 use crate::{
-    kit::{Code, Problem, Store, StoreError, Table, Writer},
+    kit::{
+        Problem, Store, Writer,
+        idempotency::{self, Begin, StoredAnswer},
+    },
     ports::Platform,
 };
 
-/// How long an answer is repeated: 24 hours.
-pub const KEPT_MS: u64 = 24 * 60 * 60 * 1000;
+/// Every caller is a service of our own; sagas keep their keys apart.
+const SCOPE: &str = "sagas";
 
-/// Stored answers, by key.
-pub const KEYS: Table<Stored> = Table::new("keys");
-
-/// A terminal answer as stored.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Stored {
-    /// What was demanded: another demand under this key is refused.
-    pub demand: Value,
-    /// What was answered.
-    pub answer: Result<Answer, Problem>,
-    /// When, by this node's clock.
-    pub at: u64,
-}
-
-/// An answer that is no refusal.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Answer {
-    /// HTTP status.
-    pub status: u16,
-    /// The body.
-    pub body: Value,
-}
-
-impl Answer {
-    pub(super) fn new(status: u16, body: Value) -> Self {
-        Answer { status, body }
-    }
-}
-
-impl IntoResponse for Answer {
-    fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::OK);
-        (status, Json(self.body)).into_response()
-    }
-}
-
-/// All keys, stored and in flight.
+/// All keys, answered and under way.
 pub(super) struct Keys {
     platform: Platform,
     store: Store,
-    in_flight: Arc<Mutex<BTreeSet<String>>>,
-}
-
-/// How a demand under a key begins.
-pub(super) enum Begun {
-    /// It was answered before.
-    Repeated(Result<Answer, Problem>),
-    /// It has the key to itself until this is dropped.
-    First(Key),
+    under_way: Arc<Mutex<BTreeSet<String>>>,
 }
 
 impl Keys {
@@ -78,58 +30,65 @@ impl Keys {
         Keys {
             platform: platform.clone(),
             store,
-            in_flight: Arc::default(),
+            under_way: Arc::default(),
         }
     }
 
-    pub fn begin(&self, key: &str, demand: &Demand) -> Result<Begun, Problem> {
-        let now = self.platform.clock.now_ms();
-        let demand = serde_json::to_value(demand).expect("a demand is plain data");
-        let mark = Mark::set(&self.in_flight, key)?;
-        let known = self.store.read(|rows| rows.get(&KEYS, key))?;
-        match known.filter(|stored| is_fresh(stored, now)) {
-            None => Ok(Begun::First(Key { mark, demand, now })),
-            Some(stored) if stored.demand == demand => Ok(Begun::Repeated(stored.answer)),
-            Some(_) => Err(Problem::new(
-                Code::IdempotencyMismatch,
-                "this Idempotency-Key was used for another request; take a new key",
-            )),
+    /// The demand has the key to itself until the answer is dropped; or it was answered before.
+    pub fn begin(&self, key: &str, demand: &Demand) -> Result<Result<Key, StoredAnswer>, Problem> {
+        let key = Key {
+            _mark: self.mark(format!("{}/{key}", demand.name()))?,
+            key: key.to_owned(),
+            operation: demand.name(),
+            fingerprint: idempotency::fingerprint(demand),
+            now_ms: self.platform.clock.now_ms(),
+        };
+        let found = self.store.read(|rows| {
+            idempotency::find(rows, SCOPE, key.operation, &key.key, key.fingerprint)
+        })?;
+        Ok(match found.proceed()? {
+            None => Ok(key),
+            Some(answer) => Err(answer),
+        })
+    }
+
+    fn mark(&self, name: String) -> Result<Mark, Problem> {
+        let mut marks = self
+            .under_way
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if !marks.insert(name.clone()) {
+            Begin::InFlight.proceed()?;
         }
+        Ok(Mark {
+            under_way: self.under_way.clone(),
+            name,
+        })
     }
 }
 
-fn is_fresh(stored: &Stored, now: u64) -> bool {
-    now < stored.at.saturating_add(KEPT_MS)
-}
-
-/// Deletes answers that are repeated no more.
-pub(super) fn prune(tx: &mut Writer, now: u64) -> Result<(), StoreError> {
-    for (key, stored) in tx.scan(&KEYS, "")? {
-        if !is_fresh(&stored, now) {
-            tx.delete(&KEYS, &key)?;
-        }
-    }
-    Ok(())
-}
-
-/// A key in flight.
+/// A key whose demand is under way.
 pub(super) struct Key {
-    mark: Mark,
-    demand: Value,
-    now: u64,
+    _mark: Mark,
+    key: String,
+    operation: &'static str,
+    fingerprint: u64,
+    now_ms: u64,
 }
 
 impl Key {
-    /// What to store for an answer; nothing for one that is not terminal.
-    pub fn record(&self, answer: &Result<Answer, Problem>) -> Option<Record> {
-        let transient = answer.as_ref().is_err_and(|p| p.code.is_transient());
-        (!transient).then(|| Record {
-            key: self.mark.key.clone(),
-            stored: Stored {
-                demand: self.demand.clone(),
-                answer: answer.clone(),
-                at: self.now,
-            },
+    /// What to keep of an answer; nothing of one that is not terminal.
+    pub fn record(&self, answer: &Result<StoredAnswer, Problem>) -> Option<Record> {
+        let answer = match answer {
+            Ok(answer) => answer.clone(),
+            Err(problem) => StoredAnswer::of_problem(problem)?,
+        };
+        Some(Record {
+            key: self.key.clone(),
+            operation: self.operation,
+            fingerprint: self.fingerprint,
+            answer,
+            now_ms: self.now_ms,
         })
     }
 }
@@ -137,41 +96,36 @@ impl Key {
 /// An answer on its way to the database.
 pub(super) struct Record {
     key: String,
-    stored: Stored,
+    operation: &'static str,
+    fingerprint: u64,
+    answer: StoredAnswer,
+    now_ms: u64,
 }
 
 impl Record {
     pub fn put(&self, tx: &mut Writer) -> Result<(), Problem> {
-        Ok(tx.put(&KEYS, &self.key, &self.stored)?)
+        let Record {
+            key,
+            operation,
+            fingerprint,
+            answer,
+            now_ms,
+        } = self;
+        let kept = idempotency::finish(tx, SCOPE, operation, key, *fingerprint, answer, *now_ms);
+        Ok(kept?)
     }
 }
 
 struct Mark {
-    in_flight: Arc<Mutex<BTreeSet<String>>>,
-    key: String,
-}
-
-impl Mark {
-    fn set(in_flight: &Arc<Mutex<BTreeSet<String>>>, key: &str) -> Result<Mark, Problem> {
-        let mut keys = in_flight.lock().unwrap_or_else(PoisonError::into_inner);
-        if !keys.insert(key.to_owned()) {
-            return Err(Problem::new(
-                Code::IdempotencyInFlight,
-                "a request with this Idempotency-Key is being worked on; ask again later",
-            ));
-        }
-        Ok(Mark {
-            in_flight: in_flight.clone(),
-            key: key.to_owned(),
-        })
-    }
+    under_way: Arc<Mutex<BTreeSet<String>>>,
+    name: String,
 }
 
 impl Drop for Mark {
     fn drop(&mut self) {
-        self.in_flight
+        self.under_way
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .remove(&self.key);
+            .remove(&self.name);
     }
 }

@@ -12,14 +12,14 @@ use tracing::Instrument;
 
 use super::{
     gateway::{Gateway, Told},
-    keys::{Answer, Begun, Key, Keys},
+    keys::{Key, Keys},
     model::{Event, Illegal, Status},
     store::{Book, Order, Payment},
     turns::Turns,
 };
 use crate::{
     gap::{Gap, Gaps},
-    kit::{Code, Context, Problem, bulkhead::Permit},
+    kit::{Code, Context, Problem, bulkhead::Permit, idempotency::StoredAnswer as Answer},
     ports::Platform,
 };
 
@@ -37,6 +37,15 @@ pub(super) enum Demand {
 }
 
 impl Demand {
+    /// What keys are scoped to.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Demand::Create(_) => "create",
+            Demand::Capture { .. } => "capture",
+            Demand::Cancel { .. } => "cancel",
+        }
+    }
+
     fn saga_id(&self) -> &str {
         match self {
             Demand::Create(order) => &order.saga_id,
@@ -47,22 +56,23 @@ impl Demand {
     /// What to say once the payment is settled.
     fn answer(&self, payment: &Payment) -> Result<Answer, Problem> {
         use Status as S;
-        let body = || json!({ "payment_id": payment.id, "status": payment.status });
+        let done = |status| {
+            let body = json!({ "payment_id": payment.id, "status": payment.status });
+            Ok(Answer { status, body })
+        };
         let status = payment.status;
         match (self, status) {
             (Demand::Create(_) | Demand::Capture { .. }, S::Declined) => Err(Problem::new(
                 Code::PaymentDeclined,
                 "the payment was declined: nothing is held and nothing was taken; pay with another card",
             )),
-            (Demand::Create(_), S::Authorized | S::Captured | S::Charged) => {
-                Ok(Answer::new(201, body()))
-            }
-            (Demand::Capture { .. }, S::Captured) => Ok(Answer::new(200, body())),
+            (Demand::Create(_), S::Authorized | S::Captured | S::Charged) => done(201),
+            (Demand::Capture { .. }, S::Captured) => done(200),
             (Demand::Capture { .. }, S::Authorized) => Err(Problem::new(
                 Code::PaymentDeclined,
                 "the capture was refused: nothing was taken; cancel the payment to give up the hold",
             )),
-            (Demand::Cancel { .. }, status) if status.is_over() => Ok(Answer::new(200, body())),
+            (Demand::Cancel { .. }, status) if status.is_over() => done(200),
             (Demand::Create(_) | Demand::Capture { .. }, _) => Err(Problem::new(
                 Code::InvalidState,
                 format!("the saga's payment is {}", status.name()),
@@ -116,6 +126,8 @@ impl Service {
         demand: Demand,
     ) -> Result<Answer, Problem> {
         let (done, answer) = oneshot::channel();
+        let context = context.with_saga(demand.saga_id());
+        let span = context.span();
         let platform = self.platform.clone();
         platform.spawn(
             "payment-demand",
@@ -123,7 +135,7 @@ impl Service {
                 // A caller who hung up needs no answer.
                 let _ = done.send(self.work(&context, key, demand).await);
             }
-            .instrument(tracing::Span::current()),
+            .instrument(span),
         );
         answer
             .await
@@ -138,12 +150,11 @@ impl Service {
     ) -> Result<Answer, Problem> {
         let key = match key {
             Some(key) => match self.keys.begin(&key, &demand)? {
-                Begun::Repeated(answer) => return answer,
-                Begun::First(key) => Some(key),
+                Ok(key) => Some(key),
+                Err(answer) => return Ok(answer),
             },
             None => None,
         };
-        let context = &context.with_saga(demand.saga_id());
         let _turn = self.turns.take(demand.saga_id()).await;
         let (payment, permit) = match self.prepare(context, &demand).await {
             Ok(prepared) => prepared,

@@ -4,8 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, stream};
 
-use super::{gateway::CALLS_MAX, keys, service::Service};
-use crate::{kit::Problem, ports::Platform};
+use super::{gateway::CALLS_MAX, service::Service};
+use crate::{
+    kit::idempotency::{self, RETENTION_MS},
+    ports::Platform,
+};
 
 /// How often it looks.
 pub const EVERY: Duration = Duration::from_secs(60);
@@ -19,10 +22,10 @@ pub(super) async fn run(platform: Platform, service: Arc<Service>) {
         settle_all(&service).await;
         tokio::time::sleep(EVERY).await;
         if look % PRUNE_EVERY == 0 {
-            let now = platform.clock.now_ms();
+            let oldest_ms = platform.clock.now_ms().saturating_sub(RETENTION_MS);
             let pruned = service
                 .book()
-                .write(move |tx| keys::prune(tx, now).map_err(Problem::from))
+                .write(move |tx| Ok(idempotency::sweep(tx, oldest_ms)?))
                 .await;
             if let Err(problem) = pruned {
                 tracing::error!(alert = true, %problem, "keys not pruned");

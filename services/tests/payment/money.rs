@@ -267,6 +267,23 @@ async fn an_error_that_the_gateway_repeats_is_asked_anew_under_another_attempt()
 }
 
 #[tokio::test]
+async fn a_refusal_ends_the_attempt_so_that_another_demand_asks_anew() {
+    let town = Town::hardened().await;
+    answered(
+        town.create_with(SAGA, "two-step", "capture-declined").await,
+        201,
+    );
+    for key in ["first", "second"] {
+        let path = format!("/payments/{SAGA}/capture");
+        answered(town.post(&path, key, json!(null)).await, 409);
+    }
+    for (attempt, status) in [(1, 200), (2, 200), (3, 404)] {
+        let path = format!("/requests/{SAGA}-payment-capture-{attempt}");
+        assert_eq!(town.gateway_get(&path).await.status, status);
+    }
+}
+
+#[tokio::test]
 async fn an_unknown_outcome_never_raises_the_attempt() {
     let town = Town::build(Plan {
         style: KeyStyle::StoreSuccesses,
@@ -380,7 +397,6 @@ async fn a_webhook_settles_what_is_unknown_and_harms_nothing_when_late_or_forged
         "the gateway's notice came before our look"
     );
     let notice = json!({"reference": order(SAGA), "payment": "forged", "key": "forged"});
-    answered(town.post("/webhooks/pg", "", notice.clone()).await, 400);
     let forged = town.post("/webhooks/pg", "unused", notice).await;
     answered(forged, 204);
     tokio::time::sleep(Duration::from_secs(400)).await;
