@@ -1,7 +1,8 @@
 //! Asking the payment gateway: permits, keys, and what its answers mean.
 //!
 //! The gateway's client tells three things apart that must never be confused: *done*, *certainly not done*, and *not
-//! known*. The last is an error here, and nobody may act on it but by asking again with the same key.
+//! known*. The last is an error here, and nobody may act on it but by asking again with the same key. That is sound for
+//! as long as the gateway keeps its keys: an outage of more than [`pg::KEPT_MS`] needs a person.
 
 use std::time::Duration;
 
@@ -102,7 +103,7 @@ impl Gateway {
         let keyless = keyless.into_iter().any(|gap| gaps.has(gap));
         let policy = PeerPolicy {
             // The attempts of one call share its key, which would hide that the next call has another.
-            attempts: if keyless { 1 } else { 2 },
+            attempts: if keyless { 1 } else { 3 },
             timeout: Duration::from_secs(2),
             backoff: Duration::from_millis(200),
             breaker_threshold: 0.4,

@@ -42,7 +42,7 @@ macro_rules! persist {
     }};
 }
 
-/// The money and the number of entries after the first answer of an operation was lost on the way.
+/// Captures minus refunds, and what is held, after the first answers of an operation were lost on the way.
 async fn after_lost_answer(
     gaps: Gaps,
     operation: Operation,
@@ -50,7 +50,7 @@ async fn after_lost_answer(
     cancel: bool,
 ) -> (i64, i64) {
     let town = town(gaps).await;
-    lose_answers(&town, operation, 2);
+    lose_answers(&town, operation, 3);
     assert!(persist!(town.create(SAGA, mode)));
     if mode == "two-step" && operation != Operation::Authorize {
         assert!(persist!(town.capture(SAGA)));
@@ -98,7 +98,7 @@ async fn no_key_holds_the_amount_twice_and_gives_up_one_hold() {
 #[tokio::test]
 async fn timeout_means_no_forgets_a_hold() {
     let town = town(Gaps::NONE.with(Gap::TimeoutMeansNo)).await;
-    lose_answers(&town, Operation::Authorize, 2);
+    lose_answers(&town, Operation::Authorize, 3);
     assert_eq!(town.create(SAGA, "two-step").await.unwrap().status, 409);
     assert!(persist!(town.cancel(SAGA)));
     tokio::time::sleep(SETTLED_EVERY * 2).await;
@@ -114,7 +114,7 @@ async fn refund_marked_not_asked_keeps_the_customers_money() {
         let town = town(gaps).await;
         assert!(persist!(town.create(SAGA, "one-step")));
         town.behaviour
-            .add(Rule::next(Fault::Throttle, 2).on(Operation::Refund));
+            .add(Rule::next(Fault::Throttle, 3).on(Operation::Refund));
         assert!(persist!(town.cancel(SAGA)));
         tokio::time::sleep(SETTLED_EVERY * 2).await;
         assert_eq!(town.status(SAGA).await, "refunded");
