@@ -4,6 +4,7 @@ pub mod bulkhead;
 pub mod context;
 pub mod http;
 pub mod idempotency;
+pub mod input;
 pub mod peer;
 pub mod problem;
 pub mod saga;
