@@ -100,9 +100,9 @@ impl Scenario for OrderSaga {
         let gaps = bank::gaps(setup, DOCUMENTED);
         let one_step = sim.seed().stream("payment mode").chance(0.25);
         let payment = if one_step {
-            order::Mode::OneStep
+            order::PaymentMode::OneStep
         } else {
-            order::Mode::TwoStep
+            order::PaymentMode::TwoStep
         };
         let config = order::Config {
             gaps,

@@ -79,13 +79,8 @@ fn pg_rule(name: &str, amount: u64) -> Option<(Rule, &'static str)> {
     Some((Rule::next(fault, times), fault.kind()))
 }
 
-/// Adds the shop's nodes. Returns the gateway's behaviour.
-pub fn open(
-    sim: &Sim,
-    gaps: Gaps,
-    order: order::Config,
-    catalog: catalog::Config,
-) -> Arc<Behaviour> {
+/// Adds the nodes that sell: order, inventory, catalog.
+pub fn open_counter(sim: &Sim, gaps: Gaps, order: order::Config, catalog: catalog::Config) {
     sim.read_stores_with(read_store);
     sim.node("order", move |node| {
         order::run(platform(&node), order.clone())

@@ -8,10 +8,7 @@ use std::{
 
 use squall::Sim;
 use squall_services::{
-    payment::{
-        model::Status,
-        store::{PAYMENTS, Payment},
-    },
+    payment::{PAYMENTS, Payment, Status},
     pg::{Behaviour, Entry, LEDGER},
 };
 
