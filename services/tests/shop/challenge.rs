@@ -45,6 +45,8 @@ struct Books {
     refuses: Option<Code>,
     /// So many orders are taken, but the answer is lost.
     answers_lost: u32,
+    /// So many answers to an order are "it is under way".
+    slow: u32,
     /// Nothing is taken and everything fails.
     away: bool,
 }
@@ -90,6 +92,13 @@ async fn take(
     let number = books.made + 1;
     let order = *books.orders.entry(key).or_insert(Some(number));
     books.made = number;
+    if books.slow > 0 {
+        books.slow -= 1;
+        return Ok((
+            StatusCode::ACCEPTED,
+            Json(json!({ "id": "ORD-0", "status": "Pending" })),
+        ));
+    }
     if books.answers_lost > 0 {
         books.answers_lost -= 1;
         return Err(no_answer());
@@ -171,7 +180,7 @@ impl Arena {
     }
 
     fn status(&self, user: &str) -> Option<CompletionStatus> {
-        row(&self.machine, &COMPLETIONS, &format!("c1/{user}")).map(|row| row.status)
+        row(&self.machine, &COMPLETIONS, &format!("c1:{user}")).map(|row| row.status)
     }
 
     /// The version shown and whether it is stale; or the refusal.
@@ -205,7 +214,7 @@ async fn a_completion_is_rewarded_with_one_order_in_three_commits() {
     let before = commits();
     let (status, body) = arena.complete("ann", "k1").await;
     assert_eq!((status, &body["status"]), (201, &json!("Completed")));
-    let saved = row(&arena.machine, &COMPLETIONS, "c1/ann").unwrap();
+    let saved = row(&arena.machine, &COMPLETIONS, "c1:ann").unwrap();
     assert_eq!(saved.order_id.as_deref(), body["order_id"].as_str());
     assert_eq!((arena.shop.live(), commits() - before), (1, 3));
     assert_eq!(
@@ -291,6 +300,15 @@ async fn lost_answers_of_the_shop_end_in_one_order() {
 }
 
 #[tokio::test]
+async fn an_order_that_the_shop_has_only_begun_is_asked_for_until_it_is_there() {
+    let arena = Arena::open(Config::default()).await;
+    arena.shop.set(|books| books.slow = 4);
+    let (status, body) = arena.complete("ann", "k1").await;
+    assert_eq!((status, &body["order_id"]), (201, &json!("ORD-1")));
+    assert_eq!(arena.shop.live(), 1);
+}
+
+#[tokio::test]
 async fn a_shop_that_is_away_for_too_long_leaves_nothing_behind() {
     let arena = Arena::open(Config::default()).await;
     arena.shop.set(|books| books.away = true);
@@ -351,10 +369,10 @@ async fn bad_requests_are_refused_with_an_explanation() {
         .ask("POST /challenges/c1/completions", None, user)
         .await;
     assert_eq!(keyless, code(400, "IDEMPOTENCY_KEY_MISSING"));
-    assert_eq!(
-        arena.complete("a/b", "k").await,
-        code(400, "INVALID_REQUEST")
-    );
+    for user in ["a/b", "a:b", "", &"u".repeat(32)] {
+        let refused = arena.complete(user, "k").await;
+        assert_eq!(refused, code(400, "INVALID_REQUEST"), "{user}");
+    }
     let nothing = json!({ "title": "t", "sku": "pen", "quantity": 0 });
     assert_eq!(
         arena.ask("PUT /challenges/c2", None, nothing).await,
