@@ -22,13 +22,10 @@ use super::{
 use crate::kit::{
     Code, Context, Problem, StoreError,
     http::{Body, IdempotencyKey},
+    input::{QUANTITY, plain_id, within},
     saga::{SagaRecord, Status as SagaStatus, StepRecord},
 };
 
-/// Units that one order may ask for.
-const QUANTITY_MAX: u64 = 1000;
-/// Longest id that is accepted.
-const ID_BYTES_MAX: usize = 64;
 /// Most sagas in one listing.
 const LISTED_MAX: usize = 1000;
 
@@ -140,7 +137,7 @@ async fn place(
     plain_id("user", &order.user)?;
     plain_id("sku", &order.sku)?;
     plain_id("card", &order.card)?;
-    some_units(order.quantity)?;
+    within("quantity", order.quantity, QUANTITY)?;
     let key = Key::new("place", &order.user, &key, &order);
     let wish = Wish {
         user: order.user,
@@ -160,7 +157,7 @@ async fn place_reward(
     plain_id("user", &reward.user)?;
     plain_id("sku", &reward.sku)?;
     plain_id("challenge_completion", &reward.challenge_completion)?;
-    some_units(reward.quantity)?;
+    within("quantity", reward.quantity, QUANTITY)?;
     let key = Key::new(REWARD, &reward.user, &key, &reward);
     let wish = Wish {
         user: reward.user,
@@ -311,26 +308,6 @@ fn located(order_id: Option<String>, mut response: Response) -> Response {
         response.headers_mut().insert(header::LOCATION, location);
     }
     response
-}
-
-fn some_units(quantity: u64) -> Result<(), Problem> {
-    match quantity {
-        1..=QUANTITY_MAX => Ok(()),
-        _ => Err(invalid(&format!(
-            "quantity must be 1 to {QUANTITY_MAX}, not {quantity}"
-        ))),
-    }
-}
-
-/// Ids are safe in paths, headers, keys and logs.
-fn plain_id(field: &str, id: &str) -> Result<(), Problem> {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.:".contains(&b);
-    if (1..=ID_BYTES_MAX).contains(&id.len()) && id.bytes().all(plain) {
-        return Ok(());
-    }
-    Err(invalid(&format!(
-        "{field} must be 1 to {ID_BYTES_MAX} letters, digits or -_.:"
-    )))
 }
 
 fn invalid(detail: &str) -> Problem {
