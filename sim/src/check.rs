@@ -7,7 +7,10 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{time::VirtualTime, trace::Row};
+use crate::{
+    time::VirtualTime,
+    trace::{Row, Scope},
+};
 
 /// A broken invariant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,8 +101,8 @@ pub struct Commit<'a> {
     pub file: &'a str,
     /// The rows that it changed.
     pub rows: &'a [Row],
-    /// The operation on whose behalf it happened, as the service said in its tracing span.
-    pub op: &'a str,
+    /// On whose behalf it happened, as the service said in its tracing span.
+    pub scope: &'a Scope,
     /// False for a commit whose writer never learned of it, found on the disk after a power loss.
     pub acknowledged: bool,
 }

@@ -7,5 +7,6 @@ mod profile;
 
 pub use fault::{Action, FaultKind};
 
+pub(crate) use injector::{Due, Injector};
 pub use plan::{Fault, FaultReport, PLAN_VERSION, Plan, PlanError, When};
 pub use profile::{CustomFault, Profile};

@@ -3,18 +3,28 @@
 //! A campaign folds each event into a [`Recorder`]'s hash and forgets it. A replay keeps all of them as a [`Trace`],
 //! which [`text`] shows line by line and [`story`] retells saga by saga.
 
+mod http;
 mod json;
+mod links;
+mod members;
+mod names;
 mod recorder;
 mod rolling;
+mod rows;
+pub mod story;
 pub mod subscriber;
+#[cfg(test)]
+mod testing;
+pub mod text;
 
 use std::{borrow::Cow, fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+pub use links::Links;
 pub use recorder::{Event, Mode, Recorder, Trace};
 pub use rolling::Rolling;
-pub use subscriber::current_scope;
+pub use subscriber::{Installed, Sink, current_scope, install};
 
 /// A word of the harness's own vocabulary.
 pub type Word = &'static str;

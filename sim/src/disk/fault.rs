@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     Disk,
-    image::{BLOCK, SECTOR, SECTORS},
+    image::{SECTOR, SECTORS, split},
 };
 use crate::seed::mix;
 
@@ -15,6 +15,8 @@ pub struct Faults {
     pub full: bool,
     pub slow_factor: u32,
     pub slow_extra: Duration,
+    /// What slowness added to commits so far.
+    pub slowed: Duration,
 }
 
 impl Default for Faults {
@@ -25,6 +27,7 @@ impl Default for Faults {
             full: false,
             slow_factor: 1,
             slow_extra: Duration::ZERO,
+            slowed: Duration::ZERO,
         }
     }
 }
@@ -71,8 +74,6 @@ pub struct DiskCounters {
     pub writes_after_death: u64,
     /// Milliseconds that slowness added to commits.
     pub slow_ms: u64,
-    /// Microseconds below a millisecond of the same.
-    pub(super) slow_us: u64,
 }
 
 impl Disk {
@@ -119,26 +120,39 @@ impl Disk {
         Some((name, sector * SECTOR as u64))
     }
 
-    /// Silent rot: flips `bits` bits of a file's stored data. Only for tests of what an engine makes of it; storms use
-    /// [`latent_sector_error`](Self::latent_sector_error). Returns how many were flipped: none in an empty file.
-    pub fn flip_bits(&self, name: &str, choice: u64, bits: u32) -> u32 {
+    /// Ends all faults, and makes every sector readable again.
+    pub fn heal(&self) {
         let mut state = self.state();
-        let Some(inode) = state.directory.find(name) else {
-            return 0;
+        state.faults = Faults {
+            slowed: state.faults.slowed,
+            ..Faults::default()
         };
-        let Some(inode) = state.inodes.get_mut(&inode) else {
-            return 0;
-        };
-        let stored: Vec<usize> = inode.stored().collect();
-        for bit in 0..bits {
-            let salt = u64::from(bit) * 2;
-            let Some(page) = below(choice, salt, stored.len()) else {
-                return 0;
-            };
-            let at = below(choice, salt + 1, BLOCK * 8).unwrap_or(0);
-            inode.rot(stored[page], at / 8, 1 << (at % 8));
+        drop(state);
+        self.repair_sectors();
+    }
+
+    /// Makes every sector readable again.
+    pub fn repair_sectors(&self) {
+        for inode in self.state().inodes.values_mut() {
+            inode.unspoil();
         }
-        bits
+    }
+
+    /// Silent rot: changes the byte at `offset` of a file, on the platter and in the cache. Only for tests of what an
+    /// engine makes of it; storms use [`latent_sector_error`](Self::latent_sector_error). False if there is no such
+    /// byte.
+    pub fn flip_bits(&self, name: &str, offset: u64, mask: u8) -> bool {
+        let mut state = self.state();
+        let inode = state.directory.find(name);
+        let Some(inode) = inode.and_then(|ix| state.inodes.get_mut(&ix)) else {
+            return false;
+        };
+        if offset >= inode.len() {
+            return false;
+        }
+        let (page, at) = split(offset);
+        inode.rot(page, at, mask);
+        true
     }
 }
 

@@ -135,7 +135,7 @@ impl Inode {
         }
     }
 
-    /// The machine loses power: the cache is gone, and each unsynced sector has reached the platter, or not, or in part.
+    /// The machine loses power: the cache shows what the platter holds, and each unsynced sector has reached the platter, or not, or in part.
     pub fn power_loss(&mut self, loss: &mut Loss, now: VirtualTime) {
         let old = |since: VirtualTime| now.since(since) >= WRITEBACK;
         if self.cached.len() != self.durable.len()
@@ -152,7 +152,6 @@ impl Inode {
         }
         self.cached = self.durable.clone();
         self.len_dirty = None;
-        self.given_up.clear();
     }
 
     fn tear(&mut self, page: usize, loss: &mut Loss) {
@@ -218,6 +217,11 @@ impl Inode {
     /// Makes a sector unreadable until it is written again.
     pub fn spoil(&mut self, sector: u64) {
         self.unreadable.insert(sector);
+    }
+
+    /// Makes all sectors readable.
+    pub fn unspoil(&mut self) {
+        self.unreadable.clear();
     }
 
     /// Changes bytes behind everybody's back, on the platter and in the cache.

@@ -28,11 +28,9 @@ impl Disk {
         state.commits += 1;
         let p = unit(seed.keyed(&[KEY, self.node.0.into(), state.commits]));
         let own = Duration::from_nanos((quantile(p) * 1_000.0) as u64);
-        let slow = own * state.faults.slow_factor + state.faults.slow_extra;
-        let counters = &mut state.counters;
-        counters.slow_us += (slow - own).as_micros() as u64;
-        counters.slow_ms += counters.slow_us / 1_000;
-        counters.slow_us %= 1_000;
+        let faults = &mut state.faults;
+        let slow = own * faults.slow_factor + faults.slow_extra;
+        faults.slowed += slow - own;
         slow
     }
 }

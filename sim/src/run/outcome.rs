@@ -57,9 +57,9 @@ impl Spec {
         }
     }
 
-    /// The one command that replays this run with its whole trace.
-    pub fn replay_command(&self, scenario: &str) -> String {
-        let shape = if self.shape == "hardened" {
+    /// The one command that replays this run with its whole trace, if the seed drew its storm.
+    pub fn replay_command(&self, scenario: &dyn Scenario) -> String {
+        let shape = if self.shape == Spec::of(scenario, self.seed).shape {
             String::new()
         } else {
             format!(" --shape {}", self.shape)
@@ -70,7 +70,8 @@ impl Spec {
             .map(|bug| format!(" --plant {bug}"))
             .unwrap_or_default();
         format!(
-            "cargo run --release -- replay {scenario} --seed {}{shape}{plant} --trace",
+            "cargo run --release -- replay {} --seed {}{shape}{plant} --trace",
+            scenario.name(),
             self.seed
         )
     }
@@ -125,6 +126,19 @@ pub struct Signature {
 }
 
 impl Outcome {
+    pub(super) fn harness_failed(plan: Plan, message: String) -> Self {
+        Outcome {
+            verdict: Verdict::HarnessFailed(message),
+            violations: Vec::new(),
+            hash: 0,
+            plan,
+            faults: Vec::new(),
+            counts: BTreeMap::new(),
+            ended: VirtualTime::ZERO,
+            trace: None,
+        }
+    }
+
     /// The signature of the first thing that broke.
     pub fn signature(&self, scenario: &str, shape: &str) -> Option<Signature> {
         let (invariant, tag) = match (&self.verdict, self.violations.first()) {
