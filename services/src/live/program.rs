@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 
 use super::{demo, platform};
 use crate::{
-    gateway,
+    catalog, challenge, gateway, inventory,
     ports::{BoxFuture, Platform},
 };
 
@@ -58,10 +58,20 @@ struct Options {
 
 type Run = fn(Platform) -> BoxFuture<'static, io::Result<()>>;
 
-/// Each service and how it is run, in the order of their ports.
-const SERVICES: &[(&str, Run)] = &[("gateway", |platform| {
-    Box::pin(gateway::run(platform, Default::default()))
-})];
+/// Each service and how it is run.
+const SERVICES: &[(&str, Run)] = &[
+    ("gateway", |p| Box::pin(gateway::run(p, Default::default()))),
+    ("inventory", |p| {
+        Box::pin(inventory::run(p, Default::default()))
+    }),
+    ("challenge", |p| {
+        Box::pin(challenge::run(p, Default::default()))
+    }),
+    ("catalog", |p| {
+        let subscribers = vec!["challenge".to_owned()];
+        Box::pin(catalog::run(p, catalog::Config { subscribers }))
+    }),
+];
 
 impl Options {
     fn addresses(&self) -> BTreeMap<String, SocketAddr> {
@@ -132,8 +142,12 @@ async fn run(options: Options) -> io::Result<()> {
 
 fn check_free(service: &str, address: SocketAddr) -> io::Result<()> {
     TcpListener::bind(address).map(drop).map_err(|error| {
+        let option = match service {
+            "gateway" => String::new(),
+            service => format!(" or --{service}-port"),
+        };
         let text = format!(
-            "{service} cannot listen on {address}: {error}; choose other ports with --port-base or --{service}-port"
+            "{service} cannot listen on {address}: {error}; choose other ports with --port-base{option}"
         );
         io::Error::new(error.kind(), text)
     })
