@@ -179,7 +179,7 @@ impl Service {
     ) -> Result<(Payment, Option<Permit>), Problem> {
         let known = self.book.of_saga(demand.saga_id())?;
         match (demand, known) {
-            (Demand::Create(order), known) => self.create(order, known).await,
+            (Demand::Create(order), known) => self.create(context, order, known).await,
             (Demand::Capture { .. }, Some(payment)) => self.capture(context, payment).await,
             (Demand::Capture { saga_id }, None) => Err(Problem::new(
                 Code::NotFound,
@@ -187,7 +187,7 @@ impl Service {
             )),
             (Demand::Cancel { .. }, Some(payment)) => self.cancel(context, payment).await,
             (Demand::Cancel { saga_id }, None) => {
-                let tombstone = Payment::tombstone(saga_id);
+                let tombstone = Payment::tombstone(saga_id, context);
                 Ok((self.book.commit(tombstone, |_| Ok(())).await?, None))
             }
         }
@@ -195,10 +195,11 @@ impl Service {
 
     async fn create(
         &self,
+        context: &Context,
         order: &Order,
         known: Option<Payment>,
     ) -> Result<(Payment, Option<Permit>), Problem> {
-        let mut payment = Payment::new(order);
+        let mut payment = Payment::new(order, context);
         if let Some(known) = known {
             if known.is_tombstone() {
                 return Ok((known, None));
@@ -339,7 +340,7 @@ impl Service {
         let Some(payment) = self.book.get(id)? else {
             return Ok(());
         };
-        let context = Context::fresh(&self.platform, "settle").with_saga(&payment.saga_id);
+        let context = payment.context.step("settle");
         let span = context.span();
         self.settle(&context, payment, None, None)
             .instrument(span)

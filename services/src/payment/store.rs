@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     gap::{Gap, Gaps},
-    kit::{Code, Problem, Store, Table, Writer},
+    kit::{Code, Context, Problem, Store, Table, Writer},
 };
 
 /// All payments, by [`Payment::id`].
@@ -52,6 +52,9 @@ pub struct Payment {
     pub card: String,
     /// How the money is taken.
     pub mode: Mode,
+    /// Who asked for it, or cancelled it unseen: what is settled later belongs to the same trace.
+    #[serde(default)]
+    pub context: Context,
     /// Where it is.
     pub status: Status,
     /// The gateway's id of the authorization or charge, once known.
@@ -65,7 +68,7 @@ pub struct Payment {
 
 impl Payment {
     /// A payment that nothing was asked for yet.
-    pub fn new(order: &Order) -> Self {
+    pub fn new(order: &Order, context: &Context) -> Self {
         Payment {
             id: order.saga_id.clone(),
             saga_id: order.saga_id.clone(),
@@ -73,6 +76,7 @@ impl Payment {
             amount: order.amount,
             card: order.card.clone(),
             mode: order.mode,
+            context: context.clone(),
             status: Status::Created,
             gateway_id: None,
             attempts: BTreeMap::new(),
@@ -81,7 +85,7 @@ impl Payment {
     }
 
     /// What a cancel leaves that came before its payment.
-    pub fn tombstone(saga_id: &str) -> Self {
+    pub fn tombstone(saga_id: &str, context: &Context) -> Self {
         let nothing = Order {
             saga_id: saga_id.to_owned(),
             order_id: String::new(),
@@ -91,7 +95,7 @@ impl Payment {
         };
         Payment {
             status: Status::Voided,
-            ..Payment::new(&nothing)
+            ..Payment::new(&nothing, context)
         }
     }
 
