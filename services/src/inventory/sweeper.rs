@@ -77,7 +77,7 @@ fn locked(inventory: &Inventory) -> Result<Vec<(String, SemanticLock)>, StoreErr
 
 /// Whether the saga will do nothing any more. One that its orchestrator does not know never will.
 async fn has_ended(inventory: &Inventory, peer: &Peer, saga_id: &str) -> bool {
-    let context = Context::fresh(&inventory.platform, "sweep").with_saga(saga_id);
+    let context = Context::fresh(&inventory.platform, "sweep");
     let reply = peer
         .call(&context, "GET", &format!("/sagas/{saga_id}"), None, &())
         .await;

@@ -61,7 +61,8 @@ pub(crate) struct NodeState {
     pub booted: AtomicU64,
     /// Deaths in quick succession, for the supervisor's backoff.
     pub failures: AtomicU32,
-    /// A transaction is being carried out: should the node die now, its outcome is unknown.
+    /// A transaction is being carried out, or its writer could not tell how it ended: should the node die now, its
+    /// outcome is unknown.
     pub in_commit: AtomicBool,
     /// Its rows must be read again before it boots.
     pub stale: AtomicBool,
@@ -187,14 +188,19 @@ impl Node {
         async move {
             let latency = node.state.disk.latency();
             wait(latency).await;
+            let writes = || node.state.disk.counters().writes;
             if node.is_alive() {
+                let before = writes();
                 node.state.in_commit.store(true, Relaxed);
                 job();
+                // Whoever wrote and did not report a commit does not know whether there is one.
+                if node.is_alive() && writes() == before {
+                    node.state.in_commit.store(false, Relaxed);
+                }
             }
             if !node.is_alive() {
-                return std::future::pending().await;
+                std::future::pending().await
             }
-            node.state.in_commit.store(false, Relaxed);
         }
     }
 
