@@ -254,6 +254,36 @@ fn wherever_power_fails_inside_a_commit_the_next_life_finds_what_was_acknowledge
 }
 
 #[test]
+fn what_only_the_page_cache_kept_of_an_unfinished_commit_may_be_lost_with_the_next_power_loss() {
+    let mut taken_back = 0;
+    for sync in 3..=12 {
+        for (seed, next) in (1..=2).flat_map(|next| (0..10).map(move |seed| (seed, next))) {
+            let log = Log::default();
+            let outcome = Little(commits(&log)).run_seed(
+                seed,
+                vec![
+                    nth("vault", Kind::Sync, sync, crash("vault", 100)),
+                    nth("vault", Kind::Sync, sync + next, power_loss("vault", 500)),
+                ],
+            );
+            assert_eq!(
+                outcome.verdict,
+                Verdict::Survived,
+                "{:?}",
+                outcome.violations
+            );
+            assert_eq!(outcome.counts["rows"], 10);
+            let deletes = |what: &What<'_>| match what {
+                What::Commit { rows, .. } => rows.iter().any(|row| row.value.is_none()),
+                _ => false,
+            };
+            taken_back += events(&outcome).iter().filter(|e| deletes(&e.what)).count();
+        }
+    }
+    assert!(taken_back > 0);
+}
+
+#[test]
 fn a_commit_that_is_not_synced_is_missed_when_the_process_dies() {
     let found = testing::finds(&Bank, "commit-without-sync", 50);
     assert_eq!(found.signature.invariant, "acknowledged is durable");
