@@ -287,7 +287,7 @@ impl Net {
                         continue;
                     }
                     if end == SERVER && connection.listening.is_some() {
-                        connection.abort(end, fabric, aftermath, now);
+                        connection.deny(fabric, aftermath, now);
                     } else {
                         connection.close(end, fabric, aftermath, now);
                     }
@@ -435,7 +435,7 @@ impl Net {
     /// Resets every connection between two nodes; both ends see `ECONNRESET`. How many there were.
     pub fn reset_connections(&self, a: NodeIx, b: NodeIx) -> usize {
         self.change(
-            |connection| connection.is_between(a, b) && !connection.is_over(),
+            |connection| connection.is_between(a, b) && connection.is_up(),
             |_| (),
             |connection, fabric, aftermath, _| {
                 let [client, server] = [CLIENT, SERVER].map(|end| connection.ends[end].node);
@@ -448,7 +448,7 @@ impl Net {
     /// Existing connections between two nodes go silently dead, for good. How many there were.
     pub fn half_open(&self, a: NodeIx, b: NodeIx) -> usize {
         self.change(
-            |connection| connection.is_between(a, b),
+            |connection| connection.is_between(a, b) && connection.is_up(),
             |_| (),
             |connection, fabric, _, now| {
                 connection.sever(fabric, now);

@@ -125,6 +125,8 @@ pub struct Connection {
     pub port: u16,
     /// The listening socket in whose queues it is, until it is accepted.
     pub listening: Option<u64>,
+    /// The handshake is complete at the server's end too.
+    opened: bool,
     /// Cut for good: nothing passes any more, and neither end is told.
     pub severed: bool,
     /// The label of the last request.
@@ -142,6 +144,7 @@ impl Connection {
             ordinal,
             port,
             listening: Some(listening),
+            opened: false,
             severed: false,
             label: format!("c{ordinal}").into(),
             ends: nodes.map(End::new),
@@ -158,6 +161,11 @@ impl Connection {
     pub fn is_between(&self, a: NodeIx, b: NodeIx) -> bool {
         let nodes = [self.ends[CLIENT].node, self.ends[SERVER].node];
         nodes == [a, b] || nodes == [b, a]
+    }
+
+    /// Whether a kernel knows it and a process uses it.
+    pub fn is_up(&self) -> bool {
+        !self.severed && self.ends.iter().any(|end| end.held && end.alive)
     }
 
     /// Whether nobody can notice it any more.
@@ -444,15 +452,32 @@ impl Connection {
                 self.acknowledge(end, bytes.len(), 0, flight.departs, fabric, at);
                 self.pipes[end].inbox.push_back(bytes);
                 self.ends[to].reader.wake(aftermath);
-                if let Some(owed) = self.pipes[to].owed.take() {
-                    self.acknowledged(to, owed, fabric, aftermath, at);
-                }
+                self.carried_along(to, fabric, aftermath, at);
             }
             Content::Fin => {
                 self.ends[to].end_of_file |= self.ends[to].alive;
                 self.ends[to].reader.wake(aftermath);
             }
             Content::Reset => self.reset_arrived(to, fabric, aftermath),
+        }
+    }
+
+    /// Data that arrives at `end` acknowledges what its peer has received.
+    fn carried_along(
+        &mut self,
+        end: usize,
+        fabric: &mut Fabric,
+        aftermath: &mut Aftermath,
+        at: VirtualTime,
+    ) {
+        let missed = self.pipes[end].owed.take();
+        if missed.is_some() || self.pipes[end].misses_ack() {
+            let ack = missed.unwrap_or(Ack {
+                at,
+                arrived: 0,
+                read: 0,
+            });
+            self.acknowledged(end, ack, fabric, aftermath, at);
         }
     }
 
@@ -483,6 +508,7 @@ impl Connection {
             Some(socket) => {
                 socket.pending.retain(|id| *id != self.id);
                 socket.ready.push_back(self.id);
+                self.opened = true;
                 socket.waiter.wake(aftermath);
             }
             None => {
@@ -587,7 +613,7 @@ impl Connection {
     ) {
         let pipe = &mut self.pipes[end];
         pipe.acknowledged(ack.arrived, ack.read);
-        if pipe.stall.is_some_and(|stall| stall.lost == Lost::Ack) {
+        if pipe.misses_ack() {
             pipe.stall = None;
         }
         self.ends[end].last_heard = at;
@@ -792,6 +818,16 @@ impl Connection {
             self.flush(end, fabric, now);
             self.pipes[end].discard();
             self.emit_reset(end, fabric, now);
+        }
+    }
+
+    /// The listening socket that should have accepted this has been closed: a reset, or nothing where the handshake is
+    /// not complete.
+    pub fn deny(&mut self, fabric: &mut Fabric, aftermath: &mut Aftermath, now: VirtualTime) {
+        if self.opened {
+            self.abort(SERVER, fabric, aftermath, now);
+        } else {
+            self.vanish(SERVER, aftermath);
         }
     }
 

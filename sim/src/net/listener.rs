@@ -171,9 +171,9 @@ impl Drop for Listener {
                 return;
             };
             socket.waiter.forget(aftermath);
-            for id in socket.ready {
+            for id in socket.ready.into_iter().chain(socket.pending) {
                 if let Some(connection) = state.connections.get_mut(&id) {
-                    connection.abort(SERVER, &mut state.fabric, aftermath, now);
+                    connection.deny(&mut state.fabric, aftermath, now);
                     connection.settle(&mut state.fabric, now);
                 }
             }

@@ -226,6 +226,11 @@ impl Pipe {
         self.send_buffer = self.send_buffer.max(grown);
     }
 
+    /// Whether the sender retransmits for want of an acknowledgement only.
+    pub fn misses_ack(&self) -> bool {
+        self.stall.is_some_and(|stall| stall.lost == Lost::Ack)
+    }
+
     /// A retransmission timeout: slow start again.
     pub fn collapse(&mut self) {
         self.congestion_window = linux::INITIAL_WINDOW;

@@ -54,7 +54,7 @@ fn close_unsent() {
 fn close_unread() {
     run(async {
         let (world, net) = World::new();
-        let (mut client, mut server, _listener) = connected(&net).await;
+        let (client, mut server, _listener) = connected(&net).await;
         say(&mut server, b"never read").await.unwrap();
         pause(0.1).await;
         let closed = world.elapsed();
