@@ -1,1 +1,30 @@
-//! The catalogue of scenarios.
+//! The reference services in seeded storms: topologies, workloads, invariants, the bug bank.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+pub mod bank;
+pub mod challenge_reward;
+pub mod customer;
+pub mod invariants;
+pub mod mirror;
+pub mod order_saga;
+pub mod platform;
+pub mod shop;
+
+use squall::scenario::Catalogue;
+
+/// Every scenario of the `squall` program.
+pub fn catalogue() -> Catalogue {
+    Catalogue {
+        scenarios: vec![
+            Box::new(order_saga::OrderSaga),
+            Box::new(challenge_reward::ChallengeReward),
+        ],
+        canary: Some(("order-saga", "no-journal")),
+    }
+}
+
+/// Checks and services of one run share a thread; a panic in one must not hide behind a poisoned lock.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,1 +1,111 @@
-//! The challenge service.
+//! The challenge service: who completes a challenge is rewarded with an order in the shop.
+//!
+//! It has its own database and its own [saga](reward); the shop knows nothing of challenges. What it shows of a reward
+//! comes from the catalog in one of three [ways](sync).
+
+mod api;
+mod complete;
+pub mod model;
+pub mod reward;
+pub mod store;
+pub mod sync;
+
+use std::{io, sync::Arc, time::Duration};
+
+use crate::{
+    gap::Gaps,
+    kit::{self, Peer, PeerPolicy, Store, saga},
+    ports::Platform,
+};
+use reward::Reward;
+use sync::{Mode, View};
+
+pub use api::{Complete, Put, Switch};
+
+/// How the service is set up.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The weaknesses of the shape.
+    pub gaps: Gaps,
+    /// How copies of products are kept until somebody switches with `PUT /sync`.
+    pub sync: Mode,
+    /// How long a cached copy is fresh.
+    pub ttl: Duration,
+    /// Up to which age a copy is shown during an outage of the catalog, marked stale.
+    pub stale_limit: Duration,
+    /// The catalog's name.
+    pub catalog: String,
+    /// The name of the service that takes reward orders.
+    pub shop: String,
+    /// Users whose id begins so are refused at the very last step, when their completion is saved.
+    pub barred: Option<String>,
+    /// The patience of the reward saga; its gaps are replaced by [`gaps`](Self::gaps).
+    pub saga: saga::Config,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            gaps: Gaps::NONE,
+            sync: Mode::default(),
+            ttl: Duration::from_secs(5 * 60),
+            stale_limit: Duration::from_secs(60 * 60),
+            catalog: "catalog".to_owned(),
+            shop: "order".to_owned(),
+            barred: Some("unlucky".to_owned()),
+            saga: saga::Config::default(),
+        }
+    }
+}
+
+/// An order's answer includes its stock's: the shop waits up to 10 s for another order of the same product.
+fn shop_policy() -> PeerPolicy {
+    PeerPolicy {
+        attempts: 2,
+        timeout: Duration::from_secs(15),
+        ..PeerPolicy::internal()
+    }
+}
+
+/// Serves until the process ends.
+pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
+    let store = Store::open(&platform, store::FILE)
+        .await
+        .map_err(io::Error::other)?;
+    let reward = Reward {
+        platform: platform.clone(),
+        shop: Peer::new(&platform, &config.shop, shop_policy()),
+        barred: config.barred,
+    };
+    let patience = saga::Config {
+        gaps: config.gaps,
+        ..config.saga
+    };
+    let sagas = saga::Engine::new(&platform, &store, reward, patience);
+    platform.spawn("recovery", sagas.clone().keep_recovering());
+    let view = View {
+        catalog: Peer::new(&platform, &config.catalog, PeerPolicy::internal()),
+        platform: platform.clone(),
+        store: store.clone(),
+        gaps: config.gaps,
+        ttl: config.ttl,
+        stale_limit: config.stale_limit,
+        initial: config.sync,
+        fetched: Default::default(),
+    };
+    let challenges = Arc::new(Challenges {
+        platform: platform.clone(),
+        store,
+        sagas,
+        view,
+    });
+    kit::http::serve(&platform, api::router(challenges)).await
+}
+
+/// The service's state.
+struct Challenges {
+    platform: Platform,
+    store: Store,
+    sagas: saga::Engine<Reward>,
+    view: View,
+}

@@ -32,11 +32,15 @@ gaps! {
     AckBeforeCommit "ack-before-commit" "the order service answers before its last commit has happened"
     CommitWithoutSync "commit-without-sync" "commits are not synced: a power loss takes them back"
     SemanticLockReservingOnly "semantic-lock-reserving-only" "the semantic lock refuses only RESERVING rows: another saga takes a RESERVED one (the owner check at confirm and cancel is off too)"
-    SemanticLockNeverSwept "semantic-lock-never-swept" "no sweeper frees the lock of an ended saga (and ending a saga by deadline does not wait for the release)"
+    SemanticLockNeverSwept "semantic-lock-never-swept" "the lock is taken in a commit of its own, before the reservation, and no sweeper frees one whose reservation never followed"
     CheckThenActStock "check-then-act-stock" "stock is read in one transaction and taken in another (the version check and the semantic lock are off too)"
     NoVersionCheck "no-version-check" "read-modify-write across transactions without comparing the row's version (the semantic lock is off too)"
     NoKey "no-key" "calls carry no idempotency key and the callee looks for none (the one-per-saga check is off too)"
     KeyStoredAfterEffect "key-stored-after-effect" "the idempotency record is committed after the effect, in a commit of its own (the one-per-saga check is off too)"
+    CacheNeverExpires "cache-never-expires" "a cached copy of a product is shown for ever"
+    EventsWithoutVersion "events-without-version" "a product notice is applied as it comes, whatever its version (a missed one goes unnoticed too)"
+    EventsWithoutResync "events-without-resync" "a product notice that skips a version is dropped, not followed by a fetch (and a switch of the mode keeps the copies)"
+    RewardForUnsoldProduct "reward-for-unsold-product" "the shop takes reward orders without looking at the product's sale status"
     RecoveryRacesOwner "recovery-races-owner" "the recovery drives sagas that a live task is driving"
 }
 

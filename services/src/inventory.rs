@@ -1,1 +1,279 @@
-//! The inventory service.
+//! The inventory service: stock per product, reservations, semantic locks.
+//!
+//! Everything that one request does happens in one transaction: the idempotency record, the reservation, the units
+//! and the semantic lock change together or not at all. A product in the hands of one saga is refused to every
+//! other until that saga confirms or cancels; a lock that its saga left behind is swept.
+
+mod api;
+mod desk;
+pub mod model;
+pub mod store;
+mod sweeper;
+
+use std::{io, sync::Arc, time::Duration};
+
+use axum::http::StatusCode;
+use serde::Serialize;
+use tokio::sync::Notify;
+
+use crate::{
+    gap::{Gap, Gaps},
+    kit::{
+        self, Code, Problem, Store, StoreError, Writer,
+        http::IdempotencyKey,
+        idempotency::{self, StoredAnswer, fingerprint},
+    },
+    ports::Platform,
+};
+use desk::{Desk, Note, Remembered};
+use store::{PRODUCTS, Product, RESERVATIONS, Reservation};
+
+pub use api::{Cancel, Create, Restock};
+pub use desk::Reserve;
+
+/// Keys come from sagas and operators; their operation tells them apart.
+const SCOPE: &str = "";
+
+type Key = Option<IdempotencyKey>;
+
+/// How the service is set up.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The weaknesses of the shape.
+    pub gaps: Gaps,
+    /// Age from which a semantic lock is looked at by the sweeper.
+    pub lock_age: Duration,
+    /// Time between two looks.
+    pub sweep_every: Duration,
+    /// The service that knows whether a saga has ended (`GET /sagas/{id}`).
+    pub orchestrator: String,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            gaps: Gaps::NONE,
+            lock_age: Duration::from_secs(30 * 60),
+            sweep_every: Duration::from_secs(60),
+            orchestrator: "order".to_owned(),
+        }
+    }
+}
+
+/// Serves until the process ends.
+pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
+    let store = Store::open(&platform, store::FILE)
+        .await
+        .map_err(io::Error::other)?;
+    let inventory = Inventory::start(platform.clone(), store, config);
+    kit::http::serve(&platform, api::router(inventory)).await
+}
+
+/// The service's state.
+struct Inventory {
+    platform: Platform,
+    store: Store,
+    config: Config,
+    /// Told of each lock that is taken.
+    locked: Notify,
+}
+
+impl Inventory {
+    fn start(platform: Platform, store: Store, config: Config) -> Arc<Self> {
+        let inventory = Arc::new(Inventory {
+            platform,
+            store,
+            config,
+            locked: Notify::new(),
+        });
+        if !inventory.config.gaps.has(Gap::SemanticLockNeverSwept) {
+            inventory
+                .platform
+                .spawn("sweeper", sweeper::sweep(inventory.clone()));
+        }
+        inventory
+    }
+
+    fn product(&self, sku: &str) -> Result<Option<Product>, StoreError> {
+        self.store.read(|rows| rows.get(&PRODUCTS, sku))
+    }
+
+    fn reservation(&self, saga_id: &str) -> Result<Option<Reservation>, StoreError> {
+        self.store.read(|rows| rows.get(&RESERVATIONS, saga_id))
+    }
+
+    async fn create(&self, sku: String, stock: u64) -> Result<Product, Problem> {
+        self.write(Remembered::Nothing, move |desk| desk.create(&sku, stock))
+            .await
+    }
+
+    async fn restock(
+        &self,
+        key: Key,
+        sku: String,
+        restock: Restock,
+    ) -> Result<StoredAnswer, Problem> {
+        let request = (StatusCode::OK, "restock", fingerprint(&(&sku, &restock)));
+        self.once(key, request, Remembered::Nothing, move |desk| {
+            desk.restock(&sku, restock.quantity, restock.version)
+        })
+        .await
+    }
+
+    async fn reserve(&self, key: Key, ask: Reserve) -> Result<StoredAnswer, Problem> {
+        let remembered = self.remember(&ask.sku, true)?;
+        if self.config.gaps.has(Gap::SemanticLockNeverSwept) {
+            let ask = ask.clone();
+            self.write(Remembered::Nothing, move |desk| desk.acquire(&ask))
+                .await?;
+        }
+        let request = (StatusCode::CREATED, "reserve", fingerprint(&ask));
+        let answer = self
+            .once(key, request, remembered, move |desk| desk.reserve(&ask))
+            .await;
+        self.locked.notify_one();
+        answer
+    }
+
+    async fn confirm(&self, key: Key, saga_id: String) -> Result<StoredAnswer, Problem> {
+        let remembered = self.remember_of(&saga_id)?;
+        let request = (StatusCode::OK, "confirm", fingerprint(&saga_id));
+        self.once(key, request, remembered, move |desk| desk.confirm(&saga_id))
+            .await
+    }
+
+    async fn cancel(
+        &self,
+        key: Key,
+        saga_id: String,
+        sku: Option<String>,
+    ) -> Result<StoredAnswer, Problem> {
+        let remembered = self.remember_of(&saga_id)?;
+        let request = (StatusCode::OK, "cancel", fingerprint(&saga_id));
+        self.once(key, request, remembered, move |desk| {
+            desk.cancel(&saga_id, sku.as_deref())
+        })
+        .await
+    }
+
+    /// What a request looks at before its transaction begins: nothing, unless a gap says so.
+    fn remember(&self, sku: &str, taking: bool) -> Result<Remembered, StoreError> {
+        let gaps = self.config.gaps;
+        if !gaps.has(Gap::NoVersionCheck) && !gaps.has(Gap::CheckThenActStock) {
+            return Ok(Remembered::Nothing);
+        }
+        Ok(match self.product(sku)? {
+            Some(product) if gaps.has(Gap::NoVersionCheck) => Remembered::Row(product),
+            Some(product) if taking => Remembered::OnHand(product.units.on_hand),
+            _ => Remembered::Nothing,
+        })
+    }
+
+    fn remember_of(&self, saga_id: &str) -> Result<Remembered, StoreError> {
+        let gaps = self.config.gaps;
+        if !gaps.has(Gap::NoVersionCheck) {
+            return Ok(Remembered::Nothing);
+        }
+        match self.reservation(saga_id)? {
+            Some(reservation) => self.remember(&reservation.sku, false),
+            None => Ok(Remembered::Nothing),
+        }
+    }
+
+    /// Runs `work` in one transaction and tells what it did.
+    async fn write<T: Send + 'static>(
+        &self,
+        remembered: Remembered,
+        work: impl FnOnce(&mut Desk<'_, '_>) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let (gaps, now_ms) = (self.config.gaps, self.platform.clock.now_ms());
+        let transaction = move |tx: &mut Writer<'_>| {
+            let mut desk = Desk {
+                tx,
+                gaps,
+                now_ms,
+                remembered,
+                note: None,
+            };
+            work(&mut desk).map(|done| (done, desk.note))
+        };
+        let (done, note) = if gaps.has(Gap::CommitWithoutSync) {
+            self.store.write_unsynced(transaction).await?
+        } else {
+            self.store.write(transaction).await?
+        };
+        note.iter().for_each(Note::tell);
+        Ok(done)
+    }
+
+    /// Runs `work` once per key: the answer is kept in the very commit that has the effect, if it is one to be kept.
+    async fn once<T: Serialize>(
+        &self,
+        key: Key,
+        (success, operation, fingerprint): (StatusCode, &'static str, u64),
+        remembered: Remembered,
+        work: impl FnOnce(&mut Desk<'_, '_>) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<StoredAnswer, Problem> {
+        let key = match key {
+            _ if self.config.gaps.has(Gap::NoKey) => None,
+            Some(IdempotencyKey(key)) => Some(key),
+            None => {
+                return Err(Problem::new(
+                    Code::IdempotencyKeyMissing,
+                    "send an Idempotency-Key header; repeat it when you repeat the request",
+                ));
+            }
+        };
+        let boot_id = self.platform.process.boot_id();
+        let keep_later = self.config.gaps.has(Gap::KeyStoredAfterEffect);
+        let finish = {
+            let key = key.clone();
+            move |desk: &mut Desk<'_, '_>, answer: &StoredAnswer| match &key {
+                Some(key) => idempotency::finish(
+                    desk.tx,
+                    SCOPE,
+                    operation,
+                    key,
+                    fingerprint,
+                    answer,
+                    desk.now_ms,
+                ),
+                None => Ok(()),
+            }
+        };
+        let keep = finish.clone();
+        let answer = self
+            .write(remembered, move |desk| {
+                if let Some(key) = &key {
+                    let begun = idempotency::begin(
+                        desk.tx,
+                        SCOPE,
+                        operation,
+                        key,
+                        fingerprint,
+                        boot_id,
+                        desk.now_ms,
+                    )?;
+                    if let Some(answer) = begun.proceed()? {
+                        return Ok((answer, false));
+                    }
+                }
+                let answer = match work(desk) {
+                    Ok(done) => StoredAnswer::new(success, &done)?,
+                    Err(problem) => StoredAnswer::of_problem(&problem).ok_or(problem)?,
+                };
+                if !keep_later {
+                    keep(desk, &answer)?;
+                }
+                Ok::<_, Problem>((answer, true))
+            })
+            .await;
+        let (answer, fresh) = answer?;
+        if fresh && keep_later {
+            let answer = answer.clone();
+            self.write(Remembered::Nothing, move |desk| Ok(finish(desk, &answer)?))
+                .await?;
+        }
+        Ok(answer)
+    }
+}

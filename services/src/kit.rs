@@ -1,13 +1,17 @@
 //! What the services share: HTTP in and out, transactions, idempotency, sagas.
 
+pub mod bulkhead;
 pub mod context;
 pub mod http;
 pub mod idempotency;
+pub mod input;
 pub mod peer;
 pub mod problem;
 pub mod saga;
 pub mod store;
+mod timer;
 
+pub use bulkhead::{Permit, Permits};
 pub use context::Context;
 pub use peer::{CallError, Peer, PeerPolicy, Reply};
 pub use problem::{Code, Problem};

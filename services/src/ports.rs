@@ -51,10 +51,15 @@ pub trait Storage: Send + Sync {
     fn exists(&self, file: &str) -> io::Result<bool>;
     /// Opens a file, making it empty if there is none.
     fn open(&self, file: &str) -> io::Result<Box<dyn StorageBackend>>;
-    /// Renames a file over any older one, durably: when this returns, a power loss keeps the new name.
+    /// Renames a file over any older one, durably: when this returns, a power loss keeps the new name. Whoever has the
+    /// file open goes on using it.
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
     /// Removes a file; no error if there is none.
     fn remove(&self, file: &str) -> io::Result<()>;
+    /// Whether each database is read and verified in full when it is opened: worth its time where bits rot.
+    fn verifies_on_open(&self) -> bool {
+        false
+    }
     /// Runs a whole transaction, off the async threads where there are such.
     fn execute(&self, job: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()>;
     /// Told at once after each commit of `file`, in commit order, before the writer learns of it.

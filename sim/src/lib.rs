@@ -8,10 +8,23 @@ compile_error!(
      workspace's Cargo.toml, and unset RUSTFLAGS, which overrides it"
 );
 
+pub mod campaign;
+pub mod check;
+pub mod cli;
+pub mod clock;
 pub mod disk;
 pub mod host;
 pub mod net;
+mod report;
+pub mod run;
+pub mod scenario;
 pub mod seed;
 pub mod site;
+pub mod storm;
+pub mod testing;
 pub mod time;
 pub mod trace;
+mod world;
+
+pub use run::{Client, Sim};
+pub use world::Node;

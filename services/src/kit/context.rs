@@ -24,13 +24,8 @@ pub struct Context {
 impl Context {
     /// A fresh context for work that no request caused (a recovery, a sweeper).
     pub fn fresh(platform: &Platform, op: &str) -> Self {
-        let trace_id = format!(
-            "{:016x}{:016x}",
-            platform.random.next_u64(),
-            platform.random.next_u64()
-        );
         Context {
-            trace_id,
+            trace_id: fresh_trace_id(platform),
             request_id: platform.short_id("REQ"),
             op: op.to_owned(),
             saga_id: None,
@@ -40,13 +35,15 @@ impl Context {
     /// The context of an incoming request; what is missing or malformed is made anew.
     pub fn from_headers(platform: &Platform, headers: &HeaderMap) -> Self {
         let text = |name: &str| headers.get(name).and_then(|v| v.to_str().ok());
-        let mut context = Context::fresh(platform, "");
-        if let Some(id) = text("traceparent").and_then(parse_traceparent) {
-            context.trace_id = id.to_owned();
-        }
-        if let Some(id) = text("x-request-id").filter(|id| is_plain(id)) {
-            context.request_id = id.to_owned();
-        }
+        let mut context = Context {
+            trace_id: text("traceparent")
+                .and_then(parse_traceparent)
+                .map_or_else(|| fresh_trace_id(platform), str::to_owned),
+            request_id: text("x-request-id")
+                .filter(|id| is_plain(id))
+                .map_or_else(|| platform.short_id("REQ"), str::to_owned),
+            ..Context::default()
+        };
         for member in text("baggage").unwrap_or_default().split(',') {
             match member.trim().split_once('=') {
                 Some(("op", op)) if is_plain(op) => context.op = op.to_owned(),
@@ -101,6 +98,11 @@ impl Context {
             saga_id = self.saga_id.as_deref().unwrap_or(""),
         )
     }
+}
+
+fn fresh_trace_id(platform: &Platform) -> String {
+    let random = &platform.random;
+    format!("{:016x}{:016x}", random.next_u64(), random.next_u64())
 }
 
 /// The trace id of a well-formed `traceparent` of any version but `ff`.

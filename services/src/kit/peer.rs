@@ -1,10 +1,20 @@
 //! Calling another service: breaker, then retry, then one call with its timeout.
 
-use std::time::Duration;
+mod breaker;
+mod pool;
 
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    body::Bytes,
+    http::{Request, Response, header},
+};
+use http_body_util::Full;
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Context, Problem};
+use self::breaker::Breaker;
+pub(crate) use self::pool::{Failure, Pool};
+use super::{Code, Context, Problem};
 use crate::ports::Platform;
 
 /// How a peer is called.
@@ -24,12 +34,37 @@ pub struct PeerPolicy {
     pub breaker_open: Duration,
 }
 
+impl PeerPolicy {
+    /// For a service of our own.
+    pub fn internal() -> Self {
+        PeerPolicy {
+            attempts: 3,
+            timeout: Duration::from_secs(2),
+            backoff: Duration::from_millis(50),
+            breaker_threshold: 0.5,
+            breaker_window: 10,
+            breaker_open: Duration::from_secs(10),
+        }
+    }
+
+    /// For the payment service, whose answer includes the payment gateway's: it waits up to 5 s for a permit to call
+    /// that, and then for its answer.
+    pub fn payment() -> Self {
+        PeerPolicy {
+            timeout: Duration::from_secs(10),
+            breaker_threshold: 0.4,
+            breaker_open: Duration::from_secs(30),
+            ..PeerPolicy::internal()
+        }
+    }
+}
+
 /// An answer with any status below 500.
 #[derive(Clone, Debug)]
 pub struct Reply {
     /// HTTP status.
     pub status: u16,
-    /// The body as JSON; `Null` when empty.
+    /// The body as JSON; `Null` when empty, text if a refusal is not JSON.
     pub body: serde_json::Value,
 }
 
@@ -63,17 +98,46 @@ impl From<CallError> for Problem {
 /// A peer service: pooled keep-alive connections, one breaker. Cheap to clone.
 #[derive(Clone)]
 pub struct Peer {
-    _private: (),
+    inner: Arc<Inner>,
 }
 
-#[allow(unused_variables, clippy::todo, missing_docs)]
+struct Inner {
+    platform: Platform,
+    policy: PeerPolicy,
+    breaker: Breaker,
+    pool: Pool,
+}
+
+/// What one attempt came to.
+enum Attempt {
+    Answered(Reply),
+    /// 429: certainly not done this time.
+    Throttled(Reply),
+    NotSent(String),
+    Unknown(String),
+    /// The same key is under way: the peer is well, the outcome is open.
+    InFlight,
+}
+
 impl Peer {
+    /// A peer by its name on the network. No connection is made before the first call.
     pub fn new(platform: &Platform, name: &str, policy: PeerPolicy) -> Self {
-        todo!()
+        Peer {
+            inner: Arc::new(Inner {
+                platform: platform.clone(),
+                breaker: Breaker::new(&policy),
+                pool: Pool::new(platform, name),
+                policy,
+            }),
+        }
     }
+
     /// Sends a request, retrying `NotSent` and `Unknown` outcomes (and answers whose code is 5xx or 429) up to the
     /// policy's attempts. If any attempt's outcome was unknown and no later one was answered, the whole is `Unknown`.
     /// `key` is sent as `Idempotency-Key`. `body` is sent as JSON unless it is `()` (JSON null).
+    ///
+    /// An answer that the peer does not store under the key (429, a transient 409) says nothing about an earlier
+    /// attempt whose outcome is unknown: that one may still arrive. It is `Unknown` then.
     pub async fn call(
         &self,
         context: &Context,
@@ -82,21 +146,184 @@ impl Peer {
         key: Option<&str>,
         body: &(impl Serialize + Sync),
     ) -> Result<Reply, CallError> {
-        todo!()
+        let Inner {
+            policy, breaker, ..
+        } = &*self.inner;
+        let body = match serde_json::to_vec(body) {
+            Ok(body) if body == b"null" => Bytes::new(),
+            Ok(body) => Bytes::from(body),
+            Err(error) => return Err(self.not_sent(format!("the request is not JSON: {error}"))),
+        };
+        let admission = match breaker.admit() {
+            Ok(admission) => admission,
+            Err(wait) => {
+                let reason = format!("it kept failing; it is tried again in {wait:?}");
+                return Err(self.not_sent(reason));
+            }
+        };
+        let mut unknown = None;
+        let mut attempt = 1;
+        let last = loop {
+            let outcome = self.attempt(context, method, path, key, body.clone()).await;
+            let reason = match &outcome {
+                Attempt::Answered(_) => break outcome,
+                Attempt::Throttled(_) => "it takes no more calls now (429)",
+                Attempt::NotSent(reason) => reason,
+                Attempt::Unknown(_) | Attempt::InFlight => {
+                    let reason = match &outcome {
+                        Attempt::Unknown(reason) => reason,
+                        _ => "a request with the same key is under way",
+                    };
+                    unknown.insert(reason.to_owned())
+                }
+            };
+            if attempt >= policy.attempts {
+                break outcome;
+            }
+            tracing::info!(
+                peer = self.inner.pool.peer,
+                attempt,
+                reason,
+                "calling again"
+            );
+            self.back_off(attempt).await;
+            attempt += 1;
+        };
+        let healthy = matches!(last, Attempt::Answered(_) | Attempt::InFlight);
+        if admission.record(!healthy) {
+            tracing::warn!(peer = self.inner.pool.peer, "the breaker opened");
+        }
+        match (last, unknown) {
+            (Attempt::Answered(reply), None) => Ok(reply),
+            (Attempt::Answered(reply), Some(_)) if reply.is_lasting() => Ok(reply),
+            (Attempt::Throttled(reply), None) => Ok(reply),
+            (Attempt::NotSent(reason), None) => Err(self.not_sent(reason)),
+            (_, unknown) => Err(CallError::Unknown {
+                peer: self.inner.pool.peer.clone(),
+                reason: unknown.unwrap_or_default(),
+            }),
+        }
+    }
+
+    async fn attempt(
+        &self,
+        context: &Context,
+        method: &str,
+        path: &str,
+        key: Option<&str>,
+        body: Bytes,
+    ) -> Attempt {
+        let Inner {
+            platform,
+            policy,
+            pool,
+            ..
+        } = &*self.inner;
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::HOST, &pool.peer);
+        for (name, value) in context.headers(platform.random.next_u64()) {
+            request = request.header(name, value);
+        }
+        if let Some(key) = key {
+            request = request.header("idempotency-key", key);
+        }
+        if !body.is_empty() {
+            request = request.header(header::CONTENT_TYPE, "application/json");
+        }
+        let request = match request.body(Full::new(body)) {
+            Ok(request) => request,
+            Err(error) => return Attempt::NotSent(format!("{method} {path}: {error}")),
+        };
+        match pool.exchange(request, policy.timeout).await {
+            Ok(response) => Attempt::from(response),
+            Err(Failure::NotSent(reason)) => Attempt::NotSent(reason),
+            Err(Failure::Unknown(reason)) => Attempt::Unknown(reason),
+        }
+    }
+
+    /// Exponential backoff with full jitter
+    /// ([Brooker](https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/)).
+    async fn back_off(&self, attempts_made: u32) {
+        let Inner {
+            platform, policy, ..
+        } = &*self.inner;
+        let longest = policy.backoff * 2_u32.saturating_pow(attempts_made - 1);
+        let micros = platform.random.next_u64() % (longest.as_micros() as u64 + 1);
+        tokio::time::sleep(Duration::from_micros(micros)).await;
+    }
+
+    fn not_sent(&self, reason: String) -> CallError {
+        CallError::NotSent {
+            peer: self.inner.pool.peer.clone(),
+            reason,
+        }
     }
 }
 
-#[allow(clippy::todo, missing_docs)]
+impl From<Response<Bytes>> for Attempt {
+    fn from(response: Response<Bytes>) -> Self {
+        let (status, body) = (response.status(), response.body());
+        let parsed = match body.is_empty() {
+            true => Ok(serde_json::Value::Null),
+            false => serde_json::from_slice(body),
+        };
+        let body = match parsed {
+            Ok(body) => body,
+            Err(error) if status.is_success() => {
+                return Attempt::Unknown(format!("the answer is not JSON: {error}"));
+            }
+            Err(_) => serde_json::Value::String(String::from_utf8_lossy(body).into_owned()),
+        };
+        let reply = Reply {
+            status: status.as_u16(),
+            body,
+        };
+        match reply.status {
+            429 => Attempt::Throttled(reply),
+            409 if reply.problem().code == Code::IdempotencyInFlight => Attempt::InFlight,
+            500.. => Attempt::Unknown(reply.problem().to_string()),
+            _ => Attempt::Answered(reply),
+        }
+    }
+}
+
 impl Reply {
+    /// Whether the status is 2xx.
     pub fn is_success(&self) -> bool {
         (200..300).contains(&self.status)
     }
+
     /// The body of a 2xx as `T`, or the problem of anything else.
     pub fn ok<T: DeserializeOwned>(&self) -> Result<T, Problem> {
-        todo!()
+        if !self.is_success() {
+            return Err(self.problem());
+        }
+        T::deserialize(&self.body).map_err(|error| {
+            tracing::error!(%error, "an answer was not understood");
+            Problem::new(Code::Internal, "a dependency's answer was not understood")
+        })
     }
+
     /// The problem of a 4xx answer (a generic one if the body is not a problem).
     pub fn problem(&self) -> Problem {
-        todo!()
+        use serde::Deserialize;
+        Problem::deserialize(&self.body).unwrap_or_else(|_| {
+            let code = match self.status {
+                404 => Code::NotFound,
+                409 => Code::InvalidState,
+                429 => Code::TooManyRequests,
+                503 => Code::ServiceUnavailable,
+                400..500 => Code::InvalidRequest,
+                _ => Code::Internal,
+            };
+            Problem::new(code, format!("a dependency answered {}", self.status))
+        })
+    }
+
+    /// Whether the same request with the same key is answered like this ever after.
+    fn is_lasting(&self) -> bool {
+        self.is_success() || !self.problem().code.is_transient()
     }
 }

@@ -35,6 +35,8 @@ pub enum Code {
     UnsupportedMediaType,
     /// 422: this idempotency key was used with another body.
     IdempotencyMismatch,
+    /// 429: too many requests at once; certainly nothing was done.
+    TooManyRequests,
     /// 503: a lock could not be obtained in time.
     LockNotAcquired,
     /// 503: too many calls to the payment gateway at once.
@@ -62,6 +64,7 @@ impl Code {
             Code::BodyTooLarge => 413,
             Code::UnsupportedMediaType => 415,
             Code::IdempotencyMismatch => 422,
+            Code::TooManyRequests => 429,
             Code::LockNotAcquired | Code::PgThrottled | Code::ServiceUnavailable => 503,
             Code::Internal => 500,
         }
@@ -74,6 +77,7 @@ impl Code {
             Code::SagaInProgress
                 | Code::VersionConflict
                 | Code::IdempotencyInFlight
+                | Code::TooManyRequests
                 | Code::LockNotAcquired
                 | Code::PgThrottled
                 | Code::ServiceUnavailable
@@ -130,7 +134,7 @@ impl IntoResponse for Problem {
             "content-type",
             axum::http::HeaderValue::from_static("application/problem+json"),
         );
-        if self.code.status() == 503 {
+        if matches!(self.code.status(), 429 | 503) {
             headers.insert("retry-after", axum::http::HeaderValue::from_static("1"));
         }
         response

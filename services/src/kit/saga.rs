@@ -1,1 +1,92 @@
-//! The durable saga engine: a journal of intents and outcomes, recovery, compensation in reverse.
+//! Durable sagas: what was begun is finished, or undone, whatever crashes in between.
+//!
+//! A saga is a list of [`Step`]s, each an action with its undo declared beside it. Compensatable steps come first, then
+//! the pivot (go / no-go), then retriable steps, which only move forward (Garcia-Molina and Salem, *Sagas*, SIGMOD 1987;
+//! the three roles are those of Zhang et al., *Ensuring Relaxed Atomicity for Flexible Transactions*, SIGMOD 1994).
+//!
+//! The journal is one row per saga. An intent is durable before its call is made, and the outcome of a step shares a
+//! commit with the intent of the next, so a saga of *n* remote steps costs *n* + 1 commits. The service's own rows change
+//! in those very commits ([`Saga::on_change`]).
+//!
+//! What this does *not* do: isolate sagas from each other (that is the semantic lock's work), or coordinate several
+//! processes over one database (one process owns all sagas of its store).
+
+mod drive;
+mod engine;
+mod model;
+mod policy;
+#[cfg(test)]
+mod tests;
+
+use async_trait::async_trait;
+use serde::{Serialize, de::DeserializeOwned};
+
+pub use engine::{DEAD_LETTERS, DeadLetter, Engine, OPEN_SAGAS, OpenSaga, table};
+pub use model::{Event, Illegal, Role, SagaRecord, Status, Step, StepRecord, StepStatus};
+pub use policy::{Backoff, Config};
+
+use super::{Context, Problem, StoreError, Writer};
+
+/// A kind of saga, or several that share a store and a data type: what its steps do.
+///
+/// Actions and undos may be asked again with the same key, in this life of the process or in a later one: the callee
+/// must make them idempotent by that key. An undo may be asked of an action that never arrived, or that arrives later: it must
+/// leave a tombstone.
+#[async_trait]
+pub trait Saga: Send + Sync + 'static {
+    /// What the saga knows; stored with every commit.
+    type Data: Serialize + DeserializeOwned + Clone + Send + Sync + 'static;
+
+    /// The kind's name, for the journal.
+    fn kind(&self, data: &Self::Data) -> &'static str;
+
+    /// The steps in their order. Must depend only on what never changes in `data`.
+    fn steps(&self, data: &Self::Data) -> &'static [Step];
+
+    /// Carries out a remote step.
+    async fn act(&self, step: &'static str, data: &mut Self::Data, call: Call<'_>) -> Act;
+
+    /// Undoes a remote compensatable step, whether or not it was ever done. `undo` is the undo's name.
+    async fn undo(&self, undo: &'static str, data: &mut Self::Data, call: Call<'_>) -> Undo;
+
+    /// Changes the service's own rows in the very commit in which the saga changes. Called for every commit but the
+    /// first, whose rows [`Engine::start`] is given; it may be called again for a state that it has seen.
+    fn on_change(
+        &self,
+        tx: &mut Writer<'_>,
+        saga: &SagaRecord<Self::Data>,
+    ) -> Result<(), StoreError>;
+}
+
+/// What a step's call to a peer carries.
+#[derive(Clone, Copy, Debug)]
+pub struct Call<'a> {
+    /// The saga on whose behalf this happens.
+    pub saga_id: &'a str,
+    /// To be passed on: the saga's context, one step further (`alice-2-place/inventory-reserve`).
+    pub context: &'a Context,
+    /// The idempotency key, the same at every attempt: `{sagaId}-{step or undo}`.
+    pub key: &'a str,
+}
+
+/// The outcome of an action.
+#[derive(Clone, Debug)]
+pub enum Act {
+    /// It was done.
+    Done,
+    /// It was definitively not done and will not be. After the pivot there is no such answer: it counts as unknown.
+    Refused(Problem),
+    /// It may or may not have been done.
+    Unknown(String),
+    /// Another saga is in the way; the problem is what the client is told when patience runs out.
+    Busy(Problem),
+}
+
+/// The outcome of an undo.
+#[derive(Clone, Debug)]
+pub enum Undo {
+    /// Its effect is gone, or will never come to be.
+    Done,
+    /// That is not certain yet.
+    Retry(String),
+}

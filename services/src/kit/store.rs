@@ -4,15 +4,26 @@
 //! A row is a text key and a JSON value. Writing is a closure that runs in one piece; what it returns as an error is
 //! rolled back. A commit that fails is an unknown outcome: the process ends rather than answer for it.
 
-use std::{marker::PhantomData, sync::Arc};
+mod file;
+mod rows;
 
-use serde::{Serialize, de::DeserializeOwned};
+use std::{
+    future::pending,
+    marker::PhantomData,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    sync::{Arc, Mutex, PoisonError},
+};
 
-use crate::ports::Platform;
+use redb::{Database, Durability, StorageBackend};
+use serde::de::DeserializeOwned;
+
+use crate::ports::{Platform, RowChange};
+
+pub use rows::{Reader, Writer};
 
 /// A logical table: its name and the type of its rows. Keys are text.
 pub struct Table<V> {
-    /// The name, unique within the service.
+    /// The name, unique within the service, without a NUL.
     pub name: &'static str,
     row: PhantomData<fn() -> V>,
 }
@@ -48,30 +59,56 @@ pub enum StoreError {
     Io(String),
 }
 
-/// A service's database.
+impl From<StoreError> for super::Problem {
+    fn from(error: StoreError) -> Self {
+        tracing::error!(%error, "store");
+        super::Problem::new(
+            super::Code::Internal,
+            "the service could not read its own state",
+        )
+    }
+}
+
+/// Every row of a database: table, key and value, in that order.
+pub type Dump = Vec<(String, String, Vec<u8>)>;
+
+/// All rows of a database file that no process has open. The file may be brought into a consistent state (recovery
+/// after a crash), so give it a copy of anything that must not change. An empty file has no rows.
+pub fn dump(backend: impl StorageBackend) -> Result<Dump, StoreError> {
+    rows::dump(&file::open_database(Box::new(backend), false)?)
+}
+
+/// A service's database. Cheap to clone.
 #[derive(Clone)]
 pub struct Store {
-    #[allow(dead_code)]
-    inner: Arc<()>,
+    inner: Arc<Inner>,
 }
 
-/// A consistent view of all rows.
-pub struct Reader {
-    _private: (),
+struct Inner {
+    database: Database,
+    file: String,
+    platform: Platform,
 }
 
-/// A transaction under way.
-pub struct Writer {
-    _private: (),
-}
-
-#[allow(unused_variables, clippy::todo, missing_docs)]
 impl Store {
     /// Opens the service's database, creating it under a temporary name first.
     pub async fn open(platform: &Platform, file: &str) -> Result<Store, StoreError> {
-        todo!()
+        let (storage, name) = (platform.storage.clone(), file.to_owned());
+        let database =
+            run_in_storage(platform, move || file::open(storage.as_ref(), &name)).await?;
+        Ok(Store {
+            inner: Arc::new(Inner {
+                database,
+                file: file.to_owned(),
+                platform: platform.clone(),
+            }),
+        })
     }
+
     /// Runs `work` in a transaction and commits it durably. An `Err` rolls back.
+    ///
+    /// A transaction that changes nothing commits nothing. If the disk refuses, nobody can tell whether the commit
+    /// will be there after a restart: the process is failed, and this future never resolves.
     pub async fn write<T, E>(
         &self,
         work: impl FnOnce(&mut Writer) -> Result<T, E> + Send + 'static,
@@ -80,8 +117,9 @@ impl Store {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        todo!()
+        self.transact(Durability::Immediate, work).await
     }
+
     /// Like `write`, but the commit is not synced: a power loss may undo it. Only for the planted bug `commit-without-sync`.
     pub async fn write_unsynced<T, E>(
         &self,
@@ -91,71 +129,132 @@ impl Store {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        todo!()
+        self.transact(Durability::None, work).await
     }
-    /// Reads at one instant.
+
+    /// Reads at one instant. After a read that the disk refused, the process is failed: the engine trusts a disk no
+    /// more that has refused it once.
     pub fn read<T, E: From<StoreError>>(
         &self,
         work: impl FnOnce(&Reader) -> Result<T, E>,
     ) -> Result<T, E> {
-        todo!()
+        let reader = Reader::begin(&self.inner.database).map_err(|e| self.refused(e))?;
+        let result = work(&reader);
+        if let Some(error) = reader.refusal() {
+            self.refused(StoreError::Io(error));
+        }
+        result
+    }
+
+    /// All rows, for tests and audits.
+    pub fn dump(&self) -> Result<Dump, StoreError> {
+        rows::dump(&self.inner.database)
+    }
+
+    async fn transact<T, E>(
+        &self,
+        durability: Durability,
+        work: impl FnOnce(&mut Writer) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let store = self.clone();
+        let job = move || store.transact_now(durability, work);
+        match run_in_storage(&self.inner.platform, job).await {
+            Ended::Answered(result) => result,
+            Ended::Panicked(panic) => resume_unwind(panic),
+            Ended::DiskRefused(error) => {
+                self.refused(error);
+                pending().await
+            }
+        }
+    }
+
+    fn transact_now<T, E>(
+        &self,
+        durability: Durability,
+        work: impl FnOnce(&mut Writer) -> Result<T, E>,
+    ) -> Ended<T, E> {
+        let mut transaction = match self.inner.database.begin_write() {
+            Ok(transaction) => transaction,
+            Err(error) => return Ended::DiskRefused(StoreError::Io(error.to_string())),
+        };
+        if let Err(error) = transaction.set_durability(durability) {
+            return Ended::DiskRefused(StoreError::Io(error.to_string()));
+        }
+        let (result, changes, refusal) = {
+            let mut writer = match Writer::begin(&transaction) {
+                Ok(writer) => writer,
+                Err(error) => return Ended::DiskRefused(error),
+            };
+            // Caught, so that the transaction is rolled back in order: one dropped by an unwinding thread marks the
+            // database for repair.
+            let result = catch_unwind(AssertUnwindSafe(|| work(&mut writer)));
+            let (changes, refusal) = writer.into_outcome();
+            (result, changes, refusal)
+        };
+        if let Some(reason) = refusal {
+            return Ended::DiskRefused(StoreError::Io(reason));
+        }
+        let commits = matches!(result, Ok(Ok(_))) && !changes.is_empty();
+        let ended = if commits {
+            transaction.commit().map_err(|error| error.to_string())
+        } else {
+            transaction.abort().map_err(|error| error.to_string())
+        };
+        if let Err(reason) = ended {
+            return Ended::DiskRefused(StoreError::Io(reason));
+        }
+        if commits {
+            self.report(&changes);
+        }
+        match result {
+            Ok(result) => Ended::Answered(result),
+            Err(panic) => Ended::Panicked(panic),
+        }
+    }
+
+    fn report(&self, changes: &[RowChange]) {
+        let Inner { platform, file, .. } = &*self.inner;
+        platform.storage.committed(file, changes);
+    }
+
+    fn refused(&self, error: StoreError) -> StoreError {
+        let Inner { platform, file, .. } = &*self.inner;
+        tracing::error!(%error, file, "the outcome of a transaction is unknown");
+        platform.process.fail(&format!("{file}: {error}"));
+        error
     }
 }
 
-#[allow(unused_variables, clippy::todo, missing_docs)]
-impl Reader {
-    pub fn get<V: DeserializeOwned>(
-        &self,
-        table: &Table<V>,
-        key: &str,
-    ) -> Result<Option<V>, StoreError> {
-        todo!()
-    }
-    /// All rows of a table whose key begins with `prefix`, in key order.
-    pub fn scan<V: DeserializeOwned>(
-        &self,
-        table: &Table<V>,
-        prefix: &str,
-    ) -> Result<Vec<(String, V)>, StoreError> {
-        todo!()
-    }
+/// How a transaction ended.
+enum Ended<T, E> {
+    Answered(Result<T, E>),
+    Panicked(Box<dyn std::any::Any + Send>),
+    DiskRefused(StoreError),
 }
 
-#[allow(unused_variables, clippy::todo, missing_docs)]
-impl Writer {
-    pub fn get<V: DeserializeOwned>(
-        &self,
-        table: &Table<V>,
-        key: &str,
-    ) -> Result<Option<V>, StoreError> {
-        todo!()
-    }
-    pub fn scan<V: DeserializeOwned>(
-        &self,
-        table: &Table<V>,
-        prefix: &str,
-    ) -> Result<Vec<(String, V)>, StoreError> {
-        todo!()
-    }
-    pub fn put<V: Serialize>(
-        &mut self,
-        table: &Table<V>,
-        key: &str,
-        value: &V,
-    ) -> Result<(), StoreError> {
-        todo!()
-    }
-    pub fn delete<V>(&mut self, table: &Table<V>, key: &str) -> Result<(), StoreError> {
-        todo!()
-    }
-}
-
-impl From<StoreError> for super::Problem {
-    fn from(error: StoreError) -> Self {
-        tracing::error!(%error, "store");
-        super::Problem::new(
-            super::Code::Internal,
-            "the service could not read its own state",
-        )
+/// Runs a job where the platform runs transactions, within the caller's span. Never resolves if the platform drops
+/// the job: it does so only when the process is ending.
+async fn run_in_storage<R: Send + 'static>(
+    platform: &Platform,
+    job: impl FnOnce() -> R + Send + 'static,
+) -> R {
+    let slot = Arc::new(Mutex::new(None));
+    let (span, answer) = (tracing::Span::current(), slot.clone());
+    platform
+        .storage
+        .execute(Box::new(move || {
+            let _entered = span.enter();
+            let result = job();
+            *answer.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
+        }))
+        .await;
+    let result = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
+    match result {
+        Some(result) => result,
+        None => pending().await,
     }
 }

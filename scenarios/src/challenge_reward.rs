@@ -1,0 +1,257 @@
+//! System A: challenge rewards across two servers, with product sync in its three modes.
+
+use std::time::Duration;
+
+use serde_json::json;
+use squall::{
+    Client, Sim,
+    scenario::{Bug, Scenario, Setup, Shape},
+    seed::Stream,
+    storm::Profile,
+};
+use squall_services::{catalog, challenge, gap::Gap, kit::saga, order};
+
+use crate::{
+    bank,
+    customer::{Person, keyed, unkeyed},
+    invariants::{orders, rewards, sagas::saga_counts, stock},
+    platform::platform,
+    shop::{self, Hand, Shelf},
+};
+
+/// The scenario `challenge-reward`.
+pub struct ChallengeReward;
+
+/// The compensation lives in a try/catch: a crash forgets it, a lost answer is taken for a no. Notices of product
+/// changes can be lost and can overtake each other.
+const DOCUMENTED: &[Gap] = &[
+    Gap::NoJournal,
+    Gap::TimeoutMeansNo,
+    Gap::CompensationNotRetried,
+    Gap::EventsWithoutVersion,
+    Gap::EventsWithoutResync,
+    Gap::RewardForUnsoldProduct,
+];
+
+/// The gaps that concern this system: no money moves in it.
+const BUGS: &[Gap] = &[
+    Gap::NoJournal,
+    Gap::TimeoutMeansNo,
+    Gap::CompensationNotRetried,
+    Gap::CommitWithoutSync,
+    Gap::RewardForUnsoldProduct,
+    Gap::EventsWithoutVersion,
+];
+
+const REWARDS: [Shelf; 2] = [
+    Shelf {
+        sku: "mug",
+        stock: 2,
+        price: 9_000,
+    },
+    Shelf {
+        sku: "cap",
+        stock: 3,
+        price: 15_000,
+    },
+];
+const CHALLENGES: [(&str, &str); 3] = [("run", "mug"), ("swim", "cap"), ("read", "mug")];
+/// The last one is refused at the very last step, so that rewards have to be taken back.
+const USERS: [&str; 3] = ["dan", "eve", "unlucky-fay"];
+const MODES: [&str; 3] = ["live", "cache", "events"];
+
+impl Scenario for ChallengeReward {
+    fn name(&self) -> &str {
+        "challenge-reward"
+    }
+
+    fn about(&self) -> &str {
+        "challenges rewarded with orders in a shop that has its own servers, and product sync in three modes"
+    }
+
+    fn shapes(&self) -> Vec<Shape> {
+        bank::shapes("compensation in a try/catch, notices without versions: expected to fail")
+    }
+
+    fn bugs(&self) -> Vec<Bug> {
+        bank::bugs(BUGS)
+    }
+
+    fn profile(&self) -> Profile {
+        let mut links = vec![
+            ("challenge", "order"),
+            ("challenge", "catalog"),
+            ("catalog", "challenge"),
+            ("order", "inventory"),
+            ("order", "catalog"),
+        ];
+        links.extend(USERS.map(|user| (user, "challenge")));
+        Profile {
+            events: vec![
+                ("challenge", "saga starts"),
+                ("challenge", "step intended"),
+                ("challenge", "step done"),
+                ("challenge", "compensating"),
+                ("order", "saga starts"),
+                ("order", "step done"),
+                ("inventory", "stock reserved"),
+            ],
+            ..Profile::new(&["challenge", "order", "inventory", "catalog"], &links)
+        }
+    }
+
+    fn build(&self, sim: &Sim, setup: &Setup) {
+        let gaps = bank::gaps(setup, DOCUMENTED);
+        let subscribers = vec!["challenge".to_owned()];
+        shop::open_counter(
+            sim,
+            gaps,
+            order::Config {
+                gaps,
+                ..Default::default()
+            },
+            catalog::Config { subscribers },
+        );
+        sim.node("challenge", move |node| {
+            challenge::run(
+                platform(&node),
+                challenge::Config {
+                    gaps,
+                    ..Default::default()
+                },
+            )
+        });
+
+        let stock = stock::watch(sim);
+        let orders = orders::watch(sim);
+        orders::watch_stock(sim, &orders, &stock);
+        rewards::watch(sim, &orders);
+
+        let mut workload = sim.seed().stream("workload");
+        let mode = *workload.pick(&MODES);
+        sim.prepare(move |client| async move {
+            let hand = Hand::new(&client);
+            for shelf in REWARDS {
+                hand.fill(shelf).await;
+            }
+            hand.open_challenges(mode, &CHALLENGES).await;
+        });
+        for name in USERS {
+            let deeds: Vec<Deed> = (0..2).map(|_| Deed::draw(&mut workload)).collect();
+            sim.client(name, move |client| async move {
+                let person = Person::new(&client, "challenge");
+                for (n, deed) in deeds.iter().enumerate() {
+                    deed.carry_out(&client, &person, &format!("{name}-{}", n + 1))
+                        .await;
+                }
+            });
+        }
+        let changes: Vec<Change> = (0..workload.below(4))
+            .map(|_| Change::draw(&mut workload))
+            .collect();
+        sim.client("keeper", move |client| async move {
+            let (shop, challenges) = (
+                Person::new(&client, "catalog"),
+                Person::new(&client, "challenge"),
+            );
+            for (n, change) in changes.iter().enumerate() {
+                change
+                    .carry_out(&client, &shop, &challenges, &format!("keeper-{}", n + 1))
+                    .await;
+            }
+        });
+        sim.after_storm("operator", |client| async move {
+            Hand::new(&client).tend().await
+        });
+        sim.at_end(|truth| {
+            saga_counts(
+                truth,
+                "challenge",
+                &saga::table::<challenge::reward::RewardData>(),
+            )
+        });
+    }
+}
+
+/// What a user does next.
+struct Deed {
+    wait: Duration,
+    challenge: &'static str,
+    look_first: bool,
+    click_again: Option<Duration>,
+}
+
+impl Deed {
+    fn draw(rng: &mut Stream) -> Self {
+        Deed {
+            wait: Duration::from_millis(rng.below(500)),
+            challenge: rng.pick(&CHALLENGES).0,
+            look_first: rng.chance(0.5),
+            click_again: rng
+                .chance(0.2)
+                .then(|| Duration::from_millis(rng.below(30))),
+        }
+    }
+
+    async fn carry_out(&self, client: &Client, person: &Person, op: &str) {
+        client.node().sleep(self.wait).await;
+        let path = format!("/challenges/{}", self.challenge);
+        if self.look_first {
+            let _ = person
+                .ask(&unkeyed(&format!("{op}-look"), "GET", &path, ()))
+                .await;
+        }
+        let request = keyed(
+            op,
+            "POST",
+            &format!("{path}/completions"),
+            json!({ "user": person.name() }),
+        );
+        if let Some(later) = self.click_again {
+            person.click_again(&request, later);
+        }
+        person.insist(&request).await;
+    }
+}
+
+/// What the shopkeeper changes.
+struct Change {
+    wait: Duration,
+    sku: &'static str,
+    what: What,
+}
+
+enum What {
+    Price(u64),
+    OnSale(bool),
+    Mode(&'static str),
+}
+
+impl Change {
+    fn draw(rng: &mut Stream) -> Self {
+        let what = match rng.below(5) {
+            0 | 1 => What::Price(1_000 * rng.between(5, 20)),
+            2 | 3 => What::OnSale(rng.chance(0.4)),
+            _ => What::Mode(rng.pick(&MODES)),
+        };
+        Change {
+            wait: Duration::from_millis(rng.below(700)),
+            sku: rng.pick(&REWARDS).sku,
+            what,
+        }
+    }
+
+    async fn carry_out(&self, client: &Client, shop: &Person, challenges: &Person, op: &str) {
+        client.node().sleep(self.wait).await;
+        let product = |body| unkeyed(op, "PATCH", &format!("/products/{}", self.sku), body);
+        match self.what {
+            What::Price(price) => shop.insist(&product(json!({ "price": price }))).await,
+            What::OnSale(on_sale) => shop.insist(&product(json!({ "on_sale": on_sale }))).await,
+            What::Mode(mode) => {
+                challenges
+                    .insist(&unkeyed(op, "PUT", "/sync", json!({ "mode": mode })))
+                    .await
+            }
+        };
+    }
+}

@@ -1,0 +1,230 @@
+//! Whoever uses the system from outside: calls it, and asks again with the same key when an answer is lost.
+
+use std::{sync::Arc, time::Duration};
+
+use serde::Serialize;
+use serde_json::{Value, json};
+use squall::Client;
+use squall_services::{
+    kit::{CallError, Code, Context, Peer, PeerPolicy, Reply},
+    order::model::Status,
+    ports::Platform,
+};
+
+use crate::{invariants::orders::Promises, platform::platform};
+
+/// How often a person asks for an answer before giving up.
+const PATIENCE: u32 = 12;
+/// How often a person asks again after "try later".
+const SECOND_THOUGHTS: u32 = 3;
+
+/// A person with a browser, in front of one service.
+#[derive(Clone)]
+pub struct Person {
+    client: Client,
+    platform: Platform,
+    entry: Peer,
+}
+
+/// A request, and the operation that it belongs to.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The operation's label: also its idempotency key where it has one.
+    pub op: String,
+    /// HTTP method.
+    pub method: &'static str,
+    /// Path and query.
+    pub path: String,
+    /// The `Idempotency-Key`.
+    pub key: Option<String>,
+    /// The body; `Null` for none.
+    pub body: Value,
+}
+
+impl Person {
+    /// The person at this client's machine, who calls `entry`.
+    pub fn new(client: &Client, entry: &str) -> Self {
+        let platform = platform(client.node());
+        Person {
+            client: client.clone(),
+            entry: Peer::new(&platform, entry, browser()),
+            platform,
+        }
+    }
+
+    /// The person's name.
+    pub fn name(&self) -> &str {
+        self.client.name()
+    }
+
+    /// Asks once. An error says why there is no answer.
+    pub async fn ask(&self, request: &Request) -> Result<Reply, &'static str> {
+        let Request {
+            op,
+            method,
+            path,
+            key,
+            body,
+        } = request;
+        let context = Context::fresh(&self.platform, op);
+        self.entry
+            .call(&context, method, path, key.as_deref(), body)
+            .await
+            .map_err(|error| match error {
+                CallError::NotSent { .. } => "not sent",
+                CallError::Unknown { .. } => "no answer",
+            })
+    }
+
+    /// Asks until the answer is final; `None` if patience runs out first.
+    pub async fn insist(&self, request: &Request) -> Option<Reply> {
+        let op = &request.op;
+        for attempt in 1..=PATIENCE {
+            self.client
+                .invoked(op, &format!("{} {}", request.method, request.path));
+            match self.ask(request).await {
+                Ok(reply) if reply.status == 202 => self.client.unknown(op, "202 Accepted"),
+                Ok(reply) if reply.is_success() => {
+                    self.client.ok(op, &reply.status.to_string());
+                    return Some(reply);
+                }
+                Ok(reply) => {
+                    let code = reply.problem().code;
+                    let later = code.is_transient() && attempt < SECOND_THOUGHTS;
+                    if code != Code::IdempotencyInFlight && !later {
+                        self.client.failed(op, &format!("{code:?}"));
+                        return Some(reply);
+                    }
+                    self.client.unknown(op, &format!("{code:?}"));
+                }
+                Err(reason) => {
+                    self.client.unknown(op, reason);
+                    if self.client.draw(|rng| rng.chance(0.05)) {
+                        return None;
+                    }
+                }
+            }
+            let most = (200u64 << attempt.min(6)).min(8_000);
+            let wait = self.client.draw(|rng| rng.between(most / 2, most));
+            self.client.node().sleep(Duration::from_millis(wait)).await;
+        }
+        None
+    }
+
+    /// Sends the same request once more after `later`, on the side; nobody waits for the answer.
+    pub fn click_again(&self, request: &Request, later: Duration) {
+        let (person, request) = (self.clone(), request.clone());
+        self.client.node().spawn(async move {
+            person.client.node().sleep(later).await;
+            let _ = person.ask(&request).await;
+        });
+    }
+}
+
+/// A browser tries once, waits for ten seconds, and knows no circuit breaker.
+pub fn browser() -> PeerPolicy {
+    PeerPolicy {
+        attempts: 1,
+        timeout: Duration::from_secs(10),
+        breaker_threshold: 2.0,
+        ..PeerPolicy::internal()
+    }
+}
+
+/// A request with an idempotency key that is the operation's label.
+pub fn keyed(op: &str, method: &'static str, path: &str, body: impl Serialize) -> Request {
+    Request {
+        key: Some(op.to_owned()),
+        ..unkeyed(op, method, path, body)
+    }
+}
+
+/// A request without an idempotency key.
+pub fn unkeyed(op: &str, method: &'static str, path: &str, body: impl Serialize) -> Request {
+    let body = serde_json::to_value(body).unwrap_or_default();
+    Request {
+        op: op.to_owned(),
+        method,
+        path: path.to_owned(),
+        key: None,
+        body,
+    }
+}
+
+/// A customer of the shop, who holds it to what it says.
+#[derive(Clone)]
+pub struct Customer {
+    person: Person,
+    promises: Arc<Promises>,
+}
+
+impl Customer {
+    /// The customer at this client's machine.
+    pub fn new(client: &Client, promises: &Arc<Promises>) -> Self {
+        Customer {
+            person: Person::new(client, "order"),
+            promises: promises.clone(),
+        }
+    }
+
+    /// Places an order, sometimes with a double click.
+    pub async fn buy(&self, op: &str, sku: &str, quantity: u64, card: &str) {
+        let body =
+            json!({ "user": self.person.name(), "sku": sku, "quantity": quantity, "card": card });
+        let request = keyed(op, "POST", "/orders", body);
+        if let Some(later) = self
+            .person
+            .client
+            .draw(|rng| rng.chance(0.15).then(|| rng.below(40)))
+        {
+            self.person
+                .click_again(&request, Duration::from_millis(later));
+        }
+        if let Some(reply) = self.person.insist(&request).await {
+            self.note(&reply);
+        }
+    }
+
+    /// Cancels the customer's latest order, if the shop tells of one.
+    pub async fn cancel_latest(&self, op: &str) {
+        let list = unkeyed(
+            op,
+            "GET",
+            &format!("/orders?user={}", self.person.name()),
+            (),
+        );
+        let Ok(orders) = self.person.ask(&list).await else {
+            return;
+        };
+        let Some(id) = orders
+            .body
+            .as_array()
+            .and_then(|all| all.last())
+            .and_then(|last| last["id"].as_str())
+        else {
+            return;
+        };
+        let cancel = unkeyed(
+            op,
+            "PATCH",
+            &format!("/orders/{id}/status"),
+            json!({ "status": "CANCELLED" }),
+        );
+        if let Some(reply) = self.person.insist(&cancel).await {
+            self.note(&reply);
+        }
+    }
+
+    /// Holds the shop to a state that the order can't leave.
+    fn note(&self, reply: &Reply) {
+        let (id, status) = (
+            &reply.body["id"],
+            serde_json::from_value(reply.body["status"].clone()),
+        );
+        if let (true, Some(id), Ok(status)) = (reply.is_success(), id.as_str(), status)
+            && matches!(status, Status::Completed | Status::Cancelled)
+        {
+            self.promises.told(&self.person.client, id, status);
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! What must hold, one subject a file. The names are those of the design's table of invariants.
+
+pub mod money;
+pub mod orders;
+pub mod rewards;
+pub mod sagas;
+pub mod stock;

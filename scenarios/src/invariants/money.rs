@@ -1,0 +1,161 @@
+//! Money: the gateway's ledger is the ground truth.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use squall::Sim;
+use squall_services::{
+    payment::{
+        model::Status,
+        store::{PAYMENTS, Payment},
+    },
+    pg::{Behaviour, Entry, LEDGER},
+};
+
+use crate::{lock, mirror::Mirror};
+
+/// Ledger and payment records as committed.
+pub struct Money {
+    /// The gateway's entries.
+    pub ledger: Mirror<Entry>,
+    /// The payment service's records.
+    pub payments: Mirror<Payment>,
+}
+
+/// The most calls to the gateway at once.
+const PG_CALLS_MAX: usize = 10;
+
+/// What is left of an order's money at the gateway.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Balance {
+    /// Captures minus refunds.
+    pub taken: i64,
+    /// Held and not taken.
+    pub held: i64,
+}
+
+impl Money {
+    /// What the gateway has of each reference (order), at this wall-clock time.
+    pub fn balances(&self, now_ms: u64) -> BTreeMap<&str, Balance> {
+        let mut balances: BTreeMap<&str, Balance> = BTreeMap::new();
+        for entry in self.ledger.values() {
+            let balance = balances.entry(&entry.reference).or_default();
+            balance.taken += entry.net();
+            balance.held += entry.hold(now_ms);
+        }
+        balances
+    }
+}
+
+/// Watches the nodes `"pg"` and `"payment"`. `settled` is the bound of what the payment service must have settled.
+pub fn watch(sim: &Sim, behaviour: &Arc<Behaviour>, settled: Duration) -> Arc<Mutex<Money>> {
+    let money = Arc::new(Mutex::new(Money {
+        ledger: Mirror::new("pg", LEDGER),
+        payments: Mirror::new("payment", PAYMENTS),
+    }));
+    let (follow, calls) = (money.clone(), behaviour.clone());
+    sim.always(
+        "no double charge, no double refund",
+        move |commit, findings| {
+            let mut money = lock(&follow);
+            money.payments.follow(commit);
+            for change in money.ledger.follow(commit) {
+                let Some(entry) = change.after else { continue };
+                let reference = entry.reference.as_str();
+                let of_order = |e: &&Entry| e.reference == reference;
+                let captures: u32 = money
+                    .ledger
+                    .values()
+                    .filter(of_order)
+                    .map(|e| e.captures)
+                    .sum();
+                if captures > 1 {
+                    findings.broken(
+                        "captured twice",
+                        &[reference],
+                        "one capture",
+                        format!("{captures} captures"),
+                    );
+                }
+                if entry.refunded > entry.captured || entry.refunds > 1 {
+                    findings.broken(
+                        "refunded twice",
+                        &[reference],
+                        format!("at most {} paid back, once", entry.captured),
+                        format!("{} in {} refunds", entry.refunded, entry.refunds),
+                    );
+                }
+                let holds = money
+                    .ledger
+                    .values()
+                    .filter(of_order)
+                    .filter(|e| e.hold(e.at) > 0)
+                    .count();
+                if holds > 1 {
+                    findings.broken(
+                        "held twice",
+                        &[reference],
+                        "one hold",
+                        format!("{holds} holds"),
+                    );
+                }
+            }
+            if calls.calls_max() > PG_CALLS_MAX {
+                findings.broken_as(
+                    "at most 10 calls to the gateway at once",
+                    "too many",
+                    &["pg"],
+                    PG_CALLS_MAX.to_string(),
+                    calls.calls_max().to_string(),
+                );
+            }
+        },
+    );
+
+    let agree = money.clone();
+    sim.finally(
+        "ledger and payment records agree",
+        settled,
+        move |_, findings| {
+            let money = lock(&agree);
+            let mut recorded: BTreeMap<&str, i64> = BTreeMap::new();
+            for payment in money.payments.values() {
+                let taken = match payment.status {
+                    Status::Captured | Status::Charged => payment.amount,
+                    Status::Authorizing
+                    | Status::Capturing
+                    | Status::Voiding
+                    | Status::Charging
+                    | Status::Refunding => {
+                        findings.broken(
+                            "unsettled",
+                            &[&payment.saga_id],
+                            "a settled payment",
+                            format!("{:?}", payment.status),
+                        );
+                        continue;
+                    }
+                    _ => 0,
+                };
+                if !payment.is_tombstone() {
+                    *recorded.entry(&payment.order_id).or_default() += taken;
+                }
+            }
+            for (reference, balance) in money.balances(0) {
+                let says = recorded.get(reference).copied().unwrap_or(0);
+                if says != balance.taken {
+                    findings.broken(
+                        "amount",
+                        &[reference],
+                        format!("{} taken, as the ledger says", balance.taken),
+                        format!("{says} taken, in the payment records"),
+                    );
+                }
+            }
+        },
+    );
+    money
+}

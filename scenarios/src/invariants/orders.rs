@@ -1,0 +1,279 @@
+//! Orders and their sagas: everything ends, nothing is paid and forgotten, what was told stays true.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use squall::{Client, Sim};
+use squall_services::{
+    kit::saga::SagaRecord,
+    order::{
+        model::Status,
+        store::{Kind, ORDERS, OrderData, OrderRow, SAGAS},
+    },
+};
+
+use super::{money::Money, sagas, sagas::SAGAS_END, stock::Stock};
+use crate::{lock, mirror::Mirror};
+
+/// The order service as committed.
+pub struct Orders {
+    /// By id.
+    pub orders: Mirror<OrderRow>,
+    /// By id.
+    pub sagas: Mirror<SagaRecord<OrderData>>,
+    /// The orders that each client operation has made.
+    made_by: BTreeMap<String, Vec<String>>,
+    /// The trace that each saga belongs to.
+    traces: BTreeMap<String, String>,
+}
+
+/// Watches the node `"order"`.
+pub fn watch(sim: &Sim) -> Arc<Mutex<Orders>> {
+    let orders = Arc::new(Mutex::new(Orders {
+        orders: Mirror::new("order", ORDERS),
+        sagas: Mirror::new("order", SAGAS),
+        made_by: BTreeMap::new(),
+        traces: BTreeMap::new(),
+    }));
+    let follow = orders.clone();
+    sim.always("one key, one effect", move |commit, findings| {
+        let orders = &mut *lock(&follow);
+        orders.sagas.follow(commit);
+        for change in orders.orders.follow(commit) {
+            let Some(order) = change.after else { continue };
+            match change.before {
+                None if !commit.scope.op.is_empty() => {
+                    orders
+                        .made_by
+                        .entry(commit.scope.op.clone())
+                        .or_default()
+                        .push(order.id.clone());
+                }
+                Some(before) if before.status.toward(order.status).is_err() => findings.broken_as(
+                    "an order goes its way",
+                    "forbidden transition",
+                    &[&order.id],
+                    format!("what may follow {:?}", before.status),
+                    format!("{:?}", order.status),
+                ),
+                _ => {}
+            }
+            if order.kind == Kind::Purchase
+                && order.total != order.unit_price * order.quantity - order.discount
+            {
+                findings.broken_as(
+                    "price charged = unit price × quantity − discount",
+                    "total",
+                    &[&order.id],
+                    format!(
+                        "{} × {} − {}",
+                        order.unit_price, order.quantity, order.discount
+                    ),
+                    order.total.to_string(),
+                );
+            }
+        }
+        for (op, made) in &orders.made_by {
+            let live = |id: &&String| {
+                orders
+                    .orders
+                    .get(id)
+                    .is_some_and(|o| o.status != Status::Cancelled)
+            };
+            let live: Vec<&str> = made.iter().filter(live).map(String::as_str).collect();
+            if live.len() > 1 {
+                findings.broken(
+                    "ordered twice",
+                    &live,
+                    format!("one order for {op}"),
+                    format!("{}", live.len()),
+                );
+            }
+        }
+        let (saga, trace) = (&commit.scope.saga_id, &commit.scope.trace_id);
+        if !saga.is_empty() && !trace.is_empty() {
+            let first = orders
+                .traces
+                .entry(saga.clone())
+                .or_insert_with(|| trace.clone());
+            if first != trace {
+                findings.broken_as(
+                    "one trace id per saga",
+                    "two traces",
+                    &[saga, commit.node],
+                    first.clone(),
+                    trace.clone(),
+                );
+            }
+        }
+    });
+
+    let ended = orders.clone();
+    sim.finally("every saga ends", SAGAS_END, move |_, findings| {
+        let orders = lock(&ended);
+        sagas::judge_ended(&orders.sagas, findings);
+        for order in orders.orders.values() {
+            if !matches!(order.status, Status::Completed | Status::Cancelled)
+                && !(order.kind == Kind::Reward && order.status == Status::Confirmed)
+            {
+                let found = format!("{:?}", order.status);
+                findings.broken(
+                    "order left open",
+                    &[&order.id],
+                    "an order that has ended",
+                    found,
+                );
+            }
+        }
+    });
+    orders
+}
+
+/// Judges orders against money: the three-way agreement of order, ledger and customer.
+pub fn watch_money(sim: &Sim, orders: &Arc<Mutex<Orders>>, money: &Arc<Mutex<Money>>) {
+    let (orders, money) = (orders.clone(), money.clone());
+    sim.finally("no lost refund", SAGAS_END, move |_, findings| {
+        let (orders, money) = (lock(&orders), lock(&money));
+        let balances = money.balances(0);
+        for (reference, balance) in &balances {
+            let order = orders.orders.get(reference);
+            let due = match order {
+                Some(order) if order.status == Status::Completed => order.total as i64,
+                _ => 0,
+            };
+            let status = order.map_or("an order that nobody knows".to_owned(), |o| {
+                format!("{:?}", o.status)
+            });
+            if balance.taken != due {
+                let tag = if balance.taken > due {
+                    "money kept"
+                } else {
+                    "money missing"
+                };
+                findings.broken(
+                    tag,
+                    &[reference],
+                    format!("{due} taken for {status}"),
+                    format!("{} taken", balance.taken),
+                );
+            }
+            if balance.held != 0 {
+                findings.broken(
+                    "hold left",
+                    &[reference],
+                    "no hold left",
+                    format!("{} held, {status}", balance.held),
+                );
+            }
+        }
+        for order in orders.orders.values() {
+            let due = order.kind == Kind::Purchase
+                && order.status == Status::Completed
+                && order.total > 0;
+            if due && !balances.contains_key(order.id.as_str()) {
+                findings.broken(
+                    "never paid",
+                    &[&order.id],
+                    format!("{} taken", order.total),
+                    "nothing",
+                );
+            }
+        }
+    });
+}
+
+/// Judges orders against stock: what was sold is what was ordered.
+pub fn watch_stock(sim: &Sim, orders: &Arc<Mutex<Orders>>, stock: &Arc<Mutex<Stock>>) {
+    let (orders, stock) = (orders.clone(), stock.clone());
+    sim.finally("no oversell", SAGAS_END, move |_, findings| {
+        let (orders, stock) = (lock(&orders), lock(&stock));
+        for product in stock.products.values() {
+            let kept = |o: &&OrderRow| {
+                o.sku == product.sku && matches!(o.status, Status::Completed | Status::Confirmed)
+            };
+            let ordered: u64 = orders
+                .orders
+                .values()
+                .filter(kept)
+                .map(|o| o.quantity)
+                .sum();
+            if ordered > product.units.stocked {
+                findings.broken(
+                    "oversold",
+                    &[&product.sku],
+                    format!(
+                        "at most {} units in completed orders",
+                        product.units.stocked
+                    ),
+                    ordered.to_string(),
+                );
+            }
+            if ordered != product.units.sold {
+                findings.broken(
+                    "sold and ordered differ",
+                    &[&product.sku],
+                    format!("{ordered} units sold, as completed orders say"),
+                    product.units.sold.to_string(),
+                );
+            }
+        }
+    });
+}
+
+/// What customers were told: states that an order never leaves, so they hold from that instant on.
+pub struct Promises {
+    orders: Arc<Mutex<Orders>>,
+    told: Mutex<Vec<(String, Status)>>,
+}
+
+impl Promises {
+    /// Watches that every promise is kept to the end.
+    pub fn watch(sim: &Sim, orders: &Arc<Mutex<Orders>>) -> Arc<Self> {
+        let promises = Arc::new(Promises {
+            orders: orders.clone(),
+            told: Mutex::default(),
+        });
+        let kept = promises.clone();
+        sim.finally(DURABLE, SAGAS_END, move |_, findings| {
+            for (order_id, status) in lock(&kept.told).iter() {
+                if let Some(found) = kept.contradiction(order_id, *status) {
+                    findings.broken(
+                        "told otherwise",
+                        &[order_id],
+                        format!("{status:?}, as told"),
+                        found,
+                    );
+                }
+            }
+        });
+        promises
+    }
+
+    /// A customer is told that an order is in a state that it will never leave: it must be so already.
+    pub fn told(&self, client: &Client, order_id: &str, status: Status) {
+        if let Some(found) = self.contradiction(order_id, status) {
+            client.broken(
+                DURABLE,
+                "told too early",
+                &[order_id],
+                format!("{status:?}, as told"),
+                found,
+            );
+        }
+        lock(&self.told).push((order_id.to_owned(), status));
+    }
+
+    fn contradiction(&self, order_id: &str, status: Status) -> Option<String> {
+        let found = lock(&self.orders)
+            .orders
+            .get(order_id)
+            .map(|order| order.status);
+        (found != Some(status))
+            .then(|| found.map_or("no such order".to_owned(), |s| format!("{s:?}")))
+    }
+}
+
+const DURABLE: &str = "acknowledged is durable";

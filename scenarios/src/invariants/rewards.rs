@@ -1,0 +1,177 @@
+//! Rewards: a completion if and only if exactly one live reward order; nothing that the shop had stopped selling.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use squall::Sim;
+use squall_services::{
+    catalog::store::{PRODUCTS, Product, VERSIONS, Version, version_key},
+    challenge::{
+        model::CompletionStatus,
+        reward::RewardData,
+        store::{self, COMPLETIONS, Completion, SETTINGS, Sync, completion_key},
+        sync::Mode,
+    },
+    kit::saga::{self, SagaRecord},
+    order::{
+        model::Status,
+        store::{Kind, OrderRow},
+    },
+};
+
+use super::{
+    orders::Orders,
+    sagas::{SAGAS_END, judge_ended},
+};
+use crate::{lock, mirror::Mirror};
+
+/// The challenge service and the catalog as committed.
+pub struct Rewards {
+    completions: Mirror<Completion>,
+    sagas: Mirror<SagaRecord<RewardData>>,
+    copies: Mirror<store::Product>,
+    settings: Mirror<Sync>,
+    products: Mirror<Product>,
+    versions: Mirror<Version>,
+}
+
+/// A notice is redelivered with growing pauses until it is acknowledged; this long after the storm at the latest.
+const NOTICED: Duration = Duration::from_secs(3 * 60);
+
+/// Watches the nodes `"challenge"` and `"catalog"` beside the orders.
+pub fn watch(sim: &Sim, orders: &Arc<Mutex<Orders>>) {
+    let rewards = Arc::new(Mutex::new(Rewards {
+        completions: Mirror::new("challenge", COMPLETIONS),
+        sagas: Mirror::new("challenge", saga::table()),
+        copies: Mirror::new("challenge", store::PRODUCTS),
+        settings: Mirror::new("challenge", SETTINGS),
+        products: Mirror::new("catalog", PRODUCTS),
+        versions: Mirror::new("catalog", VERSIONS),
+    }));
+
+    let (follow, ordered) = (rewards.clone(), orders.clone());
+    let mut judged = 0;
+    sim.always(
+        "never a reward for an unsold product",
+        move |commit, findings| {
+            let rewards = &mut *lock(&follow);
+            rewards.completions.follow(commit);
+            rewards.sagas.follow(commit);
+            rewards.copies.follow(commit);
+            rewards.settings.follow(commit);
+            rewards.products.follow(commit);
+            rewards.versions.follow(commit);
+            let orders = lock(&ordered);
+            if orders.orders.iter().count() == judged {
+                return;
+            }
+            judged = orders.orders.iter().count();
+            for order in orders.orders.values() {
+                let key = version_key(&order.sku, order.price_version);
+                let version = rewards.versions.get(&key);
+                if !version.is_some_and(|version| version.on_sale) {
+                    findings.broken(
+                        "not on sale",
+                        &[&order.id, &order.sku],
+                        format!("version {} of {} on sale", order.price_version, order.sku),
+                        format!("{version:?}"),
+                    );
+                }
+            }
+        },
+    );
+
+    let (judge, ordered) = (rewards.clone(), orders.clone());
+    sim.finally(
+        "completion ⇔ exactly one live reward order",
+        SAGAS_END,
+        move |_, findings| {
+            let (rewards, orders) = (lock(&judge), lock(&ordered));
+            let mut live: BTreeMap<&str, Vec<&OrderRow>> = BTreeMap::new();
+            for order in orders.orders.values() {
+                if order.kind == Kind::Reward
+                    && matches!(order.status, Status::Confirmed | Status::Completed)
+                {
+                    live.entry(order.challenge_completion.as_deref().unwrap_or(""))
+                        .or_default()
+                        .push(order);
+                }
+            }
+            for completion in rewards.completions.values() {
+                let key = completion_key(&completion.challenge, &completion.user);
+                let orders = live.remove(key.as_str()).unwrap_or_default();
+                let completed = completion.status == CompletionStatus::Completed;
+                if completion.status == CompletionStatus::Pending {
+                    findings.broken("left pending", &[&key], "Completed or Failed", "Pending");
+                }
+                if orders.len() != usize::from(completed) {
+                    let tag = match (completed, orders.len()) {
+                        (true, 0) => "completion without reward",
+                        (true, _) => "rewarded twice",
+                        _ => "reward without completion",
+                    };
+                    let found = format!("{} live reward orders", orders.len());
+                    findings.broken(
+                        tag,
+                        &[&key],
+                        format!("{} for {:?}", u8::from(completed), completion.status),
+                        found,
+                    );
+                }
+            }
+            for (key, orders) in live {
+                findings.broken(
+                    "reward for nothing",
+                    &[key, &orders[0].id],
+                    "a completion",
+                    "none",
+                );
+            }
+        },
+    );
+
+    let ended = rewards.clone();
+    sim.finally("every saga ends", SAGAS_END, move |_, findings| {
+        judge_ended(&lock(&ended).sagas, findings)
+    });
+
+    sim.finally(
+        "inconsistency windows stay within the mode's bound",
+        NOTICED,
+        move |_, findings| {
+            let rewards = lock(&rewards);
+            if rewards
+                .settings
+                .values()
+                .next()
+                .is_none_or(|sync| sync.mode != Mode::Events)
+            {
+                return;
+            }
+            for copy in rewards.copies.values() {
+                let Some(product) = rewards.products.get(&copy.sku) else {
+                    continue;
+                };
+                let same = (copy.version, copy.price, copy.on_sale)
+                    == (product.version, product.price, product.on_sale);
+                if !same {
+                    findings.broken(
+                        "never told",
+                        &[&copy.sku],
+                        format!(
+                            "version {}: {} won, on sale: {}",
+                            product.version, product.price, product.on_sale
+                        ),
+                        format!(
+                            "version {}: {} won, on sale: {}",
+                            copy.version, copy.price, copy.on_sale
+                        ),
+                    );
+                }
+            }
+        },
+    );
+}

@@ -1,0 +1,170 @@
+//! Stock: every unit is on hand, reserved or sold, and the books of the reservations agree.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use squall::{Sim, check::Findings};
+use squall_services::inventory::{
+    model::{LockState, ReservationState},
+    store::{PRODUCTS, Product, RESERVATIONS, Reservation},
+};
+
+use crate::{lock, mirror::Mirror};
+
+/// The inventory as committed.
+pub struct Stock {
+    /// By SKU.
+    pub products: Mirror<Product>,
+    /// By saga.
+    pub reservations: Mirror<Reservation>,
+}
+
+/// A sweeper looks every minute for locks that are half an hour old; a minute for the release.
+const SWEPT: Duration = Duration::from_secs(32 * 60);
+
+impl Stock {
+    /// Units of `sku` whose reservations are in `state`.
+    fn reserved(&self, sku: &str, state: ReservationState) -> u64 {
+        let of = |r: &&Reservation| r.sku == sku && r.state == state;
+        self.reservations
+            .values()
+            .filter(of)
+            .map(|r| r.quantity)
+            .sum()
+    }
+
+    fn judge(&self, sku: &str, findings: &mut Findings) {
+        let Some(Product { units, .. }) = self.products.get(sku) else {
+            return;
+        };
+        let all = units.on_hand + units.reserved + units.sold;
+        if all != units.stocked {
+            findings.broken(
+                "units",
+                &[sku],
+                format!("{} stocked units on hand, reserved or sold", units.stocked),
+                format!(
+                    "{} + {} + {} = {all}",
+                    units.on_hand, units.reserved, units.sold
+                ),
+            );
+        }
+        for (what, counted, state) in [
+            ("reserved", units.reserved, ReservationState::Reserved),
+            ("sold", units.sold, ReservationState::Confirmed),
+        ] {
+            let noted = self.reserved(sku, state);
+            if counted != noted {
+                findings.broken(
+                    what,
+                    &[sku],
+                    format!("{noted} units {what}, as the reservations say"),
+                    counted.to_string(),
+                );
+            }
+        }
+    }
+}
+
+/// Watches the inventory of the node `"inventory"`.
+pub fn watch(sim: &Sim) -> Arc<Mutex<Stock>> {
+    let stock = Arc::new(Mutex::new(Stock {
+        products: Mirror::new("inventory", PRODUCTS),
+        reservations: Mirror::new("inventory", RESERVATIONS),
+    }));
+    let follow = stock.clone();
+    sim.always("stock adds up", move |commit, findings| {
+        let mut stock = lock(&follow);
+        let products = stock.products.follow(commit);
+        let reservations = stock.reservations.follow(commit);
+        let mut skus: Vec<&str> = products.iter().map(|p| p.key.as_str()).collect();
+        let of = |r: &Option<Reservation>| r.as_ref().map(|r| r.sku.clone());
+        let moved: Vec<String> = reservations
+            .iter()
+            .filter_map(|r| of(&r.after).or(of(&r.before)))
+            .collect();
+        skus.extend(moved.iter().map(String::as_str));
+        skus.sort_unstable();
+        skus.dedup();
+        for sku in skus {
+            stock.judge(sku, findings);
+        }
+        for change in &products {
+            let (Some(before), Some(after)) = (&change.before, &change.after) else {
+                continue;
+            };
+            let (Some(old), Some(new)) = (&before.lock, &after.lock) else {
+                continue;
+            };
+            if old.owner != new.owner {
+                findings.broken_as(
+                    "a semantic lock has one owner",
+                    "taken over",
+                    &[&change.key, &old.owner, &new.owner],
+                    format!("the lock stays with {} until it is freed", old.owner),
+                    format!("{} took it", new.owner),
+                );
+            }
+        }
+        for change in &reservations {
+            let (Some(before), Some(after)) = (&change.before, &change.after) else {
+                continue;
+            };
+            let settled = before.state == ReservationState::Reserved && after.state != before.state;
+            let owner = products
+                .iter()
+                .find(|p| p.key == after.sku)
+                .and_then(|p| p.before.as_ref())
+                .and_then(|p| p.lock.as_ref())
+                .map(|l| l.owner.as_str());
+            if settled && owner.is_some_and(|owner| owner != after.saga_id) {
+                findings.broken_as(
+                    "a semantic lock has one owner",
+                    "settled by another",
+                    &[&after.sku, &after.saga_id],
+                    "only the owner confirms or cancels",
+                    format!("the lock was {}'s", owner.unwrap_or("nobody")),
+                );
+            }
+        }
+    });
+
+    let leaked = stock.clone();
+    sim.finally("no leaked semantic lock", SWEPT, move |_, findings| {
+        for product in lock(&leaked).products.values() {
+            if let Some(held) = &product.lock {
+                let tag = if held.state == LockState::Reserving {
+                    "reserving"
+                } else {
+                    "reserved"
+                };
+                findings.broken(
+                    tag,
+                    &[&product.sku, &held.owner],
+                    "a free product",
+                    format!("{held:?}"),
+                );
+            }
+        }
+    });
+    let leaked = stock.clone();
+    sim.finally("no leaked reservation", SWEPT, move |_, findings| {
+        for reservation in lock(&leaked).reservations.values() {
+            let open = matches!(
+                reservation.state,
+                ReservationState::Reserving | ReservationState::Reserved
+            );
+            if open {
+                findings.broken(
+                    "still held",
+                    &[&reservation.sku, &reservation.saga_id],
+                    "confirmed or released units",
+                    format!("{} {:?}", reservation.quantity, reservation.state),
+                );
+            }
+        }
+    });
+    stock
+}

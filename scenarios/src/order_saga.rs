@@ -1,0 +1,194 @@
+//! System C: an orchestrated order saga with two-phase payment.
+
+use std::time::Duration;
+
+use squall::{
+    Sim,
+    scenario::{Bug, Scenario, Setup, Shape},
+    storm::Profile,
+};
+use squall_services::{
+    catalog,
+    gap::Gap,
+    order::{self, store::SAGAS},
+};
+
+use crate::{
+    bank,
+    customer::Customer,
+    invariants::{
+        money, orders,
+        sagas::{self, saga_counts},
+        stock,
+    },
+    shop::{self, Hand, Shelf},
+};
+
+/// The scenario `order-saga`.
+pub struct OrderSaga;
+
+/// What the design's authors list, or what follows from their description.
+const DOCUMENTED: &[Gap] = &[
+    Gap::NoJournal,
+    Gap::TimeoutMeansNo,
+    Gap::LateReserveAfterCancel,
+    Gap::CompensationNotRetried,
+    Gap::RefundMarkedNotAsked,
+    Gap::SemanticLockReservingOnly,
+    Gap::SemanticLockNeverSwept,
+];
+
+/// Orders in a storm.
+const ORDERS: u64 = 5;
+
+const SHELVES: [Shelf; 2] = [
+    Shelf {
+        sku: "lamp",
+        stock: 3,
+        price: 12_000,
+    },
+    Shelf {
+        sku: "chair",
+        stock: 2,
+        price: 45_000,
+    },
+];
+
+impl Scenario for OrderSaga {
+    fn name(&self) -> &str {
+        "order-saga"
+    }
+
+    fn about(&self) -> &str {
+        "orders over order, inventory, payment, payment gateway and catalog, orchestrated by a saga"
+    }
+
+    fn shapes(&self) -> Vec<Shape> {
+        bank::shapes(
+            "the design as its authors wrote it down, with the gaps that they list: expected to fail",
+        )
+    }
+
+    fn bugs(&self) -> Vec<Bug> {
+        bank::bugs(Gap::ALL)
+    }
+
+    fn profile(&self) -> Profile {
+        let mut links = shop::LINKS.to_vec();
+        links.extend([("ann", "order"), ("ben", "order"), ("cho", "order")]);
+        Profile {
+            custom: shop::pg_faults(),
+            events: vec![
+                ("order", "saga starts"),
+                ("order", "step intended"),
+                ("order", "step done"),
+                ("order", "step unknown"),
+                ("order", "compensating"),
+                ("order", "step undone"),
+                ("order", "saga resumed"),
+                ("inventory", "stock reserved"),
+                ("inventory", "stock released"),
+                ("payment", "payment authorizing"),
+                ("payment", "payment authorized"),
+                ("payment", "payment capturing"),
+            ],
+            ..Profile::new(&shop::NODES, &links)
+        }
+    }
+
+    fn build(&self, sim: &Sim, setup: &Setup) {
+        let gaps = bank::gaps(setup, DOCUMENTED);
+        let one_step = sim.seed().stream("payment mode").chance(0.25);
+        let payment = if one_step {
+            order::Mode::OneStep
+        } else {
+            order::Mode::TwoStep
+        };
+        let config = order::Config {
+            gaps,
+            payment,
+            ..Default::default()
+        };
+        shop::open_counter(sim, gaps, config, catalog::Config::default());
+        let behaviour = shop::open_till(sim, gaps);
+
+        let stock = stock::watch(sim);
+        let money = money::watch(sim, &behaviour, sagas::SAGAS_END);
+        let orders = orders::watch(sim);
+        orders::watch_money(sim, &orders, &money);
+        orders::watch_stock(sim, &orders, &stock);
+        let promises = orders::Promises::watch(sim, &orders);
+
+        sim.prepare(|client| async move {
+            let hand = Hand::new(&client);
+            for shelf in SHELVES {
+                hand.fill(shelf).await;
+            }
+        });
+        let mut workload = sim.seed().stream("workload");
+        for (i, name) in ["ann", "ben", "cho"].into_iter().enumerate() {
+            let promises = promises.clone();
+            let purchases = ORDERS / 3 + u64::from((i as u64) < ORDERS % 3);
+            let basket: Vec<Purchase> = (0..purchases)
+                .map(|_| Purchase::draw(&mut workload))
+                .collect();
+            sim.client(name, move |client| async move {
+                let customer = Customer::new(&client, &promises);
+                for (n, purchase) in basket.iter().enumerate() {
+                    let op = format!("{}-{}", client.name(), n + 1);
+                    purchase.carry_out(&client, &customer, &op).await;
+                }
+            });
+        }
+        sim.after_storm("operator", |client| async move {
+            Hand::new(&client).tend().await
+        });
+        sim.at_end(|truth| saga_counts(truth, "order", &SAGAS));
+    }
+}
+
+/// What a customer does next.
+#[derive(Clone, Debug)]
+struct Purchase {
+    wait: Duration,
+    sku: &'static str,
+    quantity: u64,
+    card: &'static str,
+    /// Cancels it, this long after the click.
+    cancel: Option<Duration>,
+}
+
+impl Purchase {
+    fn draw(rng: &mut squall::seed::Stream) -> Self {
+        let card = match rng.below(20) {
+            0..2 => "declined",
+            2 => "capture-declined",
+            _ => "visa",
+        };
+        Purchase {
+            wait: Duration::from_millis(rng.below(400)),
+            sku: rng.pick(&SHELVES).sku,
+            quantity: 1 + rng.below(5) / 4,
+            card,
+            cancel: rng
+                .chance(0.2)
+                .then(|| Duration::from_millis(rng.below(30))),
+        }
+    }
+
+    async fn carry_out(&self, client: &squall::Client, customer: &Customer, op: &str) {
+        client.node().sleep(self.wait).await;
+        if let Some(after) = self.cancel {
+            let (customer, node, op) = (
+                customer.clone(),
+                client.node().clone(),
+                format!("{op}-cancel"),
+            );
+            client.node().spawn(async move {
+                node.sleep(after).await;
+                customer.cancel_latest(&op).await;
+            });
+        }
+        customer.buy(op, self.sku, self.quantity, self.card).await;
+    }
+}

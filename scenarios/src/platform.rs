@@ -1,0 +1,139 @@
+//! The services' ports on a simulated machine: the one place where the two meet.
+
+use std::{future::Future, io, pin::Pin, sync::Arc};
+
+use redb::StorageBackend;
+use squall::{Node, net, trace::Row};
+use squall_services::ports::{
+    BoxFuture, Clock, Connection, Listener, Net, Platform, Process, Random, RowChange, Storage,
+};
+
+/// One life of a simulated machine, through the services' ports.
+struct Machine(Node);
+
+/// The platform of a service on this node.
+pub fn platform(node: &Node) -> Platform {
+    let machine = Arc::new(Machine(node.clone()));
+    Platform {
+        name: node.name().into(),
+        net: machine.clone(),
+        storage: machine.clone(),
+        clock: machine.clone(),
+        random: machine.clone(),
+        process: machine,
+    }
+}
+
+struct Socket(net::Listener);
+
+impl Listener for Socket {
+    fn accept(&mut self) -> BoxFuture<'_, io::Result<Connection>> {
+        Box::pin(async { Ok(Box::new(self.0.accept().await?) as Connection) })
+    }
+}
+
+impl Net for Machine {
+    fn listen(&self) -> BoxFuture<'static, io::Result<Box<dyn Listener>>> {
+        let socket = self.0.listen();
+        Box::pin(async { Ok(Box::new(Socket(socket?)) as Box<dyn Listener>) })
+    }
+
+    fn connect(&self, peer: &str) -> BoxFuture<'static, io::Result<Connection>> {
+        let connecting = self.0.connect(peer);
+        Box::pin(async { Ok(Box::new(connecting.await?) as Connection) })
+    }
+}
+
+impl Storage for Machine {
+    fn exists(&self, file: &str) -> io::Result<bool> {
+        Ok(self.0.disk().exists(file))
+    }
+
+    fn open(&self, file: &str) -> io::Result<Box<dyn StorageBackend>> {
+        Ok(Box::new(self.0.disk().open(file)?))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.0.disk().rename(from, to)
+    }
+
+    fn remove(&self, file: &str) -> io::Result<()> {
+        self.0.disk().remove(file)
+    }
+
+    fn execute(&self, job: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()> {
+        Box::pin(self.0.execute(job))
+    }
+
+    fn committed(&self, file: &str, changes: &[RowChange]) {
+        let row = |change: &RowChange| Row {
+            table: change.table.into(),
+            key: change.key.clone(),
+            value: change.after.clone(),
+        };
+        self.0.committed(file, changes.iter().map(row).collect());
+    }
+}
+
+impl Clock for Machine {
+    fn now_ms(&self) -> u64 {
+        self.0.now_ms()
+    }
+}
+
+impl Random for Machine {
+    fn next_u64(&self) -> u64 {
+        self.0.random()
+    }
+}
+
+impl Process for Machine {
+    fn spawn(&self, _name: &'static str, task: Pin<Box<dyn Future<Output = ()> + Send>>) {
+        self.0.spawn(task);
+    }
+
+    fn fail(&self, reason: &str) {
+        self.0.fail(reason);
+    }
+
+    fn boot_id(&self) -> u64 {
+        self.0.boot_id()
+    }
+}
+
+/// Reads all rows of a service's database, for the harness.
+pub fn read_store(
+    backend: Box<dyn StorageBackend>,
+) -> Result<Vec<(String, String, Vec<u8>)>, String> {
+    squall_services::kit::store::dump(Boxed(backend)).map_err(|error| error.to_string())
+}
+
+/// redb takes a backend by value; this one is behind a box.
+#[derive(Debug)]
+struct Boxed(Box<dyn StorageBackend>);
+
+impl StorageBackend for Boxed {
+    fn len(&self) -> io::Result<u64> {
+        self.0.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.0.read(offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.0.write(offset, data)
+    }
+
+    fn close(&self) -> io::Result<()> {
+        self.0.close()
+    }
+}

@@ -1,0 +1,241 @@
+//! The shop: the services' nodes, filled shelves, an operator, and the payment gateway's own faults.
+
+use std::{sync::Arc, time::Duration};
+
+use serde_json::{Value, json};
+use squall::{Client, Sim, storm::CustomFault};
+use squall_services::{
+    catalog,
+    gap::Gaps,
+    inventory,
+    kit::{Context, Peer},
+    order, payment,
+    pg::{self, Behaviour, Fault, Rule},
+};
+
+use crate::{
+    customer::browser,
+    platform::{platform, read_store},
+};
+
+/// A product on the shelves.
+#[derive(Clone, Copy, Debug)]
+pub struct Shelf {
+    /// Stock keeping unit.
+    pub sku: &'static str,
+    /// Units.
+    pub stock: u64,
+    /// Won.
+    pub price: u64,
+}
+
+/// The shop's nodes.
+pub const NODES: [&str; 5] = ["order", "inventory", "payment", "pg", "catalog"];
+/// Who calls whom in it.
+pub const LINKS: [(&str, &str); 4] = [
+    ("order", "inventory"),
+    ("order", "payment"),
+    ("payment", "pg"),
+    ("order", "catalog"),
+];
+
+/// The faults of the payment gateway.
+pub fn pg_faults() -> Vec<CustomFault> {
+    let fault = |name, amount| CustomFault {
+        name,
+        node: "pg",
+        amount,
+    };
+    vec![
+        fault("pg-slow", (200, 15_000)),
+        fault("pg-error", (1, 6)),
+        fault("pg-throttle", (1, 12)),
+        fault("pg-timeout-before", (1, 4)),
+        fault("pg-timeout-after", (1, 4)),
+        fault("pg-late-webhook", (100, 30_000)),
+    ]
+}
+
+/// What a fault of the gateway does, and the name under which it counts its effects.
+fn pg_rule(name: &str, amount: u64) -> Option<(Rule, &'static str)> {
+    let times = amount as u32;
+    let fault = match name {
+        "pg-slow" => {
+            return Some((
+                Rule::always(Fault::Slow(Duration::from_millis(amount))),
+                "slow",
+            ));
+        }
+        "pg-error" => Fault::Error,
+        "pg-throttle" => Fault::Throttle,
+        "pg-timeout-before" => Fault::TimeoutBefore,
+        "pg-timeout-after" => Fault::TimeoutAfter,
+        "pg-late-webhook" => {
+            let fault = Fault::LateDuplicateWebhook(Duration::from_millis(amount));
+            return Some((Rule::always(fault), "late-duplicate-webhook"));
+        }
+        _ => return None,
+    };
+    Some((Rule::next(fault, times), fault.kind()))
+}
+
+/// Adds the shop's nodes. Returns the gateway's behaviour.
+pub fn open(
+    sim: &Sim,
+    gaps: Gaps,
+    order: order::Config,
+    catalog: catalog::Config,
+) -> Arc<Behaviour> {
+    sim.read_stores_with(read_store);
+    sim.node("order", move |node| {
+        order::run(platform(&node), order.clone())
+    });
+    sim.node("inventory", move |node| {
+        inventory::run(
+            platform(&node),
+            inventory::Config {
+                gaps,
+                ..Default::default()
+            },
+        )
+    });
+    sim.node("catalog", move |node| {
+        catalog::run(platform(&node), catalog.clone())
+    });
+}
+
+/// Adds the nodes that take money: payment and the gateway, whose behaviour is returned.
+pub fn open_till(sim: &Sim, gaps: Gaps) -> Arc<Behaviour> {
+    sim.node("payment", move |node| {
+        payment::run(
+            platform(&node),
+            payment::Config {
+                gaps,
+                ..Default::default()
+            },
+        )
+    });
+    let behaviour = Arc::new(Behaviour::default());
+    let knob = behaviour.clone();
+    sim.node("pg", move |node| {
+        let config = pg::Config {
+            webhooks: Some("payment".to_owned()),
+            behaviour: knob.clone(),
+            ..Default::default()
+        };
+        pg::run(platform(&node), config)
+    });
+
+    let (knob, counts) = (behaviour.clone(), behaviour.clone());
+    sim.custom_faults(
+        move |name, amount, begins| {
+            let Some((rule, kind)) = pg_rule(name, amount) else {
+                return;
+            };
+            let mut rules = knob.rules();
+            rules.retain(|r| r.fault.kind() != kind);
+            rules.extend(begins.then_some(rule));
+            knob.replace(rules);
+        },
+        move |name| {
+            let kind = pg_rule(name, 1).map_or("", |(_, kind)| kind);
+            counts.applied().get(kind).copied().unwrap_or(0)
+        },
+    );
+    behaviour
+}
+
+/// A hand on the shop's own interfaces: to fill shelves, and to look after what needs attention.
+pub struct Hand {
+    client: Client,
+    context: Context,
+    catalog: Peer,
+    inventory: Peer,
+    order: Peer,
+    challenge: Peer,
+}
+
+impl Hand {
+    /// The hand of this client.
+    pub fn new(client: &Client) -> Self {
+        let platform = platform(client.node());
+        let peer = |name| Peer::new(&platform, name, browser());
+        Hand {
+            client: client.clone(),
+            context: Context::fresh(&platform, client.name()),
+            catalog: peer("catalog"),
+            inventory: peer("inventory"),
+            order: peer("order"),
+            challenge: peer("challenge"),
+        }
+    }
+
+    /// Puts a product on the shelves.
+    ///
+    /// # Panics
+    ///
+    /// If the shop refuses: then the scenario is wrong.
+    pub async fn fill(&self, shelf: Shelf) {
+        let product = json!({
+            "name": shelf.sku, "category": "things", "price": shelf.price, "on_sale": true,
+        });
+        let path = format!("/products/{}", shelf.sku);
+        self.must(&self.catalog, "PUT", &path, &product).await;
+        let path = format!("/inventory/{}", shelf.sku);
+        self.must(
+            &self.inventory,
+            "PUT",
+            &path,
+            &json!({ "stock": shelf.stock }),
+        )
+        .await;
+    }
+
+    /// Opens challenges, each with its reward, and chooses how the challenge service learns of products.
+    ///
+    /// # Panics
+    ///
+    /// If it refuses: then the scenario is wrong.
+    pub async fn open_challenges(&self, mode: &str, challenges: &[(&str, &str)]) {
+        self.must(&self.challenge, "PUT", "/sync", &json!({ "mode": mode }))
+            .await;
+        for (id, sku) in challenges {
+            let body = json!({ "title": format!("{id} for a {sku}"), "sku": sku, "quantity": 1 });
+            self.must(&self.challenge, "PUT", &format!("/challenges/{id}"), &body)
+                .await;
+        }
+    }
+
+    async fn must(&self, peer: &Peer, method: &str, path: &str, body: &Value) {
+        let reply = peer.call(&self.context, method, path, None, body).await;
+        assert!(
+            reply
+                .as_ref()
+                .is_ok_and(squall_services::kit::Reply::is_success),
+            "{method} {path} was refused: {reply:?}"
+        );
+    }
+
+    /// Redrives dead letters for as long as there are any, looking every ten seconds.
+    pub async fn tend(&self) {
+        loop {
+            let letters = self
+                .order
+                .call(&self.context, "GET", "/dead-letters", None, &())
+                .await;
+            if let Ok(reply) = letters
+                && let Some(letters) = reply.body.as_array()
+            {
+                for letter in letters.iter().filter(|l| l["redriven"] != true) {
+                    let id = letter["id"].as_str().unwrap_or_default();
+                    let path = format!("/dead-letters/{id}/redrive");
+                    let _ = self
+                        .order
+                        .call(&self.context, "POST", &path, None, &json!({}))
+                        .await;
+                }
+            }
+            self.client.node().sleep(Duration::from_secs(10)).await;
+        }
+    }
+}

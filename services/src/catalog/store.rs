@@ -1,0 +1,79 @@
+//! The catalog's tables.
+
+use serde::{Deserialize, Serialize};
+
+use crate::kit::{Context, Table};
+
+/// The database's file.
+pub const FILE: &str = "catalog.redb";
+
+/// Key: the SKU.
+pub const PRODUCTS: Table<Product> = Table::new("products");
+
+/// Key: [`version_key`]. Every version that a product ever had.
+pub const VERSIONS: Table<Version> = Table::new("versions");
+
+/// Key: [`notice_key`]. Notices that a subscriber has not acknowledged yet.
+pub const OUTBOX: Table<Notice> = Table::new("outbox");
+
+/// A product as it is offered now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Product {
+    /// Stock keeping unit.
+    pub sku: String,
+    /// What it is called.
+    pub name: String,
+    /// Where it is listed.
+    pub category: String,
+    /// Unit price in won.
+    pub price: u64,
+    /// 1, 2, 3 ... without holes.
+    pub version: u64,
+    /// Whether it may be ordered.
+    pub on_sale: bool,
+}
+
+/// What a version of a product offered, and since when.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Version {
+    /// Unit price in won.
+    pub price: u64,
+    /// Whether it could be ordered.
+    pub on_sale: bool,
+    /// Wall clock of the change, milliseconds since the Unix epoch.
+    pub from_ms: u64,
+}
+
+/// A change that a subscriber is to be told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notice {
+    /// The request that made the change.
+    pub context: Context,
+    /// What is told.
+    pub change: Change,
+}
+
+/// The body of a webhook: a product's state after a change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// Which product.
+    pub sku: String,
+    /// The version that the change made.
+    pub version: u64,
+    /// Unit price in won.
+    pub price: u64,
+    /// Whether it may be ordered.
+    pub on_sale: bool,
+    /// What it is called.
+    pub name: String,
+}
+
+/// Keys in version order.
+pub fn version_key(sku: &str, version: u64) -> String {
+    format!("{sku}/{version:010}")
+}
+
+/// Keys by subscriber, then product, then version.
+pub fn notice_key(subscriber: &str, sku: &str, version: u64) -> String {
+    format!("{subscriber}/{sku}/{version:010}")
+}

@@ -1,0 +1,184 @@
+//! The challenge service's routes.
+
+use std::sync::Arc;
+
+use axum::{
+    Json, Router,
+    extract::{Path, State},
+    routing::{get, post},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::{
+    Challenges,
+    store::{CHALLENGES, COMPLETIONS, Challenge, Completion, Product, Sync, completion_key},
+    sync::Mode,
+};
+use crate::{
+    catalog::store::Change,
+    kit::{
+        Code, Context, Problem,
+        http::{Body, IdempotencyKey},
+        idempotency::StoredAnswer,
+        input::{QUANTITY, plain_id, within},
+    },
+};
+
+/// The body of `PUT /challenges/{id}`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Put {
+    /// What is to be done.
+    pub title: String,
+    /// The product that is the reward.
+    pub sku: String,
+    /// Units of it, 1..=1000.
+    pub quantity: u64,
+}
+
+/// The body of `POST /challenges/{id}/completions`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Complete {
+    /// Who completed it.
+    pub user: String,
+}
+
+/// The body of `PUT /sync`.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Switch {
+    /// How copies of products are kept from now on.
+    pub mode: Mode,
+}
+
+/// Longest title, in bytes.
+const TITLE_MAX: usize = 200;
+
+pub(super) fn router(challenges: Arc<Challenges>) -> Router {
+    Router::new()
+        .route("/challenges", get(list))
+        .route("/challenges/{id}", get(show).put(put))
+        .route("/challenges/{id}/completions", post(complete))
+        .route("/challenges/{id}/completions/{user}", get(completion))
+        .route("/sync", get(sync).put(switch))
+        .route("/webhooks/products", post(hear))
+        .with_state(challenges)
+}
+
+async fn list(State(challenges): State<Arc<Challenges>>) -> Result<Json<Vec<Challenge>>, Problem> {
+    let rows = challenges.store.read(|rows| rows.scan(&CHALLENGES, ""))?;
+    Ok(Json(
+        rows.into_iter().map(|(_, challenge)| challenge).collect(),
+    ))
+}
+
+/// The challenge and its reward as the sync mode shows it; `null` if the catalog has no such product.
+async fn show(
+    State(challenges): State<Arc<Challenges>>,
+    context: Context,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, Problem> {
+    let challenge: Option<Challenge> = challenges.store.read(|rows| rows.get(&CHALLENGES, &id))?;
+    let challenge = challenge.ok_or_else(|| unknown_challenge(&id))?;
+    let product = challenges.view.show(&context, &challenge.sku).await?;
+    let Challenge {
+        id,
+        title,
+        sku,
+        quantity,
+    } = challenge;
+    Ok(Json(json!({
+        "id": id, "title": title, "sku": sku, "quantity": quantity, "product": product,
+    })))
+}
+
+async fn put(
+    State(challenges): State<Arc<Challenges>>,
+    Path(id): Path<String>,
+    Body(put): Body<Put>,
+) -> Result<Json<Challenge>, Problem> {
+    plain_id("id", &id)?;
+    plain_id("sku", &put.sku)?;
+    within("quantity", put.quantity, QUANTITY)?;
+    if !(1..=TITLE_MAX).contains(&put.title.len()) {
+        return Err(Problem::new(
+            Code::InvalidRequest,
+            format!("title must be 1 to {TITLE_MAX} bytes long"),
+        ));
+    }
+    let challenge = Challenge {
+        id,
+        title: put.title,
+        sku: put.sku,
+        quantity: put.quantity,
+    };
+    let row = challenge.clone();
+    challenges
+        .store
+        .write(move |tx| Ok::<_, Problem>(tx.put(&CHALLENGES, &row.id, &row)?))
+        .await?;
+    Ok(Json(challenge))
+}
+
+async fn complete(
+    State(challenges): State<Arc<Challenges>>,
+    context: Context,
+    IdempotencyKey(key): IdempotencyKey,
+    Path(id): Path<String>,
+    Body(Complete { user }): Body<Complete>,
+) -> Result<StoredAnswer, Problem> {
+    plain_id("user", &user)?;
+    challenges.complete(&context, key, id, user).await
+}
+
+async fn completion(
+    State(challenges): State<Arc<Challenges>>,
+    Path((id, user)): Path<(String, String)>,
+) -> Result<Json<Completion>, Problem> {
+    let key = completion_key(&id, &user);
+    let found = challenges.store.read(|rows| rows.get(&COMPLETIONS, &key))?;
+    found.map(Json).ok_or_else(|| {
+        Problem::new(
+            Code::NotFound,
+            format!("{user} has not begun to complete challenge {id}"),
+        )
+    })
+}
+
+async fn sync(State(challenges): State<Arc<Challenges>>) -> Result<Json<Sync>, Problem> {
+    Ok(Json(challenges.view.sync()?))
+}
+
+async fn switch(
+    State(challenges): State<Arc<Challenges>>,
+    Body(Switch { mode }): Body<Switch>,
+) -> Result<Json<Sync>, Problem> {
+    challenges.view.switch(mode).await.map(Json)
+}
+
+async fn hear(
+    State(challenges): State<Arc<Challenges>>,
+    context: Context,
+    Body(change): Body<Change>,
+) -> Result<Json<Value>, Problem> {
+    plain_id("sku", &change.sku)?;
+    let told = Product {
+        sku: change.sku,
+        name: change.name,
+        price: change.price,
+        version: change.version,
+        on_sale: change.on_sale,
+        at_ms: 0,
+    };
+    challenges.view.hear(&context, told).await?;
+    Ok(Json(json!({})))
+}
+
+pub(super) fn unknown_challenge(id: &str) -> Problem {
+    Problem::new(
+        Code::NotFound,
+        format!("there is no challenge {id}; create it with PUT /challenges/{id}"),
+    )
+}

@@ -1,0 +1,134 @@
+//! Beginning a completion, and telling its client how it ended.
+
+use super::{
+    Challenges,
+    api::unknown_challenge,
+    model::{CompletionEvent, CompletionStatus, Refusal},
+    reward::{self, OPERATION, RewardData},
+    store::{CHALLENGES, COMPLETIONS, Challenge, Completion, completion_key},
+};
+use crate::kit::{
+    Code, Context, Problem, StoreError, Writer,
+    idempotency::{self, StoredAnswer},
+    saga::{self, SagaRecord},
+};
+
+/// Why no saga was started.
+enum Instead {
+    /// The request was answered before.
+    Repeat(StoredAnswer),
+    /// An earlier life of the process began the saga of this very request.
+    Await(String),
+    Refuse(Problem),
+}
+
+impl From<StoreError> for Instead {
+    fn from(error: StoreError) -> Self {
+        Instead::Refuse(error.into())
+    }
+}
+
+impl From<Problem> for Instead {
+    fn from(problem: Problem) -> Self {
+        Instead::Refuse(problem)
+    }
+}
+
+impl Challenges {
+    /// Completes a challenge for a user, and awaits the end.
+    pub(super) async fn complete(
+        &self,
+        context: &Context,
+        key: String,
+        challenge: String,
+        user: String,
+    ) -> Result<StoredAnswer, Problem> {
+        // The reward is what the challenge promises at the commit that begins the saga.
+        let data = RewardData {
+            challenge,
+            user,
+            sku: String::new(),
+            quantity: 0,
+            order_id: None,
+            key,
+        };
+        let boot_id = self.platform.process.boot_id();
+        let now_ms = self.platform.clock.now_ms();
+        let started = self.sagas.start(context, data, move |tx, saga| {
+            begin(tx, saga, boot_id, now_ms)
+        });
+        let saga_id = match started.await {
+            Ok((saga_id, ())) | Err(Instead::Await(saga_id)) => saga_id,
+            Err(Instead::Repeat(answer)) => return Ok(answer),
+            Err(Instead::Refuse(problem)) => return Err(problem),
+        };
+        let saga = self.sagas.wait(&saga_id).await?;
+        saga.as_ref().and_then(reward::answer).unwrap_or_else(|| {
+            Err(Problem::new(
+                Code::ServiceUnavailable,
+                "the completion could be neither finished nor undone so far; it will be, ask for its state later",
+            ))
+        })
+    }
+}
+
+/// The saga's first commit: the key's mark and the pending completion.
+fn begin(
+    tx: &mut Writer<'_>,
+    saga: &mut SagaRecord<RewardData>,
+    boot_id: u64,
+    now_ms: u64,
+) -> Result<(), Instead> {
+    let RewardData {
+        challenge,
+        user,
+        key,
+        ..
+    } = &saga.data;
+    let fingerprint = saga.data.fingerprint();
+    let begun = idempotency::begin(tx, user, OPERATION, key, fingerprint, boot_id, now_ms)?;
+    if let Some(answer) = begun.proceed()? {
+        return Err(Instead::Repeat(answer));
+    }
+    let Some(Challenge { sku, quantity, .. }) = tx.get(&CHALLENGES, challenge)? else {
+        return Err(unknown_challenge(challenge).into());
+    };
+    let row_key = completion_key(challenge, user);
+    let before: Option<Completion> = tx.get(&COMPLETIONS, &row_key)?;
+    let status = before.as_ref().map(|before| before.status);
+    let status = match CompletionStatus::after(status, CompletionEvent::Begin) {
+        Ok(status) => status,
+        Err(refusal) => return Err(refuse(tx, refusal, before, key)?),
+    };
+    let completion = Completion {
+        challenge: challenge.clone(),
+        user: user.clone(),
+        status,
+        saga_id: saga.id.clone(),
+        order_id: None,
+        at_ms: now_ms,
+    };
+    tx.put(&COMPLETIONS, &row_key, &completion)?;
+    saga.data.sku = sku;
+    saga.data.quantity = quantity;
+    Ok(())
+}
+
+fn refuse(
+    tx: &Writer<'_>,
+    refusal: Refusal,
+    before: Option<Completion>,
+    key: &str,
+) -> Result<Instead, StoreError> {
+    if let (Refusal::UnderWay, Some(before)) = (refusal, before) {
+        let saga = tx.get(&saga::table::<RewardData>(), &before.saga_id)?;
+        if saga.is_some_and(|saga| saga.data.key == key) {
+            return Ok(Instead::Await(before.saga_id));
+        }
+    }
+    let code = match refusal {
+        Refusal::UnderWay => Code::SagaInProgress,
+        Refusal::AlreadyCompleted | Refusal::NotUnderWay => Code::InvalidState,
+    };
+    Ok(Instead::Refuse(Problem::new(code, refusal.to_string())))
+}

@@ -1,0 +1,246 @@
+//! How the challenge service learns what its rewards are: three modes, switchable while running.
+//!
+//! | mode | a read | a notice | while the catalog is away |
+//! |---|---|---|---|
+//! | live | asks the catalog | is acknowledged only | is refused |
+//! | cache | shows the copy; past its time to live asks | is acknowledged only | shows the copy, marked stale, up to a limit |
+//! | events | shows the copy, which notices keep; asks where there is none | is applied, ignored or resolved by asking | shows the copy |
+//!
+//! A copy is never replaced by an older version. A switch forgets all copies, since they may have missed notices; an
+//! answer that was asked for before a switch is shown but not kept.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use super::{
+    model::{Freshness, Verdict},
+    store::{PRODUCTS, Product, SETTINGS, SYNC, Sync},
+};
+use crate::{
+    gap::{Gap, Gaps},
+    kit::{CallError, Code, Context, Peer, Problem, Store, StoreError, Writer},
+    ports::Platform,
+};
+
+/// How copies of products are kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Not at all: every read asks.
+    Live,
+    /// For a while.
+    #[default]
+    Cache,
+    /// Until told otherwise.
+    Events,
+}
+
+/// A product as it is shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shown {
+    /// The product.
+    #[serde(flatten)]
+    pub product: Product,
+    /// The catalog could not be asked, and the copy is past its time to live.
+    pub stale: bool,
+    /// The copy's age.
+    pub age_ms: u64,
+}
+
+/// The local view of the catalog's products.
+pub(super) struct View {
+    pub(super) platform: Platform,
+    pub(super) store: Store,
+    pub(super) gaps: Gaps,
+    pub(super) ttl: Duration,
+    pub(super) stale_limit: Duration,
+    pub(super) catalog: Peer,
+    /// The mode until somebody switches.
+    pub(super) initial: Mode,
+    /// When this life of the process fetched a copy: the wall clock may jump.
+    pub(super) fetched: Mutex<BTreeMap<String, Instant>>,
+}
+
+impl View {
+    /// The mode now.
+    pub(super) fn sync(&self) -> Result<Sync, StoreError> {
+        let row = self.store.read(|rows| rows.get(&SETTINGS, SYNC))?;
+        Ok(row.unwrap_or_else(|| self.never_switched()))
+    }
+
+    fn never_switched(&self) -> Sync {
+        Sync {
+            mode: self.initial,
+            epoch: 0,
+        }
+    }
+
+    fn copy(&self, sku: &str) -> Result<Option<Product>, StoreError> {
+        self.store.read(|rows| rows.get(&PRODUCTS, sku))
+    }
+
+    /// The product as the mode shows it; `None` if the catalog has no such product.
+    pub(super) async fn show(
+        &self,
+        context: &Context,
+        sku: &str,
+    ) -> Result<Option<Shown>, Problem> {
+        let sync = self.sync()?;
+        let copy = match sync.mode {
+            Mode::Live => None,
+            Mode::Cache | Mode::Events => self.copy(sku)?,
+        };
+        let age = copy.as_ref().map_or(Duration::ZERO, |copy| self.age(copy));
+        let freshness = match sync.mode {
+            Mode::Cache if !self.gaps.has(Gap::CacheNeverExpires) => {
+                Freshness::of(age, self.ttl, self.stale_limit)
+            }
+            _ => Freshness::Fresh,
+        };
+        let shown = |product, stale, age: Duration| {
+            Ok(Some(Shown {
+                product,
+                stale,
+                age_ms: age.as_millis() as u64,
+            }))
+        };
+        match (copy, freshness) {
+            (Some(copy), Freshness::Fresh) => shown(copy, false, age),
+            (copy, freshness) => match (self.fetch(context, sku).await, copy) {
+                (Ok(Some(product)), _) => {
+                    if sync.mode != Mode::Live {
+                        self.keep(product.clone(), sync.epoch).await?;
+                    }
+                    shown(product, false, Duration::ZERO)
+                }
+                (Ok(None), _) => Ok(None),
+                (Err(_), Some(copy)) if freshness == Freshness::Stale => shown(copy, true, age),
+                (Err(away), _) => Err(Problem::new(
+                    Code::ServiceUnavailable,
+                    format!("{away}; try again shortly"),
+                )),
+            },
+        }
+    }
+
+    /// Carries out a notice. An error means: not acknowledged, send it again.
+    pub(super) async fn hear(&self, context: &Context, told: Product) -> Result<(), Problem> {
+        let sync = self.sync()?;
+        if sync.mode != Mode::Events {
+            return Ok(());
+        }
+        let copy = self.copy(&told.sku)?.map(|copy| copy.version);
+        let verdict = match Verdict::of(copy, told.version) {
+            _ if self.gaps.has(Gap::EventsWithoutVersion) => Verdict::Apply,
+            Verdict::Resync if self.gaps.has(Gap::EventsWithoutResync) => Verdict::Ignore,
+            verdict => verdict,
+        };
+        let product = match verdict {
+            Verdict::Ignore => return Ok(()),
+            Verdict::Apply => Some(told),
+            Verdict::Resync => {
+                tracing::info!(sku = told.sku, version = told.version, "notice missed");
+                self.fetch(context, &told.sku).await?
+            }
+        };
+        match product {
+            Some(product) => self.keep(product, sync.epoch).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Switches the mode. Copies that may have missed notices are forgotten in the same commit.
+    pub(super) async fn switch(&self, mode: Mode) -> Result<Sync, Problem> {
+        let (never_switched, gaps) = (self.never_switched(), self.gaps);
+        let switched = move |tx: &mut Writer<'_>| {
+            let before = tx.get(&SETTINGS, SYNC)?.unwrap_or(never_switched);
+            if before.mode == mode {
+                return Ok::<_, Problem>(before);
+            }
+            let after = Sync {
+                mode,
+                epoch: before.epoch + 1,
+            };
+            tx.put(&SETTINGS, SYNC, &after)?;
+            if !gaps.has(Gap::EventsWithoutResync) {
+                for (sku, _) in tx.scan(&PRODUCTS, "")? {
+                    tx.delete(&PRODUCTS, &sku)?;
+                }
+            }
+            Ok(after)
+        };
+        let sync = self.store.write(switched).await?;
+        tracing::info!(mode = ?sync.mode, "sync mode");
+        Ok(sync)
+    }
+
+    /// Asks the catalog; `None` if it has no such product.
+    async fn fetch(&self, context: &Context, sku: &str) -> Result<Option<Product>, CallError> {
+        let path = format!("/products/{sku}");
+        let reply = self
+            .catalog
+            .call(&context.step("product"), "GET", &path, None, &())
+            .await?;
+        let unusable = |reason: String| CallError::Unknown {
+            peer: "catalog".to_owned(),
+            reason,
+        };
+        match reply.status {
+            404 => Ok(None),
+            _ => {
+                let mut product: Product = reply
+                    .ok()
+                    .map_err(|problem| unusable(problem.to_string()))?;
+                product.at_ms = self.platform.clock.now_ms();
+                Ok(Some(product))
+            }
+        }
+    }
+
+    /// Keeps a copy unless there is a newer one, or the mode was switched since `epoch`.
+    async fn keep(&self, mut product: Product, epoch: u64) -> Result<(), Problem> {
+        let (never_switched, gaps) = (self.never_switched(), self.gaps);
+        product.at_ms = self.platform.clock.now_ms();
+        let (sku, now) = (product.sku.clone(), Instant::now());
+        let kept = move |tx: &mut Writer<'_>| {
+            if tx.get(&SETTINGS, SYNC)?.unwrap_or(never_switched).epoch != epoch {
+                return Ok::<_, Problem>(false);
+            }
+            let older = |copy: Product| product.version < copy.version;
+            if tx.get(&PRODUCTS, &product.sku)?.is_some_and(older)
+                && !gaps.has(Gap::EventsWithoutVersion)
+            {
+                return Ok(false);
+            }
+            tx.put(&PRODUCTS, &product.sku, &product)?;
+            Ok(true)
+        };
+        if self.store.write(kept).await? {
+            self.fetched().insert(sku, now);
+        }
+        Ok(())
+    }
+
+    fn fetched(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Instant>> {
+        self.fetched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Since the copy was fetched. Of a copy from an earlier life only the wall clock knows, and that is trusted to
+    /// make it older, not to make it fresh.
+    fn age(&self, copy: &Product) -> Duration {
+        match self.fetched().get(&copy.sku) {
+            Some(at) => at.elapsed(),
+            None => {
+                let now_ms = self.platform.clock.now_ms();
+                self.ttl
+                    .max(Duration::from_millis(now_ms.saturating_sub(copy.at_ms)))
+            }
+        }
+    }
+}

@@ -1,0 +1,422 @@
+//! One request's work on the rows, inside one transaction.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    model::{
+        LockEvent, LockState, Move, NotOwner, ReservationEvent, ReservationState, SemanticLock,
+        TooFew, Units,
+    },
+    store::{PRODUCTS, Product, RESERVATIONS, Reservation},
+};
+use crate::{
+    gap::{Gap, Gaps},
+    kit::{Code, Problem, Writer},
+};
+
+/// A request for units.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reserve {
+    /// The saga that asks; it alone may confirm or cancel.
+    pub saga_id: String,
+    /// The order that the units are for.
+    pub order_id: String,
+    /// The product.
+    pub sku: String,
+    /// Units, 1..=1000.
+    pub quantity: u64,
+}
+
+/// What a request saw of the product before its transaction began. In the hardened shape: nothing.
+#[derive(Clone, Debug)]
+pub(super) enum Remembered {
+    Nothing,
+    OnHand(u64),
+    Row(Product),
+}
+
+/// What was done, to be told once it is committed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Note {
+    Reserved {
+        sku: String,
+        quantity: u64,
+    },
+    Refused {
+        sku: String,
+        quantity: u64,
+        left: u64,
+    },
+    LateReserveRefused {
+        sku: String,
+    },
+    Confirmed {
+        sku: String,
+        quantity: u64,
+    },
+    Released {
+        sku: String,
+        quantity: u64,
+    },
+    TombstoneLeft,
+    LockSwept {
+        sku: String,
+        owner: String,
+    },
+}
+
+impl Note {
+    /// Tells whoever watches the service.
+    pub(super) fn tell(&self) {
+        match self {
+            Note::Reserved { sku, quantity } => tracing::info!(sku, quantity, "stock reserved"),
+            Note::Refused {
+                sku,
+                quantity,
+                left,
+            } => {
+                tracing::info!(sku, quantity, left, "stock refused");
+            }
+            Note::LateReserveRefused { sku } => tracing::info!(sku, "late reserve refused"),
+            Note::Confirmed { sku, quantity } => tracing::info!(sku, quantity, "stock confirmed"),
+            Note::Released { sku, quantity } => tracing::info!(sku, quantity, "stock released"),
+            Note::TombstoneLeft => tracing::info!("tombstone left"),
+            Note::LockSwept { sku, owner } => tracing::info!(sku, owner, "lock swept"),
+        }
+    }
+}
+
+/// A transaction with what the work in it needs to know.
+pub(super) struct Desk<'a, 't> {
+    pub(super) tx: &'a mut Writer<'t>,
+    pub(super) gaps: Gaps,
+    pub(super) now_ms: u64,
+    pub(super) remembered: Remembered,
+    pub(super) note: Option<Note>,
+}
+
+impl Desk<'_, '_> {
+    /// Sets units aside for a saga and puts the product into its hands.
+    pub(super) fn reserve(&mut self, ask: &Reserve) -> Result<Reservation, Problem> {
+        if let Some(before) = self.begin(ask)? {
+            return Ok(before);
+        }
+        let mut product = self.product(&ask.sku)?;
+        let found = product.lock.clone();
+        self.lock(&mut product, LockEvent::Acquire, &ask.saga_id)
+            .map_err(|_| in_progress(&ask.sku))?;
+        match product.units.after(Move::Reserve, ask.quantity) {
+            Ok(units) => {
+                self.lock(&mut product, LockEvent::Reserve, &ask.saga_id)
+                    .map_err(|_| in_progress(&ask.sku))?;
+                self.put(product, units)?;
+            }
+            Err(few) => {
+                self.lock(&mut product, LockEvent::Fail, &ask.saga_id)
+                    .map_err(|_| in_progress(&ask.sku))?;
+                if product.lock != found {
+                    let units = product.units;
+                    self.put(product, units)?;
+                }
+                self.note = Some(Note::Refused {
+                    sku: ask.sku.clone(),
+                    quantity: ask.quantity,
+                    left: few.left,
+                });
+                return Err(Problem::new(
+                    Code::OutOfStock,
+                    format!(
+                        "{} of {} wanted, {} left; order fewer or wait for a restock",
+                        ask.quantity, ask.sku, few.left
+                    ),
+                ));
+            }
+        }
+        let reservation = Reservation {
+            saga_id: ask.saga_id.clone(),
+            order_id: ask.order_id.clone(),
+            sku: ask.sku.clone(),
+            quantity: ask.quantity,
+            state: ReservationState::Reserved,
+            at_ms: self.now_ms,
+        };
+        self.tx.put(&RESERVATIONS, &ask.saga_id, &reservation)?;
+        self.note = Some(Note::Reserved {
+            sku: ask.sku.clone(),
+            quantity: ask.quantity,
+        });
+        Ok(reservation)
+    }
+
+    /// Puts the product into a saga's hands, and nothing else: the first half of a reserve in two commits. Whatever
+    /// does not concern the lock is left to the second half.
+    pub(super) fn acquire(&mut self, ask: &Reserve) -> Result<(), Problem> {
+        if !matches!(self.begin(ask), Ok(None)) {
+            self.note = None;
+            return Ok(());
+        }
+        let mut product = self.product(&ask.sku)?;
+        self.lock(&mut product, LockEvent::Acquire, &ask.saga_id)
+            .map_err(|_| in_progress(&ask.sku))?;
+        let units = product.units;
+        self.put(product, units).map(drop)
+    }
+
+    /// The saga's reservation if it has one already; refused after a cancel.
+    fn begin(&mut self, ask: &Reserve) -> Result<Option<Reservation>, Problem> {
+        let before = self.tx.get(&RESERVATIONS, &ask.saga_id)?;
+        let state = before.as_ref().map(|before| before.state);
+        let after = ReservationState::after(state, ReservationEvent::Begin).map_err(|refusal| {
+            self.note = Some(Note::LateReserveRefused {
+                sku: ask.sku.clone(),
+            });
+            Problem::new(Code::InvalidState, refusal.to_string())
+        })?;
+        let once_per_saga = !self.gaps.has(Gap::NoKey) && !self.gaps.has(Gap::KeyStoredAfterEffect);
+        match before {
+            Some(before) if after != ReservationState::Reserving && once_per_saga => {
+                if before.sku == ask.sku && before.quantity == ask.quantity {
+                    return Ok(Some(before));
+                }
+                Err(Problem::new(
+                    Code::InvalidState,
+                    format!(
+                        "saga {} has already reserved {} of {}; a saga reserves once",
+                        ask.saga_id, before.quantity, before.sku
+                    ),
+                ))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Sells what the saga has set aside.
+    pub(super) fn confirm(&mut self, saga_id: &str) -> Result<Reservation, Problem> {
+        let Some(mut reservation) = self.tx.get(&RESERVATIONS, saga_id)? else {
+            return Err(unknown_reservation(saga_id));
+        };
+        let before = reservation.state;
+        reservation.state = ReservationState::after(Some(before), ReservationEvent::Confirm)
+            .map_err(|refusal| Problem::new(Code::InvalidState, refusal.to_string()))?;
+        if before == ReservationState::Confirmed {
+            return Ok(reservation);
+        }
+        self.settle(&mut reservation, Move::Sell)?;
+        self.note = Some(Note::Confirmed {
+            sku: reservation.sku.clone(),
+            quantity: reservation.quantity,
+        });
+        Ok(reservation)
+    }
+
+    /// Gives back what the saga has set aside or bought; where it has nothing yet, leaves a tombstone, so that a
+    /// reserve that is still on its way is refused.
+    pub(super) fn cancel(
+        &mut self,
+        saga_id: &str,
+        sku: Option<&str>,
+    ) -> Result<Reservation, Problem> {
+        let before: Option<Reservation> = self.tx.get(&RESERVATIONS, saga_id)?;
+        let state = before.as_ref().map(|before| before.state);
+        let after = ReservationState::after(state, ReservationEvent::Release)
+            .map_err(|refusal| Problem::new(Code::InvalidState, refusal.to_string()))?;
+        let Some(mut reservation) = before else {
+            return self.entomb(saga_id, sku.unwrap_or_default());
+        };
+        reservation.state = after;
+        let way = match state {
+            Some(ReservationState::Reserved) => Move::GiveBack,
+            Some(ReservationState::Confirmed) => Move::Return,
+            _ => return Ok(reservation),
+        };
+        self.settle(&mut reservation, way)?;
+        self.note = Some(Note::Released {
+            sku: reservation.sku.clone(),
+            quantity: reservation.quantity,
+        });
+        Ok(reservation)
+    }
+
+    fn entomb(&mut self, saga_id: &str, sku: &str) -> Result<Reservation, Problem> {
+        let tombstone = Reservation {
+            saga_id: saga_id.to_owned(),
+            order_id: String::new(),
+            sku: sku.to_owned(),
+            quantity: 0,
+            state: ReservationState::Released,
+            at_ms: self.now_ms,
+        };
+        if !self.gaps.has(Gap::LateReserveAfterCancel) {
+            self.tx.put(&RESERVATIONS, saga_id, &tombstone)?;
+            self.note = Some(Note::TombstoneLeft);
+        }
+        Ok(tombstone)
+    }
+
+    /// Frees a product from a saga that has ended, giving back what it still had set aside.
+    pub(super) fn sweep(&mut self, sku: &str, owner: &str) -> Result<(), Problem> {
+        let mut product = self.product(sku)?;
+        if product.lock.as_ref().is_none_or(|lock| lock.owner != owner) {
+            return Ok(());
+        }
+        let reservation: Option<Reservation> = self.tx.get(&RESERVATIONS, owner)?;
+        match reservation.map(|reservation| reservation.state) {
+            Some(ReservationState::Reserved) => drop(self.cancel(owner, None)?),
+            state => {
+                if state.is_none() {
+                    self.entomb(owner, sku)?;
+                }
+                product.lock = None;
+                let units = product.units;
+                self.put(product, units)?;
+            }
+        }
+        self.note = Some(Note::LockSwept {
+            sku: sku.to_owned(),
+            owner: owner.to_owned(),
+        });
+        Ok(())
+    }
+
+    /// Creates a product. The same request again is harmless.
+    pub(super) fn create(&mut self, sku: &str, stock: u64) -> Result<Product, Problem> {
+        if let Some(product) = self.tx.get(&PRODUCTS, sku)? {
+            return if product.units.stocked == stock {
+                Ok(product)
+            } else {
+                Err(Problem::new(
+                    Code::InvalidState,
+                    format!("{sku} exists already; add units with POST /inventory/{sku}/restock"),
+                ))
+            };
+        }
+        let units = Units {
+            stocked: stock,
+            on_hand: stock,
+            ..Units::default()
+        };
+        let product = Product {
+            sku: sku.to_owned(),
+            units,
+            version: 1,
+            lock: None,
+        };
+        self.tx.put(&PRODUCTS, sku, &product)?;
+        Ok(product)
+    }
+
+    /// Puts more units on the shelf. Needs no lock: it commutes with what sagas do.
+    pub(super) fn restock(
+        &mut self,
+        sku: &str,
+        quantity: u64,
+        seen: Option<u64>,
+    ) -> Result<Product, Problem> {
+        let product = self.product(sku)?;
+        if seen.is_some_and(|seen| seen != product.version) {
+            return Err(Problem::new(
+                Code::VersionConflict,
+                format!(
+                    "{sku} is at version {}; look again and repeat",
+                    product.version
+                ),
+            ));
+        }
+        let units = product
+            .units
+            .after(Move::Stock, quantity)
+            .map_err(|few| broken_books(sku, few))?;
+        self.put(product, units)
+    }
+
+    /// The product as this request knows it.
+    fn product(&self, sku: &str) -> Result<Product, Problem> {
+        let stored = || {
+            self.tx
+                .get(&PRODUCTS, sku)?
+                .ok_or_else(|| unknown_product(sku))
+        };
+        match &self.remembered {
+            Remembered::Nothing => stored(),
+            Remembered::Row(product) => Ok(product.clone()),
+            Remembered::OnHand(on_hand) => stored().map(|mut product: Product| {
+                product.units.on_hand = *on_hand;
+                product
+            }),
+        }
+    }
+
+    /// Moves the semantic lock on.
+    fn lock(&self, product: &mut Product, event: LockEvent, saga_id: &str) -> Result<(), NotOwner> {
+        if self.gaps.has(Gap::CheckThenActStock) || self.gaps.has(Gap::NoVersionCheck) {
+            return Ok(());
+        }
+        let reserving_only = self.gaps.has(Gap::SemanticLockReservingOnly);
+        let seen = product.lock.as_ref().filter(|lock| {
+            !(reserving_only && lock.state == LockState::Reserved && lock.owner != saga_id)
+        });
+        product.lock = SemanticLock::after(seen, event, saga_id, self.now_ms)?;
+        Ok(())
+    }
+
+    /// Moves a reservation's units to where they end up and takes the product out of the saga's hands.
+    fn settle(&mut self, reservation: &mut Reservation, way: Move) -> Result<(), Problem> {
+        let mut product = self.product(&reservation.sku)?;
+        // A return comes long after the saga let the product go: whoever holds it now is not concerned.
+        if way != Move::Return {
+            self.lock(&mut product, LockEvent::Free, &reservation.saga_id)
+                .map_err(|other| Problem::new(Code::InvalidState, other.to_string()))?;
+        }
+        let units = product
+            .units
+            .after(way, reservation.quantity)
+            .map_err(|few| broken_books(&reservation.sku, few))?;
+        self.put(product, units)?;
+        reservation.at_ms = self.now_ms;
+        self.tx
+            .put(&RESERVATIONS, &reservation.saga_id, reservation)?;
+        Ok(())
+    }
+
+    fn put(&mut self, mut product: Product, units: Units) -> Result<Product, Problem> {
+        product.units = units;
+        product.version += 1;
+        self.tx.put(&PRODUCTS, &product.sku, &product)?;
+        Ok(product)
+    }
+}
+
+pub(super) fn unknown_product(sku: &str) -> Problem {
+    Problem::new(
+        Code::NotFound,
+        format!("there is no product {sku}; create it with PUT /inventory/{sku}"),
+    )
+}
+
+fn unknown_reservation(saga_id: &str) -> Problem {
+    Problem::new(
+        Code::NotFound,
+        format!("saga {saga_id} has reserved nothing"),
+    )
+}
+
+fn in_progress(sku: &str) -> Problem {
+    Problem::new(
+        Code::SagaInProgress,
+        format!("another order for {sku} is in progress; try again shortly"),
+    )
+}
+
+fn broken_books(sku: &str, few: TooFew) -> Problem {
+    tracing::error!(
+        sku,
+        wanted = few.wanted,
+        left = few.left,
+        "books do not add up"
+    );
+    Problem::new(
+        Code::Internal,
+        "the stock of this product needs a person's attention",
+    )
+}

@@ -1,0 +1,289 @@
+//! What may happen to a reservation, to the semantic lock and to the units of a product: plain data, no I/O.
+
+use serde::{Deserialize, Serialize};
+
+/// Where a reservation is. One that was never heard of is `None`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ReservationState {
+    /// Asked for; the units are not taken yet.
+    Reserving,
+    /// The units are set aside.
+    Reserved,
+    /// The units are sold.
+    Confirmed,
+    /// Given back or, with quantity 0, cancelled before anything was reserved (a tombstone). For good.
+    Released,
+}
+
+/// What happens to a reservation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReservationEvent {
+    /// Somebody asks for units.
+    Begin,
+    /// The units were taken from the shelf.
+    Hold,
+    /// The saga passed its pivot.
+    Confirm,
+    /// The saga undoes its step, or returns what was sold.
+    Release,
+}
+
+/// Why an event is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The saga released its reservation, perhaps before the reserve arrived.
+    #[error("this saga has already cancelled its reservation")]
+    AlreadyReleased,
+    /// There is nothing that could be confirmed.
+    #[error("nothing is reserved for this saga; reserve first")]
+    NothingReserved,
+}
+
+impl ReservationState {
+    /// The state after `event`. A repeated event leaves the state as it is.
+    pub fn after(state: Option<Self>, event: ReservationEvent) -> Result<Self, Refusal> {
+        use {ReservationEvent::*, ReservationState::*};
+        Ok(match (state, event) {
+            (None | Some(Reserving), Begin) => Reserving,
+            (Some(Reserving), Hold) => Reserved,
+            (Some(Reserved), Begin | Hold) => Reserved,
+            (Some(Reserved), Confirm) => Confirmed,
+            (Some(Confirmed), Begin | Hold | Confirm) => Confirmed,
+            (_, Release) => Released,
+            (Some(Released), Begin | Hold | Confirm) => return Err(Refusal::AlreadyReleased),
+            (None, Hold) | (None | Some(Reserving), Confirm) => {
+                return Err(Refusal::NothingReserved);
+            }
+        })
+    }
+}
+
+/// A held semantic lock: a saga-long claim on a product row, visible to everybody, that outlives transactions.
+/// An available row has none.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SemanticLock {
+    /// The saga that may confirm or cancel.
+    pub owner: String,
+    /// How far the owner is.
+    pub state: LockState,
+    /// Wall clock at the acquisition, milliseconds since the Unix epoch.
+    pub since_ms: u64,
+}
+
+/// States of a held semantic lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LockState {
+    /// The owner is about to take units.
+    Reserving,
+    /// The owner has units set aside.
+    Reserved,
+}
+
+/// What a saga does to the semantic lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LockEvent {
+    /// Claims the row.
+    Acquire,
+    /// Has taken its units.
+    Reserve,
+    /// Could not take them.
+    Fail,
+    /// Is done with the row: confirmed, cancelled, or swept.
+    Free,
+}
+
+/// The lock belongs to another saga, or to nobody where an owner is needed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the product is in the hands of {}", .holder.as_deref().unwrap_or("nobody"))]
+pub struct NotOwner {
+    /// Who has it.
+    pub holder: Option<String>,
+}
+
+impl SemanticLock {
+    /// The lock after `saga` did `event`. A saga finds its own lock again; only the owner moves it on.
+    pub fn after(
+        lock: Option<&Self>,
+        event: LockEvent,
+        saga: &str,
+        now_ms: u64,
+    ) -> Result<Option<Self>, NotOwner> {
+        use {LockEvent::*, LockState::*};
+        let held = |state, since_ms| {
+            Ok(Some(SemanticLock {
+                owner: saga.to_owned(),
+                state,
+                since_ms,
+            }))
+        };
+        match (lock, event) {
+            (None, Acquire) => held(Reserving, now_ms),
+            (None, Fail | Free) => Ok(None),
+            (Some(mine), event) if mine.owner == saga => match (mine.state, event) {
+                (state, Acquire) => held(state, mine.since_ms),
+                (_, Reserve) => held(Reserved, mine.since_ms),
+                (Reserved, Fail) => held(Reserved, mine.since_ms),
+                (Reserving, Fail) | (_, Free) => Ok(None),
+            },
+            (other, _) => Err(NotOwner {
+                holder: other.map(|lock| lock.owner.clone()),
+            }),
+        }
+    }
+}
+
+/// The units of one product. Always `stocked = on_hand + reserved + sold`, returns being no longer sold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Units {
+    /// All units that were ever put in.
+    pub stocked: u64,
+    /// On the shelf.
+    pub on_hand: u64,
+    /// Set aside for running sagas.
+    pub reserved: u64,
+    /// Sold.
+    pub sold: u64,
+}
+
+/// How units move.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Move {
+    /// New units arrive.
+    Stock,
+    /// From the shelf to a reservation.
+    Reserve,
+    /// From a reservation to the buyer.
+    Sell,
+    /// From a reservation back to the shelf.
+    GiveBack,
+    /// From the buyer back to the shelf.
+    Return,
+}
+
+/// There are fewer units than the move needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{wanted} wanted, {left} left")]
+pub struct TooFew {
+    /// What the move needs.
+    pub wanted: u64,
+    /// What there is.
+    pub left: u64,
+}
+
+impl Units {
+    /// The units after `quantity` of them moved.
+    pub fn after(mut self, way: Move, quantity: u64) -> Result<Self, TooFew> {
+        let (from, to) = match way {
+            Move::Stock => {
+                self.stocked += quantity;
+                self.on_hand += quantity;
+                return Ok(self);
+            }
+            Move::Reserve => (&mut self.on_hand, &mut self.reserved),
+            Move::Sell => (&mut self.reserved, &mut self.sold),
+            Move::GiveBack => (&mut self.reserved, &mut self.on_hand),
+            Move::Return => (&mut self.sold, &mut self.on_hand),
+        };
+        *from = from.checked_sub(quantity).ok_or(TooFew {
+            wanted: quantity,
+            left: *from,
+        })?;
+        *to += quantity;
+        Ok(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn reservation_event() -> impl Strategy<Value = ReservationEvent> {
+        use ReservationEvent::*;
+        prop_oneof![Just(Begin), Just(Hold), Just(Confirm), Just(Release)]
+    }
+
+    fn lock_event() -> impl Strategy<Value = LockEvent> {
+        use LockEvent::*;
+        prop_oneof![Just(Acquire), Just(Reserve), Just(Fail), Just(Free)]
+    }
+
+    fn unit_move() -> impl Strategy<Value = Move> {
+        use Move::*;
+        prop_oneof![
+            Just(Stock),
+            Just(Reserve),
+            Just(Sell),
+            Just(GiveBack),
+            Just(Return)
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn a_released_reservation_stays_released(
+            before in prop::collection::vec(reservation_event(), 0..6),
+            later in prop::collection::vec(reservation_event(), 1..6),
+        ) {
+            let run = |state, events: Vec<_>| events.into_iter().fold(state, |state, event| {
+                ReservationState::after(state, event).ok().or(state)
+            });
+            let released = ReservationState::after(run(None, before), ReservationEvent::Release).ok();
+            prop_assert_eq!(released, Some(ReservationState::Released));
+            prop_assert_eq!(run(released, later), Some(ReservationState::Released));
+        }
+
+        #[test]
+        fn a_repeated_event_changes_nothing(
+            before in prop::collection::vec(reservation_event(), 0..6),
+            event in reservation_event(),
+        ) {
+            let state = before.into_iter().fold(None, |state, event| {
+                ReservationState::after(state, event).ok().or(state)
+            });
+            if let Ok(once) = ReservationState::after(state, event) {
+                prop_assert_eq!(ReservationState::after(Some(once), event), Ok(once));
+            }
+        }
+
+        #[test]
+        fn only_the_owner_moves_a_lock(
+            steps in prop::collection::vec(("[ab]", lock_event()), 1..20),
+        ) {
+            let mut lock: Option<SemanticLock> = None;
+            for (now_ms, (saga, event)) in (0..).zip(steps) {
+                let after = SemanticLock::after(lock.as_ref(), event, &saga, now_ms);
+                match &lock {
+                    Some(held) if held.owner != saga => prop_assert!(after.is_err()),
+                    Some(held) => {
+                        let kept = after.as_ref().ok().and_then(Option::as_ref);
+                        prop_assert!(kept.is_none_or(|kept| kept.since_ms == held.since_ms));
+                    }
+                    None => prop_assert!(after.is_ok() == (event != LockEvent::Reserve)),
+                }
+                lock = after.unwrap_or(lock);
+                prop_assert!(lock.is_none() || lock.as_ref().is_some_and(|l| "ab".contains(&l.owner)));
+            }
+        }
+
+        #[test]
+        fn units_are_neither_made_nor_lost(
+            moves in prop::collection::vec((unit_move(), 0u64..50), 1..40),
+        ) {
+            let mut units = Units::default();
+            let mut put_in = 0;
+            for (way, quantity) in moves {
+                match units.after(way, quantity) {
+                    Ok(after) => {
+                        units = after;
+                        put_in += if way == Move::Stock { quantity } else { 0 };
+                    }
+                    Err(few) => prop_assert!(few.left < few.wanted),
+                }
+                prop_assert_eq!(units.stocked, put_in);
+                prop_assert_eq!(units.on_hand + units.reserved + units.sold, units.stocked);
+            }
+        }
+    }
+}

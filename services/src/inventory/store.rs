@@ -1,0 +1,46 @@
+//! The inventory's tables.
+
+use serde::{Deserialize, Serialize};
+
+use super::model::{ReservationState, SemanticLock, Units};
+use crate::kit::Table;
+
+/// The database's file.
+pub const FILE: &str = "inventory.redb";
+
+/// Key: the SKU.
+pub const PRODUCTS: Table<Product> = Table::new("products");
+
+/// Key: the saga's id; a saga reserves one product once.
+pub const RESERVATIONS: Table<Reservation> = Table::new("reservations");
+
+/// One product's stock.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Product {
+    /// Stock keeping unit.
+    pub sku: String,
+    /// How many there are, and where.
+    #[serde(flatten)]
+    pub units: Units,
+    /// Raised by every change of the row.
+    pub version: u64,
+    /// The saga in whose hands the product is.
+    pub lock: Option<SemanticLock>,
+}
+
+/// What a saga has set aside, bought or given back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reservation {
+    /// Whose it is.
+    pub saga_id: String,
+    /// For which order; empty in a tombstone.
+    pub order_id: String,
+    /// Of which product; empty in a tombstone whose cancel did not name it.
+    pub sku: String,
+    /// Units; 0 in a tombstone.
+    pub quantity: u64,
+    /// Where it is in its life.
+    pub state: ReservationState,
+    /// Wall clock of the last change, milliseconds since the Unix epoch.
+    pub at_ms: u64,
+}

@@ -1,0 +1,95 @@
+//! How patient the engine is, and which of its defences are in place.
+
+use std::time::Duration;
+
+use crate::{
+    gap::{Gap, Gaps},
+    ports::Random,
+};
+
+/// Growing waits between attempts.
+#[derive(Clone, Copy, Debug)]
+pub struct Backoff {
+    /// Before the second attempt; doubled each time.
+    pub first: Duration,
+    /// No wait is longer.
+    pub cap: Duration,
+}
+
+impl Backoff {
+    /// The wait after the `attempt`-th attempt (from 1): between half of the nominal wait and all of it, so that sagas that
+    /// failed together do not come back together.
+    pub fn wait(&self, attempt: u32, random: &dyn Random) -> Duration {
+        let doublings = attempt.saturating_sub(1).min(20);
+        let nominal = self.cap.min(self.first.saturating_mul(1 << doublings));
+        let share = random.next_u64() as f64 / u64::MAX as f64;
+        nominal.div_f64(2.0) + nominal.mul_f64(share / 2.0)
+    }
+}
+
+/// The engine's patience.
+#[derive(Clone, Copy, Debug)]
+pub struct Config {
+    /// Weaknesses.
+    pub gaps: Gaps,
+    /// How long a saga may take to come to its pivot.
+    pub deadline: Duration,
+    /// How long a step is asked again while another saga is in the way.
+    pub busy_patience: Duration,
+    /// Between attempts of a compensatable step whose outcome is unknown, or that finds another saga in the way.
+    pub asking: Backoff,
+    /// Between attempts of undos, the pivot and retriable steps.
+    pub insisting: Backoff,
+    /// Attempts of an undo, the pivot or a retriable step before the saga needs attention.
+    pub tries: u32,
+    /// Between two recoveries.
+    pub recover_every: Duration,
+}
+
+impl Default for Config {
+    /// Twelve tries take about three minutes: longer than a restart or a partition that heals by itself.
+    fn default() -> Self {
+        Config {
+            gaps: Gaps::NONE,
+            deadline: Duration::from_secs(60),
+            busy_patience: Duration::from_secs(10),
+            asking: Backoff {
+                first: Duration::from_millis(100),
+                cap: Duration::from_secs(2),
+            },
+            insisting: Backoff {
+                first: Duration::from_millis(250),
+                cap: Duration::from_secs(30),
+            },
+            tries: 12,
+            recover_every: Duration::from_secs(60),
+        }
+    }
+}
+
+/// The defences, as the gaps leave them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Defences {
+    /// Intents and outcomes are committed.
+    pub journal: bool,
+    /// An unknown outcome is settled or undone, rather than taken for a refusal.
+    pub unknown_is_unknown: bool,
+    /// An undo is repeated until it is done or a person is told.
+    pub undo_insists: bool,
+    /// The recovery leaves alone what a live task drives.
+    pub respect_owner: bool,
+    /// Waiters learn of the end after its commit.
+    pub commit_before_ack: bool,
+}
+
+impl Defences {
+    pub fn new(gaps: Gaps) -> Self {
+        Defences {
+            journal: !gaps.has(Gap::NoJournal),
+            unknown_is_unknown: !gaps.has(Gap::TimeoutMeansNo),
+            undo_insists: !gaps.has(Gap::CompensationNotRetried),
+            respect_owner: !gaps.has(Gap::RecoveryRacesOwner),
+            commit_before_ack: !gaps.has(Gap::AckBeforeCommit),
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! Rows of logical tables within the one physical B-tree: the key is `table`, a NUL, the row's key.
+
+use std::{cell::RefCell, collections::BTreeMap};
+
+use redb::{
+    Database, ReadOnlyTable, ReadableDatabase, ReadableTable, TableDefinition, TableError,
+    WriteTransaction,
+};
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{Dump, StoreError, Table};
+use crate::ports::RowChange;
+
+type Bytes = &'static [u8];
+
+const ROWS: TableDefinition<Bytes, Bytes> = TableDefinition::new("rows");
+
+/// Makes the empty B-tree of a new database.
+pub(super) fn create(database: &Database) -> Result<(), StoreError> {
+    let transaction = database.begin_write().map_err(io)?;
+    transaction.open_table(ROWS).map_err(io)?;
+    transaction.commit().map_err(io)
+}
+
+/// Refuses a database that some other program made.
+pub(super) fn check(database: &Database) -> Result<(), StoreError> {
+    open_rows(database)?
+        .ok_or_else(|| StoreError::Corrupt("it was not made by this program".to_owned()))
+        .map(drop)
+}
+
+pub(super) fn dump(database: &Database) -> Result<Dump, StoreError> {
+    let Some(rows) = open_rows(database)? else {
+        return Ok(Dump::new());
+    };
+    let mut all = Dump::new();
+    for entry in rows.iter()? {
+        let (key, value) = entry?;
+        let (table, key) = std::str::from_utf8(key.value())
+            .ok()
+            .and_then(|text| text.split_once('\0'))
+            .ok_or_else(|| StoreError::Corrupt("a row's key is not a table and a text".into()))?;
+        all.push((table.to_owned(), key.to_owned(), value.value().to_vec()));
+    }
+    Ok(all)
+}
+
+fn open_rows(database: &Database) -> Result<Option<ReadOnlyTable<Bytes, Bytes>>, StoreError> {
+    match database.begin_read().map_err(io)?.open_table(ROWS) {
+        Ok(rows) => Ok(Some(rows)),
+        Err(TableError::TableDoesNotExist(_)) => Ok(None),
+        Err(TableError::Storage(error)) => Err(error.into()),
+        Err(error) => Err(StoreError::Corrupt(error.to_string())),
+    }
+}
+
+fn io(error: impl Into<redb::Error>) -> StoreError {
+    match error.into() {
+        redb::Error::Corrupted(what) => StoreError::Corrupt(what),
+        error => StoreError::Io(error.to_string()),
+    }
+}
+
+fn physical_key(table: &str, key: &str) -> Vec<u8> {
+    [table.as_bytes(), b"\0", key.as_bytes()].concat()
+}
+
+/// The first refusal of the disk, kept even if the caller swallows the error.
+#[derive(Default)]
+struct Refusal(RefCell<Option<String>>);
+
+impl Refusal {
+    fn note<T>(&self, result: Result<T, redb::StorageError>) -> Result<T, StoreError> {
+        result.map_err(|error| {
+            self.0.borrow_mut().get_or_insert_with(|| error.to_string());
+            error.into()
+        })
+    }
+}
+
+fn get<V: DeserializeOwned>(
+    rows: &impl ReadableTable<Bytes, Bytes>,
+    refusal: &Refusal,
+    table: &Table<V>,
+    key: &str,
+) -> Result<Option<V>, StoreError> {
+    let found = refusal.note(rows.get(physical_key(table.name, key).as_slice()))?;
+    found.map(|value| table.decode(value.value())).transpose()
+}
+
+fn scan<V: DeserializeOwned>(
+    rows: &impl ReadableTable<Bytes, Bytes>,
+    refusal: &Refusal,
+    table: &Table<V>,
+    prefix: &str,
+) -> Result<Vec<(String, V)>, StoreError> {
+    let first = physical_key(table.name, prefix);
+    let mut found = Vec::new();
+    for entry in refusal.note(rows.range(first.as_slice()..))? {
+        let (key, value) = refusal.note(entry)?;
+        if !key.value().starts_with(&first) {
+            break;
+        }
+        let key = String::from_utf8_lossy(&key.value()[table.name.len() + 1..]).into_owned();
+        found.push((key, table.decode(value.value())?));
+    }
+    Ok(found)
+}
+
+/// A consistent view of all rows.
+pub struct Reader {
+    rows: ReadOnlyTable<Bytes, Bytes>,
+    refusal: Refusal,
+}
+
+impl Reader {
+    pub(super) fn begin(database: &Database) -> Result<Self, StoreError> {
+        let rows = open_rows(database)?.expect("a store is opened only with its rows");
+        Ok(Reader {
+            rows,
+            refusal: Refusal::default(),
+        })
+    }
+
+    /// What the disk said if it refused a read.
+    pub(super) fn refusal(self) -> Option<String> {
+        self.refusal.0.into_inner()
+    }
+
+    /// One row.
+    pub fn get<V: DeserializeOwned>(
+        &self,
+        table: &Table<V>,
+        key: &str,
+    ) -> Result<Option<V>, StoreError> {
+        get(&self.rows, &self.refusal, table, key)
+    }
+
+    /// All rows of a table whose key begins with `prefix`, in key order.
+    pub fn scan<V: DeserializeOwned>(
+        &self,
+        table: &Table<V>,
+        prefix: &str,
+    ) -> Result<Vec<(String, V)>, StoreError> {
+        scan(&self.rows, &self.refusal, table, prefix)
+    }
+}
+
+/// A transaction under way. It sees its own changes.
+pub struct Writer<'t> {
+    rows: redb::Table<'t, Bytes, Bytes>,
+    refusal: Refusal,
+    changes: BTreeMap<(&'static str, String), Option<Vec<u8>>>,
+}
+
+impl<'t> Writer<'t> {
+    pub(super) fn begin(transaction: &'t WriteTransaction) -> Result<Self, StoreError> {
+        Ok(Writer {
+            rows: transaction.open_table(ROWS).map_err(io)?,
+            refusal: Refusal::default(),
+            changes: BTreeMap::new(),
+        })
+    }
+
+    /// Each changed row once with its last value, by table and key; and what the disk said if it refused.
+    pub(super) fn into_outcome(self) -> (Vec<RowChange>, Option<String>) {
+        let changes = self
+            .changes
+            .into_iter()
+            .map(|((table, key), after)| RowChange { table, key, after })
+            .collect();
+        (changes, self.refusal.0.into_inner())
+    }
+
+    /// One row.
+    pub fn get<V: DeserializeOwned>(
+        &self,
+        table: &Table<V>,
+        key: &str,
+    ) -> Result<Option<V>, StoreError> {
+        get(&self.rows, &self.refusal, table, key)
+    }
+
+    /// All rows of a table whose key begins with `prefix`, in key order.
+    pub fn scan<V: DeserializeOwned>(
+        &self,
+        table: &Table<V>,
+        prefix: &str,
+    ) -> Result<Vec<(String, V)>, StoreError> {
+        scan(&self.rows, &self.refusal, table, prefix)
+    }
+
+    /// Writes a row, over any older one.
+    pub fn put<V: Serialize>(
+        &mut self,
+        table: &Table<V>,
+        key: &str,
+        value: &V,
+    ) -> Result<(), StoreError> {
+        let value = serde_json::to_vec(value)
+            .map_err(|e| StoreError::Corrupt(format!("table {}: {e}", table.name)))?;
+        let physical = physical_key(table.name, key);
+        self.refusal.note(
+            self.rows
+                .insert(physical.as_slice(), value.as_slice())
+                .map(drop),
+        )?;
+        self.changes
+            .insert((table.name, key.to_owned()), Some(value));
+        Ok(())
+    }
+
+    /// Deletes a row, if it is there.
+    pub fn delete<V>(&mut self, table: &Table<V>, key: &str) -> Result<(), StoreError> {
+        let physical = physical_key(table.name, key);
+        let was_there = self.refusal.note(
+            self.rows
+                .remove(physical.as_slice())
+                .map(|old| old.is_some()),
+        )?;
+        if was_there {
+            self.changes.insert((table.name, key.to_owned()), None);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,84 @@
+//! Deadlines that arm few timers.
+//!
+//! A pending future is polled many times before its deadline, and a runtime may keep an entry for each poll of a timer
+//! and cancel none. So a timer is armed once and left alone until it fires, or until an earlier deadline is wanted.
+
+use std::{
+    future::Future,
+    pin::{Pin, pin},
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll, Waker},
+    time::{Duration, Instant},
+};
+
+/// The answer of `work`, or `None` if it takes longer than `limit`; `work` is dropped then.
+pub(crate) async fn within<F: Future>(limit: Duration, work: F) -> Option<F::Output> {
+    let mut work = pin!(work);
+    let (deadline, mut alarm) = (Instant::now() + limit, None);
+    std::future::poll_fn(|cx| match work.as_mut().poll(cx) {
+        Poll::Ready(answer) => Poll::Ready(Some(answer)),
+        Poll::Pending => poll_deadline(deadline, &mut alarm, cx).map(|()| None),
+    })
+    .await
+}
+
+/// A timer that is under way.
+struct Alarm {
+    fires_at: Instant,
+    wakes: Waker,
+    sleep: Pin<Box<tokio::time::Sleep>>,
+}
+
+fn poll_deadline(deadline: Instant, slot: &mut Option<Alarm>, cx: &mut Context<'_>) -> Poll<()> {
+    let now = Instant::now();
+    if now >= deadline {
+        return Poll::Ready(());
+    }
+    let armed = slot.as_ref().is_some_and(|alarm| {
+        now < alarm.fires_at && alarm.fires_at <= deadline && alarm.wakes.will_wake(cx.waker())
+    });
+    if armed {
+        return Poll::Pending;
+    }
+    let alarm = slot.insert(Alarm {
+        fires_at: deadline,
+        wakes: cx.waker().clone(),
+        sleep: Box::pin(tokio::time::sleep(deadline - now)),
+    });
+    alarm.sleep.as_mut().poll(cx)
+}
+
+/// hyper's timer for one connection. Its sleeps follow one another, one per request, and share one alarm: an idle
+/// or busy connection arms one timer per timeout, not one per request.
+#[derive(Clone, Default)]
+pub(crate) struct ConnectionTimer {
+    alarm: Arc<Mutex<Option<Alarm>>>,
+}
+
+impl hyper::rt::Timer for ConnectionTimer {
+    fn sleep(&self, duration: Duration) -> Pin<Box<dyn hyper::rt::Sleep>> {
+        self.sleep_until(Instant::now() + duration)
+    }
+
+    fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn hyper::rt::Sleep>> {
+        Box::pin(SharedSleep {
+            deadline,
+            alarm: self.alarm.clone(),
+        })
+    }
+}
+
+struct SharedSleep {
+    deadline: Instant,
+    alarm: Arc<Mutex<Option<Alarm>>>,
+}
+
+impl Future for SharedSleep {
+    type Output = ();
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let mut alarm = self.alarm.lock().unwrap_or_else(PoisonError::into_inner);
+        poll_deadline(self.deadline, &mut alarm, cx)
+    }
+}
+
+impl hyper::rt::Sleep for SharedSleep {}

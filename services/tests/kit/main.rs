@@ -1,0 +1,7 @@
+//! The kit over a machine in memory: duplex pipes for a network, vectors for files, virtual time.
+
+mod http;
+mod idempotency;
+mod machine;
+mod peer;
+mod store;

@@ -1,0 +1,242 @@
+//! What a campaign found, folded from its outcomes one by one.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::{Campaign, Ran};
+use crate::{
+    check::Violation,
+    run::{Outcome, Signature, Verdict},
+    seed::Seed,
+    storm::FaultReport,
+};
+
+/// So many mismatches are kept; all are counted.
+const MISMATCHES_KEPT: usize = 5;
+
+/// What a campaign found. Equal for equal seeds, whatever the number of workers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Totals {
+    /// The scenario.
+    pub scenario: String,
+    /// Its shape.
+    pub shape: String,
+    /// The bug that was planted.
+    pub plant: Option<String>,
+    /// Everything that adds up.
+    pub tally: Tally,
+    /// The distinct failures, each with the first seed that showed it, in the order of these seeds.
+    pub failures: Vec<Failure>,
+    /// The first seeds whose second run went otherwise than their first.
+    pub mismatches: Vec<Mismatch>,
+}
+
+/// Numbers that add up over runs and campaigns.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Runs, not counting second runs.
+    pub runs: u64,
+    /// How they ended.
+    pub verdicts: Verdicts,
+    /// Faults by the name of their kind.
+    pub faults: BTreeMap<String, FaultCount>,
+    /// What scenario and harness counted.
+    pub counts: BTreeMap<String, u64>,
+    /// Seeds that were run twice.
+    pub watched: u64,
+    /// Those whose second run had another hash.
+    pub mismatched: u64,
+}
+
+/// How runs ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Verdicts {
+    /// Every invariant held.
+    pub survived: u64,
+    /// An invariant was broken.
+    pub violated: u64,
+    /// They did not come to an end.
+    pub stuck: u64,
+    /// The harness or the scenario panicked.
+    pub harness_failed: u64,
+}
+
+/// What became of the faults of one kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct FaultCount {
+    /// In a plan.
+    pub planned: u64,
+    /// Their instant or site came.
+    pub fired: u64,
+    /// They touched something.
+    pub effective: u64,
+}
+
+/// A distinct failure: everything with one signature.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Failure {
+    /// What is the same in all of its runs.
+    pub signature: Signature,
+    /// How many runs showed it.
+    pub count: u64,
+    /// The first seed that did.
+    pub seed: Seed,
+    /// That run's verdict.
+    pub verdict: Verdict,
+    /// What was broken first in that run; none if the run was stuck or the harness failed.
+    pub violation: Option<Violation>,
+    /// That run's storm.
+    pub faults: Vec<FaultReport>,
+}
+
+/// A seed that gave two different runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mismatch {
+    /// The seed.
+    pub seed: Seed,
+    /// The hashes of its first and of its second run.
+    pub hashes: (u64, u64),
+}
+
+impl Totals {
+    pub(super) fn of(campaign: &Campaign<'_>) -> Self {
+        Totals {
+            scenario: campaign.scenario.name().to_owned(),
+            shape: campaign.shape.clone(),
+            plant: campaign.plant.clone(),
+            tally: Tally::default(),
+            failures: Vec::new(),
+            mismatches: Vec::new(),
+        }
+    }
+
+    /// Whether every run survived and every second run was like its first.
+    pub fn is_clean(&self) -> bool {
+        self.tally.failed() == 0 && self.tally.mismatched == 0
+    }
+
+    pub(super) fn fold(&mut self, ran: Ran) {
+        let Ran {
+            seed,
+            outcome,
+            again,
+        } = ran;
+        self.tally.fold(&outcome);
+        if let Some(again) = again {
+            self.tally.watched += 1;
+            if again != outcome.hash {
+                self.tally.mismatched += 1;
+                if self.mismatches.len() < MISMATCHES_KEPT {
+                    self.mismatches.push(Mismatch {
+                        seed,
+                        hashes: (outcome.hash, again),
+                    });
+                }
+            }
+        }
+        let Some(signature) = outcome.signature(&self.scenario, &self.shape) else {
+            return;
+        };
+        match self.failures.iter_mut().find(|f| f.signature == signature) {
+            Some(known) => known.count += 1,
+            None => self.failures.push(Failure {
+                signature,
+                count: 1,
+                seed,
+                verdict: outcome.verdict,
+                violation: outcome.violations.into_iter().next(),
+                faults: outcome.faults,
+            }),
+        }
+    }
+}
+
+impl Tally {
+    /// Runs that did not survive.
+    pub fn failed(&self) -> u64 {
+        self.verdicts.violated + self.verdicts.stuck + self.verdicts.harness_failed
+    }
+
+    /// A count by name; 0 if nobody counted it.
+    pub fn count(&self, name: &str) -> u64 {
+        self.counts.get(name).copied().unwrap_or(0)
+    }
+
+    /// The kinds of fault that were planned and never touched anything: what they should have tested was not.
+    pub fn never_effective(&self) -> impl Iterator<Item = &str> {
+        self.faults
+            .iter()
+            .filter(|(_, count)| count.planned > 0 && count.effective == 0)
+            .map(|(kind, _)| kind.as_str())
+    }
+
+    /// The sum of several.
+    pub fn sum<'a>(tallies: impl IntoIterator<Item = &'a Tally>) -> Tally {
+        let mut sum = Tally::default();
+        for tally in tallies {
+            sum.runs += tally.runs;
+            sum.verdicts.survived += tally.verdicts.survived;
+            sum.verdicts.violated += tally.verdicts.violated;
+            sum.verdicts.stuck += tally.verdicts.stuck;
+            sum.verdicts.harness_failed += tally.verdicts.harness_failed;
+            sum.watched += tally.watched;
+            sum.mismatched += tally.mismatched;
+            for (kind, count) in &tally.faults {
+                let total = sum.faults.entry(kind.clone()).or_default();
+                total.planned += count.planned;
+                total.fired += count.fired;
+                total.effective += count.effective;
+            }
+            for (name, count) in &tally.counts {
+                *sum.counts.entry(name.clone()).or_default() += count;
+            }
+        }
+        sum
+    }
+
+    fn fold(&mut self, outcome: &Outcome) {
+        self.runs += 1;
+        let verdict = match outcome.verdict {
+            Verdict::Survived => &mut self.verdicts.survived,
+            Verdict::Violated => &mut self.verdicts.violated,
+            Verdict::Stuck(_) => &mut self.verdicts.stuck,
+            Verdict::HarnessFailed(_) => &mut self.verdicts.harness_failed,
+        };
+        *verdict += 1;
+        for report in &outcome.faults {
+            let kind = report.fault.action.counted_as();
+            if !self.faults.contains_key(kind) {
+                self.faults.insert(kind.to_owned(), FaultCount::default());
+            }
+            let count = self.faults.get_mut(kind).expect("inserted above");
+            count.planned += 1;
+            count.fired += u64::from(report.fired.is_some());
+            count.effective += u64::from(report.effective);
+        }
+        for (name, count) in &outcome.counts {
+            if let Some(total) = self.counts.get_mut(name) {
+                *total += count;
+            } else {
+                self.counts.insert(name.clone(), *count);
+            }
+        }
+    }
+}
+
+impl Failure {
+    /// What happened, in one line.
+    pub fn message(&self) -> String {
+        match (&self.violation, &self.verdict) {
+            (Some(violation), _) => violation.to_string(),
+            (None, Verdict::Stuck(why)) => format!("stuck: {why}"),
+            (None, Verdict::HarnessFailed(why)) => format!("the harness failed: {why}"),
+            (None, other) => format!("{other:?}"),
+        }
+    }
+
+    /// Whether it says something about the services: a failed harness does not.
+    pub fn is_finding(&self) -> bool {
+        !matches!(self.verdict, Verdict::HarnessFailed(_))
+    }
+}

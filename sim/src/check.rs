@@ -1,0 +1,212 @@
+//! What must hold: invariants, judged on the databases themselves.
+//!
+//! *Always* invariants see each commit as it happens; *finally* invariants see all stores at one instant after healing,
+//! each with its own bound in virtual time.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    time::VirtualTime,
+    trace::{Row, Scope},
+};
+
+/// A broken invariant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Violation {
+    /// The invariant.
+    pub invariant: String,
+    /// The fixed name of the way in which it broke.
+    pub tag: String,
+    /// When it was seen.
+    pub at: VirtualTime,
+    /// The things concerned (order ids, products ...).
+    pub entities: Vec<String>,
+    /// What should have been.
+    pub expected: String,
+    /// What was.
+    pub found: String,
+}
+
+impl std::fmt::Display for Violation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Violation {
+            invariant,
+            tag,
+            at,
+            entities,
+            expected,
+            found,
+        } = self;
+        write!(
+            f,
+            "{invariant} ({tag}) at {at}: {}: expected {expected}, found {found}",
+            entities.join(", ")
+        )
+    }
+}
+
+/// Where a check reports what it found broken.
+#[derive(Debug, Default)]
+pub struct Findings {
+    pub(crate) now: VirtualTime,
+    pub(crate) invariant: &'static str,
+    pub(crate) list: Vec<Violation>,
+}
+
+impl Findings {
+    /// The invariant under check is broken, in the way `tag`.
+    pub fn broken(
+        &mut self,
+        tag: &'static str,
+        entities: &[&str],
+        expected: impl Into<String>,
+        found: impl Into<String>,
+    ) {
+        self.broken_as(self.invariant, tag, entities, expected, found);
+    }
+
+    /// Another invariant, named here, is broken: for checks that judge several at once.
+    pub fn broken_as(
+        &mut self,
+        invariant: &'static str,
+        tag: &'static str,
+        entities: &[&str],
+        expected: impl Into<String>,
+        found: impl Into<String>,
+    ) {
+        self.list.push(Violation {
+            invariant: invariant.to_owned(),
+            tag: tag.to_owned(),
+            at: self.now,
+            entities: entities.iter().map(|&e| e.to_owned()).collect(),
+            expected: expected.into(),
+            found: found.into(),
+        });
+    }
+
+    /// The present instant.
+    pub fn now(&self) -> VirtualTime {
+        self.now
+    }
+}
+
+/// A commit as the checks see it.
+#[derive(Debug)]
+pub struct Commit<'a> {
+    /// The node whose database it is.
+    pub node: &'a str,
+    /// The database file.
+    pub file: &'a str,
+    /// The rows that it changed.
+    pub rows: &'a [Row],
+    /// On whose behalf it happened, as the service said in its tracing span.
+    pub scope: &'a Scope,
+    /// False for a commit whose writer never learned of it, found on the disk after a power loss.
+    pub acknowledged: bool,
+}
+
+/// All rows of all stores at one instant: node → table → key → value.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Truth {
+    pub(crate) stores: BTreeMap<String, BTreeMap<String, BTreeMap<String, Vec<u8>>>>,
+}
+
+impl Truth {
+    /// The rows of one table of one node, in key order. Empty if there are none.
+    pub fn rows<'a>(
+        &'a self,
+        node: &str,
+        table: &str,
+    ) -> impl Iterator<Item = (&'a str, &'a [u8])> + 'a {
+        self.stores
+            .get(node)
+            .and_then(|tables| tables.get(table))
+            .into_iter()
+            .flatten()
+            .map(|(key, value)| (key.as_str(), value.as_slice()))
+    }
+
+    /// One row.
+    pub fn row(&self, node: &str, table: &str, key: &str) -> Option<&[u8]> {
+        self.stores
+            .get(node)?
+            .get(table)?
+            .get(key)
+            .map(Vec::as_slice)
+    }
+
+    /// The nodes that have rows.
+    pub fn nodes(&self) -> impl Iterator<Item = &str> {
+        self.stores.keys().map(String::as_str)
+    }
+
+    /// The tables of a node.
+    pub fn tables<'a>(&'a self, node: &str) -> impl Iterator<Item = &'a str> + 'a {
+        self.stores
+            .get(node)
+            .into_iter()
+            .flat_map(|tables| tables.keys().map(String::as_str))
+    }
+
+    pub(crate) fn apply(&mut self, node: &str, rows: &[Row]) {
+        if !self.stores.contains_key(node) {
+            self.stores.insert(node.to_owned(), BTreeMap::new());
+        }
+        let tables = self.stores.get_mut(node).expect("inserted above");
+        for row in rows {
+            let table = match tables.get_mut(&*row.table) {
+                Some(table) => table,
+                None => tables.entry(row.table.clone().into_owned()).or_default(),
+            };
+            match &row.value {
+                Some(value) => {
+                    table.insert(row.key.clone(), value.clone());
+                }
+                None => {
+                    table.remove(&row.key);
+                }
+            }
+        }
+    }
+
+    /// What would have to be committed on `node` to get from these rows to `found`.
+    pub(crate) fn difference(&self, node: &str, found: &[(String, String, Vec<u8>)]) -> Vec<Row> {
+        let mut rows = Vec::new();
+        let mut stored: BTreeMap<(&str, &str), &[u8]> = BTreeMap::new();
+        for (table, key, value) in found {
+            stored.insert((table, key), value);
+            if self.row(node, table, key) != Some(value) {
+                rows.push(Row {
+                    table: table.clone().into(),
+                    key: key.clone(),
+                    value: Some(value.clone()),
+                });
+            }
+        }
+        for (table, entries) in self.stores.get(node).into_iter().flatten() {
+            for key in entries
+                .keys()
+                .filter(|key| !stored.contains_key(&(table.as_str(), key.as_str())))
+            {
+                rows.push(Row {
+                    table: table.clone().into(),
+                    key: key.clone(),
+                    value: None,
+                });
+            }
+        }
+        rows
+    }
+}
+
+type Always = Box<dyn FnMut(&Commit<'_>, &mut Findings) + Send>;
+type Finally = Box<dyn FnMut(&Truth, &mut Findings) + Send>;
+
+/// The checks of one run.
+#[derive(Default)]
+pub(crate) struct Checks {
+    pub always: Vec<(&'static str, Always)>,
+    pub finally: Vec<(&'static str, Duration, Finally)>,
+}

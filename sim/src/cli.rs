@@ -1,0 +1,154 @@
+//! The command line of every program that has a catalogue of scenarios.
+//!
+//! ```no_run
+//! use squall::scenario::Catalogue;
+//!
+//! fn main() -> std::process::ExitCode {
+//!     squall::cli::main(Catalogue { scenarios: vec![], canary: None })
+//! }
+//! ```
+//!
+//! Exit codes: 0 everything survived; 1 a violation, a stuck run, a failure of the harness, a run that is not
+//! deterministic or a canary that was not caught; 2 bad usage.
+
+mod args;
+mod bar;
+mod canary;
+mod choice;
+mod everything;
+mod list;
+mod output;
+mod replay;
+mod run;
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    ffi::OsString,
+    io::{self, IsTerminal, Write},
+    process::ExitCode,
+};
+
+use crate::{
+    campaign::{Campaign, Runner, Totals, Unknown, guarded},
+    report::{Style, failure},
+    scenario::Catalogue,
+    seed::Seed,
+    storm::PlanError,
+    trace::Trace,
+};
+use args::Command;
+use output::Output;
+
+/// The whole program: reads the arguments, runs, prints, and gives the exit code.
+pub fn main(catalogue: Catalogue) -> ExitCode {
+    let mut session = Session {
+        catalogue: &catalogue,
+        runner: &crate::run::run,
+        out: Output::new(Box::new(io::stdout())),
+        err: Output::new(Box::new(io::stderr())),
+        style: Style::of_stdout(),
+        bars: io::stderr().is_terminal(),
+    };
+    ExitCode::from(session.serve(std::env::args_os()) as u8)
+}
+
+/// How the program ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+enum Exit {
+    Survived = 0,
+    Failed = 1,
+    Usage = 2,
+}
+
+impl Exit {
+    fn survived_if(survived: bool) -> Self {
+        if survived {
+            Exit::Survived
+        } else {
+            Exit::Failed
+        }
+    }
+}
+
+/// Why a command could not be carried out.
+#[derive(Debug, thiserror::Error)]
+enum Refusal {
+    /// What was asked for makes no sense here.
+    #[error("{0}")]
+    Usage(String),
+    /// A name on the command line stands for nothing.
+    #[error(transparent)]
+    Unknown(#[from] Unknown),
+    /// The plan can't be read.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// The plan is not for this scenario.
+    #[error("{scenario}: {wrong}")]
+    Misplaced { scenario: String, wrong: PlanError },
+    /// The result could not be written.
+    #[error("cannot write the result: {0}")]
+    Output(#[from] io::Error),
+}
+
+/// One invocation of the program.
+struct Session<'a> {
+    catalogue: &'a Catalogue,
+    runner: Runner<'a>,
+    /// Results.
+    out: Output,
+    /// Errors and timings.
+    err: Output,
+    style: Style,
+    /// Whether stderr shows progress bars.
+    bars: bool,
+}
+
+impl Session<'_> {
+    fn serve(&mut self, args: impl IntoIterator<Item = OsString>) -> Exit {
+        let done = match args::parse(self.catalogue, args) {
+            Ok(None) => self.everything(),
+            Ok(Some(Command::Run(args))) => self.run(&args),
+            Ok(Some(Command::Replay(args))) => self.replay(&args),
+            Ok(Some(Command::List)) => self.list(),
+            Err(asked) if !asked.use_stderr() => write!(self.out, "{asked}")
+                .map(|()| Exit::Survived)
+                .map_err(Refusal::from),
+            Err(wrong) => {
+                // Nothing is left to be told if stderr is gone too.
+                let _ = write!(self.err, "{wrong}");
+                Ok(Exit::Usage)
+            }
+        };
+        let flushed = |exit| self.out.flush().map(|()| exit).map_err(Refusal::from);
+        done.and_then(flushed).unwrap_or_else(|refusal| {
+            let _ = writeln!(self.err, "error: {refusal}");
+            Exit::Usage
+        })
+    }
+
+    /// Prints what is wrong with the runs of a campaign, each with the command that replays it.
+    fn tell_failures(&mut self, campaign: &Campaign<'_>, totals: &Totals) -> io::Result<()> {
+        for failed in &totals.failures {
+            let trace = self.trace(campaign, failed.seed);
+            let replay = [campaign.replay_command(failed.seed)];
+            let text = failure::failure(totals, failed, trace.as_ref(), &replay, self.style);
+            write!(self.out, "\n{text}")?;
+        }
+        for mismatch in &totals.mismatches {
+            let traces = [0, 1].map(|_| self.trace(campaign, mismatch.seed));
+            let traces = traces.each_ref().map(Option::as_ref);
+            let replay = [campaign.replay_command(mismatch.seed)];
+            let text = failure::mismatch(totals, mismatch, traces, &replay, self.style);
+            write!(self.out, "\n{text}")?;
+        }
+        Ok(())
+    }
+
+    /// The trace of a seed, by running it once more.
+    fn trace(&self, campaign: &Campaign<'_>, seed: Seed) -> Option<Trace> {
+        guarded(self.runner, campaign.scenario, &campaign.spec(seed), true).trace
+    }
+}

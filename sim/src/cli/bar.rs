@@ -1,0 +1,42 @@
+//! The progress bar.
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::{
+    campaign::Progress,
+    report::{count, rate},
+};
+
+/// A bar for `runs` runs; hidden unless it is to be shown. It goes away when it is dropped.
+pub(super) struct Bar(ProgressBar);
+
+impl Bar {
+    pub fn new(shown: bool, name: &str, runs: u64) -> Self {
+        if !shown {
+            return Bar(ProgressBar::hidden());
+        }
+        let look = "{prefix:.bold} {bar:30.cyan/blue} {human_pos}/{human_len} {msg} {elapsed}";
+        let bar = ProgressBar::new(runs)
+            .with_style(ProgressStyle::with_template(look).expect("the template is well-formed"))
+            .with_prefix(name.to_owned());
+        Bar(bar)
+    }
+
+    pub fn show(&self, progress: Progress) {
+        if self.0.is_hidden() {
+            return;
+        }
+        self.0.set_position(progress.runs);
+        self.0.set_message(format!(
+            "{} · {} violations ·",
+            rate(progress.rate()),
+            count(progress.failed)
+        ));
+    }
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}

@@ -1,0 +1,55 @@
+//! The self-test: a known bug is planted and must be found, so that silence is never mistaken for health.
+
+use std::io::Write;
+
+use super::{Refusal, Session};
+use crate::{
+    campaign::{Campaign, Seeds},
+    report::{Paint, count, failure},
+};
+
+/// The canary must be found within so many seeds.
+const SEEDS: u64 = 2_000;
+
+impl Session<'_> {
+    /// Whether the canary was caught; `None` if there is none.
+    pub(super) fn self_test(&mut self) -> Result<Option<bool>, Refusal> {
+        let Some((scenario, bug)) = self.catalogue.canary else {
+            return Ok(None);
+        };
+        let title = format!("self-test: {bug} is planted into {scenario}");
+        writeln!(self.out, "{}", self.style.paint(Paint::Heading, &title))?;
+        let planted = self
+            .catalogue
+            .get(scenario)
+            .filter(|s| s.bugs().iter().any(|b| b.name == bug));
+        let Some(scenario) = planted else {
+            writeln!(
+                self.out,
+                "there is no such bug: the catalogue's canary is wrong"
+            )?;
+            return Ok(Some(false));
+        };
+        let mut campaign = Campaign::over(scenario, Seeds::up_to(SEEDS));
+        campaign.plant = Some(bug.to_owned());
+        campaign.stop_at_first = true;
+        let totals = self.campaign(&campaign);
+        let Some(found) = totals.failures.first() else {
+            writeln!(
+                self.out,
+                "NOT CAUGHT in {} storms: the checks or the storms are blind\nsearch: {}",
+                count(totals.tally.runs),
+                format_args!(
+                    "cargo run --release -- run {} --plant {bug} --seeds {SEEDS}",
+                    scenario.name()
+                ),
+            )?;
+            return Ok(Some(false));
+        };
+        let trace = self.trace(&campaign, found.seed);
+        let replay = [campaign.replay_command(found.seed)];
+        let text = failure::failure(&totals, found, trace.as_ref(), &replay, self.style);
+        write!(self.out, "{text}")?;
+        Ok(Some(found.is_finding()))
+    }
+}

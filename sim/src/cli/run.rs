@@ -1,0 +1,98 @@
+//! `run`: campaigns over the scenarios that are named.
+
+use std::{
+    io::Write,
+    time::{Duration, Instant},
+};
+
+use super::{
+    Exit, Refusal, Session,
+    args::{Format, RunArgs},
+    bar::Bar,
+    choice,
+};
+use crate::{
+    campaign::{Campaign, Tally, Totals, rate},
+    report::{self, json, summary},
+};
+
+impl Session<'_> {
+    pub(super) fn run(&mut self, args: &RunArgs) -> Result<Exit, Refusal> {
+        let mut campaigns =
+            choice::campaigns(self.catalogue, &args.scenarios, &args.variant, args.seeds)?;
+        for campaign in &mut campaigns {
+            campaign.stop_at_first = args.stop_at_first;
+            if let Some(jobs) = args.jobs {
+                campaign.jobs = usize::from(jobs);
+            }
+        }
+        let began = Instant::now();
+        let mut all: Vec<Totals> = Vec::new();
+        for campaign in &campaigns {
+            let totals = self.campaign(campaign);
+            let failed = totals.tally.failed() > 0;
+            all.push(totals);
+            if failed && args.stop_at_first {
+                break;
+            }
+        }
+        let elapsed = began.elapsed();
+        match args.format {
+            Format::Json => {
+                let replay = |place: usize, seed| campaigns[place].replay_command(seed);
+                write!(self.out, "{}", json::report(&all, elapsed, &replay))?;
+            }
+            Format::Text => {
+                self.tables(&all)?;
+                let counts = Tally::sum(all.iter().map(|totals| &totals.tally)).counts;
+                if !counts.is_empty() {
+                    write!(self.out, "\n{}", summary::counts(&counts, self.style))?;
+                }
+                self.failures(&campaigns, &all)?;
+            }
+        }
+        self.timing(&all, elapsed)?;
+        Ok(Exit::survived_if(all.iter().all(Totals::is_clean)))
+    }
+
+    /// Runs one campaign behind its bar.
+    pub(super) fn campaign(&self, campaign: &Campaign<'_>) -> Totals {
+        let name = format!("{} ({})", campaign.scenario.name(), campaign.shape);
+        let bar = Bar::new(self.bars, &name, campaign.seeds.len());
+        campaign.run_by(self.runner, &mut |progress| bar.show(progress))
+    }
+
+    /// The table of campaigns and that of faults.
+    pub(super) fn tables(&mut self, all: &[Totals]) -> Result<(), Refusal> {
+        let sum = Tally::sum(all.iter().map(|totals| &totals.tally));
+        writeln!(self.out, "{}", summary::campaigns(all, self.style))?;
+        writeln!(self.out, "{}", summary::faults(&sum, self.style))?;
+        write!(self.out, "{}", summary::watch(&sum))?;
+        Ok(())
+    }
+
+    /// Every distinct failure of the campaigns that were run.
+    pub(super) fn failures(
+        &mut self,
+        campaigns: &[Campaign<'_>],
+        all: &[Totals],
+    ) -> Result<(), Refusal> {
+        for (campaign, totals) in campaigns.iter().zip(all) {
+            self.tell_failures(campaign, totals)?;
+        }
+        Ok(())
+    }
+
+    /// How long it took: to stderr, so that stdout has the same bytes each time.
+    pub(super) fn timing(&mut self, all: &[Totals], elapsed: Duration) -> Result<(), Refusal> {
+        let runs = all.iter().map(|totals| totals.tally.runs).sum();
+        writeln!(
+            self.err,
+            "{} storms in {} ({})",
+            report::count(runs),
+            report::duration(elapsed),
+            report::rate(rate(runs, elapsed))
+        )?;
+        Ok(())
+    }
+}

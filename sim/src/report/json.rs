@@ -1,0 +1,119 @@
+//! What a script reads: one JSON object.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use serde::Serialize;
+
+use crate::campaign::{FaultCount, Tally, Totals, Verdicts, rate};
+
+#[derive(Serialize)]
+struct Report<'a> {
+    runs: u64,
+    elapsed_s: f64,
+    runs_per_s: f64,
+    verdicts: Verdicts,
+    faults: &'a BTreeMap<String, FaultCount>,
+    faults_never_effective: Vec<&'a str>,
+    counts: &'a BTreeMap<String, u64>,
+    determinism: Determinism<'a>,
+    violations: Vec<Failed<'a>>,
+    campaigns: Vec<One<'a>>,
+}
+
+#[derive(Serialize)]
+struct Determinism<'a> {
+    runs_twice: u64,
+    mismatched: u64,
+    mismatches: Vec<Unequal<'a>>,
+}
+
+#[derive(Serialize)]
+struct Unequal<'a> {
+    scenario: &'a str,
+    shape: &'a str,
+    seed: u64,
+    hashes: [String; 2],
+    replay: String,
+}
+
+/// Stuck runs and failures of the harness are here too, as `stuck` and `harness`.
+#[derive(Serialize)]
+struct Failed<'a> {
+    scenario: &'a str,
+    shape: &'a str,
+    plant: Option<&'a str>,
+    seed: u64,
+    invariant: &'a str,
+    tag: &'a str,
+    message: String,
+    count: u64,
+    replay: String,
+}
+
+#[derive(Serialize)]
+struct One<'a> {
+    scenario: &'a str,
+    shape: &'a str,
+    plant: Option<&'a str>,
+    runs: u64,
+    verdicts: Verdicts,
+    counts: &'a BTreeMap<String, u64>,
+}
+
+/// The whole result. `replay` gives the command for a seed of one of the totals, by its place.
+pub(crate) fn report(
+    all: &[Totals],
+    elapsed: Duration,
+    replay: &dyn Fn(usize, crate::seed::Seed) -> String,
+) -> String {
+    let sum = Tally::sum(all.iter().map(|totals| &totals.tally));
+    let mut violations = Vec::new();
+    let mut mismatches = Vec::new();
+    for (place, totals) in all.iter().enumerate() {
+        violations.extend(totals.failures.iter().map(|failure| Failed {
+            scenario: &totals.scenario,
+            shape: &totals.shape,
+            plant: totals.plant.as_deref(),
+            seed: failure.seed.0,
+            invariant: &failure.signature.invariant,
+            tag: &failure.signature.tag,
+            message: failure.message(),
+            count: failure.count,
+            replay: replay(place, failure.seed),
+        }));
+        mismatches.extend(totals.mismatches.iter().map(|mismatch| Unequal {
+            scenario: &totals.scenario,
+            shape: &totals.shape,
+            seed: mismatch.seed.0,
+            hashes: [mismatch.hashes.0, mismatch.hashes.1].map(|hash| format!("{hash:016x}")),
+            replay: replay(place, mismatch.seed),
+        }));
+    }
+    let report = Report {
+        runs: sum.runs,
+        elapsed_s: elapsed.as_secs_f64(),
+        runs_per_s: rate(sum.runs, elapsed),
+        verdicts: sum.verdicts,
+        faults: &sum.faults,
+        faults_never_effective: sum.never_effective().collect(),
+        counts: &sum.counts,
+        determinism: Determinism {
+            runs_twice: sum.watched,
+            mismatched: sum.mismatched,
+            mismatches,
+        },
+        violations,
+        campaigns: all
+            .iter()
+            .map(|totals| One {
+                scenario: &totals.scenario,
+                shape: &totals.shape,
+                plant: totals.plant.as_deref(),
+                runs: totals.tally.runs,
+                verdicts: totals.tally.verdicts,
+                counts: &totals.tally.counts,
+            })
+            .collect(),
+    };
+    serde_json::to_string_pretty(&report).expect("a report has only string keys") + "\n"
+}

@@ -1,0 +1,58 @@
+//! One run: `(scenario, seed, plan) → (verdict, trace)`.
+
+mod course;
+mod outcome;
+mod sim;
+
+pub use outcome::{Outcome, Signature, Spec, Verdict};
+pub use sim::{Client, Sim};
+
+use crate::{
+    scenario::Scenario,
+    storm::Plan,
+    world::{lock, silence_service_panics},
+};
+
+/// What a run keeps and does beside running.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Keep the whole trace, not only its hash.
+    pub full: bool,
+    /// Record, observe and check. Off only to measure what that costs.
+    pub watch: bool,
+}
+
+/// Runs it, on a fresh thread. `full` keeps the whole trace.
+pub fn run(scenario: &dyn Scenario, spec: &Spec, full: bool) -> Outcome {
+    run_with(scenario, spec, Options { full, watch: true })
+}
+
+/// Runs it with these options.
+pub fn run_with(scenario: &dyn Scenario, spec: &Spec, options: Options) -> Outcome {
+    silence_service_panics();
+    let plan = spec
+        .plan
+        .clone()
+        .unwrap_or_else(|| scenario.profile().draw(spec.seed));
+    let thread = std::thread::scope(|scope| {
+        // A fresh thread: a reused one has other hash seeds and thread-locals (see "Determinism" in the README).
+        #[allow(clippy::disallowed_methods)]
+        let builder = std::thread::Builder::new().name(scenario.name().to_owned());
+        let run = builder.spawn_scoped(scope, || course::run_here(scenario, spec, &plan, options));
+        run.expect("the machine can start a thread").join()
+    });
+    thread.unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text
+            .or_else(|| panic.downcast_ref::<&str>().copied())
+            .unwrap_or("a panic without a message");
+        Outcome::harness_failed(plan.clone(), text.to_owned())
+    })
+}
+
+/// The storm that this run will see.
+pub fn plan_of(scenario: &dyn Scenario, spec: &Spec) -> Plan {
+    spec.plan
+        .clone()
+        .unwrap_or_else(|| scenario.profile().draw(spec.seed))
+}

@@ -1,0 +1,271 @@
+//! The course of a run: boot, prepare, storm, heal, settle, judge, kill.
+
+use std::{sync::Arc, time::Duration};
+
+use madsim::{Config, runtime::Runtime};
+
+use super::{Options, Outcome, Sim, Spec, Verdict, lock, sim::Parts};
+use crate::{
+    scenario::Scenario,
+    storm::{Injector, Plan},
+    time::VirtualTime,
+    trace::{self, Mode, Recorder},
+    world::{Todo, World, wait},
+};
+
+/// The storm is over at the latest this long after it began, whatever the clients do.
+const STORM_MAX: Duration = Duration::from_secs(300);
+/// The clients have to come to an end this long after the storm, else the run is stuck.
+const CLIENTS_MAX: Duration = Duration::from_secs(1_200);
+/// Nothing committed and nothing in flight for this long is quiet.
+const QUIET: Duration = Duration::from_secs(5);
+/// How often the end of the storm and of the run are looked for.
+const LOOK: Duration = Duration::from_secs(1);
+/// One run in so many reads all databases at its end, to see that the feed of commits told the truth. A run whose
+/// storm concerned a disk always does.
+const CROSS_CHECK_ONE_IN: u64 = 16;
+
+pub(super) fn run_here(
+    scenario: &dyn Scenario,
+    spec: &Spec,
+    plan: &Plan,
+    options: Options,
+) -> Outcome {
+    // A real tokio runtime around it all, seeded, without time or I/O: a stray `select!` draws from its generator.
+    let schedule = plan
+        .schedule
+        .unwrap_or_else(|| spec.seed.keyed(&[crate::seed::hash(b"schedule")]));
+    let around = tokio_real::runtime::Builder::new_current_thread()
+        .rng_seed(tokio_real::runtime::RngSeed::from_bytes(
+            &schedule.to_le_bytes(),
+        ))
+        .build()
+        .expect("a runtime without I/O needs nothing that can fail");
+    let outcome = around.block_on(tokio_real::task::unconstrained(async {
+        let runtime = Runtime::with_seed_and_config(schedule, Config::default());
+        runtime.block_on(course(scenario, spec, plan, options))
+    }));
+    assert_eq!(
+        around.metrics().num_alive_tasks(),
+        0,
+        "something was started with the real tokio::spawn and never ran: depend on madsim-tokio under the name tokio"
+    );
+    outcome
+}
+
+async fn course(scenario: &dyn Scenario, spec: &Spec, plan: &Plan, options: Options) -> Outcome {
+    let mode = if options.full {
+        Mode::Full
+    } else {
+        Mode::HashOnly
+    };
+    let recorder = options.watch.then(|| Recorder::new(mode));
+    let world = World::new(spec.seed, Injector::new(plan), recorder, options.full);
+    let _tracing = options.watch.then(|| trace::install(world.sink()));
+    lock(&world.ledger).unchecked = !options.watch;
+    let sim = Sim::new(world.clone());
+    scenario.build(&sim, &spec.setup());
+    let parts = std::mem::take(&mut *lock(&sim.parts));
+    let Parts {
+        prepare,
+        clients,
+        operators,
+        at_end,
+        ..
+    } = parts;
+
+    for node in world.nodes() {
+        world.boot(&node);
+    }
+    madsim::task::spawn({
+        let world = world.clone();
+        async move { world.carry_out().await }
+    });
+    // Long enough for every service to create its database and listen.
+    wait(Duration::from_millis(20)).await;
+    let verdict = match play(&world, prepare, clients, operators, plan).await {
+        Ok(()) if lock(&world.ledger).is_broken() => Verdict::Violated,
+        Ok(()) => Verdict::Survived,
+        Err(why) => Verdict::Stuck(why),
+    };
+    let verdict = match lock(&world.ledger).harness.take() {
+        Some(panic) => Verdict::HarnessFailed(panic),
+        None => verdict,
+    };
+    finish(&world, plan, verdict, at_end).await
+}
+
+type Cast = Vec<(super::Client, super::sim::Task)>;
+
+/// Everything between boot and verdict. `Err` says what did not come to an end.
+async fn play(
+    world: &Arc<World>,
+    prepare: Option<(super::Client, super::sim::Task)>,
+    clients: Cast,
+    operators: Cast,
+    plan: &Plan,
+) -> Result<(), String> {
+    if let Some((client, task)) = prepare {
+        enter(world, client, task);
+        if !until(world, Duration::from_secs(60), || {
+            *lock(&world.clients) == 0
+        })
+        .await
+        {
+            return Err("the preparation did not end within 60 s".to_owned());
+        }
+    }
+    let began = world.now();
+    for (index, at) in lock(&world.injector).timed().collect::<Vec<_>>() {
+        world.agenda.at(began + at.since_start(), Todo::Fire(index));
+    }
+    lock(&world.injector).arm();
+    for (client, task) in clients {
+        enter(world, client, task);
+    }
+    let mut ends = began;
+    loop {
+        ends = ends.max(world.storm_ends());
+        let idle = *lock(&world.clients) == 0 || plan.faults.is_empty();
+        if lock(&world.ledger).is_broken() {
+            return Ok(());
+        }
+        if world.now().since(began) >= STORM_MAX || (idle && world.now() >= ends) {
+            break;
+        }
+        look(world).await;
+    }
+    world.heal();
+    let healed = world.now();
+    if !until(world, CLIENTS_MAX, || *lock(&world.clients) == 0).await {
+        return Err(format!(
+            "{} clients did not end within {CLIENTS_MAX:?} after the storm",
+            lock(&world.clients)
+        ));
+    }
+    for (client, task) in operators {
+        let node = client.node().clone();
+        node.spawn(task(client));
+    }
+    settle(world, healed).await;
+    Ok(())
+}
+
+/// Waits until everything is as it finally must be and quiet, or some bound has passed.
+async fn settle(world: &Arc<World>, healed: VirtualTime) {
+    let last = healed + lock(&world.ledger).last_bound().max(QUIET) + LOOK;
+    let mut judged = None;
+    let mut open = 0;
+    let mut bound = None;
+    loop {
+        let now = world.now();
+        let commits = lock(&world.ledger).commits;
+        if judged != Some(commits) || bound.is_some_and(|at| now >= at) {
+            open = lock(&world.ledger).settle(now, healed);
+            bound = lock(&world.ledger).next_bound(now, healed);
+            judged = Some(commits);
+        }
+        if lock(&world.ledger).is_broken() || now >= last {
+            break;
+        }
+        let quiet = now.since(lock(&world.ledger).last_commit.max(healed)) >= QUIET
+            && world.net.in_flight() == 0;
+        if open == 0 && quiet {
+            break;
+        }
+        look(world).await;
+    }
+    world.report_violations();
+}
+
+async fn look(world: &Arc<World>) {
+    let violation = async {
+        loop {
+            world.activity.notified().await;
+            if lock(&world.ledger).is_broken() || *lock(&world.clients) == 0 {
+                break;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(LOOK, violation).await;
+}
+
+/// Waits until `done`, a violation, or `max` of virtual time; true unless it was the last.
+async fn until(world: &Arc<World>, max: Duration, done: impl Fn() -> bool) -> bool {
+    let begin = world.now();
+    while !done() && !lock(&world.ledger).is_broken() {
+        if world.now().since(begin) >= max {
+            return false;
+        }
+        look(world).await;
+    }
+    true
+}
+
+fn enter(world: &Arc<World>, client: super::Client, task: super::sim::Task) {
+    *lock(&world.clients) += 1;
+    let (node, world) = (client.node().clone(), world.clone());
+    node.spawn(async move {
+        task(client).await;
+        *lock(&world.clients) -= 1;
+        world.activity.notify_one();
+    });
+}
+
+async fn finish(
+    world: &Arc<World>,
+    plan: &Plan,
+    verdict: Verdict,
+    at_end: Vec<super::sim::AtEnd>,
+) -> Outcome {
+    use crate::storm::FaultKind as K;
+    let mut verdict = verdict;
+    let disks = |kind| {
+        matches!(
+            kind,
+            K::PowerLoss | K::SyncError | K::WriteError | K::DiskFull | K::SectorError
+        )
+    };
+    let thorough = world.full
+        || world.seed.keyed(&[crate::seed::hash(b"cross check")]) % CROSS_CHECK_ONE_IN == 0
+        || plan.faults.iter().any(|fault| disks(fault.action.kind()));
+    if verdict == Verdict::Survived && thorough && !lock(&world.ledger).unchecked {
+        for node in world.nodes() {
+            world.reconcile(&node);
+        }
+        if lock(&world.ledger).is_broken() {
+            verdict = Verdict::Violated;
+        }
+    }
+    world.unfinished_faults();
+    for node in world.nodes() {
+        world.kill_for_good(&node);
+    }
+    // Dead tasks are dropped when the scheduler next meets them.
+    wait(Duration::from_millis(1)).await;
+
+    let mut ledger = lock(&world.ledger);
+    let ledger = &mut *ledger;
+    for count in at_end {
+        for (name, n) in count(&ledger.truth) {
+            *ledger.counts.entry(name.to_owned()).or_insert(0) += n;
+        }
+    }
+    *ledger.counts.entry("commits".to_owned()).or_insert(0) += ledger.commits;
+    ledger.checks = Default::default();
+    let recorded = lock(&world.recorder)
+        .take()
+        .map(Recorder::finish)
+        .unwrap_or_default();
+    lock(&world.custom).take();
+    Outcome {
+        verdict,
+        violations: std::mem::take(&mut ledger.violations),
+        hash: recorded.hash,
+        plan: plan.clone(),
+        faults: lock(&world.injector).reports().to_vec(),
+        counts: std::mem::take(&mut ledger.counts),
+        ended: world.now(),
+        trace: world.full.then_some(recorded),
+    }
+}

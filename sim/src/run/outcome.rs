@@ -1,0 +1,157 @@
+//! What a run is given and what it gives.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    check::Violation,
+    scenario::{Scenario, Setup},
+    seed::Seed,
+    storm::{FaultReport, Plan},
+    time::VirtualTime,
+};
+
+/// What to run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Spec {
+    /// The scenario's shape.
+    pub shape: String,
+    /// The bug planted into it.
+    pub plant: Option<String>,
+    /// The seed.
+    pub seed: Seed,
+    /// The storm; drawn from the seed by the scenario's profile when `None`.
+    pub plan: Option<Plan>,
+}
+
+impl Spec {
+    /// A seed of the scenario's default shape, with the storm that the seed draws.
+    pub fn of(scenario: &dyn Scenario, seed: Seed) -> Self {
+        let shape = scenario
+            .shapes()
+            .first()
+            .map_or("hardened", |s| s.name)
+            .to_owned();
+        Spec {
+            shape,
+            plant: None,
+            seed,
+            plan: None,
+        }
+    }
+
+    /// The same without any fault.
+    pub fn calm(self) -> Self {
+        Spec {
+            plan: Some(Plan::calm()),
+            ..self
+        }
+    }
+
+    pub(crate) fn setup(&self) -> Setup {
+        Setup {
+            shape: self.shape.clone(),
+            plant: self.plant.clone(),
+            seed: self.seed,
+        }
+    }
+
+    /// The one command that replays this run with its whole trace, if the seed drew its storm.
+    pub fn replay_command(&self, scenario: &dyn Scenario) -> String {
+        let shape = if self.shape == Spec::of(scenario, self.seed).shape {
+            String::new()
+        } else {
+            format!(" --shape {}", self.shape)
+        };
+        let plant = self
+            .plant
+            .as_ref()
+            .map(|bug| format!(" --plant {bug}"))
+            .unwrap_or_default();
+        format!(
+            "cargo run --release -- replay {} --seed {}{shape}{plant} --trace",
+            scenario.name(),
+            self.seed
+        )
+    }
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// Every invariant held and everything settled.
+    Survived,
+    /// An invariant was broken.
+    Violated,
+    /// The clients or the system did not come to an end within the limit of virtual time.
+    Stuck(String),
+    /// The harness or the scenario itself panicked: not a finding about the services.
+    HarnessFailed(String),
+}
+
+/// What a run gave.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// How it ended.
+    pub verdict: Verdict,
+    /// What was broken, the first first.
+    pub violations: Vec<Violation>,
+    /// The rolling hash of everything that happened.
+    pub hash: u64,
+    /// The storm as it was carried out.
+    pub plan: Plan,
+    /// What became of each of its faults.
+    pub faults: Vec<FaultReport>,
+    /// What the scenario counted (sagas completed, compensated ...) and the harness (`commits`, `bursts`, ...).
+    pub counts: BTreeMap<String, u64>,
+    /// Virtual length of the run.
+    pub ended: VirtualTime,
+    /// Everything that happened, if it was asked for.
+    pub trace: Option<crate::trace::Trace>,
+}
+
+/// One distinct failure: no entities, amounts or times.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Signature {
+    /// The scenario.
+    pub scenario: String,
+    /// Its shape.
+    pub shape: String,
+    /// The invariant, or `stuck`.
+    pub invariant: String,
+    /// The way in which it broke.
+    pub tag: String,
+}
+
+impl Outcome {
+    pub(super) fn harness_failed(plan: Plan, message: String) -> Self {
+        Outcome {
+            verdict: Verdict::HarnessFailed(message),
+            violations: Vec::new(),
+            hash: 0,
+            plan,
+            faults: Vec::new(),
+            counts: BTreeMap::new(),
+            ended: VirtualTime::ZERO,
+            trace: None,
+        }
+    }
+
+    /// The signature of the first thing that broke.
+    pub fn signature(&self, scenario: &str, shape: &str) -> Option<Signature> {
+        let (invariant, tag) = match (&self.verdict, self.violations.first()) {
+            (_, Some(v)) => (v.invariant.clone(), v.tag.clone()),
+            (Verdict::Stuck(_), None) => ("stuck".to_owned(), "time limit".to_owned()),
+            (Verdict::HarnessFailed(_), None) => ("harness".to_owned(), "panic".to_owned()),
+            _ => return None,
+        };
+        Some(Signature {
+            scenario: scenario.to_owned(),
+            shape: shape.to_owned(),
+            invariant,
+            tag,
+        })
+    }
+}

@@ -1,0 +1,288 @@
+//! The world as a scenario builds it.
+
+use std::{
+    fmt,
+    future::Future,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU32, AtomicU64},
+    },
+    time::Duration,
+};
+
+use crate::{
+    check::{Commit, Findings, Truth},
+    clock::WallClock,
+    disk::Disk,
+    seed::{Seed, Stream},
+    trace::What,
+    world::{Boot, Node, NodeState, StoreReader, World, lock},
+};
+
+/// What every node's wall clock shows when a run begins: 2026-01-01T00:00:00Z, in milliseconds.
+const EPOCH_MS: u64 = 1_767_225_600_000;
+
+/// The world under construction, and while it runs. Cheap to clone.
+#[derive(Clone)]
+pub struct Sim {
+    pub(crate) world: Arc<World>,
+    pub(super) parts: Arc<Mutex<Parts>>,
+}
+
+pub(super) type Task =
+    Box<dyn FnOnce(Client) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
+pub(super) type AtEnd = Box<dyn FnOnce(&Truth) -> Vec<(&'static str, u64)> + Send>;
+
+/// What a scenario has asked for, for the run to start at its time.
+#[derive(Default)]
+pub(super) struct Parts {
+    pub reader: Option<StoreReader>,
+    pub prepare: Option<(Client, Task)>,
+    pub clients: Vec<(Client, Task)>,
+    pub operators: Vec<(Client, Task)>,
+    pub at_end: Vec<AtEnd>,
+}
+
+impl fmt::Debug for Sim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sim")
+            .field("seed", &self.world.seed)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Sim {
+    pub(super) fn new(world: Arc<World>) -> Self {
+        Sim {
+            world,
+            parts: Arc::default(),
+        }
+    }
+
+    /// The run's seed.
+    pub fn seed(&self) -> Seed {
+        self.world.seed
+    }
+
+    /// How the harness reads all rows of a database file: (table, key, value). To be told before the nodes are added,
+    /// by scenarios whose services keep databases.
+    pub fn read_stores_with(&self, reader: StoreReader) {
+        lock(&self.parts).reader = Some(reader);
+    }
+
+    /// Adds a node. `boot` is called at each start of its process; when the future ends, so does the process, and it
+    /// is started again with backoff.
+    pub fn node<E, F>(&self, name: &str, boot: impl Fn(Node) -> F + Send + Sync + 'static)
+    where
+        E: fmt::Display,
+        F: Future<Output = Result<(), E>> + Send + 'static,
+    {
+        let boot: Boot = Arc::new(move |node| {
+            let process = boot(node);
+            Box::pin(async move {
+                match process.await {
+                    Ok(()) => "the process ended".to_owned(),
+                    Err(error) => error.to_string(),
+                }
+            })
+        });
+        self.add(name, Some(boot));
+    }
+
+    /// Adds a client with a machine of its own, which no storm kills. It starts once every node is up and
+    /// [`prepare`](Sim::prepare) is done; the run ends only after all clients have.
+    pub fn client<F>(&self, name: &str, task: impl FnOnce(Client) -> F + Send + 'static)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let client = self.new_client(name);
+        lock(&self.parts)
+            .clients
+            .push((client, Box::new(move |client| Box::pin(task(client)))));
+    }
+
+    /// Work to be done before the storm begins: filling the shelves.
+    pub fn prepare<F>(&self, task: impl FnOnce(Client) -> F + Send + 'static)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let client = self.new_client("setup");
+        lock(&self.parts).prepare = Some((client, Box::new(move |client| Box::pin(task(client)))));
+    }
+
+    /// Work that begins when the storm is over (an operator who redrives dead letters) and may go on until the run
+    /// ends.
+    pub fn after_storm<F>(&self, name: &str, task: impl FnOnce(Client) -> F + Send + 'static)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let client = self.new_client(name);
+        lock(&self.parts)
+            .operators
+            .push((client, Box::new(move |client| Box::pin(task(client)))));
+    }
+
+    /// Adds an invariant that must hold after each commit. It sees the rows that the commit changed.
+    pub fn always(
+        &self,
+        name: &'static str,
+        check: impl FnMut(&Commit<'_>, &mut Findings) + Send + 'static,
+    ) {
+        lock(&self.world.ledger)
+            .checks
+            .always
+            .push((name, Box::new(check)));
+    }
+
+    /// Adds an invariant that must hold at the latest `bound` (virtual time) after the storm. It sees all rows.
+    pub fn finally(
+        &self,
+        name: &'static str,
+        bound: Duration,
+        check: impl FnMut(&Truth, &mut Findings) + Send + 'static,
+    ) {
+        lock(&self.world.ledger)
+            .checks
+            .finally
+            .push((name, bound, Box::new(check)));
+    }
+
+    /// Brings the scenario's own faults: `handle(name, amount, begins)` switches one on or off, `count(name)` says how
+    /// often it has touched something.
+    pub fn custom_faults(
+        &self,
+        handle: impl FnMut(&str, u64, bool) + Send + 'static,
+        count: impl Fn(&str) -> u64 + Send + 'static,
+    ) {
+        *lock(&self.world.custom) = Some((Box::new(handle), Box::new(count)));
+    }
+
+    /// Counts to be reported with the run's outcome, taken from all rows at its end.
+    pub fn at_end(&self, count: impl FnOnce(&Truth) -> Vec<(&'static str, u64)> + Send + 'static) {
+        lock(&self.parts).at_end.push(Box::new(count));
+    }
+
+    fn new_client(&self, name: &str) -> Client {
+        let state = self.add(name, None);
+        self.world.boot(&state);
+        Client {
+            node: Node::of(&self.world, &state),
+            stream: Arc::new(Mutex::new(self.seed().stream(name))),
+        }
+    }
+
+    fn add(&self, name: &str, boot: Option<Boot>) -> Arc<NodeState> {
+        assert!(
+            self.world.find(name).is_none(),
+            "two nodes are called \"{name}\""
+        );
+        let ix = self.world.next_ix();
+        let machine = self.world.runtime.create_node().name(name).build();
+        self.world.add(NodeState {
+            ix,
+            name: name.into(),
+            id: machine.id(),
+            disk: Disk::new(self.world.host(), ix),
+            clock: (WallClock::new(
+                EPOCH_MS,
+                &mut self.seed().stream(&format!("clock of {name}")),
+            )),
+            clock_reads: AtomicU64::new(0),
+            boot,
+            reader: lock(&self.parts).reader,
+            life: AtomicU32::new(0),
+            up: AtomicBool::new(false),
+            doomed: Mutex::default(),
+            slow_ms: AtomicU64::new(0),
+            slowed: AtomicU64::new(0),
+            failures: AtomicU32::new(0),
+            in_commit: AtomicBool::new(false),
+            stale: AtomicBool::new(false),
+            ids: Mutex::new(self.seed().stream(name)),
+        })
+    }
+}
+
+/// A client of the system: a machine of its own, a stream of random numbers, and the record of its calls.
+#[derive(Clone)]
+pub struct Client {
+    node: Node,
+    stream: Arc<Mutex<Stream>>,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("name", &self.name())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Client {
+    /// The client's name.
+    pub fn name(&self) -> &str {
+        self.node.name()
+    }
+
+    /// Its machine.
+    pub fn node(&self) -> &Node {
+        &self.node
+    }
+
+    /// Draws from the client's own stream.
+    pub fn draw<T>(&self, draw: impl FnOnce(&mut Stream) -> T) -> T {
+        draw(&mut lock(&self.stream))
+    }
+
+    /// Records that a call begins.
+    pub fn invoked(&self, op: &str, detail: &str) {
+        self.record(op, "invoked", detail);
+    }
+
+    /// Records that a call was answered as hoped.
+    pub fn ok(&self, op: &str, detail: &str) {
+        self.record(op, "ok", detail);
+    }
+
+    /// Records that a call was refused: it certainly had no effect.
+    pub fn failed(&self, op: &str, detail: &str) {
+        self.record(op, "failed", detail);
+    }
+
+    /// Records that nobody knows whether the call had an effect.
+    pub fn unknown(&self, op: &str, detail: &str) {
+        self.record(op, "unknown", detail);
+    }
+
+    /// The client itself sees that an invariant is broken, now.
+    pub fn broken(
+        &self,
+        invariant: &'static str,
+        tag: &'static str,
+        entities: &[&str],
+        expected: impl Into<String>,
+        found: impl Into<String>,
+    ) {
+        let world = self.node.world();
+        let mut findings = Findings {
+            now: world.now(),
+            ..Findings::default()
+        };
+        findings.broken_as(invariant, tag, entities, expected, found);
+        lock(&world.ledger).violations.append(&mut findings.list);
+        world.report_violations();
+    }
+
+    fn record(&self, op: &str, phase: &'static str, detail: &str) {
+        let what = What::Client {
+            op: op.into(),
+            phase,
+            detail: detail.into(),
+        };
+        self.node.world().record(self.name(), what);
+        *lock(&self.node.world().ledger)
+            .counts
+            .entry(format!("calls {phase}"))
+            .or_insert(0) += 1;
+    }
+}

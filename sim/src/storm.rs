@@ -1,0 +1,12 @@
+//! Storms: explicit, serialisable lists of faults, drawn from a profile or read from a file.
+
+mod fault;
+mod injector;
+mod plan;
+mod profile;
+
+pub use fault::{Action, FaultKind};
+
+pub(crate) use injector::{Due, Injector};
+pub use plan::{Fault, FaultReport, PLAN_VERSION, Plan, PlanError, When};
+pub use profile::{CustomFault, Profile};

@@ -1,0 +1,155 @@
+//! Which faults are still to come, and which of them a site sets off.
+
+use std::collections::BTreeMap;
+
+use super::{Action, Fault, FaultReport, Plan, When};
+use crate::{
+    site::{Kind, Site},
+    time::VirtualTime,
+};
+
+/// A fault whose moment has come.
+#[derive(Clone, Debug)]
+pub(crate) struct Due {
+    /// Its ordinal in the plan.
+    pub index: usize,
+    /// What it does.
+    pub action: Action,
+}
+
+/// Counts sites and sets faults off. Only what a pending fault aims at is counted.
+pub(crate) struct Injector {
+    reports: Vec<FaultReport>,
+    pending: Vec<usize>,
+    nth: BTreeMap<(String, Kind), u32>,
+    attempts: BTreeMap<(String, Kind, String), u32>,
+    armed: bool,
+}
+
+impl Injector {
+    pub fn new(plan: &Plan) -> Self {
+        let report = |fault: &Fault| FaultReport {
+            fault: fault.clone(),
+            fired: None,
+            site: None,
+            effective: false,
+        };
+        let reports: Vec<_> = plan.faults.iter().map(report).collect();
+        let pending = (0..reports.len())
+            .filter(|&i| !matches!(reports[i].fault.when, When::AtMs(_)))
+            .collect();
+        Injector {
+            reports,
+            pending,
+            nth: BTreeMap::new(),
+            attempts: BTreeMap::new(),
+            armed: false,
+        }
+    }
+
+    /// The faults aimed at an instant, in the plan's order.
+    pub fn timed(&self) -> impl Iterator<Item = (usize, VirtualTime)> + '_ {
+        self.reports
+            .iter()
+            .enumerate()
+            .filter_map(|(index, report)| match report.fault.when {
+                When::AtMs(ms) => Some((index, VirtualTime(ms * 1_000_000))),
+                _ => None,
+            })
+    }
+
+    /// From now on faults are set off.
+    pub fn arm(&mut self) {
+        self.armed = true;
+    }
+
+    /// From now on nothing is set off.
+    pub fn disarm(&mut self) {
+        self.armed = false;
+    }
+
+    /// Sets a timed fault off.
+    pub fn fire(&mut self, index: usize, now: VirtualTime) -> Option<Due> {
+        let report = &mut self.reports[index];
+        if !self.armed || report.fired.is_some() {
+            return None;
+        }
+        report.fired = Some(now);
+        Some(Due {
+            index,
+            action: report.fault.action.clone(),
+        })
+    }
+
+    /// Whether any pending fault aims at this node and a kind for which `is` holds: a cheap question that spares
+    /// the counting of sites that nobody asks for.
+    pub fn watches(&self, node: &str, is: impl Fn(&Kind) -> bool) -> bool {
+        self.armed
+            && self
+                .pending
+                .iter()
+                .any(|&i| match &self.reports[i].fault.when {
+                    When::Site(site) => site.node == node && is(&site.kind),
+                    When::Nth { node: at, kind, .. } => at == node && is(kind),
+                    When::AtMs(_) => false,
+                })
+    }
+
+    /// A site is reached: counts it and returns what it sets off.
+    pub fn reached(&mut self, node: &str, kind: &Kind, label: &str, now: VirtualTime) -> Vec<Due> {
+        let nth = bump(&mut self.nth, (node.to_owned(), kind.clone()));
+        let attempt = bump(
+            &mut self.attempts,
+            (node.to_owned(), kind.clone(), label.to_owned()),
+        );
+        let mut due = Vec::new();
+        let reports = &mut self.reports;
+        self.pending.retain(|&index| {
+            let report = &mut reports[index];
+            let hit = match &report.fault.when {
+                When::Site(site) => {
+                    site.attempt == attempt
+                        && site.node == node
+                        && site.kind == *kind
+                        && site.label == label
+                }
+                When::Nth {
+                    node: at,
+                    kind: of,
+                    nth: n,
+                } => *n == nth && at == node && of == kind,
+                When::AtMs(_) => false,
+            };
+            if hit {
+                report.fired = Some(now);
+                report.site = Some(Site {
+                    node: node.to_owned(),
+                    kind: kind.clone(),
+                    label: label.to_owned(),
+                    attempt,
+                });
+                due.push(Due {
+                    index,
+                    action: report.fault.action.clone(),
+                });
+            }
+            !hit
+        });
+        due
+    }
+
+    /// The fault touched something.
+    pub fn bites(&mut self, index: usize) {
+        self.reports[index].effective = true;
+    }
+
+    pub fn reports(&self) -> &[FaultReport] {
+        &self.reports
+    }
+}
+
+fn bump<K: Ord>(counts: &mut BTreeMap<K, u32>, key: K) -> u32 {
+    let count = counts.entry(key).or_insert(0);
+    *count += 1;
+    *count
+}

@@ -1,0 +1,232 @@
+//! The plan of a storm: a readable, versioned JSON file.
+
+use std::{fmt, path::Path};
+
+use serde::{Deserialize, Serialize};
+
+use super::Action;
+use crate::{
+    site::{Kind, Site},
+    time::VirtualTime,
+};
+
+/// The version of the plan format that this build reads and writes.
+pub const PLAN_VERSION: u32 = 1;
+
+/// When a fault happens.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum When {
+    /// At this virtual millisecond.
+    AtMs(u64),
+    /// When this site is reached, before its action (for a commit: before its writer learns of it).
+    Site(Site),
+    /// When this node reaches its n-th site of this kind, whatever its label. Random storms aim so; a report names
+    /// the site that was met.
+    Nth {
+        /// The node.
+        node: String,
+        /// What happens there.
+        kind: Kind,
+        /// The how-manieth; from 1.
+        nth: u32,
+    },
+}
+
+/// One fault of a storm.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fault {
+    /// When.
+    pub when: When,
+    /// What.
+    pub action: Action,
+}
+
+/// A storm.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// Format version: [`PLAN_VERSION`].
+    pub version: u32,
+    /// Seed of the schedule (which ready task runs next) where it is not the run's own: shrinking tries a few.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<u64>,
+    /// The faults, in any order.
+    pub faults: Vec<Fault>,
+}
+
+/// Why a plan can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// The file could not be read.
+    #[error("cannot read the plan {path}: {source}")]
+    Unreadable {
+        /// The file.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Not a plan.
+    #[error("{path} is not a plan: {reason}")]
+    Malformed {
+        /// The file.
+        path: String,
+        /// Where and why.
+        reason: String,
+    },
+    /// Of another version of this program.
+    #[error(
+        "{path} is a plan of version {found}; this build reads version {PLAN_VERSION}: replay it with the build that wrote it"
+    )]
+    Version {
+        /// The file.
+        path: String,
+        /// Its version.
+        found: u64,
+    },
+    /// It speaks of a node that the scenario lacks, or aims a burst fault at a time.
+    #[error("the plan's fault {index} ({fault}) cannot happen here: {reason}")]
+    Impossible {
+        /// Ordinal of the fault, from 0.
+        index: usize,
+        /// In words.
+        fault: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+impl Plan {
+    /// A storm of these faults.
+    pub fn new(faults: Vec<Fault>) -> Self {
+        Plan {
+            version: PLAN_VERSION,
+            schedule: None,
+            faults,
+        }
+    }
+
+    /// No faults at all.
+    pub fn calm() -> Self {
+        Plan::new(Vec::new())
+    }
+
+    /// Reads a plan file.
+    pub fn read(path: &Path) -> Result<Self, PlanError> {
+        let name = path.display().to_string();
+        let text = std::fs::read_to_string(path).map_err(|source| PlanError::Unreadable {
+            path: name.clone(),
+            source,
+        })?;
+        Plan::parse(&text, &name)
+    }
+
+    /// Reads a plan from text; `name` is for messages.
+    pub fn parse(text: &str, name: &str) -> Result<Self, PlanError> {
+        let malformed = |reason: String| PlanError::Malformed {
+            path: name.to_owned(),
+            reason,
+        };
+        let value: serde_json::Value =
+            serde_json::from_str(text).map_err(|e| malformed(e.to_string()))?;
+        match value.get("version").and_then(serde_json::Value::as_u64) {
+            None => Err(malformed("it has no \"version\"".to_owned())),
+            Some(found) if found != u64::from(PLAN_VERSION) => Err(PlanError::Version {
+                path: name.to_owned(),
+                found,
+            }),
+            Some(_) => serde_json::from_str(text).map_err(|e| malformed(e.to_string())),
+        }
+    }
+
+    /// The plan as a file.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string_pretty(self).expect("a plan has only string keys") + "\n"
+    }
+
+    /// Whether every fault can happen in a world of these nodes.
+    pub fn check(&self, nodes: &[&str]) -> Result<(), PlanError> {
+        for (index, fault) in self.faults.iter().enumerate() {
+            let at = match &fault.when {
+                When::AtMs(_) => None,
+                When::Site(Site { node, kind, .. }) | When::Nth { node, kind, .. } => {
+                    Some((node, kind))
+                }
+            };
+            let impossible = |reason: String| {
+                Err(PlanError::Impossible {
+                    index,
+                    fault: fault.to_string(),
+                    reason,
+                })
+            };
+            let peer = match at {
+                Some((_, Kind::Send(peer))) => Some(peer.as_str()),
+                _ => None,
+            };
+            let named = fault
+                .action
+                .nodes()
+                .into_iter()
+                .chain(at.map(|(node, _)| node.as_str()))
+                .chain(peer);
+            for node in named {
+                if !nodes.contains(&node) {
+                    return impossible(format!(
+                        "there is no node \"{node}\"; there are {}",
+                        nodes.join(", ")
+                    ));
+                }
+            }
+            if fault.action.needs_burst() && !matches!(at, Some((_, Kind::Send(_)))) {
+                return impossible("it can only be aimed at a \"send\" site".to_owned());
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.when {
+            When::AtMs(ms) => write!(f, "at {} s: {}", *ms as f64 / 1000.0, self.action),
+            When::Site(site) => write!(f, "at {site}: {}", self.action),
+            When::Nth {
+                node,
+                kind: Kind::Send(peer),
+                nth,
+            } => {
+                write!(f, "at burst {nth} of {node}→{peer}: {}", self.action)
+            }
+            When::Nth {
+                node,
+                kind: Kind::Event(event),
+                nth,
+            } => {
+                write!(f, "at \"{event}\" {nth} of {node}: {}", self.action)
+            }
+            When::Nth { node, kind, nth } => {
+                let what = match kind {
+                    Kind::Commit => "commit",
+                    Kind::Write => "disk write",
+                    _ => "disk sync",
+                };
+                write!(f, "at {what} {nth} of {node}: {}", self.action)
+            }
+        }
+    }
+}
+
+/// What became of a planned fault.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FaultReport {
+    /// As planned.
+    pub fault: Fault,
+    /// When it happened, if it did.
+    pub fired: Option<VirtualTime>,
+    /// The site at which it happened, if at one.
+    pub site: Option<Site>,
+    /// Whether it touched anything.
+    pub effective: bool,
+}

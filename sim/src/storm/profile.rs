@@ -1,0 +1,350 @@
+//! What a random storm over a scenario may do, and drawing one.
+
+use super::{Action, Fault, FaultKind, Plan, When};
+use crate::{
+    seed::{Seed, Stream},
+    site::Kind,
+};
+
+/// A fault that the scenario brings itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CustomFault {
+    /// Its name, for tables and plans.
+    pub name: &'static str,
+    /// The node concerned.
+    pub node: &'static str,
+    /// Range of its strength, both ends included.
+    pub amount: (u64, u64),
+}
+
+/// What storms may do.
+#[derive(Clone, Debug)]
+pub struct Profile {
+    /// Nodes that can crash, stall and lose their disks or clocks.
+    pub nodes: Vec<&'static str>,
+    /// Links that can fail, as (caller, callee).
+    pub links: Vec<(&'static str, &'static str)>,
+    /// Faults of the scenario's own.
+    pub custom: Vec<CustomFault>,
+    /// Names of `tracing` events at which a node may crash.
+    pub events: Vec<(&'static str, &'static str)>,
+    /// Faults begin within this many virtual milliseconds.
+    pub horizon_ms: u64,
+    /// The most faults in one storm; there is at least one.
+    pub max_faults: u64,
+    /// About how many commits, and bursts on a link, a node sees in a run: sites are aimed within.
+    pub commits: u64,
+    /// See `commits`.
+    pub bursts: u64,
+    /// Kinds that are never drawn.
+    pub never: Vec<FaultKind>,
+}
+
+impl Profile {
+    /// A profile for these nodes and links, with middling numbers.
+    pub fn new(nodes: &[&'static str], links: &[(&'static str, &'static str)]) -> Self {
+        Profile {
+            nodes: nodes.to_vec(),
+            links: links.to_vec(),
+            custom: Vec::new(),
+            events: Vec::new(),
+            horizon_ms: 3_000,
+            max_faults: 5,
+            commits: 20,
+            bursts: 12,
+            never: Vec::new(),
+        }
+    }
+
+    /// The kinds of fault that it can draw.
+    pub fn kinds(&self) -> Vec<FaultKind> {
+        FaultKind::ALL
+            .iter()
+            .copied()
+            .filter(|kind| self.can(*kind))
+            .collect()
+    }
+
+    fn can(&self, kind: FaultKind) -> bool {
+        use FaultKind::*;
+        !self.never.contains(&kind)
+            && match kind {
+                Cut | Flap | Latency | Loss | Trickle | ResetConnections | HalfOpen | LoseBurst
+                | ResetBurst | DelayBurst | DuplicateBurst => !self.links.is_empty(),
+                Custom => !self.custom.is_empty(),
+                _ => !self.nodes.is_empty(),
+            }
+    }
+
+    /// The storm of a seed. Which kinds it may draw from is itself drawn first (swarm testing: Groce et al., ISSTA
+    /// 2012), so that some storms are of crashes alone and others of a single slow link.
+    pub fn draw(&self, seed: Seed) -> Plan {
+        let mut rng = seed.stream("storm");
+        let all = self.kinds();
+        if all.is_empty() {
+            return Plan::calm();
+        }
+        let mut on: Vec<FaultKind> = all.iter().copied().filter(|_| rng.chance(0.4)).collect();
+        if on.is_empty() {
+            on.push(*rng.pick(&all));
+        }
+        let faults = 1 + rng.below(self.max_faults);
+        Plan::new(
+            (0..faults)
+                .map(|_| {
+                    let kind = *rng.pick(&on);
+                    self.fault(kind, &mut rng)
+                })
+                .collect(),
+        )
+    }
+
+    fn fault(&self, kind: FaultKind, rng: &mut Stream) -> Fault {
+        use FaultKind as K;
+        let link = |rng: &mut Stream| {
+            let (a, b) = *rng.pick(&self.links);
+            if rng.chance(0.5) {
+                (a.to_owned(), b.to_owned())
+            } else {
+                (b.to_owned(), a.to_owned())
+            }
+        };
+        let node = |rng: &mut Stream| (*rng.pick(&self.nodes)).to_owned();
+        let action = match kind {
+            K::Crash => Action::Crash {
+                node: node(rng),
+                down_ms: duration(rng, 50, 20_000),
+            },
+            K::PowerLoss => Action::PowerLoss {
+                node: node(rng),
+                down_ms: duration(rng, 500, 30_000),
+            },
+            K::CrashLoop => Action::CrashLoop {
+                node: node(rng),
+                times: 2 + rng.below(4) as u32,
+                down_ms: duration(rng, 50, 3_000),
+            },
+            K::Pause => Action::Pause {
+                node: node(rng),
+                for_ms: duration(rng, 50, 70_000),
+            },
+            K::Restart => Action::Restart { node: node(rng) },
+            K::SlowNode => Action::SlowNode {
+                node: node(rng),
+                wait_ms: 1 + rng.below(50),
+                for_ms: duration(rng, 200, 10_000),
+            },
+            K::Cut => {
+                let ((from, to), both) = (link(rng), rng.chance(0.5));
+                Action::Cut {
+                    from,
+                    to,
+                    both,
+                    for_ms: duration(rng, 100, 60_000),
+                }
+            }
+            K::Isolate => Action::Isolate {
+                node: node(rng),
+                for_ms: duration(rng, 100, 60_000),
+            },
+            K::Flap => {
+                let (from, to) = link(rng);
+                Action::Flap {
+                    from,
+                    to,
+                    times: 2 + rng.below(5) as u32,
+                    each_ms: duration(rng, 20, 2_000),
+                }
+            }
+            K::Latency => {
+                let (from, to) = link(rng);
+                Action::Latency {
+                    from,
+                    to,
+                    extra_ms: duration(rng, 5, 5_000),
+                    for_ms: duration(rng, 200, 20_000),
+                }
+            }
+            K::Loss => {
+                let (from, to) = link(rng);
+                Action::Loss {
+                    from,
+                    to,
+                    percent: 5 + rng.below(60) as u8,
+                    for_ms: duration(rng, 200, 20_000),
+                }
+            }
+            K::Trickle => {
+                let (from, to) = link(rng);
+                Action::Trickle {
+                    from,
+                    to,
+                    bytes_per_s: duration(rng, 100, 20_000),
+                    for_ms: duration(rng, 200, 20_000),
+                }
+            }
+            K::Refuse => Action::Refuse {
+                node: node(rng),
+                for_ms: duration(rng, 100, 20_000),
+            },
+            K::HangConnects => Action::HangConnects {
+                node: node(rng),
+                for_ms: duration(rng, 100, 20_000),
+            },
+            K::ResetConnections => {
+                let (from, to) = link(rng);
+                Action::ResetConnections { from, to }
+            }
+            K::HalfOpen => {
+                let (from, to) = link(rng);
+                Action::HalfOpen { from, to }
+            }
+            K::LoseBurst => Action::LoseBurst {},
+            K::ResetBurst => Action::ResetBurst {},
+            K::DelayBurst => Action::DelayBurst {
+                by_ms: duration(rng, 50, 20_000),
+            },
+            K::DuplicateBurst => Action::DuplicateBurst {
+                after_ms: duration(rng, 1, 20_000),
+            },
+            K::SlowDisk => Action::SlowDisk {
+                node: node(rng),
+                extra_ms: duration(rng, 5, 3_000),
+                for_ms: duration(rng, 200, 20_000),
+            },
+            K::SyncError => Action::SyncError { node: node(rng) },
+            K::WriteError => Action::WriteError { node: node(rng) },
+            K::DiskFull => Action::DiskFull {
+                node: node(rng),
+                for_ms: duration(rng, 200, 10_000),
+            },
+            K::SectorError => Action::SectorError {
+                node: node(rng),
+                choice: rng.below(1 << 20),
+            },
+            K::ClockJump => {
+                let by = duration(rng, 100, 7_200_000) as i64;
+                Action::ClockJump {
+                    node: node(rng),
+                    by_ms: if rng.chance(0.5) { by } else { -by },
+                }
+            }
+            K::ClockDrift => {
+                let ppm = duration(rng, 100, 200_000) as i64;
+                let ppm = if rng.chance(0.5) { ppm } else { -ppm };
+                Action::ClockDrift {
+                    node: node(rng),
+                    ppm,
+                    for_ms: duration(rng, 1_000, 60_000),
+                }
+            }
+            K::Custom => {
+                let custom = rng.pick(&self.custom).clone();
+                let amount = rng.between(custom.amount.0, custom.amount.1);
+                Action::Custom {
+                    name: custom.name.to_owned(),
+                    node: custom.node.to_owned(),
+                    amount,
+                    for_ms: duration(rng, 100, 20_000),
+                }
+            }
+        };
+        let when = self.when(&action, rng);
+        Fault { when, action }
+    }
+
+    /// At a burst where the action needs one; else for sudden death mostly at a site of the victim, because most
+    /// instants of virtual time are idle; else at a time.
+    fn when(&self, action: &Action, rng: &mut Stream) -> When {
+        if action.needs_burst() {
+            let (from, to) = *rng.pick(&self.links);
+            let (from, to) = if rng.chance(0.5) {
+                (from, to)
+            } else {
+                (to, from)
+            };
+            return self.burst(from, to, rng);
+        }
+        if let Action::Crash { node, .. }
+        | Action::PowerLoss { node, .. }
+        | Action::Restart { node }
+        | Action::Pause { node, .. }
+        | Action::SyncError { node }
+        | Action::WriteError { node } = action
+            && rng.chance(0.75)
+        {
+            return self.site_of(node, action, rng);
+        }
+        When::AtMs(rng.below(self.horizon_ms + 1))
+    }
+
+    fn burst(&self, from: &str, to: &str, rng: &mut Stream) -> When {
+        When::Nth {
+            node: from.to_owned(),
+            kind: Kind::Send(to.to_owned()),
+            nth: 1 + rng.below(self.bursts) as u32,
+        }
+    }
+
+    fn site_of(&self, node: &str, action: &Action, rng: &mut Stream) -> When {
+        let own: Vec<&str> = self
+            .links
+            .iter()
+            .filter_map(|&(a, b)| {
+                if a == node {
+                    Some(b)
+                } else if b == node {
+                    Some(a)
+                } else {
+                    None
+                }
+            })
+            .collect();
+        let events: Vec<&str> = self
+            .events
+            .iter()
+            .filter(|(at, _)| *at == node)
+            .map(|(_, event)| *event)
+            .collect();
+        match rng.below(if matches!(action, Action::PowerLoss { .. }) {
+            5
+        } else {
+            4
+        }) {
+            0 if !own.is_empty() => {
+                let peer = *rng.pick(&own);
+                self.burst(node, peer, rng)
+            }
+            1 if !events.is_empty() => {
+                let event = (*rng.pick(&events)).to_owned();
+                When::Nth {
+                    node: node.to_owned(),
+                    kind: Kind::Event(event),
+                    nth: 1 + rng.below(5) as u32,
+                }
+            }
+            2 => When::Nth {
+                node: node.to_owned(),
+                kind: Kind::Sync,
+                nth: 1 + rng.below(self.commits) as u32,
+            },
+            4 => When::Nth {
+                node: node.to_owned(),
+                kind: Kind::Write,
+                nth: 1 + rng.below(self.commits * 7) as u32,
+            },
+            _ => When::Nth {
+                node: node.to_owned(),
+                kind: Kind::Commit,
+                nth: 1 + rng.below(self.commits) as u32,
+            },
+        }
+    }
+}
+
+/// Milliseconds, spread evenly over the orders of magnitude.
+fn duration(rng: &mut Stream, low: u64, high: u64) -> u64 {
+    let (low, high) = (low.max(1) as f64, high.max(1) as f64);
+    let u = crate::seed::unit(rng.bits());
+    (low * (high / low).powf(u)).round() as u64
+}

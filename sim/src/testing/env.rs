@@ -1,0 +1,44 @@
+//! What the environment of `cargo test` says.
+
+use std::{env, thread};
+
+use crate::{campaign::Seeds, seed::Seed};
+
+const ONE: &str = "SQUALL_SEED";
+const MANY: &str = "SQUALL_SEEDS";
+
+/// The seeds that the environment asks for, or `0..default`.
+pub(super) fn seeds(default: u64) -> Result<Seeds, String> {
+    let read = |name| match env::var(name) {
+        Ok(value) => Ok(Some(value)),
+        Err(env::VarError::NotPresent) => Ok(None),
+        Err(env::VarError::NotUnicode(_)) => Err(format!("{name} is not text")),
+    };
+    parse(read(ONE)?.as_deref(), read(MANY)?.as_deref(), default)
+}
+
+pub(super) fn parse(one: Option<&str>, many: Option<&str>, default: u64) -> Result<Seeds, String> {
+    match (one, many) {
+        (None, None) => Ok(Seeds::up_to(default)),
+        (Some(one), None) => match one.parse() {
+            Ok(seed) => Ok(Seeds::one(seed)),
+            Err(wrong) => Err(format!("{ONE}: {wrong}")),
+        },
+        (None, Some(many)) => many.parse().map_err(|wrong| format!("{MANY}: {wrong}")),
+        (Some(_), Some(_)) => Err(format!("{ONE} and {MANY} are both set: unset one of them")),
+    }
+}
+
+/// The command that runs the present test with this seed alone. The test harness names its threads after their tests;
+/// with a single thread it does not, and then the command runs all tests of the package.
+pub(super) fn test_command(seed: Seed) -> String {
+    let package = env::var("CARGO_PKG_NAME")
+        .map(|name| format!(" -p {name}"))
+        .unwrap_or_default();
+    let thread = thread::current();
+    let test = match thread.name() {
+        None | Some("main") => String::new(),
+        Some(name) => format!(" {name}"),
+    };
+    format!("{ONE}={seed} cargo test{package}{test}")
+}

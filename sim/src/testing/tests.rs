@@ -1,0 +1,101 @@
+use super::*;
+use crate::campaign::fake::{self, BANK};
+
+fn forgetful() -> Options {
+    Options {
+        plant: Some("forgets".to_owned()),
+        ..Options::default()
+    }
+}
+
+#[test]
+fn a_system_that_survives_gives_its_totals() {
+    let totals = check_by(&fake::run, &BANK, Seeds::up_to(50), &Options::default());
+    assert_eq!(totals.unwrap().tally.count("completed"), 150);
+}
+
+#[test]
+fn a_violation_is_told_with_its_storm_and_ends_with_the_replay_commands() {
+    let told = check_by(&fake::run, &BANK, Seeds::up_to(12), &forgetful()).unwrap_err();
+    for part in [
+        "VIOLATED bank (hardened + forgets), 1 of 12 storms, first with seed 10",
+        "no money is lost (little) at 12.003450",
+        "concerns  account 10",
+        "expected  100",
+        "found     93",
+        "at 0.01 s: vault is restarted  0.010000  effective",
+    ] {
+        assert!(told.contains(part), "{part} is missing in:\n{told}");
+    }
+    let commands: Vec<&str> = told.lines().rev().take(2).collect();
+    assert_eq!(
+        commands[0],
+        "replay: cargo run --release -- replay bank --seed 10 --plant forgets --trace"
+    );
+    assert!(
+        commands[1].starts_with("replay: SQUALL_SEED=10 cargo test -p squall"),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_planted_bug_is_found_with_its_first_seed() {
+    let found = finds_by(&fake::run, &BANK, "forgets", 2_000).unwrap();
+    assert_eq!(found.seed, Seed(10));
+    assert_eq!(found.signature.tag, "little");
+    assert_eq!(found.violation, Some(fake::violation("little", 10)));
+}
+
+#[test]
+fn a_bug_that_no_seed_finds_is_a_failure() {
+    let told = finds_by(&fake::run, &BANK, "invisible", 100).unwrap_err();
+    assert!(
+        told.contains("100 storms over bank did not find the bug invisible"),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_failure_of_the_harness_is_not_the_bug() {
+    let told = finds_by(&|_, _, _| panic!("out of order"), &BANK, "forgets", 100).unwrap_err();
+    assert!(told.starts_with("HARNESS FAILED"), "{told}");
+    assert!(told.contains("out of order"), "{told}");
+}
+
+#[test]
+fn shapes_and_bugs_that_do_not_exist_are_refused() {
+    let told = finds_by(&fake::run, &BANK, "forget", 100).unwrap_err();
+    assert_eq!(
+        told,
+        "bank has no bug 'forget' (did you mean 'forgets'?); there are: forgets, invisible"
+    );
+    let options = Options {
+        shape: Some("round".to_owned()),
+        ..Options::default()
+    };
+    let told = check_by(&fake::run, &BANK, Seeds::up_to(1), &options).unwrap_err();
+    assert_eq!(
+        told,
+        "bank has no shape 'round'; there are: hardened, documented"
+    );
+}
+
+#[test]
+fn the_environment_chooses_the_seeds() {
+    assert_eq!(env::parse(None, None, 20), Ok(Seeds::up_to(20)));
+    assert_eq!(env::parse(Some("42"), None, 20), Ok(Seeds::one(Seed(42))));
+    assert_eq!(env::parse(None, Some("300"), 20), Ok(Seeds::up_to(300)));
+    assert_eq!(
+        env::parse(None, Some("7..9"), 20).map(|seeds| seeds.to_string()),
+        Ok("7..9".to_owned())
+    );
+}
+
+#[test]
+fn an_environment_that_names_no_seeds_is_refused() {
+    let refused = |one, many| env::parse(one, many, 20).unwrap_err();
+    assert!(refused(Some("1..3"), None).starts_with("SQUALL_SEED: '1..3' is not a seed"));
+    assert!(refused(None, Some("many")).starts_with("SQUALL_SEEDS: 'many' is not a count"));
+    assert!(refused(Some(""), None).starts_with("SQUALL_SEED: '' is not a seed"));
+    assert!(refused(Some("1"), Some("2")).contains("both set"));
+}

@@ -1,0 +1,166 @@
+//! The rolling hash of a run: the same in every build and on every machine.
+//!
+//! Eight bytes a step, each multiplied to 128 bits and folded (the mixing step of wyhash). It tells runs apart by
+//! accident, not against an adversary.
+
+use super::{Scope, What};
+
+/// An odd constant with evenly spread bits, from wyhash.
+const MULTIPLIER: u128 = 0xa076_1d64_78bd_642f;
+
+/// A hash that grows by what it is fed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rolling(u64);
+
+impl Default for Rolling {
+    fn default() -> Self {
+        Rolling(0xe703_7ed1_a0b4_28db)
+    }
+}
+
+impl Rolling {
+    /// Folds a number in.
+    #[inline]
+    pub fn number(&mut self, value: u64) {
+        let product = u128::from(self.0 ^ value) * MULTIPLIER;
+        self.0 = (product as u64) ^ (product >> 64) as u64;
+    }
+
+    /// Folds bytes in, their length first: `"ab", "c"` is not `"a", "bc"`.
+    #[inline]
+    pub fn bytes(&mut self, bytes: &[u8]) {
+        self.number(bytes.len() as u64);
+        let (words, rest) = bytes.as_chunks::<8>();
+        for word in words {
+            self.number(u64::from_le_bytes(*word));
+        }
+        if !rest.is_empty() {
+            let mut last = [0; 8];
+            last[..rest.len()].copy_from_slice(rest);
+            self.number(u64::from_le_bytes(last));
+        }
+    }
+
+    /// The hash of all that was folded in.
+    pub fn value(self) -> u64 {
+        crate::seed::mix(self.0)
+    }
+
+    pub(super) fn scope(&mut self, scope: &Scope) {
+        self.bytes(scope.trace_id.as_bytes());
+        self.bytes(scope.request_id.as_bytes());
+        self.bytes(scope.op.as_bytes());
+        self.bytes(scope.saga_id.as_bytes());
+    }
+
+    pub(super) fn what(&mut self, what: &What<'_>) {
+        self.number(what.kind() as u64);
+        match what {
+            What::Connection {
+                connection,
+                peer,
+                event,
+            } => {
+                self.number(*connection);
+                self.bytes(peer.as_bytes());
+                self.bytes(event.as_bytes());
+            }
+            What::Burst {
+                to,
+                connection,
+                bytes,
+                label,
+                latency,
+                fate,
+            } => {
+                self.bytes(to.as_bytes());
+                self.number(*connection);
+                self.bytes(bytes);
+                self.bytes(label.as_bytes());
+                self.number(latency.as_nanos() as u64);
+                self.bytes(fate.as_bytes());
+            }
+            What::Arrival {
+                from,
+                connection,
+                bytes,
+            } => {
+                self.bytes(from.as_bytes());
+                self.number(*connection);
+                self.number(*bytes as u64);
+            }
+            What::Disk { event } => self.bytes(event.as_bytes()),
+            What::Commit { file, rows } => {
+                self.bytes(file.as_bytes());
+                self.number(rows.len() as u64);
+                for row in rows.iter() {
+                    self.bytes(row.table.as_bytes());
+                    self.bytes(row.key.as_bytes());
+                    self.number(u64::from(row.value.is_some()));
+                    self.bytes(row.value.as_deref().unwrap_or_default());
+                }
+            }
+            What::Log {
+                level,
+                message,
+                fields,
+            } => {
+                self.bytes(level.as_bytes());
+                self.bytes(message.as_bytes());
+                self.bytes(fields.as_bytes());
+            }
+            What::Client { op, phase, detail } => {
+                self.bytes(op.as_bytes());
+                self.bytes(phase.as_bytes());
+                self.bytes(detail.as_bytes());
+            }
+            What::Node { event, detail } => {
+                self.bytes(event.as_bytes());
+                self.bytes(detail.as_bytes());
+            }
+            What::Fault {
+                event,
+                index,
+                detail,
+            } => {
+                self.bytes(event.as_bytes());
+                self.number(*index as u64);
+                self.bytes(detail.as_bytes());
+            }
+            What::Violation { invariant, detail } => {
+                self.bytes(invariant.as_bytes());
+                self.bytes(detail.as_bytes());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(parts: &[&str]) -> u64 {
+        let mut hash = Rolling::default();
+        for part in parts {
+            hash.bytes(part.as_bytes());
+        }
+        hash.value()
+    }
+
+    #[test]
+    fn the_hash_never_changes_between_builds() {
+        assert_eq!(of(&[]), 0x9a7c_8736_2523_bcd0);
+        assert_eq!(
+            of(&["squall", "a longer text of several words"]),
+            0x17a8_94a6_2f27_42be
+        );
+    }
+
+    #[test]
+    fn the_hash_sees_where_one_text_ends_and_the_next_begins() {
+        assert_ne!(of(&["ab", "c"]), of(&["a", "bc"]));
+        assert_ne!(of(&["a", ""]), of(&["", "a"]));
+        assert_ne!(of(&["12345678", ""]), of(&["12345678"]));
+        assert_ne!(of(&["a"]), of(&["a\0"]));
+    }
+}

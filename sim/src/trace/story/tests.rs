@@ -1,0 +1,267 @@
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::{
+    super::testing::{Script, answer, request, row},
+    *,
+};
+
+const SAGA: &str = "SAGA-7F3A09C1";
+const ORDER: &str = "ORD-12345678";
+const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+
+/// Alice's order, beside Bob's; inventory crashes once in between.
+fn script() -> Script {
+    let mut script = Script::default();
+    let place = |saga| request("POST", "/orders", TRACE, "alice-1-place", saga);
+    let reserve = request(
+        "POST",
+        "/reservations",
+        TRACE,
+        "alice-1-place/reserve",
+        SAGA,
+    );
+    let pay = request("POST", "/payments", TRACE, "alice-1-place/pay", SAGA);
+    let bobs = request("POST", "/orders", "ffff", "bob-1-place", "");
+    let order = |status: &str| {
+        row(
+            "orders",
+            ORDER,
+            Some(json!({"status": status, "created_ms": 1_700_000_000_123_u64})),
+        )
+    };
+    let product = |on_hand: u32| {
+        row(
+            "products",
+            "SKU-1",
+            Some(json!({"on_hand": on_hand, "version": 1})),
+        )
+    };
+
+    script.node("order", "boots", "");
+    script.on_behalf("0", "seed", "");
+    script.commit("inventory", &[product(3)]);
+    script.client("alice", "alice-1-place", "invoked", "1 × SKU-1");
+    script.connection("alice", "order", 0, "connect");
+    script.message("alice", "order", 0, &place(""));
+    script.message("bob", "order", 0, &bobs);
+    script.on_behalf(TRACE, "alice-1-place", SAGA);
+    script.commit("order", &[order("Pending")]);
+    script.log("order", "INFO", "saga starts", "kind=order took_ms=12");
+    script.log("order", "DEBUG", "a detail", "");
+    script.message("order", "inventory", 0, &reserve);
+    script.node("inventory", "crashes", "after 3ms");
+    script.connection("order", "inventory", 0, "reset");
+    script.log("order", "WARN", "step unknown", "reason=connection reset");
+    script.node("inventory", "boots", "");
+    script.message("order", "inventory", 1, &reserve);
+    script.on_behalf(TRACE, "alice-1-place/reserve", SAGA);
+    script.commit(
+        "inventory",
+        &[
+            product(2),
+            row(
+                "reservations",
+                SAGA,
+                Some(json!({"status": "Reserved", "by": SAGA})),
+            ),
+        ],
+    );
+    script.message("inventory", "order", 1, &answer("201 Created", "{}"));
+    script.on_behalf("ffff", "bob-1-place", "SAGA-0B0B0B0B");
+    script.commit(
+        "order",
+        &[row(
+            "orders",
+            "ORD-0B0B0B0B",
+            Some(json!({"status": "Pending"})),
+        )],
+    );
+    script.log("order", "INFO", "saga starts", "kind=order");
+    script.burst("order", "payment", 0, &pay, "lost");
+    script.burst("order", "payment", 1, &pay, "sent");
+    script.on_behalf("aaaa", "sweep", "");
+    script.commit(
+        "inventory",
+        &[
+            row("reservations", SAGA, None),
+            row("reservations", "SAGA-0B0B0B0B", None),
+        ],
+    );
+    script.on_behalf(TRACE, "alice-1-place", SAGA);
+    script.commit("order", &[order("Cancelled")]);
+    script.message(
+        "order",
+        "alice",
+        0,
+        &answer(
+            "503 Service Unavailable",
+            r#"{"code":"SERVICE_UNAVAILABLE"}"#,
+        ),
+    );
+    script.client("alice", "alice-1-place", "failed", "503");
+    script.node("payment", "crashes", "");
+    script.violation("stock-conserved", &format!("{ORDER} holds nothing"));
+    script.violation("other", "ORD-0B0B0B0B is lost");
+    script
+}
+
+#[test]
+fn a_saga_reads_like_a_story() {
+    let text = format!("\n{}", render(&script().trace(), SAGA));
+    assert_eq!(
+        text,
+        r"
+  alice              alice-1-place invoked: 1 × SKU-1
+  alice → order      POST /orders [alice-1-place]
+  order              commits +orders/ORD-1 status: Pending
+  order              · saga starts kind=order
+  order → inventory  POST /reservations [reserve]
+⚡ inventory          crashes
+  inventory          boots again
+  order              · WARN step unknown reason=connection reset
+  order → inventory  POST /reservations [reserve] #2
+  inventory          commits products/SKU-1 on_hand: 3 → 2; +reservations/SAGA-1 status: Reserved
+  inventory → order  201 Created [reserve]
+  inventory          commits -reservations/SAGA-1
+⚡ order → payment    POST /payments [pay] (lost)
+  order → payment    POST /payments [pay] #2 (never arrives)
+  order              commits orders/ORD-1 status: Pending → Cancelled
+  order → alice      503 Service Unavailable SERVICE_UNAVAILABLE [alice-1-place]
+  alice              alice-1-place failed: 503
+✗ stock-conserved    ORD-1 holds nothing
+"
+    );
+}
+
+#[test]
+fn the_trace_id_tells_the_same_story_where_it_serves_one_saga() {
+    let trace = script().trace();
+    let by_trace = render(&trace, TRACE);
+    let by_saga = render(&trace, SAGA);
+    for line in by_trace.lines() {
+        assert!(by_saga.contains(line), "{line}");
+    }
+    assert!(by_trace.lines().count() + 1 >= by_saga.lines().count());
+}
+
+#[test]
+fn nobody_has_no_story() {
+    let trace = script().trace();
+    assert_eq!(render(&trace, "SAGA-00000000"), "");
+    assert_eq!(render(&trace, ""), "");
+}
+
+#[test]
+fn ids_that_differ_from_run_to_run_do_not_show() {
+    let mut other = script();
+    let json = serde_json::to_string(&other.events).unwrap();
+    let json = json
+        .replace(ORDER, "ORD-FFFFFFFF")
+        .replace(SAGA, "SAGA-00000001");
+    other.events = serde_json::from_str(&json).unwrap();
+    assert_eq!(
+        render(&script().trace(), SAGA),
+        render(&other.trace(), "SAGA-00000001")
+    );
+}
+
+/// Two branches at once: order asks inventory and balance, and waits for both. Bob is served by the same nodes.
+fn branching() -> Script {
+    let mut script = Script::default();
+    script.on_behalf("ffff", "bob-1", "SAGA-0B0B0B0B");
+    for peer in ["inventory", "balance"] {
+        script.message(
+            "order",
+            peer,
+            7,
+            &request("POST", "/take", "ffff", "bob-1", "SAGA-0B0B0B0B"),
+        );
+        script.commit(peer, &[row("taken", "SAGA-0B0B0B0B", Some(json!({})))]);
+        script.message(peer, "order", 7, &answer("200 OK", ""));
+    }
+    script.on_behalf(TRACE, "alice-1", SAGA);
+    script.log("order", "INFO", "both at once", "");
+    for (peer, step) in [("inventory", "alice-1/stock"), ("balance", "alice-1/money")] {
+        script.message(
+            "order",
+            peer,
+            0,
+            &request("POST", "/take", TRACE, step, SAGA),
+        );
+        script.on_behalf(TRACE, step, SAGA);
+        script.commit(
+            peer,
+            &[row("taken", SAGA, Some(json!({"status": "Taken"})))],
+        );
+        script.burst(peer, "order", 0, &answer("200 OK", ""), "sent");
+    }
+    for peer in ["inventory", "balance"] {
+        script.arrival("order", peer, 0, answer("200 OK", "").len());
+    }
+    script.on_behalf(TRACE, "alice-1", SAGA);
+    script.log("order", "INFO", "both done", "");
+    script
+}
+
+/// The same events at other times: any order that agrees with the causes. Work for Alice and work for Bob on one node wait for
+/// each other no more than nodes do.
+fn retimed(script: &Script, choices: &[usize]) -> Script {
+    let links = Links::of(&script.events);
+    let mut waiting: Vec<usize> = (0..script.events.len()).collect();
+    let mut retimed = Script::default();
+    let mut choices = choices.iter().cycle();
+    while !waiting.is_empty() {
+        let possible: Vec<usize> = waiting
+            .iter()
+            .enumerate()
+            .filter(|(n, place)| {
+                let task = |p: usize| (&script.events[p].node, &links.scopes[p].trace_id);
+                let next = waiting[..*n].iter().all(|p| task(*p) != task(**place));
+                next && links.sent[**place].is_none_or(|sent| !waiting.contains(&sent))
+            })
+            .map(|(n, _)| n)
+            .collect();
+        let chosen = possible[choices.next().unwrap() % possible.len()];
+        let event = &script.events[waiting.remove(chosen)];
+        retimed.tell(&event.node, event.scope.clone(), event.what.clone());
+    }
+    retimed
+}
+
+proptest! {
+    #[test]
+    fn the_story_is_the_same_however_long_things_take(
+        choices in proptest::collection::vec(any::<usize>(), 32),
+    ) {
+        let script = branching();
+        let other = retimed(&script, &choices);
+        prop_assert_eq!(render(&script.trace(), SAGA), render(&other.trace(), SAGA));
+    }
+}
+
+#[test]
+fn things_can_take_another_time_in_the_test_above() {
+    let times = |script: &Script| -> Vec<String> {
+        script
+            .events
+            .iter()
+            .map(|event| event.node.clone())
+            .collect()
+    };
+    let script = branching();
+    assert_ne!(times(&script), times(&retimed(&script, &[0, 3, 1, 2])));
+}
+
+#[test]
+fn a_repeated_line_is_told_once_with_its_count() {
+    let mut script = Script::default();
+    script.on_behalf(TRACE, "alice-1/reserve", SAGA);
+    for _ in 0..3 {
+        script.log("order", "WARN", "no answer", "");
+    }
+    assert_eq!(
+        render(&script.trace(), SAGA),
+        "  order  · WARN no answer [reserve] (×3)\n"
+    );
+}

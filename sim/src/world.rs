@@ -1,0 +1,330 @@
+//! The simulated world of one run: nodes, their lives, and the storm that comes over them.
+//!
+//! Owns who is alive and what is still to happen. Does *not* own bytes in flight ([`crate::net`]) or on platters
+//! ([`crate::disk`]), nor what is right or wrong ([`crate::check`]).
+
+mod agenda;
+mod ledger;
+mod node;
+mod storming;
+mod task;
+
+use std::{
+    cell::RefCell,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
+};
+
+use madsim::{runtime::Handle, time::TimeHandle};
+use tokio::sync::Notify;
+
+pub(crate) use agenda::{Agenda, Todo};
+pub(crate) use ledger::Ledger;
+pub use node::Node;
+pub(crate) use node::{Boot, NodeState, StoreReader};
+pub(crate) use task::silence_service_panics;
+
+use crate::{
+    host::{Host, NodeIx, Reached, Verdict},
+    net::Net,
+    seed::Seed,
+    site::Kind,
+    storm::Injector,
+    time::VirtualTime,
+    trace::{Recorder, Scope, Sink, What, current_scope},
+};
+
+thread_local! {
+    /// The node whose task is being polled on this thread.
+    static RUNNING: RefCell<Option<Arc<NodeState>>> = const { RefCell::new(None) };
+}
+
+/// Handler of the scenario's own faults: `(name, amount, begins)`.
+pub(crate) type CustomHandler = Box<dyn FnMut(&str, u64, bool) + Send>;
+/// Tells how often a scenario's own fault has bitten.
+pub(crate) type CustomCounter = Box<dyn Fn(&str) -> u64 + Send>;
+
+/// Everything of one run. Single-threaded in fact; the locks are never contended and never held across a call out.
+pub(crate) struct World {
+    pub seed: Seed,
+    pub runtime: Handle,
+    pub time: TimeHandle,
+    pub net: Arc<Net>,
+    pub full: bool,
+    nodes: Mutex<Vec<Arc<NodeState>>>,
+    pub recorder: Mutex<Option<Recorder>>,
+    pub injector: Mutex<Injector>,
+    pub agenda: Agenda,
+    pub ledger: Mutex<Ledger>,
+    pub custom: Mutex<Option<(CustomHandler, CustomCounter)>>,
+    /// Something happened that the end of the run may depend on.
+    pub activity: Notify,
+    /// The storm is over.
+    pub healed: tokio::sync::watch::Sender<bool>,
+    pub clients: Mutex<usize>,
+}
+
+/// The world as the network and the disks see it; weak, because the world owns them.
+struct HostRef(Weak<World>, TimeHandle, Seed, bool);
+
+impl World {
+    pub fn new(
+        seed: Seed,
+        injector: Injector,
+        recorder: Option<Recorder>,
+        full: bool,
+    ) -> Arc<World> {
+        let (runtime, time) = (Handle::current(), TimeHandle::current());
+        Arc::new_cyclic(|world| World {
+            seed,
+            net: Net::new(Arc::new(HostRef(world.clone(), time.clone(), seed, full))),
+            runtime,
+            time,
+            full,
+            nodes: Mutex::default(),
+            recorder: Mutex::new(recorder),
+            injector: Mutex::new(injector),
+            agenda: Agenda::default(),
+            ledger: Mutex::default(),
+            custom: Mutex::default(),
+            activity: Notify::new(),
+            healed: tokio::sync::watch::channel(false).0,
+            clients: Mutex::new(0),
+        })
+    }
+
+    pub fn host(self: &Arc<Self>) -> Arc<dyn Host> {
+        Arc::new(HostRef(
+            Arc::downgrade(self),
+            self.time.clone(),
+            self.seed,
+            self.full,
+        ))
+    }
+
+    pub fn now(&self) -> VirtualTime {
+        VirtualTime::from_start(self.time.elapsed())
+    }
+
+    pub fn add(&self, node: NodeState) -> Arc<NodeState> {
+        let node = Arc::new(node);
+        lock(&self.nodes).push(node.clone());
+        self.net.add_node(node.ix);
+        node
+    }
+
+    pub fn next_ix(&self) -> NodeIx {
+        NodeIx(lock(&self.nodes).len() as u16)
+    }
+
+    pub fn nodes(&self) -> Vec<Arc<NodeState>> {
+        lock(&self.nodes).clone()
+    }
+
+    pub fn node(&self, ix: NodeIx) -> Arc<NodeState> {
+        lock(&self.nodes)[usize::from(ix.0)].clone()
+    }
+
+    pub fn find(&self, name: &str) -> Option<Arc<NodeState>> {
+        lock(&self.nodes).iter().find(|n| *n.name == *name).cloned()
+    }
+
+    pub fn record(&self, node: &str, what: What<'_>) {
+        if let Some(recorder) = &mut *lock(&self.recorder) {
+            recorder.record(self.now(), node, &current_scope(), what);
+        }
+    }
+
+    /// A site of `node` is reached. Sets off what is aimed at it; the burst fault, if any, is the caller's to obey.
+    fn site(
+        self: &Arc<Self>,
+        node: &Arc<NodeState>,
+        kind: impl FnOnce() -> Kind,
+        label: &str,
+    ) -> Verdict {
+        let due = lock(&self.injector).reached(&node.name, &kind(), label, self.now());
+        let mut verdict = Verdict::default();
+        for due in due {
+            match storming::burst_fault(&due.action) {
+                Some(fault) => {
+                    self.announce(&due, "fires");
+                    lock(&self.injector).bites(due.index);
+                    verdict.burst = Some(fault);
+                }
+                None => self.begin(due),
+            }
+        }
+        verdict.dead = !node.is_up();
+        verdict
+    }
+
+    /// A transaction of `node` is durable, its writer does not know yet.
+    pub fn committed(
+        self: &Arc<Self>,
+        node: &Arc<NodeState>,
+        file: &str,
+        rows: Vec<crate::trace::Row>,
+    ) {
+        let scope = current_scope();
+        self.record(
+            &node.name,
+            What::Commit {
+                file: file.into(),
+                rows: (&rows[..]).into(),
+            },
+        );
+        let broken = lock(&self.ledger).commit(self.now(), &node.name, file, rows, &scope, true);
+        if broken {
+            self.report_violations();
+        }
+        self.activity.notify_one();
+        if lock(&self.injector).watches(&node.name, |kind| *kind == Kind::Commit) {
+            self.site(node, || Kind::Commit, &scope.op);
+        }
+    }
+
+    /// Puts violations that were just found into the trace.
+    pub fn report_violations(&self) {
+        let fresh = lock(&self.ledger).take_unreported();
+        for violation in fresh {
+            let detail = format!(
+                "{}: {}: expected {}, found {}",
+                violation.tag,
+                violation.entities.join(", "),
+                violation.expected,
+                violation.found
+            );
+            self.record(
+                "squall",
+                What::Violation {
+                    invariant: violation.invariant.as_str().into(),
+                    detail: detail.into(),
+                },
+            );
+        }
+        self.activity.notify_one();
+    }
+}
+
+impl Sink for HostRef {
+    fn event(
+        &self,
+        scope: &Scope,
+        level: tracing::Level,
+        _target: &str,
+        message: &str,
+        fields: &str,
+    ) {
+        let Some(world) = self.0.upgrade() else {
+            return;
+        };
+        let Some(node) = running() else { return };
+        if !node.is_up() {
+            return;
+        }
+        let what = What::Log {
+            level: level.as_str(),
+            message: message.into(),
+            fields: fields.into(),
+        };
+        if let Some(recorder) = &mut *lock(&world.recorder) {
+            recorder.record(world.now(), &node.name, scope, what);
+        }
+        if lock(&world.injector).watches(
+            &node.name,
+            |kind| matches!(kind, Kind::Event(m) if m == message),
+        ) {
+            world.site(&node, || Kind::Event(message.to_owned()), &scope.op);
+        }
+    }
+}
+
+impl World {
+    pub fn sink(self: &Arc<Self>) -> Arc<dyn Sink> {
+        Arc::new(HostRef(
+            Arc::downgrade(self),
+            self.time.clone(),
+            self.seed,
+            self.full,
+        ))
+    }
+}
+
+impl Host for HostRef {
+    fn now(&self) -> VirtualTime {
+        VirtualTime::from_start(self.1.elapsed())
+    }
+
+    fn seed(&self) -> Seed {
+        self.2
+    }
+
+    fn name(&self, node: NodeIx) -> Arc<str> {
+        self.0
+            .upgrade()
+            .map_or_else(|| "gone".into(), |world| world.node(node).name.clone())
+    }
+
+    fn reached(&self, ix: NodeIx, site: Reached<'_>) -> Verdict {
+        let Some(world) = self.0.upgrade() else {
+            return Verdict {
+                dead: true,
+                burst: None,
+            };
+        };
+        let node = world.node(ix);
+        match site {
+            Reached::Send { to, label } => {
+                if !lock(&world.injector).watches(&node.name, |kind| matches!(kind, Kind::Send(_)))
+                {
+                    return Verdict::default();
+                }
+                let to = world.node(to).name.to_string();
+                world.site(&node, || Kind::Send(to), label)
+            }
+            Reached::Write | Reached::Sync => {
+                let kind = if matches!(site, Reached::Write) {
+                    Kind::Write
+                } else {
+                    Kind::Sync
+                };
+                if !lock(&world.injector).watches(&node.name, |k| *k == kind) {
+                    return Verdict::default();
+                }
+                world.site(&node, || kind, &current_scope().op)
+            }
+        }
+    }
+
+    fn tracing(&self) -> bool {
+        self.3
+    }
+
+    fn record(&self, node: NodeIx, what: What<'_>) {
+        if let Some(world) = self.0.upgrade() {
+            let name = world.node(node).name.clone();
+            world.record(&name, what);
+        }
+    }
+}
+
+/// The node whose task is being polled.
+pub(crate) fn running() -> Option<Arc<NodeState>> {
+    RUNNING.with_borrow(Clone::clone)
+}
+
+/// Locks: a panic in a service must not poison the world.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Waits in virtual time, without the 1 ms floor of `tokio::time::sleep`.
+pub(crate) async fn wait(duration: Duration) {
+    if duration.is_zero() {
+        return;
+    }
+    let mut sleep = madsim::time::sleep(duration);
+    let deadline = TimeHandle::current().now_instant() + duration;
+    std::pin::Pin::new(&mut sleep).reset(deadline);
+    sleep.await;
+}

@@ -1,0 +1,102 @@
+//! What is still to happen at a known instant.
+
+use std::{collections::BTreeMap, sync::Mutex};
+
+use tokio::sync::Notify;
+
+use super::lock;
+use crate::{host::NodeIx, storm::Action, time::VirtualTime};
+
+/// One thing to do.
+#[derive(Clone, Debug)]
+pub(crate) enum Todo {
+    /// Set the plan's timed fault off.
+    Fire(usize),
+    /// The fault is over.
+    End {
+        /// Its ordinal.
+        index: usize,
+        /// What it was.
+        action: Action,
+        /// How often it had bitten before it began.
+        before: u64,
+    },
+    /// The node is started again, if this is still the same death.
+    Boot(NodeIx, u32),
+    /// A node that died in the middle of a poll: carry it out should its task never return.
+    Bury(NodeIx),
+    /// A crash loop goes on.
+    Again {
+        /// Its ordinal.
+        index: usize,
+        /// Who.
+        node: String,
+        /// How many times still.
+        times: u32,
+        /// Time down, and then up.
+        down_ms: u64,
+    },
+    /// A flapping link changes.
+    Flip {
+        /// Its ordinal.
+        index: usize,
+        /// One end.
+        from: String,
+        /// The other.
+        to: String,
+        /// Changes left; the link is down after an even number of them.
+        left: u32,
+        /// Time between changes.
+        each_ms: u64,
+    },
+}
+
+/// A queue by time, then by order of entry.
+#[derive(Default)]
+pub(crate) struct Agenda {
+    queue: Mutex<(BTreeMap<(VirtualTime, u64), Todo>, u64)>,
+    changed: Notify,
+}
+
+impl Agenda {
+    pub fn at(&self, when: VirtualTime, todo: Todo) {
+        let mut queue = lock(&self.queue);
+        queue.1 += 1;
+        let ordinal = queue.1;
+        queue.0.insert((when, ordinal), todo);
+        drop(queue);
+        self.changed.notify_one();
+    }
+
+    pub fn next_time(&self) -> Option<VirtualTime> {
+        lock(&self.queue)
+            .0
+            .first_key_value()
+            .map(|((when, _), _)| *when)
+    }
+
+    pub fn take_due(&self, now: VirtualTime) -> Option<Todo> {
+        let mut queue = lock(&self.queue);
+        let entry = queue.0.first_entry()?;
+        (entry.key().0 <= now).then(|| entry.remove())
+    }
+
+    /// Everything that is left, in order.
+    pub fn drain(&self) -> Vec<Todo> {
+        std::mem::take(&mut lock(&self.queue).0)
+            .into_values()
+            .collect()
+    }
+
+    pub async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    /// The latest instant by which a fault that has begun, or is aimed at a time, is over.
+    pub fn last_time(&self) -> Option<VirtualTime> {
+        lock(&self.queue)
+            .0
+            .last_key_value()
+            .map(|((when, _), _)| *when)
+    }
+}

@@ -1,0 +1,127 @@
+//! The harness's own copy of all stores, kept from the feed of commits, and the checks that watch it.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use crate::{
+    check::{Checks, Commit, Findings, Truth, Violation},
+    time::VirtualTime,
+    trace::{Row, Scope},
+};
+
+/// Truth, checks and what they found.
+#[derive(Default)]
+pub(crate) struct Ledger {
+    pub truth: Truth,
+    pub checks: Checks,
+    pub violations: Vec<Violation>,
+    reported: usize,
+    pub commits: u64,
+    pub last_commit: VirtualTime,
+    pub counts: BTreeMap<String, u64>,
+    /// The scenario's own code panicked.
+    pub harness: Option<String>,
+    /// Checks are skipped: for measuring what they cost.
+    pub unchecked: bool,
+}
+
+impl Ledger {
+    /// Applies a commit and judges the rows that it changed. True if that broke something.
+    pub fn commit(
+        &mut self,
+        now: VirtualTime,
+        node: &str,
+        file: &str,
+        rows: Vec<Row>,
+        scope: &Scope,
+        acknowledged: bool,
+    ) -> bool {
+        self.commits += 1;
+        self.last_commit = now;
+        if self.unchecked {
+            return false;
+        }
+        self.truth.apply(node, &rows);
+        let commit = Commit {
+            node,
+            file,
+            rows: &rows,
+            scope,
+            acknowledged,
+        };
+        let mut findings = Findings {
+            now,
+            ..Findings::default()
+        };
+        for (name, check) in &mut self.checks.always {
+            findings.invariant = name;
+            check(&commit, &mut findings);
+        }
+        self.keep(findings)
+    }
+
+    /// Judges the *finally* invariants at this instant. Those whose bound has passed since `healed` are violations;
+    /// the others may still come right: their number is returned.
+    pub fn settle(&mut self, now: VirtualTime, healed: VirtualTime) -> usize {
+        let mut open = 0;
+        let mut overdue = Findings {
+            now,
+            ..Findings::default()
+        };
+        for (name, bound, check) in &mut self.checks.finally {
+            let mut findings = Findings {
+                now,
+                invariant: name,
+                list: Vec::new(),
+            };
+            check(&self.truth, &mut findings);
+            if now.since(healed) >= *bound {
+                overdue.list.append(&mut findings.list);
+            } else {
+                open += findings.list.len();
+            }
+        }
+        self.keep(overdue);
+        open
+    }
+
+    /// The next instant after `now` at which some invariant's bound passes.
+    pub fn next_bound(&self, now: VirtualTime, healed: VirtualTime) -> Option<VirtualTime> {
+        self.checks
+            .finally
+            .iter()
+            .map(|(_, bound, _)| healed + *bound)
+            .filter(|at| *at > now)
+            .min()
+    }
+
+    /// The longest bound.
+    pub fn last_bound(&self) -> Duration {
+        self.checks
+            .finally
+            .iter()
+            .map(|(_, bound, _)| *bound)
+            .max()
+            .unwrap_or_default()
+    }
+
+    /// The harness itself found something broken.
+    pub fn broken(&mut self, violation: Violation) {
+        self.violations.push(violation);
+    }
+
+    pub fn is_broken(&self) -> bool {
+        !self.violations.is_empty() || self.harness.is_some()
+    }
+
+    pub fn take_unreported(&mut self) -> Vec<Violation> {
+        let fresh = self.violations[self.reported..].to_vec();
+        self.reported = self.violations.len();
+        fresh
+    }
+
+    fn keep(&mut self, findings: Findings) -> bool {
+        let broken = !findings.list.is_empty();
+        self.violations.extend(findings.list);
+        broken
+    }
+}

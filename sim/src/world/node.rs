@@ -1,0 +1,215 @@
+//! Nodes: a machine with a process on it, in its present life.
+
+use std::{
+    fmt,
+    future::Future,
+    io,
+    pin::Pin,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use madsim::task::NodeId;
+
+use super::{World, lock, storming::Death, task::Guarded, wait};
+use crate::{
+    clock::WallClock,
+    disk::Disk,
+    host::NodeIx,
+    net::{Listener, Stream},
+    seed::Stream as Rng,
+    trace::Row,
+};
+
+/// Starts a node's process; what it returns is why the process ended.
+pub(crate) type Boot =
+    Arc<dyn Fn(Node) -> Pin<Box<dyn Future<Output = String> + Send>> + Send + Sync>;
+/// Reads all rows of a database file: (table, key, value).
+pub(crate) type StoreReader =
+    fn(Box<dyn redb::StorageBackend>) -> Result<Vec<(String, String, Vec<u8>)>, String>;
+
+/// The port on which a node's service listens.
+const SERVICE_PORT: u16 = 80;
+
+/// A machine, through all its lives.
+pub(crate) struct NodeState {
+    pub ix: NodeIx,
+    pub name: Arc<str>,
+    pub id: NodeId,
+    pub disk: Arc<Disk>,
+    pub clock: WallClock,
+    /// How the clock was read: clock faults that nobody saw touched nothing.
+    pub clock_reads: AtomicU64,
+    pub boot: Option<Boot>,
+    pub reader: Option<StoreReader>,
+    /// Counts lives; a handle of an earlier one is inert.
+    pub life: AtomicU32,
+    pub up: AtomicBool,
+    /// It died in the middle of a poll: network and disk are frozen, the task still runs.
+    pub doomed: Mutex<Option<Death>>,
+    /// Wait before each turn of its tasks.
+    pub slow_ms: AtomicU64,
+    pub slowed: AtomicU64,
+    /// Deaths in quick succession, for the supervisor's backoff.
+    pub failures: AtomicU32,
+    /// A transaction is being carried out: should the node die now, its outcome is unknown.
+    pub in_commit: AtomicBool,
+    /// Its rows must be read again before it boots.
+    pub stale: AtomicBool,
+    pub ids: Mutex<Rng>,
+}
+
+impl NodeState {
+    /// Alive, and not about to die at the end of the present poll.
+    pub fn is_up(&self) -> bool {
+        self.up.load(Relaxed) && lock(&self.doomed).is_none()
+    }
+}
+
+/// A node's handle to itself, for one life of its process: network, disk, clock, ids, tasks.
+///
+/// Once that life is over the handle is inert: connects fail, commits never return, tasks don't start.
+#[derive(Clone)]
+pub struct Node {
+    pub(super) world: Arc<World>,
+    pub(super) state: Arc<NodeState>,
+    pub(super) life: u32,
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node")
+            .field("name", &self.state.name)
+            .field("life", &self.life)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Node {
+    pub(crate) fn of(world: &Arc<World>, state: &Arc<NodeState>) -> Self {
+        Node {
+            world: world.clone(),
+            state: state.clone(),
+            life: state.life.load(Relaxed),
+        }
+    }
+
+    pub(crate) fn world(&self) -> &Arc<World> {
+        &self.world
+    }
+
+    /// The node's name.
+    pub fn name(&self) -> &str {
+        &self.state.name
+    }
+
+    /// Whether this life of the process goes on.
+    pub fn is_alive(&self) -> bool {
+        self.state.life.load(Relaxed) == self.life && self.state.is_up()
+    }
+
+    /// Listens on the node's service port.
+    pub fn listen(&self) -> io::Result<Listener> {
+        self.alive()?;
+        self.world.net.listen(self.state.ix, SERVICE_PORT)
+    }
+
+    /// Opens a connection to the service of the node called `peer`. `NotFound` if there is no such node.
+    pub fn connect(&self, peer: &str) -> impl Future<Output = io::Result<Stream>> + Send + 'static {
+        let target = self.alive().and_then(|()| {
+            self.world.find(peer).ok_or_else(|| {
+                io::Error::new(io::ErrorKind::NotFound, format!("no node \"{peer}\""))
+            })
+        });
+        let connecting =
+            target.map(|peer| self.world.net.connect(self.state.ix, peer.ix, SERVICE_PORT));
+        async move { connecting?.await }
+    }
+
+    /// The node's disk.
+    pub fn disk(&self) -> &Arc<Disk> {
+        &self.state.disk
+    }
+
+    /// The node's wall clock: milliseconds since the Unix epoch. It may jump and drift.
+    pub fn now_ms(&self) -> u64 {
+        self.state.clock_reads.fetch_add(1, Relaxed);
+        self.state.clock.now_ms(self.world.now())
+    }
+
+    /// 64 random bits, of a stream that is this node's and this life's alone.
+    pub fn random(&self) -> u64 {
+        lock(&self.state.ids).bits()
+    }
+
+    /// A number that no other life of this node has.
+    pub fn boot_id(&self) -> u64 {
+        self.world
+            .seed
+            .keyed(&[0xb007, u64::from(self.state.ix.0), u64::from(self.life)])
+    }
+
+    /// Starts a task of this process. A panic in it kills the process.
+    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        if !self.is_alive() {
+            return;
+        }
+        if let Some(node) = self.world.runtime.get_node(self.state.id) {
+            node.spawn(Guarded::new(self.clone(), Box::pin(task)));
+        }
+    }
+
+    /// The process ends because it cannot go on; its supervisor starts it again, later and later if that recurs.
+    pub fn fail(&self, reason: &str) {
+        if self.is_alive() {
+            self.world.process_ends(&self.state, "stops", reason);
+        }
+    }
+
+    /// Runs a whole transaction, after the time that the disk takes for it, in one poll. Never returns in a dead node.
+    pub fn execute(
+        &self,
+        job: Box<dyn FnOnce() + Send>,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        let node = self.clone();
+        async move {
+            let latency = node.state.disk.latency();
+            wait(latency).await;
+            if node.is_alive() {
+                node.state.in_commit.store(true, Relaxed);
+                job();
+            }
+            if !node.is_alive() {
+                return std::future::pending().await;
+            }
+            node.state.in_commit.store(false, Relaxed);
+        }
+    }
+
+    /// To be called at once after each commit, with the rows that it changed.
+    pub fn committed(&self, file: &str, rows: Vec<Row>) {
+        if self.is_alive() {
+            self.state.in_commit.store(false, Relaxed);
+            self.world.committed(&self.state, file, rows);
+        }
+    }
+
+    /// Waits in virtual time.
+    pub async fn sleep(&self, duration: Duration) {
+        wait(duration).await;
+    }
+
+    fn alive(&self) -> io::Result<()> {
+        if self.is_alive() {
+            Ok(())
+        } else {
+            Err(io::Error::new(
+                io::ErrorKind::BrokenPipe,
+                "the process is dead",
+            ))
+        }
+    }
+}

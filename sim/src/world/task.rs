@@ -1,0 +1,121 @@
+//! Every task of a node runs inside a [`Guarded`]: a panic kills the process and not the run, a node that dies in the
+//! middle of a poll is buried when the poll returns, and a slow node waits before each turn.
+
+use std::{
+    cell::Cell,
+    future::Future,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    sync::{Once, atomic::Ordering::Relaxed},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use madsim::time::{Sleep, sleep};
+
+use super::{Node, RUNNING};
+
+thread_local! {
+    /// A service is running on this thread: its panics are findings, not news for stderr.
+    static IN_SERVICE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// A task of one life of a node.
+pub(super) struct Guarded {
+    task: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    node: Node,
+    turn: Option<Sleep>,
+}
+
+impl Guarded {
+    pub fn new(node: Node, task: Pin<Box<dyn Future<Output = ()> + Send>>) -> Self {
+        Guarded {
+            task: Some(task),
+            node,
+            turn: None,
+        }
+    }
+
+    /// On a slow node, whether the task still has to wait for its turn.
+    fn must_wait(&mut self, cx: &mut Context<'_>) -> bool {
+        let slow_ms = self.node.state.slow_ms.load(Relaxed);
+        if self.turn.is_none() && slow_ms > 0 {
+            self.node.state.slowed.fetch_add(1, Relaxed);
+            self.turn = Some(sleep(Duration::from_millis(slow_ms)));
+        }
+        let pending = self
+            .turn
+            .as_mut()
+            .is_some_and(|turn| Pin::new(turn).poll(cx).is_pending());
+        if !pending {
+            self.turn = None;
+        }
+        pending
+    }
+
+    /// Runs service code: with the node marked as running, and panics caught.
+    fn inside<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> Result<T, String> {
+        let before = RUNNING.replace(Some(self.node.state.clone()));
+        let quiet = IN_SERVICE.replace(true);
+        let result = catch_unwind(AssertUnwindSafe(|| work(self)));
+        IN_SERVICE.set(quiet);
+        RUNNING.set(before);
+        result.map_err(|panic| {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            text.or_else(|| panic.downcast_ref::<&str>().copied())
+                .unwrap_or("a panic without a message")
+                .to_owned()
+        })
+    }
+}
+
+impl Future for Guarded {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        if !this.node.is_alive() {
+            return Poll::Ready(());
+        }
+        if this.must_wait(cx) {
+            return Poll::Pending;
+        }
+        let polled = this.inside(|this| match &mut this.task {
+            Some(task) => task.as_mut().poll(cx),
+            None => Poll::Ready(()),
+        });
+        let poll = match polled {
+            Ok(poll) => poll,
+            Err(message) => {
+                this.node.world.panicked(&this.node.state, &message);
+                Poll::Ready(())
+            }
+        };
+        this.node.world.bury(&this.node.state);
+        poll
+    }
+}
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        let dropped = self.inside(|this| drop(this.task.take()));
+        if let Err(message) = dropped
+            && self.node.is_alive()
+        {
+            self.node.world.panicked(&self.node.state, &message);
+        }
+    }
+}
+
+/// Panics inside services are caught and judged; keep them off stderr.
+pub(crate) fn silence_service_panics() {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let default = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            if !IN_SERVICE.get() {
+                default(info);
+            }
+        }));
+    });
+}
