@@ -2,7 +2,7 @@
 
 mod network_host;
 
-use std::{convert::Infallible, io::ErrorKind, sync::Arc, time::Duration};
+use std::{convert::Infallible, io::ErrorKind, time::Duration};
 
 use http_body_util::{BodyExt, Full};
 use hyper::{Request, Response, body::Bytes, service::service_fn};
@@ -399,10 +399,24 @@ fn quiet_is_when_nothing_travels() {
         hear(&mut server, b"onetwo").await;
         assert_eq!(net.in_flight(), 0);
         say(&mut client, b"three").await.unwrap();
-        let third: Arc<Net> = net.clone();
-        third.power_loss(SERVER);
+        net.power_loss(SERVER);
         assert_eq!(net.in_flight(), 0);
         drop((client, server, listener));
         assert_eq!(net.connections(), 0);
+    });
+}
+
+#[test]
+fn a_late_burst_of_a_client_that_has_gone_is_not_quiet() {
+    run(async {
+        let (world, net) = World::new();
+        let (mut client, mut server, _listener) = connected(&net).await;
+        world.fault(CLIENT, BurstFault::Delay(Duration::from_secs(60)));
+        say(&mut client, b"late").await.unwrap();
+        drop(client);
+        pause(30.0).await;
+        assert_eq!(net.in_flight(), 1);
+        assert_eq!(drain(&mut server).await, (4, None));
+        assert_eq!(net.in_flight(), 0);
     });
 }
