@@ -7,6 +7,7 @@
 mod api;
 mod desk;
 pub mod model;
+mod note;
 pub mod store;
 mod sweeper;
 
@@ -25,7 +26,8 @@ use crate::{
     },
     ports::Platform,
 };
-use desk::{Desk, Note, Remembered};
+use desk::{Desk, Remembered};
+use note::Note;
 use store::{PRODUCTS, Product, RESERVATIONS, Reservation};
 
 pub use api::{Cancel, Create, Restock};

@@ -1,1 +1,131 @@
-//! The order service.
+//! The order service: orders, and the sagas that carry them out (the orchestrator).
+//!
+//! An order and its saga change in the same commits, and so does the idempotency key of the client who placed it. The
+//! price is the catalog's at the time of the order; stock and money belong to inventory and payment, and are spoken of
+//! by the saga's id.
+
+mod api;
+mod cancel;
+mod keys;
+pub mod model;
+mod peers;
+mod place;
+mod saga;
+pub mod store;
+
+use std::{io, sync::Arc, time::Duration};
+
+use crate::{
+    gap::Gaps,
+    kit::{
+        self, Code, PeerPolicy, Problem, Store, StoreError,
+        saga::{self as engine, Engine},
+    },
+    ports::Platform,
+};
+
+pub use api::{CancelByKey, PlaceOrder, PlaceReward, SagaView, SetStatus};
+
+/// How money is taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PaymentMode {
+    /// A hold that is captured at the pivot: giving it up is free and immediate.
+    #[default]
+    TwoStep,
+    /// A charge: giving it up takes a refund.
+    OneStep,
+}
+
+/// How the service is set up.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The weaknesses of the shape.
+    pub gaps: Gaps,
+    /// How money is taken.
+    pub payment: PaymentMode,
+    /// How long a saga may take to come to its pivot.
+    pub saga_deadline: Duration,
+    /// How long a client waits for the end of the saga before it is told 202.
+    pub answer_within: Duration,
+    /// How the catalog is called.
+    pub catalog_calls: PeerPolicy,
+    /// How inventory is called.
+    pub inventory_calls: PeerPolicy,
+    /// How payment is called.
+    pub payment_calls: PeerPolicy,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            gaps: Gaps::NONE,
+            payment: PaymentMode::default(),
+            saga_deadline: Duration::from_secs(60),
+            answer_within: Duration::from_secs(8),
+            catalog_calls: PeerPolicy::internal(),
+            inventory_calls: PeerPolicy::internal(),
+            payment_calls: PeerPolicy::payment(),
+        }
+    }
+}
+
+/// Serves until the process ends.
+///
+/// # Errors
+/// The database or the service's address cannot be used.
+pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
+    let store = Store::open(&platform, store::FILE)
+        .await
+        .map_err(io::Error::other)?;
+    let orders = Orders::new(&platform, &store, config);
+    platform.spawn("recovery", orders.engine.clone().keep_recovering());
+    platform.spawn("key-purge", keys::keep_purging(platform.clone(), store));
+    kit::http::serve(&platform, api::router(Arc::new(orders))).await
+}
+
+/// The service's state.
+struct Orders {
+    platform: Platform,
+    store: Store,
+    engine: Engine<saga::OrderSaga>,
+    config: Config,
+}
+
+impl Orders {
+    fn new(platform: &Platform, store: &Store, config: Config) -> Self {
+        let saga = saga::OrderSaga {
+            peers: peers::Peers::new(platform, &config),
+            clock: platform.clock.clone(),
+        };
+        let engine_config = engine::Config {
+            gaps: config.gaps,
+            deadline: config.saga_deadline,
+            ..engine::Config::default()
+        };
+        Orders {
+            platform: platform.clone(),
+            store: store.clone(),
+            engine: Engine::new(platform, store, saga, engine_config),
+            config,
+        }
+    }
+
+    fn order(&self, id: &str) -> Result<store::OrderRow, Problem> {
+        self.store
+            .read(|tx| tx.get(&store::ORDERS, id))?
+            .ok_or_else(|| Problem::new(Code::NotFound, format!("there is no order {id}")))
+    }
+
+    /// A user's orders, in the order of their ids.
+    fn orders_of(&self, user: &str) -> Result<Vec<store::OrderRow>, StoreError> {
+        self.store.read(|tx| {
+            let ids = tx.scan(&store::ORDERS_OF_USER, &format!("{user}/"))?;
+            let orders = ids.iter().map(|(_, id)| tx.get(&store::ORDERS, id));
+            Ok(orders
+                .collect::<Result<Vec<_>, _>>()?
+                .into_iter()
+                .flatten()
+                .collect())
+        })
+    }
+}

@@ -21,7 +21,7 @@ use crate::{
         Code, Context, Problem,
         http::{Body, IdempotencyKey},
         idempotency::StoredAnswer,
-        input::{QUANTITY, plain_id, within},
+        input::{ID_MAX, QUANTITY, plain_id, within},
     },
 };
 
@@ -55,6 +55,8 @@ pub struct Switch {
 
 /// Longest title, in bytes.
 const TITLE_MAX: usize = 200;
+/// Two of these and a colon make an id.
+const HALF_ID_MAX: usize = (ID_MAX - 1) / 2;
 
 pub(super) fn router(challenges: Arc<Challenges>) -> Router {
     Router::new()
@@ -99,7 +101,7 @@ async fn put(
     Path(id): Path<String>,
     Body(put): Body<Put>,
 ) -> Result<Json<Challenge>, Problem> {
-    plain_id("id", &id)?;
+    half_id("id", &id)?;
     plain_id("sku", &put.sku)?;
     within("quantity", put.quantity, QUANTITY)?;
     if !(1..=TITLE_MAX).contains(&put.title.len()) {
@@ -129,7 +131,7 @@ async fn complete(
     Path(id): Path<String>,
     Body(Complete { user }): Body<Complete>,
 ) -> Result<StoredAnswer, Problem> {
-    plain_id("user", &user)?;
+    half_id("user", &user)?;
     challenges.complete(&context, key, id, user).await
 }
 
@@ -174,6 +176,18 @@ async fn hear(
     };
     challenges.view.hear(&context, told).await?;
     Ok(Json(json!({})))
+}
+
+/// Half of a completion's id: [`completion_key`].
+fn half_id(field: &str, id: &str) -> Result<(), Problem> {
+    plain_id(field, id)?;
+    if id.len() <= HALF_ID_MAX && !id.contains(':') {
+        return Ok(());
+    }
+    Err(Problem::new(
+        Code::InvalidRequest,
+        format!("{field} must be 1 to {HALF_ID_MAX} letters, digits or -_."),
+    ))
 }
 
 pub(super) fn unknown_challenge(id: &str) -> Problem {

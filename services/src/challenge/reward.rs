@@ -20,6 +20,9 @@ use crate::{
     ports::Platform,
 };
 
+/// The shop has begun, and how it ends is told to who asks again.
+const ACCEPTED: u16 = 202;
+
 const ORDER: &str = "order-create";
 const CANCEL: &str = "order-cancel";
 const SAVE: &str = "completion-save";
@@ -86,6 +89,7 @@ impl Saga for Reward {
             .call(call.context, "POST", path, Some(call.key), &body)
             .await
         {
+            Ok(reply) if reply.status == ACCEPTED => Undo::Retry("it is under way".to_owned()),
             Ok(reply) if reply.is_success() => {
                 data.order_id = None;
                 Undo::Done
@@ -173,6 +177,7 @@ impl Reward {
             .call(call.context, "POST", "/api/orders", Some(call.key), &body)
             .await
         {
+            Ok(reply) if reply.status == ACCEPTED => Act::Unknown("it is under way".to_owned()),
             Ok(reply) if reply.is_success() => {
                 match reply.body.get("id").and_then(|id| id.as_str()) {
                     Some(id) => {

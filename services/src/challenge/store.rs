@@ -80,7 +80,7 @@ pub struct Sync {
     pub epoch: u64,
 }
 
-/// One completion per challenge and user.
+/// One completion per challenge and user, neither of which holds a `:`. The shop knows a reward order by this id.
 pub fn completion_key(challenge: &str, user: &str) -> String {
-    format!("{challenge}/{user}")
+    format!("{challenge}:{user}")
 }

@@ -7,6 +7,7 @@ use super::{
         LockEvent, LockState, Move, NotOwner, ReservationEvent, ReservationState, SemanticLock,
         TooFew, Units,
     },
+    note::Note,
     store::{PRODUCTS, Product, RESERVATIONS, Reservation},
 };
 use crate::{
@@ -34,57 +35,6 @@ pub(super) enum Remembered {
     Nothing,
     OnHand(u64),
     Row(Product),
-}
-
-/// What was done, to be told once it is committed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Note {
-    Reserved {
-        sku: String,
-        quantity: u64,
-    },
-    Refused {
-        sku: String,
-        quantity: u64,
-        left: u64,
-    },
-    LateReserveRefused {
-        sku: String,
-    },
-    Confirmed {
-        sku: String,
-        quantity: u64,
-    },
-    Released {
-        sku: String,
-        quantity: u64,
-    },
-    TombstoneLeft,
-    LockSwept {
-        sku: String,
-        owner: String,
-    },
-}
-
-impl Note {
-    /// Tells whoever watches the service.
-    pub(super) fn tell(&self) {
-        match self {
-            Note::Reserved { sku, quantity } => tracing::info!(sku, quantity, "stock reserved"),
-            Note::Refused {
-                sku,
-                quantity,
-                left,
-            } => {
-                tracing::info!(sku, quantity, left, "stock refused");
-            }
-            Note::LateReserveRefused { sku } => tracing::info!(sku, "late reserve refused"),
-            Note::Confirmed { sku, quantity } => tracing::info!(sku, quantity, "stock confirmed"),
-            Note::Released { sku, quantity } => tracing::info!(sku, quantity, "stock released"),
-            Note::TombstoneLeft => tracing::info!("tombstone left"),
-            Note::LockSwept { sku, owner } => tracing::info!(sku, owner, "lock swept"),
-        }
-    }
 }
 
 /// A transaction with what the work in it needs to know.

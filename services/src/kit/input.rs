@@ -10,15 +10,15 @@ pub const ID_MAX: usize = 64;
 /// Units that one request may ask for.
 pub const QUANTITY: RangeInclusive<u64> = 1..=1000;
 
-/// An id of 1 to [`ID_MAX`] letters, digits, `-`, `_`, `.`, `:` and `#`: safe in paths, headers, keys and logs.
+/// An id of 1 to [`ID_MAX`] letters, digits, `-`, `_`, `.` and `:`: safe in paths, headers, keys and logs.
 pub fn plain_id(field: &str, id: &str) -> Result<(), Problem> {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.:#".contains(&b);
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.:".contains(&b);
     if (1..=ID_MAX).contains(&id.len()) && id.bytes().all(plain) {
         return Ok(());
     }
     Err(Problem::new(
         Code::InvalidRequest,
-        format!("{field} must be 1 to {ID_MAX} letters, digits or -_.:#"),
+        format!("{field} must be 1 to {ID_MAX} letters, digits or -_.:"),
     ))
 }
 

@@ -13,15 +13,18 @@
 
 mod drive;
 mod engine;
+mod journal;
 mod model;
 mod policy;
+mod registry;
 #[cfg(test)]
 mod tests;
 
 use async_trait::async_trait;
 use serde::{Serialize, de::DeserializeOwned};
 
-pub use engine::{DEAD_LETTERS, DeadLetter, Engine, OPEN_SAGAS, OpenSaga, table};
+pub use engine::Engine;
+pub use journal::{DEAD_LETTERS, DeadLetter, OPEN_SAGAS, OpenSaga, table};
 pub use model::{Event, Illegal, Role, SagaRecord, Status, Step, StepRecord, StepStatus};
 pub use policy::{Backoff, Config};
 

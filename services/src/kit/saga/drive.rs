@@ -6,8 +6,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tracing::Instrument;
 
 use super::{
-    Act, Call, Event, Role, Saga, SagaRecord, Status, Step, Undo,
-    engine::{Driven, Inner},
+    Act, Call, Event, Role, Saga, SagaRecord, Status, Step, Undo, engine::Inner, registry::Driven,
 };
 use crate::kit::{Code, Context, Problem};
 
@@ -75,7 +74,7 @@ impl<S: Saga> Inner<S> {
             drive.resumed = false;
         }
         driven.announce(saga.clone());
-        self.release(&saga.id, &driven);
+        self.registry.release(&saga.id, &driven);
     }
 }
 

@@ -1,51 +1,19 @@
 //! Starting, awaiting, cancelling, recovering and redriving sagas.
 
-use std::{
-    collections::{BTreeMap, btree_map::Entry},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::sync::Arc;
 
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use tokio::sync::{Notify, oneshot, watch};
+use tokio::sync::oneshot;
 
 use super::{
-    Event, Saga, SagaRecord, Status,
+    DeadLetter, OPEN_SAGAS, Saga, SagaRecord, Status,
+    journal::table,
     policy::{Config, Defences},
+    registry::{Driven, Registry},
 };
 use crate::{
-    kit::{Code, Context, Problem, Store, StoreError, Table, Writer},
+    kit::{Code, Context, Problem, Store, StoreError, Writer},
     ports::Platform,
 };
-
-/// The journal. One store holds the sagas of one [`Engine`].
-pub const fn table<D>() -> Table<SagaRecord<D>> {
-    Table::new("sagas")
-}
-
-/// The sagas that are running or compensating: what a recovery looks at, however long the journal grows.
-pub const OPEN_SAGAS: Table<OpenSaga> = Table::new("open_sagas");
-
-/// Sagas whose retries were spent, by dead letter id.
-pub const DEAD_LETTERS: Table<DeadLetter> = Table::new("dead_letters");
-
-/// A mark that a saga has not ended.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct OpenSaga {}
-
-/// A saga that a person must look at.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DeadLetter {
-    /// `DEAD-XXXXXXXX`.
-    pub id: String,
-    /// The saga.
-    pub saga_id: String,
-    /// The step or undo that could not be done, and why.
-    pub reason: String,
-    /// When; wall clock.
-    pub at_ms: u64,
-    /// When a person sent the saga on its way again; wall clock.
-    pub redriven_ms: Option<u64>,
-}
 
 /// Drives the sagas of one store. Cheap to clone.
 pub struct Engine<S: Saga>(pub(super) Arc<Inner<S>>);
@@ -62,11 +30,9 @@ pub(super) struct Inner<S: Saga> {
     pub saga: S,
     pub config: Config,
     pub defences: Defences,
-    /// The sagas that a live task drives.
-    driven: Mutex<BTreeMap<String, DrivenBy<S>>>,
+    pub registry: Registry<S::Data>,
 }
 
-/// The live task that drives a saga, as others see it.
 type DrivenBy<S> = Arc<Driven<<S as Saga>::Data>>;
 
 /// A saga as it was found.
@@ -75,60 +41,6 @@ enum Found<S: Saga> {
     Driven(DrivenBy<S>),
     /// There is nothing to drive, or no such saga.
     AtRest(Option<Box<SagaRecord<S::Data>>>),
-}
-
-/// A saga that a live task drives.
-pub(super) struct Driven<D> {
-    turn: Mutex<Turn>,
-    pub cancelled: Notify,
-    end: watch::Sender<Option<SagaRecord<D>>>,
-}
-
-#[derive(Clone, Copy, Default)]
-struct Turn {
-    cancel_requested: bool,
-    /// It comes to its pivot or its end: too late to cancel.
-    closed: bool,
-}
-
-impl<D> Default for Driven<D> {
-    fn default() -> Self {
-        Driven {
-            turn: Mutex::default(),
-            cancelled: Notify::new(),
-            end: watch::Sender::new(None),
-        }
-    }
-}
-
-impl<D> Driven<D> {
-    fn turn(&self) -> MutexGuard<'_, Turn> {
-        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub fn is_cancel_requested(&self) -> bool {
-        self.turn().cancel_requested
-    }
-
-    /// Closes the door to cancels, unless one came first.
-    pub fn close(&self) -> bool {
-        let mut turn = self.turn();
-        turn.closed = !turn.cancel_requested;
-        turn.closed
-    }
-
-    fn request_cancel(&self) -> bool {
-        let mut turn = self.turn();
-        turn.cancel_requested |= !turn.closed;
-        if turn.cancel_requested {
-            self.cancelled.notify_one();
-        }
-        turn.cancel_requested
-    }
-
-    pub fn announce(&self, saga: SagaRecord<D>) {
-        self.end.send_replace(Some(saga));
-    }
 }
 
 impl<S: Saga> Engine<S> {
@@ -141,7 +53,7 @@ impl<S: Saga> Engine<S> {
             saga,
             config,
             defences: Defences::new(config.gaps),
-            driven: Mutex::default(),
+            registry: Registry::default(),
         }))
     }
 
@@ -186,7 +98,7 @@ impl<S: Saga> Engine<S> {
     pub async fn wait(&self, id: &str) -> Result<Option<SagaRecord<S::Data>>, StoreError> {
         loop {
             let mut end = match self.driven(id)? {
-                Found::Driven(driven) => driven.end.subscribe(),
+                Found::Driven(driven) => driven.await_end(),
                 Found::AtRest(saga) => return Ok(saga.map(|saga| *saga)),
             };
             // An error means that its task let go of it without a word: look again.
@@ -222,10 +134,10 @@ impl<S: Saga> Engine<S> {
     pub fn recover(&self) -> Result<(), StoreError> {
         let open = self.0.store.read(|tx| tx.scan(&OPEN_SAGAS, ""))?;
         for (id, _) in open {
-            let mine = match self.0.claim(&id) {
+            let mine = match self.0.registry.claim(&id) {
                 Ok(mine) => mine,
                 Err(_) if self.0.defences.respect_owner => continue,
-                Err(_) => self.0.register(&id),
+                Err(_) => self.0.registry.register(&id),
             };
             let _ = self.take_up(&id, mine)?;
         }
@@ -268,7 +180,7 @@ impl<S: Saga> Engine<S> {
 
     /// The live task that drives a saga, started here if the saga is open and has none; or the saga, if there is nothing to drive.
     fn driven(&self, id: &str) -> Result<Found<S>, StoreError> {
-        match self.0.claim(id) {
+        match self.0.registry.claim(id) {
             Ok(mine) => self.take_up(id, mine),
             Err(driven) => Ok(Found::Driven(driven)),
         }
@@ -289,7 +201,7 @@ impl<S: Saga> Engine<S> {
                 Ok(Found::Driven(mine))
             }
             other => {
-                self.0.release(id, &mine);
+                self.0.registry.release(id, &mine);
                 Ok(Found::AtRest(other?.map(Box::new)))
             }
         }
@@ -297,154 +209,12 @@ impl<S: Saga> Engine<S> {
 }
 
 impl<S: Saga> Inner<S> {
-    fn registry(&self) -> MutexGuard<'_, BTreeMap<String, DrivenBy<S>>> {
-        self.driven.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Makes the caller the owner of a saga, or names the live task that is.
-    fn claim(&self, id: &str) -> Result<DrivenBy<S>, DrivenBy<S>> {
-        match self.registry().entry(id.to_owned()) {
-            Entry::Occupied(owner) => Err(Arc::clone(owner.get())),
-            Entry::Vacant(free) => Ok(Arc::clone(free.insert(Arc::default()))),
-        }
-    }
-
-    /// Makes the caller the owner of a saga, whoever was.
-    fn register(&self, id: &str) -> DrivenBy<S> {
-        let driven = Arc::<Driven<S::Data>>::default();
-        self.registry().insert(id.to_owned(), Arc::clone(&driven));
-        driven
-    }
-
-    /// Forgets a saga that is driven no longer.
-    pub fn release(&self, id: &str, driven: &DrivenBy<S>) {
-        let mut registry = self.registry();
-        if registry.get(id).is_some_and(|d| Arc::ptr_eq(d, driven)) {
-            registry.remove(id);
-        }
-    }
-
     /// Whether a driver has something to do for this saga.
     fn takes_up(&self, saga: &SagaRecord<S::Data>) -> bool {
         match saga.status {
             Status::Running => self.defences.journal,
             Status::Compensating => self.defences.journal && self.defences.undo_insists,
             _ => false,
-        }
-    }
-
-    async fn commit_first<T, E>(
-        self: &Arc<Self>,
-        context: Context,
-        data: S::Data,
-        rows: impl FnOnce(&mut Writer, &mut SagaRecord<S::Data>) -> Result<T, E> + Send + 'static,
-    ) -> Result<(T, SagaRecord<S::Data>, DrivenBy<S>), E>
-    where
-        T: Send + 'static,
-        E: From<StoreError> + Send + 'static,
-    {
-        let inner = Arc::clone(self);
-        self.store
-            .write(move |tx| {
-                let id = inner.unused_id(tx, &table::<S::Data>(), "SAGA")?;
-                let now = inner.platform.clock.now_ms();
-                let deadline = now.saturating_add(inner.config.deadline.as_millis() as u64);
-                let (kind, plan) = (inner.saga.kind(&data), inner.saga.steps(&data));
-                let mut saga = SagaRecord::begin((id, kind), context, data, plan, now, deadline);
-                let value = rows(tx, &mut saga)?;
-                tx.put(&table(), &saga.id, &saga)?;
-                if saga.status.is_open() {
-                    tx.put(&OPEN_SAGAS, &saga.id, &OpenSaga {})?;
-                }
-                // Before the row can be seen, so that no recovery takes it for an orphan.
-                let driven = inner.register(&saga.id);
-                if saga.is_at_pivot(plan) {
-                    driven.close();
-                }
-                Ok((value, saga, driven))
-            })
-            .await
-    }
-
-    /// Journals the saga with the service's own rows.
-    pub async fn commit(
-        self: &Arc<Self>,
-        saga: SagaRecord<S::Data>,
-        letter: Option<String>,
-    ) -> SagaRecord<S::Data> {
-        if saga.status.is_open() && !self.defences.journal {
-            return saga;
-        }
-        let inner = Arc::clone(self);
-        let committed = self.store.write(move |tx| {
-            if let Some(reason) = letter {
-                let letter = DeadLetter {
-                    id: inner.unused_id(tx, &DEAD_LETTERS, "DEAD")?,
-                    saga_id: saga.id.clone(),
-                    reason,
-                    at_ms: inner.platform.clock.now_ms(),
-                    redriven_ms: None,
-                };
-                tx.put(&DEAD_LETTERS, &letter.id, &letter)?;
-            }
-            inner.put(tx, &saga)?;
-            Ok::<_, StoreError>(saga)
-        });
-        match committed.await {
-            Ok(saga) => saga,
-            Err(error) => self.end_process("saga journal", &error).await,
-        }
-    }
-
-    async fn commit_redrive(
-        self: &Arc<Self>,
-        id: String,
-    ) -> Result<(DeadLetter, SagaRecord<S::Data>, DrivenBy<S>), Problem> {
-        let inner = Arc::clone(self);
-        self.store
-            .write(move |tx| {
-                let missing = || Problem::new(Code::NotFound, format!("no dead letter {id}"));
-                let mut letter = tx.get(&DEAD_LETTERS, &id)?.ok_or_else(missing)?;
-                let mut saga = tx
-                    .get(&table::<S::Data>(), &letter.saga_id)?
-                    .ok_or_else(missing)?;
-                let now = inner.platform.clock.now_ms();
-                saga.apply(inner.saga.steps(&saga.data), Event::Redriven, now)
-                    .map_err(|illegal| Problem::new(Code::InvalidState, illegal.to_string()))?;
-                letter.redriven_ms = Some(now);
-                tx.put(&DEAD_LETTERS, &id, &letter)?;
-                inner.put(tx, &saga)?;
-                let driven = inner.register(&saga.id);
-                if saga.is_at_pivot(inner.saga.steps(&saga.data)) {
-                    driven.close();
-                }
-                Ok((letter, saga, driven))
-            })
-            .await
-    }
-
-    fn put(&self, tx: &mut Writer, saga: &SagaRecord<S::Data>) -> Result<(), StoreError> {
-        tx.put(&table(), &saga.id, saga)?;
-        if saga.status.is_open() {
-            tx.put(&OPEN_SAGAS, &saga.id, &OpenSaga {})?;
-        } else {
-            tx.delete(&OPEN_SAGAS, &saga.id)?;
-        }
-        self.saga.on_change(tx, saga)
-    }
-
-    /// An id that no row of the table has.
-    fn unused_id<V: DeserializeOwned>(
-        &self,
-        tx: &Writer,
-        table: &Table<V>,
-        prefix: &str,
-    ) -> Result<String, StoreError> {
-        loop {
-            let id = self.platform.short_id(prefix);
-            if tx.get(table, &id)?.is_none() {
-                return Ok(id);
-            }
         }
     }
 

@@ -78,6 +78,8 @@ pub(super) struct Defences {
     pub undo_insists: bool,
     /// The recovery leaves alone what a live task drives.
     pub respect_owner: bool,
+    /// Commits are synced.
+    pub sync: bool,
     /// Waiters learn of the end after its commit.
     pub commit_before_ack: bool,
 }
@@ -89,6 +91,7 @@ impl Defences {
             unknown_is_unknown: !gaps.has(Gap::TimeoutMeansNo),
             undo_insists: !gaps.has(Gap::CompensationNotRetried),
             respect_owner: !gaps.has(Gap::RecoveryRacesOwner),
+            sync: !gaps.has(Gap::CommitWithoutSync),
             commit_before_ack: !gaps.has(Gap::AckBeforeCommit),
         }
     }

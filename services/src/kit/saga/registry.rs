@@ -1,0 +1,109 @@
+//! Which sagas a live task of this process drives: each has one owner.
+
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::sync::{Notify, watch};
+
+use super::SagaRecord;
+
+/// The live task that drives a saga, as others see it.
+pub(super) struct Driven<D> {
+    turn: Mutex<Turn>,
+    pub cancelled: Notify,
+    end: watch::Sender<Option<SagaRecord<D>>>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Turn {
+    cancel_requested: bool,
+    /// It comes to its pivot or its end: too late to cancel.
+    closed: bool,
+}
+
+impl<D> Default for Driven<D> {
+    fn default() -> Self {
+        Driven {
+            turn: Mutex::default(),
+            cancelled: Notify::new(),
+            end: watch::Sender::new(None),
+        }
+    }
+}
+
+impl<D> Driven<D> {
+    fn turn(&self) -> MutexGuard<'_, Turn> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn is_cancel_requested(&self) -> bool {
+        self.turn().cancel_requested
+    }
+
+    /// Closes the door to cancels, unless one came first.
+    pub fn close(&self) -> bool {
+        let mut turn = self.turn();
+        turn.closed = !turn.cancel_requested;
+        turn.closed
+    }
+
+    /// Whether it comes in time.
+    pub fn request_cancel(&self) -> bool {
+        let mut turn = self.turn();
+        turn.cancel_requested |= !turn.closed;
+        if turn.cancel_requested {
+            self.cancelled.notify_one();
+        }
+        turn.cancel_requested
+    }
+
+    /// Tells those who wait.
+    pub fn announce(&self, saga: SagaRecord<D>) {
+        self.end.send_replace(Some(saga));
+    }
+
+    /// Becomes `Some` at the end; closes if the task lets go of the saga without a word.
+    pub fn await_end(&self) -> watch::Receiver<Option<SagaRecord<D>>> {
+        self.end.subscribe()
+    }
+}
+
+/// The owners, by saga id.
+pub(super) struct Registry<D>(Mutex<BTreeMap<String, Arc<Driven<D>>>>);
+
+impl<D> Default for Registry<D> {
+    fn default() -> Self {
+        Registry(Mutex::default())
+    }
+}
+
+impl<D> Registry<D> {
+    fn driven(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Driven<D>>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes the caller the owner of a saga, or names the live task that is.
+    pub fn claim(&self, id: &str) -> Result<Arc<Driven<D>>, Arc<Driven<D>>> {
+        match self.driven().entry(id.to_owned()) {
+            Entry::Occupied(owner) => Err(Arc::clone(owner.get())),
+            Entry::Vacant(free) => Ok(Arc::clone(free.insert(Arc::default()))),
+        }
+    }
+
+    /// Makes the caller the owner of a saga, whoever was.
+    pub fn register(&self, id: &str) -> Arc<Driven<D>> {
+        let driven = Arc::<Driven<D>>::default();
+        self.driven().insert(id.to_owned(), Arc::clone(&driven));
+        driven
+    }
+
+    /// Forgets a saga that is driven no longer.
+    pub fn release(&self, id: &str, driven: &Arc<Driven<D>>) {
+        let mut driven_now = self.driven();
+        if driven_now.get(id).is_some_and(|d| Arc::ptr_eq(d, driven)) {
+            driven_now.remove(id);
+        }
+    }
+}

@@ -1,0 +1,315 @@
+//! The order service's routes.
+
+use std::sync::Arc;
+
+use axum::{
+    Json, Router,
+    extract::{Path, Query, State},
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::{get, patch, post},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::{
+    Orders,
+    keys::{self, Key},
+    model::Status,
+    place::{Placed, Purpose, Wish},
+    store::{DEAD_LETTERS, DeadLetter, OPEN_SAGAS, OrderData, OrderRow, SAGAS},
+};
+use crate::kit::{
+    Code, Context, Problem, StoreError,
+    http::{Body, IdempotencyKey},
+    input::{QUANTITY, plain_id, within},
+    saga::{SagaRecord, Status as SagaStatus, StepRecord},
+};
+
+/// Most sagas in one listing.
+const LISTED_MAX: usize = 1000;
+
+/// The body of `POST /orders`. Other members, a price among them, are ignored.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PlaceOrder {
+    /// Who buys.
+    pub user: String,
+    /// What.
+    pub sku: String,
+    /// Units, 1..=1000.
+    pub quantity: u64,
+    /// What to pay with.
+    pub card: String,
+}
+
+/// The body of `POST /api/orders`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PlaceReward {
+    /// Who is rewarded.
+    pub user: String,
+    /// With what.
+    pub sku: String,
+    /// Units, 1..=1000.
+    pub quantity: u64,
+    /// For which completion.
+    pub challenge_completion: String,
+}
+
+/// The body of `POST /api/orders/cancel`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CancelByKey {
+    /// Who was to be rewarded.
+    pub user: String,
+    /// The idempotency key that the order was, or may have been, placed with.
+    pub key: String,
+}
+
+/// The body of `PATCH /orders/{id}/status`.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct SetStatus {
+    /// `CANCELLED`; a client can set no other.
+    pub status: Status,
+}
+
+/// A saga as told to others.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SagaView {
+    /// `SAGA-XXXXXXXX`.
+    pub id: String,
+    /// What kind of saga it is.
+    pub kind: String,
+    /// Where it is: `Completed` and `Compensated` are its ends.
+    pub status: SagaStatus,
+    /// Its order.
+    pub order_id: String,
+    /// The trace that it belongs to.
+    pub trace_id: String,
+    /// The steps that were intended, in order.
+    pub steps: Vec<StepRecord>,
+    /// Why it turned back.
+    pub refusal: Option<Problem>,
+    /// When it began; wall clock.
+    pub created_ms: u64,
+    /// When it ended; wall clock.
+    pub ended_ms: Option<u64>,
+}
+
+impl From<SagaRecord<OrderData>> for SagaView {
+    fn from(saga: SagaRecord<OrderData>) -> Self {
+        SagaView {
+            id: saga.id,
+            kind: saga.kind,
+            status: saga.status,
+            order_id: saga.data.order_id,
+            trace_id: saga.context.trace_id,
+            steps: saga.steps,
+            refusal: saga.refusal,
+            created_ms: saga.created_ms,
+            ended_ms: saga.ended_ms,
+        }
+    }
+}
+
+type App = State<Arc<Orders>>;
+
+pub(super) fn router(orders: Arc<Orders>) -> Router {
+    Router::new()
+        .route("/orders", post(place).get(list))
+        .route("/orders/{id}", get(show))
+        .route("/orders/{id}/status", patch(set_status))
+        .route("/api/orders", post(place_reward))
+        .route("/api/orders/cancel", post(cancel_by_key))
+        .route("/api/orders/{id}", get(show))
+        .route("/api/orders/{id}/status", patch(set_status))
+        .route("/sagas", get(list_sagas))
+        .route("/sagas/{id}", get(show_saga))
+        .route("/dead-letters", get(list_dead_letters))
+        .route("/dead-letters/{id}/redrive", post(redrive))
+        .with_state(orders)
+}
+
+async fn place(
+    State(orders): App,
+    context: Context,
+    IdempotencyKey(key): IdempotencyKey,
+    Body(order): Body<PlaceOrder>,
+) -> Result<Response, Problem> {
+    plain_id("user", &order.user)?;
+    plain_id("sku", &order.sku)?;
+    plain_id("card", &order.card)?;
+    within("quantity", order.quantity, QUANTITY)?;
+    let key = Key::new("place", &order.user, &key, &order);
+    let wish = Wish {
+        user: order.user,
+        sku: order.sku,
+        quantity: order.quantity,
+        purpose: Purpose::Purchase { card: order.card },
+    };
+    Ok(told(orders.place(context, key, wish).await?))
+}
+
+async fn place_reward(
+    State(orders): App,
+    context: Context,
+    IdempotencyKey(key): IdempotencyKey,
+    Body(reward): Body<PlaceReward>,
+) -> Result<Response, Problem> {
+    plain_id("user", &reward.user)?;
+    plain_id("sku", &reward.sku)?;
+    plain_id("challenge_completion", &reward.challenge_completion)?;
+    within("quantity", reward.quantity, QUANTITY)?;
+    let key = Key::new(REWARD, &reward.user, &key, &reward);
+    let wish = Wish {
+        user: reward.user,
+        sku: reward.sku,
+        quantity: reward.quantity,
+        purpose: Purpose::Reward {
+            challenge_completion: reward.challenge_completion,
+        },
+    };
+    Ok(told(orders.place(context, key, wish).await?))
+}
+
+/// The operation that rewards' keys are scoped to.
+const REWARD: &str = "reward";
+
+async fn cancel_by_key(
+    State(orders): App,
+    context: Context,
+    Body(cancel): Body<CancelByKey>,
+) -> Result<Response, Problem> {
+    plain_id("user", &cancel.user)?;
+    if cancel.key.is_empty() || !cancel.key.bytes().all(|b| b.is_ascii_graphic()) {
+        return Err(invalid("key must be visible ASCII characters"));
+    }
+    let key = keys::id(REWARD, &cancel.user, &cancel.key);
+    Ok(match orders.cancel_by_key(&context, key).await? {
+        Some(order) => cancelled(order),
+        None => Json(json!({ "status": Status::Cancelled })).into_response(),
+    })
+}
+
+async fn set_status(
+    State(orders): App,
+    context: Context,
+    Path(id): Path<String>,
+    Body(wanted): Body<SetStatus>,
+) -> Result<Response, Problem> {
+    if wanted.status != Status::Cancelled {
+        return Err(invalid(
+            "status can be set to CANCELLED only; every other change is the saga's",
+        ));
+    }
+    Ok(cancelled(orders.cancel(&context, &id).await?))
+}
+
+async fn show(State(orders): App, Path(id): Path<String>) -> Result<Json<OrderRow>, Problem> {
+    Ok(Json(orders.order(&id)?))
+}
+
+#[derive(Deserialize)]
+struct OfUser {
+    user: Option<String>,
+}
+
+async fn list(
+    State(orders): App,
+    Query(OfUser { user }): Query<OfUser>,
+) -> Result<Json<Vec<OrderRow>>, Problem> {
+    let user = user.ok_or_else(|| invalid("say whose orders: /orders?user=..."))?;
+    plain_id("user", &user)?;
+    Ok(Json(orders.orders_of(&user)?))
+}
+
+async fn show_saga(State(orders): App, Path(id): Path<String>) -> Result<Json<SagaView>, Problem> {
+    let saga = orders.engine.read(&id)?;
+    let missing = || Problem::new(Code::NotFound, format!("there is no saga {id}"));
+    Ok(Json(saga.ok_or_else(missing)?.into()))
+}
+
+#[derive(Deserialize)]
+struct OfStatus {
+    status: Option<SagaStatus>,
+}
+
+/// The open ones are found without reading the whole journal.
+async fn list_sagas(
+    State(orders): App,
+    Query(OfStatus { status }): Query<OfStatus>,
+) -> Result<Json<Vec<SagaView>>, Problem> {
+    let sagas: Vec<SagaRecord<OrderData>> = orders.store.read(|tx| {
+        let all = match status {
+            Some(status) if status.is_open() => {
+                let open = tx.scan(&OPEN_SAGAS, "")?;
+                let rows = open.iter().map(|(id, _)| tx.get(&SAGAS, id));
+                rows.collect::<Result<Vec<_>, _>>()?
+                    .into_iter()
+                    .flatten()
+                    .collect()
+            }
+            _ => tx
+                .scan(&SAGAS, "")?
+                .into_iter()
+                .map(|(_, saga)| saga)
+                .collect(),
+        };
+        Ok::<Vec<_>, StoreError>(all)
+    })?;
+    let wanted = |saga: &SagaRecord<_>| status.is_none_or(|status| saga.status == status);
+    let views = sagas.into_iter().filter(wanted).map(SagaView::from);
+    Ok(Json(views.take(LISTED_MAX).collect()))
+}
+
+async fn list_dead_letters(State(orders): App) -> Result<Json<Vec<DeadLetter>>, Problem> {
+    let letters = orders.store.read(|tx| tx.scan(&DEAD_LETTERS, ""))?;
+    Ok(Json(
+        letters.into_iter().map(|(_, letter)| letter).collect(),
+    ))
+}
+
+async fn redrive(
+    State(orders): App,
+    Path(id): Path<String>,
+) -> Result<(StatusCode, Json<DeadLetter>), Problem> {
+    let letter = orders.engine.redrive(&id).await?;
+    Ok((StatusCode::ACCEPTED, Json(letter)))
+}
+
+/// 201 with the order once the saga has ended; 202 with the order as it is, until then.
+fn told(placed: Placed) -> Response {
+    match placed {
+        Placed::Ended(answer) => {
+            let id = answer.body["id"].as_str().map(str::to_owned);
+            located(id, answer.into_response())
+        }
+        Placed::UnderWay(order) => under_way(*order),
+    }
+}
+
+fn cancelled(order: OrderRow) -> Response {
+    match order.status {
+        Status::Cancelled => Json(order).into_response(),
+        _ => under_way(order),
+    }
+}
+
+fn under_way(order: OrderRow) -> Response {
+    let id = order.id.clone();
+    located(
+        Some(id),
+        (StatusCode::ACCEPTED, Json(order)).into_response(),
+    )
+}
+
+/// Says where to look for the order.
+fn located(order_id: Option<String>, mut response: Response) -> Response {
+    let location = order_id.and_then(|id| HeaderValue::from_str(&format!("/orders/{id}")).ok());
+    if let Some(location) = location {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    response
+}
+
+fn invalid(detail: &str) -> Problem {
+    Problem::new(Code::InvalidRequest, detail)
+}

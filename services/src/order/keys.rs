@@ -1,0 +1,148 @@
+//! Idempotency keys of clients: scoped to operation and user, in flight as long as their saga lives.
+//!
+//! The marks belong to the sagas, not to a life of the process: whoever ends the saga settles its key in the same commit, so
+//! no crash leaves a key in flight for ever, and none lets a second order through.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::time::sleep;
+
+use super::store::{KEYS, KeyRow, KeyState};
+use crate::{
+    kit::{
+        Code, Problem, Store, StoreError, Writer,
+        idempotency::{Begin, RETENTION_MS, StoredAnswer, fingerprint},
+    },
+    ports::Platform,
+};
+
+/// A key in its scope, with what it was used for.
+#[derive(Clone, Debug)]
+pub(super) struct Key {
+    /// The row's key.
+    pub id: String,
+    /// Of the request.
+    pub fingerprint: u64,
+}
+
+impl Key {
+    pub fn new(operation: &str, user: &str, key: &str, request: &impl Serialize) -> Self {
+        Key {
+            id: id(operation, user, key),
+            fingerprint: fingerprint(request),
+        }
+    }
+
+    /// What a repeat is answered; `None` if this is no repeat.
+    pub fn repeat(&self, row: Option<KeyRow>, now: u64) -> Result<Option<StoredAnswer>, Problem> {
+        let refuse = |code, detail: &str| Err(Problem::new(code, detail));
+        let Some(row) = row else { return Ok(None) };
+        match row.state {
+            KeyState::Cancelled => refuse(
+                Code::InvalidState,
+                "this request was cancelled before it arrived",
+            ),
+            KeyState::Answered { .. } if row.at_ms.saturating_add(RETENTION_MS) < now => Ok(None),
+            _ if row.fingerprint != self.fingerprint => Begin::Mismatch.proceed(),
+            KeyState::InFlight { .. } => Begin::InFlight.proceed(),
+            KeyState::Answered { answer, .. } => Begin::Replay(answer).proceed(),
+        }
+    }
+
+    /// Marks the key as in flight for an order.
+    pub fn begin(&self, tx: &mut Writer<'_>, order_id: &str, now: u64) -> Result<(), StoreError> {
+        let order_id = order_id.to_owned();
+        self.put(tx, KeyState::InFlight { order_id }, now)
+    }
+
+    /// Stores an answer that needed no order.
+    pub fn refuse(&self, tx: &mut Writer<'_>, why: &Problem, now: u64) -> Result<(), StoreError> {
+        let Some(answer) = StoredAnswer::of_problem(why) else {
+            return Ok(());
+        };
+        let order_id = None;
+        self.put(tx, KeyState::Answered { order_id, answer }, now)
+    }
+
+    fn put(&self, tx: &mut Writer<'_>, state: KeyState, at_ms: u64) -> Result<(), StoreError> {
+        let row = KeyRow {
+            fingerprint: self.fingerprint,
+            state,
+            at_ms,
+        };
+        tx.put(&KEYS, &self.id, &row)
+    }
+}
+
+/// A key's row. Neither operations nor users hold a `/`.
+pub(super) fn id(operation: &str, user: &str, key: &str) -> String {
+    format!("{operation}/{user}/{key}")
+}
+
+/// Settles the key of an order whose saga has ended: a terminal answer is kept, a transient refusal is forgotten, so
+/// that a retry starts anew.
+pub(super) fn settle(
+    tx: &mut Writer<'_>,
+    id: &str,
+    order_id: &str,
+    answer: Result<StoredAnswer, Problem>,
+    now: u64,
+) -> Result<(), StoreError> {
+    let Some(mut row) = tx.get(&KEYS, id)? else {
+        return Ok(());
+    };
+    let Some(answer) = answer.map_or_else(|why| StoredAnswer::of_problem(&why), Some) else {
+        return tx.delete(&KEYS, id);
+    };
+    row.state = KeyState::Answered {
+        order_id: Some(order_id.to_owned()),
+        answer,
+    };
+    row.at_ms = now;
+    tx.put(&KEYS, id, &row)
+}
+
+/// Cancels a key that no request has used; tells the order of one that was used.
+pub(super) fn cancel_unseen(
+    tx: &mut Writer<'_>,
+    id: &str,
+    now: u64,
+) -> Result<Option<String>, StoreError> {
+    match tx.get(&KEYS, id)?.map(|row| row.state) {
+        Some(KeyState::InFlight { order_id }) => Ok(Some(order_id)),
+        Some(KeyState::Answered { order_id, .. }) => Ok(order_id),
+        Some(KeyState::Cancelled) => Ok(None),
+        None => {
+            let row = KeyRow {
+                fingerprint: 0,
+                state: KeyState::Cancelled,
+                at_ms: now,
+            };
+            tx.put(&KEYS, id, &row)?;
+            Ok(None)
+        }
+    }
+}
+
+/// How often expired keys are looked for.
+const PURGE_EVERY: Duration = Duration::from_secs(60 * 60);
+
+/// Deletes answers that are replayed no longer, now and then, for ever.
+pub(super) async fn keep_purging(platform: Platform, store: Store) {
+    loop {
+        sleep(PURGE_EVERY).await;
+        let oldest = platform.clock.now_ms().saturating_sub(RETENTION_MS);
+        let purged = store.write(move |tx| {
+            for (id, row) in tx.scan(&KEYS, "")? {
+                if row.at_ms < oldest && !matches!(row.state, KeyState::InFlight { .. }) {
+                    tx.delete(&KEYS, &id)?;
+                }
+            }
+            Ok::<_, StoreError>(())
+        });
+        if let Err(error) = purged.await {
+            tracing::error!(%error, "keys were not purged");
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! The calls to catalog, inventory and payment, and what their answers mean.
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::{Config, store::OrderData};
+use crate::{
+    gap::Gap,
+    kit::{
+        CallError, Code, Context, Peer, PeerPolicy, Problem, Reply,
+        saga::{Act, Call, Undo},
+    },
+    ports::Platform,
+};
+
+/// A product as the catalog sells it.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Product {
+    /// Won.
+    pub price: u64,
+    pub version: u64,
+    pub on_sale: bool,
+}
+
+pub(super) struct Peers {
+    catalog: Peer,
+    inventory: Peer,
+    payment: Peer,
+    /// Calls carry idempotency keys.
+    keyed: bool,
+}
+
+impl Peers {
+    pub fn new(platform: &Platform, config: &Config) -> Self {
+        let peer = |name, policy: &PeerPolicy| Peer::new(platform, name, policy.clone());
+        Peers {
+            catalog: peer("catalog", &config.catalog_calls),
+            inventory: peer("inventory", &config.inventory_calls),
+            payment: peer("payment", &config.payment_calls),
+            keyed: !config.gaps.has(Gap::NoKey),
+        }
+    }
+
+    /// What the product costs now.
+    pub async fn product(&self, context: &Context, sku: &str) -> Result<Product, Problem> {
+        let context = context.step("catalog-read");
+        // The only character of an id that means something in a path.
+        let path = format!("/products/{}", sku.replace('#', "%23"));
+        let reply = self.catalog.call(&context, "GET", &path, None, &()).await?;
+        let product: Product = reply.ok()?;
+        if !product.on_sale {
+            return Err(Problem::new(
+                Code::NotForSale,
+                format!("{sku} is not for sale"),
+            ));
+        }
+        Ok(product)
+    }
+
+    pub async fn reserve(&self, data: &OrderData, call: Call<'_>) -> Act {
+        let body = json!({
+            "saga_id": data.owner,
+            "order_id": data.order_id,
+            "sku": data.sku,
+            "quantity": data.quantity,
+        });
+        let reply = self.post(&self.inventory, "/reservations", call, &body);
+        offered(reply.await)
+    }
+
+    pub async fn confirm(&self, data: &OrderData, call: Call<'_>) -> Act {
+        let path = format!("/reservations/{}/confirm", data.owner);
+        match settled(self.post(&self.inventory, &path, call, &json!({})).await) {
+            Ok(()) => Act::Done,
+            Err(reason) => Act::Unknown(reason),
+        }
+    }
+
+    pub async fn release(&self, data: &OrderData, call: Call<'_>) -> Undo {
+        let path = format!("/reservations/{}/cancel", data.owner);
+        let body = json!({ "sku": data.sku });
+        undone(self.post(&self.inventory, &path, call, &body).await)
+    }
+
+    /// Authorizes or charges, by mode.
+    pub async fn pay(&self, data: &OrderData, mode: &str, call: Call<'_>) -> Act {
+        let body = json!({
+            "saga_id": data.owner,
+            "order_id": data.order_id,
+            "amount": data.amount,
+            "card": data.card,
+            "mode": mode,
+        });
+        offered(self.post(&self.payment, "/payments", call, &body).await)
+    }
+
+    pub async fn capture(&self, data: &OrderData, call: Call<'_>) -> Act {
+        let path = format!("/payments/{}/capture", data.owner);
+        match self.post(&self.payment, &path, call, &json!({})).await {
+            Ok(reply) if reply.is_success() => Act::Done,
+            Ok(reply) => match reply.problem() {
+                // The one answer that says for certain that no money moved, nor will.
+                why if why.code == Code::PaymentDeclined => Act::Refused(why),
+                why => Act::Unknown(why.to_string()),
+            },
+            Err(error) => Act::Unknown(error.to_string()),
+        }
+    }
+
+    pub async fn give_back(&self, data: &OrderData, call: Call<'_>) -> Undo {
+        let path = format!("/payments/{}/cancel", data.owner);
+        undone(self.post(&self.payment, &path, call, &json!({})).await)
+    }
+
+    async fn post(
+        &self,
+        peer: &Peer,
+        path: &str,
+        call: Call<'_>,
+        body: &(impl Serialize + Sync),
+    ) -> Result<Reply, CallError> {
+        let key = self.keyed.then_some(call.key);
+        peer.call(call.context, "POST", path, key, body).await
+    }
+}
+
+/// The answer to something that may be refused and can be undone.
+fn offered(reply: Result<Reply, CallError>) -> Act {
+    match reply {
+        Ok(reply) if reply.is_success() => Act::Done,
+        Ok(reply) => match reply.problem() {
+            why if matches!(why.code, Code::SagaInProgress | Code::VersionConflict) => {
+                Act::Busy(why)
+            }
+            why if why.code.is_transient() => Act::Unknown(why.to_string()),
+            why => Act::Refused(why),
+        },
+        Err(error) => Act::Unknown(error.to_string()),
+    }
+}
+
+/// The answer to something that cannot be refused for good; the error is why it is not certain yet.
+fn settled(reply: Result<Reply, CallError>) -> Result<(), String> {
+    match reply {
+        Ok(reply) if reply.is_success() => Ok(()),
+        Ok(reply) => Err(reply.problem().to_string()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn undone(reply: Result<Reply, CallError>) -> Undo {
+    match settled(reply) {
+        Ok(()) => Undo::Done,
+        Err(reason) => Undo::Retry(reason),
+    }
+}

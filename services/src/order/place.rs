@@ -1,0 +1,179 @@
+//! Placing orders: the price is fixed, the first commit made, the saga's end awaited.
+
+use tokio::time::timeout;
+
+use super::{
+    Orders, PaymentMode,
+    keys::Key,
+    model::{Flow, Status},
+    peers::Product,
+    saga::{answer, follow},
+    store::{KEYS, Kind, ORDERS, ORDERS_OF_USER, OrderData, OrderRow},
+};
+use crate::kit::{
+    Code, Context, Problem, StoreError, Writer, idempotency::StoredAnswer, saga::SagaRecord,
+};
+
+/// A validated wish.
+#[derive(Clone, Debug)]
+pub(super) struct Wish {
+    pub user: String,
+    pub sku: String,
+    pub quantity: u64,
+    pub purpose: Purpose,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Purpose {
+    Purchase { card: String },
+    Reward { challenge_completion: String },
+}
+
+/// What a client is told.
+pub(super) enum Placed {
+    /// The saga has ended.
+    Ended(StoredAnswer),
+    /// It goes on; the order as it is.
+    UnderWay(Box<OrderRow>),
+}
+
+/// Why no saga was started.
+enum NotBegun {
+    Repeat(StoredAnswer),
+    Refused(Problem),
+}
+
+impl From<StoreError> for NotBegun {
+    fn from(error: StoreError) -> Self {
+        NotBegun::Refused(error.into())
+    }
+}
+
+impl Orders {
+    /// Places an order once per key, however often it is asked.
+    pub async fn place(&self, context: Context, key: Key, wish: Wish) -> Result<Placed, Problem> {
+        let now = self.platform.clock.now_ms();
+        let row = self.store.read(|tx| tx.get(&KEYS, &key.id))?;
+        if let Some(answer) = key.repeat(row, now)? {
+            return Ok(Placed::Ended(answer));
+        }
+        let priced = match self.engine.saga().peers.product(&context, &wish.sku).await {
+            Ok(product) => price(&product, &wish).map(|total| (product, total)),
+            Err(why) => Err(why),
+        };
+        let (product, total) = match priced {
+            Ok(priced) => priced,
+            Err(why) if why.code.is_transient() => return Err(why),
+            Err(why) => return self.refuse(key, why).await,
+        };
+        let (saga_id, order) = match self.begin(&context, key, wish, product, total).await {
+            Ok(begun) => begun,
+            Err(NotBegun::Repeat(answer)) => return Ok(Placed::Ended(answer)),
+            Err(NotBegun::Refused(why)) => return Err(why),
+        };
+        let ended = match timeout(self.config.answer_within, self.engine.wait(&saga_id)).await {
+            Ok(saga) => saga?.and_then(|saga| answer(&follow(order.clone(), &saga), &saga)),
+            Err(_) => None,
+        };
+        match ended {
+            Some(answer) => Ok(Placed::Ended(answer?)),
+            None => Ok(Placed::UnderWay(Box::new(self.order(&order.id)?))),
+        }
+    }
+
+    /// Refuses for good: every repeat is told the same.
+    async fn refuse(&self, key: Key, why: Problem) -> Result<Placed, Problem> {
+        let now = self.platform.clock.now_ms();
+        let told = self.store.write(move |tx| {
+            let repeat = key.repeat(tx.get(&KEYS, &key.id)?, now)?;
+            if repeat.is_none() {
+                key.refuse(tx, &why, now)?;
+            }
+            Ok::<_, Problem>(repeat.ok_or(why))
+        });
+        Ok(Placed::Ended(told.await??))
+    }
+
+    /// The first commit: order, saga and key.
+    async fn begin(
+        &self,
+        context: &Context,
+        key: Key,
+        wish: Wish,
+        product: Product,
+        total: u64,
+    ) -> Result<(String, OrderRow), NotBegun> {
+        let platform = self.platform.clone();
+        let (flow, card) = match (&wish.purpose, self.config.payment) {
+            (Purpose::Reward { .. }, _) => (Flow::Reward, String::new()),
+            (Purpose::Purchase { card }, PaymentMode::TwoStep) => (Flow::TwoStep, card.clone()),
+            (Purpose::Purchase { card }, PaymentMode::OneStep) => (Flow::OneStep, card.clone()),
+        };
+        let data = OrderData {
+            flow,
+            order_id: String::new(),
+            owner: String::new(),
+            sku: wish.sku.clone(),
+            quantity: wish.quantity,
+            amount: total,
+            card,
+            key: Some(key.id.clone()),
+        };
+        let rows = move |tx: &mut Writer<'_>, saga: &mut SagaRecord<OrderData>| {
+            let repeat = key.repeat(tx.get(&KEYS, &key.id)?, saga.created_ms);
+            if let Some(answer) = repeat.map_err(NotBegun::Refused)? {
+                return Err(NotBegun::Repeat(answer));
+            }
+            let id = loop {
+                let id = platform.short_id("ORD");
+                if tx.get(&ORDERS, &id)?.is_none() {
+                    break id;
+                }
+            };
+            saga.data.order_id = id.clone();
+            saga.data.owner = saga.id.clone();
+            let (kind, challenge_completion) = match wish.purpose {
+                Purpose::Purchase { .. } => (Kind::Purchase, None),
+                Purpose::Reward {
+                    challenge_completion,
+                } => (Kind::Reward, Some(challenge_completion)),
+            };
+            let order = OrderRow {
+                id,
+                user: wish.user,
+                sku: wish.sku,
+                quantity: wish.quantity,
+                unit_price: product.price,
+                price_version: product.version,
+                total,
+                discount: 0,
+                status: Status::Pending,
+                kind,
+                saga_id: saga.id.clone(),
+                cancel_saga_id: None,
+                challenge_completion,
+                refusal: None,
+                created_ms: saga.created_ms,
+            };
+            key.begin(tx, &order.id, saga.created_ms)?;
+            tx.put(&ORDERS, &order.id, &order)?;
+            let of_user = format!("{}/{}", order.user, order.id);
+            tx.put(&ORDERS_OF_USER, &of_user, &order.id)?;
+            Ok(order)
+        };
+        self.engine.start(context, data, rows).await
+    }
+}
+
+/// What the wish costs.
+fn price(product: &Product, wish: &Wish) -> Result<u64, Problem> {
+    match wish.purpose {
+        Purpose::Reward { .. } => Ok(0),
+        Purpose::Purchase { .. } => product.price.checked_mul(wish.quantity).ok_or_else(|| {
+            Problem::new(
+                Code::InvalidRequest,
+                "so many units cost more than can be paid",
+            )
+        }),
+    }
+}

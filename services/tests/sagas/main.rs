@@ -1,0 +1,9 @@
+//! Sagas, and the service that lives by them, over machines in memory that crash.
+
+#[allow(dead_code)]
+#[path = "../kit/machine.rs"]
+mod machine;
+
+mod engine;
+mod life;
+mod order;

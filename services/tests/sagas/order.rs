@@ -1,0 +1,449 @@
+//! The order service among peers that keep their books and answer as they are told.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use axum::{
+    Json, Router,
+    extract::{Path, State},
+    http::{HeaderMap, StatusCode},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use serde_json::{Value, json};
+use squall_services::{
+    gap::Gaps,
+    kit::{CallError, Code, Context, Peer, PeerPolicy, Problem, Reply, http},
+    order::{self, Config, PaymentMode},
+};
+use tokio::time::sleep;
+
+use crate::{life::Computer, machine::Network};
+
+/// What the peers did, and what they shall do.
+#[derive(Default)]
+struct Books {
+    /// `name op key`, in order.
+    calls: Vec<String>,
+    /// Refusals by step; `None` as a code: the work is done and the answer is an error.
+    trouble: BTreeMap<&'static str, (usize, Option<Code>)>,
+    /// Steps by saga that stand.
+    standing: BTreeMap<String, Vec<String>>,
+}
+
+type Shared = State<Arc<Mutex<Books>>>;
+
+fn work(books: &Shared, name: &str, saga: &str, headers: &HeaderMap) -> Response {
+    let text = |name: &str| headers.get(name).map_or("-", |v| v.to_str().unwrap());
+    let mut books = books.lock().unwrap();
+    let key = text("idempotency-key").replace(saga, "SAGA");
+    let baggage = text("baggage").replace(saga, "SAGA");
+    books.calls.push(format!("{name} {baggage} {key}"));
+    let trouble = books.trouble.iter_mut().find(|(step, _)| **step == name);
+    let trouble = trouble.and_then(|(_, (times, code))| {
+        *times = times.checked_sub(1)?;
+        Some(*code)
+    });
+    if let Some(Some(code)) = trouble {
+        return Problem::new(code, "as told").into_response();
+    }
+    let standing = books.standing.entry(saga.to_owned()).or_default();
+    match name {
+        "inventory-cancel" => standing.retain(|s| !s.starts_with("inventory")),
+        "payment-cancel" => standing.retain(|s| !s.starts_with("payment")),
+        _ if standing.iter().any(|s| s == name) => {}
+        _ => standing.push(name.to_owned()),
+    }
+    match trouble {
+        Some(None) => Problem::new(Code::ServiceUnavailable, "as told").into_response(),
+        _ => (StatusCode::CREATED, Json(json!({}))).into_response(),
+    }
+}
+
+async fn first(books: Shared, headers: HeaderMap, Json(body): Json<Value>) -> Response {
+    let name = match body["mode"].as_str() {
+        Some("two-step") => "payment-authorize",
+        Some("one-step") => "payment-charge",
+        _ => "inventory-reserve",
+    };
+    work(&books, name, body["saga_id"].as_str().unwrap(), &headers)
+}
+
+fn peer_router(name: &'static str, books: &Arc<Mutex<Books>>) -> Router {
+    let path = match name {
+        "payment" => "/payments",
+        _ => "/reservations",
+    };
+    let later = move |books: Shared,
+                      Path((saga, action)): Path<(String, String)>,
+                      headers: HeaderMap| async move {
+        work(&books, &format!("{name}-{action}"), &saga, &headers)
+    };
+    let product = |Path(sku): Path<String>| async move {
+        match sku.as_str() {
+            "unknown" => Problem::new(Code::NotFound, "no such product").into_response(),
+            sku => Json(json!({
+                "sku": sku, "name": "Tea", "category": "drinks",
+                "price": 1500, "version": 7, "on_sale": sku != "retired",
+            }))
+            .into_response(),
+        }
+    };
+    Router::new()
+        .route(path, post(first))
+        .route(&format!("{path}/{{saga}}/{{action}}"), post(later))
+        .route("/products/{sku}", get(product))
+        .with_state(books.clone())
+}
+
+struct Town {
+    computer: Computer,
+    books: Arc<Mutex<Books>>,
+    config: Config,
+    client: Peer,
+    context: Context,
+}
+
+impl Town {
+    async fn new(payment: PaymentMode) -> Self {
+        let network = Network::default();
+        let books = Arc::<Mutex<Books>>::default();
+        for name in ["catalog", "inventory", "payment"] {
+            let (platform, _) = network.machine(name);
+            let router = peer_router(name, &books);
+            let served = platform.clone();
+            platform.spawn("peer", async move {
+                http::serve(&served, router).await.unwrap();
+            });
+        }
+        let (platform, _) = network.machine("client");
+        let policy = PeerPolicy {
+            attempts: 1,
+            timeout: Duration::from_secs(30),
+            ..PeerPolicy::internal()
+        };
+        let town = Town {
+            computer: Computer::new(&network, "order", order::store::FILE),
+            books,
+            config: Config {
+                gaps: Gaps::NONE,
+                payment,
+                // Whether the breaker opens is not this test's subject.
+                payment_calls: PeerPolicy {
+                    breaker_threshold: 1.1,
+                    ..PeerPolicy::payment()
+                },
+                ..Config::default()
+            },
+            client: Peer::new(&platform, "order", policy),
+            context: Context::fresh(&platform, "alice-1-place"),
+        };
+        town.boot().await;
+        town
+    }
+
+    async fn boot(&self) {
+        let platform = self.computer.boot();
+        let running = order::run(platform.clone(), self.config.clone());
+        platform.spawn("order", async move { running.await.unwrap() });
+        sleep(Duration::from_millis(10)).await;
+    }
+
+    fn trouble(&self, step: &'static str, times: usize, code: Option<Code>) {
+        let mut books = self.books.lock().unwrap();
+        books.trouble.insert(step, (times, code));
+    }
+
+    async fn call(
+        &self,
+        method: &str,
+        path: &str,
+        key: Option<&str>,
+        body: Value,
+    ) -> Result<Reply, CallError> {
+        self.client
+            .call(&self.context, method, path, key, &body)
+            .await
+    }
+
+    async fn place(&self, key: &str) -> Reply {
+        let body =
+            json!({"user": "alice", "sku": "tea", "quantity": 2, "card": "card-1", "price": 1});
+        self.call("POST", "/orders", Some(key), body).await.unwrap()
+    }
+
+    async fn reward(&self, key: &str) -> Reply {
+        let body =
+            json!({"user": "alice", "sku": "tea", "quantity": 1, "challenge_completion": "C1"});
+        self.call("POST", "/api/orders", Some(key), body)
+            .await
+            .unwrap()
+    }
+
+    async fn cancel(&self, order: &Value) -> Reply {
+        let path = format!("/orders/{}/status", order["id"].as_str().unwrap());
+        let body = json!({"status": "CANCELLED"});
+        self.call("PATCH", &path, None, body).await.unwrap()
+    }
+
+    async fn get(&self, path: &str) -> Reply {
+        self.call("GET", path, None, Value::Null).await.unwrap()
+    }
+
+    fn calls(&self) -> Vec<String> {
+        self.books.lock().unwrap().calls.clone()
+    }
+
+    fn standing(&self) -> Vec<String> {
+        let books = self.books.lock().unwrap();
+        books.standing.values().flatten().cloned().collect()
+    }
+}
+
+#[tokio::test]
+async fn an_order_is_placed_at_the_catalogs_price_with_five_commits_and_one_key_per_call() {
+    let town = Town::new(PaymentMode::TwoStep).await;
+    let reply = town.place("k1").await;
+    assert_eq!(reply.status, 201, "{}", reply.body);
+    let order = reply.body.clone();
+    assert_eq!(order["status"], "COMPLETED");
+    assert_eq!(
+        (
+            &order["unit_price"],
+            &order["price_version"],
+            &order["total"]
+        ),
+        (&json!(1500), &json!(7), &json!(3000))
+    );
+    let call = |step: &str| format!("{step} op=alice-1-place/{step},saga=SAGA SAGA-{step}");
+    let steps = [
+        "inventory-reserve",
+        "payment-authorize",
+        "payment-capture",
+        "inventory-confirm",
+    ];
+    assert_eq!(town.calls(), steps.map(call));
+    assert_eq!(town.computer.commits(), 5);
+
+    let again = town.place("k1").await;
+    assert_eq!((again.status, &again.body), (201, &order));
+    assert_eq!(town.calls().len(), 4);
+    let body = json!({"user": "alice", "sku": "tea", "quantity": 3, "card": "card-1"});
+    let other = town
+        .call("POST", "/orders", Some("k1"), body)
+        .await
+        .unwrap();
+    assert_eq!(other.problem().code, Code::IdempotencyMismatch);
+
+    let id = order["id"].as_str().unwrap();
+    assert_eq!(town.get(&format!("/orders/{id}")).await.body, order);
+    assert_eq!(town.get("/orders?user=alice").await.body, json!([order]));
+    assert_eq!(town.get("/orders?user=al").await.body, json!([]));
+    let saga = order["saga_id"].as_str().unwrap();
+    let saga = town.get(&format!("/sagas/{saga}")).await.body;
+    assert_eq!(saga["status"], "Completed");
+    assert_eq!(town.get("/sagas?status=Running").await.body, json!([]));
+    assert_eq!(
+        town.get("/sagas?status=Completed").await.body,
+        json!([saga])
+    );
+    assert_eq!(town.get("/sagas/SAGA-0").await.status, 404);
+    assert_eq!(
+        town.cancel(&order).await.problem().code,
+        Code::InvalidState,
+        "a completed order is cancelled no more"
+    );
+}
+
+#[tokio::test]
+async fn what_cannot_be_ordered_is_refused_with_its_reason() {
+    let town = Town::new(PaymentMode::TwoStep).await;
+    let order = |sku: &str, quantity: u64| json!({"user": "alice", "sku": sku, "quantity": quantity, "card": "c"});
+    let cases = [
+        (order("tea", 0), Code::InvalidRequest),
+        (order("tea", 1001), Code::InvalidRequest),
+        (order("tea/../x", 1), Code::InvalidRequest),
+        (order("unknown", 1), Code::NotFound),
+        (order("retired", 1), Code::NotForSale),
+    ];
+    for (n, (body, code)) in cases.into_iter().enumerate() {
+        let key = format!("k{n}");
+        let reply = town
+            .call("POST", "/orders", Some(&key), body)
+            .await
+            .unwrap();
+        assert_eq!(reply.problem().code, code);
+    }
+    let reply = town.call("POST", "/orders", None, order("tea", 1)).await;
+    assert_eq!(reply.unwrap().problem().code, Code::IdempotencyKeyMissing);
+    assert_eq!(town.get("/orders").await.status, 400);
+    assert_eq!(town.get("/orders/ORD-0").await.status, 404);
+    assert!(town.calls().is_empty());
+}
+
+#[tokio::test]
+async fn a_refusal_cancels_the_order_and_gives_back_what_was_taken() {
+    for (step, code) in [
+        ("inventory-reserve", Code::OutOfStock),
+        ("payment-authorize", Code::PaymentDeclined),
+        ("payment-capture", Code::PaymentDeclined),
+    ] {
+        let town = Town::new(PaymentMode::TwoStep).await;
+        town.trouble(step, 1, Some(code));
+        let reply = town.place("k1").await;
+        assert_eq!(reply.problem().code, code, "{step}");
+        assert_eq!(town.place("k1").await.problem().code, code, "it is final");
+        assert!(town.standing().is_empty());
+        let orders = town.get("/orders?user=alice").await.body;
+        assert_eq!(orders.as_array().unwrap().len(), 1);
+        assert_eq!(orders[0]["status"], "CANCELLED");
+    }
+}
+
+#[tokio::test]
+async fn a_transient_refusal_frees_the_key() {
+    let town = Town::new(PaymentMode::TwoStep).await;
+    town.trouble("inventory-reserve", 100, Some(Code::SagaInProgress));
+    let reply = town.place("k1").await;
+    assert_eq!(
+        (reply.status, &reply.body["status"]),
+        (202, &json!("PENDING"))
+    );
+    // A peer takes the refusal of a repeat in flight for what it is: an outcome that is not known yet.
+    let body = json!({"user": "alice", "sku": "tea", "quantity": 2, "card": "card-1"});
+    let repeat = town.call("POST", "/orders", Some("k1"), body).await;
+    assert!(
+        matches!(repeat, Err(CallError::Unknown { .. })),
+        "{repeat:?}"
+    );
+    sleep(Duration::from_secs(6)).await;
+    town.trouble("inventory-reserve", 0, None);
+    assert_eq!(town.place("k1").await.status, 201);
+    let orders = town.get("/orders?user=alice").await.body;
+    let states: Vec<_> = orders
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|o| &o["status"])
+        .collect();
+    assert_eq!(states.len(), 2);
+    assert!(states.contains(&&json!("CANCELLED")) && states.contains(&&json!("COMPLETED")));
+}
+
+#[tokio::test]
+async fn one_step_payment_is_given_back_by_a_user_cancel_before_the_order_is_confirmed() {
+    let town = Town::new(PaymentMode::OneStep).await;
+    assert_eq!(town.place("k1").await.body["status"], "COMPLETED");
+    town.trouble("payment-charge", 1000, None);
+    let reply = town.place("k2").await;
+    assert_eq!(reply.status, 202);
+    let cancelled = town.cancel(&reply.body).await;
+    assert_eq!(
+        (cancelled.status, &cancelled.body["status"]),
+        (200, &json!("CANCELLED"))
+    );
+    assert_eq!(town.cancel(&reply.body).await.status, 200);
+    assert_eq!(town.place("k2").await.problem().code, Code::InvalidState);
+    assert_eq!(town.standing().len(), 3, "of the first order only");
+}
+
+#[tokio::test]
+async fn a_crash_at_any_instant_leaves_one_whole_order_per_key() {
+    let town = Town::new(PaymentMode::TwoStep).await;
+    town.trouble("payment-capture", 2, None);
+    for n in 0..8 {
+        let key = format!("k{n}");
+        let placing = town.place_in_vain(&key);
+        let _ = tokio::time::timeout(Duration::from_millis(1 + n * 40), placing).await;
+        town.computer.crash();
+        sleep(Duration::from_millis(20)).await;
+        town.boot().await;
+        sleep(Duration::from_secs(5)).await;
+        let reply = town.place(&key).await;
+        assert_eq!(reply.status, 201, "{key}: {}", reply.body);
+    }
+    let orders = town.get("/orders?user=alice").await.body;
+    assert_eq!(orders.as_array().unwrap().len(), 8);
+    let books = town.books.lock().unwrap();
+    assert!(books.standing.values().all(|steps| steps.len() == 4));
+    assert_eq!(books.standing.len(), 8);
+}
+
+impl Town {
+    /// Like `place`, for a service that may be gone.
+    async fn place_in_vain(&self, key: &str) {
+        let body = json!({"user": "alice", "sku": "tea", "quantity": 2, "card": "card-1"});
+        let _ = self.call("POST", "/orders", Some(key), body).await;
+    }
+}
+
+#[tokio::test]
+async fn a_reward_is_live_until_it_is_taken_back_with_its_stock() {
+    let town = Town::new(PaymentMode::TwoStep).await;
+    let reply = town.reward("r1").await;
+    assert_eq!(reply.status, 201, "{}", reply.body);
+    assert_eq!(reply.body["status"], "CONFIRMED");
+    assert_eq!(reply.body["total"], 0);
+    assert_eq!(town.standing(), ["inventory-reserve", "inventory-confirm"]);
+    town.trouble("inventory-cancel", 4, None);
+    let cancelled = town.cancel(&reply.body).await;
+    assert_eq!(
+        (cancelled.status, &cancelled.body["status"]),
+        (200, &json!("CANCELLED"))
+    );
+    assert!(town.standing().is_empty());
+    assert_eq!(town.cancel(&reply.body).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_reward_cancelled_by_a_key_that_was_never_seen_is_refused_when_it_arrives() {
+    let town = Town::new(PaymentMode::TwoStep).await;
+    let cancel = |key: &str| json!({"user": "alice", "key": key});
+    let path = "/api/orders/cancel";
+    let reply = town.call("POST", path, None, cancel("r1")).await.unwrap();
+    assert_eq!(
+        (reply.status, &reply.body["status"]),
+        (200, &json!("CANCELLED"))
+    );
+    assert_eq!(town.reward("r1").await.problem().code, Code::InvalidState);
+    assert!(town.calls().is_empty());
+
+    town.trouble("inventory-reserve", 1000, Some(Code::SagaInProgress));
+    assert_eq!(town.reward("r2").await.status, 202);
+    let reply = town.call("POST", path, None, cancel("r2")).await.unwrap();
+    assert_eq!(
+        (reply.status, &reply.body["status"]),
+        (200, &json!("CANCELLED"))
+    );
+    town.trouble("inventory-reserve", 0, None);
+    assert_eq!(town.reward("r2").await.problem().code, Code::InvalidState);
+    assert!(town.standing().is_empty());
+}
+
+#[tokio::test]
+async fn an_order_that_cannot_be_undone_is_told_as_it_is_and_ends_when_redriven() {
+    let town = Town::new(PaymentMode::TwoStep).await;
+    town.trouble("payment-capture", 1, Some(Code::PaymentDeclined));
+    town.trouble("payment-cancel", 1000, Some(Code::ServiceUnavailable));
+    let reply = town.place("k1").await;
+    assert_eq!(
+        (reply.status, &reply.body["status"]),
+        (202, &json!("CANCELLING"))
+    );
+    sleep(Duration::from_secs(300)).await;
+    let letters = town.get("/dead-letters").await.body;
+    let id = letters[0]["id"].as_str().unwrap();
+    town.trouble("payment-cancel", 0, None);
+    let redrive = format!("/dead-letters/{id}/redrive");
+    let reply = town
+        .call("POST", &redrive, None, Value::Null)
+        .await
+        .unwrap();
+    assert_eq!(reply.status, 202);
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(town.place("k1").await.problem().code, Code::PaymentDeclined);
+    assert!(town.standing().is_empty());
+}
