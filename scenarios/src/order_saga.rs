@@ -100,9 +100,9 @@ impl Scenario for OrderSaga {
         let gaps = bank::gaps(setup, DOCUMENTED);
         let one_step = sim.seed().stream("payment mode").chance(0.25);
         let payment = if one_step {
-            order::Mode::OneStep
+            order::PaymentMode::OneStep
         } else {
-            order::Mode::TwoStep
+            order::PaymentMode::TwoStep
         };
         let config = order::Config {
             gaps,
@@ -110,10 +110,10 @@ impl Scenario for OrderSaga {
             ..Default::default()
         };
         shop::open_counter(sim, gaps, config, catalog::Config::default());
-        let behaviour = shop::open_till(sim, gaps);
+        let permits = shop::open_till(sim, gaps);
 
         let stock = stock::watch(sim);
-        let money = money::watch(sim, &behaviour, sagas::SAGAS_END);
+        let money = money::watch(sim, &permits, sagas::SAGAS_END);
         let orders = orders::watch(sim);
         orders::watch_money(sim, &orders, &money);
         orders::watch_stock(sim, &orders, &stock);

@@ -8,7 +8,7 @@ use squall_services::{
     catalog,
     gap::Gaps,
     inventory,
-    kit::{Context, Peer},
+    kit::{Context, Peer, bulkhead::Permits},
     order, payment,
     pg::{self, Behaviour, Fault, Rule},
 };
@@ -79,13 +79,8 @@ fn pg_rule(name: &str, amount: u64) -> Option<(Rule, &'static str)> {
     Some((Rule::next(fault, times), fault.kind()))
 }
 
-/// Adds the shop's nodes. Returns the gateway's behaviour.
-pub fn open(
-    sim: &Sim,
-    gaps: Gaps,
-    order: order::Config,
-    catalog: catalog::Config,
-) -> Arc<Behaviour> {
+/// Adds the nodes that sell: order, inventory, catalog.
+pub fn open_counter(sim: &Sim, gaps: Gaps, order: order::Config, catalog: catalog::Config) {
     sim.read_stores_with(read_store);
     sim.node("order", move |node| {
         order::run(platform(&node), order.clone())
@@ -104,13 +99,16 @@ pub fn open(
     });
 }
 
-/// Adds the nodes that take money: payment and the gateway, whose behaviour is returned.
-pub fn open_till(sim: &Sim, gaps: Gaps) -> Arc<Behaviour> {
+/// Adds the nodes that take money: payment and the gateway. The permits to call the gateway are returned.
+pub fn open_till(sim: &Sim, gaps: Gaps) -> Permits {
+    let permits = Permits::new(payment::CALLS_MAX);
+    let lent = permits.clone();
     sim.node("payment", move |node| {
         payment::run(
             platform(&node),
             payment::Config {
                 gaps,
+                permits: lent.clone(),
                 ..Default::default()
             },
         )
@@ -142,7 +140,7 @@ pub fn open_till(sim: &Sim, gaps: Gaps) -> Arc<Behaviour> {
             counts.applied().get(kind).copied().unwrap_or(0)
         },
     );
-    behaviour
+    permits
 }
 
 /// A hand on the shop's own interfaces: to fill shelves, and to look after what needs attention.

@@ -6,10 +6,13 @@
 
 pub mod gap;
 pub mod kit;
+#[cfg(not(madsim))]
+pub mod live;
 pub mod ports;
 
 pub mod catalog;
 pub mod challenge;
+pub mod gateway;
 pub mod inventory;
 pub mod order;
 pub mod payment;

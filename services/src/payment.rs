@@ -1,1 +1,72 @@
-//! The payment service.
+//! The payment service: one payment per saga, in one step or in two, over the [payment gateway](crate::pg).
+//!
+//! Every change is an intent first and a fact later, one commit each. In between, the outcome is unknown; it is settled
+//! by asking the gateway again with the same key, never by guessing, and by whoever comes first: the caller's repeat, a
+//! cancel, a webhook, the next boot, or the minute's look.
+
+pub mod api;
+mod gateway;
+mod keys;
+pub mod model;
+mod service;
+mod settler;
+mod store;
+mod turns;
+
+use std::{io, sync::Arc};
+
+pub use gateway::{Action, CALLS_MAX, PERMIT_WAIT};
+pub use model::{Mode, Status};
+pub use settler::EVERY as SETTLED_EVERY;
+pub use store::{BY_ORDER, Order, PAYMENTS, Payment};
+
+use crate::{
+    gap::Gaps,
+    kit::{Store, bulkhead::Permits, http},
+    pg::KeyStyle,
+    ports::Platform,
+};
+
+/// The file that holds the service's database.
+pub const FILE: &str = "payment.redb";
+
+/// How the service is set up.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Open weaknesses.
+    pub gaps: Gaps,
+    /// The gateway's name on the network.
+    pub gateway: String,
+    /// Which answers the gateway stores. One that stores errors repeats them, so they need another attempt's key.
+    pub gateway_style: KeyStyle,
+    /// Permits to call the gateway, [`CALLS_MAX`] of them. All are free when nothing is under way.
+    pub permits: Permits,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            gaps: Gaps::NONE,
+            gateway: "pg".to_owned(),
+            gateway_style: KeyStyle::default(),
+            permits: Permits::new(CALLS_MAX),
+        }
+    }
+}
+
+/// Runs the service until the process ends.
+pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
+    let store = Store::open(&platform, FILE)
+        .await
+        .map_err(io::Error::other)?;
+    let keys = keys::Keys::new(&platform, store.clone());
+    let book = store::Book::new(store, config.gaps).map_err(io::Error::other)?;
+    let gateway = gateway::Gateway::new(&platform, &config);
+    let service = service::Service::new(&platform, book, gateway, keys, config.gaps);
+    let service = Arc::new(service);
+    platform.spawn(
+        "payment-settler",
+        settler::run(platform.clone(), service.clone()),
+    );
+    http::serve(&platform, api::router(service)).await
+}

@@ -1,1 +1,54 @@
-//! The pg service.
+//! A stand-in for the external payment gateway (PG): another company's system, with its own database.
+//!
+//! Its [`ledger`] is the ground truth for money. It keeps idempotency keys in one of the two styles found in the
+//! market, sends webhooks, and misbehaves when told to through its [`Behaviour`].
+//!
+//! What it is *not*: a defence for its callers. It allows over-capture and repeated refunds (see [`ledger`]), so that a
+//! caller who loses count loses money.
+
+pub mod api;
+mod behaviour;
+mod keys;
+pub mod ledger;
+mod webhooks;
+mod work;
+
+use std::{io, sync::Arc, time::Duration};
+
+pub use behaviour::{Behaviour, Fault, Operation, Rule};
+pub use keys::{ANSWERS, Answer, KEPT_MS, KeyStyle};
+pub use ledger::{Entry, Kind, LEDGER};
+pub use webhooks::Notice;
+
+use crate::{
+    kit::{Store, http},
+    ports::Platform,
+};
+
+/// The file that holds the gateway's database.
+pub const FILE: &str = "pg.redb";
+
+/// How the gateway is set up.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    /// Which answers it stores.
+    pub style: KeyStyle,
+    /// The service that is told of what was done, at `POST /webhooks/pg`.
+    pub webhooks: Option<String>,
+    /// How long a refund takes; its key is in flight meanwhile, and the work goes on if the caller hangs up.
+    pub refund_takes: Duration,
+    /// What a refund costs the merchant, in minor units.
+    pub refund_fee: i64,
+    /// How it misbehaves.
+    pub behaviour: Arc<Behaviour>,
+}
+
+/// Runs the gateway until the process ends.
+pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
+    let store = Store::open(&platform, FILE)
+        .await
+        .map_err(io::Error::other)?;
+    let desk = Arc::new(work::Desk::new(platform.clone(), store, config));
+    platform.spawn("pg-prune-keys", work::prune_keys(desk.clone()));
+    http::serve(&platform, api::router(desk)).await
+}

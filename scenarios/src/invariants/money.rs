@@ -8,11 +8,9 @@ use std::{
 
 use squall::Sim;
 use squall_services::{
-    payment::{
-        model::Status,
-        store::{PAYMENTS, Payment},
-    },
-    pg::{Behaviour, Entry, LEDGER},
+    kit::bulkhead::Permits,
+    payment::{CALLS_MAX, PAYMENTS, Payment, Status},
+    pg::{Entry, LEDGER},
 };
 
 use crate::{lock, mirror::Mirror};
@@ -24,9 +22,6 @@ pub struct Money {
     /// The payment service's records.
     pub payments: Mirror<Payment>,
 }
-
-/// The most calls to the gateway at once.
-const PG_CALLS_MAX: usize = 10;
 
 /// What is left of an order's money at the gateway.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -51,12 +46,12 @@ impl Money {
 }
 
 /// Watches the nodes `"pg"` and `"payment"`. `settled` is the bound of what the payment service must have settled.
-pub fn watch(sim: &Sim, behaviour: &Arc<Behaviour>, settled: Duration) -> Arc<Mutex<Money>> {
+pub fn watch(sim: &Sim, permits: &Permits, settled: Duration) -> Arc<Mutex<Money>> {
     let money = Arc::new(Mutex::new(Money {
         ledger: Mirror::new("pg", LEDGER),
         payments: Mirror::new("payment", PAYMENTS),
     }));
-    let (follow, calls) = (money.clone(), behaviour.clone());
+    let follow = money.clone();
     sim.always(
         "no double charge, no double refund",
         move |commit, findings| {
@@ -103,18 +98,21 @@ pub fn watch(sim: &Sim, behaviour: &Arc<Behaviour>, settled: Duration) -> Arc<Mu
                     );
                 }
             }
-            if calls.calls_max() > PG_CALLS_MAX {
-                findings.broken_as(
-                    "at most 10 calls to the gateway at once",
-                    "too many",
-                    &["pg"],
-                    PG_CALLS_MAX.to_string(),
-                    calls.calls_max().to_string(),
-                );
-            }
         },
     );
 
+    let permits = permits.clone();
+    sim.finally("permits all returned", settled, move |_, findings| {
+        let free = permits.available();
+        if free != CALLS_MAX {
+            findings.broken(
+                "leaked",
+                &["payment"],
+                format!("{CALLS_MAX} permits"),
+                free.to_string(),
+            );
+        }
+    });
     let agree = money.clone();
     sim.finally(
         "ledger and payment records agree",

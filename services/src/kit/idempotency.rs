@@ -13,7 +13,7 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Code, Problem, StoreError, Table, Writer};
+use super::{Code, Problem, Reader, StoreError, Table, Writer};
 
 /// Keys and their answers, by `operation/scope/key`.
 pub const KEYS: Table<Row> = Table::new("idempotency");
@@ -115,6 +115,25 @@ pub fn begin(
     };
     tx.put(&KEYS, &id, &row)?;
     Ok(Begin::Fresh)
+}
+
+/// What [`begin`] finds, without marking anything: for a service that keeps its marks in memory, where a crash forgets
+/// them by itself. A mark in the database says nothing then.
+pub fn find(
+    rows: &Reader,
+    scope: &str,
+    operation: &str,
+    key: &str,
+    fingerprint: u64,
+) -> Result<Begin, StoreError> {
+    Ok(match rows.get(&KEYS, &row_key(scope, operation, key))? {
+        Some(row) if row.fingerprint != fingerprint => Begin::Mismatch,
+        Some(Row {
+            state: State::Done(answer),
+            ..
+        }) => Begin::Replay(answer),
+        _ => Begin::Fresh,
+    })
 }
 
 /// Keeps the final answer.

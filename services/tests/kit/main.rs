@@ -1,5 +1,6 @@
 //! The kit over a machine in memory: duplex pipes for a network, vectors for files, virtual time.
 
+mod gateway;
 mod http;
 mod idempotency;
 mod machine;

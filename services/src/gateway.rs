@@ -1,0 +1,188 @@
+//! The gateway: the single entry point. It routes by path, takes replicas in turn, and changes nothing else.
+//!
+//! It holds no state and repeats no request that may have been carried out: whoever sent it has the key to repeat it.
+
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    body::{Body, Bytes, to_bytes},
+    extract::{Request, State},
+    http::{HeaderMap, HeaderName, HeaderValue, header, uri::PathAndQuery},
+    response::Response,
+};
+use http_body_util::Full;
+
+use crate::{
+    kit::{
+        Code, Context, Problem,
+        http::{BODY_BYTES_MAX, serve},
+        peer::{Failure, Pool},
+    },
+    ports::Platform,
+};
+
+/// How long a service may take: more than its own patience with those that it calls.
+const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+
+/// Headers about one connection, not about the request that it carries
+/// ([RFC 9110, 7.6.1](https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1)), and the length, which is told anew.
+const OF_ONE_CONNECTION: [HeaderName; 8] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    header::EXPECT,
+    header::CONTENT_LENGTH,
+];
+
+/// Where requests go.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// A path prefix (whole segments) and the replicas that answer it. The first match counts.
+    pub routes: Vec<(String, Vec<String>)>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let routes = [
+            ("/orders", "order"),
+            ("/api/orders", "order"),
+            ("/sagas", "order"),
+            ("/dead-letters", "order"),
+            ("/inventory", "inventory"),
+            ("/payments", "payment"),
+            ("/challenges", "challenge"),
+            ("/products", "catalog"),
+        ];
+        let route = |(prefix, service): (&str, &str)| (prefix.to_owned(), vec![service.to_owned()]);
+        Config {
+            routes: routes.map(route).into(),
+        }
+    }
+}
+
+/// Serves until the process ends.
+pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
+    let routes = config.routes.into_iter().map(|(prefix, replicas)| Route {
+        prefix,
+        replicas: replicas
+            .iter()
+            .map(|name| Pool::new(&platform, name))
+            .collect(),
+        turn: AtomicUsize::new(0),
+    });
+    let gateway = Arc::new(Gateway {
+        routes: routes.collect(),
+        platform: platform.clone(),
+    });
+    serve(
+        &platform,
+        Router::new().fallback(forward).with_state(gateway),
+    )
+    .await
+}
+
+struct Gateway {
+    platform: Platform,
+    routes: Vec<Route>,
+}
+
+struct Route {
+    prefix: String,
+    replicas: Vec<Pool>,
+    turn: AtomicUsize,
+}
+
+impl Route {
+    fn matches(&self, path: &str) -> bool {
+        path.strip_prefix(&self.prefix)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+
+    /// Every replica once, beginning with the next in turn.
+    fn in_turn(&self) -> impl Iterator<Item = &Pool> {
+        let first = self.turn.fetch_add(1, Ordering::Relaxed) % self.replicas.len().max(1);
+        let (before, after) = self.replicas.split_at(first);
+        after.iter().chain(before)
+    }
+}
+
+async fn forward(
+    State(gateway): State<Arc<Gateway>>,
+    context: Context,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (mut parts, body) = request.into_parts();
+    let path = parts.uri.path();
+    let route = gateway
+        .routes
+        .iter()
+        .find(|route| route.matches(path))
+        .ok_or_else(|| {
+            let detail = format!("no service answers {path}; check the path");
+            Problem::new(Code::NotFound, detail)
+        })?;
+    let body = to_bytes(body, BODY_BYTES_MAX)
+        .await
+        .map_err(|error| Problem::new(Code::InvalidRequest, error.to_string()))?;
+    let target = parts.uri.path_and_query();
+    let target = target.map_or("/", PathAndQuery::as_str).to_owned();
+    pass_on(&mut parts.headers);
+    let span_id = gateway.platform.random.next_u64();
+    for (name, value) in context.headers(span_id) {
+        // Baggage may hold more than this context knows.
+        if let Ok(value) = HeaderValue::from_str(&value)
+            && (name != "baggage" || !parts.headers.contains_key(name))
+        {
+            parts.headers.insert(name, value);
+        }
+    }
+
+    let mut unreachable = "it has no replicas".to_owned();
+    for replica in route.in_turn() {
+        let mut request = hyper::Request::new(Full::new(body.clone()));
+        *request.method_mut() = parts.method.clone();
+        *request.uri_mut() = target.parse().map_err(|error| {
+            Problem::new(Code::InvalidRequest, format!("the path {target}: {error}"))
+        })?;
+        *request.headers_mut() = parts.headers.clone();
+        if let Ok(host) = HeaderValue::from_str(&replica.peer) {
+            request.headers_mut().insert(header::HOST, host);
+        }
+        let detail = match replica.exchange(request, ANSWER_WITHIN).await {
+            Ok(response) => return Ok(answer(response)),
+            Err(Failure::NotSent(reason)) => {
+                unreachable = format!("{} cannot be reached: {reason}", replica.peer);
+                continue;
+            }
+            Err(Failure::Unknown(reason)) => format!(
+                "{}'s answer is not known: {reason}; repeat the request with the same Idempotency-Key",
+                replica.peer
+            ),
+        };
+        return Err(Problem::new(Code::ServiceUnavailable, detail));
+    }
+    Err(Problem::new(Code::ServiceUnavailable, unreachable))
+}
+
+fn answer(response: hyper::Response<Bytes>) -> Response {
+    let (mut parts, body) = response.into_parts();
+    pass_on(&mut parts.headers);
+    Response::from_parts(parts, Body::from(body))
+}
+
+fn pass_on(headers: &mut HeaderMap) {
+    for name in &OF_ONE_CONNECTION {
+        headers.remove(name);
+    }
+}

@@ -1,0 +1,76 @@
+//! Databases as files of one folder.
+
+use std::{
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+};
+
+use redb::{StorageBackend, backends::FileBackend};
+
+use crate::ports::{BoxFuture, RowChange, Storage};
+
+pub(super) struct Files {
+    folder: PathBuf,
+}
+
+impl Files {
+    pub(super) fn new(folder: &Path) -> io::Result<Self> {
+        fs::create_dir_all(folder).map_err(|error| about(folder, error))?;
+        Ok(Files {
+            folder: folder.to_owned(),
+        })
+    }
+}
+
+fn about(path: &Path, error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
+impl Storage for Files {
+    fn exists(&self, file: &str) -> io::Result<bool> {
+        self.folder.join(file).try_exists()
+    }
+
+    fn open(&self, file: &str) -> io::Result<Box<dyn StorageBackend>> {
+        let path = self.folder.join(file);
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(|error| about(&path, error))?;
+        let backend = FileBackend::new(file).map_err(io::Error::other)?;
+        Ok(Box::new(backend))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        fs::rename(self.folder.join(from), self.folder.join(to))?;
+        // The new name lasts when the folder is on the disk.
+        File::open(&self.folder)?.sync_all()
+    }
+
+    fn remove(&self, file: &str) -> io::Result<()> {
+        match fs::remove_file(self.folder.join(file)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    fn verifies_on_open(&self) -> bool {
+        true
+    }
+
+    fn execute(&self, job: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()> {
+        Box::pin(async move {
+            if let Err(error) = tokio::task::spawn_blocking(job).await
+                && let Ok(panic) = error.try_into_panic()
+            {
+                std::panic::resume_unwind(panic);
+            }
+        })
+    }
+
+    fn committed(&self, _file: &str, _changes: &[RowChange]) {}
+}

@@ -1,0 +1,211 @@
+//! The gateway's HTTP interface. Every `POST` requires an `Idempotency-Key`.
+
+use std::{collections::BTreeMap, future::pending, sync::Arc};
+
+use axum::{
+    Json, Router,
+    extract::{Path, State},
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Answer, Fault, Operation, Rule,
+    work::{Desk, Request},
+};
+use crate::kit::{
+    Code, Context, Problem,
+    http::{Body, IdempotencyKey},
+};
+
+/// `POST /authorizations`, `POST /charges`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    /// What the caller names its purchase.
+    pub reference: String,
+    /// Minor units, at least 1.
+    pub amount: i64,
+    /// The card's token.
+    pub card: String,
+}
+
+/// `POST /captures`, `POST /voids`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    /// The authorization's id.
+    pub authorization: String,
+}
+
+/// `POST /refunds`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refund {
+    /// The id of an authorization or charge.
+    pub payment: String,
+    /// Minor units, at least 1.
+    pub amount: i64,
+}
+
+/// What the gateway's behaviour is and was: `GET /behaviour`.
+#[derive(Clone, Debug, Serialize)]
+struct BehaviourView {
+    rules: Vec<Rule>,
+    applied: BTreeMap<&'static str, u64>,
+    calls: usize,
+    calls_max: usize,
+}
+
+pub(super) fn router(desk: Arc<Desk>) -> Router {
+    Router::new()
+        .route("/authorizations", post(authorize))
+        .route("/charges", post(charge))
+        .route("/captures", post(capture))
+        .route("/voids", post(void))
+        .route("/refunds", post(refund))
+        .route("/payments/{reference}", get(payments))
+        .route("/requests/{key}", get(request))
+        .route("/behaviour", get(behaviour).put(behave))
+        .with_state(desk)
+}
+
+type Desked = State<Arc<Desk>>;
+
+async fn authorize(
+    State(desk): Desked,
+    context: Context,
+    key: IdempotencyKey,
+    Body(order): Body<Order>,
+) -> Response {
+    serve(desk, context, key, Request::Authorize(order)).await
+}
+
+async fn charge(
+    State(desk): Desked,
+    context: Context,
+    key: IdempotencyKey,
+    Body(order): Body<Order>,
+) -> Response {
+    serve(desk, context, key, Request::Charge(order)).await
+}
+
+async fn capture(
+    State(desk): Desked,
+    context: Context,
+    key: IdempotencyKey,
+    Body(hold): Body<Hold>,
+) -> Response {
+    serve(desk, context, key, Request::Capture(hold)).await
+}
+
+async fn void(
+    State(desk): Desked,
+    context: Context,
+    key: IdempotencyKey,
+    Body(hold): Body<Hold>,
+) -> Response {
+    serve(desk, context, key, Request::Void(hold)).await
+}
+
+async fn refund(
+    State(desk): Desked,
+    context: Context,
+    key: IdempotencyKey,
+    Body(refund): Body<Refund>,
+) -> Response {
+    serve(desk, context, key, Request::Refund(refund)).await
+}
+
+async fn serve(
+    desk: Arc<Desk>,
+    context: Context,
+    IdempotencyKey(key): IdempotencyKey,
+    request: Request,
+) -> Response {
+    let _call = desk.behaviour().enter();
+    let fault = desk.behaviour().draw(request.operation());
+    match fault {
+        Some(Fault::Throttle) => return throttled().into_response(),
+        Some(Fault::TimeoutBefore) => pending().await,
+        _ => {}
+    }
+    let answer = desk.clone().serve(context, key, request, fault).await;
+    if fault == Some(Fault::TimeoutAfter) {
+        pending::<()>().await;
+    }
+    match answer {
+        Ok(answer) => answer.into_response(),
+        Err(problem) => problem.into_response(),
+    }
+}
+
+/// All entries of a reference, oldest first.
+async fn payments(State(desk): Desked, Path(reference): Path<String>) -> Response {
+    lookup(&desk, || desk.entries(&reference)).await
+}
+
+/// What the gateway answered to a key, for callers who got an error and must know whether it is final: a stored answer
+/// of 400 or more says that nothing was done and never will be under this key. 404 says that no answer is stored:
+/// ask again with the same key.
+async fn request(State(desk): Desked, Path(key): Path<String>) -> Response {
+    lookup(&desk, || desk.answer(&key)).await
+}
+
+async fn lookup<T: Serialize>(desk: &Desk, look: impl FnOnce() -> Result<T, Problem>) -> Response {
+    let _call = desk.behaviour().enter();
+    match desk.behaviour().draw(Operation::Lookup) {
+        Some(Fault::Throttle) => return throttled().into_response(),
+        Some(Fault::Error) => return broken().into_response(),
+        Some(Fault::TimeoutBefore | Fault::TimeoutAfter) => pending().await,
+        Some(Fault::Slow(delay)) => tokio::time::sleep(delay).await,
+        Some(Fault::LateDuplicateWebhook(_)) | None => {}
+    }
+    match look() {
+        Ok(found) => Json(found).into_response(),
+        Err(problem) => problem.into_response(),
+    }
+}
+
+async fn behaviour(State(desk): Desked) -> impl IntoResponse {
+    let behaviour = desk.behaviour();
+    Json(BehaviourView {
+        rules: behaviour.rules(),
+        applied: behaviour.applied(),
+        calls: behaviour.calls(),
+        calls_max: behaviour.calls_max(),
+    })
+}
+
+async fn behave(State(desk): Desked, Body(rules): Body<Vec<Rule>>) -> impl IntoResponse {
+    desk.behaviour().replace(rules);
+    behaviour(State(desk)).await
+}
+
+impl IntoResponse for Answer {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let kind = if status.is_success() {
+            "application/json"
+        } else {
+            "application/problem+json"
+        };
+        (
+            status,
+            [(header::CONTENT_TYPE, kind)],
+            self.body.to_string(),
+        )
+            .into_response()
+    }
+}
+
+fn throttled() -> Problem {
+    Problem::new(
+        Code::TooManyRequests,
+        "too many requests; ask again later with the same key",
+    )
+}
+
+/// The 500 of a gateway that is told to fail.
+pub(super) fn broken() -> Problem {
+    Problem::new(Code::Internal, "the gateway failed before doing any work")
+}

@@ -1,0 +1,446 @@
+//! The flows, and what they do to the money.
+
+use std::time::Duration;
+
+use serde_json::json;
+use squall_services::{
+    payment::{CALLS_MAX, SETTLED_EVERY},
+    pg::{Fault, KeyStyle, Operation, Rule},
+};
+
+use crate::town::{AMOUNT, Plan, Town, answered, not_yet, order, settle_down};
+
+const SAGA: &str = "SAGA-1";
+
+#[tokio::test]
+async fn a_two_step_payment_holds_and_then_takes_the_amount_once() {
+    let town = Town::hardened().await;
+    let body = answered(town.create(SAGA, "two-step").await, 201);
+    assert_eq!(body, json!({"payment_id": SAGA, "status": "authorized"}));
+    assert_eq!(town.money(SAGA).await, (0, AMOUNT));
+    let body = answered(town.capture(SAGA).await, 200);
+    assert_eq!(body["status"], "captured");
+    assert_eq!(town.money(SAGA).await, (AMOUNT, 0));
+}
+
+#[tokio::test]
+async fn a_cancel_voids_a_hold_and_refunds_what_was_taken() {
+    let town = Town::hardened().await;
+    answered(town.create("SAGA-1", "two-step").await, 201);
+    answered(town.create("SAGA-2", "two-step").await, 201);
+    answered(town.capture("SAGA-2").await, 200);
+    answered(town.create("SAGA-3", "one-step").await, 201);
+    for (saga, status, refunds) in [
+        ("SAGA-1", "voided", 0),
+        ("SAGA-2", "refunded", 1),
+        ("SAGA-3", "refunded", 1),
+    ] {
+        assert_eq!(answered(town.cancel(saga).await, 200)["status"], status);
+        assert_eq!(town.money(saga).await, (0, 0), "{saga}");
+        assert_eq!(town.ledger(saga).await[0].refunds, refunds, "{saga}");
+        answered(
+            town.post(
+                &format!("/payments/{saga}/cancel"),
+                &format!("{saga}-again"),
+                json!(null),
+            )
+            .await,
+            200,
+        );
+        assert_eq!(town.ledger(saga).await[0].refunds, refunds, "{saga} twice");
+    }
+}
+
+#[tokio::test]
+async fn a_declined_card_leaves_nothing_and_is_repeated_as_declined() {
+    let town = Town::hardened().await;
+    for mode in ["two-step", "one-step"] {
+        for _ in 0..2 {
+            let body = answered(town.create_with(mode, mode, "declined-7").await, 409);
+            assert_eq!(body["code"], "PAYMENT_DECLINED");
+        }
+        assert_eq!(
+            answered(town.capture(mode).await, 409)["code"],
+            "PAYMENT_DECLINED"
+        );
+        assert_eq!(answered(town.cancel(mode).await, 200)["status"], "declined");
+        assert!(town.ledger(mode).await.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_cancel_that_overtakes_its_payment_leaves_a_tombstone() {
+    let town = Town::hardened().await;
+    assert_eq!(answered(town.cancel(SAGA).await, 200)["status"], "voided");
+    for mode in ["two-step", "one-step"] {
+        let body = answered(town.create(SAGA, mode).await, 409);
+        assert_eq!(body["code"], "INVALID_STATE");
+    }
+    assert!(town.ledger(SAGA).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_cancelled_payment_is_neither_captured_nor_made_again() {
+    let town = Town::hardened().await;
+    answered(town.create(SAGA, "two-step").await, 201);
+    answered(town.cancel(SAGA).await, 200);
+    assert_eq!(
+        answered(town.capture(SAGA).await, 409)["code"],
+        "INVALID_STATE"
+    );
+    let body = json!({
+        "saga_id": SAGA, "order_id": order(SAGA), "amount": AMOUNT, "card": "visa", "mode": "two-step",
+    });
+    let again = town.post("/payments", "another-key", body).await;
+    assert_eq!(answered(again, 409)["code"], "INVALID_STATE");
+    assert_eq!(town.ledger(SAGA).await.len(), 1);
+    let repeated = answered(town.create(SAGA, "two-step").await, 201);
+    assert_eq!(repeated["status"], "authorized", "the first answer again");
+}
+
+#[tokio::test]
+async fn a_refused_capture_took_nothing_and_the_hold_can_be_given_up() {
+    let town = Town::hardened().await;
+    answered(
+        town.create_with(SAGA, "two-step", "capture-declined").await,
+        201,
+    );
+    for _ in 0..2 {
+        assert_eq!(
+            answered(town.capture(SAGA).await, 409)["code"],
+            "PAYMENT_DECLINED"
+        );
+    }
+    assert_eq!(town.status(SAGA).await, "authorized");
+    assert_eq!(answered(town.cancel(SAGA).await, 200)["status"], "voided");
+    assert_eq!(town.money(SAGA).await, (0, 0));
+}
+
+#[tokio::test]
+async fn a_hold_lapses_after_seven_days() {
+    let town = Town::hardened().await;
+    answered(town.create(SAGA, "two-step").await, 201);
+    town.clock.advance(Duration::from_secs(7 * 24 * 3600));
+    assert_eq!(town.money(SAGA).await, (0, 0));
+    assert_eq!(
+        answered(town.capture(SAGA).await, 409)["code"],
+        "PAYMENT_DECLINED"
+    );
+    assert_eq!(answered(town.cancel(SAGA).await, 200)["status"], "voided");
+    assert_eq!(town.money(SAGA).await, (0, 0));
+}
+
+#[tokio::test]
+async fn lost_answers_are_settled_by_asking_again_with_the_same_key() {
+    for fault in [
+        Fault::TimeoutAfter,
+        Fault::TimeoutBefore,
+        Fault::Slow(Duration::from_secs(9)),
+    ] {
+        for style in [KeyStyle::StoreAll, KeyStyle::StoreSuccesses] {
+            let town = Town::build(Plan {
+                style,
+                ..Plan::default()
+            })
+            .await;
+            let lose = |operation| {
+                town.behaviour
+                    .replace(vec![Rule::always(fault).on(operation)])
+            };
+
+            lose(Operation::Authorize);
+            let first = town.create(SAGA, "two-step").await;
+            town.behaviour.clear();
+            if first.is_err() {
+                tokio::time::sleep(Duration::from_secs(31)).await;
+                answered(town.create(SAGA, "two-step").await, 201);
+            }
+            lose(Operation::Capture);
+            let first = town.capture(SAGA).await;
+            town.behaviour.clear();
+            if first.is_err() {
+                tokio::time::sleep(Duration::from_secs(31)).await;
+                answered(town.capture(SAGA).await, 200);
+            }
+            lose(Operation::Refund);
+            let first = town.cancel(SAGA).await;
+            town.behaviour.clear();
+            if first.is_err() {
+                tokio::time::sleep(Duration::from_secs(31)).await;
+                answered(town.cancel(SAGA).await, 200);
+            }
+            let entries = town.ledger(SAGA).await;
+            assert_eq!(entries.len(), 1, "{fault:?} {style:?}");
+            assert_eq!(
+                (entries[0].captures, entries[0].refunds),
+                (1, 1),
+                "{fault:?} {style:?}"
+            );
+            assert!(town.behaviour.applied()[fault.kind()] >= 3);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_cancel_settles_an_unknown_authorization_before_it_voids() {
+    let town = Town::build(Plan {
+        style: KeyStyle::StoreSuccesses,
+        ..Plan::default()
+    })
+    .await;
+    town.behaviour
+        .add(Rule::always(Fault::TimeoutAfter).on(Operation::Authorize));
+    not_yet(town.create(SAGA, "two-step").await);
+    assert_eq!(
+        town.money(SAGA).await,
+        (0, AMOUNT),
+        "the hold that nobody knows of"
+    );
+    not_yet(town.cancel(SAGA).await);
+    assert_eq!(town.status(SAGA).await, "voiding");
+    town.behaviour.clear();
+    tokio::time::sleep(SETTLED_EVERY * 2).await;
+    assert_eq!(
+        town.status(SAGA).await,
+        "voided",
+        "carried through without anybody asking"
+    );
+    assert_eq!(town.money(SAGA).await, (0, 0));
+    assert_eq!(town.ledger(SAGA).await.len(), 1);
+    assert_eq!(answered(town.cancel(SAGA).await, 200)["status"], "voided");
+    assert_eq!(
+        answered(town.create(SAGA, "two-step").await, 409)["code"],
+        "INVALID_STATE"
+    );
+}
+
+#[tokio::test]
+async fn a_cancel_during_an_unknown_capture_or_charge_refunds_it() {
+    for (mode, operation) in [
+        ("two-step", Operation::Capture),
+        ("one-step", Operation::Charge),
+    ] {
+        let town = Town::build(Plan {
+            style: KeyStyle::StoreSuccesses,
+            ..Plan::default()
+        })
+        .await;
+        town.behaviour
+            .add(Rule::always(Fault::TimeoutAfter).on(operation));
+        if mode == "two-step" {
+            answered(town.create(SAGA, mode).await, 201);
+            not_yet(town.capture(SAGA).await);
+        } else {
+            not_yet(town.create(SAGA, mode).await);
+        }
+        assert_eq!(town.money(SAGA).await, (AMOUNT, 0), "taken, unknown to us");
+        not_yet(town.cancel(SAGA).await);
+        town.behaviour.clear();
+        tokio::time::sleep(Duration::from_secs(31)).await;
+        assert_eq!(answered(town.cancel(SAGA).await, 200)["status"], "refunded");
+        let entry = &town.ledger(SAGA).await[0];
+        assert_eq!(
+            (entry.captures, entry.refunds, entry.net()),
+            (1, 1, 0),
+            "{mode}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_error_that_the_gateway_repeats_is_asked_anew_under_another_attempt() {
+    let town = Town::hardened().await;
+    town.behaviour
+        .add(Rule::next(Fault::Error, 1).on(Operation::Authorize));
+    answered(town.create(SAGA, "two-step").await, 201);
+    let key = |attempt| format!("/requests/{SAGA}-payment-authorize-{attempt}");
+    let first = town.gateway_get(&key(1)).await;
+    let second = town.gateway_get(&key(2)).await;
+    assert_eq!(
+        (
+            first.body["status"].as_u64(),
+            second.body["status"].as_u64()
+        ),
+        (Some(500), Some(201))
+    );
+    assert_eq!(town.ledger(SAGA).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_refusal_ends_the_attempt_so_that_another_demand_asks_anew() {
+    let town = Town::hardened().await;
+    answered(
+        town.create_with(SAGA, "two-step", "capture-declined").await,
+        201,
+    );
+    for key in ["first", "second"] {
+        let path = format!("/payments/{SAGA}/capture");
+        answered(town.post(&path, key, json!(null)).await, 409);
+    }
+    for (attempt, status) in [(1, 200), (2, 200), (3, 404)] {
+        let path = format!("/requests/{SAGA}-payment-capture-{attempt}");
+        assert_eq!(town.gateway_get(&path).await.status, status);
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_outcome_never_raises_the_attempt() {
+    let town = Town::build(Plan {
+        style: KeyStyle::StoreSuccesses,
+        ..Plan::default()
+    })
+    .await;
+    town.behaviour
+        .add(Rule::always(Fault::Error).on(Operation::Authorize));
+    for _ in 0..3 {
+        not_yet(town.create(SAGA, "two-step").await);
+        tokio::time::sleep(Duration::from_secs(31)).await;
+    }
+    town.behaviour.clear();
+    answered(town.create(SAGA, "two-step").await, 201);
+    let first = town
+        .gateway_get(&format!("/requests/{SAGA}-payment-authorize-1"))
+        .await;
+    assert_eq!(first.body["status"], 201);
+}
+
+#[tokio::test]
+async fn a_throttling_gateway_is_told_as_such_and_nothing_is_done() {
+    let town = Town::hardened().await;
+    town.behaviour.add(Rule::always(Fault::Throttle));
+    assert!(not_yet(town.create(SAGA, "two-step").await).contains("PgThrottled"));
+    town.behaviour.clear();
+    assert!(town.ledger(SAGA).await.is_empty());
+    tokio::time::sleep(Duration::from_secs(31)).await;
+    answered(town.create(SAGA, "two-step").await, 201);
+}
+
+#[tokio::test]
+async fn at_most_ten_calls_reach_the_gateway_at_once_and_all_permits_come_back() {
+    let town = Town::hardened().await;
+    town.behaviour
+        .add(Rule::always(Fault::Slow(Duration::from_millis(1500))));
+    let sagas: Vec<String> = (0..60).map(|n| format!("SAGA-{n}")).collect();
+    let created = sagas.iter().map(|saga| town.create(saga, "two-step"));
+    let replies = futures_util::future::join_all(created).await;
+    let granted = replies.iter().filter(|reply| reply.is_ok()).count();
+    assert!(
+        (40..60).contains(&granted),
+        "four rounds of ten fit into the wait: {granted}"
+    );
+    for reply in replies.into_iter().filter(Result::is_err) {
+        assert!(not_yet(reply).contains("PgThrottled"));
+    }
+    assert_eq!(town.behaviour.calls_max(), CALLS_MAX);
+    assert_eq!(town.permits.available(), CALLS_MAX);
+}
+
+#[tokio::test]
+async fn capture_and_cancel_of_one_payment_never_interleave() {
+    for slow in [Operation::Capture, Operation::Void, Operation::Refund] {
+        let town = Town::hardened().await;
+        answered(town.create(SAGA, "two-step").await, 201);
+        town.behaviour
+            .add(Rule::next(Fault::Slow(Duration::from_secs(1)), 1).on(slow));
+        let (captured, cancelled) =
+            futures_util::future::join(town.capture(SAGA), town.cancel(SAGA)).await;
+        let status = answered(cancelled, 200)["status"].clone();
+        let captured = captured.expect("an answer").status;
+        assert!(
+            (captured == 200 && status == "refunded") || (captured == 409 && status == "voided"),
+            "{captured} {status}"
+        );
+        assert_eq!(town.money(SAGA).await, (0, 0));
+    }
+}
+
+#[tokio::test]
+async fn a_repeat_in_flight_and_a_key_with_another_body_are_refused() {
+    let town = Town::hardened().await;
+    town.behaviour
+        .add(Rule::next(Fault::Slow(Duration::from_secs(1)), 1));
+    let first = town.create(SAGA, "two-step");
+    let second = async {
+        settle_down().await;
+        town.create(SAGA, "two-step").await
+    };
+    let (first, second) = futures_util::future::join(first, second).await;
+    answered(first, 201);
+    assert_eq!(not_yet(second), "a request with the same key is under way");
+    let other = json!({
+        "saga_id": SAGA, "order_id": order(SAGA), "amount": 1, "card": "visa", "mode": "two-step",
+    });
+    let key = format!("{SAGA}-payment-authorize");
+    let refused = answered(town.post("/payments", &key, other.clone()).await, 422);
+    assert_eq!(refused["code"], "IDEMPOTENCY_MISMATCH");
+    let refused = answered(town.post("/payments", "another-key", other).await, 409);
+    assert_eq!(refused["code"], "INVALID_STATE");
+}
+
+#[tokio::test]
+async fn a_webhook_settles_what_is_unknown_and_harms_nothing_when_late_or_forged() {
+    let town = Town::build(Plan {
+        refund_takes: Duration::from_secs(20),
+        ..Plan::default()
+    })
+    .await;
+    answered(town.create(SAGA, "one-step").await, 201);
+    town.behaviour.add(
+        Rule::next(Fault::LateDuplicateWebhook(Duration::from_secs(300)), 1).on(Operation::Refund),
+    );
+    not_yet(town.cancel(SAGA).await);
+    assert_eq!(town.status(SAGA).await, "refunding");
+    tokio::time::sleep(Duration::from_secs(19)).await;
+    assert_eq!(
+        town.status(SAGA).await,
+        "refunded",
+        "the gateway's notice came before our look"
+    );
+    let notice = json!({"reference": order(SAGA), "payment": "forged", "key": "forged"});
+    let forged = town.post("/webhooks/pg", "unused", notice).await;
+    answered(forged, 204);
+    tokio::time::sleep(Duration::from_secs(400)).await;
+    let entry = &town.ledger(SAGA).await[0];
+    assert_eq!((entry.captures, entry.refunds), (1, 1));
+    assert_eq!(town.behaviour.applied()["late-duplicate-webhook"], 1);
+}
+
+#[tokio::test]
+async fn bad_requests_are_told_what_is_wrong() {
+    let town = Town::hardened().await;
+    let order = |amount: i64, saga: &str, mode: &str| json!({"saga_id": saga, "order_id": "O", "amount": amount, "card": "visa", "mode": mode});
+    for (body, word) in [
+        (order(0, "S", "two-step"), "amount"),
+        (order(1, "no spaces", "two-step"), "saga_id"),
+        (order(1, "S", "three-step"), "two-step"),
+        (json!({"saga_id": "S"}), "order_id"),
+    ] {
+        let refused = answered(town.post("/payments", "key", body).await, 400);
+        assert_eq!(refused["code"], "INVALID_REQUEST");
+        assert!(
+            refused["detail"].as_str().unwrap().contains(word),
+            "{refused}"
+        );
+    }
+    assert_eq!(
+        answered(town.capture("SAGA-9").await, 404)["code"],
+        "NOT_FOUND"
+    );
+    assert_eq!(town.get("/payments/SAGA-9").await.status, 404);
+    assert_eq!(town.get("/payments").await.status, 400);
+    assert_eq!(town.get("/payments?order=O").await.body, json!([]));
+}
+
+#[tokio::test]
+async fn an_orders_payments_are_listed_without_their_cards() {
+    let town = Town::hardened().await;
+    answered(town.create(SAGA, "two-step").await, 201);
+    let reply = town.get(&format!("/payments?order={}", order(SAGA))).await;
+    assert_eq!(
+        reply.body,
+        json!([{
+            "payment_id": SAGA, "saga_id": SAGA, "order_id": order(SAGA), "amount": AMOUNT,
+            "mode": "two-step", "status": "authorized", "version": 2,
+        }])
+    );
+}
