@@ -7,3 +7,4 @@ mod machine;
 mod engine;
 mod life;
 mod order;
+mod together;
