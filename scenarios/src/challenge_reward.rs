@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use squall::{
     Client, Sim,
+    net::Latency,
     scenario::{Bug, Scenario, Setup, Shape},
     seed::Stream,
     storm::Profile,
@@ -96,6 +97,7 @@ impl Scenario for ChallengeReward {
                 ("order", "step done"),
                 ("inventory", "stock reserved"),
             ],
+            horizon_ms: 1_500,
             ..Profile::new(&["challenge", "order", "inventory", "catalog"], &links)
         }
     }
@@ -160,6 +162,11 @@ impl Scenario for ChallengeReward {
                     .await;
             }
         });
+        for name in USERS {
+            sim.link(name, "challenge", Latency::INTERNET);
+        }
+        sim.link("challenge", "order", Latency::INTERNET);
+        sim.link("challenge", "catalog", Latency::INTERNET);
         sim.after_storm("operator", |client| async move {
             Hand::new(&client).tend().await
         });

@@ -14,7 +14,12 @@ use squall_services::{
     },
 };
 
-use super::{money::Money, sagas, sagas::SAGAS_END, stock::Stock};
+use super::{
+    money::Money,
+    sagas,
+    sagas::{JOURNAL_ENDS, SAGAS_END},
+    stock::Stock,
+};
 use crate::{lock, mirror::Mirror};
 
 /// The order service as committed.
@@ -111,7 +116,7 @@ pub fn watch(sim: &Sim) -> Arc<Mutex<Orders>> {
     });
 
     let ended = orders.clone();
-    sim.finally("every saga ends", SAGAS_END, move |_, findings| {
+    sim.finally("every saga ends", JOURNAL_ENDS, move |_, findings| {
         let orders = lock(&ended);
         sagas::judge_ended(&orders.sagas, findings);
         for order in orders.orders.values() {
