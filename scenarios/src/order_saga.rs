@@ -47,12 +47,12 @@ const ORDERS: u64 = 5;
 const SHELVES: [Shelf; 2] = [
     Shelf {
         sku: "lamp",
-        stock: 3,
+        stock: 4,
         price: 12_000,
     },
     Shelf {
         sku: "chair",
-        stock: 2,
+        stock: 3,
         price: 45_000,
     },
 ];
@@ -109,7 +109,7 @@ impl Scenario for OrderSaga {
                 true => order::PaymentMode::OneStep,
                 false => order::PaymentMode::TwoStep,
             },
-            recover_every: Duration::from_secs(settings.between(5, 60)),
+            recover_every: Duration::from_secs(settings.between(2, 20)),
             ..Default::default()
         };
         shop::open_counter(sim, gaps, config, catalog::Config::default());
@@ -168,7 +168,7 @@ impl Purchase {
     fn draw(rng: &mut squall::seed::Stream) -> Self {
         let card = match rng.below(20) {
             0..2 => "declined",
-            2 => "capture-declined",
+            2..5 => "capture-declined",
             _ => "visa",
         };
         Purchase {

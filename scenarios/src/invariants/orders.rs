@@ -7,6 +7,7 @@ use std::{
 
 use squall::{Client, Sim};
 use squall_services::{
+    inventory::model::ReservationState,
     kit::saga::SagaRecord,
     order::{
         model::Status,
@@ -189,8 +190,26 @@ pub fn watch_money(sim: &Sim, orders: &Arc<Mutex<Orders>>, money: &Arc<Mutex<Mon
     });
 }
 
-/// Judges orders against stock: what was sold is what was ordered.
+/// Judges orders against stock: a saga that has ended holds nothing, and what was sold is what was ordered.
 pub fn watch_stock(sim: &Sim, orders: &Arc<Mutex<Orders>>, stock: &Arc<Mutex<Stock>>) {
+    let (sagas, held) = (orders.clone(), stock.clone());
+    sim.finally("no leaked reservation", SAGAS_END, move |_, findings| {
+        let (orders, stock) = (lock(&sagas), lock(&held));
+        for reservation in stock.reservations.values() {
+            let ended = orders
+                .sagas
+                .get(&reservation.saga_id)
+                .is_some_and(|saga| saga.status.is_ended());
+            if ended && reservation.state == ReservationState::Reserved {
+                findings.broken(
+                    "held by an ended saga",
+                    &[&reservation.sku, &reservation.saga_id],
+                    "confirmed or released units",
+                    format!("{} still reserved", reservation.quantity),
+                );
+            }
+        }
+    });
     let (orders, stock) = (orders.clone(), stock.clone());
     sim.finally("no oversell", SAGAS_END, move |_, findings| {
         let (orders, stock) = (lock(&orders), lock(&stock));
