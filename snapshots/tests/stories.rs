@@ -96,7 +96,8 @@ fn without_a_journal_a_crash_loses_the_money() {
     let flow = orders::crash_without_journal();
     let outcome = flow.play(SEED);
     assert_eq!(outcome.verdict, Verdict::Violated);
-    let kept = |v: &&squall::check::Violation| v.invariant == "no lost refund" && v.tag == "money kept";
+    let kept =
+        |v: &&squall::check::Violation| v.invariant == "no lost refund" && v.tag == "money kept";
     assert!(
         outcome.violations.iter().find(kept).is_some(),
         "{:?}",

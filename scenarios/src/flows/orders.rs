@@ -129,7 +129,7 @@ pub fn lost_answer() -> Flow {
     }
 }
 
-/// The customer cancels while the money is being held.
+/// The customer loses patience while the money is being held.
 pub fn cancelled_with_void() -> Flow {
     Flow {
         deed: changed_mind(),
@@ -147,7 +147,7 @@ pub fn cancelled_with_void() -> Flow {
     }
 }
 
-/// The customer cancels while the money is being taken.
+/// The customer loses patience while the money is being taken.
 pub fn cancelled_with_refund() -> Flow {
     Flow {
         system: ONE_STEP,
@@ -172,7 +172,7 @@ pub fn late_reserve() -> Flow {
     let reserve =
         |nth, action| at_send("order", "inventory", "ann-1/inventory-reserve", nth, action);
     Flow {
-        deed: Deed::buy("ann", LAMP, 1, "visa").and_cancel(Duration::from_millis(1_500)),
+        deed: Deed::buy("ann", LAMP, 1, "visa").or_cancel(Duration::from_millis(1_500)),
         storm: vec![
             reserve(1, Action::DelayBurst { by_ms: 6_000 }),
             Fault {
@@ -193,7 +193,7 @@ pub fn late_reserve() -> Flow {
 }
 
 fn changed_mind() -> Deed {
-    Deed::buy("ann", LAMP, 1, "visa").and_cancel(Duration::from_millis(500))
+    Deed::buy("ann", LAMP, 1, "visa").or_cancel(Duration::from_millis(500))
 }
 
 fn crash(node: &str) -> Action {

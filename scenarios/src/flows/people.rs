@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use serde_json::json;
 use squall::Client;
 use squall_services::kit::Reply;
+use tokio::time::timeout;
 
 use crate::{
     customer::{Customer, Person, Request, keyed, unkeyed},
@@ -13,6 +14,8 @@ use crate::{
 
 /// From "no answer" to the next try: longer than all that recovers by itself.
 const SECOND_THOUGHTS: Duration = Duration::from_secs(15);
+/// Whoever is not in a hurry waits longer than anything takes.
+const PATIENCE: Duration = Duration::from_secs(3_600);
 /// How often they ask.
 const ASKS_MAX: u32 = 2;
 
@@ -30,7 +33,7 @@ enum What {
         sku: &'static str,
         quantity: u64,
         card: &'static str,
-        cancel: Option<Duration>,
+        patience: Duration,
     },
     Complete {
         challenge: &'static str,
@@ -44,15 +47,15 @@ impl Deed {
             sku,
             quantity,
             card,
-            cancel: None,
+            patience: PATIENCE,
         };
         Deed { who, what }
     }
 
-    /// The same, and cancels it after a while, whether it was answered or not.
-    pub fn and_cancel(mut self, after: Duration) -> Self {
-        if let What::Buy { cancel, .. } = &mut self.what {
-            *cancel = Some(after);
+    /// The same, but who has no answer after a while closes the window and cancels.
+    pub fn or_cancel(mut self, after: Duration) -> Self {
+        if let What::Buy { patience, .. } = &mut self.what {
+            *patience = after;
         }
         self
     }
@@ -75,23 +78,20 @@ impl Deed {
                 sku,
                 quantity,
                 card,
-                cancel,
+                patience,
             } => {
                 let customer = Customer::new(client, promises);
                 let person = Person::new(client, "order");
-                if let Some(after) = cancel {
-                    let (client, customer, person) =
-                        (client.clone(), customer.clone(), person.clone());
-                    let op = format!("{op}-cancel");
-                    client.node().clone().spawn(async move {
-                        client.node().sleep(after).await;
-                        take_back(&client, &customer, &person, &op).await;
-                    });
-                }
                 let request = customer.order(&op, sku, quantity, card);
                 let wish = format!("{quantity} × {sku}, card {card}");
-                if let Some(reply) = ask(client, &person, &request, &wish).await {
-                    customer.note(&reply);
+                let told = ask(client, &person, &request, &wish);
+                match timeout(patience, told).await {
+                    Ok(Some(reply)) => customer.note(&reply),
+                    Ok(None) => {}
+                    Err(_) => {
+                        client.unknown(&op, "loses patience");
+                        take_back(client, &customer, &person, &format!("{op}-cancel")).await;
+                    }
                 }
             }
             What::Complete { challenge } => {
@@ -115,7 +115,7 @@ async fn take_back(client: &Client, customer: &Customer, person: &Person, op: &s
     };
     let path = format!("/orders/{id}/status");
     let cancel = unkeyed(op, "PATCH", &path, json!({ "status": "CANCELLED" }));
-    if let Some(reply) = ask(client, person, &cancel, "changes her mind").await {
+    if let Some(reply) = ask(client, person, &cancel, "never mind").await {
         customer.note(&reply);
     }
 }

@@ -22,7 +22,7 @@ pub fn rolled_back() -> Flow {
     Flow::new(
         "challenge-rolled-back",
         "The user may not be rewarded, which shows only when the completion is saved: the shop cancels the reward order, \
-         the lamp goes back on the shelf, the challenge is as it was before.",
+         the lamp goes back on the shelf, the completion failed.",
         System::Rewards,
         Deed::complete("unlucky-fay", CHALLENGE),
     )

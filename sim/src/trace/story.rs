@@ -236,6 +236,8 @@ impl<'t> Teller<'t> {
                 let what = format!("{op} {phase}: {detail}");
                 (' ', node.into(), what.trim_end_matches(": ").to_owned())
             }
+            // How many sectors it takes is chance; the node's own line follows.
+            What::Disk { event } if event.starts_with("power lost") => return None,
             What::Disk { event } => ('⚡', node.into(), format!("disk: {event}")),
             What::Node { event, detail } => {
                 let mark = if is_turn_for_the_worse(event) {

@@ -151,8 +151,8 @@ mod tests {
         let step = |name: &str, status: &str| json!({"name": name, "status": status, "tries": 2});
         assert_eq!(
             briefs(&[
-                Some(json!({"on_hand": 3, "reserved": 0, "note": "", "version": 1})),
-                Some(json!({"on_hand": 2, "reserved": 1, "note": "", "lock": lock, "version": 2})),
+                Some(json!({"on_hand": 3, "reserved": 0, "version": 1})),
+                Some(json!({"on_hand": 2, "reserved": 1, "lock": lock, "version": 2})),
                 Some(json!({"on_hand": 2, "reserved": 1, "note": "x", "lock": lock, "version": 3})),
                 Some(json!({"on_hand": 2, "reserved": 0, "version": 4})),
                 Some(json!({"on_hand": 2, "reserved": 0, "version": 5})),
@@ -169,10 +169,10 @@ mod tests {
                 "things/T-1 on_hand 3",
                 "things/T-1 +lock Taken by SAGA-1, on_hand 3→2, reserved 0→1",
                 "things/T-1 +note x",
-                "things/T-1 -lock, -note, reserved 1→0",
+                "things/T-1 -lock, reserved 1→0, -note",
                 "-things/T-1",
                 "things/T-1 Running, take Intended",
-                "things/T-1 +pay Intended, take Intended→Done",
+                "things/T-1 take Intended→Done, +pay Intended",
                 "things/T-1 Running→Ended, pay Intended→Done, by me→you",
             ]
         );

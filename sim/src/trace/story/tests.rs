@@ -123,12 +123,12 @@ fn a_saga_reads_like_a_story() {
   order → inventory  POST /reservations [reserve] #2
   inventory          commits products/SKU-1 on_hand 3→2; reservations/SAGA-1 Reserved
   inventory → order  201 Created [reserve]
-  inventory          commits -reservations/SAGA-1
 ⚡ order → payment    POST /payments [pay] (lost)
   order → payment    POST /payments [pay] #2 (never arrives)
   order              commits orders/ORD-1 Pending→Cancelled
   order → alice      503 Service Unavailable SERVICE_UNAVAILABLE [alice-1-place]
   alice              alice-1-place failed: 503
+  inventory          commits -reservations/SAGA-1
 ✗ stock-conserved    ORD-1 holds nothing
 "
     );
@@ -345,6 +345,12 @@ fn a_late_message_is_told_when_it_leaves_and_when_it_comes() {
     script.burst("order", "inventory", 0, &ask, "delayed");
     script.on_behalf(TRACE, "alice-1/take", SAGA);
     script.log("order", "INFO", "no answer", "");
+    script.message(
+        "order",
+        "inventory",
+        1,
+        &request("POST", "/undo", TRACE, "alice-1/undo", SAGA),
+    );
     script.arrival("inventory", "order", 0, ask.len());
     script.log("inventory", "INFO", "refused", "");
     assert_eq!(
@@ -352,6 +358,7 @@ fn a_late_message_is_told_when_it_leaves_and_when_it_comes() {
         r"
 ⚡ order → inventory  POST /take [take] (delayed)
   order              · no answer [take]
+  order → inventory  POST /undo [undo]
   inventory          gets POST /take [take] from order, late
   inventory          · refused [take]
 "
@@ -359,7 +366,7 @@ fn a_late_message_is_told_when_it_leaves_and_when_it_comes() {
 }
 
 #[test]
-fn a_fault_of_a_link_is_told_if_both_ends_take_part() {
+fn faults_are_told_once_and_those_of_a_link_if_both_ends_take_part() {
     let mut script = Script::default();
     script.on_behalf(TRACE, "alice-1", SAGA);
     script.message(
@@ -375,8 +382,12 @@ fn a_fault_of_a_link_is_told_if_both_ends_take_part() {
     let now = script.events.last().unwrap().at;
     script.node("inventory", "crashes", "");
     script.events.last_mut().unwrap().at = now;
+    script.disk("inventory", "power lost: 3 sectors lost, 1 torn");
+    script.disk("inventory", "sync failed");
     script.message("inventory", "order", 0, &answer("200 OK", ""));
     let text = render(&script.trace(), SAGA);
+    assert!(text.contains("disk: sync failed"), "{text}");
+    assert!(!text.contains("torn"), "{text}");
     assert!(!text.contains("slower"), "{text}");
     assert!(text.contains("begins: order → inventory is cut"), "{text}");
     assert_eq!(text.matches("crashes").count(), 1, "{text}");
