@@ -14,7 +14,6 @@ pub(crate) mod fake;
 mod tests;
 
 use std::{
-    any::Any,
     collections::BTreeMap,
     panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
@@ -33,6 +32,7 @@ use crate::{
     seed::Seed,
     storm::Plan,
     time::VirtualTime,
+    world::panic_text,
 };
 use queue::Queue;
 
@@ -216,7 +216,7 @@ pub(crate) fn guarded(
 ) -> Outcome {
     catch_unwind(AssertUnwindSafe(|| runner(scenario, spec, full))).unwrap_or_else(|panic| {
         Outcome {
-            verdict: Verdict::HarnessFailed(panic_message(&*panic)),
+            verdict: Verdict::HarnessFailed(panic_text(&*panic).to_owned()),
             violations: Vec::new(),
             hash: 0,
             plan: spec.plan.clone().unwrap_or_else(Plan::calm),
@@ -226,14 +226,6 @@ pub(crate) fn guarded(
             trace: None,
         }
     })
-}
-
-fn panic_message(panic: &(dyn Any + Send)) -> String {
-    panic
-        .downcast_ref::<&str>()
-        .map(|text| (*text).to_owned())
-        .or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "a panic without a message".to_owned())
 }
 
 /// A word as a POSIX shell reads it back.

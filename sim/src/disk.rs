@@ -256,11 +256,7 @@ impl Disk {
         state.counters.torn_sectors += torn;
         state.end_life();
         drop(state);
-        if self.host.tracing() {
-            self.tell(format!("power lost: {lost} sectors lost, {torn} torn"));
-        } else {
-            self.tell("power lost");
-        }
+        self.tell(format!("power lost: {lost} sectors lost, {torn} torn"));
     }
 
     /// The node dies inside an operation: from this instant nothing changes, neither on the platter nor in the cache,

@@ -28,14 +28,23 @@
 //! The latency of a packet is keyed by link, port, connection, burst and direction. It is never drawn in order, so a
 //! fault that is taken away leaves the latencies of all other messages alone.
 
+mod aftermath;
+mod closing;
 mod connect;
 mod connection;
+mod duplicate;
+mod end;
 mod fabric;
+mod keepalive;
 mod label;
 mod latency;
+mod life;
 mod linux;
 mod listener;
 mod pipe;
+mod receiving;
+mod sending;
+mod storm;
 mod stream;
 mod timer;
 
@@ -43,11 +52,11 @@ use std::{
     collections::BTreeMap,
     fmt, io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::Waker,
 };
 
 use self::{
-    connection::{CLIENT, Connection, SERVER},
+    aftermath::{Aftermath, Note},
+    connection::Connection,
     fabric::Fabric,
 };
 pub use self::{
@@ -59,7 +68,6 @@ pub use self::{
 use crate::{
     host::{Host, NodeIx},
     time::VirtualTime,
-    trace::What,
 };
 
 /// All nodes' kernels, links and connections.
@@ -77,94 +85,6 @@ struct State {
     next_socket: u64,
     /// Calls of `connect` that have not returned.
     connecting: usize,
-}
-
-/// What is left to do when the lock has been released: tell the host, wake tasks. In order.
-#[derive(Default)]
-struct Aftermath {
-    notes: Vec<Note>,
-    wakers: Vec<Waker>,
-    /// Wakers to drop: dropping the last handle of a task may drop the task, and with it our streams.
-    forgotten: Vec<Waker>,
-}
-
-enum Note {
-    Arrival {
-        node: NodeIx,
-        from: Arc<str>,
-        connection: u64,
-        bytes: usize,
-    },
-    Connection {
-        node: NodeIx,
-        peer: Arc<str>,
-        connection: u64,
-        event: &'static str,
-    },
-}
-
-impl Aftermath {
-    /// A burst has arrived at `end`.
-    fn arrival(&mut self, connection: &Connection, end: usize, bytes: usize, fabric: &Fabric) {
-        self.notes.push(Note::Arrival {
-            node: connection.ends[end].node,
-            from: fabric.node(connection.ends[1 - end].node).name.clone(),
-            connection: connection.ordinal,
-            bytes,
-        });
-    }
-
-    /// Something happened to the connection, as `end` knows it.
-    fn connection(
-        &mut self,
-        connection: &Connection,
-        end: usize,
-        event: &'static str,
-        fabric: &Fabric,
-    ) {
-        self.notes.push(Note::Connection {
-            node: connection.ends[end].node,
-            peer: fabric.node(connection.ends[1 - end].node).name.clone(),
-            connection: connection.ordinal,
-            event,
-        });
-    }
-
-    fn run(self, host: &dyn Host) {
-        for note in &self.notes {
-            match note {
-                Note::Arrival {
-                    node,
-                    from,
-                    connection,
-                    bytes,
-                } => {
-                    let what = What::Arrival {
-                        from: (&**from).into(),
-                        connection: *connection,
-                        bytes: *bytes,
-                    };
-                    host.record(*node, what);
-                }
-                Note::Connection {
-                    node,
-                    peer,
-                    connection,
-                    event,
-                } => {
-                    let what = What::Connection {
-                        connection: *connection,
-                        peer: (&**peer).into(),
-                        event,
-                    };
-                    host.record(*node, what);
-                }
-            }
-        }
-        for waker in self.wakers {
-            waker.wake();
-        }
-    }
 }
 
 impl fmt::Debug for Net {
@@ -269,191 +189,6 @@ impl Net {
             connections.retain(|_, connection| !connection.is_over());
             count
         })
-    }
-}
-
-/// The life of nodes. All of these may be called again, and at any moment of a node's life.
-impl Net {
-    /// The process of `node` is gone, and its kernel cleans up: a FIN on each connection after all that was written,
-    /// or a reset where input was unread.
-    pub fn crash(&self, node: NodeIx) {
-        let was_up = self.die(node);
-        self.change(
-            |connection| was_up && connection.is_on(node),
-            |_| (),
-            |connection, fabric, aftermath, now| {
-                for end in [CLIENT, SERVER] {
-                    if connection.ends[end].node != node || !connection.ends[end].held {
-                        continue;
-                    }
-                    if end == SERVER && connection.listening.is_some() {
-                        connection.abort(end, fabric, aftermath, now);
-                    } else {
-                        connection.close(end, fabric, aftermath, now);
-                    }
-                }
-            },
-        );
-    }
-
-    /// The machine is gone: silence. Its peers retransmit into nothing until it is back and answers with a reset.
-    pub fn power_loss(&self, node: NodeIx) {
-        self.die(node);
-        self.change(
-            |connection| connection.is_on(node),
-            |fabric| fabric.node_mut(node).kernel = false,
-            |connection, _, aftermath, _| {
-                for end in [CLIENT, SERVER] {
-                    if connection.ends[end].node == node {
-                        connection.vanish(end, aftermath);
-                    }
-                }
-            },
-        );
-    }
-
-    /// The node is dying in the middle of a poll: nothing leaves it or reaches it, until [`crash`](Net::crash) or
-    /// [`power_loss`](Net::power_loss) tells how it died.
-    pub fn freeze(&self, node: NodeIx) {
-        self.change(
-            |connection| connection.is_on(node),
-            |fabric| {
-                let node = fabric.node_mut(node);
-                node.frozen = node.process;
-            },
-            |_, _, _, _| (),
-        );
-    }
-
-    /// The machine is up and a process may use the network. Connections of an earlier life stay dead.
-    pub fn boot(&self, node: NodeIx) {
-        self.change(
-            |connection| connection.is_on(node),
-            |fabric| {
-                let node = fabric.node_mut(node);
-                node.kernel = true;
-                node.process = true;
-            },
-            |connection, fabric, _, now| connection.resume(fabric, now),
-        );
-    }
-
-    /// Ends the process of `node` and closes its listening sockets. Whether there was one.
-    fn die(&self, node: NodeIx) -> bool {
-        self.turn(|state, aftermath, _| {
-            let node = state.fabric.node_mut(node);
-            node.frozen = false;
-            for (_, mut socket) in std::mem::take(&mut node.listening) {
-                socket.waiter.forget(aftermath);
-            }
-            node.life += u32::from(node.process);
-            std::mem::take(&mut node.process)
-        })
-    }
-}
-
-/// The state of links, for storms.
-impl Net {
-    /// Drops everything from `from` to `to`, silently.
-    pub fn cut(&self, from: NodeIx, to: NodeIx) {
-        self.obstruct(
-            |connection| connection.is_between(from, to),
-            |fabric| fabric.link_mut(from, to).cut = true,
-        );
-    }
-
-    /// Ends a [cut](Net::cut): retransmissions get through again, each at its next instant.
-    pub fn heal(&self, from: NodeIx, to: NodeIx) {
-        self.clear(
-            |connection| connection.is_between(from, to),
-            |fabric| fabric.link_mut(from, to).cut = false,
-        );
-    }
-
-    /// Whether something from `from` to `to` would be dropped by a [cut](Net::cut).
-    pub fn is_cut(&self, from: NodeIx, to: NodeIx) -> bool {
-        self.lock().fabric.link(from, to).cut
-    }
-
-    /// While this holds, routers answer for `node`: connects fail with `EHOSTUNREACH` after a round trip, and what
-    /// is sent on established connections, in either direction, is held back as by a cut.
-    pub fn unreachable(&self, node: NodeIx, unreachable: bool) {
-        let set = |fabric: &mut Fabric| fabric.node_mut(node).unreachable = unreachable;
-        if unreachable {
-            self.obstruct(|connection| connection.is_on(node), set);
-        } else {
-            self.clear(|connection| connection.is_on(node), set);
-        }
-    }
-
-    fn obstruct(&self, concerned: impl Fn(&Connection) -> bool, set: impl FnOnce(&mut Fabric)) {
-        self.change(concerned, set, |connection, fabric, _, now| {
-            for end in [CLIENT, SERVER] {
-                if connection.obstacle(end, fabric).is_some() {
-                    connection.hold_back(end, fabric, now);
-                }
-            }
-        });
-    }
-
-    fn clear(&self, concerned: impl Fn(&Connection) -> bool, set: impl FnOnce(&mut Fabric)) {
-        self.change(concerned, set, |connection, fabric, _, now| {
-            connection.resume(fabric, now);
-        });
-    }
-
-    /// The ordinary latency of a link.
-    pub fn set_link(&self, from: NodeIx, to: NodeIx, latency: Latency) {
-        self.lock().fabric.link_mut(from, to).latency = latency;
-    }
-
-    /// Makes a link slower for what is sent from now on; `None` is the ordinary latency.
-    pub fn set_latency(&self, from: NodeIx, to: NodeIx, change: Option<LatencyChange>) {
-        self.lock().fabric.link_mut(from, to).change = change;
-    }
-
-    /// Limits what a link carries from now on; `None` is no limit.
-    pub fn set_bandwidth(&self, from: NodeIx, to: NodeIx, bytes_per_s: Option<u64>) {
-        self.lock().fabric.link_mut(from, to).bandwidth = bytes_per_s;
-    }
-
-    /// Loses packets with this probability (less than 1). TCP sends them again: what a process sees is a delay.
-    pub fn set_loss(&self, from: NodeIx, to: NodeIx, probability: f64) {
-        self.lock().fabric.link_mut(from, to).loss = probability.clamp(0.0, 0.99);
-    }
-
-    /// Connects to `node` are refused although it listens.
-    pub fn refuse(&self, node: NodeIx, refuse: bool) {
-        self.lock().fabric.node_mut(node).refuse = refuse;
-    }
-
-    /// Connects to `node` are ignored.
-    pub fn hang_connects(&self, node: NodeIx, hang: bool) {
-        self.lock().fabric.node_mut(node).hang_connects = hang;
-    }
-
-    /// Resets every connection between two nodes; both ends see `ECONNRESET`. How many there were.
-    pub fn reset_connections(&self, a: NodeIx, b: NodeIx) -> usize {
-        self.change(
-            |connection| connection.is_between(a, b) && !connection.is_over(),
-            |_| (),
-            |connection, fabric, aftermath, _| {
-                let [client, server] = [CLIENT, SERVER].map(|end| connection.ends[end].node);
-                fabric.link_mut(client, server).touch(Effect::Reset);
-                connection.reset_both(fabric, aftermath);
-            },
-        )
-    }
-
-    /// Existing connections between two nodes go silently dead, for good. How many there were.
-    pub fn half_open(&self, a: NodeIx, b: NodeIx) -> usize {
-        self.change(
-            |connection| connection.is_between(a, b),
-            |_| (),
-            |connection, fabric, _, now| {
-                connection.sever(fabric, now);
-            },
-        )
     }
 }
 

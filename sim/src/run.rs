@@ -10,7 +10,7 @@ pub use sim::{Client, Sim};
 use crate::{
     scenario::Scenario,
     storm::Plan,
-    world::{lock, silence_service_panics},
+    world::{lock, panic_text, silence_service_panics},
 };
 
 /// What a run keeps and does beside running.
@@ -42,11 +42,7 @@ pub fn run_with(scenario: &dyn Scenario, spec: &Spec, options: Options) -> Outco
         run.expect("the machine can start a thread").join()
     });
     thread.unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<String>().map(String::as_str);
-        let text = text
-            .or_else(|| panic.downcast_ref::<&str>().copied())
-            .unwrap_or("a panic without a message");
-        Outcome::harness_failed(plan.clone(), text.to_owned())
+        Outcome::harness_failed(plan.clone(), panic_text(&*panic).to_owned())
     })
 }
 

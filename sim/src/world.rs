@@ -4,9 +4,12 @@
 //! ([`crate::disk`]), nor what is right or wrong ([`crate::check`]).
 
 mod agenda;
+mod effects;
 mod ledger;
+mod life;
 mod node;
 mod storming;
+mod switch;
 mod task;
 
 use std::{
@@ -22,7 +25,7 @@ pub(crate) use agenda::{Agenda, Todo};
 pub(crate) use ledger::Ledger;
 pub use node::Node;
 pub(crate) use node::{Boot, NodeState, StoreReader};
-pub(crate) use task::silence_service_panics;
+pub(crate) use task::{panic_text, silence_service_panics};
 
 use crate::{
     host::{Host, NodeIx, Reached, Verdict},
@@ -54,6 +57,8 @@ pub(crate) struct World {
     nodes: Mutex<Vec<Arc<NodeState>>>,
     pub recorder: Mutex<Option<Recorder>>,
     pub injector: Mutex<Injector>,
+    /// The burst fault that the network is carrying out: it says with the burst whether it could.
+    at_burst: Mutex<Option<usize>>,
     pub agenda: Agenda,
     pub ledger: Mutex<Ledger>,
     pub custom: Mutex<Option<(CustomHandler, CustomCounter)>>,
@@ -84,6 +89,7 @@ impl World {
             nodes: Mutex::default(),
             recorder: Mutex::new(recorder),
             injector: Mutex::new(injector),
+            at_burst: Mutex::default(),
             agenda: Agenda::default(),
             ledger: Mutex::default(),
             custom: Mutex::default(),
@@ -148,7 +154,7 @@ impl World {
             match storming::burst_fault(&due.action) {
                 Some(fault) => {
                     self.announce(&due, "fires");
-                    lock(&self.injector).bites(due.index);
+                    *lock(&self.at_burst) = Some(due.index);
                     verdict.burst = Some(fault);
                 }
                 None => self.begin(due),
@@ -275,6 +281,7 @@ impl Host for HostRef {
         let node = world.node(ix);
         match site {
             Reached::Send { to, label } => {
+                *lock(&world.at_burst) = None;
                 if !lock(&world.injector).watches(&node.name, |kind| matches!(kind, Kind::Send(_)))
                 {
                     return Verdict::default();
@@ -301,10 +308,17 @@ impl Host for HostRef {
     }
 
     fn record(&self, node: NodeIx, what: What<'_>) {
-        if let Some(world) = self.0.upgrade() {
-            let name = world.node(node).name.clone();
-            world.record(&name, what);
+        let Some(world) = self.0.upgrade() else {
+            return;
+        };
+        if let What::Burst { fate, .. } = &what
+            && let Some(index) = lock(&world.at_burst).take()
+            && matches!(*fate, "lost" | "reset" | "delayed" | "duplicated")
+        {
+            lock(&world.injector).bites(index);
         }
+        let name = world.node(node).name.clone();
+        world.record(&name, what);
     }
 }
 

@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 
 use super::{demo, platform};
 use crate::{
-    catalog, challenge, gateway, inventory,
+    catalog, challenge, gateway, inventory, order, payment, pg,
     ports::{BoxFuture, Platform},
 };
 
@@ -61,15 +61,24 @@ type Run = fn(Platform) -> BoxFuture<'static, io::Result<()>>;
 /// Each service and how it is run.
 const SERVICES: &[(&str, Run)] = &[
     ("gateway", |p| Box::pin(gateway::run(p, Default::default()))),
+    ("order", |p| Box::pin(order::run(p, Default::default()))),
     ("inventory", |p| {
         Box::pin(inventory::run(p, Default::default()))
     }),
+    ("payment", |p| Box::pin(payment::run(p, Default::default()))),
     ("challenge", |p| {
         Box::pin(challenge::run(p, Default::default()))
     }),
     ("catalog", |p| {
         let subscribers = vec!["challenge".to_owned()];
         Box::pin(catalog::run(p, catalog::Config { subscribers }))
+    }),
+    ("pg", |p| {
+        let config = pg::Config {
+            webhooks: Some("payment".to_owned()),
+            ..Default::default()
+        };
+        Box::pin(pg::run(p, config))
     }),
 ];
 

@@ -6,8 +6,8 @@
 use std::{future::pending, io, sync::Arc, time::Duration};
 
 use super::{
-    Aftermath, Effect, Net, Note, State,
-    connection::{CLIENT, Connection},
+    Aftermath, Effect, Fabric, Net, Note, State,
+    connection::{CLIENT, Connection, SERVER},
     linux::{self, error},
     pipe::{Content, Packet},
     stream::Stream,
@@ -148,7 +148,7 @@ impl Attempt {
 
     /// The SYN-ACK has arrived: the connection is there, and the third packet leaves.
     fn establish(&self, socket: u64) -> Stream {
-        let id = self.net.turn(|state, aftermath, now| {
+        self.net.turn(|state, aftermath, now| {
             let id = state.next_connection;
             state.next_connection += 1;
             let nodes = [self.from, self.to];
@@ -157,10 +157,10 @@ impl Attempt {
             state.await_accept(&connection);
             connection.hello(&mut state.fabric, now);
             connection.settle(&mut state.fabric, now);
+            let stream = Stream::new(self.net.clone(), &connection, CLIENT, self.life);
             state.connections.insert(id, connection);
-            id
-        });
-        Stream::new(self.net.clone(), id, CLIENT, self.from, self.life)
+            stream
+        })
     }
 
     fn fail(&self, code: i32, event: &'static str) -> io::Result<Stream> {
@@ -202,70 +202,19 @@ impl State {
 
     /// Enters a new connection in the queue of its listening socket, unless that is gone.
     pub(super) fn await_accept(&mut self, connection: &Connection) {
-        let node = self.fabric.node_mut(connection.ends[super::SERVER].node);
+        let node = self.fabric.node_mut(connection.ends[SERVER].node);
         if let Some(socket) = node.listening.get_mut(&connection.port)
             && Some(socket.id) == connection.listening
         {
             socket.pending.push(connection.id);
         }
     }
-
-    /// Sends `bytes` once more, on a second connection that nobody attends at the client's end. It is established and
-    /// carries the bytes after `delay`; where nobody listens or the link is cut it comes to nothing.
-    pub(super) fn duplicate(
-        &mut self,
-        original: u64,
-        bytes: bytes::Bytes,
-        delay: Duration,
-        now: VirtualTime,
-    ) {
-        let Some(first) = self.connections.get(&original) else {
-            return;
-        };
-        let nodes = [first.ends[0].node, first.ends[1].node];
-        let burst = first.pipes[CLIENT].bursts;
-        let (ordinal, port, label) = (first.ordinal, first.port, first.label.clone());
-        let server = self.fabric.node(nodes[1]);
-        let Some(socket) = server.listening.get(&port).map(|socket| socket.id) else {
-            return;
-        };
-        if server.refuse || server.hang_connects || first.obstacle(CLIENT, &self.fabric).is_some() {
-            return;
-        }
-        let id = self.next_connection;
-        self.next_connection += 1;
-        // Beyond all ordinals of real connections, which it must not shift.
-        let ordinal = (burst + 1) << 32 | ordinal;
-        let mut connection = Connection::new(id, ordinal, port, socket, nodes);
-        connection.label = label;
-        connection.haunt(bytes, delay, &mut self.fabric, now);
-        self.await_accept(&connection);
-        connection.settle(&mut self.fabric, now);
-        self.connections.insert(id, connection);
-    }
 }
 
 impl Connection {
     /// The last step of the handshake leaves.
-    fn hello(&mut self, fabric: &mut super::Fabric, now: VirtualTime) {
+    fn hello(&mut self, fabric: &mut Fabric, now: VirtualTime) {
         self.pipes[CLIENT].push(Packet::control(Content::Open, 0));
         self.transmit(CLIENT, fabric, now);
-    }
-
-    /// Makes this a connection without a process: it has sent `bytes`.
-    fn haunt(
-        &mut self,
-        bytes: bytes::Bytes,
-        delay: Duration,
-        fabric: &mut super::Fabric,
-        now: VirtualTime,
-    ) {
-        self.ends[CLIENT].held = false;
-        self.ends[CLIENT].phantom = true;
-        let mut hello = Packet::control(Content::Open, 0);
-        hello.extra = delay;
-        self.pipes[CLIENT].push(hello);
-        self.transmit(CLIENT, fabric, now);
-        self.send(CLIENT, bytes, Duration::ZERO, fabric, now);
     }
 }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{
-    Net, State,
+    Aftermath, Net, State,
     connection::SERVER,
     fabric::Listening,
     linux::{self, error},
@@ -18,7 +18,7 @@ use super::{
     stream::Stream,
     timer::Waiter,
 };
-use crate::host::NodeIx;
+use crate::{host::NodeIx, time::VirtualTime};
 
 /// A listening socket. Dropping it resets the connections that it has not accepted.
 pub struct Listener {
@@ -101,6 +101,7 @@ impl Listener {
                 };
                 connection.listening = None;
                 aftermath.connection(connection, SERVER, "accept", fabric);
+                let stream = Stream::new(self.net.clone(), connection, SERVER, self.life);
                 // Whoever was turned away by a full queue gets another chance.
                 for id in pending {
                     if let Some(connection) = connections.get_mut(&id) {
@@ -108,9 +109,9 @@ impl Listener {
                         connection.settle(fabric, now);
                     }
                 }
-                return Some(id);
+                return Some(stream);
             }
-            socket.waiter.park(cx.waker());
+            aftermath.forgotten.extend(socket.waiter.park(cx.waker()));
             for id in socket.pending.clone() {
                 if let Some(connection) = connections.get_mut(&id) {
                     connection.settle(fabric, now);
@@ -118,16 +119,7 @@ impl Listener {
             }
             None
         });
-        match accepted {
-            Some(id) => Poll::Ready(Ok(Stream::new(
-                self.net.clone(),
-                id,
-                SERVER,
-                node,
-                self.life,
-            ))),
-            None => Poll::Pending,
-        }
+        accepted.map_or(Poll::Pending, |stream| Poll::Ready(Ok(stream)))
     }
 }
 
@@ -141,8 +133,8 @@ impl State {
         &mut self,
         node: NodeIx,
         port: u16,
-        aftermath: &mut super::Aftermath,
-        now: crate::time::VirtualTime,
+        aftermath: &mut Aftermath,
+        now: VirtualTime,
     ) {
         let pending = self
             .socket(node, port)
@@ -171,9 +163,9 @@ impl Drop for Listener {
                 return;
             };
             socket.waiter.forget(aftermath);
-            for id in socket.ready {
+            for id in socket.ready.into_iter().chain(socket.pending) {
                 if let Some(connection) = state.connections.get_mut(&id) {
-                    connection.abort(SERVER, &mut state.fabric, aftermath, now);
+                    connection.deny(&mut state.fabric, aftermath, now);
                     connection.settle(&mut state.fabric, now);
                 }
             }

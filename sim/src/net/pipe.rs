@@ -226,6 +226,11 @@ impl Pipe {
         self.send_buffer = self.send_buffer.max(grown);
     }
 
+    /// Whether the sender retransmits for want of an acknowledgement only.
+    pub fn misses_ack(&self) -> bool {
+        self.stall.is_some_and(|stall| stall.lost == Lost::Ack)
+    }
+
     /// A retransmission timeout: slow start again.
     pub fn collapse(&mut self) {
         self.congestion_window = linux::INITIAL_WINDOW;
@@ -265,11 +270,13 @@ impl Pipe {
         self.finished = true;
     }
 
-    /// How many of its bursts have not reached the receiving process.
-    pub fn undelivered(&self) -> usize {
-        let travels = |packet: &Packet| matches!(packet.content, Content::Open | Content::Data(_));
-        self.queue.iter().filter(|p| travels(p)).count()
-            + self.flight.iter().filter(|f| travels(&f.packet)).count()
-            + usize::from(!self.inbox.is_empty())
+    /// How many of its bursts have not reached the receiving process. Those in the queue of a `severed` connection never
+    /// will.
+    pub fn undelivered(&self, severed: bool) -> usize {
+        let counts = |packet: &&Packet| matches!(packet.content, Content::Open | Content::Data(_));
+        let queued = self.queue.iter().filter(counts).count();
+        let travelling = self.flight.iter().map(|f| &f.packet).filter(counts);
+        let unread = usize::from(!self.inbox.is_empty());
+        travelling.count() + unread + if severed { 0 } else { queued }
     }
 }

@@ -6,7 +6,7 @@ use std::{
     io::{self, IoSlice},
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -14,11 +14,12 @@ use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{
-    Fabric, Net, State,
-    connection::{CLIENT, Connection, Read},
+    Aftermath, Fabric, Net, State,
+    connection::{CLIENT, Connection},
     label::{self, Named},
     linux::{self, error},
     node_is_down,
+    receiving::Read,
 };
 use crate::{
     host::{BurstFault, NodeIx, Reached, Verdict},
@@ -36,6 +37,7 @@ pub struct Stream {
     end: usize,
     node: NodeIx,
     life: u32,
+    peer: NodeIx,
 }
 
 impl fmt::Debug for Stream {
@@ -57,21 +59,21 @@ struct Burst {
 }
 
 impl Stream {
-    pub(super) fn new(net: Arc<Net>, connection: u64, end: usize, node: NodeIx, life: u32) -> Self {
+    /// A process's handle on `end` of a connection.
+    pub(super) fn new(net: Arc<Net>, connection: &Connection, end: usize, life: u32) -> Self {
         Stream {
             net,
-            connection,
+            connection: connection.id,
             end,
-            node,
+            node: connection.ends[end].node,
             life,
+            peer: connection.ends[1 - end].node,
         }
     }
 
     /// The node at the other end.
     pub fn peer(&self) -> NodeIx {
-        let state = self.net.lock();
-        let connection = state.connections.get(&self.connection);
-        connection.map_or(self.node, |connection| connection.ends[1 - self.end].node)
+        self.peer
     }
 
     /// Closes with a reset (`SO_LINGER` with a time of zero): the peer sees `ECONNRESET`, and what the windows have not
@@ -101,10 +103,10 @@ impl Stream {
     }
 
     /// `TCP_USER_TIMEOUT`: what is sent from now on and stays unacknowledged for so long ends the connection with
-    /// `ETIMEDOUT`.
+    /// `ETIMEDOUT`. Zero stands for the default.
     pub fn set_user_timeout(&self, timeout: Duration) {
         if let Some((connection, _)) = self.access(&mut self.net.lock()) {
-            connection.ends[self.end].user_timeout = Some(timeout);
+            connection.ends[self.end].user_timeout = (!timeout.is_zero()).then_some(timeout);
         }
     }
 
@@ -214,7 +216,8 @@ impl Stream {
             }
             let blocked = taken == 0 && wanted > 0;
             if blocked {
-                connection.ends[self.end].writer.park(cx.waker());
+                let other = connection.ends[self.end].writer.park(cx.waker());
+                aftermath.forgotten.extend(other);
             }
             connection.settle(fabric, now);
             Ok((!blocked).then_some(taken))
@@ -291,7 +294,8 @@ impl AsyncRead for Stream {
                 let found = connection.read(self.end, buf, fabric, now);
                 let draft = !connection.pipes[self.end].draft.is_empty();
                 if matches!(found, Read::Empty) && !draft {
-                    connection.ends[self.end].reader.park(cx.waker());
+                    let other = connection.ends[self.end].reader.park(cx.waker());
+                    aftermath.forgotten.extend(other);
                 }
                 connection.settle(fabric, now);
                 Some((found, draft))
@@ -332,14 +336,7 @@ impl AsyncWrite for Stream {
         Poll::Ready(self.flush())
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.as_ref().get_ref().poll_finish(cx))?;
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl Stream {
-    fn poll_finish(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.flush()?;
         self.net.turn(|state, _, now| {
             if let Some((connection, fabric)) = self.access(state) {
@@ -349,8 +346,10 @@ impl Stream {
         });
         Poll::Ready(Ok(()))
     }
+}
 
-    fn close(&self, state: &mut State, aftermath: &mut super::Aftermath, now: VirtualTime) {
+impl Stream {
+    fn close(&self, state: &mut State, aftermath: &mut Aftermath, now: VirtualTime) {
         if let Some((connection, fabric)) = self.access(state) {
             connection.advance(fabric, aftermath, now);
             aftermath.connection(connection, self.end, "closed", fabric);

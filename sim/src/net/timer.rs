@@ -54,13 +54,14 @@ pub struct Waiter {
 }
 
 impl Waiter {
-    /// The task of `waker` waits from now on.
-    pub fn park(&mut self, waker: &Waker) {
-        if !self.waker.as_ref().is_some_and(|own| own.will_wake(waker)) {
-            self.waker = Some(waker.clone());
-            self.armed = None;
-        }
+    /// The task of `waker` waits from now on. Returns another task's waker, to be dropped without a lock held.
+    pub fn park(&mut self, waker: &Waker) -> Option<Waker> {
         self.waiting = true;
+        if self.waker.as_ref().is_some_and(|own| own.will_wake(waker)) {
+            return None;
+        }
+        self.armed = None;
+        self.waker.replace(waker.clone())
     }
 
     /// The task is running: there is no need to wake it.

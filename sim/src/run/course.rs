@@ -77,7 +77,7 @@ async fn course(scenario: &dyn Scenario, spec: &Spec, plan: &Plan, options: Opti
     for node in world.nodes() {
         world.boot(&node);
     }
-    madsim::task::spawn({
+    let storm = madsim::task::spawn({
         let world = world.clone();
         async move { world.carry_out().await }
     });
@@ -92,6 +92,8 @@ async fn course(scenario: &dyn Scenario, spec: &Spec, plan: &Plan, options: Opti
         Some(panic) => Verdict::HarnessFailed(panic),
         None => verdict,
     };
+    // The task waits for what its own world holds: the two would keep each other for ever.
+    storm.abort();
     finish(&world, plan, verdict, at_end).await
 }
 

@@ -104,7 +104,7 @@ pub struct Outcome {
     pub plan: Plan,
     /// What became of each of its faults.
     pub faults: Vec<FaultReport>,
-    /// What the scenario counted (sagas completed, compensated ...) and the harness (`commits`, `bursts`, ...).
+    /// What the scenario counted (sagas completed, compensated ...) and the harness (`commits`, `calls ok`, ...).
     pub counts: BTreeMap<String, u64>,
     /// Virtual length of the run.
     pub ended: VirtualTime,

@@ -258,11 +258,15 @@ impl Profile {
     fn when(&self, action: &Action, rng: &mut Stream) -> When {
         if action.needs_burst() {
             let (from, to) = *rng.pick(&self.links);
-            let (from, to) = if rng.chance(0.5) {
-                (from, to)
-            } else {
-                (to, from)
-            };
+            // Only callers send twice: an answer comes on the connection of its request.
+            let asks = rng.chance(0.5) || matches!(action, Action::DuplicateBurst { .. });
+            let (from, to) = if asks { (from, to) } else { (to, from) };
+            return self.burst(from, to, rng);
+        }
+        // Connections may be short: most instants have none to spoil.
+        if let Action::ResetConnections { from, to } | Action::HalfOpen { from, to } = action
+            && rng.chance(0.5)
+        {
             return self.burst(from, to, rng);
         }
         if let Action::Crash { node, .. }

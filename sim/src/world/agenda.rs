@@ -88,6 +88,15 @@ impl Agenda {
             .collect()
     }
 
+    /// The faults that have begun and not ended, in the order of their ends.
+    pub fn lasting(&self) -> Vec<Action> {
+        let lasting = |todo: &Todo| match todo {
+            Todo::End { action, .. } => Some(action.clone()),
+            _ => None,
+        };
+        lock(&self.queue).0.values().filter_map(lasting).collect()
+    }
+
     pub async fn changed(&self) {
         self.changed.notified().await;
     }

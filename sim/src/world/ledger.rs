@@ -1,7 +1,12 @@
 //! The harness's own copy of all stores, kept from the feed of commits, and the checks that watch it.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::Duration,
+};
 
+use super::panic_text;
 use crate::{
     check::{Checks, Commit, Findings, Truth, Violation},
     time::VirtualTime,
@@ -54,7 +59,12 @@ impl Ledger {
         };
         for (name, check) in &mut self.checks.always {
             findings.invariant = name;
-            check(&commit, &mut findings);
+            // The check runs inside a service's poll, where a panic would pass for the service's own.
+            let checked = catch_unwind(AssertUnwindSafe(|| check(&commit, &mut findings)));
+            if let Err(panic) = checked {
+                self.harness = Some(format!("invariant \"{name}\": {}", panic_text(&*panic)));
+                return true;
+            }
         }
         self.keep(findings)
     }

@@ -14,7 +14,7 @@ use std::{
 
 use madsim::task::NodeId;
 
-use super::{World, lock, storming::Death, task::Guarded, wait};
+use super::{World, life::Death, lock, task::Guarded, wait};
 use crate::{
     clock::WallClock,
     disk::Disk,
@@ -43,7 +43,9 @@ pub(crate) struct NodeState {
     pub clock: WallClock,
     /// How the clock was read: clock faults that nobody saw touched nothing.
     pub clock_reads: AtomicU64,
-    pub boot: Option<Boot>,
+    pub is_client: bool,
+    /// None for a client, and when the run is over.
+    pub boot: Mutex<Option<Boot>>,
     pub reader: Option<StoreReader>,
     /// Counts lives; a handle of an earlier one is inert.
     pub life: AtomicU32,
@@ -53,6 +55,10 @@ pub(crate) struct NodeState {
     /// Wait before each turn of its tasks.
     pub slow_ms: AtomicU64,
     pub slowed: AtomicU64,
+    /// Its tasks stand still, in this life.
+    pub paused: AtomicBool,
+    /// When its present life began, in nanoseconds of virtual time.
+    pub booted: AtomicU64,
     /// Deaths in quick succession, for the supervisor's backoff.
     pub failures: AtomicU32,
     /// A transaction is being carried out, or its writer could not tell how it ended: should the node die now, its
@@ -171,6 +177,9 @@ impl Node {
     }
 
     /// Runs a whole transaction, after the time that the disk takes for it, in one poll. Never returns in a dead node.
+    ///
+    /// Nobody knows the outcome of a commit that failed: a job that meets an I/O error has to [`fail`](Self::fail) the
+    /// node before it returns.
     pub fn execute(
         &self,
         job: Box<dyn FnOnce() + Send>,

@@ -2,6 +2,7 @@
 //! middle of a poll is buried when the poll returns, and a slow node waits before each turn.
 
 use std::{
+    any::Any,
     cell::Cell,
     future::Future,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -60,12 +61,7 @@ impl Guarded {
         let result = catch_unwind(AssertUnwindSafe(|| work(self)));
         IN_SERVICE.set(quiet);
         RUNNING.set(before);
-        result.map_err(|panic| {
-            let text = panic.downcast_ref::<String>().map(String::as_str);
-            text.or_else(|| panic.downcast_ref::<&str>().copied())
-                .unwrap_or("a panic without a message")
-                .to_owned()
-        })
+        result.map_err(|panic| panic_text(&*panic).to_owned())
     }
 }
 
@@ -86,8 +82,11 @@ impl Future for Guarded {
         });
         let poll = match polled {
             Ok(poll) => poll,
+            // A node that died inside this poll panics no more: its disk and network only seemed to fail.
             Err(message) => {
-                this.node.world.panicked(&this.node.state, &message);
+                if this.node.is_alive() {
+                    this.node.world.panicked(&this.node.state, &message);
+                }
                 Poll::Ready(())
             }
         };
@@ -105,6 +104,13 @@ impl Drop for Guarded {
             self.node.world.panicked(&self.node.state, &message);
         }
     }
+}
+
+/// What a panic said.
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("a panic without a message")
 }
 
 /// Panics inside services are caught and judged; keep them off stderr.

@@ -7,9 +7,12 @@
 
 use std::{
     collections::VecDeque,
+    io::{self, ErrorKind},
     sync::{Arc, Mutex},
     time::Duration,
 };
+
+use madsim::runtime::Runtime;
 
 use squall::{
     host::{BurstFault, Host, NodeIx, Reached, Verdict},
@@ -18,7 +21,10 @@ use squall::{
     time::VirtualTime,
     trace::What,
 };
-use tokio::time::Instant;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::Instant,
+};
 
 /// The machine that connects.
 pub const CLIENT: NodeIx = NodeIx(0);
@@ -143,4 +149,91 @@ pub async fn connected(net: &Arc<Net>) -> (Stream, Stream, Listener) {
     let client = net.connect(CLIENT, SERVER, PORT).await.expect("it listens");
     let server = listener.accept().await.expect("it lives");
     (client, server, listener)
+}
+
+/// Runs a test on a runtime of its own.
+pub fn run<T>(test: impl Future<Output = T>) -> T {
+    Runtime::new().block_on(test)
+}
+
+/// Writes and flushes.
+pub async fn say(stream: &mut Stream, bytes: &[u8]) -> io::Result<()> {
+    stream.write_all(bytes).await?;
+    stream.flush().await
+}
+
+/// Reads exactly what is expected.
+pub async fn hear(stream: &mut Stream, expected: &[u8]) {
+    let mut bytes = vec![0; expected.len()];
+    stream.read_exact(&mut bytes).await.expect("it arrives");
+    assert_eq!(bytes, expected);
+}
+
+/// Reads until the end or an error: how many bytes, and which error.
+pub async fn drain(stream: &mut Stream) -> (usize, Option<ErrorKind>) {
+    let mut buffer = vec![0; 1 << 16];
+    let mut total = 0;
+    loop {
+        match stream.read(&mut buffer).await {
+            Ok(0) => return (total, None),
+            Ok(read) => total += read,
+            Err(error) => return (total, Some(error.kind())),
+        }
+    }
+}
+
+/// Reads once: how many bytes, or which error.
+pub async fn read(stream: &mut Stream) -> Result<usize, ErrorKind> {
+    let mut buffer = [0; 1 << 16];
+    stream.read(&mut buffer).await.map_err(|error| error.kind())
+}
+
+/// Writes until nothing more is taken for five seconds: how many bytes were.
+pub async fn fill(stream: &mut Stream) -> usize {
+    let chunk = [0; 10_000];
+    let mut total = 0;
+    while let Some(written) = within(5.0, stream.write(&chunk)).await {
+        total += written.expect("the peer lives");
+    }
+    total
+}
+
+/// What a future comes to, if it does so in time.
+pub async fn within<T>(seconds: f64, future: impl Future<Output = T>) -> Option<T> {
+    tokio::time::timeout(Duration::from_secs_f64(seconds), future)
+        .await
+        .ok()
+}
+
+/// Sleeps.
+pub async fn pause(seconds: f64) {
+    tokio::time::sleep(Duration::from_secs_f64(seconds)).await;
+}
+
+/// Asserts that something took so many seconds, within a hundredth (and a millisecond of scheduling).
+#[track_caller]
+pub fn assert_took(elapsed: Duration, seconds: f64) {
+    assert_between(elapsed, seconds * 0.99 - 0.001, seconds * 1.01 + 0.001);
+}
+
+/// Asserts that something took no less and no more.
+#[track_caller]
+pub fn assert_between(elapsed: Duration, least: f64, most: f64) {
+    let seconds = elapsed.as_secs_f64();
+    assert!(
+        (least..=most).contains(&seconds),
+        "took {seconds} s, expected {least} to {most} s"
+    );
+}
+
+/// Cuts both ways.
+pub fn cut(net: &Net) {
+    net.cut(CLIENT, SERVER);
+    net.cut(SERVER, CLIENT);
+}
+
+/// Heals both ways.
+pub fn heal(net: &Net) {
+    net.heal(CLIENT, SERVER);
+    net.heal(SERVER, CLIENT);
 }

@@ -1,0 +1,228 @@
+//! Lives and deaths of nodes: boots, kills, panics, and what the disk holds after them.
+
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
+
+use super::{Node, NodeState, RUNNING, Todo, World, lock, task::Guarded};
+use crate::{
+    check::Violation,
+    time::VirtualTime,
+    trace::{Scope, What},
+};
+
+/// A supervisor waits this long before it starts a process again, and twice as long each time ...
+const BACKOFF: Duration = Duration::from_millis(100);
+/// ... up to 6.4 s ...
+const BACKOFF_DOUBLINGS_MAX: u32 = 6;
+/// ... until one has lived this long.
+const STEADY: Duration = Duration::from_secs(10);
+
+/// How a node dies.
+#[derive(Clone, Debug)]
+pub(crate) struct Death {
+    pub power: bool,
+    /// Until it boots again; `None` leaves that to another entry of the agenda.
+    pub down: Duration,
+    pub event: &'static str,
+    pub detail: String,
+}
+
+impl World {
+    /// The first boot, and every later one.
+    pub fn boot(self: &Arc<Self>, node: &Arc<NodeState>) {
+        if node.up.load(Relaxed) {
+            return;
+        }
+        if node.stale.swap(false, Relaxed) {
+            self.reconcile(node);
+        }
+        let life = node.life.fetch_add(1, Relaxed) + 1;
+        *lock(&node.ids) = self
+            .seed
+            .stream(&format!("ids of {} in life {life}", node.name));
+        self.net.boot(node.ix);
+        node.disk.boot();
+        node.up.store(true, Relaxed);
+        node.in_commit.store(false, Relaxed);
+        node.booted.store(self.now().0, Relaxed);
+        self.record(
+            &node.name,
+            What::Node {
+                event: "boots",
+                detail: "".into(),
+            },
+        );
+        self.runtime.restart(node.id);
+        if let (Some(boot), Some(handle)) =
+            (lock(&node.boot).clone(), self.runtime.get_node(node.id))
+        {
+            let own = Node::of(self, node);
+            let process = own.clone();
+            handle.spawn(Guarded::new(
+                own,
+                Box::pin(async move {
+                    let reason = boot(process.clone()).await;
+                    process.fail(&reason);
+                }),
+            ));
+        }
+    }
+
+    /// The process of a node ends by itself; its supervisor starts it again with backoff.
+    pub(super) fn process_ends(
+        self: &Arc<Self>,
+        node: &Arc<NodeState>,
+        event: &'static str,
+        reason: &str,
+    ) {
+        let lived = self.now().since(VirtualTime(node.booted.load(Relaxed)));
+        if lived >= STEADY {
+            node.failures.store(0, Relaxed);
+        }
+        let failures = node
+            .failures
+            .fetch_add(1, Relaxed)
+            .min(BACKOFF_DOUBLINGS_MAX);
+        let down = BACKOFF * (1 << failures);
+        self.kill(
+            node,
+            Death {
+                power: false,
+                down,
+                event,
+                detail: reason.to_owned(),
+            },
+        );
+    }
+
+    /// The run is over: nothing of this node may go on.
+    pub fn kill_for_good(self: &Arc<Self>, node: &Arc<NodeState>) {
+        node.up.store(false, Relaxed);
+        node.life.fetch_add(1, Relaxed);
+        self.net.freeze(node.ix);
+        node.disk.freeze();
+        self.net.crash(node.ix);
+        node.disk.crash();
+        self.runtime.kill(node.id);
+        // It may hold this very world.
+        lock(&node.boot).take();
+    }
+
+    /// A panic in a service kills its process, and is a violation, whatever the recovery makes of it.
+    pub(super) fn panicked(self: &Arc<Self>, node: &Arc<NodeState>, message: &str) {
+        if node.is_client {
+            lock(&self.ledger).harness = Some(format!("client {}: {message}", node.name));
+            self.activity.notify_one();
+            return;
+        }
+        lock(&self.ledger).broken(Violation {
+            invariant: "no service panics".to_owned(),
+            tag: "panic".to_owned(),
+            at: self.now(),
+            entities: vec![node.name.to_string()],
+            expected: "errors that are handled".to_owned(),
+            found: message.lines().next().unwrap_or_default().to_owned(),
+        });
+        self.report_violations();
+        self.process_ends(node, "panics", message);
+    }
+
+    /// Kills a node: at once, or, when one of its own tasks is being polled, by freezing it now and burying it when
+    /// the poll returns. False if it was dead already.
+    pub(super) fn kill(self: &Arc<Self>, node: &Arc<NodeState>, death: Death) -> bool {
+        if !node.is_up() {
+            return false;
+        }
+        let in_own_poll =
+            RUNNING.with_borrow(|running| running.as_ref().is_some_and(|r| r.ix == node.ix));
+        self.net.freeze(node.ix);
+        node.disk.freeze();
+        *lock(&node.doomed) = Some(death);
+        if in_own_poll {
+            self.agenda.at(self.now(), Todo::Bury(node.ix));
+        } else {
+            self.bury(node);
+        }
+        true
+    }
+
+    /// Carries out the death of a node that is doomed.
+    pub fn bury(self: &Arc<Self>, node: &Arc<NodeState>) {
+        let Some(death) = lock(&node.doomed).take() else {
+            return;
+        };
+        node.up.store(false, Relaxed);
+        if death.power {
+            self.net.power_loss(node.ix);
+            node.disk.power_loss();
+        } else {
+            self.net.crash(node.ix);
+            node.disk.crash();
+        }
+        node.stale.store(true, Relaxed);
+        node.paused.store(false, Relaxed);
+        node.slow_ms.store(0, Relaxed);
+        self.record(
+            &node.name,
+            What::Node {
+                event: death.event,
+                detail: death.detail.into(),
+            },
+        );
+        self.runtime.kill(node.id);
+        self.agenda.at(
+            self.now() + death.down,
+            Todo::Boot(node.ix, node.life.load(Relaxed)),
+        );
+        self.activity.notify_one();
+    }
+
+    /// Reads a dead node's rows as its next boot will find them, and squares them with the feed: a transaction that
+    /// was under way may turn out durable; one that was acknowledged must be there.
+    pub fn reconcile(self: &Arc<Self>, node: &Arc<NodeState>) {
+        let Some(reader) = node.reader else { return };
+        let mut found = Vec::new();
+        for file in node.disk.files() {
+            // A file that can't be read is the service's to refuse; one under creation has no rows yet.
+            if let Ok(fork) = node.disk.fork(&file)
+                && let Ok(mut rows) = reader(Box::new(fork))
+            {
+                found.append(&mut rows);
+            }
+        }
+        let rows = lock(&self.ledger).truth.difference(&node.name, &found);
+        if rows.is_empty() {
+            return;
+        }
+        if !node.in_commit.load(Relaxed) {
+            let row = &rows[0];
+            let text = |value: Option<&[u8]>| {
+                value.map_or_else(
+                    || "no such row".to_owned(),
+                    |v| String::from_utf8_lossy(v).into_owned(),
+                )
+            };
+            let mut ledger = lock(&self.ledger);
+            let expected = text(ledger.truth.row(&node.name, &row.table, &row.key));
+            ledger.broken(Violation {
+                invariant: "acknowledged is durable".to_owned(),
+                tag: "commit lost".to_owned(),
+                at: self.now(),
+                entities: vec![node.name.to_string(), format!("{}/{}", row.table, row.key)],
+                expected,
+                found: text(row.value.as_deref()),
+            });
+        }
+        self.record(
+            &node.name,
+            What::Commit {
+                file: "found after the outage".into(),
+                rows: (&rows[..]).into(),
+            },
+        );
+        lock(&self.ledger).commit(self.now(), &node.name, "", rows, &Scope::NONE, false);
+        self.report_violations();
+    }
+}

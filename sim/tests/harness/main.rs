@@ -1,0 +1,11 @@
+//! What the harness owes to whoever writes a scenario, shown on small scenarios over bare streams and disks.
+
+mod bank;
+mod determinism;
+mod life;
+mod little;
+mod plans;
+mod sites;
+mod storms;
+mod streams;
+mod verdicts;

@@ -1,0 +1,417 @@
+//! Storms as files, and storms as they are drawn.
+
+use proptest::prelude::*;
+use squall::{
+    run::{Spec, Verdict, run},
+    seed::Seed,
+    site::{Kind, Site},
+    storm::{Action, CustomFault, Fault, FaultKind, Plan, PlanError, Profile, When},
+};
+
+use crate::{
+    bank::Bank,
+    little::{at, nth, send_to},
+};
+use squall::scenario::Scenario;
+
+fn name() -> impl Strategy<Value = String> {
+    "[a-zé\"\\\\ -]{1,12}"
+}
+
+fn action() -> impl Strategy<Value = Action> {
+    let n = any::<u64>;
+    prop_oneof![
+        (name(), n()).prop_map(|(node, down_ms)| Action::Crash { node, down_ms }),
+        (name(), n()).prop_map(|(node, down_ms)| Action::PowerLoss { node, down_ms }),
+        (name(), any::<u32>(), n()).prop_map(|(node, times, down_ms)| Action::CrashLoop {
+            node,
+            times,
+            down_ms
+        }),
+        (name(), n()).prop_map(|(node, for_ms)| Action::Pause { node, for_ms }),
+        name().prop_map(|node| Action::Restart { node }),
+        (name(), n(), n()).prop_map(|(node, wait_ms, for_ms)| Action::SlowNode {
+            node,
+            wait_ms,
+            for_ms
+        }),
+        (name(), name(), any::<bool>(), n()).prop_map(|(from, to, both, for_ms)| Action::Cut {
+            from,
+            to,
+            both,
+            for_ms
+        }),
+        (name(), n()).prop_map(|(node, for_ms)| Action::Isolate { node, for_ms }),
+        (name(), name(), any::<u32>(), n()).prop_map(|(from, to, times, each_ms)| Action::Flap {
+            from,
+            to,
+            times,
+            each_ms
+        }),
+        (name(), name(), n(), n()).prop_map(|(from, to, extra_ms, for_ms)| Action::Latency {
+            from,
+            to,
+            extra_ms,
+            for_ms
+        }),
+        (name(), name(), any::<u8>(), n()).prop_map(|(from, to, percent, for_ms)| Action::Loss {
+            from,
+            to,
+            percent,
+            for_ms
+        }),
+        (name(), name(), n(), n()).prop_map(|(from, to, bytes_per_s, for_ms)| Action::Trickle {
+            from,
+            to,
+            bytes_per_s,
+            for_ms
+        }),
+        (name(), n()).prop_map(|(node, for_ms)| Action::Refuse { node, for_ms }),
+        (name(), n()).prop_map(|(node, for_ms)| Action::HangConnects { node, for_ms }),
+        (name(), name()).prop_map(|(from, to)| Action::ResetConnections { from, to }),
+        (name(), name()).prop_map(|(from, to)| Action::HalfOpen { from, to }),
+        Just(Action::LoseBurst {}),
+        Just(Action::ResetBurst {}),
+        n().prop_map(|by_ms| Action::DelayBurst { by_ms }),
+        n().prop_map(|after_ms| Action::DuplicateBurst { after_ms }),
+        (name(), n(), n()).prop_map(|(node, extra_ms, for_ms)| Action::SlowDisk {
+            node,
+            extra_ms,
+            for_ms
+        }),
+        name().prop_map(|node| Action::SyncError { node }),
+        name().prop_map(|node| Action::WriteError { node }),
+        (name(), n()).prop_map(|(node, for_ms)| Action::DiskFull { node, for_ms }),
+        (name(), n()).prop_map(|(node, choice)| Action::SectorError { node, choice }),
+        (name(), any::<i64>()).prop_map(|(node, by_ms)| Action::ClockJump { node, by_ms }),
+        (name(), any::<i64>(), n()).prop_map(|(node, ppm, for_ms)| Action::ClockDrift {
+            node,
+            ppm,
+            for_ms
+        }),
+        (name(), name(), n(), n()).prop_map(|(name, node, amount, for_ms)| Action::Custom {
+            name,
+            node,
+            amount,
+            for_ms
+        }),
+    ]
+}
+
+fn kind() -> impl Strategy<Value = Kind> {
+    prop_oneof![
+        name().prop_map(Kind::Send),
+        Just(Kind::Commit),
+        Just(Kind::Write),
+        Just(Kind::Sync),
+        name().prop_map(Kind::Event),
+    ]
+}
+
+fn when() -> impl Strategy<Value = When> {
+    prop_oneof![
+        any::<u64>().prop_map(When::AtMs),
+        (name(), kind(), name(), any::<u32>()).prop_map(|(node, kind, label, attempt)| {
+            When::Site(Site {
+                node,
+                kind,
+                label,
+                attempt,
+            })
+        }),
+        (name(), kind(), any::<u32>()).prop_map(|(node, kind, nth)| When::Nth { node, kind, nth }),
+    ]
+}
+
+fn plan() -> impl Strategy<Value = Plan> {
+    let fault = (when(), action()).prop_map(|(when, action)| Fault { when, action });
+    let faults = proptest::collection::vec(fault, 0..8);
+    (proptest::option::of(any::<u64>()), faults).prop_map(|(schedule, faults)| Plan {
+        schedule,
+        ..Plan::new(faults)
+    })
+}
+
+/// Some of these nodes and links, with some limits.
+fn profile() -> impl Strategy<Value = Profile> {
+    let nodes = proptest::sample::subsequence(vec!["a", "b", "c"], 0..=3);
+    let all = vec![("a", "b"), ("b", "c"), ("client", "a")];
+    let links = proptest::sample::subsequence(all, 0..=3);
+    let never = proptest::sample::subsequence(FaultKind::ALL.to_vec(), 0..FaultKind::ALL.len());
+    let numbers = (0..10_000u64, 1..9u64, 0..50u64, 0..50u64);
+    (nodes, links, never, any::<bool>(), numbers).prop_map(
+        |(nodes, links, never, customs, (horizon_ms, max_faults, commits, bursts))| Profile {
+            custom: customs
+                .then_some(CustomFault {
+                    name: "odd",
+                    node: "c",
+                    amount: (1, 3),
+                })
+                .into_iter()
+                .collect(),
+            events: vec![("a", "something happened")],
+            horizon_ms,
+            max_faults,
+            commits,
+            bursts,
+            never,
+            ..Profile::new(&nodes, &links)
+        },
+    )
+}
+
+proptest! {
+    #[test]
+    fn a_plan_is_read_back_as_it_was_written(plan in plan()) {
+        let read = Plan::parse(&plan.to_json(), "plan.json");
+        prop_assert_eq!(read.expect("it was just written"), plan);
+    }
+
+    #[test]
+    fn whatever_a_profile_draws_can_happen_and_is_what_it_was_asked_for(
+        profile in profile(), seed in any::<u64>()
+    ) {
+        let plan = profile.draw(Seed(seed));
+        prop_assert!(plan.check(&["a", "b", "c", "client"]).is_ok());
+        prop_assert_eq!(&plan, &profile.draw(Seed(seed)));
+        prop_assert!(plan.faults.len() as u64 <= profile.max_faults);
+        prop_assert_eq!(plan.faults.is_empty(), profile.kinds().is_empty());
+        for fault in &plan.faults {
+            prop_assert!(!profile.never.contains(&fault.action.kind()), "{}", fault);
+            match &fault.when {
+                When::AtMs(ms) => prop_assert!(*ms <= profile.horizon_ms),
+                When::Nth { nth, .. } => prop_assert!(*nth >= 1),
+                When::Site(_) => prop_assert!(false, "nobody knows the sites beforehand"),
+            }
+        }
+        let read = Plan::parse(&plan.to_json(), "plan.json");
+        prop_assert_eq!(read.expect("it was just written"), plan);
+    }
+}
+
+#[test]
+fn every_kind_of_fault_is_drawn() {
+    let mut drawn: Vec<FaultKind> = (0..500)
+        .flat_map(|seed| Bank.profile().draw(Seed(seed)).faults)
+        .map(|fault| fault.action.kind())
+        .collect();
+    drawn.sort();
+    drawn.dedup();
+    assert_eq!(drawn, FaultKind::ALL);
+}
+
+#[test]
+fn a_plan_file_reads_well() {
+    let plan = Plan::new(vec![
+        at(
+            1_500,
+            Action::Crash {
+                node: "order".into(),
+                down_ms: 2_000,
+            },
+        ),
+        nth("order", send_to("payment"), 3, Action::LoseBurst {}),
+    ]);
+    let text = r#"{
+  "version": 1,
+  "faults": [
+    {
+      "when": {
+        "at-ms": 1500
+      },
+      "action": {
+        "do": "crash",
+        "node": "order",
+        "down_ms": 2000
+      }
+    },
+    {
+      "when": {
+        "nth": {
+          "node": "order",
+          "kind": {
+            "send": "payment"
+          },
+          "nth": 3
+        }
+      },
+      "action": {
+        "do": "lose-burst"
+      }
+    }
+  ]
+}
+"#;
+    assert_eq!(plan.to_json(), text);
+    let lines: Vec<String> = plan.faults.iter().map(Fault::to_string).collect();
+    assert_eq!(
+        lines,
+        [
+            "at 1.5 s: order crashes; back 2 s later",
+            "at burst 3 of order→payment: it is lost and the connection is dead"
+        ]
+    );
+}
+
+#[test]
+fn what_is_no_plan_is_refused_with_the_reason() {
+    let error = |text: &str| Plan::parse(text, "storm.json").expect_err(text).to_string();
+    for (text, says) in [
+        ("", "storm.json is not a plan: EOF while parsing"),
+        ("{", "storm.json is not a plan: EOF while parsing"),
+        ("[]", "storm.json is not a plan: it has no \"version\""),
+        (r#"{"faults": []}"#, "it has no \"version\""),
+        (r#"{"version": "1", "faults": []}"#, "it has no \"version\""),
+        (
+            r#"{"version": 2, "storms": []}"#,
+            "storm.json is a plan of version 2; this build reads version 1",
+        ),
+        (r#"{"version": 1}"#, "missing field `faults`"),
+        (
+            r#"{"version": 1, "faults": [], "fault": []}"#,
+            "unknown field `fault`",
+        ),
+        (
+            r#"{"version": 1, "faults": [{"when": {"at-ms": 1}, "action": {"do": "explode"}}]}"#,
+            "unknown variant `explode`",
+        ),
+        (
+            r#"{"version": 1, "faults": [{"when": {"at-ms": -1}, "action": {"do": "lose-burst"}}]}"#,
+            "-1",
+        ),
+        (
+            r#"{"version": 1, "faults": [{"when": {"at-ms": 1}, "action": {"do": "crash", "node": "a"}}]}"#,
+            "down_ms",
+        ),
+        (
+            r#"{"version": 1, "faults": [{"when": {"at-ms": 1}, "action": {"do": "restart", "node": "a", "down_ms": 1}}]}"#,
+            "down_ms",
+        ),
+    ] {
+        let said = error(text);
+        assert!(said.contains(says), "{text}: {said}");
+    }
+    let missing = Plan::read(std::path::Path::new("no/such/plan.json"));
+    assert!(
+        matches!(missing, Err(PlanError::Unreadable { path, .. }) if path == "no/such/plan.json")
+    );
+}
+
+#[test]
+fn a_plan_that_cannot_happen_is_refused_with_the_reason() {
+    let error = |fault: Fault| {
+        let plan = Plan::new(vec![at(1, Action::Restart { node: "a".into() }), fault]);
+        plan.check(&["a", "b"])
+            .expect_err("it cannot happen")
+            .to_string()
+    };
+    let restart = |node: &str| Action::Restart { node: node.into() };
+    assert_eq!(
+        error(at(1, restart("c"))),
+        "the plan's fault 1 (at 0.001 s: c is restarted) cannot happen here: there is no node \"c\"; there are a, b"
+    );
+    assert!(error(nth("c", Kind::Commit, 1, restart("a"))).contains("no node \"c\""));
+    assert!(error(nth("a", send_to("c"), 1, restart("a"))).contains("no node \"c\""));
+    let burst_faults = [
+        Action::LoseBurst {},
+        Action::ResetBurst {},
+        Action::DelayBurst { by_ms: 1 },
+        Action::DuplicateBurst { after_ms: 1 },
+    ];
+    for action in burst_faults {
+        assert!(error(at(1, action.clone())).contains("\"send\" site"));
+        assert!(error(nth("a", Kind::Commit, 1, action.clone())).contains("\"send\" site"));
+        let possible = Plan::new(vec![nth("a", send_to("b"), 1, action)]);
+        assert!(possible.check(&["a", "b"]).is_ok());
+    }
+}
+
+#[test]
+fn extreme_numbers_do_no_harm() {
+    let most = u64::MAX;
+    let node = || "vault".to_owned();
+    let (from, to) = (|| "alice".to_owned(), || "front".to_owned());
+    let actions = vec![
+        Action::Crash {
+            node: node(),
+            down_ms: most,
+        },
+        Action::CrashLoop {
+            node: node(),
+            times: u32::MAX,
+            down_ms: most,
+        },
+        Action::Pause {
+            node: node(),
+            for_ms: most,
+        },
+        Action::SlowNode {
+            node: node(),
+            wait_ms: most,
+            for_ms: most,
+        },
+        Action::Cut {
+            from: from(),
+            to: to(),
+            both: true,
+            for_ms: most,
+        },
+        Action::Flap {
+            from: from(),
+            to: to(),
+            times: u32::MAX,
+            each_ms: most,
+        },
+        Action::Latency {
+            from: from(),
+            to: to(),
+            extra_ms: most,
+            for_ms: most,
+        },
+        Action::Loss {
+            from: from(),
+            to: to(),
+            percent: 255,
+            for_ms: most,
+        },
+        Action::Trickle {
+            from: from(),
+            to: to(),
+            bytes_per_s: 0,
+            for_ms: most,
+        },
+        Action::SlowDisk {
+            node: node(),
+            extra_ms: most,
+            for_ms: most,
+        },
+        Action::ClockJump {
+            node: node(),
+            by_ms: i64::MIN,
+        },
+        Action::ClockDrift {
+            node: node(),
+            ppm: i64::MAX,
+            for_ms: most,
+        },
+        Action::DelayBurst { by_ms: most },
+        Action::DuplicateBurst { after_ms: most },
+    ];
+    for action in actions {
+        let fault = if action.needs_burst() {
+            nth("alice", send_to("front"), 1, action)
+        } else {
+            at(100, action)
+        };
+        let told = fault.to_string();
+        let spec = Spec {
+            plan: Some(Plan::new(vec![fault])),
+            ..Spec::of(&Bank, Seed(1))
+        };
+        let verdict = run(&Bank, &spec, false).verdict;
+        assert!(
+            matches!(verdict, Verdict::Survived | Verdict::Stuck(_)),
+            "{told}: {verdict:?}"
+        );
+    }
+}

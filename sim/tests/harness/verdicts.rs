@@ -1,0 +1,291 @@
+//! How runs end, and what is judged when.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use squall::{
+    Client, Node, Sim,
+    campaign::{Campaign, Seeds},
+    run::Verdict,
+    storm::Action,
+    trace::{Row, What},
+};
+
+use crate::little::{Little, at, echo, events, for_ever, lasts, seconds};
+
+fn row(key: &str) -> Vec<Row> {
+    vec![Row {
+        table: "rows".into(),
+        key: key.to_owned(),
+        value: Some(b"1".to_vec()),
+    }]
+}
+
+#[test]
+fn clients_that_do_not_end_make_a_run_stuck() {
+    let outcome = Little(|sim: &Sim| {
+        lasts(sim, 1);
+        sim.client("waiting", |_: Client| std::future::pending());
+    })
+    .run(vec![]);
+    let Verdict::Stuck(why) = &outcome.verdict else {
+        panic!("{:?}", outcome.verdict);
+    };
+    assert!(why.starts_with("1 clients did not end"), "{why}");
+    assert!(seconds(outcome.ended) >= 1_200.0);
+    let signature = outcome.signature("little", "hardened").expect("a failure");
+    assert_eq!(signature.invariant, "stuck");
+}
+
+#[test]
+fn a_preparation_that_does_not_end_makes_a_run_stuck() {
+    let outcome = Little(|sim: &Sim| {
+        lasts(sim, 1);
+        sim.prepare(|_: Client| std::future::pending());
+    })
+    .run(vec![]);
+    assert!(matches!(outcome.verdict, Verdict::Stuck(why) if why.contains("preparation")));
+}
+
+#[test]
+fn the_preparation_ends_before_clients_begin_and_storms_come() {
+    let prepared = Arc::new(AtomicBool::new(false));
+    let (begins, ends) = (prepared.clone(), prepared.clone());
+    let outcome = Little(move |sim: &Sim| {
+        let (begins, ends) = (begins.clone(), ends.clone());
+        echo(sim, "peer");
+        sim.prepare(|client: Client| async move {
+            client.node().sleep(Duration::from_secs(7)).await;
+            ends.store(true, Relaxed);
+        });
+        sim.client("alice", |client: Client| async move {
+            if !begins.load(Relaxed) {
+                client.broken("order", "too early", &[], "prepared", "not so");
+            }
+            client.node().sleep(Duration::from_secs(1)).await;
+        });
+    })
+    .run(vec![at(
+        0,
+        Action::Restart {
+            node: "peer".into(),
+        },
+    )]);
+    assert_eq!(outcome.verdict, Verdict::Survived);
+    assert!(prepared.load(Relaxed));
+    let fired = outcome.faults[0].fired.expect("it fired");
+    assert!((7.0..7.1).contains(&seconds(fired)), "{fired}");
+}
+
+/// A node that sets things right so many seconds after the run began; what is not right is a violation `bound` after
+/// the storm.
+fn comes_right(after: u64, bound: u64) -> squall::run::Outcome {
+    Little(move |sim: &Sim| {
+        sim.node("late", move |node: Node| async move {
+            node.sleep(Duration::from_secs(after)).await;
+            node.committed("file", row("right"));
+            for_ever().await
+        });
+        sim.finally(
+            "all comes right",
+            Duration::from_secs(bound),
+            |truth, findings| {
+                if truth.row("late", "rows", "right").is_none() {
+                    findings.broken("never", &["late"], "a row", "none");
+                }
+            },
+        );
+        lasts(sim, 1);
+    })
+    .run(vec![])
+}
+
+#[test]
+fn a_finally_invariant_is_judged_at_its_bound_and_not_before() {
+    let survived = comes_right(30, 60);
+    assert_eq!(survived.verdict, Verdict::Survived);
+    // As soon as all is right and quiet the run ends, not at the bound.
+    assert!(
+        (30.0..45.0).contains(&seconds(survived.ended)),
+        "{}",
+        survived.ended
+    );
+
+    let violated = comes_right(90, 60);
+    assert_eq!(violated.verdict, Verdict::Violated);
+    let [violation] = &violated.violations[..] else {
+        panic!("{:?}", violated.violations);
+    };
+    assert_eq!(
+        (&*violation.invariant, &*violation.tag),
+        ("all comes right", "never")
+    );
+    assert!(
+        (60.0..64.0).contains(&seconds(violation.at)),
+        "{}",
+        violation.at
+    );
+}
+
+#[test]
+fn each_finally_invariant_has_a_bound_of_its_own() {
+    let outcome = Little(|sim: &Sim| {
+        for (name, bound) in [("soon", 20), ("later", 200)] {
+            sim.finally(name, Duration::from_secs(bound), move |_, findings| {
+                findings.broken("always", &[], "something else", "this");
+            });
+        }
+        lasts(sim, 1);
+    })
+    .run(vec![]);
+    let broken: Vec<_> = outcome.violations.iter().map(|v| &*v.invariant).collect();
+    assert_eq!(broken, ["soon"]);
+}
+
+#[test]
+fn all_is_healed_before_a_finally_invariant_is_judged() {
+    let outcome = Little(|sim: &Sim| {
+        echo(sim, "peer");
+        // Right only if the link works: the node commits what it was answered.
+        sim.node("asking", |node: Node| async move {
+            let mut asking = crate::little::Asking::default();
+            node.sleep(Duration::from_secs(1)).await;
+            asking.insist(&node, "peer", "hello").await;
+            node.committed("file", row("answered"));
+            for_ever().await
+        });
+        sim.finally("answered", Duration::from_secs(20), |truth, findings| {
+            if truth.row("asking", "rows", "answered").is_none() {
+                findings.broken("never", &[], "an answer", "none");
+            }
+        });
+        lasts(sim, 1);
+    })
+    .run(vec![at(
+        10,
+        Action::Cut {
+            from: "asking".into(),
+            to: "peer".into(),
+            both: true,
+            for_ms: 100_000,
+        },
+    )]);
+    assert_eq!(outcome.verdict, Verdict::Survived);
+    assert!(outcome.faults[0].effective);
+}
+
+#[test]
+fn an_always_invariant_sees_each_commit_at_once_and_ends_the_run() {
+    let outcome = Little(|sim: &Sim| {
+        sim.node("writer", |node: Node| async move {
+            for n in 1..=100 {
+                node.sleep(Duration::from_millis(100)).await;
+                node.committed("file", row(&n.to_string()));
+            }
+            for_ever().await
+        });
+        sim.always("no fifth", |commit, findings| {
+            assert!(commit.acknowledged);
+            if commit.rows.iter().any(|row| row.key == "5") {
+                findings.broken("fifth", &["5"], "four", "five");
+            }
+        });
+        lasts(sim, 60);
+    })
+    .run(vec![]);
+    assert_eq!(outcome.verdict, Verdict::Violated);
+    let violation = &outcome.violations[0];
+    assert!(
+        (0.5..0.51).contains(&seconds(violation.at)),
+        "{}",
+        violation.at
+    );
+    assert!(seconds(outcome.ended) < 0.6, "{}", outcome.ended);
+    let told = events(&outcome).iter().any(
+        |event| matches!(&event.what, What::Violation { invariant, .. } if invariant == "no fifth"),
+    );
+    assert!(told, "the trace shows the violation");
+}
+
+/// The text of a failure that is no finding about services.
+fn harness_failure(build: impl Fn(&Sim) + Send + Sync + 'static) -> String {
+    let little = Little(build);
+    let outcome = little.run(vec![]);
+    let Verdict::HarnessFailed(text) = outcome.verdict else {
+        panic!("{:?}", outcome.verdict);
+    };
+    let totals = Campaign::over(&little, Seeds::up_to(3)).run(&mut |_| ());
+    assert_eq!(
+        totals.tally.verdicts.harness_failed, 3,
+        "the campaign goes on"
+    );
+    text
+}
+
+#[test]
+fn a_panic_in_the_scenario_is_no_finding_about_its_services() {
+    let text = harness_failure(|_| panic!("in build"));
+    assert_eq!(text, "in build");
+
+    let text = harness_failure(|sim| {
+        lasts(sim, 5);
+        sim.client("alice", |_: Client| async { panic!("in a client") });
+    });
+    assert_eq!(text, "client alice: in a client");
+
+    let text = harness_failure(|sim| {
+        sim.prepare(|_: Client| async { panic!("in the preparation") });
+    });
+    assert_eq!(text, "client setup: in the preparation");
+
+    let text = harness_failure(|sim| {
+        sim.node("writer", |node: Node| async move {
+            node.committed("file", row("1"));
+            for_ever().await
+        });
+        sim.always("careless", |_, _| panic!("in a check"));
+        lasts(sim, 5);
+    });
+    assert_eq!(text, "invariant \"careless\": in a check");
+
+    let text = harness_failure(|sim| {
+        sim.finally("careless", Duration::from_secs(1), |_, _| panic!("at last"));
+        lasts(sim, 1);
+    });
+    assert_eq!(text, "at last");
+
+    let text = harness_failure(|sim| {
+        echo(sim, "twice");
+        echo(sim, "twice");
+    });
+    assert_eq!(text, "two nodes are called \"twice\"");
+}
+
+#[test]
+fn a_task_for_the_real_tokio_is_noticed() {
+    let text = harness_failure(|sim| {
+        sim.client("alice", |_: Client| async {
+            #[allow(clippy::disallowed_methods)]
+            tokio_real::spawn(async {});
+        });
+    });
+    assert!(text.contains("real tokio::spawn"), "{text}");
+}
+
+#[test]
+fn what_a_client_sees_broken_is_a_violation() {
+    let outcome = Little(|sim: &Sim| {
+        sim.client("alice", |client: Client| async move {
+            client.broken("reads", "stale", &["x"], "2", "1");
+        });
+    })
+    .run(vec![]);
+    assert_eq!(outcome.verdict, Verdict::Violated);
+    let violation = &outcome.violations[0];
+    assert_eq!((&*violation.invariant, &*violation.tag), ("reads", "stale"));
+}
