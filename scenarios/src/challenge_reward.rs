@@ -148,7 +148,7 @@ impl Scenario for ChallengeReward {
                 }
             });
         }
-        let changes: Vec<Change> = (0..workload.below(4))
+        let changes: Vec<Change> = (0..workload.between(1, 5))
             .map(|_| Change::draw(&mut workload))
             .collect();
         sim.client("keeper", move |client| async move {
@@ -242,7 +242,7 @@ impl Change {
             _ => What::Mode(*rng.pick::<&str>(&MODES)),
         };
         Change {
-            wait: Duration::from_millis(rng.below(700)),
+            wait: Duration::from_millis(rng.below(400)),
             sku: rng.pick(&REWARDS).sku,
             what,
         }
