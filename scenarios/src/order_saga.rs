@@ -39,6 +39,26 @@ const DOCUMENTED: &[Gap] = &[
     Gap::SemanticLockNeverSwept,
 ];
 
+/// The gaps that concern this system; products do not change while it runs.
+const BUGS: &[Gap] = &[
+    Gap::NoJournal,
+    Gap::TimeoutMeansNo,
+    Gap::LateReserveAfterCancel,
+    Gap::CompensationNotRetried,
+    Gap::RefundMarkedNotAsked,
+    Gap::RefundWithoutKey,
+    Gap::CaptureWithoutKey,
+    Gap::AckBeforeCommit,
+    Gap::CommitWithoutSync,
+    Gap::SemanticLockReservingOnly,
+    Gap::SemanticLockNeverSwept,
+    Gap::CheckThenActStock,
+    Gap::NoVersionCheck,
+    Gap::NoKey,
+    Gap::KeyStoredAfterEffect,
+    Gap::RecoveryRacesOwner,
+];
+
 const CUSTOMERS: [&str; 3] = ["ann", "ben", "cho"];
 
 /// Orders in a storm.
@@ -73,7 +93,7 @@ impl Scenario for OrderSaga {
     }
 
     fn bugs(&self) -> Vec<Bug> {
-        bank::bugs(Gap::ALL)
+        bank::bugs(BUGS)
     }
 
     fn profile(&self) -> Profile {

@@ -45,12 +45,14 @@ impl Shop {
             .stderr(Stdio::null())
             .spawn()
             .expect("the program starts");
-        let shop = Shop {
+        let mut shop = Shop {
             program,
             port: port_base,
         };
         let deadline = Instant::now() + Duration::from_secs(30);
         while !shop.is_open() {
+            let ended = shop.program.try_wait().expect("it can be asked");
+            assert!(ended.is_none(), "the program ended: {ended:?}");
             assert!(
                 Instant::now() < deadline,
                 "the shop did not open within 30 s"
@@ -145,9 +147,10 @@ fn place(slot: u16) -> (PathBuf, u16) {
     let data = std::env::temp_dir().join(format!("squall-live-{pid}-{slot}"));
     let _ = std::fs::remove_dir_all(&data);
     let free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
-    let first = (pid % 1_000) as u16;
-    let base = (0..1_000)
-        .map(|n| 20_000 + ((first + n) % 1_000 * SLOTS + slot) * 10)
+    // Below 32,768, where the kernel takes the ports of outgoing connections from.
+    let first = (pid % 400) as u16;
+    let base = (0..400)
+        .map(|n| 20_000 + ((first + n) % 400 * SLOTS + slot) * 10)
         .find(|base| (0..10).all(|n| free(base + n)))
         .expect("some ports are free");
     (data, base)
