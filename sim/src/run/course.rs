@@ -229,7 +229,10 @@ async fn finish(
         )
     };
     let every = world.full
-        || world.seed.keyed(&[crate::seed::hash(b"cross check")]) % CROSS_CHECK_ONE_IN == 0;
+        || world
+            .seed
+            .keyed(&[crate::seed::hash(b"cross check")])
+            .is_multiple_of(CROSS_CHECK_ONE_IN);
     let struck: Vec<&str> = plan
         .faults
         .iter()
