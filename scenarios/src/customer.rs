@@ -167,11 +167,16 @@ impl Customer {
         }
     }
 
-    /// Places an order, sometimes with a double click.
-    pub async fn buy(&self, op: &str, sku: &str, quantity: u64, card: &str) {
+    /// The request that places an order.
+    pub fn order(&self, op: &str, sku: &str, quantity: u64, card: &str) -> Request {
         let body =
             json!({ "user": self.person.name(), "sku": sku, "quantity": quantity, "card": card });
-        let request = keyed(op, "POST", "/orders", body);
+        keyed(op, "POST", "/orders", body)
+    }
+
+    /// Places an order, sometimes with a double click.
+    pub async fn buy(&self, op: &str, sku: &str, quantity: u64, card: &str) {
+        let request = self.order(op, sku, quantity, card);
         if let Some(later) = self
             .person
             .client
@@ -216,7 +221,7 @@ impl Customer {
     }
 
     /// Holds the shop to a state that the order can't leave.
-    fn note(&self, reply: &Reply) {
+    pub fn note(&self, reply: &Reply) {
         let (id, status) = (
             &reply.body["id"],
             serde_json::from_value(reply.body["status"].clone()),

@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub mod bank;
 pub mod challenge_reward;
 pub mod customer;
+pub mod flows;
 pub mod invariants;
 pub mod mirror;
 pub mod order_saga;

@@ -171,6 +171,16 @@ impl Truth {
         }
     }
 
+    /// The rows of one node alone.
+    pub(crate) fn of_node(&self, node: &str) -> Truth {
+        let stores = self.stores.get_key_value(node).into_iter();
+        Truth {
+            stores: stores
+                .map(|(node, tables)| (node.clone(), tables.clone()))
+                .collect(),
+        }
+    }
+
     /// What would have to be committed on `node` to get from these rows to `found`.
     pub(crate) fn difference(&self, node: &str, found: &[(String, String, Vec<u8>)]) -> Vec<Row> {
         let mut rows = Vec::new();

@@ -172,6 +172,7 @@ impl World {
         rows: Vec<crate::trace::Row>,
     ) {
         let scope = current_scope();
+        lock(&node.may_return).clear();
         self.record(
             &node.name,
             What::Commit {

@@ -190,7 +190,7 @@ fn a_progress_callback_that_panics_does_not_hang_the_campaign() {
     let campaign = campaign("0..100000", 2);
     let run = || campaign.run_by(&fake::run, &mut |p| assert!(p.runs < 5, "enough"));
     let panic = catch_unwind(AssertUnwindSafe(run)).expect_err("it panics");
-    assert_eq!(panic_message(&*panic), "enough");
+    assert_eq!(crate::world::panic_text(&*panic), "enough");
 }
 
 #[test]

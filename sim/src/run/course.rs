@@ -83,7 +83,16 @@ async fn course(scenario: &dyn Scenario, spec: &Spec, plan: &Plan, options: Opti
     });
     // Long enough for every service to create its database and listen.
     wait(Duration::from_millis(20)).await;
-    let verdict = match play(&world, prepare, clients, operators, plan).await {
+    let nodes = world.nodes();
+    let nodes: Vec<&str> = nodes.iter().map(|node| &*node.name).collect();
+    let played = match plan.check(&nodes) {
+        Ok(()) => play(&world, prepare, clients, operators, plan).await,
+        Err(wrong) => {
+            lock(&world.ledger).harness = Some(wrong.to_string());
+            Ok(())
+        }
+    };
+    let verdict = match played {
         Ok(()) if lock(&world.ledger).is_broken() => Verdict::Violated,
         Ok(()) => Verdict::Survived,
         Err(why) => Verdict::Stuck(why),

@@ -200,6 +200,7 @@ impl Sim {
             booted: AtomicU64::new(0),
             failures: AtomicU32::new(0),
             in_commit: AtomicBool::new(false),
+            may_return: Mutex::default(),
             stale: AtomicBool::new(false),
             ids: Mutex::new(self.seed().stream(name)),
         })

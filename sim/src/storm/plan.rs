@@ -4,7 +4,7 @@ use std::{fmt, path::Path};
 
 use serde::{Deserialize, Serialize};
 
-use super::Action;
+use super::{Action, fault::DAY_MS};
 use crate::{
     site::{Kind, Site},
     time::VirtualTime,
@@ -85,7 +85,7 @@ pub enum PlanError {
         /// Its version.
         found: u64,
     },
-    /// It speaks of a node that the scenario lacks, or aims a burst fault at a time.
+    /// It speaks of a node that the scenario lacks, aims a burst fault at a time, or goes beyond all limits.
     #[error("the plan's fault {index} ({fault}) cannot happen here: {reason}")]
     Impossible {
         /// Ordinal of the fault, from 0.
@@ -179,11 +179,24 @@ impl Plan {
                     ));
                 }
             }
+            if let Some(limit) = fault.beyond() {
+                return impossible(limit.to_owned());
+            }
             if fault.action.needs_burst() && !matches!(at, Some((_, Kind::Send(_)))) {
                 return impossible("it can only be aimed at a \"send\" site".to_owned());
             }
         }
         Ok(())
+    }
+}
+
+impl Fault {
+    /// The limit that it goes beyond.
+    fn beyond(&self) -> Option<&'static str> {
+        match self.when {
+            When::AtMs(ms) if ms > DAY_MS => Some("a storm lasts at most a day"),
+            _ => self.action.beyond(),
+        }
     }
 }
 

@@ -13,6 +13,7 @@ pub struct Members<'t> {
     pub lanes: BTreeSet<&'t str>,
     /// For each event of the trace, how it belongs.
     pub parts: Vec<Part>,
+    whose: Whose<'t>,
 }
 
 /// How an event belongs to a saga.
@@ -26,11 +27,18 @@ pub enum Part {
     MentioningRows,
 }
 
+/// A node, and what it does or was asked to do.
+type Operation<'t> = (&'t str, &'t str);
+
 /// Tells a saga's own scopes from others.
+#[derive(Debug)]
 struct Whose<'t> {
-    id: &'t str,
+    /// The saga's id; or the trace's, and those of all sagas in it.
+    ids: BTreeSet<&'t str>,
     /// Trace ids that serve this saga and no other.
     traces: BTreeSet<&'t str>,
+    /// Trace ids that serve no saga at all.
+    free: BTreeSet<&'t str>,
 }
 
 impl<'t> Whose<'t> {
@@ -43,22 +51,33 @@ impl<'t> Whose<'t> {
                 served.insert(&scope.saga_id);
             }
         }
+        let free = sagas.iter().filter(|(_, sagas)| sagas.is_empty());
+        let free = free.map(|(trace, _)| *trace).collect();
+        let mut ids = sagas.get(id).cloned().unwrap_or_default();
+        ids.insert(id);
         let traces = sagas
             .into_iter()
             .filter(|(trace, sagas)| *trace == id || (sagas.len() == 1 && sagas.contains(id)))
             .map(|(trace, _)| trace)
             .collect();
-        Whose { id, traces }
+        Whose { ids, traces, free }
     }
 
     fn is(&self, scope: &Scope) -> bool {
-        scope.saga_id == self.id
-            || scope.trace_id == self.id
+        self.ids.contains(scope.saga_id.as_str())
             || (scope.saga_id.is_empty() && self.traces.contains(scope.trace_id.as_str()))
     }
 
     fn mentioned(&self, bytes: &[u8]) -> bool {
-        memmem::find(bytes, self.id.as_bytes()).is_some()
+        let mut ids = self.ids.iter();
+        ids.any(|id| memmem::find(bytes, id.as_bytes()).is_some())
+    }
+
+    /// Whether a row, before or after its commit, mentions one of the ids.
+    fn mentioned_in(&self, row: &super::Row, before: Option<&[u8]>) -> bool {
+        self.mentioned(row.key.as_bytes())
+            || row.value.as_deref().is_some_and(|v| self.mentioned(v))
+            || before.is_some_and(|v| self.mentioned(v))
     }
 
     /// Work on nobody's behalf (a sweeper's, an outbox poller's) may touch this saga nevertheless.
@@ -79,14 +98,31 @@ impl<'t> Whose<'t> {
 impl<'t> Members<'t> {
     /// The members of the saga or trace called `id`.
     pub fn of(events: &'t [Event], links: &'t Links, id: &'t str) -> Self {
-        let whose = Whose::new(id, &links.scopes);
         let mut members = Members {
             lanes: BTreeSet::new(),
             parts: vec![Part::None; events.len()],
+            whose: Whose::new(id, &links.scopes),
         };
         if id.is_empty() {
             return members;
         }
+        let operations = members.add_own(events, links);
+        let about_it = members.traces_about_it(events, links, &operations);
+        if !about_it.is_empty() {
+            members.whose.traces.extend(about_it);
+            members.add_own(events, links);
+        }
+        members.add_bystanders(events, links);
+        members
+    }
+
+    /// What happened on the saga's behalf; and the operations of its messages, each with who sent one.
+    fn add_own(&mut self, events: &'t [Event], links: &'t Links) -> BTreeSet<Operation<'t>> {
+        let Members {
+            lanes,
+            parts,
+            whose,
+        } = self;
         // A client's call is told apart by its operation where nothing else is known of it.
         let mut operations = BTreeSet::new();
         let mut rows = Rows::default();
@@ -100,7 +136,7 @@ impl<'t> Members<'t> {
                 } => {
                     let mut mentions = false;
                     for row in changed.iter() {
-                        mentions |= mentioned_in(&whose, row, rows.before(&event.node, file, row));
+                        mentions |= whose.mentioned_in(row, rows.before(&event.node, file, row));
                         rows.apply(&event.node, file, row);
                     }
                     match () {
@@ -110,38 +146,96 @@ impl<'t> Members<'t> {
                     }
                 }
                 _ if whose.is(scope) || whose.touched(scope, event) => Part::Whole,
-                _ if linked.is_some_and(|other| members.parts[other] == Part::Whole) => Part::Whole,
+                _ if linked.is_some_and(|other| parts[other] == Part::Whole) => Part::Whole,
                 _ => Part::None,
             };
-            members.parts[index] = part;
+            parts[index] = part;
             let is_of_a_node = !matches!(event.what, What::Fault { .. } | What::Violation { .. });
             if part != Part::None && is_of_a_node {
-                members.lanes.insert(&event.node);
+                lanes.insert(&event.node);
                 if let What::Burst { to, .. } = &event.what {
-                    members.lanes.insert(to);
+                    lanes.insert(to);
                     operations.insert((event.node.as_str(), scope.op.as_str()));
                 }
             }
         }
-        for (part, event) in members.parts.iter_mut().zip(events) {
+        for (part, event) in parts.iter_mut().zip(events) {
             if let What::Client { op, .. } = &event.what
                 && operations.contains(&(event.node.as_str(), &**op))
             {
                 *part = Part::Whole;
             }
         }
-        members.add_bystanders(events, links, &whose);
-        members
+        operations
+    }
+
+    /// Traces of requests that bear no saga's id and are about this one: the repeat of an operation under a new trace,
+    /// and whatever is asked of something that the saga made.
+    fn traces_about_it(
+        &self,
+        events: &'t [Event],
+        links: &'t Links,
+        operations: &BTreeSet<Operation<'t>>,
+    ) -> BTreeSet<&'t str> {
+        let ids = self.ids(events);
+        let about_it = |(event, scope): &(&'t Event, &'t Scope)| match &event.what {
+            What::Burst { bytes, .. } => match Message::parse(bytes) {
+                Some(Message::Request { target, .. }) => {
+                    (!scope.op.is_empty() && operations.contains(&(&*event.node, &*scope.op)))
+                        || names::ids(target).any(|(_, id, _)| ids.contains(id))
+                }
+                _ => false,
+            },
+            _ => false,
+        };
+        events
+            .iter()
+            .zip(&links.scopes)
+            .filter(|(_, scope)| self.whose.free.contains(scope.trace_id.as_str()))
+            .filter(about_it)
+            .map(|(_, scope)| scope.trace_id.as_str())
+            .collect()
+    }
+
+    /// Takes out the requests that were answered "204 No Content" and changed nothing: notices of what was known.
+    pub fn forget_idle_exchanges(&mut self, events: &'t [Event], links: &Links) {
+        let busy: BTreeSet<Operation<'_>> = events
+            .iter()
+            .zip(&links.scopes)
+            .filter(|(event, _)| match &event.what {
+                What::Commit { .. } => true,
+                What::Log { level, .. } => !matches!(*level, "DEBUG" | "TRACE"),
+                _ => false,
+            })
+            .map(|(event, scope)| (event.node.as_str(), scope.op.as_str()))
+            .collect();
+        let mut idle = BTreeSet::new();
+        for (place, event) in events.iter().enumerate() {
+            if let What::Burst { bytes, .. } = &event.what
+                && let Some(Message::Answer { status, .. }) = Message::parse(bytes)
+                && status.starts_with("204")
+                && let Some(request) = links.request[place]
+                && !busy.contains(&(event.node.as_str(), links.scopes[place].op.as_str()))
+            {
+                idle.extend([request, place]);
+            }
+        }
+        for (place, part) in self.parts.iter_mut().enumerate() {
+            if idle.contains(&place) || links.sent[place].is_some_and(|sent| idle.contains(&sent)) {
+                *part = Part::None;
+            }
+        }
     }
 
     /// What befell the saga's nodes between its first and its last event, and the invariants that it broke.
-    fn add_bystanders(&mut self, events: &'t [Event], links: &Links, whose: &Whose<'_>) {
+    fn add_bystanders(&mut self, events: &'t [Event], links: &Links) {
         let mut own = (0..events.len()).filter(|i| self.parts[*i] != Part::None);
         let Some(first) = own.next() else {
             return;
         };
         let last = own.next_back().unwrap_or(first);
         let ids = self.ids(events);
+        let nodes: BTreeSet<&str> = events.iter().map(|event| event.node.as_str()).collect();
         for (index, event) in events.iter().enumerate() {
             let within = (first..=last).contains(&index);
             let on_lane = self.lanes.contains(event.node.as_str());
@@ -151,12 +245,16 @@ impl<'t> Members<'t> {
                 What::Connection { peer, event, .. } => {
                     within && on_lane && self.lanes.contains(&**peer) && ends_connection(event)
                 }
+                // A link is the saga's if both of its ends are.
                 What::Fault { detail, .. } => {
-                    within && (on_lane || self.lanes_named(detail).next().is_some())
+                    let mut named = named(&nodes, detail).peekable();
+                    let all_are_lanes =
+                        named.peek().is_some() && named.all(|node| self.lanes.contains(node));
+                    within && (on_lane || all_are_lanes)
                 }
                 What::Violation { detail, .. } => {
                     let mut named = names::ids(detail).map(|(_, id, _)| id).peekable();
-                    whose.mentioned(detail.as_bytes())
+                    self.whose.mentioned(detail.as_bytes())
                         || (within && named.peek().is_none())
                         || named.any(|id| ids.contains(id))
                 }
@@ -168,45 +266,46 @@ impl<'t> Members<'t> {
         }
     }
 
+    /// Whether a row, before or after its commit, mentions the saga.
+    pub fn mentioned_in(&self, row: &super::Row, before: Option<&[u8]>) -> bool {
+        self.whose.mentioned_in(row, before)
+    }
+
     /// The lanes that a text names.
     pub fn lanes_named<'m>(&'m self, text: &'m str) -> impl Iterator<Item = &'t str> + 'm {
-        self.lanes.iter().copied().filter(|lane| {
-            text.split(|c: char| !c.is_alphanumeric() && !"-_.".contains(c))
-                .any(|word| word.trim_end_matches('.') == *lane)
-        })
+        named(&self.lanes, text)
     }
 
     /// Ids of rows that the saga committed.
     fn ids(&self, events: &'t [Event]) -> BTreeSet<&'t str> {
         let mut ids = BTreeSet::new();
         for (event, part) in events.iter().zip(&self.parts) {
-            if let What::Commit { rows, .. } = &event.what
-                && *part == Part::Whole
-            {
-                ids.extend(
-                    rows.iter()
-                        .flat_map(|row| names::ids(&row.key))
-                        .map(|(_, id, _)| id),
-                );
-            }
+            let What::Commit { rows, .. } = &event.what else {
+                continue;
+            };
+            let own = rows.iter().filter(|row| match part {
+                Part::None => false,
+                Part::Whole => true,
+                Part::MentioningRows => self.mentioned_in(row, None),
+            });
+            ids.extend(
+                own.flat_map(|row| names::ids(&row.key))
+                    .map(|(_, id, _)| id),
+            );
         }
         ids
     }
 }
 
-fn mentioned_in(whose: &Whose<'_>, row: &super::Row, before: Option<&[u8]>) -> bool {
-    whose.mentioned(row.key.as_bytes())
-        || row.value.as_deref().is_some_and(|v| whose.mentioned(v))
-        || before.is_some_and(|v| whose.mentioned(v))
-}
-
-/// Whether a row, before or after its commit, mentions the saga or trace called `id`.
-pub fn mentions(id: &str, row: &super::Row, before: Option<&[u8]>) -> bool {
-    let whose = Whose {
-        id,
-        traces: BTreeSet::new(),
-    };
-    mentioned_in(&whose, row, before)
+/// Those of the nodes that a text names.
+fn named<'m, 't>(
+    nodes: &'m BTreeSet<&'t str>,
+    text: &'m str,
+) -> impl Iterator<Item = &'t str> + 'm {
+    nodes.iter().copied().filter(|node| {
+        text.split(|c: char| !c.is_alphanumeric() && !"-_.".contains(c))
+            .any(|word| word.trim_end_matches('.') == *node)
+    })
 }
 
 /// Whether a connection's event tells a node that the other end is gone.

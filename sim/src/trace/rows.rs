@@ -34,6 +34,8 @@ pub enum Turn {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Field {
     pub path: String,
+    /// Where it comes in its row, among all scalars.
+    pub place: usize,
     pub before: Option<Value>,
     pub after: Option<Value>,
 }
@@ -145,11 +147,13 @@ impl Field {
             .map_or(&*self.path, |(_, name)| name)
     }
 
-    fn parent(&self) -> &str {
+    /// The path of the object that it belongs to; empty for the row itself.
+    pub fn parent(&self) -> &str {
         self.path.rsplit_once('.').map_or("", |(parent, _)| parent)
     }
 
-    fn is_status(&self) -> bool {
+    /// Whether it says where the thing that it belongs to is in its life.
+    pub fn is_status(&self) -> bool {
         matches!(self.name(), "status" | "state")
     }
 
@@ -163,22 +167,26 @@ impl Field {
     }
 }
 
+type Flat = BTreeMap<String, (usize, Value)>;
+
 fn differences(before: Option<&[u8]>, after: &[u8]) -> Vec<Field> {
     let before = before.map(flatten).unwrap_or_default();
     let mut after = flatten(after);
     let mut fields = Vec::new();
-    for (path, before) in before {
-        let after = after.remove(&path);
+    for (path, (was_at, before)) in before {
+        let (place, after) = after.remove(&path).unzip();
         if after.as_ref() != Some(&before) {
             fields.push(Field {
                 path,
+                place: place.unwrap_or(was_at),
                 before: Some(before),
                 after,
             });
         }
     }
-    fields.extend(after.into_iter().map(|(path, after)| Field {
+    fields.extend(after.into_iter().map(|(path, (place, after))| Field {
         path,
+        place,
         before: None,
         after: Some(after),
     }));
@@ -186,8 +194,8 @@ fn differences(before: Option<&[u8]>, after: &[u8]) -> Vec<Field> {
     fields
 }
 
-/// All scalars by path. A value that is not a JSON object or array has the path `value`.
-fn flatten(bytes: &[u8]) -> BTreeMap<String, Value> {
+/// All scalars by path, each with its place. A value that is not a JSON object or array has the path `value`.
+fn flatten(bytes: &[u8]) -> Flat {
     let mut flat = BTreeMap::new();
     let value =
         serde_json::from_slice(bytes).unwrap_or_else(|_| match std::str::from_utf8(bytes) {
@@ -198,7 +206,7 @@ fn flatten(bytes: &[u8]) -> BTreeMap<String, Value> {
     flat
 }
 
-fn collect(path: &str, value: Value, flat: &mut BTreeMap<String, Value>) {
+fn collect(path: &str, value: Value, flat: &mut Flat) {
     let below = |name: &str| match path {
         "" => name.to_owned(),
         _ => format!("{path}.{name}"),
@@ -228,7 +236,8 @@ fn collect(path: &str, value: Value, flat: &mut BTreeMap<String, Value>) {
         }
         scalar => {
             let path = if path.is_empty() { "value" } else { path };
-            flat.insert(path.to_owned(), scalar);
+            let place = flat.len();
+            flat.insert(path.to_owned(), (place, scalar));
         }
     }
 }

@@ -3,20 +3,23 @@
 //! ```text
 //!   alice              alice-1-place invoked: 1 × SKU-1
 //!   alice → order      POST /orders [alice-1-place]
-//!   order              commits +orders/ORD-1 status: Pending
+//!   order              commits orders/ORD-1 Pending
 //!   order → inventory  POST /reservations [reserve]
 //! ⚡ inventory          crashes
 //! ```
 //!
-//! The order is that of causes: each node's own sequence, and each message's departure before its arrival. Branches that
-//! do not depend on each other are told by node name. So the story changes when something else happens, and not when the
+//! The order is that of causes: each node's own sequence, and each message's departure before its arrival. Whatever is
+//! free to come at several places comes as late as it can; branches that do not depend on each other are told by node
+//! name. So the story changes when something else happens, and not when the
 //! same things take another time. (Two answers that race to one node are another matter: which came first is part
 //! of the story.)
 //!
-//! Left out are acknowledgements, connections, arrivals, events of other sagas, and what differs between any two runs:
-//! random ids are numbered by their first appearance, times are dropped.
+//! Left out are acknowledgements, connections, arrivals in time, notices that changed nothing, events of other sagas,
+//! what the teller of the story wants left out ([`Untold`]), and what differs between any two runs: random ids are
+//! numbered by their first appearance, times are dropped.
 
 mod order;
+mod rows;
 
 use std::{borrow::Cow, collections::BTreeMap, fmt::Write};
 
@@ -26,21 +29,39 @@ use super::{
     Event, Links, Scope, Trace, What,
     http::Message,
     links::is_dropped,
-    members::{Members, Part, ends_connection, mentions},
+    members::{Members, Part, ends_connection},
     names::Names,
-    rows::{Change, Field, Rows, Turn},
+    rows::{Change, Field, Rows},
     text::is_turn_for_the_worse,
 };
 
+/// What a system keeps for its own bookkeeping: a story is better without it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Untold<'a> {
+    /// Tables.
+    pub tables: &'a [&'a str],
+    /// Fields of rows, by any part of their path.
+    pub fields: &'a [&'a str],
+    /// Messages of log lines.
+    pub logs: &'a [&'a str],
+}
+
 /// The story of the saga (or the trace) called `id`; empty if the trace knows nothing of it.
 pub fn render(trace: &Trace, id: &str) -> String {
+    retell(trace, id, &Untold::default())
+}
+
+/// The [story](render) without what is better left out.
+pub fn retell(trace: &Trace, id: &str, untold: &Untold<'_>) -> String {
     let events = &trace.events;
     let links = Links::of(events);
-    let members = Members::of(events, &links, id);
+    let mut members = Members::of(events, &links, id);
+    members.forget_idle_exchanges(events, &links);
     let mut teller = Teller {
         events,
         links: &links,
-        changes: changes(events, &members, id),
+        untold,
+        changes: changes(events, &members),
         requests: BTreeMap::new(),
         names: Names::default(),
     };
@@ -62,7 +83,8 @@ pub fn render(trace: &Trace, id: &str) -> String {
 struct Line {
     mark: char,
     who: String,
-    what: String,
+    /// The rows of a long commit, else a single line.
+    what: Vec<String>,
 }
 
 fn lay_out(lines: &[(Line, u32)]) -> String {
@@ -77,12 +99,21 @@ fn lay_out(lines: &[(Line, u32)]) -> String {
             1 => String::new(),
             times => format!(" (×{times})"),
         };
-        let what = what.replace('\n', "\\n");
-        let line = format!("{mark} {who:<who_chars$}  {what}{times}");
-        writeln!(text, "{}", line.trim_end()).expect("a String takes whatever is written");
+        let fits = "a String takes whatever is written";
+        let what: Vec<String> = what.iter().map(|w| w.replace('\n', "\\n")).collect();
+        write!(text, "{mark} {who:<who_chars$}  {}", what[0]).expect(fits);
+        let margin = who_chars + 4 + COMMITS.len();
+        for continued in &what[1..] {
+            write!(text, "\n{:margin$}{continued}", "").expect(fits);
+        }
+        writeln!(text, "{times}").expect(fits);
     }
     text
 }
+
+const COMMITS: &str = "commits ";
+/// A longer commit gets a line for each of its rows.
+const COMMIT_CHARS_MAX: usize = 110;
 
 /// The member events, by their places in the trace, and what their order depends on.
 fn items<'t>(
@@ -132,11 +163,7 @@ fn items<'t>(
 }
 
 /// What each commit of the saga changed, against the rows as they were at that commit.
-fn changes<'t>(
-    events: &'t [Event],
-    members: &Members<'_>,
-    id: &str,
-) -> BTreeMap<usize, Vec<Change<'t>>> {
+fn changes<'t>(events: &'t [Event], members: &Members<'_>) -> BTreeMap<usize, Vec<Change<'t>>> {
     let mut rows = Rows::default();
     let mut changes = BTreeMap::<usize, Vec<Change<'t>>>::new();
     for (place, event) in events.iter().enumerate() {
@@ -153,7 +180,7 @@ fn changes<'t>(
             let told = match members.parts[place] {
                 Part::None => false,
                 Part::Whole => true,
-                Part::MentioningRows => mentions(id, row, before),
+                Part::MentioningRows => members.mentioned_in(row, before),
             };
             if told {
                 changes.entry(place).or_default().push(change);
@@ -166,6 +193,7 @@ fn changes<'t>(
 struct Teller<'t> {
     events: &'t [Event],
     links: &'t Links,
+    untold: &'t Untold<'t>,
     changes: BTreeMap<usize, Vec<Change<'t>>>,
     /// How often each request was sent: by sender, receiver, operation and first line.
     requests: BTreeMap<(&'t str, &'t str, &'t str, String), u32>,
@@ -177,8 +205,16 @@ impl<'t> Teller<'t> {
         let event = &self.events[place];
         let scope = &self.links.scopes[place];
         let node = event.node.as_str();
+        if let What::Commit { .. } = &event.what {
+            return Some(Line {
+                mark: ' ',
+                who: node.to_owned(),
+                what: self.commit(place)?,
+            });
+        }
         let (mark, who, what) = match &event.what {
-            What::Arrival { .. } | What::Connection { .. } => return None,
+            What::Connection { .. } | What::Commit { .. } => return None,
+            What::Arrival { from, .. } => (' ', node.into(), self.late(place, from)?),
             What::Burst {
                 to, bytes, fate, ..
             } => {
@@ -186,13 +222,12 @@ impl<'t> Teller<'t> {
                 let mark = if *fate == "sent" { ' ' } else { '⚡' };
                 (mark, format!("{node} → {to}").into(), what)
             }
-            What::Commit { .. } => (' ', node.into(), self.commit(place)?),
             What::Log {
                 level,
                 message,
                 fields,
             } => {
-                if matches!(*level, "DEBUG" | "TRACE") {
+                if matches!(*level, "DEBUG" | "TRACE") || self.untold.logs.contains(&&**message) {
                     return None;
                 }
                 (' ', node.into(), log(scope, level, message, fields))
@@ -201,6 +236,8 @@ impl<'t> Teller<'t> {
                 let what = format!("{op} {phase}: {detail}");
                 (' ', node.into(), what.trim_end_matches(": ").to_owned())
             }
+            // How many sectors it takes is chance; the node's own line follows.
+            What::Disk { event } if event.starts_with("power lost") => return None,
             What::Disk { event } => ('⚡', node.into(), format!("disk: {event}")),
             What::Node { event, detail } => {
                 let mark = if is_turn_for_the_worse(event) {
@@ -216,6 +253,9 @@ impl<'t> Teller<'t> {
                 (mark, node.into(), what)
             }
             What::Fault { event, detail, .. } => {
+                if self.shows_itself(place, detail) {
+                    return None;
+                }
                 ('⚡', Cow::Borrowed("storm"), format!("{event}: {detail}"))
             }
             What::Violation { invariant, detail } => {
@@ -225,7 +265,7 @@ impl<'t> Teller<'t> {
         Some(Line {
             mark,
             who: self.names.replace(&who),
-            what: self.names.replace(&what),
+            what: vec![self.names.replace(&what)],
         })
     }
 
@@ -249,23 +289,65 @@ impl<'t> Teller<'t> {
             None if fate == "sent" => return None,
             None => format!("{} bytes{}", bytes.len(), label(op)),
         };
-        if fate != "sent" {
-            what.push_str(&format!(" ({fate})"));
-        } else if self.links.arrived[place].is_none() && !is_dropped(fate) {
-            what.push_str(" (never arrives)");
+        let never_arrives = self.links.arrived[place].is_none() && !is_dropped(fate);
+        match (fate, never_arrives) {
+            ("sent", false) => {}
+            ("sent", true) => what.push_str(" (never arrives)"),
+            (fate, false) => what.push_str(&format!(" ({fate})")),
+            (fate, true) => what.push_str(&format!(" ({fate}, never arrives)")),
         }
         Some(what)
     }
 
-    fn commit(&mut self, place: usize) -> Option<String> {
-        let rows: Vec<String> = self
+    /// The arrival of a message that something held up on its way.
+    fn late(&self, place: usize, from: &str) -> Option<String> {
+        let sent = self.links.sent[place]?;
+        match &self.events[sent].what {
+            What::Burst { bytes, fate, .. } if matches!(*fate, "delayed" | "held back") => {
+                let message = Message::parse(bytes)?;
+                let step = label(&self.links.scopes[sent].op);
+                Some(format!("gets {message}{step} from {from}, late"))
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether a fault is told by what becomes of its node at the same instant: "order crashes; back 2 s later".
+    fn shows_itself(&self, place: usize, detail: &str) -> bool {
+        let now = self.events[place].at;
+        let mut after = self.events[place..]
+            .iter()
+            .take_while(|event| event.at == now);
+        after.any(|event| match &event.what {
+            What::Node { event: turn, .. } => detail
+                .strip_prefix(event.node.as_str())
+                .is_some_and(|rest| rest.trim_start().starts_with(turn)),
+            _ => false,
+        })
+    }
+
+    fn commit(&mut self, place: usize) -> Option<Vec<String>> {
+        let (untold, names) = (self.untold, &mut self.names);
+        let keep = |field: &Field| {
+            is_lasting(field)
+                && !field
+                    .path
+                    .split('.')
+                    .any(|part| untold.fields.contains(&part))
+        };
+        let mut rows: Vec<String> = self
             .changes
             .get(&place)?
             .iter()
-            .filter(|change| change.turn != Turn::Changed || change.fields.iter().any(is_lasting))
-            .map(|change| change.brief(is_lasting, |value| self.names.replace(value)))
+            .filter(|change| !untold.tables.contains(&change.table))
+            .filter_map(|change| rows::brief(change, keep, |text| names.replace(text)))
             .collect();
-        (!rows.is_empty()).then(|| format!("commits {}", rows.join("; ")))
+        let line = rows.join("; ");
+        if line.chars().count() <= COMMIT_CHARS_MAX {
+            rows = vec![line];
+        }
+        rows[0].insert_str(0, COMMITS);
+        (rows[0] != COMMITS).then_some(rows)
     }
 }
 

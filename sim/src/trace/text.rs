@@ -13,7 +13,7 @@ use super::{
     Event, Links, Scope, Trace, What,
     http::Message,
     links::is_dropped,
-    members::{Members, Part, mentions},
+    members::{Members, Part},
     rows::Rows,
 };
 
@@ -91,8 +91,7 @@ pub fn render(trace: &Trace, options: &Options) -> String {
         shown.next();
         let only_mentioning = members
             .as_ref()
-            .is_some_and(|members| members.parts[index] == Part::MentioningRows)
-            .then(|| options.saga.as_deref().unwrap_or_default());
+            .filter(|members| members.parts[index] == Part::MentioningRows);
         let (tone, mark, what) = describe(events, index, &links, &mut rows, only_mentioning);
         let what = what.replace('\n', "\\n");
         let line = format!(
@@ -138,7 +137,7 @@ fn describe<'t>(
     index: usize,
     links: &Links,
     rows: &mut Rows<'t>,
-    only_mentioning: Option<&str>,
+    only_mentioning: Option<&Members<'_>>,
 ) -> (Tone, char, String) {
     let event = &events[index];
     match &event.what {
@@ -179,7 +178,7 @@ fn describe<'t>(
                     let before = rows.before(&event.node, file, row);
                     let change = rows.apply(&event.node, file, row);
                     only_mentioning
-                        .is_none_or(|id| mentions(id, row, before))
+                        .is_none_or(|members| members.mentioned_in(row, before))
                         .then(|| change.brief(|_| true, str::to_owned))
                 })
                 .collect();

@@ -51,39 +51,46 @@ pub(crate) enum Todo {
     },
 }
 
+/// Entries by time, then by their ordinal.
+#[derive(Default)]
+struct Queue {
+    entries: BTreeMap<(VirtualTime, u64), Todo>,
+    entered: u64,
+}
+
 /// A queue by time, then by order of entry.
 #[derive(Default)]
 pub(crate) struct Agenda {
-    queue: Mutex<(BTreeMap<(VirtualTime, u64), Todo>, u64)>,
+    queue: Mutex<Queue>,
     changed: Notify,
 }
 
 impl Agenda {
     pub fn at(&self, when: VirtualTime, todo: Todo) {
         let mut queue = lock(&self.queue);
-        queue.1 += 1;
-        let ordinal = queue.1;
-        queue.0.insert((when, ordinal), todo);
+        queue.entered += 1;
+        let ordinal = queue.entered;
+        queue.entries.insert((when, ordinal), todo);
         drop(queue);
         self.changed.notify_one();
     }
 
     pub fn next_time(&self) -> Option<VirtualTime> {
         lock(&self.queue)
-            .0
+            .entries
             .first_key_value()
             .map(|((when, _), _)| *when)
     }
 
     pub fn take_due(&self, now: VirtualTime) -> Option<Todo> {
         let mut queue = lock(&self.queue);
-        let entry = queue.0.first_entry()?;
+        let entry = queue.entries.first_entry()?;
         (entry.key().0 <= now).then(|| entry.remove())
     }
 
     /// Everything that is left, in order.
     pub fn drain(&self) -> Vec<Todo> {
-        std::mem::take(&mut lock(&self.queue).0)
+        std::mem::take(&mut lock(&self.queue).entries)
             .into_values()
             .collect()
     }
@@ -94,7 +101,11 @@ impl Agenda {
             Todo::End { action, .. } => Some(action.clone()),
             _ => None,
         };
-        lock(&self.queue).0.values().filter_map(lasting).collect()
+        lock(&self.queue)
+            .entries
+            .values()
+            .filter_map(lasting)
+            .collect()
     }
 
     pub async fn changed(&self) {
@@ -104,7 +115,7 @@ impl Agenda {
     /// The latest instant by which a fault that has begun, or is aimed at a time, is over.
     pub fn last_time(&self) -> Option<VirtualTime> {
         lock(&self.queue)
-            .0
+            .entries
             .last_key_value()
             .map(|((when, _), _)| *when)
     }

@@ -7,7 +7,7 @@ use std::{
 
 use super::{Node, NodeState, RUNNING, Todo, World, lock, task::Guarded};
 use crate::{
-    check::Violation,
+    check::{Truth, Violation},
     time::VirtualTime,
     trace::{Scope, What},
 };
@@ -196,7 +196,11 @@ impl World {
         if rows.is_empty() {
             return;
         }
-        if !node.in_commit.load(Relaxed) {
+        let was_so = |past: &Truth| past.difference(&node.name, &found).is_empty();
+        if node.in_commit.load(Relaxed) {
+            let before = lock(&self.ledger).truth.of_node(&node.name);
+            lock(&node.may_return).push(before);
+        } else if !lock(&node.may_return).iter().any(was_so) {
             let row = &rows[0];
             let text = |value: Option<&[u8]>| {
                 value.map_or_else(

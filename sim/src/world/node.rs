@@ -16,6 +16,7 @@ use madsim::task::NodeId;
 
 use super::{World, life::Death, lock, task::Guarded, wait};
 use crate::{
+    check::Truth,
     clock::WallClock,
     disk::Disk,
     host::NodeIx,
@@ -64,6 +65,9 @@ pub(crate) struct NodeState {
     /// A transaction is being carried out, or its writer could not tell how it ended: should the node die now, its
     /// outcome is unknown.
     pub in_commit: AtomicBool,
+    /// Its rows as they were before transactions that nobody acknowledged and an outage found in the page cache. Until
+    /// the next acknowledged commit has synced them, a power loss may bring these rows back.
+    pub may_return: Mutex<Vec<Truth>>,
     /// Its rows must be read again before it boots.
     pub stale: AtomicBool,
     pub ids: Mutex<Rng>,

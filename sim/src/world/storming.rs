@@ -309,7 +309,7 @@ impl World {
             return;
         };
         for (a, b) in [(a.ix, b.ix), (b.ix, a.ix)] {
-            if left > 0 && left % 2 == 0 {
+            if left > 0 && left.is_multiple_of(2) {
                 self.net.cut(a, b)
             } else {
                 self.net.heal(a, b)

@@ -23,7 +23,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 
 use crate::little::Asking;
 
-/// Its vault.
+/// See the module.
 pub struct Bank;
 
 pub const NODES: [&str; 4] = ["front", "vault", "alice", "bob"];
@@ -63,6 +63,7 @@ impl Scenario for Bank {
         let links = [("alice", "front"), ("bob", "front"), ("front", "vault")];
         Profile {
             custom: vec![doubt],
+            commits: 10,
             events: vec![("vault", "stored"), ("front", "asked")],
             ..Profile::new(&["front", "vault"], &links)
         }

@@ -9,7 +9,7 @@ use squall::{
 };
 
 use crate::{
-    bank::Bank,
+    bank::{Bank, NODES},
     little::{at, nth, send_to},
 };
 use squall::scenario::Scenario;
@@ -326,19 +326,29 @@ fn a_plan_that_cannot_happen_is_refused_with_the_reason() {
     }
 }
 
-#[test]
-fn extreme_numbers_do_no_harm() {
-    let most = u64::MAX;
+/// Every fault with the greatest numbers that a plan may have, or `more`.
+fn extremes(more: u64) -> Vec<Fault> {
+    let most = 86_400_000 + more;
+    let times = 1_000 + more as u32;
     let node = || "vault".to_owned();
     let (from, to) = (|| "alice".to_owned(), || "front".to_owned());
-    let actions = vec![
+    let times_and_places = [
         Action::Crash {
+            node: node(),
+            down_ms: most,
+        },
+        Action::PowerLoss {
             node: node(),
             down_ms: most,
         },
         Action::CrashLoop {
             node: node(),
-            times: u32::MAX,
+            times,
+            down_ms: 1,
+        },
+        Action::CrashLoop {
+            node: node(),
+            times: 2,
             down_ms: most,
         },
         Action::Pause {
@@ -348,6 +358,11 @@ fn extreme_numbers_do_no_harm() {
         Action::SlowNode {
             node: node(),
             wait_ms: most,
+            for_ms: 1,
+        },
+        Action::SlowNode {
+            node: node(),
+            wait_ms: 1,
             for_ms: most,
         },
         Action::Cut {
@@ -356,62 +371,140 @@ fn extreme_numbers_do_no_harm() {
             both: true,
             for_ms: most,
         },
+        Action::Isolate {
+            node: node(),
+            for_ms: most,
+        },
         Action::Flap {
             from: from(),
             to: to(),
-            times: u32::MAX,
+            times,
+            each_ms: 1,
+        },
+        Action::Flap {
+            from: from(),
+            to: to(),
+            times: 2,
             each_ms: most,
         },
         Action::Latency {
             from: from(),
             to: to(),
             extra_ms: most,
+            for_ms: 1_000,
+        },
+        Action::Latency {
+            from: from(),
+            to: to(),
+            extra_ms: 1,
             for_ms: most,
         },
         Action::Loss {
             from: from(),
             to: to(),
-            percent: 255,
-            for_ms: most,
+            percent: 100 + more as u8,
+            for_ms: 1_000,
         },
         Action::Trickle {
             from: from(),
             to: to(),
-            bytes_per_s: 0,
+            bytes_per_s: 1 - more,
+            for_ms: 1_000,
+        },
+        Action::Refuse {
+            node: node(),
+            for_ms: most,
+        },
+        Action::HangConnects {
+            node: node(),
             for_ms: most,
         },
         Action::SlowDisk {
             node: node(),
             extra_ms: most,
+            for_ms: 1,
+        },
+        Action::DiskFull {
+            node: node(),
             for_ms: most,
         },
         Action::ClockJump {
             node: node(),
-            by_ms: i64::MIN,
+            by_ms: -(36_500 * 86_400_000 + more as i64),
         },
         Action::ClockDrift {
             node: node(),
-            ppm: i64::MAX,
+            ppm: -(1_000_000 + more as i64),
+            for_ms: 1_000,
+        },
+        Action::Custom {
+            name: "doubt".into(),
+            node: node(),
+            amount: u64::MAX,
             for_ms: most,
         },
+    ];
+    let at_bursts = [
         Action::DelayBurst { by_ms: most },
         Action::DuplicateBurst { after_ms: most },
     ];
-    for action in actions {
-        let fault = if action.needs_burst() {
-            nth("alice", send_to("front"), 1, action)
-        } else {
-            at(100, action)
-        };
-        let told = fault.to_string();
-        let spec = Spec {
-            plan: Some(Plan::new(vec![fault])),
-            ..Spec::of(&Bank, Seed(1))
-        };
-        let verdict = run(&Bank, &spec, false).verdict;
+    let timed = times_and_places.into_iter().map(|action| at(100, action));
+    let at_bursts = at_bursts
+        .into_iter()
+        .map(|action| nth("alice", send_to("front"), 1, action));
+    timed
+        .chain(at_bursts)
+        .chain([at(
+            most,
+            Action::Restart {
+                node: "vault".into(),
+            },
+        )])
+        .collect()
+}
+
+fn verdict(fault: &Fault) -> Verdict {
+    let spec = Spec {
+        plan: Some(Plan::new(vec![fault.clone()])),
+        ..Spec::of(&Bank, Seed(1))
+    };
+    run(&Bank, &spec, false).verdict
+}
+
+#[test]
+fn a_plan_may_go_to_its_limits() {
+    for fault in extremes(0) {
         assert!(
-            matches!(verdict, Verdict::Survived | Verdict::Stuck(_)),
-            "{told}: {verdict:?}"
+            Plan::new(vec![fault.clone()]).check(&NODES).is_ok(),
+            "{fault}"
+        );
+        let verdict = verdict(&fault);
+        let fine = matches!(verdict, Verdict::Survived | Verdict::Stuck(_));
+        assert!(fine, "{fault}: {verdict:?}");
+    }
+}
+
+#[test]
+fn a_plan_beyond_all_limits_is_refused() {
+    for fault in extremes(1) {
+        let refused = Plan::new(vec![fault.clone()]).check(&NODES);
+        assert!(
+            matches!(refused, Err(PlanError::Impossible { .. })),
+            "{fault}"
         );
     }
+}
+
+#[test]
+fn a_plan_that_cannot_happen_is_never_run_in_silence() {
+    let fault = at(
+        1,
+        Action::Restart {
+            node: "valut".into(),
+        },
+    );
+    let Verdict::HarnessFailed(text) = verdict(&fault) else {
+        panic!("it was run");
+    };
+    assert!(text.contains("no node \"valut\""), "{text}");
 }

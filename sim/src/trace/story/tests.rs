@@ -114,21 +114,21 @@ fn a_saga_reads_like_a_story() {
         r"
   alice              alice-1-place invoked: 1 × SKU-1
   alice → order      POST /orders [alice-1-place]
-  order              commits +orders/ORD-1 status: Pending
+  order              commits orders/ORD-1 Pending
   order              · saga starts kind=order
   order → inventory  POST /reservations [reserve]
 ⚡ inventory          crashes
   inventory          boots again
   order              · WARN step unknown reason=connection reset
   order → inventory  POST /reservations [reserve] #2
-  inventory          commits products/SKU-1 on_hand: 3 → 2; +reservations/SAGA-1 status: Reserved
+  inventory          commits products/SKU-1 on_hand 3→2; reservations/SAGA-1 Reserved
   inventory → order  201 Created [reserve]
-  inventory          commits -reservations/SAGA-1
 ⚡ order → payment    POST /payments [pay] (lost)
   order → payment    POST /payments [pay] #2 (never arrives)
-  order              commits orders/ORD-1 status: Pending → Cancelled
+  order              commits orders/ORD-1 Pending→Cancelled
   order → alice      503 Service Unavailable SERVICE_UNAVAILABLE [alice-1-place]
   alice              alice-1-place failed: 503
+  inventory          commits -reservations/SAGA-1
 ✗ stock-conserved    ORD-1 holds nothing
 "
     );
@@ -251,6 +251,176 @@ fn things_can_take_another_time_in_the_test_above() {
     };
     let script = branching();
     assert_ne!(times(&script), times(&retimed(&script, &[0, 3, 1, 2])));
+}
+
+/// Alice asks about her order and asks for it again, under traces of their own; Bob does the same with his.
+fn asking_again() -> Script {
+    let mut script = Script::default();
+    for (client, op, saga, order) in [
+        ("alice", "alice-1", SAGA, ORDER),
+        ("bob", "bob-1", "SAGA-0B0B0B0B", "ORD-0B0B0B0B"),
+    ] {
+        let (first, second, third) = (
+            format!("{client}1"),
+            format!("{client}2"),
+            format!("{client}3"),
+        );
+        script.message(
+            client,
+            "order",
+            0,
+            &request("POST", "/orders", &first, op, ""),
+        );
+        script.on_behalf(&first, op, saga);
+        script.commit(
+            "order",
+            &[row("orders", order, Some(json!({"status": "Pending"})))],
+        );
+        let look = request("GET", &format!("/orders/{order}"), &second, "look", "");
+        script.message(client, "order", 1, &look);
+        script.message("order", client, 1, &answer("200 OK", ""));
+        script.message(
+            client,
+            "order",
+            2,
+            &request("POST", "/orders", &third, op, ""),
+        );
+        script.message("order", client, 2, &answer("201 Created", ""));
+    }
+    script
+}
+
+#[test]
+fn what_is_asked_about_a_saga_belongs_to_its_story() {
+    assert_eq!(
+        format!("\n{}", render(&asking_again().trace(), SAGA)),
+        r"
+  alice → order  POST /orders [alice-1]
+  order          commits orders/ORD-1 Pending
+  alice → order  GET /orders/ORD-1 [look]
+  order → alice  200 OK [look]
+  alice → order  POST /orders [alice-1] #2
+  order → alice  201 Created [alice-1]
+"
+    );
+}
+
+/// The gateway tells payment something; `news` is whether payment did not know it.
+fn notice(news: bool) -> String {
+    let mut script = Script::default();
+    script.on_behalf(TRACE, "alice-1", SAGA);
+    script.commit(
+        "payment",
+        &[row("payments", SAGA, Some(json!({"status": "Open"})))],
+    );
+    script.message(
+        "pg",
+        "payment",
+        0,
+        &request("POST", "/notices", TRACE, "alice-1/notice", SAGA),
+    );
+    if news {
+        script.on_behalf(TRACE, "alice-1/notice", SAGA);
+        script.commit(
+            "payment",
+            &[row("payments", SAGA, Some(json!({"status": "Paid"})))],
+        );
+    }
+    script.message("payment", "pg", 0, &answer("204 No Content", ""));
+    render(&script.trace(), SAGA)
+}
+
+#[test]
+fn a_notice_is_told_only_if_it_was_news() {
+    assert!(!notice(false).contains("/notices"));
+    assert!(!notice(false).contains("204"));
+    assert!(notice(true).contains("POST /notices"));
+    assert!(notice(true).contains("204 No Content"));
+}
+
+#[test]
+fn a_late_message_is_told_when_it_leaves_and_when_it_comes() {
+    let mut script = Script::default();
+    let ask = request("POST", "/take", TRACE, "alice-1/take", SAGA);
+    script.burst("order", "inventory", 0, &ask, "delayed");
+    script.on_behalf(TRACE, "alice-1/take", SAGA);
+    script.log("order", "INFO", "no answer", "");
+    script.message(
+        "order",
+        "inventory",
+        1,
+        &request("POST", "/undo", TRACE, "alice-1/undo", SAGA),
+    );
+    script.arrival("inventory", "order", 0, ask.len());
+    script.log("inventory", "INFO", "refused", "");
+    assert_eq!(
+        format!("\n{}", render(&script.trace(), SAGA)),
+        r"
+⚡ order → inventory  POST /take [take] (delayed)
+  order              · no answer [take]
+  order → inventory  POST /undo [undo]
+  inventory          gets POST /take [take] from order, late
+  inventory          · refused [take]
+"
+    );
+}
+
+#[test]
+fn faults_are_told_once_and_those_of_a_link_if_both_ends_take_part() {
+    let mut script = Script::default();
+    script.on_behalf(TRACE, "alice-1", SAGA);
+    script.message(
+        "order",
+        "inventory",
+        0,
+        &request("POST", "/take", TRACE, "alice-1", SAGA),
+    );
+    script.message("bob", "order", 0, &request("GET", "/", "ffff", "bob-1", ""));
+    script.fault("storm", "begins", "bob → order is 30 ms slower for 5 s");
+    script.fault("storm", "begins", "order → inventory is cut for 2 s");
+    script.fault("storm", "begins", "inventory crashes; back 2 s later");
+    let now = script.events.last().unwrap().at;
+    script.node("inventory", "crashes", "");
+    script.events.last_mut().unwrap().at = now;
+    script.disk("inventory", "power lost: 3 sectors lost, 1 torn");
+    script.disk("inventory", "sync failed");
+    script.message("inventory", "order", 0, &answer("200 OK", ""));
+    let text = render(&script.trace(), SAGA);
+    assert!(text.contains("disk: sync failed"), "{text}");
+    assert!(!text.contains("torn"), "{text}");
+    assert!(!text.contains("slower"), "{text}");
+    assert!(text.contains("begins: order → inventory is cut"), "{text}");
+    assert_eq!(text.matches("crashes").count(), 1, "{text}");
+}
+
+#[test]
+fn bookkeeping_can_be_left_untold_and_a_long_commit_gets_a_line_a_row() {
+    let mut script = Script::default();
+    script.on_behalf(TRACE, "alice-1", SAGA);
+    let long = json!({"status": "x".repeat(30), "note": "x".repeat(30), "version": 7});
+    let longer = json!({"total": "y".repeat(30), "note": "y; y", "version": {"of": 7}});
+    let rows = [
+        row("keys", "k", Some(json!({"a": 1}))),
+        row("orders", ORDER, Some(long)),
+        row("prices", ORDER, Some(longer.clone())),
+        row("values", ORDER, Some(longer)),
+    ];
+    script.commit("order", &rows);
+    script.log("order", "INFO", "by the way", "");
+    script.commit("order", &rows[..1]);
+    let untold = Untold {
+        tables: &["keys"],
+        fields: &["version"],
+        logs: &["by the way"],
+    };
+    let (x, y) = ("x".repeat(30), "y".repeat(30));
+    assert_eq!(
+        retell(&script.trace(), SAGA, &untold),
+        format!(
+            "  order  commits orders/ORD-1 {x}\n{margin}prices/ORD-1 note y; y, total {y}\n{margin}values/ORD-1 note y; y, total {y}\n",
+            margin = " ".repeat("  order  commits ".len()),
+        )
+    );
 }
 
 #[test]

@@ -1,0 +1,155 @@
+//! Each flow of `squall_scenarios::flows` is played, must go as its plan has it, and its story must be the reviewed one.
+
+use squall::{
+    run::{Outcome, Verdict},
+    seed::Seed,
+    storm::{Action, Fault, When},
+};
+use squall_scenarios::flows::{Flow, orders, rewards};
+
+const SEED: Seed = Seed(1);
+/// Two screens.
+const LINES_MAX: usize = 60;
+
+/// Plays a flow that must survive, and compares its story with the reviewed one.
+fn review(flow: &Flow) {
+    let outcome = flow.play(SEED);
+    assert_eq!(
+        outcome.verdict,
+        Verdict::Survived,
+        "{:?}",
+        outcome.violations
+    );
+    compare(flow, &outcome);
+}
+
+fn compare(flow: &Flow, outcome: &Outcome) {
+    for report in &outcome.faults {
+        assert!(report.fired.is_some(), "never fired: {}", report.fault);
+        assert!(report.effective, "touched nothing: {}", report.fault);
+    }
+    let story = flow.story(outcome);
+    assert!(
+        story.lines().count() <= LINES_MAX,
+        "too long for a reader:\n{story}"
+    );
+    let storm: Vec<String> = flow.storm.iter().map(Fault::to_string).collect();
+    let storm = match storm.is_empty() {
+        true => String::new(),
+        false => format!(" Storm: {}.", storm.join("; ")),
+    };
+    let mut settings = insta::Settings::new();
+    settings.set_snapshot_path("../stories");
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.set_description(format!("{}{storm}", flow.about));
+    settings.bind(|| insta::assert_snapshot!(flow.name, story));
+}
+
+#[test]
+fn an_order_is_completed() {
+    review(&orders::completed());
+}
+
+#[test]
+fn an_order_of_more_than_there_is_has_nothing_to_undo() {
+    review(&orders::out_of_stock());
+}
+
+#[test]
+fn a_declined_card_puts_the_goods_back() {
+    review(&orders::card_declined());
+}
+
+#[test]
+fn a_refused_capture_is_undone_in_reverse() {
+    review(&orders::capture_refused());
+}
+
+#[test]
+fn a_crash_after_the_authorization_is_recovered_from() {
+    review(&orders::crash_after_authorization());
+}
+
+#[test]
+fn a_lost_answer_is_asked_for_again_and_changes_nothing() {
+    review(&orders::lost_answer());
+}
+
+#[test]
+fn a_cancelled_hold_is_voided() {
+    review(&orders::cancelled_with_void());
+}
+
+#[test]
+fn a_cancelled_charge_is_refunded() {
+    review(&orders::cancelled_with_refund());
+}
+
+#[test]
+fn a_late_reserve_meets_a_tombstone() {
+    review(&orders::late_reserve());
+}
+
+#[test]
+fn without_a_journal_a_crash_loses_the_money() {
+    let flow = orders::crash_without_journal();
+    let outcome = flow.play(SEED);
+    assert_eq!(outcome.verdict, Verdict::Violated);
+    let kept =
+        |v: &&squall::check::Violation| v.invariant == "no lost refund" && v.tag == "money kept";
+    assert!(
+        outcome.violations.iter().find(kept).is_some(),
+        "{:?}",
+        outcome.violations
+    );
+    compare(&flow, &outcome);
+}
+
+#[test]
+fn a_completed_challenge_is_rewarded() {
+    review(&rewards::rewarded());
+}
+
+#[test]
+fn a_reward_that_may_not_be_is_taken_back() {
+    review(&rewards::rolled_back());
+}
+
+fn all() -> Vec<Flow> {
+    [orders::all(), rewards::all()].concat()
+}
+
+#[test]
+fn a_story_does_not_depend_on_latencies() {
+    for flow in all() {
+        let outcome = flow.play(SEED);
+        let story = flow.story(&outcome);
+        for seed in 2..8 {
+            let other = flow.play(Seed(seed));
+            assert_ne!(outcome.hash, other.hash);
+            assert_eq!(story, flow.story(&other), "{} with seed {seed}", flow.name);
+        }
+    }
+}
+
+#[test]
+fn a_story_does_not_depend_on_what_others_do_over_a_slow_link() {
+    for flow in all() {
+        let story = flow.story(&flow.play(SEED));
+        let mut other = flow.clone();
+        other.company = true;
+        other.storm.push(Fault {
+            when: When::AtMs(0),
+            action: Action::Latency {
+                from: "ben".to_owned(),
+                to: "order".to_owned(),
+                extra_ms: 30,
+                for_ms: 5_000,
+            },
+        });
+        let outcome = other.play(SEED);
+        assert!(outcome.faults.last().is_some_and(|slow| slow.effective));
+        assert_eq!(story, other.story(&outcome), "{}", flow.name);
+    }
+}
