@@ -74,8 +74,8 @@ pub type Dump = Vec<(String, String, Vec<u8>)>;
 
 /// All rows of a database file that no process has open. The file may be brought into a consistent state (recovery
 /// after a crash), so give it a copy of anything that must not change. An empty file has no rows.
-pub fn dump(backend: impl StorageBackend) -> Result<Dump, StoreError> {
-    rows::dump(&file::open_database(Box::new(backend), false)?)
+pub fn dump(backend: Box<dyn StorageBackend>) -> Result<Dump, StoreError> {
+    rows::dump(&file::open_database(backend, false)?)
 }
 
 /// A service's database. Cheap to clone.
