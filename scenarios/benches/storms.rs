@@ -19,7 +19,7 @@ use squall_scenarios::{
     customer::{Person, keyed},
     shop::{self, Hand, Shelf},
 };
-use squall_services::{gap::Gaps, order};
+use squall_services::{gap::Gaps, order, payment};
 
 /// As in the `squall` program.
 #[global_allocator]
@@ -69,7 +69,7 @@ impl Scenario for Orders {
     fn build(&self, sim: &Sim, _: &Setup) {
         let config = order::Config::default();
         shop::open_counter(sim, Gaps::default(), config, Default::default());
-        shop::open_till(sim, Gaps::default());
+        shop::open_till(sim, Gaps::default(), payment::CALLS_MAX);
         let lamp = Shelf {
             sku: "lamp",
             stock: 9,

@@ -133,7 +133,8 @@ impl Scenario for OrderSaga {
             ..Default::default()
         };
         shop::open_counter(sim, gaps, config, catalog::Config::default());
-        let permits = shop::open_till(sim, gaps);
+        // Few enough that orders sometimes have to wait for one.
+        let permits = shop::open_till(sim, gaps, settings.between(1, 10) as usize);
 
         let stock = stock::watch(sim);
         let money = money::watch(sim, &permits, sagas::JOURNAL_ENDS);

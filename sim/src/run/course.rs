@@ -7,14 +7,14 @@ use madsim::{Config, runtime::Runtime};
 use super::{Options, Outcome, Sim, Spec, Verdict, lock, sim::Parts};
 use crate::{
     scenario::Scenario,
-    storm::{Injector, Plan},
+    storm::{Injector, Plan, STORM_MS_MAX},
     time::VirtualTime,
     trace::{self, Mode, Recorder},
     world::{Todo, World, wait},
 };
 
 /// The storm is over at the latest this long after it began, whatever the clients do.
-const STORM_MAX: Duration = Duration::from_secs(300);
+const STORM_MAX: Duration = Duration::from_millis(STORM_MS_MAX);
 /// The clients have to come to an end this long after the storm, else the run is stuck.
 const CLIENTS_MAX: Duration = Duration::from_secs(1_200);
 /// Nothing committed and nothing in flight for this long is quiet.
