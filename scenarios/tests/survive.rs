@@ -1,0 +1,59 @@
+//! The hardened services survive, and what they survive are storms.
+
+use squall::{campaign::Totals, scenario::Scenario, testing};
+use squall_scenarios::{challenge_reward::ChallengeReward, order_saga::OrderSaga};
+
+/// Seeds of each campaign, unless the environment asks for others.
+const SEEDS: u64 = 150;
+/// Averages over fewer storms than this say nothing.
+const MANY: u64 = 100;
+
+#[test]
+fn order_saga_survives() {
+    survives(&OrderSaga);
+}
+
+#[test]
+fn challenge_reward_survives() {
+    survives(&ChallengeReward);
+}
+
+fn survives(scenario: &dyn Scenario) {
+    let totals = testing::check(scenario, SEEDS);
+    if totals.tally.runs >= MANY {
+        much_is_done_and_much_undone(&totals);
+        most_kinds_of_fault_bite(scenario, &totals);
+    }
+}
+
+/// Storms so harsh that nothing completes would prove as little as storms so mild that nothing is undone.
+fn much_is_done_and_much_undone(totals: &Totals) {
+    let tally = &totals.tally;
+    let (completed, compensated) = (tally.count("completed"), tally.count("compensated"));
+    assert!(completed >= tally.runs, "{completed} sagas completed");
+    assert!(
+        compensated >= tally.runs / 5,
+        "{compensated} sagas compensated"
+    );
+}
+
+/// At most a quarter of the kinds of fault that the profile has never touched anything.
+fn most_kinds_of_fault_bite(scenario: &dyn Scenario, totals: &Totals) {
+    let profile = scenario.profile();
+    let general = profile.kinds().into_iter().map(|kind| kind.name());
+    let kinds: Vec<&str> = general
+        .filter(|name| *name != "custom")
+        .chain(profile.custom.iter().map(|fault| fault.name))
+        .collect();
+    let bites = |kind: &str| {
+        let count = totals.tally.faults.get(kind);
+        count.is_some_and(|count| count.fired > 0 && count.effective > 0)
+    };
+    let idle: Vec<&str> = kinds.iter().copied().filter(|kind| !bites(kind)).collect();
+    assert!(
+        4 * idle.len() <= kinds.len(),
+        "of {} kinds of fault these touched nothing: {}",
+        kinds.len(),
+        idle.join(", ")
+    );
+}
