@@ -42,6 +42,7 @@ const BUGS: &[Gap] = &[
     Gap::CommitWithoutSync,
     Gap::RewardForUnsoldProduct,
     Gap::EventsWithoutVersion,
+    Gap::AckBeforeCommit,
 ];
 
 const REWARDS: [Shelf; 2] = [
@@ -127,7 +128,7 @@ impl Scenario for ChallengeReward {
         let stock = stock::watch(sim);
         let orders = orders::watch(sim);
         orders::watch_stock(sim, &orders, &stock);
-        rewards::watch(sim, &orders);
+        let told = rewards::watch(sim, &orders);
 
         let mut workload = sim.seed().stream("workload");
         let mode = *workload.pick(&MODES);
@@ -140,10 +141,11 @@ impl Scenario for ChallengeReward {
         });
         for name in USERS {
             let deeds: Vec<Deed> = (0..2).map(|_| Deed::draw(&mut workload)).collect();
+            let told = told.clone();
             sim.client(name, move |client| async move {
                 let person = Person::new(&client, "challenge");
                 for (n, deed) in deeds.iter().enumerate() {
-                    deed.carry_out(&client, &person, &format!("{name}-{}", n + 1))
+                    deed.carry_out(&client, &person, &told, &format!("{name}-{}", n + 1))
                         .await;
                 }
             });
@@ -200,7 +202,7 @@ impl Deed {
         }
     }
 
-    async fn carry_out(&self, client: &Client, person: &Person, op: &str) {
+    async fn carry_out(&self, client: &Client, person: &Person, told: &rewards::Told, op: &str) {
         client.node().sleep(self.wait).await;
         let path = format!("/challenges/{}", self.challenge);
         if self.look_first {
@@ -217,7 +219,10 @@ impl Deed {
         if let Some(later) = self.click_again {
             person.click_again(&request, later);
         }
-        person.insist(&request).await;
+        match person.insist(&request).await {
+            Some(reply) if reply.status == 201 => told.completed(client, self.challenge),
+            _ => {}
+        }
     }
 }
 

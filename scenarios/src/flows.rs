@@ -19,6 +19,7 @@ use squall_services::{
     gap::Gaps,
     kit::PeerPolicy,
     order::{self, PaymentMode},
+    payment,
 };
 
 use self::people::Deed;
@@ -184,7 +185,7 @@ impl Scenario for Flow {
             ..Default::default()
         };
         shop::open_counter(sim, gaps, order, catalog::Config::default());
-        let permits = shop::open_till(sim, gaps);
+        let permits = shop::open_till(sim, gaps, payment::CALLS_MAX);
 
         let stock = stock::watch(sim);
         let money = money::watch(sim, &permits, sagas::SAGAS_END);

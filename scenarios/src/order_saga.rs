@@ -39,6 +39,26 @@ const DOCUMENTED: &[Gap] = &[
     Gap::SemanticLockNeverSwept,
 ];
 
+/// The gaps that concern this system; products do not change while it runs.
+const BUGS: &[Gap] = &[
+    Gap::NoJournal,
+    Gap::TimeoutMeansNo,
+    Gap::LateReserveAfterCancel,
+    Gap::CompensationNotRetried,
+    Gap::RefundMarkedNotAsked,
+    Gap::RefundWithoutKey,
+    Gap::CaptureWithoutKey,
+    Gap::AckBeforeCommit,
+    Gap::CommitWithoutSync,
+    Gap::SemanticLockReservingOnly,
+    Gap::SemanticLockNeverSwept,
+    Gap::CheckThenActStock,
+    Gap::NoVersionCheck,
+    Gap::NoKey,
+    Gap::KeyStoredAfterEffect,
+    Gap::RecoveryRacesOwner,
+];
+
 const CUSTOMERS: [&str; 3] = ["ann", "ben", "cho"];
 
 /// Orders in a storm.
@@ -73,7 +93,7 @@ impl Scenario for OrderSaga {
     }
 
     fn bugs(&self) -> Vec<Bug> {
-        bank::bugs(Gap::ALL)
+        bank::bugs(BUGS)
     }
 
     fn profile(&self) -> Profile {
@@ -113,7 +133,8 @@ impl Scenario for OrderSaga {
             ..Default::default()
         };
         shop::open_counter(sim, gaps, config, catalog::Config::default());
-        let permits = shop::open_till(sim, gaps);
+        // Few enough that orders sometimes have to wait for one.
+        let permits = shop::open_till(sim, gaps, settings.between(1, 10) as usize);
 
         let stock = stock::watch(sim);
         let money = money::watch(sim, &permits, sagas::JOURNAL_ENDS);

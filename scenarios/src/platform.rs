@@ -105,35 +105,5 @@ impl Process for Machine {
 pub fn read_store(
     backend: Box<dyn StorageBackend>,
 ) -> Result<Vec<(String, String, Vec<u8>)>, String> {
-    squall_services::kit::store::dump(Boxed(backend)).map_err(|error| error.to_string())
-}
-
-/// redb takes a backend by value; this one is behind a box.
-#[derive(Debug)]
-struct Boxed(Box<dyn StorageBackend>);
-
-impl StorageBackend for Boxed {
-    fn len(&self) -> io::Result<u64> {
-        self.0.len()
-    }
-
-    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.0.read(offset, out)
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.0.set_len(len)
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        self.0.sync_data()
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.0.write(offset, data)
-    }
-
-    fn close(&self) -> io::Result<()> {
-        self.0.close()
-    }
+    squall_services::kit::store::dump(backend).map_err(|error| error.to_string())
 }

@@ -99,9 +99,9 @@ pub fn open_counter(sim: &Sim, gaps: Gaps, order: order::Config, catalog: catalo
     });
 }
 
-/// Adds the nodes that take money: payment and the gateway. The permits to call the gateway are returned.
-pub fn open_till(sim: &Sim, gaps: Gaps) -> Permits {
-    let permits = Permits::new(payment::CALLS_MAX);
+/// Adds the nodes that take money: payment and the gateway. The `permits` to call the gateway are returned.
+pub fn open_till(sim: &Sim, gaps: Gaps, permits: usize) -> Permits {
+    let permits = Permits::new(permits);
     let lent = permits.clone();
     sim.node("payment", move |node| {
         payment::run(
@@ -226,7 +226,7 @@ impl Hand {
             if let Ok(reply) = letters
                 && let Some(letters) = reply.body.as_array()
             {
-                for letter in letters.iter().filter(|l| l["redriven"] != true) {
+                for letter in letters.iter().filter(|l| l["redriven_ms"].is_null()) {
                     let id = letter["id"].as_str().unwrap_or_default();
                     let path = format!("/dead-letters/{id}/redrive");
                     let _ = self

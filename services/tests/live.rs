@@ -45,19 +45,14 @@ impl Shop {
             .stderr(Stdio::null())
             .spawn()
             .expect("the program starts");
-        let shop = Shop {
+        let mut shop = Shop {
             program,
             port: port_base,
         };
         let deadline = Instant::now() + Duration::from_secs(30);
-        while !shop
-            .get("/products")
-            .is_some_and(|a| a.status == 200 && a.body[0].is_object())
-            || !shop
-                .get("/orders?user=nobody")
-                .is_some_and(|a| a.status == 200)
-            || !shop.get("/inventory").is_some_and(|a| a.status == 200)
-        {
+        while !shop.is_open() {
+            let ended = shop.program.try_wait().expect("it can be asked");
+            assert!(ended.is_none(), "the program ended: {ended:?}");
             assert!(
                 Instant::now() < deadline,
                 "the shop did not open within 30 s"
@@ -65,6 +60,17 @@ impl Shop {
             std::thread::yield_now();
         }
         shop
+    }
+
+    /// Whether the gateway routes, the order service answers, and the shelves are filled.
+    fn is_open(&self) -> bool {
+        let ok = |path: &str| self.get(path).filter(|answer| answer.status == 200);
+        let Some(products) = ok("/products") else {
+            return false;
+        };
+        let sku = products.body[0]["sku"].as_str();
+        sku.is_some_and(|sku| ok(&format!("/inventory/{sku}")).is_some())
+            && ok("/orders?user=nobody").is_some()
     }
 
     fn get(&self, path: &str) -> Option<Answer> {
@@ -133,14 +139,18 @@ impl Shop {
     }
 }
 
-/// A folder of the test's own, and a run of free ports, one for the gateway and each service.
-fn place(name: &str) -> (PathBuf, u16) {
-    let data = std::env::temp_dir().join(format!("squall-live-{}-{name}", std::process::id()));
+/// A folder of the test's own, and a run of free ports, one for the gateway and each service. Tests have different
+/// `slot`s, so that those that run side by side never look at the same ports.
+fn place(slot: u16) -> (PathBuf, u16) {
+    const SLOTS: u16 = 3;
+    let pid = std::process::id();
+    let data = std::env::temp_dir().join(format!("squall-live-{pid}-{slot}"));
     let _ = std::fs::remove_dir_all(&data);
     let free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
-    let start = 20_000 + (std::process::id() % 2_000) as u16 * 10;
-    let base = (0..200)
-        .map(|n| start.wrapping_add(n * 10 + name.len() as u16 * 1_000) % 40_000 + 20_000)
+    // Below 32,768, where the kernel takes the ports of outgoing connections from.
+    let first = (pid % 400) as u16;
+    let base = (0..400)
+        .map(|n| 20_000 + ((first + n) % 400 * SLOTS + slot) * 10)
         .find(|base| (0..10).all(|n| free(base + n)))
         .expect("some ports are free");
     (data, base)
@@ -156,7 +166,7 @@ fn first_sku(shop: &Shop) -> String {
 
 #[test]
 fn an_order_is_placed_paid_repeated_and_cannot_be_cancelled_any_more() {
-    let (data, port) = place("walk");
+    let (data, port) = place(0);
     let shop = Shop::open(&data, port);
     let sku = first_sku(&shop);
     let before = shop.units(&sku);
@@ -202,7 +212,7 @@ fn an_order_is_placed_paid_repeated_and_cannot_be_cancelled_any_more() {
 
 #[test]
 fn a_shop_that_is_killed_in_mid_order_ends_the_saga_after_its_restart() {
-    let (data, port) = place("kill");
+    let (data, port) = place(1);
     let shop = Shop::open(&data, port);
     let sku = first_sku(&shop);
     let before = shop.units(&sku);
@@ -242,7 +252,7 @@ fn a_shop_that_is_killed_in_mid_order_ends_the_saga_after_its_restart() {
 
 #[test]
 fn bad_input_is_refused_with_an_explanation_and_never_a_500() {
-    let (data, port) = place("bad input");
+    let (data, port) = place(2);
     let shop = Shop::open(&data, port);
     let good = r#"{"user":"ann","sku":"lamp","quantity":1,"card":"visa"}"#;
     let huge = format!(r#"{{"user":"{}"}}"#, "x".repeat(200_000));

@@ -150,7 +150,7 @@ impl Truth {
             .flat_map(|tables| tables.keys().map(String::as_str))
     }
 
-    pub(crate) fn apply(&mut self, node: &str, rows: &[Row]) {
+    pub(crate) fn apply(&mut self, node: &str, rows: Vec<Row>) {
         if !self.stores.contains_key(node) {
             self.stores.insert(node.to_owned(), BTreeMap::new());
         }
@@ -158,11 +158,11 @@ impl Truth {
         for row in rows {
             let table = match tables.get_mut(&*row.table) {
                 Some(table) => table,
-                None => tables.entry(row.table.clone().into_owned()).or_default(),
+                None => tables.entry(row.table.into_owned()).or_default(),
             };
-            match &row.value {
+            match row.value {
                 Some(value) => {
-                    table.insert(row.key.clone(), value.clone());
+                    table.insert(row.key, value);
                 }
                 None => {
                     table.remove(&row.key);

@@ -1,7 +1,7 @@
 //! Money: the gateway's ledger is the ground truth.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -9,7 +9,7 @@ use std::{
 use squall::Sim;
 use squall_services::{
     kit::bulkhead::Permits,
-    payment::{CALLS_MAX, PAYMENTS, Payment, Status},
+    payment::{PAYMENTS, Payment, Status},
     pg::{Entry, LEDGER},
 };
 
@@ -33,13 +33,13 @@ pub struct Balance {
 }
 
 impl Money {
-    /// What the gateway has of each reference (order), at this wall-clock time.
-    pub fn balances(&self, now_ms: u64) -> BTreeMap<&str, Balance> {
+    /// What the gateway has of each reference (order). A hold counts until it is voided: none lapses within a run.
+    pub fn balances(&self) -> BTreeMap<&str, Balance> {
         let mut balances: BTreeMap<&str, Balance> = BTreeMap::new();
         for entry in self.ledger.values() {
             let balance = balances.entry(&entry.reference).or_default();
             balance.taken += entry.net();
-            balance.held += entry.hold(now_ms);
+            balance.held += entry.hold(entry.at);
         }
         balances
     }
@@ -101,14 +101,14 @@ pub fn watch(sim: &Sim, permits: &Permits, settled: Duration) -> Arc<Mutex<Money
         },
     );
 
-    let permits = permits.clone();
+    let (lent, permits) = (permits.available(), permits.clone());
     sim.finally("permits all returned", settled, move |_, findings| {
         let free = permits.available();
-        if free != CALLS_MAX {
+        if free != lent {
             findings.broken(
                 "leaked",
                 &["payment"],
-                format!("{CALLS_MAX} permits"),
+                format!("{lent} permits"),
                 free.to_string(),
             );
         }
@@ -142,7 +142,10 @@ pub fn watch(sim: &Sim, permits: &Permits, settled: Duration) -> Arc<Mutex<Money
                     *recorded.entry(&payment.order_id).or_default() += taken;
                 }
             }
-            for (reference, balance) in money.balances(0) {
+            let balances = money.balances();
+            let both: BTreeSet<&str> = balances.keys().chain(recorded.keys()).copied().collect();
+            for reference in both {
+                let balance = balances.get(reference).copied().unwrap_or_default();
                 let says = recorded.get(reference).copied().unwrap_or(0);
                 if says != balance.taken {
                     findings.broken(

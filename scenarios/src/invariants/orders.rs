@@ -7,6 +7,7 @@ use std::{
 
 use squall::{Client, Sim};
 use squall_services::{
+    catalog::store::{VERSIONS, Version, version_key},
     inventory::model::ReservationState,
     kit::saga::SagaRecord,
     order::{
@@ -29,33 +30,38 @@ pub struct Orders {
     pub orders: Mirror<OrderRow>,
     /// By id.
     pub sagas: Mirror<SagaRecord<OrderData>>,
+    /// What each version of a product cost, in the catalog's books.
+    versions: Mirror<Version>,
     /// The orders that each client operation has made.
     made_by: BTreeMap<String, Vec<String>>,
     /// The trace that each saga belongs to.
     traces: BTreeMap<String, String>,
 }
 
-/// Watches the node `"order"`.
+/// Watches the nodes `"order"` and `"catalog"`.
 pub fn watch(sim: &Sim) -> Arc<Mutex<Orders>> {
     let orders = Arc::new(Mutex::new(Orders {
         orders: Mirror::new("order", ORDERS),
         sagas: Mirror::new("order", SAGAS),
+        versions: Mirror::new("catalog", VERSIONS),
         made_by: BTreeMap::new(),
         traces: BTreeMap::new(),
     }));
     let follow = orders.clone();
     sim.always("one key, one effect", move |commit, findings| {
         let orders = &mut *lock(&follow);
-        orders.sagas.follow(commit);
+        orders.versions.follow(commit);
+        for change in orders.sagas.follow(commit) {
+            sagas::judge_course(&change, findings);
+        }
+        let mut ops = Vec::new();
         for change in orders.orders.follow(commit) {
             let Some(order) = change.after else { continue };
             match change.before {
                 None if !commit.scope.op.is_empty() => {
-                    orders
-                        .made_by
-                        .entry(commit.scope.op.clone())
-                        .or_default()
-                        .push(order.id.clone());
+                    let made = orders.made_by.entry(commit.scope.op.clone()).or_default();
+                    made.push(order.id.clone());
+                    ops.push(commit.scope.op.clone());
                 }
                 Some(before) if before.status.toward(order.status).is_err() => findings.broken_as(
                     "an order goes its way",
@@ -66,22 +72,26 @@ pub fn watch(sim: &Sim) -> Arc<Mutex<Orders>> {
                 ),
                 _ => {}
             }
+            let key = version_key(&order.sku, order.price_version);
+            let price = orders.versions.get(&key).map(|version| version.price);
+            let asked = order.unit_price * order.quantity - order.discount;
             if order.kind == Kind::Purchase
-                && order.total != order.unit_price * order.quantity - order.discount
+                && (price != Some(order.unit_price) || order.total != asked)
             {
                 findings.broken_as(
                     "price charged = unit price × quantity − discount",
-                    "total",
+                    "another price",
                     &[&order.id],
                     format!(
-                        "{} × {} − {}",
-                        order.unit_price, order.quantity, order.discount
+                        "{price:?} (version {}) × {}",
+                        order.price_version, order.quantity
                     ),
-                    order.total.to_string(),
+                    format!("{} for {} each", order.total, order.unit_price),
                 );
             }
         }
-        for (op, made) in &orders.made_by {
+        for op in ops {
+            let made = &orders.made_by[&op];
             let live = |id: &&String| {
                 orders
                     .orders
@@ -142,7 +152,7 @@ pub fn watch_money(sim: &Sim, orders: &Arc<Mutex<Orders>>, money: &Arc<Mutex<Mon
     let (orders, money) = (orders.clone(), money.clone());
     sim.finally("no lost refund", SAGAS_END, move |_, findings| {
         let (orders, money) = (lock(&orders), lock(&money));
-        let balances = money.balances(0);
+        let balances = money.balances();
         for (reference, balance) in &balances {
             let order = orders.orders.get(reference);
             let due = match order {
@@ -299,4 +309,5 @@ impl Promises {
     }
 }
 
-const DURABLE: &str = "acknowledged is durable";
+/// The invariant that promises are held to.
+pub const DURABLE: &str = "acknowledged is durable";

@@ -6,9 +6,9 @@ use std::{
     time::Duration,
 };
 
-use squall::Sim;
+use squall::{Client, Sim};
 use squall_services::{
-    catalog::store::{PRODUCTS, Product, VERSIONS, Version, version_key},
+    catalog::store::{Notice, OUTBOX, PRODUCTS, Product, VERSIONS, Version, version_key},
     challenge::{
         model::CompletionStatus,
         reward::RewardData,
@@ -23,8 +23,8 @@ use squall_services::{
 };
 
 use super::{
-    orders::Orders,
-    sagas::{JOURNAL_ENDS, SAGAS_END, judge_ended},
+    orders::{DURABLE, Orders},
+    sagas::{JOURNAL_ENDS, SAGAS_END, judge_course, judge_ended},
 };
 use crate::{lock, mirror::Mirror};
 
@@ -36,13 +36,45 @@ pub struct Rewards {
     settings: Mirror<Sync>,
     products: Mirror<Product>,
     versions: Mirror<Version>,
+    outbox: Mirror<Notice>,
 }
 
 /// A notice is redelivered with growing pauses until it is acknowledged; this long after the storm at the latest.
 const NOTICED: Duration = Duration::from_secs(3 * 60);
 
+/// What users were told: a completion that is saved stays so.
+pub struct Told {
+    rewards: Arc<Mutex<Rewards>>,
+    completed: Mutex<Vec<String>>,
+}
+
+impl Told {
+    /// A user is told that a challenge is completed: it must be so already, and stay so.
+    pub fn completed(&self, client: &Client, challenge: &str) {
+        let key = completion_key(challenge, client.name());
+        if let Some(found) = self.contradiction(&key) {
+            client.broken(
+                DURABLE,
+                "told too early",
+                &[&key],
+                "Completed, as told",
+                found,
+            );
+        }
+        lock(&self.completed).push(key);
+    }
+
+    fn contradiction(&self, key: &str) -> Option<String> {
+        let status = lock(&self.rewards)
+            .completions
+            .get(key)
+            .map(|completion| completion.status);
+        (status != Some(CompletionStatus::Completed)).then(|| format!("{status:?}"))
+    }
+}
+
 /// Watches the nodes `"challenge"` and `"catalog"` beside the orders.
-pub fn watch(sim: &Sim, orders: &Arc<Mutex<Orders>>) {
+pub fn watch(sim: &Sim, orders: &Arc<Mutex<Orders>>) -> Arc<Told> {
     let rewards = Arc::new(Mutex::new(Rewards {
         completions: Mirror::new("challenge", COMPLETIONS),
         sagas: Mirror::new("challenge", saga::table()),
@@ -50,7 +82,21 @@ pub fn watch(sim: &Sim, orders: &Arc<Mutex<Orders>>) {
         settings: Mirror::new("challenge", SETTINGS),
         products: Mirror::new("catalog", PRODUCTS),
         versions: Mirror::new("catalog", VERSIONS),
+        outbox: Mirror::new("catalog", OUTBOX),
     }));
+
+    let told = Arc::new(Told {
+        rewards: rewards.clone(),
+        completed: Mutex::default(),
+    });
+    let kept = told.clone();
+    sim.finally(DURABLE, SAGAS_END, move |_, findings| {
+        for key in lock(&kept.completed).iter() {
+            if let Some(found) = kept.contradiction(key) {
+                findings.broken("told otherwise", &[key], "Completed, as told", found);
+            }
+        }
+    });
 
     let (follow, ordered) = (rewards.clone(), orders.clone());
     let mut judged = 0;
@@ -59,7 +105,10 @@ pub fn watch(sim: &Sim, orders: &Arc<Mutex<Orders>>) {
         move |commit, findings| {
             let rewards = &mut *lock(&follow);
             rewards.completions.follow(commit);
-            rewards.sagas.follow(commit);
+            for change in rewards.sagas.follow(commit) {
+                judge_course(&change, findings);
+            }
+            rewards.outbox.follow(commit);
             rewards.copies.follow(commit);
             rewards.settings.follow(commit);
             rewards.products.follow(commit);
@@ -133,13 +182,25 @@ pub fn watch(sim: &Sim, orders: &Arc<Mutex<Orders>>) {
         },
     );
 
+    let outbox = rewards.clone();
+    sim.finally("every notice is delivered", NOTICED, move |_, findings| {
+        for (key, _) in lock(&outbox).outbox.iter() {
+            findings.broken(
+                "left in the outbox",
+                &[key],
+                "an acknowledged notice",
+                "one that waits",
+            );
+        }
+    });
+
     let ended = rewards.clone();
     sim.finally("every saga ends", JOURNAL_ENDS, move |_, findings| {
         judge_ended(&lock(&ended).sagas, findings)
     });
 
     sim.finally(
-        "inconsistency windows stay within the mode's bound",
+        "copies agree with the catalog in the end",
         NOTICED,
         move |_, findings| {
             let rewards = lock(&rewards);
@@ -174,4 +235,5 @@ pub fn watch(sim: &Sim, orders: &Arc<Mutex<Orders>>) {
             }
         },
     );
+    told
 }

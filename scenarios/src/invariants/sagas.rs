@@ -6,16 +6,57 @@ use serde::de::DeserializeOwned;
 use squall::check::{Findings, Truth};
 use squall_services::kit::{
     Table,
-    saga::{SagaRecord, Status},
+    saga::{SagaRecord, Status, StepStatus},
 };
 
-use crate::mirror::Mirror;
+use crate::mirror::{Change, Mirror};
 
 /// A saga retries its undos for some three minutes, then a person redrives it; two minutes for that.
 pub const SAGAS_END: Duration = Duration::from_secs(5 * 60);
 
 /// What a saga that does not end has done to money and stock speaks first; the journal has this much longer.
 pub const JOURNAL_ENDS: Duration = Duration::from_secs(6 * 60);
+
+/// Reports a saga that goes forward over a step that is not done, or undoes its steps in any order but the reverse.
+pub fn judge_course<D>(change: &Change<SagaRecord<D>>, findings: &mut Findings) {
+    let Some(saga) = &change.after else { return };
+    let undone = |status| matches!(status, StepStatus::Failed | StepStatus::Compensated);
+    let undoing = saga
+        .steps
+        .iter()
+        .position(|step| step.status == StepStatus::CompensationIntended);
+    let rest = match (saga.status, undoing) {
+        (Status::Running, _) => {
+            let before = saga
+                .steps
+                .split_last()
+                .map_or(&[][..], |(_, before)| before);
+            let skipped = before.iter().find(|step| step.status != StepStatus::Done);
+            if let Some(step) = skipped {
+                findings.broken_as(
+                    "a saga takes its steps in order",
+                    "skipped",
+                    &[&saga.id, &step.name],
+                    "every step before the last is done",
+                    format!("{:?}", step.status),
+                );
+            }
+            return;
+        }
+        (Status::Compensating, Some(at)) => &saga.steps[at + 1..],
+        (Status::Compensated, _) => &saga.steps[..],
+        _ => return,
+    };
+    if let Some(step) = rest.iter().find(|step| !undone(step.status)) {
+        findings.broken_as(
+            "compensation runs in reverse",
+            "out of order",
+            &[&saga.id, &step.name],
+            "what came later is undone first",
+            format!("{:?}", step.status),
+        );
+    }
+}
 
 /// Reports every saga that has not ended.
 pub fn judge_ended<D: DeserializeOwned + Clone>(

@@ -14,7 +14,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use redb::{Database, Durability, StorageBackend};
+use redb::{Database, Durability, ReadableDatabase, StorageBackend};
 use serde::de::DeserializeOwned;
 
 use crate::ports::{Platform, RowChange};
@@ -74,8 +74,8 @@ pub type Dump = Vec<(String, String, Vec<u8>)>;
 
 /// All rows of a database file that no process has open. The file may be brought into a consistent state (recovery
 /// after a crash), so give it a copy of anything that must not change. An empty file has no rows.
-pub fn dump(backend: impl StorageBackend) -> Result<Dump, StoreError> {
-    rows::dump(&file::open_database(Box::new(backend), false)?)
+pub fn dump(backend: Box<dyn StorageBackend>) -> Result<Dump, StoreError> {
+    rows::dump(&file::open_database(backend, false)?)
 }
 
 /// A service's database. Cheap to clone.
@@ -177,6 +177,12 @@ impl Store {
         durability: Durability,
         work: impl FnOnce(&mut Writer) -> Result<T, E>,
     ) -> Ended<T, E> {
+        // While something reads, redb leaves the pages that a commit replaces to the next commit. With no reader it
+        // frees them at once, by a second commit in memory that takes a quarter of the time of the first.
+        let reading = match self.inner.database.begin_read() {
+            Ok(reading) => reading,
+            Err(error) => return Ended::DiskRefused(StoreError::Io(error.to_string())),
+        };
         let mut transaction = match self.inner.database.begin_write() {
             Ok(transaction) => transaction,
             Err(error) => return Ended::DiskRefused(StoreError::Io(error.to_string())),
@@ -204,6 +210,7 @@ impl Store {
         } else {
             transaction.abort().map_err(|error| error.to_string())
         };
+        drop(reading);
         if let Err(reason) = ended {
             return Ended::DiskRefused(StoreError::Io(reason));
         }

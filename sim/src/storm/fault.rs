@@ -64,7 +64,7 @@ actions! {
         /// For how long.
         for_ms: u64
     } = "pause";
-    /// The process is stopped in good order and started again at once.
+    /// The process is told to stop (`SIGTERM`; one that does not listen for it dies at once) and is started again.
     Restart {
         /// Who.
         node: String

@@ -4,7 +4,7 @@ use std::{fmt, path::Path};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Action, fault::DAY_MS};
+use super::Action;
 use crate::{
     site::{Kind, Site},
     time::VirtualTime,
@@ -12,6 +12,9 @@ use crate::{
 
 /// The version of the plan format that this build reads and writes.
 pub const PLAN_VERSION: u32 = 1;
+
+/// A storm is over at the latest this many virtual milliseconds after it began.
+pub const STORM_MS_MAX: u64 = 300_000;
 
 /// When a fault happens.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -193,8 +196,13 @@ impl Plan {
 impl Fault {
     /// The limit that it goes beyond.
     fn beyond(&self) -> Option<&'static str> {
-        match self.when {
-            When::AtMs(ms) if ms > DAY_MS => Some("a storm lasts at most a day"),
+        match &self.when {
+            When::AtMs(ms) if *ms > STORM_MS_MAX => {
+                Some("a storm lasts at most 300,000 ms; what goes on then ends")
+            }
+            When::Nth { nth: 0, .. } | When::Site(Site { attempt: 0, .. }) => {
+                Some("sites are counted from 1")
+            }
             _ => self.action.beyond(),
         }
     }

@@ -45,7 +45,6 @@ impl Ledger {
         if self.unchecked {
             return false;
         }
-        self.truth.apply(node, &rows);
         let commit = Commit {
             node,
             file,
@@ -57,14 +56,20 @@ impl Ledger {
             now,
             ..Findings::default()
         };
+        let mut panicked = None;
         for (name, check) in &mut self.checks.always {
             findings.invariant = name;
             // The check runs inside a service's poll, where a panic would pass for the service's own.
             let checked = catch_unwind(AssertUnwindSafe(|| check(&commit, &mut findings)));
             if let Err(panic) = checked {
-                self.harness = Some(format!("invariant \"{name}\": {}", panic_text(&*panic)));
-                return true;
+                panicked = Some(format!("invariant \"{name}\": {}", panic_text(&*panic)));
+                break;
             }
+        }
+        self.truth.apply(node, rows);
+        if panicked.is_some() {
+            self.harness = panicked;
+            return true;
         }
         self.keep(findings)
     }
