@@ -2,6 +2,9 @@
 //!
 //! It has its own database and its own [saga](reward); the shop knows nothing of challenges. What it shows of a reward
 //! comes from the catalog in one of three [ways](sync).
+//!
+//! Rewards that a person must look at are found and redriven at its own port, under `/dead-letters`: behind the gateway
+//! that path is the order service's.
 
 mod api;
 mod complete;

@@ -22,6 +22,7 @@ use crate::{
         http::{Body, IdempotencyKey},
         idempotency::StoredAnswer,
         input::{ID_MAX, QUANTITY, plain_id, within},
+        saga::api as dead_letters,
     },
 };
 
@@ -66,7 +67,9 @@ pub(super) fn router(challenges: Arc<Challenges>) -> Router {
         .route("/challenges/{id}/completions/{user}", get(completion))
         .route("/sync", get(sync).put(switch))
         .route("/webhooks/products", post(hear))
-        .with_state(challenges)
+        .with_state(Arc::clone(&challenges))
+        // On its own port only: behind the gateway, /dead-letters are the orders'.
+        .merge(dead_letters::router(challenges.sagas.clone()))
 }
 
 async fn list(State(challenges): State<Arc<Challenges>>) -> Result<Json<Vec<Challenge>>, Problem> {

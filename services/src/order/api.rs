@@ -17,13 +17,13 @@ use super::{
     keys::{self, Key},
     model::Status,
     place::{Placed, Purpose, Wish},
-    store::{DEAD_LETTERS, DeadLetter, OPEN_SAGAS, OrderData, OrderRow, SAGAS},
+    store::{OPEN_SAGAS, OrderData, OrderRow, SAGAS},
 };
 use crate::kit::{
     Code, Context, Problem, StoreError,
     http::{Body, IdempotencyKey},
     input::{QUANTITY, plain_id, within},
-    saga::{SagaRecord, Status as SagaStatus, StepRecord},
+    saga::{SagaRecord, Status as SagaStatus, StepRecord, api as dead_letters},
 };
 
 /// Most sagas in one listing.
@@ -123,9 +123,8 @@ pub(super) fn router(orders: Arc<Orders>) -> Router {
         .route("/api/orders/{id}/status", patch(set_status))
         .route("/sagas", get(list_sagas))
         .route("/sagas/{id}", get(show_saga))
-        .route("/dead-letters", get(list_dead_letters))
-        .route("/dead-letters/{id}/redrive", post(redrive))
-        .with_state(orders)
+        .with_state(Arc::clone(&orders))
+        .merge(dead_letters::router(orders.engine.clone()))
 }
 
 async fn place(
@@ -258,21 +257,6 @@ async fn list_sagas(
     let wanted = |saga: &SagaRecord<_>| status.is_none_or(|status| saga.status == status);
     let views = sagas.into_iter().filter(wanted).map(SagaView::from);
     Ok(Json(views.take(LISTED_MAX).collect()))
-}
-
-async fn list_dead_letters(State(orders): App) -> Result<Json<Vec<DeadLetter>>, Problem> {
-    let letters = orders.store.read(|tx| tx.scan(&DEAD_LETTERS, ""))?;
-    Ok(Json(
-        letters.into_iter().map(|(_, letter)| letter).collect(),
-    ))
-}
-
-async fn redrive(
-    State(orders): App,
-    Path(id): Path<String>,
-) -> Result<(StatusCode, Json<DeadLetter>), Problem> {
-    let letter = orders.engine.redrive(&id).await?;
-    Ok((StatusCode::ACCEPTED, Json(letter)))
 }
 
 /// 201 with the order once the saga has ended; 202 with the order as it is, until then.
