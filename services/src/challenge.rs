@@ -86,6 +86,10 @@ pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
     };
     let sagas = saga::Engine::new(&platform, &store, reward, patience);
     platform.spawn("recovery", sagas.clone().keep_recovering());
+    platform.spawn(
+        "key-sweeper",
+        kit::idempotency::keep_sweeping(platform.clone(), store.clone()),
+    );
     let view = View {
         catalog: Peer::new(&platform, &config.catalog, PeerPolicy::internal()),
         platform: platform.clone(),
