@@ -55,7 +55,7 @@ impl Default for Config {
             stale_limit: Duration::from_secs(60 * 60),
             catalog: "catalog".to_owned(),
             shop: "order".to_owned(),
-            barred: Some("unlucky".to_owned()),
+            barred: None,
             saga: saga::Config::default(),
         }
     }

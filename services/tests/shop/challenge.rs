@@ -247,7 +247,11 @@ async fn of_two_completions_at_once_exactly_one_wins() {
 
 #[tokio::test]
 async fn a_failure_at_the_save_takes_the_reward_back() {
-    let arena = Arena::open(Config::default()).await;
+    let arena = Arena::open(Config {
+        barred: Some("unlucky".to_owned()),
+        ..Config::default()
+    })
+    .await;
     for _ in 0..2 {
         assert_eq!(
             arena.complete("unlucky-ann", "k1").await,
