@@ -42,6 +42,8 @@ pub struct Config {
     pub shop: String,
     /// Users whose id begins so are refused at the very last step, when their completion is saved.
     pub barred: Option<String>,
+    /// How long a client waits for the end of the saga before it is told 202.
+    pub answer_within: Duration,
     /// The patience of the reward saga; its gaps are replaced by [`gaps`](Self::gaps).
     pub saga: saga::Config,
 }
@@ -56,6 +58,7 @@ impl Default for Config {
             catalog: "catalog".to_owned(),
             shop: "order".to_owned(),
             barred: None,
+            answer_within: Duration::from_secs(8),
             saga: saga::Config::default(),
         }
     }
@@ -105,6 +108,7 @@ pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
         store,
         sagas,
         view,
+        answer_within: config.answer_within,
     });
     kit::http::serve(&platform, api::router(challenges)).await
 }
@@ -115,4 +119,5 @@ struct Challenges {
     store: Store,
     sagas: saga::Engine<Reward>,
     view: View,
+    answer_within: Duration,
 }
