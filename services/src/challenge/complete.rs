@@ -79,9 +79,15 @@ impl Challenges {
         };
         match ended {
             Some(answer) => answer.map(Told::Ended),
-            None => self.completion(&row_key)?.map(Told::UnderWay).ok_or_else(|| {
-                Problem::new(Code::Internal, "a saga without its completion; tell support")
-            }),
+            None => self
+                .completion(&row_key)?
+                .map(Told::UnderWay)
+                .ok_or_else(|| {
+                    Problem::new(
+                        Code::Internal,
+                        "a saga without its completion; tell support",
+                    )
+                }),
         }
     }
 

@@ -118,7 +118,9 @@ impl<S: Saga> Inner<S> {
             if letter.redriven_ms.is_some() {
                 return Err(Problem::new(
                     Code::InvalidState,
-                    format!("dead letter {id} was redriven before; look for a later one of its saga"),
+                    format!(
+                        "dead letter {id} was redriven before; look for a later one of its saga"
+                    ),
                 ));
             }
             let mut saga = tx
