@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use squall::{
     Client, Sim,
+    net::Latency,
     scenario::{Bug, Scenario, Setup, Shape},
     seed::Stream,
     storm::Profile,
@@ -96,6 +97,7 @@ impl Scenario for ChallengeReward {
                 ("order", "step done"),
                 ("inventory", "stock reserved"),
             ],
+            horizon_ms: 1_500,
             ..Profile::new(&["challenge", "order", "inventory", "catalog"], &links)
         }
     }
@@ -146,7 +148,7 @@ impl Scenario for ChallengeReward {
                 }
             });
         }
-        let changes: Vec<Change> = (0..workload.below(4))
+        let changes: Vec<Change> = (0..workload.between(1, 5))
             .map(|_| Change::draw(&mut workload))
             .collect();
         sim.client("keeper", move |client| async move {
@@ -160,6 +162,11 @@ impl Scenario for ChallengeReward {
                     .await;
             }
         });
+        for name in USERS {
+            sim.link(name, "challenge", Latency::INTERNET);
+        }
+        sim.link("challenge", "order", Latency::INTERNET);
+        sim.link("challenge", "catalog", Latency::INTERNET);
         sim.after_storm("operator", |client| async move {
             Hand::new(&client).tend().await
         });
@@ -235,7 +242,7 @@ impl Change {
             _ => What::Mode(*rng.pick::<&str>(&MODES)),
         };
         Change {
-            wait: Duration::from_millis(rng.below(700)),
+            wait: Duration::from_millis(rng.below(400)),
             sku: rng.pick(&REWARDS).sku,
             what,
         }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use squall::{
     Sim,
+    net::Latency,
     scenario::{Bug, Scenario, Setup, Shape},
     storm::Profile,
 };
@@ -38,18 +39,20 @@ const DOCUMENTED: &[Gap] = &[
     Gap::SemanticLockNeverSwept,
 ];
 
+const CUSTOMERS: [&str; 3] = ["ann", "ben", "cho"];
+
 /// Orders in a storm.
 const ORDERS: u64 = 5;
 
 const SHELVES: [Shelf; 2] = [
     Shelf {
         sku: "lamp",
-        stock: 3,
+        stock: 4,
         price: 12_000,
     },
     Shelf {
         sku: "chair",
-        stock: 2,
+        stock: 3,
         price: 45_000,
     },
 ];
@@ -75,7 +78,7 @@ impl Scenario for OrderSaga {
 
     fn profile(&self) -> Profile {
         let mut links = shop::LINKS.to_vec();
-        links.extend([("ann", "order"), ("ben", "order"), ("cho", "order")]);
+        links.extend(CUSTOMERS.map(|name| (name, "order")));
         Profile {
             custom: shop::pg_faults(),
             events: vec![
@@ -92,28 +95,28 @@ impl Scenario for OrderSaga {
                 ("payment", "payment authorized"),
                 ("payment", "payment capturing"),
             ],
+            horizon_ms: 1_500,
             ..Profile::new(&shop::NODES, &links)
         }
     }
 
     fn build(&self, sim: &Sim, setup: &Setup) {
         let gaps = bank::gaps(setup, DOCUMENTED);
-        let one_step = sim.seed().stream("payment mode").chance(0.25);
-        let payment = if one_step {
-            order::PaymentMode::OneStep
-        } else {
-            order::PaymentMode::TwoStep
-        };
+        let mut settings = sim.seed().stream("settings");
         let config = order::Config {
             gaps,
-            payment,
+            payment: match settings.chance(0.4) {
+                true => order::PaymentMode::OneStep,
+                false => order::PaymentMode::TwoStep,
+            },
+            recover_every: Duration::from_secs(settings.between(2, 20)),
             ..Default::default()
         };
         shop::open_counter(sim, gaps, config, catalog::Config::default());
         let permits = shop::open_till(sim, gaps);
 
         let stock = stock::watch(sim);
-        let money = money::watch(sim, &permits, sagas::SAGAS_END);
+        let money = money::watch(sim, &permits, sagas::JOURNAL_ENDS);
         let orders = orders::watch(sim);
         orders::watch_money(sim, &orders, &money);
         orders::watch_stock(sim, &orders, &stock);
@@ -126,7 +129,7 @@ impl Scenario for OrderSaga {
             }
         });
         let mut workload = sim.seed().stream("workload");
-        for (i, name) in ["ann", "ben", "cho"].into_iter().enumerate() {
+        for (i, name) in CUSTOMERS.into_iter().enumerate() {
             let promises = promises.clone();
             let purchases = ORDERS / 3 + u64::from((i as u64) < ORDERS % 3);
             let basket: Vec<Purchase> = (0..purchases)
@@ -139,6 +142,9 @@ impl Scenario for OrderSaga {
                     purchase.carry_out(&client, &customer, &op).await;
                 }
             });
+        }
+        for name in CUSTOMERS {
+            sim.link(name, "order", Latency::INTERNET);
         }
         sim.after_storm("operator", |client| async move {
             Hand::new(&client).tend().await
@@ -162,7 +168,7 @@ impl Purchase {
     fn draw(rng: &mut squall::seed::Stream) -> Self {
         let card = match rng.below(20) {
             0..2 => "declined",
-            2 => "capture-declined",
+            2..5 => "capture-declined",
             _ => "visa",
         };
         Purchase {
@@ -171,8 +177,8 @@ impl Purchase {
             quantity: 1 + rng.below(5) / 4,
             card,
             cancel: rng
-                .chance(0.2)
-                .then(|| Duration::from_millis(rng.below(30))),
+                .chance(0.25)
+                .then(|| Duration::from_millis(rng.between(20, 250))),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
-use squall::{Client, Sim, storm::CustomFault};
+use squall::{Client, Sim, net::Latency, storm::CustomFault};
 use squall_services::{
     catalog,
     gap::Gaps,
@@ -123,6 +123,8 @@ pub fn open_till(sim: &Sim, gaps: Gaps) -> Permits {
         };
         pg::run(platform(&node), config)
     });
+
+    sim.link("payment", "pg", Latency::INTERNET);
 
     let (knob, counts) = (behaviour.clone(), behaviour.clone());
     sim.custom_faults(

@@ -24,7 +24,7 @@ macro_rules! gaps {
 gaps! {
     NoJournal "no-journal" "saga steps are kept in memory only: a crash forgets what was done (the boot recovery finds nothing)"
     TimeoutMeansNo "timeout-means-no" "a step whose answer is unknown is taken for refused: it is neither settled nor undone"
-    LateReserveAfterCancel "late-reserve-after-cancel" "a release leaves no tombstone: a reserve that arrives after its cancel succeeds"
+    LateReserveAfterCancel "late-reserve-after-cancel" "a release leaves no tombstone: a reserve that arrives after its cancel succeeds (the reserve's key is not kept either)"
     CompensationNotRetried "compensation-not-retried" "a compensation is tried once; its failure is only logged (no dead letter, recovery passes the saga by)"
     RefundMarkedNotAsked "refund-marked-not-asked" "a void or refund that gets no permit or no answer is marked done although the PG was not asked"
     RefundWithoutKey "refund-without-key" "refunds go to the PG with a new key each time and without the payment's own state check"
@@ -40,7 +40,7 @@ gaps! {
     CacheNeverExpires "cache-never-expires" "a cached copy of a product is shown for ever"
     EventsWithoutVersion "events-without-version" "a product notice is applied as it comes, whatever its version (a missed one goes unnoticed too)"
     EventsWithoutResync "events-without-resync" "a product notice that skips a version is dropped, not followed by a fetch (and a switch of the mode keeps the copies)"
-    RewardForUnsoldProduct "reward-for-unsold-product" "the shop takes reward orders without looking at the product's sale status"
+    RewardForUnsoldProduct "reward-for-unsold-product" "the shop takes orders without looking at the product's sale status"
     RecoveryRacesOwner "recovery-races-owner" "the recovery drives sagas that a live task is driving"
 }
 

@@ -218,6 +218,9 @@ impl Inventory {
     ) -> Result<StoredAnswer, Problem> {
         let key = match key {
             _ if self.config.gaps.has(Gap::NoKey) => None,
+            _ if self.config.gaps.has(Gap::LateReserveAfterCancel) && operation == "reserve" => {
+                None
+            }
             Some(IdempotencyKey(key)) => Some(key),
             None => {
                 return Err(Problem::new(

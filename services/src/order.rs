@@ -45,6 +45,8 @@ pub struct Config {
     pub payment: PaymentMode,
     /// How long a saga may take to come to its pivot.
     pub saga_deadline: Duration,
+    /// Time between two recoveries of sagas that nobody drives.
+    pub recover_every: Duration,
     /// How long a client waits for the end of the saga before it is told 202.
     pub answer_within: Duration,
     /// How the catalog is called.
@@ -61,6 +63,7 @@ impl Default for Config {
             gaps: Gaps::NONE,
             payment: PaymentMode::default(),
             saga_deadline: Duration::from_secs(60),
+            recover_every: Duration::from_secs(60),
             answer_within: Duration::from_secs(8),
             catalog_calls: PeerPolicy::internal(),
             inventory_calls: PeerPolicy::internal(),
@@ -100,6 +103,7 @@ impl Orders {
         let engine_config = engine::Config {
             gaps: config.gaps,
             deadline: config.saga_deadline,
+            recover_every: config.recover_every,
             ..engine::Config::default()
         };
         Orders {

@@ -7,6 +7,7 @@ use std::{
 
 use squall::{Client, Sim};
 use squall_services::{
+    inventory::model::ReservationState,
     kit::saga::SagaRecord,
     order::{
         model::Status,
@@ -14,7 +15,12 @@ use squall_services::{
     },
 };
 
-use super::{money::Money, sagas, sagas::SAGAS_END, stock::Stock};
+use super::{
+    money::Money,
+    sagas,
+    sagas::{JOURNAL_ENDS, SAGAS_END},
+    stock::Stock,
+};
 use crate::{lock, mirror::Mirror};
 
 /// The order service as committed.
@@ -111,7 +117,7 @@ pub fn watch(sim: &Sim) -> Arc<Mutex<Orders>> {
     });
 
     let ended = orders.clone();
-    sim.finally("every saga ends", SAGAS_END, move |_, findings| {
+    sim.finally("every saga ends", JOURNAL_ENDS, move |_, findings| {
         let orders = lock(&ended);
         sagas::judge_ended(&orders.sagas, findings);
         for order in orders.orders.values() {
@@ -184,8 +190,26 @@ pub fn watch_money(sim: &Sim, orders: &Arc<Mutex<Orders>>, money: &Arc<Mutex<Mon
     });
 }
 
-/// Judges orders against stock: what was sold is what was ordered.
+/// Judges orders against stock: a saga that has ended holds nothing, and what was sold is what was ordered.
 pub fn watch_stock(sim: &Sim, orders: &Arc<Mutex<Orders>>, stock: &Arc<Mutex<Stock>>) {
+    let (sagas, held) = (orders.clone(), stock.clone());
+    sim.finally("no leaked reservation", SAGAS_END, move |_, findings| {
+        let (orders, stock) = (lock(&sagas), lock(&held));
+        for reservation in stock.reservations.values() {
+            let ended = orders
+                .sagas
+                .get(&reservation.saga_id)
+                .is_some_and(|saga| saga.status.is_ended());
+            if ended && reservation.state == ReservationState::Reserved {
+                findings.broken(
+                    "held by an ended saga",
+                    &[&reservation.sku, &reservation.saga_id],
+                    "confirmed or released units",
+                    format!("{} still reserved", reservation.quantity),
+                );
+            }
+        }
+    });
     let (orders, stock) = (orders.clone(), stock.clone());
     sim.finally("no oversell", SAGAS_END, move |_, findings| {
         let (orders, stock) = (lock(&orders), lock(&stock));

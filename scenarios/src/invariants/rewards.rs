@@ -24,7 +24,7 @@ use squall_services::{
 
 use super::{
     orders::Orders,
-    sagas::{SAGAS_END, judge_ended},
+    sagas::{JOURNAL_ENDS, SAGAS_END, judge_ended},
 };
 use crate::{lock, mirror::Mirror};
 
@@ -134,7 +134,7 @@ pub fn watch(sim: &Sim, orders: &Arc<Mutex<Orders>>) {
     );
 
     let ended = rewards.clone();
-    sim.finally("every saga ends", SAGAS_END, move |_, findings| {
+    sim.finally("every saga ends", JOURNAL_ENDS, move |_, findings| {
         judge_ended(&lock(&ended).sagas, findings)
     });
 

@@ -14,6 +14,9 @@ use crate::mirror::Mirror;
 /// A saga retries its undos for some three minutes, then a person redrives it; two minutes for that.
 pub const SAGAS_END: Duration = Duration::from_secs(5 * 60);
 
+/// What a saga that does not end has done to money and stock speaks first; the journal has this much longer.
+pub const JOURNAL_ENDS: Duration = Duration::from_secs(6 * 60);
+
 /// Reports every saga that has not ended.
 pub fn judge_ended<D: DeserializeOwned + Clone>(
     sagas: &Mirror<SagaRecord<D>>,

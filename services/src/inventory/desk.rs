@@ -181,6 +181,9 @@ impl Desk<'_, '_> {
             _ => return Ok(reservation),
         };
         self.settle(&mut reservation, way)?;
+        if self.gaps.has(Gap::LateReserveAfterCancel) {
+            self.tx.delete(&RESERVATIONS, saga_id)?;
+        }
         self.note = Some(Note::Released {
             sku: reservation.sku.clone(),
             quantity: reservation.quantity,

@@ -28,6 +28,8 @@ pub(super) struct Peers {
     payment: Peer,
     /// Calls carry idempotency keys.
     keyed: bool,
+    /// What is not on sale is not sold.
+    heeds_sale_status: bool,
 }
 
 impl Peers {
@@ -38,6 +40,7 @@ impl Peers {
             inventory: peer("inventory", &config.inventory_calls),
             payment: peer("payment", &config.payment_calls),
             keyed: !config.gaps.has(Gap::NoKey),
+            heeds_sale_status: !config.gaps.has(Gap::RewardForUnsoldProduct),
         }
     }
 
@@ -48,7 +51,7 @@ impl Peers {
         let path = format!("/products/{}", sku.replace('#', "%23"));
         let reply = self.catalog.call(&context, "GET", &path, None, &()).await?;
         let product: Product = reply.ok()?;
-        if !product.on_sale {
+        if !product.on_sale && self.heeds_sale_status {
             return Err(Problem::new(
                 Code::NotForSale,
                 format!("{sku} is not for sale"),

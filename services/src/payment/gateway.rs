@@ -91,6 +91,9 @@ pub enum Told {
 pub(super) struct Gateway {
     platform: Platform,
     peer: Peer,
+    /// The same gateway, for look-ups, with a breaker of its own: an error that the gateway has stored opens the other
+    /// one at every repeat, and must not keep us from learning that it is stored.
+    records: Peer,
     permits: Permits,
     style: KeyStyle,
     gaps: Gaps,
@@ -112,6 +115,7 @@ impl Gateway {
         };
         Gateway {
             platform: platform.clone(),
+            records: Peer::new(platform, &config.gateway, policy.clone()),
             peer: Peer::new(platform, &config.gateway, policy),
             permits: config.permits.clone(),
             style: config.gateway_style,
@@ -192,7 +196,7 @@ impl Gateway {
         key: &str,
     ) -> Result<Option<Told>, Problem> {
         let path = format!("/requests/{key}");
-        let reply = self.peer.call(context, "GET", &path, None, &()).await?;
+        let reply = self.records.call(context, "GET", &path, None, &()).await?;
         if reply.status == 404 {
             return Ok(None);
         }

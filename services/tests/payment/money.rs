@@ -444,3 +444,19 @@ async fn an_orders_payments_are_listed_without_their_cards() {
         }])
     );
 }
+
+#[tokio::test]
+async fn an_error_that_is_stored_is_found_out_although_its_repeats_have_opened_the_breaker() {
+    let town = Town::hardened().await;
+    town.behaviour
+        .add(Rule::next(Fault::Error, 1).on(Operation::Charge));
+    town.behaviour
+        .add(Rule::always(Fault::TimeoutBefore).on(Operation::Lookup));
+    for _ in 0..4 {
+        let answer = town.create("S-1", "one-step").await;
+        assert!(!answer.is_ok_and(|reply| reply.is_success()));
+    }
+    town.behaviour.clear();
+    tokio::time::sleep(Duration::from_secs(150)).await;
+    assert_eq!(town.status("S-1").await, "charged");
+}

@@ -28,6 +28,14 @@ impl Latency {
         tail_max: Duration::from_millis(10),
     };
 
+    /// Two companies, or a person and a company: 8 to 25 ms each way, and 1 % up to 300 ms.
+    pub const INTERNET: Latency = Latency {
+        min: Duration::from_millis(8),
+        typical: Duration::from_millis(25),
+        tail_p: 0.01,
+        tail_max: Duration::from_millis(300),
+    };
+
     /// A machine to itself: about 30 µs, most of which is scheduling.
     pub const LOOPBACK: Latency = Latency {
         min: Duration::from_micros(25),

@@ -122,6 +122,22 @@ impl Sim {
             .push((client, Box::new(move |client| Box::pin(task(client)))));
     }
 
+    /// Sets how fast the links between two nodes are, both ways. Links are those of a data centre unless told otherwise.
+    ///
+    /// # Panics
+    ///
+    /// If there is no node of one of the names.
+    pub fn link(&self, a: &str, b: &str, latency: crate::net::Latency) {
+        let find = |name: &str| {
+            self.world
+                .find(name)
+                .unwrap_or_else(|| panic!("no node is called \"{name}\""))
+        };
+        let (a, b) = (find(a).ix, find(b).ix);
+        self.world.net.set_link(a, b, latency);
+        self.world.net.set_link(b, a, latency);
+    }
+
     /// Adds an invariant that must hold after each commit. It sees the rows that the commit changed.
     pub fn always(
         &self,

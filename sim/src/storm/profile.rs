@@ -17,6 +17,14 @@ pub struct CustomFault {
     pub amount: (u64, u64),
 }
 
+/// A kind of fault to draw from.
+#[derive(Clone, Copy)]
+enum Choice {
+    Kind(FaultKind),
+    /// The scenario's own, by index.
+    Own(usize),
+}
+
 /// What storms may do.
 #[derive(Clone, Debug)]
 pub struct Profile {
@@ -65,6 +73,18 @@ impl Profile {
             .collect()
     }
 
+    /// The kinds, with each of the scenario's own faults as one.
+    fn choices(&self) -> Vec<Choice> {
+        let own = (0..self.custom.len()).map(Choice::Own);
+        let kinds = self.kinds().into_iter();
+        kinds
+            .flat_map(|kind| match kind {
+                FaultKind::Custom => own.clone().collect(),
+                kind => vec![Choice::Kind(kind)],
+            })
+            .collect()
+    }
+
     fn can(&self, kind: FaultKind) -> bool {
         use FaultKind::*;
         !self.never.contains(&kind)
@@ -80,11 +100,11 @@ impl Profile {
     /// 2012), so that some storms are of crashes alone and others of a single slow link.
     pub fn draw(&self, seed: Seed) -> Plan {
         let mut rng = seed.stream("storm");
-        let all = self.kinds();
+        let all = self.choices();
         if all.is_empty() {
             return Plan::calm();
         }
-        let mut on: Vec<FaultKind> = all.iter().copied().filter(|_| rng.chance(0.4)).collect();
+        let mut on: Vec<Choice> = all.iter().copied().filter(|_| rng.chance(0.4)).collect();
         if on.is_empty() {
             on.push(*rng.pick(&all));
         }
@@ -92,15 +112,19 @@ impl Profile {
         Plan::new(
             (0..faults)
                 .map(|_| {
-                    let kind = *rng.pick(&on);
-                    self.fault(kind, &mut rng)
+                    let choice = *rng.pick(&on);
+                    self.fault(choice, &mut rng)
                 })
                 .collect(),
         )
     }
 
-    fn fault(&self, kind: FaultKind, rng: &mut Stream) -> Fault {
+    fn fault(&self, choice: Choice, rng: &mut Stream) -> Fault {
         use FaultKind as K;
+        let kind = match choice {
+            Choice::Own(_) => K::Custom,
+            Choice::Kind(kind) => kind,
+        };
         let link = |rng: &mut Stream| {
             let (a, b) = *rng.pick(&self.links);
             if rng.chance(0.5) {
@@ -239,7 +263,10 @@ impl Profile {
                 }
             }
             K::Custom => {
-                let custom = rng.pick(&self.custom).clone();
+                let Choice::Own(own) = choice else {
+                    unreachable!("a scenario's own faults are chosen one by one")
+                };
+                let custom = &self.custom[own];
                 let amount = rng.between(custom.amount.0, custom.amount.1);
                 Action::Custom {
                     name: custom.name.to_owned(),

@@ -180,7 +180,8 @@ impl Node {
         }
     }
 
-    /// Runs a whole transaction, after the time that the disk takes for it, in one poll. Never returns in a dead node.
+    /// Runs a whole transaction, after the time that the disk takes for it, in one poll, whether or not anybody waits for
+    /// its end. Never returns in a dead node.
     ///
     /// Nobody knows the outcome of a commit that failed: a job that meets an I/O error has to [`fail`](Self::fail) the
     /// node before it returns.
@@ -188,23 +189,33 @@ impl Node {
         &self,
         job: Box<dyn FnOnce() + Send>,
     ) -> impl Future<Output = ()> + Send + 'static {
+        let (done, ended) = tokio::sync::oneshot::channel::<()>();
         let node = self.clone();
-        async move {
-            let latency = node.state.disk.latency();
-            wait(latency).await;
-            let writes = || node.state.disk.counters().writes;
+        // A task of its own: as on a real thread, it goes on when whoever asked for it is dropped.
+        self.spawn(async move {
+            wait(node.state.disk.latency()).await;
             if node.is_alive() {
-                let before = writes();
-                node.state.in_commit.store(true, Relaxed);
-                job();
-                // Whoever wrote and did not report a commit does not know whether there is one.
-                if node.is_alive() && writes() == before {
-                    node.state.in_commit.store(false, Relaxed);
-                }
+                node.transact(job);
             }
-            if !node.is_alive() {
+            if node.is_alive() {
+                let _ = done.send(());
+            }
+        });
+        async move {
+            if ended.await.is_err() {
                 std::future::pending().await
             }
+        }
+    }
+
+    fn transact(&self, job: Box<dyn FnOnce() + Send>) {
+        let writes = || self.state.disk.counters().writes;
+        let before = writes();
+        self.state.in_commit.store(true, Relaxed);
+        job();
+        // Whoever wrote and did not report a commit does not know whether there is one.
+        if self.is_alive() && writes() == before {
+            self.state.in_commit.store(false, Relaxed);
         }
     }
 

@@ -1,6 +1,7 @@
 //! The sagas' tables, and the commits that change them.
 
 use std::sync::Arc;
+use tracing::Instrument;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -77,6 +78,7 @@ impl<S: Saga> Inner<S> {
             return saga;
         }
         let inner = Arc::clone(self);
+        let span = saga.context.span();
         let committed = self.write(move |tx| {
             if let Some(reason) = letter {
                 let letter = DeadLetter {
@@ -91,7 +93,7 @@ impl<S: Saga> Inner<S> {
             inner.put(tx, &saga)?;
             Ok::<_, StoreError>(saga)
         });
-        match committed.await {
+        match committed.instrument(span).await {
             Ok(saga) => saga,
             Err(error) => self.end_process("saga journal", &error).await,
         }

@@ -1,0 +1,313 @@
+//! The live program itself, on real sockets and files: a walk through the shop, a kill in mid-order, bad input.
+//!
+//! Built without the simulation only: `cargo test --config .cargo/live.toml --package squall-services --test live`.
+#![cfg(not(madsim))]
+
+use std::{
+    io::{Read, Write},
+    net::{TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+
+/// The program as cargo has just built it for this very test.
+const PROGRAM: &str = env!("CARGO_BIN_EXE_squall-live");
+
+/// A running shop; killed when dropped.
+struct Shop {
+    program: Child,
+    port: u16,
+}
+
+impl Drop for Shop {
+    fn drop(&mut self) {
+        let _ = self.program.kill();
+        let _ = self.program.wait();
+    }
+}
+
+/// What the shop answered.
+struct Answer {
+    status: u16,
+    body: Value,
+}
+
+impl Shop {
+    /// Starts the program over `data` and waits until its gateway and order service answer.
+    fn open(data: &Path, port_base: u16) -> Shop {
+        let program = Command::new(PROGRAM)
+            .args(["--data", &data.display().to_string()])
+            .args(["--port-base", &port_base.to_string(), "--seed-demo"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the program starts");
+        let shop = Shop {
+            program,
+            port: port_base,
+        };
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while !shop
+            .get("/products")
+            .is_some_and(|a| a.status == 200 && a.body[0].is_object())
+            || !shop
+                .get("/orders?user=nobody")
+                .is_some_and(|a| a.status == 200)
+            || !shop.get("/inventory").is_some_and(|a| a.status == 200)
+        {
+            assert!(
+                Instant::now() < deadline,
+                "the shop did not open within 30 s"
+            );
+            std::thread::yield_now();
+        }
+        shop
+    }
+
+    fn get(&self, path: &str) -> Option<Answer> {
+        self.send("GET", path, None, "", "")
+    }
+
+    fn post(&self, path: &str, key: &str, body: &Value) -> Answer {
+        self.send(
+            "POST",
+            path,
+            Some(key),
+            "application/json",
+            &body.to_string(),
+        )
+        .expect("the shop answers")
+    }
+
+    /// One request on a connection of its own; `None` if there is no answer.
+    fn send(
+        &self,
+        method: &str,
+        path: &str,
+        key: Option<&str>,
+        kind: &str,
+        body: &str,
+    ) -> Option<Answer> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
+        stream
+            .set_read_timeout(Some(Duration::from_secs(20)))
+            .ok()?;
+        let key = key
+            .map(|key| format!("idempotency-key: {key}\r\n"))
+            .unwrap_or_default();
+        let kind = if kind.is_empty() {
+            String::new()
+        } else {
+            format!("content-type: {kind}\r\n")
+        };
+        let length = body.len();
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nhost: shop\r\nconnection: close\r\n{key}{kind}content-length: {length}\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).ok()?;
+        stream.write_all(body.as_bytes()).ok()?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text).ok()?;
+        let status = text.split(' ').nth(1)?.parse().ok()?;
+        let (_, body) = text.split_once("\r\n\r\n")?;
+        Some(Answer {
+            status,
+            body: serde_json::from_str(body).unwrap_or(Value::Null),
+        })
+    }
+
+    fn units(&self, sku: &str) -> (u64, u64, u64) {
+        let body = self
+            .get(&format!("/inventory/{sku}"))
+            .expect("the shop answers")
+            .body;
+        let count = |name: &str| {
+            body[name]
+                .as_u64()
+                .unwrap_or_else(|| panic!("no {name} in {body}"))
+        };
+        (count("on_hand"), count("reserved"), count("sold"))
+    }
+}
+
+/// A folder of the test's own, and a run of free ports, one for the gateway and each service.
+fn place(name: &str) -> (PathBuf, u16) {
+    let data = std::env::temp_dir().join(format!("squall-live-{}-{name}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&data);
+    let free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
+    let start = 20_000 + (std::process::id() % 2_000) as u16 * 10;
+    let base = (0..200)
+        .map(|n| start.wrapping_add(n * 10 + name.len() as u16 * 1_000) % 40_000 + 20_000)
+        .find(|base| (0..10).all(|n| free(base + n)))
+        .expect("some ports are free");
+    (data, base)
+}
+
+fn first_sku(shop: &Shop) -> String {
+    let products = shop.get("/products").expect("the shop answers").body;
+    products[0]["sku"]
+        .as_str()
+        .expect("the demo has products")
+        .to_owned()
+}
+
+#[test]
+fn an_order_is_placed_paid_repeated_and_cannot_be_cancelled_any_more() {
+    let (data, port) = place("walk");
+    let shop = Shop::open(&data, port);
+    let sku = first_sku(&shop);
+    let before = shop.units(&sku);
+    let order = json!({ "user": "ann", "sku": sku, "quantity": 1, "card": "visa" });
+    let placed = shop.post("/orders", "checkout-1", &order);
+    assert_eq!(
+        (placed.status, &placed.body["status"]),
+        (201, &json!("COMPLETED")),
+        "{}",
+        placed.body
+    );
+    assert_eq!(shop.units(&sku), (before.0 - 1, 0, before.2 + 1));
+
+    let again = shop.post("/orders", "checkout-1", &order);
+    assert_eq!((again.status, &again.body["id"]), (201, &placed.body["id"]));
+    let other = shop.post(
+        "/orders",
+        "checkout-1",
+        &json!({ "user": "ann", "sku": sku, "quantity": 2, "card": "visa" }),
+    );
+    assert_eq!(
+        (other.status, &other.body["code"]),
+        (422, &json!("IDEMPOTENCY_MISMATCH"))
+    );
+
+    let id = placed.body["id"].as_str().expect("an id");
+    let cancel = shop.send(
+        "PATCH",
+        &format!("/orders/{id}/status"),
+        None,
+        "application/json",
+        r#"{"status":"CANCELLED"}"#,
+    );
+    assert_eq!(cancel.expect("the shop answers").status, 409);
+    let declined = json!({ "user": "ann", "sku": sku, "quantity": 1, "card": "declined-1" });
+    let declined = shop.post("/orders", "checkout-2", &declined);
+    assert_eq!(
+        (declined.status, &declined.body["code"]),
+        (409, &json!("PAYMENT_DECLINED"))
+    );
+    assert_eq!(shop.units(&sku), (before.0 - 1, 0, before.2 + 1));
+}
+
+#[test]
+fn a_shop_that_is_killed_in_mid_order_ends_the_saga_after_its_restart() {
+    let (data, port) = place("kill");
+    let shop = Shop::open(&data, port);
+    let sku = first_sku(&shop);
+    let before = shop.units(&sku);
+    let order = json!({ "user": "ben", "sku": sku, "quantity": 1, "card": "visa" }).to_string();
+    // Sent, and not waited for: the kill comes while the saga runs, or right after.
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("the gateway listens");
+    let head = format!(
+        "POST /orders HTTP/1.1\r\nhost: shop\r\nidempotency-key: checkout-9\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{order}",
+        order.len()
+    );
+    stream
+        .write_all(head.as_bytes())
+        .expect("the request is sent");
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !shop
+        .get("/orders?user=ben")
+        .is_some_and(|a| a.body.as_array().is_some_and(|all| !all.is_empty()))
+    {
+        assert!(Instant::now() < deadline, "the order was never begun");
+    }
+    drop(shop);
+
+    let shop = Shop::open(&data, port);
+    let deadline = Instant::now() + Duration::from_secs(90);
+    let status = loop {
+        let orders = shop.get("/orders?user=ben").expect("the shop answers").body;
+        assert_eq!(orders.as_array().map(Vec::len), Some(1));
+        let status = orders[0]["status"].as_str().unwrap_or_default().to_owned();
+        if status == "COMPLETED" || status == "CANCELLED" {
+            break status;
+        }
+        assert!(Instant::now() < deadline, "the saga did not end: {orders}");
+    };
+    let sold = u64::from(status == "COMPLETED");
+    assert_eq!(shop.units(&sku), (before.0 - sold, 0, before.2 + sold));
+}
+
+#[test]
+fn bad_input_is_refused_with_an_explanation_and_never_a_500() {
+    let (data, port) = place("bad input");
+    let shop = Shop::open(&data, port);
+    let good = r#"{"user":"ann","sku":"lamp","quantity":1,"card":"visa"}"#;
+    let huge = format!(r#"{{"user":"{}"}}"#, "x".repeat(200_000));
+    let cases: [(&str, &str, Option<&str>, &str, &str, u16); 9] = [
+        (
+            "POST",
+            "/orders",
+            Some("k1"),
+            "application/json",
+            "{not json",
+            400,
+        ),
+        (
+            "POST",
+            "/orders",
+            Some("k2"),
+            "application/json",
+            r#"{"user":"ann"}"#,
+            400,
+        ),
+        (
+            "POST",
+            "/orders",
+            Some("k3"),
+            "application/json",
+            r#"{"user":"ann","sku":"lamp","quantity":-1,"card":"visa"}"#,
+            400,
+        ),
+        ("POST", "/orders", None, "application/json", good, 400),
+        ("POST", "/orders", Some("k4"), "text/plain", good, 415),
+        (
+            "POST",
+            "/orders",
+            Some("k5"),
+            "application/json",
+            &huge,
+            413,
+        ),
+        (
+            "POST",
+            "/orders",
+            Some("k6"),
+            "application/json",
+            r#"{"user":"ann","sku":"no-such-thing","quantity":1,"card":"visa"}"#,
+            404,
+        ),
+        ("GET", "/orders/ORD-NOSUCH", None, "", "", 404),
+        ("GET", "/no/such/path", None, "", "", 404),
+    ];
+    for (method, path, key, kind, body, status) in cases {
+        let answer = shop
+            .send(method, path, key, kind, body)
+            .expect("an answer, not a lost connection");
+        let shown = body.chars().take(60).collect::<String>();
+        assert_eq!(
+            answer.status, status,
+            "{method} {path} {shown}: {}",
+            answer.body
+        );
+        assert!(
+            answer.body["detail"]
+                .as_str()
+                .is_some_and(|d| !d.is_empty()),
+            "{method} {path} {shown}: {}",
+            answer.body
+        );
+    }
+}
