@@ -1,8 +1,11 @@
+use std::time::Duration;
+
 use axum::{body::to_bytes, http::StatusCode, response::IntoResponse};
 use squall_services::kit::{
     Code, Problem, Store, StoreError,
     idempotency::{
-        Begin, KEYS, RETENTION_MS, StoredAnswer, begin, fingerprint, finish, forget, sweep,
+        Begin, KEYS, RETENTION_MS, StoredAnswer, begin, fingerprint, finish, forget, keep_sweeping,
+        sweep,
     },
 };
 
@@ -108,6 +111,26 @@ async fn answers_are_kept_for_the_published_time() {
     }
     let left = store.read::<_, StoreError>(|tx| tx.scan(&KEYS, ""));
     assert!(left.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn old_answers_are_swept_every_hour() {
+    let (platform, _) = Network::default().machine("shop");
+    let store = Store::open(&platform, "shop.redb").await.unwrap();
+    let old = platform.clock.now_ms() - RETENTION_MS - 1;
+    let put = store
+        .write::<_, StoreError>(move |tx| finish(tx, "alice", "place", "k", 1, &answer(), old));
+    put.await.unwrap();
+    platform.spawn("sweeper", keep_sweeping(platform.clone(), store.clone()));
+    let left = || {
+        store
+            .read::<_, StoreError>(|tx| tx.scan(&KEYS, ""))
+            .unwrap()
+    };
+    tokio::time::sleep(Duration::from_secs(59 * 60)).await;
+    assert_eq!(left().len(), 1);
+    tokio::time::sleep(Duration::from_secs(2 * 60)).await;
+    assert!(left().is_empty());
 }
 
 #[tokio::test]

@@ -292,12 +292,20 @@ async fn spent_retries_leave_a_dead_letter_and_a_redrive_ends_the_saga() {
     assert_eq!((letter.saga_id, letter.redriven_ms), (id.clone(), None));
     assert_eq!(letter.reason, "money-free: lost");
 
+    engine.redrive(&letter.id).await.unwrap();
+    let saga = engine.wait(&id).await.unwrap().unwrap();
+    assert_eq!(saga.status, Status::NeedsAttention);
+    let spent = engine.redrive(&letter.id).await.unwrap_err();
+    assert_eq!(spent.code, Code::InvalidState, "there is a later letter");
+    let mut letters_now = letters().into_iter().map(|(_, letter)| letter);
+    let letter = letters_now.find(|l| l.redriven_ms.is_none()).unwrap();
+
     bench.script("money-free", &[], Answer::Yes);
     engine.redrive(&letter.id).await.unwrap();
     let saga = engine.wait(&id).await.unwrap().unwrap();
     assert_eq!(saga.status, Status::Compensated);
     assert!(bench.standing().is_empty());
-    assert!(letters()[0].1.redriven_ms.is_some());
+    assert!(letters().iter().all(|(_, l)| l.redriven_ms.is_some()));
     let again = engine.redrive(&letter.id).await.unwrap_err();
     assert_eq!(again.code, Code::InvalidState);
     let missing = engine.redrive("DEAD-00000000").await.unwrap_err();

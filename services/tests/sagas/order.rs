@@ -87,7 +87,7 @@ fn peer_router(name: &'static str, books: &Arc<Mutex<Books>>) -> Router {
             "unknown" => Problem::new(Code::NotFound, "no such product").into_response(),
             sku => Json(json!({
                 "sku": sku, "name": "Tea", "category": "drinks",
-                "price": 1500, "version": 7, "on_sale": sku != "retired",
+                "price": if sku == "gift" { 0 } else { 1500 }, "version": 7, "on_sale": sku != "retired",
             }))
             .into_response(),
         }
@@ -268,6 +268,7 @@ async fn what_cannot_be_ordered_is_refused_with_its_reason() {
         (order("tea/../x", 1), Code::InvalidRequest),
         (order("unknown", 1), Code::NotFound),
         (order("retired", 1), Code::NotForSale),
+        (order("gift", 1), Code::InvalidRequest),
     ];
     for (n, (body, code)) in cases.into_iter().enumerate() {
         let key = format!("k{n}");
@@ -409,6 +410,10 @@ async fn a_reward_cancelled_by_a_key_that_was_never_seen_is_refused_when_it_arri
         (200, &json!("CANCELLED"))
     );
     assert_eq!(town.reward("r1").await.problem().code, Code::InvalidState);
+    for key in [String::new(), "a b".to_owned(), "k".repeat(201)] {
+        let reply = town.call("POST", path, None, cancel(&key)).await.unwrap();
+        assert_eq!(reply.problem().code, Code::InvalidRequest, "{key}");
+    }
     assert!(town.calls().is_empty());
 
     town.trouble("inventory-reserve", 1000, Some(Code::SagaInProgress));
@@ -434,6 +439,8 @@ async fn an_order_that_cannot_be_undone_is_told_as_it_is_and_ends_when_redriven(
         (202, &json!("CANCELLING"))
     );
     sleep(Duration::from_secs(300)).await;
+    let listed = town.get("/sagas?status=NeedsAttention").await.body;
+    assert_eq!(listed.as_array().unwrap().len(), 1);
     let letters = town.get("/dead-letters").await.body;
     let id = letters[0]["id"].as_str().unwrap();
     town.trouble("payment-cancel", 0, None);
@@ -444,6 +451,10 @@ async fn an_order_that_cannot_be_undone_is_told_as_it_is_and_ends_when_redriven(
         .unwrap();
     assert_eq!(reply.status, 202);
     sleep(Duration::from_secs(1)).await;
+    let listed = town.get("/sagas?status=NeedsAttention").await.body;
+    assert_eq!(listed, json!([]));
+    let listed = town.get("/sagas?status=Compensated").await.body;
+    assert_eq!(listed.as_array().unwrap().len(), 1);
     assert_eq!(town.place("k1").await.problem().code, Code::PaymentDeclined);
     assert!(town.standing().is_empty());
 }

@@ -25,6 +25,7 @@ use squall_services::{
     kit::{
         Code, Problem,
         http::{Body, IdempotencyKey},
+        saga,
     },
 };
 
@@ -338,6 +339,39 @@ async fn a_shop_that_is_away_for_too_long_leaves_nothing_behind() {
         201,
         "the key was given free"
     );
+}
+
+#[tokio::test]
+async fn a_reward_that_needs_attention_is_found_and_redriven() {
+    let arena = Arena::open(Config {
+        saga: saga::Config {
+            deadline: Duration::from_secs(2),
+            tries: 2,
+            ..saga::Config::default()
+        },
+        ..Config::default()
+    })
+    .await;
+    arena.shop.set(|books| books.away = true);
+    let (status, told) = arena.complete("ann", "k1").await;
+    assert_eq!((status, &told["status"]), (202, &json!("Pending")));
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(arena.status("ann"), Some(CompletionStatus::NeedsAttention));
+
+    arena.shop.set(|books| books.away = false);
+    let (_, letters) = arena.ask("GET /dead-letters", None, Value::Null).await;
+    let redrive = format!(
+        "POST /dead-letters/{}/redrive",
+        letters[0]["id"].as_str().unwrap()
+    );
+    assert_eq!(arena.ask(&redrive, None, Value::Null).await.0, 202);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(arena.status("ann"), Some(CompletionStatus::Failed));
+    assert_eq!(
+        arena.ask(&redrive, None, Value::Null).await,
+        code(409, "INVALID_STATE")
+    );
+    assert_eq!(arena.complete("ann", "k1").await.0, 201);
 }
 
 #[tokio::test]

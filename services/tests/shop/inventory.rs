@@ -299,6 +299,19 @@ async fn only_the_old_lock_of_an_ended_saga_is_swept() {
 }
 
 #[tokio::test]
+async fn a_clock_that_is_set_back_hides_no_leaked_lock() {
+    let shop = Shop::open(None, 5).await;
+    shop.world
+        .stand_in("order", orchestrator(Ok("Compensated")));
+    shop.reserve("S1", 2).await;
+    shop.world.set_back(Duration::from_secs(24 * 60 * 60));
+    shop.world.pass(Duration::from_secs(29 * 60)).await;
+    assert_eq!(shop.owner().as_deref(), Some("S1"), "too young");
+    shop.world.pass(Duration::from_secs(3 * 60)).await;
+    assert_eq!((shop.units(), shop.owner()), ([5, 0, 0], None));
+}
+
+#[tokio::test]
 async fn a_lock_is_left_alone_while_the_orchestrator_cannot_be_reached() {
     let shop = Shop::open(None, 5).await;
     shop.reserve("S1", 2).await;

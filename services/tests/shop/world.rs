@@ -63,6 +63,12 @@ impl World {
         tokio::time::sleep(time).await;
     }
 
+    /// Sets the wall clocks back.
+    pub fn set_back(&self, time: Duration) {
+        self.now_ms
+            .fetch_sub(time.as_millis() as u64, Ordering::SeqCst);
+    }
+
     pub fn peer(&self, name: &str) -> Peer {
         let policy = PeerPolicy {
             attempts: 1,
