@@ -120,6 +120,7 @@ impl Scenario for ChallengeReward {
                 platform(&node),
                 challenge::Config {
                     gaps,
+                    barred: Some("unlucky".to_owned()),
                     ..Default::default()
                 },
             )
@@ -170,7 +171,10 @@ impl Scenario for ChallengeReward {
         sim.link("challenge", "order", Latency::INTERNET);
         sim.link("challenge", "catalog", Latency::INTERNET);
         sim.after_storm("operator", |client| async move {
-            Hand::new(&client).tend().await
+            Hand::new(&client).tend_orders().await
+        });
+        sim.after_storm("referee", |client| async move {
+            Hand::new(&client).tend_rewards().await
         });
         sim.at_end(|truth| {
             saga_counts(

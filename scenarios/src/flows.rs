@@ -199,6 +199,7 @@ impl Scenario for Flow {
             sim.node("challenge", move |node| {
                 let config = challenge::Config {
                     gaps,
+                    barred: Some("unlucky".to_owned()),
                     ..Default::default()
                 };
                 challenge::run(platform(&node), config)

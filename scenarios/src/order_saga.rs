@@ -168,7 +168,7 @@ impl Scenario for OrderSaga {
             sim.link(name, "order", Latency::INTERNET);
         }
         sim.after_storm("operator", |client| async move {
-            Hand::new(&client).tend().await
+            Hand::new(&client).tend_orders().await
         });
         sim.at_end(|truth| saga_counts(truth, "order", &SAGAS));
     }

@@ -216,11 +216,19 @@ impl Hand {
         );
     }
 
-    /// Redrives dead letters for as long as there are any, looking every ten seconds.
-    pub async fn tend(&self) {
+    /// Redrives the orders' dead letters for as long as there are any, looking every ten seconds.
+    pub async fn tend_orders(&self) {
+        self.tend(&self.order).await;
+    }
+
+    /// The same for rewards.
+    pub async fn tend_rewards(&self) {
+        self.tend(&self.challenge).await;
+    }
+
+    async fn tend(&self, owner: &Peer) {
         loop {
-            let letters = self
-                .order
+            let letters = owner
                 .call(&self.context, "GET", "/dead-letters", None, &())
                 .await;
             if let Ok(reply) = letters
@@ -229,8 +237,7 @@ impl Hand {
                 for letter in letters.iter().filter(|l| l["redriven_ms"].is_null()) {
                     let id = letter["id"].as_str().unwrap_or_default();
                     let path = format!("/dead-letters/{id}/redrive");
-                    let _ = self
-                        .order
+                    let _ = owner
                         .call(&self.context, "POST", &path, None, &json!({}))
                         .await;
                 }

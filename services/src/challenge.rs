@@ -2,6 +2,9 @@
 //!
 //! It has its own database and its own [saga](reward); the shop knows nothing of challenges. What it shows of a reward
 //! comes from the catalog in one of three [ways](sync).
+//!
+//! Rewards that a person must look at are found and redriven at its own port, under `/dead-letters`: behind the gateway
+//! that path is the order service's.
 
 mod api;
 mod complete;
@@ -39,6 +42,8 @@ pub struct Config {
     pub shop: String,
     /// Users whose id begins so are refused at the very last step, when their completion is saved.
     pub barred: Option<String>,
+    /// How long a client waits for the end of the saga before it is told 202.
+    pub answer_within: Duration,
     /// The patience of the reward saga; its gaps are replaced by [`gaps`](Self::gaps).
     pub saga: saga::Config,
 }
@@ -52,7 +57,8 @@ impl Default for Config {
             stale_limit: Duration::from_secs(60 * 60),
             catalog: "catalog".to_owned(),
             shop: "order".to_owned(),
-            barred: Some("unlucky".to_owned()),
+            barred: None,
+            answer_within: Duration::from_secs(8),
             saga: saga::Config::default(),
         }
     }
@@ -83,6 +89,10 @@ pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
     };
     let sagas = saga::Engine::new(&platform, &store, reward, patience);
     platform.spawn("recovery", sagas.clone().keep_recovering());
+    platform.spawn(
+        "key-sweeper",
+        kit::idempotency::keep_sweeping(platform.clone(), store.clone()),
+    );
     let view = View {
         catalog: Peer::new(&platform, &config.catalog, PeerPolicy::internal()),
         platform: platform.clone(),
@@ -98,6 +108,7 @@ pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
         store,
         sagas,
         view,
+        answer_within: config.answer_within,
     });
     kit::http::serve(&platform, api::router(challenges)).await
 }
@@ -108,4 +119,5 @@ struct Challenges {
     store: Store,
     sagas: saga::Engine<Reward>,
     view: View,
+    answer_within: Duration,
 }

@@ -67,6 +67,10 @@ pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
     let store = Store::open(&platform, store::FILE)
         .await
         .map_err(io::Error::other)?;
+    platform.spawn(
+        "key-sweeper",
+        idempotency::keep_sweeping(platform.clone(), store.clone()),
+    );
     let inventory = Inventory::start(platform.clone(), store, config);
     kit::http::serve(&platform, api::router(inventory)).await
 }

@@ -22,7 +22,7 @@ pub use store::{BY_ORDER, Order, PAYMENTS, Payment};
 
 use crate::{
     gap::Gaps,
-    kit::{Store, bulkhead::Permits, http},
+    kit::{Store, bulkhead::Permits, http, idempotency},
     pg::KeyStyle,
     ports::Platform,
 };
@@ -59,14 +59,15 @@ pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
     let store = Store::open(&platform, FILE)
         .await
         .map_err(io::Error::other)?;
+    platform.spawn(
+        "key-sweeper",
+        idempotency::keep_sweeping(platform.clone(), store.clone()),
+    );
     let keys = keys::Keys::new(&platform, store.clone());
     let book = store::Book::new(store, config.gaps).map_err(io::Error::other)?;
     let gateway = gateway::Gateway::new(&platform, &config);
     let service = service::Service::new(&platform, book, gateway, keys, config.gaps);
     let service = Arc::new(service);
-    platform.spawn(
-        "payment-settler",
-        settler::run(platform.clone(), service.clone()),
-    );
+    platform.spawn("payment-settler", settler::run(service.clone()));
     http::serve(&platform, api::router(service)).await
 }

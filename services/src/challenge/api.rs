@@ -5,6 +5,8 @@ use std::sync::Arc;
 use axum::{
     Json, Router,
     extract::{Path, State},
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
     routing::{get, post},
 };
 use serde::{Deserialize, Serialize};
@@ -12,7 +14,8 @@ use serde_json::{Value, json};
 
 use super::{
     Challenges,
-    store::{CHALLENGES, COMPLETIONS, Challenge, Completion, Product, Sync, completion_key},
+    complete::Told,
+    store::{CHALLENGES, Challenge, Completion, Product, Sync, completion_key},
     sync::Mode,
 };
 use crate::{
@@ -20,8 +23,8 @@ use crate::{
     kit::{
         Code, Context, Problem,
         http::{Body, IdempotencyKey},
-        idempotency::StoredAnswer,
         input::{ID_MAX, QUANTITY, plain_id, within},
+        saga::api as dead_letters,
     },
 };
 
@@ -66,7 +69,9 @@ pub(super) fn router(challenges: Arc<Challenges>) -> Router {
         .route("/challenges/{id}/completions/{user}", get(completion))
         .route("/sync", get(sync).put(switch))
         .route("/webhooks/products", post(hear))
-        .with_state(challenges)
+        .with_state(Arc::clone(&challenges))
+        // On its own port only: behind the gateway, /dead-letters are the orders'.
+        .merge(dead_letters::router(challenges.sagas.clone()))
 }
 
 async fn list(State(challenges): State<Arc<Challenges>>) -> Result<Json<Vec<Challenge>>, Problem> {
@@ -130,9 +135,20 @@ async fn complete(
     IdempotencyKey(key): IdempotencyKey,
     Path(id): Path<String>,
     Body(Complete { user }): Body<Complete>,
-) -> Result<StoredAnswer, Problem> {
+) -> Result<Response, Problem> {
     half_id("user", &user)?;
-    challenges.complete(&context, key, id, user).await
+    let told = challenges.complete(&context, key, id, user).await?;
+    Ok(match told {
+        Told::Ended(answer) => answer.into_response(),
+        Told::UnderWay(completion) => {
+            let Completion {
+                challenge, user, ..
+            } = &completion;
+            let location = format!("/challenges/{challenge}/completions/{user}");
+            let location = [(header::LOCATION, location)];
+            (StatusCode::ACCEPTED, location, Json(completion)).into_response()
+        }
+    })
 }
 
 async fn completion(
@@ -140,8 +156,7 @@ async fn completion(
     Path((id, user)): Path<(String, String)>,
 ) -> Result<Json<Completion>, Problem> {
     let key = completion_key(&id, &user);
-    let found = challenges.store.read(|rows| rows.get(&COMPLETIONS, &key))?;
-    found.map(Json).ok_or_else(|| {
+    challenges.completion(&key)?.map(Json).ok_or_else(|| {
         Problem::new(
             Code::NotFound,
             format!("{user} has not begun to complete challenge {id}"),

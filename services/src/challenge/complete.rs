@@ -1,5 +1,7 @@
 //! Beginning a completion, and telling its client how it ended.
 
+use tokio::time::timeout;
+
 use super::{
     Challenges,
     api::unknown_challenge,
@@ -12,6 +14,14 @@ use crate::kit::{
     idempotency::{self, StoredAnswer},
     saga::{self, SagaRecord},
 };
+
+/// What a client is told.
+pub(super) enum Told {
+    /// The saga has ended.
+    Ended(StoredAnswer),
+    /// It goes on, or a person must look at it; the completion as it is.
+    UnderWay(Completion),
+}
 
 /// Why no saga was started.
 enum Instead {
@@ -35,14 +45,15 @@ impl From<Problem> for Instead {
 }
 
 impl Challenges {
-    /// Completes a challenge for a user, and awaits the end.
+    /// Completes a challenge for a user, and awaits the end, within limits.
     pub(super) async fn complete(
         &self,
         context: &Context,
         key: String,
         challenge: String,
         user: String,
-    ) -> Result<StoredAnswer, Problem> {
+    ) -> Result<Told, Problem> {
+        let row_key = completion_key(&challenge, &user);
         // The reward is what the challenge promises at the commit that begins the saga.
         let data = RewardData {
             challenge,
@@ -59,16 +70,29 @@ impl Challenges {
         });
         let saga_id = match started.await {
             Ok((saga_id, ())) | Err(Instead::Await(saga_id)) => saga_id,
-            Err(Instead::Repeat(answer)) => return Ok(answer),
+            Err(Instead::Repeat(answer)) => return Ok(Told::Ended(answer)),
             Err(Instead::Refuse(problem)) => return Err(problem),
         };
-        let saga = self.sagas.wait(&saga_id).await?;
-        saga.as_ref().and_then(reward::answer).unwrap_or_else(|| {
-            Err(Problem::new(
-                Code::ServiceUnavailable,
-                "the completion could be neither finished nor undone so far; it will be, ask for its state later",
-            ))
-        })
+        let ended = match timeout(self.answer_within, self.sagas.wait(&saga_id)).await {
+            Ok(saga) => saga?.as_ref().and_then(reward::answer),
+            Err(_) => None,
+        };
+        match ended {
+            Some(answer) => answer.map(Told::Ended),
+            None => self
+                .completion(&row_key)?
+                .map(Told::UnderWay)
+                .ok_or_else(|| {
+                    Problem::new(
+                        Code::Internal,
+                        "a saga without its completion; tell support",
+                    )
+                }),
+        }
+    }
+
+    pub(super) fn completion(&self, row_key: &str) -> Result<Option<Completion>, StoreError> {
+        self.store.read(|rows| rows.get(&COMPLETIONS, row_key))
     }
 }
 

@@ -1,9 +1,12 @@
 //! Frees products from sagas that have ended without letting go.
 //!
 //! Age alone proves nothing (a saga may wait long, a wall clock may jump): the orchestrator is asked, and if it cannot
-//! be reached, the lock stays. The sweeper sleeps while no product is locked.
+//! be reached, the lock stays. A lock is old by the wall clock, or because this process has seen it for so long: a clock
+//! that was set back hides none. The sweeper sleeps while no product is locked.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use tokio::time::Instant;
 
 use super::{
     Inventory,
@@ -24,6 +27,9 @@ fn policy() -> PeerPolicy {
     }
 }
 
+/// Since when this process has seen which product in the hands of which saga.
+type Seen = BTreeMap<(String, String), Instant>;
+
 /// Sweeps for ever.
 pub(super) async fn sweep(inventory: Arc<Inventory>) {
     let peer = Peer::new(
@@ -31,12 +37,17 @@ pub(super) async fn sweep(inventory: Arc<Inventory>) {
         &inventory.config.orchestrator,
         policy(),
     );
+    let mut seen = Seen::new();
     loop {
         match locked(&inventory) {
-            Ok(products) if products.is_empty() => inventory.locked.notified().await,
-            Ok(_) => {
+            Ok(locks) if locks.is_empty() => {
+                seen.clear();
+                inventory.locked.notified().await;
+            }
+            Ok(locks) => {
+                see(&mut seen, locks);
                 tokio::time::sleep(inventory.config.sweep_every).await;
-                if let Err(problem) = sweep_once(&inventory, &peer).await {
+                if let Err(problem) = sweep_once(&inventory, &peer, &seen).await {
                     tracing::warn!(%problem, "sweep failed");
                 }
             }
@@ -48,15 +59,23 @@ pub(super) async fn sweep(inventory: Arc<Inventory>) {
     }
 }
 
-async fn sweep_once(inventory: &Inventory, peer: &Peer) -> Result<(), Problem> {
+/// Keeps what is locked still, and notes what is new.
+fn see(seen: &mut Seen, locks: Vec<(String, SemanticLock)>) {
+    let earlier = std::mem::take(seen);
+    let now = Instant::now();
+    for (sku, lock) in locks {
+        let key = (sku, lock.owner);
+        let since = earlier.get(&key).copied().unwrap_or(now);
+        seen.insert(key, since);
+    }
+}
+
+async fn sweep_once(inventory: &Inventory, peer: &Peer, seen: &Seen) -> Result<(), Problem> {
     for (sku, lock) in locked(inventory)? {
-        let age = Duration::from_millis(
-            inventory
-                .platform
-                .clock
-                .now_ms()
-                .saturating_sub(lock.since_ms),
-        );
+        let now_ms = inventory.platform.clock.now_ms();
+        let by_clock = Duration::from_millis(now_ms.saturating_sub(lock.since_ms));
+        let since = seen.get(&(sku.clone(), lock.owner.clone()));
+        let age = by_clock.max(since.map_or(Duration::ZERO, Instant::elapsed));
         if age < inventory.config.lock_age || !has_ended(inventory, peer, &lock.owner).await {
             continue;
         }

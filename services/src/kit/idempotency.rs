@@ -7,19 +7,25 @@
 //! nobody ever sees the mark in between. An answer that may turn out otherwise later ([`Code::is_transient`]) is not
 //! kept: [`forget`] the key then.
 
+use std::time::Duration;
+
 use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Code, Problem, Reader, StoreError, Table, Writer};
+use super::{Code, Problem, Reader, Store, StoreError, Table, Writer};
+use crate::ports::Platform;
 
 /// Keys and their answers, by `operation/scope/key`.
 pub const KEYS: Table<Row> = Table::new("idempotency");
 
 /// How long an answer is kept: a repeat within 24 hours gets the same one.
 pub const RETENTION_MS: u64 = 24 * 60 * 60 * 1000;
+
+/// How often old keys are looked for.
+const SWEEP_EVERY: Duration = Duration::from_secs(60 * 60);
 
 /// What is known of one key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -167,6 +173,17 @@ pub fn sweep(tx: &mut Writer, older_than_ms: u64) -> Result<usize, StoreError> {
         tx.delete(&KEYS, id)?;
     }
     Ok(rows.len())
+}
+
+/// [Sweeps](sweep) every hour, for ever.
+pub async fn keep_sweeping(platform: Platform, store: Store) {
+    loop {
+        tokio::time::sleep(SWEEP_EVERY).await;
+        let oldest_ms = platform.clock.now_ms().saturating_sub(RETENTION_MS);
+        if let Err(error) = store.write(move |tx| sweep(tx, oldest_ms)).await {
+            tracing::error!(%error, "keys were not swept");
+        }
+    }
 }
 
 /// A fixed hash of a request ([FNV-1a](https://datatracker.ietf.org/doc/draft-eastlake-fnv/), 64 bits): the same in

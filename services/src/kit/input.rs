@@ -10,6 +10,9 @@ pub const ID_MAX: usize = 64;
 /// Units that one request may ask for.
 pub const QUANTITY: RangeInclusive<u64> = 1..=1000;
 
+/// The largest amount of one payment, in minor units; the smallest is 1.
+pub const AMOUNT_MAX: i64 = 1_000_000_000_000;
+
 /// An id of 1 to [`ID_MAX`] letters, digits, `-`, `_`, `.` and `:`: safe in paths, headers, keys and logs.
 pub fn plain_id(field: &str, id: &str) -> Result<(), Problem> {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.:".contains(&b);

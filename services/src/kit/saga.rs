@@ -11,6 +11,7 @@
 //! What this does *not* do: isolate sagas from each other (that is the semantic lock's work), or coordinate several
 //! processes over one database (one process owns all sagas of its store).
 
+pub mod api;
 mod drive;
 mod engine;
 mod journal;

@@ -1,6 +1,6 @@
 //! The order service's routes.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use axum::{
     Json, Router,
@@ -17,13 +17,13 @@ use super::{
     keys::{self, Key},
     model::Status,
     place::{Placed, Purpose, Wish},
-    store::{DEAD_LETTERS, DeadLetter, OPEN_SAGAS, OrderData, OrderRow, SAGAS},
+    store::{DEAD_LETTERS, OPEN_SAGAS, OrderData, OrderRow, SAGAS},
 };
 use crate::kit::{
     Code, Context, Problem, StoreError,
     http::{Body, IdempotencyKey},
     input::{QUANTITY, plain_id, within},
-    saga::{SagaRecord, Status as SagaStatus, StepRecord},
+    saga::{SagaRecord, Status as SagaStatus, StepRecord, api as dead_letters},
 };
 
 /// Most sagas in one listing.
@@ -123,9 +123,8 @@ pub(super) fn router(orders: Arc<Orders>) -> Router {
         .route("/api/orders/{id}/status", patch(set_status))
         .route("/sagas", get(list_sagas))
         .route("/sagas/{id}", get(show_saga))
-        .route("/dead-letters", get(list_dead_letters))
-        .route("/dead-letters/{id}/redrive", post(redrive))
-        .with_state(orders)
+        .with_state(Arc::clone(&orders))
+        .merge(dead_letters::router(orders.engine.clone()))
 }
 
 async fn place(
@@ -179,10 +178,8 @@ async fn cancel_by_key(
     Body(cancel): Body<CancelByKey>,
 ) -> Result<Response, Problem> {
     plain_id("user", &cancel.user)?;
-    if cancel.key.is_empty() || !cancel.key.bytes().all(|b| b.is_ascii_graphic()) {
-        return Err(invalid("key must be visible ASCII characters"));
-    }
-    let key = keys::id(REWARD, &cancel.user, &cancel.key);
+    let IdempotencyKey(key) = IdempotencyKey::new(&cancel.key)?;
+    let key = keys::id(REWARD, &cancel.user, &key);
     Ok(match orders.cancel_by_key(&context, key).await? {
         Some(order) => cancelled(order),
         None => Json(json!({ "status": Status::Cancelled })).into_response(),
@@ -232,47 +229,38 @@ struct OfStatus {
     status: Option<SagaStatus>,
 }
 
-/// The open ones are found without reading the whole journal.
+/// The journal grows for ever: those that have not ended are found by their marks and dead letters, and the others are
+/// read until there are enough.
 async fn list_sagas(
     State(orders): App,
     Query(OfStatus { status }): Query<OfStatus>,
 ) -> Result<Json<Vec<SagaView>>, Problem> {
-    let sagas: Vec<SagaRecord<OrderData>> = orders.store.read(|tx| {
-        let all = match status {
+    let wanted = |saga: &SagaRecord<_>| status.is_none_or(|status| saga.status == status);
+    let sagas = orders.store.read(|tx| {
+        let ids: BTreeSet<String> = match status {
             Some(status) if status.is_open() => {
                 let open = tx.scan(&OPEN_SAGAS, "")?;
-                let rows = open.iter().map(|(id, _)| tx.get(&SAGAS, id));
-                rows.collect::<Result<Vec<_>, _>>()?
-                    .into_iter()
-                    .flatten()
-                    .collect()
+                open.into_iter().map(|(id, _)| id).collect()
             }
-            _ => tx
-                .scan(&SAGAS, "")?
-                .into_iter()
-                .map(|(_, saga)| saga)
-                .collect(),
+            Some(SagaStatus::NeedsAttention) => {
+                let letters = tx.scan(&DEAD_LETTERS, "")?.into_iter();
+                letters.map(|(_, letter)| letter.saga_id).collect()
+            }
+            _ => {
+                let sagas = tx.scan_some(&SAGAS, "", LISTED_MAX, wanted)?;
+                return Ok::<_, StoreError>(sagas.into_iter().map(|(_, saga)| saga).collect());
+            }
         };
-        Ok::<Vec<_>, StoreError>(all)
+        let mut sagas = Vec::new();
+        for id in ids {
+            sagas.extend(tx.get(&SAGAS, &id)?.filter(wanted));
+            if sagas.len() == LISTED_MAX {
+                break;
+            }
+        }
+        Ok(sagas)
     })?;
-    let wanted = |saga: &SagaRecord<_>| status.is_none_or(|status| saga.status == status);
-    let views = sagas.into_iter().filter(wanted).map(SagaView::from);
-    Ok(Json(views.take(LISTED_MAX).collect()))
-}
-
-async fn list_dead_letters(State(orders): App) -> Result<Json<Vec<DeadLetter>>, Problem> {
-    let letters = orders.store.read(|tx| tx.scan(&DEAD_LETTERS, ""))?;
-    Ok(Json(
-        letters.into_iter().map(|(_, letter)| letter).collect(),
-    ))
-}
-
-async fn redrive(
-    State(orders): App,
-    Path(id): Path<String>,
-) -> Result<(StatusCode, Json<DeadLetter>), Problem> {
-    let letter = orders.engine.redrive(&id).await?;
-    Ok((StatusCode::ACCEPTED, Json(letter)))
+    Ok(Json(sagas.into_iter().map(SagaView::from).collect()))
 }
 
 /// 201 with the order once the saga has ended; 202 with the order as it is, until then.

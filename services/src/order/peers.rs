@@ -47,8 +47,7 @@ impl Peers {
     /// What the product costs now.
     pub async fn product(&self, context: &Context, sku: &str) -> Result<Product, Problem> {
         let context = context.step("catalog-read");
-        // The only character of an id that means something in a path.
-        let path = format!("/products/{}", sku.replace('#', "%23"));
+        let path = format!("/products/{sku}");
         let reply = self.catalog.call(&context, "GET", &path, None, &()).await?;
         let product: Product = reply.ok()?;
         if !product.on_sale && self.heeds_sale_status {

@@ -11,7 +11,8 @@ use super::{
     store::{KEYS, Kind, ORDERS, ORDERS_OF_USER, OrderData, OrderRow},
 };
 use crate::kit::{
-    Code, Context, Problem, StoreError, Writer, idempotency::StoredAnswer, saga::SagaRecord,
+    Code, Context, Problem, StoreError, Writer, idempotency::StoredAnswer, input::AMOUNT_MAX,
+    saga::SagaRecord,
 };
 
 /// A validated wish.
@@ -165,15 +166,20 @@ impl Orders {
     }
 }
 
-/// What the wish costs.
+/// What the wish costs; of a purchase, only what can be paid.
 fn price(product: &Product, wish: &Wish) -> Result<u64, Problem> {
-    match wish.purpose {
-        Purpose::Reward { .. } => Ok(0),
-        Purpose::Purchase { .. } => product.price.checked_mul(wish.quantity).ok_or_else(|| {
-            Problem::new(
-                Code::InvalidRequest,
-                "so many units cost more than can be paid",
-            )
-        }),
+    if let Purpose::Reward { .. } = wish.purpose {
+        return Ok(0);
     }
+    let (price, quantity) = (product.price, wish.quantity);
+    let payable = |total: &u64| (1..=AMOUNT_MAX.unsigned_abs()).contains(total);
+    let total = price.checked_mul(quantity).filter(payable);
+    total.ok_or_else(|| {
+        Problem::new(
+            Code::InvalidRequest,
+            format!(
+                "price × quantity must be 1 to {AMOUNT_MAX} won; the price is {price}, the quantity {quantity}"
+            ),
+        )
+    })
 }

@@ -21,12 +21,10 @@ use crate::{
         Code, Context, Problem,
         http::{Body, IdempotencyKey},
         idempotency::StoredAnswer as Answer,
+        input::AMOUNT_MAX,
     },
     pg,
 };
-
-/// The largest amount of one payment.
-pub const AMOUNT_MAX: i64 = 1_000_000_000_000;
 
 /// A payment as told to others: everything but the card.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -14,12 +14,9 @@ use super::{
     webhooks::{Notice, Webhooks},
 };
 use crate::{
-    kit::{Code, Context, Problem, Store, Writer},
+    kit::{Code, Context, Problem, Store, Writer, input::AMOUNT_MAX},
     ports::Platform,
 };
-
-/// The largest amount that is taken in one piece.
-const AMOUNT_MAX: i64 = 1_000_000_000_000;
 
 /// What can be asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

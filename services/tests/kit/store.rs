@@ -102,7 +102,7 @@ async fn what_was_committed_is_there_after_a_restart_and_in_a_fork_of_the_file()
     let crashed = crashed.bytes.lock().unwrap().clone();
     drop(store);
     machine.put_file("fork", crashed.clone());
-    let rows = dump(machine.file("fork").unwrap()).unwrap();
+    let rows = dump(Box::new(machine.file("fork").unwrap())).unwrap();
     assert_eq!(rows, [("carts".to_owned(), "a".to_owned(), b"7".to_vec())]);
     machine.put_file("shop.redb", crashed);
     let store = Store::open(&platform, "shop.redb").await.unwrap();

@@ -247,7 +247,11 @@ async fn of_two_completions_at_once_exactly_one_wins() {
 
 #[tokio::test]
 async fn a_failure_at_the_save_takes_the_reward_back() {
-    let arena = Arena::open(Config::default()).await;
+    let arena = Arena::open(Config {
+        barred: Some("unlucky".to_owned()),
+        ..Config::default()
+    })
+    .await;
     for _ in 0..2 {
         assert_eq!(
             arena.complete("unlucky-ann", "k1").await,
@@ -313,11 +317,18 @@ async fn a_shop_that_is_away_for_too_long_leaves_nothing_behind() {
     let arena = Arena::open(Config::default()).await;
     arena.shop.set(|books| books.away = true);
     let back = async {
-        tokio::time::sleep(Duration::from_secs(90)).await;
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        assert_eq!(
+            arena.complete("ann", "k1").await,
+            unanswered(),
+            "the repeat came in flight"
+        );
+        tokio::time::sleep(Duration::from_secs(80)).await;
         arena.shop.set(|books| books.away = false);
     };
     let (told, ()) = tokio::join!(arena.complete("ann", "k1"), back);
-    assert_eq!(told, unanswered());
+    assert_eq!((told.0, &told.1["status"]), (202, &json!("Pending")));
+    tokio::time::sleep(Duration::from_secs(60)).await;
     assert_eq!(
         (arena.status("ann"), arena.shop.live()),
         (Some(CompletionStatus::Failed), 0)

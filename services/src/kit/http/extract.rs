@@ -78,28 +78,26 @@ pub struct IdempotencyKey(pub String);
 const KEY_BYTES_MAX: usize = 200;
 
 impl IdempotencyKey {
+    /// A key that came in some other way than the header; the same limits hold.
+    pub fn new(key: &str) -> Result<Self, Problem> {
+        let visible = key.bytes().all(|b| b.is_ascii_graphic());
+        if visible && (1..=KEY_BYTES_MAX).contains(&key.len()) {
+            return Ok(IdempotencyKey(key.to_owned()));
+        }
+        Err(Problem::new(
+            Code::InvalidRequest,
+            format!("an idempotency key must be 1 to {KEY_BYTES_MAX} visible ASCII characters"),
+        ))
+    }
+
     fn find(headers: &HeaderMap) -> Result<Option<Self>, Problem> {
         let value = headers
             .get("idempotency-key")
             .or_else(|| headers.get("x-idempotency-key"));
-        let Some(value) = value else {
-            return Ok(None);
-        };
-        let key = value.as_bytes();
-        match value.to_str() {
-            Ok(text)
-                if (1..=KEY_BYTES_MAX).contains(&key.len())
-                    && key.iter().all(u8::is_ascii_graphic) =>
-            {
-                Ok(Some(IdempotencyKey(text.to_owned())))
-            }
-            _ => Err(Problem::new(
-                Code::InvalidRequest,
-                format!(
-                    "the Idempotency-Key must be 1 to {KEY_BYTES_MAX} visible ASCII characters"
-                ),
-            )),
-        }
+        // What is not visible ASCII is no text, and refused like an empty key.
+        value
+            .map(|value| Self::new(value.to_str().unwrap_or_default()))
+            .transpose()
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::{
-    DeadLetter, OPEN_SAGAS, Saga, SagaRecord, Status,
+    DEAD_LETTERS, DeadLetter, OPEN_SAGAS, Saga, SagaRecord, Status,
     journal::table,
     policy::{Config, Defences},
     registry::{Driven, Registry},
@@ -152,6 +152,12 @@ impl<S: Saga> Engine<S> {
             }
             tokio::time::sleep(self.0.config.recover_every).await;
         }
+    }
+
+    /// Every saga that a person had or has to look at, by dead letter id.
+    pub fn dead_letters(&self) -> Result<Vec<DeadLetter>, StoreError> {
+        let letters = self.0.store.read(|tx| tx.scan(&DEAD_LETTERS, ""))?;
+        Ok(letters.into_iter().map(|(_, letter)| letter).collect())
     }
 
     /// Sends the saga of a dead letter on its way again, from where it was.

@@ -51,7 +51,8 @@ impl<S: Saga> Inner<S> {
         E: From<StoreError> + Send + 'static,
     {
         let inner = Arc::clone(self);
-        self.write(move |tx| {
+        let span = context.span();
+        let committed = self.write(move |tx| {
             let id = inner.unused_id(tx, &table::<S::Data>(), "SAGA")?;
             let now = inner.platform.clock.now_ms();
             let deadline = now.saturating_add(inner.config.deadline.as_millis() as u64);
@@ -64,8 +65,8 @@ impl<S: Saga> Inner<S> {
             }
             let driven = inner.own(&saga);
             Ok((value, saga, driven))
-        })
-        .await
+        });
+        committed.instrument(span).await
     }
 
     /// Journals the saga with the service's own rows.
@@ -104,10 +105,24 @@ impl<S: Saga> Inner<S> {
         self: &Arc<Self>,
         id: String,
     ) -> Result<(DeadLetter, SagaRecord<S::Data>, Arc<Driven<S::Data>>), Problem> {
+        let missing = |id: &str| Problem::new(Code::NotFound, format!("no dead letter {id}"));
+        let saga = self.store.read(|tx| match tx.get(&DEAD_LETTERS, &id)? {
+            Some(letter) => tx.get(&table::<S::Data>(), &letter.saga_id),
+            None => Ok(None),
+        })?;
+        let span = saga.ok_or_else(|| missing(&id))?.context.span();
         let inner = Arc::clone(self);
-        self.write(move |tx| {
-            let missing = || Problem::new(Code::NotFound, format!("no dead letter {id}"));
+        let committed = self.write(move |tx| {
+            let missing = || missing(&id);
             let mut letter = tx.get(&DEAD_LETTERS, &id)?.ok_or_else(missing)?;
+            if letter.redriven_ms.is_some() {
+                return Err(Problem::new(
+                    Code::InvalidState,
+                    format!(
+                        "dead letter {id} was redriven before; look for a later one of its saga"
+                    ),
+                ));
+            }
             let mut saga = tx
                 .get(&table::<S::Data>(), &letter.saga_id)?
                 .ok_or_else(missing)?;
@@ -119,8 +134,8 @@ impl<S: Saga> Inner<S> {
             inner.put(tx, &saga)?;
             let driven = inner.own(&saga);
             Ok((letter, saga, driven))
-        })
-        .await
+        });
+        committed.instrument(span).await
     }
 
     fn put(&self, tx: &mut Writer, saga: &SagaRecord<S::Data>) -> Result<(), StoreError> {

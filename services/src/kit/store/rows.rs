@@ -93,16 +93,21 @@ fn scan<V: DeserializeOwned>(
     refusal: &Refusal,
     table: &Table<V>,
     prefix: &str,
+    (limit, wanted): (usize, impl Fn(&V) -> bool),
 ) -> Result<Vec<(String, V)>, StoreError> {
     let first = physical_key(table.name, prefix);
     let mut found = Vec::new();
     for entry in refusal.note(rows.range(first.as_slice()..))? {
         let (key, value) = refusal.note(entry)?;
-        if !key.value().starts_with(&first) {
+        if !key.value().starts_with(&first) || found.len() == limit {
             break;
         }
+        let row = table.decode(value.value())?;
+        if !wanted(&row) {
+            continue;
+        }
         let key = String::from_utf8_lossy(&key.value()[table.name.len() + 1..]).into_owned();
-        found.push((key, table.decode(value.value())?));
+        found.push((key, row));
     }
     Ok(found)
 }
@@ -142,7 +147,24 @@ impl Reader {
         table: &Table<V>,
         prefix: &str,
     ) -> Result<Vec<(String, V)>, StoreError> {
-        scan(&self.rows, &self.refusal, table, prefix)
+        scan(
+            &self.rows,
+            &self.refusal,
+            table,
+            prefix,
+            (usize::MAX, |_: &V| true),
+        )
+    }
+
+    /// The first rows of a [`scan`](Self::scan) that are wanted, at most `limit`. Nothing after them is read.
+    pub fn scan_some<V: DeserializeOwned>(
+        &self,
+        table: &Table<V>,
+        prefix: &str,
+        limit: usize,
+        wanted: impl Fn(&V) -> bool,
+    ) -> Result<Vec<(String, V)>, StoreError> {
+        scan(&self.rows, &self.refusal, table, prefix, (limit, wanted))
     }
 }
 
@@ -187,7 +209,13 @@ impl<'t> Writer<'t> {
         table: &Table<V>,
         prefix: &str,
     ) -> Result<Vec<(String, V)>, StoreError> {
-        scan(&self.rows, &self.refusal, table, prefix)
+        scan(
+            &self.rows,
+            &self.refusal,
+            table,
+            prefix,
+            (usize::MAX, |_: &V| true),
+        )
     }
 
     /// Writes a row, over any older one.
