@@ -248,7 +248,7 @@ impl Change {
         let what = match rng.below(5) {
             0 | 1 => What::Price(1_000 * rng.between(5, 20)),
             2 | 3 => What::OnSale(rng.chance(0.4)),
-            _ => What::Mode(*rng.pick::<&str>(&MODES)),
+            _ => What::Mode(rng.pick::<&str>(&MODES)),
         };
         Change {
             wait: Duration::from_millis(rng.below(400)),

@@ -43,7 +43,7 @@ bank! {
         "every saga ends" | "no lost refund" | "no leaked reservation" | "no leaked semantic lock";
     a_refund_that_was_never_asked_for_is_found: OrderSaga + "refund-marked-not-asked" at 561 =>
         "no lost refund" | "ledger and payment records agree";
-    a_refund_without_a_key_is_found: OrderSaga + "refund-without-key" at 189 =>
+    a_refund_without_a_key_is_found: OrderSaga + "refund-without-key" at 463 =>
         "no double charge, no double refund";
     a_capture_without_a_key_is_found: OrderSaga + "capture-without-key" =>
         "no double charge, no double refund";
@@ -63,9 +63,9 @@ bank! {
         "no double charge, no double refund" | "one key, one effect" | "stock adds up" | "no lost refund";
     a_key_stored_after_the_effect_is_found: OrderSaga + "key-stored-after-effect" =>
         "no double charge, no double refund" | "one key, one effect" | "stock adds up" | "no lost refund";
-    a_recovery_that_races_the_owner_is_found: OrderSaga + "recovery-races-owner" at 292 =>
+    a_recovery_that_races_the_owner_is_found: OrderSaga + "recovery-races-owner" at 441 =>
         "every saga ends" | "an order goes its way" | "no double charge, no double refund" | "no lost refund"
-        | "stock adds up" | "acknowledged is durable";
+        | "stock adds up" | "acknowledged is durable" | "a saga takes its steps in order" | "compensation runs in reverse";
 
     a_reward_whose_journal_is_in_memory_is_found: ChallengeReward + "no-journal" =>
         "completion ⇔ exactly one live reward order" | "every saga ends";
@@ -73,6 +73,8 @@ bank! {
         "completion ⇔ exactly one live reward order" | "no leaked reservation" | "no oversell";
     a_reward_that_is_taken_back_once_is_found: ChallengeReward + "compensation-not-retried" =>
         "completion ⇔ exactly one live reward order" | "every saga ends";
+    a_completion_told_before_the_commit_is_found: ChallengeReward + "ack-before-commit" =>
+        "acknowledged is durable";
     a_completion_without_sync_is_found: ChallengeReward + "commit-without-sync" =>
         "acknowledged is durable";
     a_completion_that_is_told_before_its_commit_is_found: ChallengeReward + "ack-before-commit" =>

@@ -131,9 +131,12 @@ pub fn watch(sim: &Sim) -> Arc<Mutex<Orders>> {
         let orders = lock(&ended);
         sagas::judge_ended(&orders.sagas, findings);
         for order in orders.orders.values() {
-            if !matches!(order.status, Status::Completed | Status::Cancelled)
-                && !(order.kind == Kind::Reward && order.status == Status::Confirmed)
-            {
+            let ended = match order.status {
+                Status::Completed | Status::Cancelled => true,
+                Status::Confirmed => order.kind == Kind::Reward,
+                _ => false,
+            };
+            if !ended {
                 let found = format!("{:?}", order.status);
                 findings.broken(
                     "order left open",
