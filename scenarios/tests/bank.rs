@@ -77,8 +77,6 @@ bank! {
         "acknowledged is durable";
     a_completion_without_sync_is_found: ChallengeReward + "commit-without-sync" =>
         "acknowledged is durable";
-    a_completion_that_is_told_before_its_commit_is_found: ChallengeReward + "ack-before-commit" =>
-        "acknowledged is durable";
     a_reward_that_is_not_for_sale_is_found: ChallengeReward + "reward-for-unsold-product" =>
         "never a reward for an unsold product";
     a_notice_that_overtakes_another_is_found: ChallengeReward + "events-without-version" at 182 =>
