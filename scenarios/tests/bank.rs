@@ -70,7 +70,7 @@ bank! {
     a_reward_whose_journal_is_in_memory_is_found: ChallengeReward + "no-journal" =>
         "completion ⇔ exactly one live reward order" | "every saga ends";
     a_reward_whose_timeout_is_taken_for_a_no_is_found: ChallengeReward + "timeout-means-no" =>
-        "completion ⇔ exactly one live reward order" | "no leaked reservation" | "no oversell";
+        "completion ⇔ exactly one live reward order" | "one key, one effect" | "no leaked reservation" | "no oversell";
     a_reward_that_is_taken_back_once_is_found: ChallengeReward + "compensation-not-retried" =>
         "completion ⇔ exactly one live reward order" | "every saga ends";
     a_completion_told_before_the_commit_is_found: ChallengeReward + "ack-before-commit" =>

@@ -5,7 +5,7 @@ use squall::{
     run::{Spec, Verdict, run},
     seed::Seed,
     site::{Kind, Site},
-    storm::{Action, CustomFault, Fault, FaultKind, Plan, PlanError, Profile, When},
+    storm::{Action, CustomFault, Fault, FaultKind, Plan, PlanError, Profile, STORM_MS_MAX, When},
 };
 
 use crate::{
@@ -455,7 +455,7 @@ fn extremes(more: u64) -> Vec<Fault> {
     timed
         .chain(at_bursts)
         .chain([at(
-            most,
+            STORM_MS_MAX + more,
             Action::Restart {
                 node: "vault".into(),
             },
