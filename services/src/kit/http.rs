@@ -44,7 +44,7 @@ const CONNECTIONS_MAX: usize = 1024;
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Serves `router` on this service's own address until the process ends. Every request runs inside its
-/// [`Context`](super::Context)'s span; the context is an extractor.
+/// [`Context`]'s span; the context is an extractor.
 pub async fn serve(platform: &Platform, router: Router) -> io::Result<()> {
     let mut listener = platform.net.listen().await?;
     let router = router.with_state::<()>(());

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use super::{Event, Saga, SagaRecord, engine::Inner, registry::Driven};
 use crate::kit::{Code, Context, Problem, StoreError, Table, Writer};
 
-/// The journal. One store holds the sagas of one [`Engine`].
+/// The journal. One store holds the sagas of one [`Engine`](super::Engine).
 pub const fn table<D>() -> Table<SagaRecord<D>> {
     Table::new("sagas")
 }
