@@ -29,6 +29,9 @@ fn policy() -> PeerPolicy {
     }
 }
 
+/// How often the outbox is looked at without a wake.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+
 /// Delivers for ever.
 pub(super) async fn deliver(
     platform: Platform,
@@ -42,7 +45,8 @@ pub(super) async fn deliver(
         match pass(&store, &peer, &subscriber).await {
             Ok(true) => {
                 backoff = BACKOFF;
-                changed.notified().await;
+                // A handler whose caller hangs up is dropped, maybe after its commit and before its wake.
+                let _ = tokio::time::timeout(LOOK_EVERY, changed.notified()).await;
             }
             Ok(false) | Err(_) => {
                 tokio::time::sleep(backoff).await;
