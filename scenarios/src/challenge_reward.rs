@@ -43,6 +43,8 @@ const BUGS: &[Gap] = &[
     Gap::RewardForUnsoldProduct,
     Gap::EventsWithoutVersion,
     Gap::AckBeforeCommit,
+    Gap::EventsWithoutResync,
+    Gap::CacheNeverExpires,
 ];
 
 const REWARDS: [Shelf; 2] = [

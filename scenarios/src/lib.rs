@@ -8,6 +8,7 @@ pub mod customer;
 pub mod flows;
 pub mod invariants;
 pub mod mirror;
+pub mod order_replicas;
 pub mod order_saga;
 pub mod platform;
 pub mod shop;
@@ -20,6 +21,7 @@ pub fn catalogue() -> Catalogue {
     Catalogue {
         scenarios: vec![
             Box::new(order_saga::OrderSaga),
+            Box::new(order_replicas::OrderReplicas),
             Box::new(challenge_reward::ChallengeReward),
         ],
         canary: Some(("order-saga", "no-journal")),

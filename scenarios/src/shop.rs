@@ -163,13 +163,18 @@ pub struct Hand {
 impl Hand {
     /// The hand of this client.
     pub fn new(client: &Client) -> Self {
+        Hand::through(client, "inventory")
+    }
+
+    /// The same, where inventory is reached at another name.
+    pub fn through(client: &Client, inventory: &str) -> Self {
         let platform = platform(client.node());
         let peer = |name| Peer::new(&platform, name, browser());
         Hand {
             client: client.clone(),
             context: Context::fresh(&platform, client.name()),
             catalog: peer("catalog"),
-            inventory: peer("inventory"),
+            inventory: peer(inventory),
             order: peer("order"),
             challenge: peer("challenge"),
         }

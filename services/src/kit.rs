@@ -5,6 +5,7 @@ pub mod context;
 pub mod http;
 pub mod idempotency;
 pub mod input;
+pub mod lease;
 pub mod peer;
 pub mod problem;
 pub mod saga;

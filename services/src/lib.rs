@@ -16,6 +16,7 @@ pub mod catalog;
 pub mod challenge;
 pub mod gateway;
 pub mod inventory;
+pub mod lock;
 pub mod order;
 pub mod payment;
 pub mod pg;

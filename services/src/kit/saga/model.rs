@@ -251,7 +251,7 @@ impl<D> SagaRecord<D> {
                 }
                 self.advance(plan, now_ms);
             }
-            (Status::Running, Some(Role::Compensatable), Event::DoneButTurnBack(why)) => {
+            (Status::Running, Some(_), Event::DoneButTurnBack(why)) => {
                 self.turn_back(plan, StepStatus::Done, why.clone(), now_ms);
             }
             (Status::Running, Some(Role::Compensatable), Event::Abandoned(why)) => {
@@ -316,12 +316,12 @@ impl<D> SagaRecord<D> {
         self.retreat(plan, now_ms);
     }
 
-    /// Intends the next undo, newest first, undoing the local ones on the way; ends the saga if there is none.
+    /// Intends the next undo, newest first, undoing the local ones and those without an undo on the way; ends the saga if there is none.
     fn retreat(&mut self, plan: &[Step], now_ms: u64) {
         for (record, step) in self.steps.iter_mut().zip(plan).rev() {
             match record.status {
                 StepStatus::Failed | StepStatus::Compensated => {}
-                _ if step.local => record.status = StepStatus::Compensated,
+                _ if step.local || step.undo.is_none() => record.status = StepStatus::Compensated,
                 _ => {
                     record.status = StepStatus::CompensationIntended;
                     record.attempts = 0;

@@ -82,6 +82,8 @@ pub(super) struct Defences {
     pub sync: bool,
     /// Waiters learn of the end after its commit.
     pub commit_before_ack: bool,
+    /// From the pivot on there is no way back.
+    pub pivot_is_final: bool,
 }
 
 impl Defences {
@@ -93,6 +95,7 @@ impl Defences {
             respect_owner: !gaps.has(Gap::RecoveryRacesOwner),
             sync: !gaps.has(Gap::CommitWithoutSync),
             commit_before_ack: !gaps.has(Gap::AckBeforeCommit),
+            pivot_is_final: !gaps.has(Gap::CompensateAfterPivot),
         }
     }
 }
