@@ -112,6 +112,8 @@ impl Scenario for OrderReplicas {
                 ("order", "compensating"),
                 ("order", "step undone"),
                 ("lock", "lease granted"),
+                ("inventory-1", "lease held"),
+                ("inventory-2", "lease held"),
                 ("inventory-1", "stock reserved"),
                 ("inventory-2", "stock reserved"),
                 ("payment", "payment authorized"),

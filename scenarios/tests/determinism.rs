@@ -16,7 +16,9 @@ use squall::{
     scenario::Scenario,
     seed::Seed,
 };
-use squall_scenarios::{challenge_reward::ChallengeReward, order_saga::OrderSaga};
+use squall_scenarios::{
+    challenge_reward::ChallengeReward, order_replicas::OrderReplicas, order_saga::OrderSaga,
+};
 
 /// How many seeds are compared.
 const SEEDS: &str = "SQUALL_DETERMINISM_SEEDS";
@@ -27,6 +29,14 @@ const WRITE_TO: &str = "SQUALL_DETERMINISM_WRITE_TO";
 #[test]
 fn order_saga_runs_are_the_same_bytes_everywhere() {
     is_the_same_everywhere(&OrderSaga, "order_saga_runs_are_the_same_bytes_everywhere");
+}
+
+#[test]
+fn order_replicas_runs_are_the_same_bytes_everywhere() {
+    is_the_same_everywhere(
+        &OrderReplicas,
+        "order_replicas_runs_are_the_same_bytes_everywhere",
+    );
 }
 
 #[test]

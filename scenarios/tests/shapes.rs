@@ -6,13 +6,21 @@ use squall::{
     campaign::{Campaign, Seeds},
     scenario::Scenario,
 };
-use squall_scenarios::{catalogue, challenge_reward::ChallengeReward, order_saga::OrderSaga};
+use squall_scenarios::{
+    catalogue, challenge_reward::ChallengeReward, order_replicas::OrderReplicas,
+    order_saga::OrderSaga,
+};
 
 const SEEDS: u64 = 100;
 
 #[test]
 fn the_documented_order_saga_fails_in_several_ways() {
     fails_in_several_ways(&OrderSaga);
+}
+
+#[test]
+fn the_documented_order_saga_with_leases_and_replicas_fails_in_several_ways() {
+    fails_in_several_ways(&OrderReplicas);
 }
 
 #[test]

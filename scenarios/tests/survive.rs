@@ -1,7 +1,9 @@
 //! The hardened services survive, and what they survive are storms.
 
 use squall::{campaign::Totals, scenario::Scenario, testing};
-use squall_scenarios::{challenge_reward::ChallengeReward, order_saga::OrderSaga};
+use squall_scenarios::{
+    challenge_reward::ChallengeReward, order_replicas::OrderReplicas, order_saga::OrderSaga,
+};
 
 /// Seeds of each campaign, unless the environment asks for others.
 const SEEDS: u64 = 150;
@@ -11,6 +13,11 @@ const MANY: u64 = 100;
 #[test]
 fn order_saga_survives() {
     survives(&OrderSaga);
+}
+
+#[test]
+fn order_replicas_survives() {
+    survives(&OrderReplicas);
 }
 
 #[test]

@@ -25,6 +25,7 @@ use crate::{
         idempotency::{self, StoredAnswer, fingerprint},
         lease::{Lease, LeasePolicy, Leases},
     },
+    lock,
     ports::Platform,
     service::{Demo, Service},
 };
@@ -80,6 +81,19 @@ impl Default for Config {
             sweep_every: Duration::from_secs(60),
             orchestrator: "order".to_owned(),
             locking: Locking::default(),
+        }
+    }
+}
+
+impl Config {
+    /// Operations on a product under leases of the service `lock`, held as published.
+    pub fn under_leases() -> Self {
+        Config {
+            locking: Locking::Leases {
+                service: lock::SERVICE.name.to_owned(),
+                policy: LeasePolicy::default(),
+            },
+            ..Config::default()
         }
     }
 }

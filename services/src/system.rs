@@ -1,6 +1,6 @@
 //! The reference systems: which services each is made of. One line a service.
 
-use crate::{catalog, challenge, inventory, order, payment, pg, service::Service};
+use crate::{catalog, challenge, inventory, lock, order, payment, pg, service::Service};
 
 /// A system that runs as a whole.
 pub struct System {
@@ -34,13 +34,17 @@ pub const SYSTEMS: &[System] = &[
     },
     System {
         name: "orders",
-        about: "the shop alone",
+        about: "the shop alone, its stock under lease locks",
         services: &[
             order::SERVICE,
-            inventory::SERVICE,
+            Service {
+                run: |p| Box::pin(inventory::run(p, inventory::Config::under_leases())),
+                ..inventory::SERVICE
+            },
             payment::SERVICE,
             catalog::SERVICE,
             pg::SERVICE,
+            lock::SERVICE,
         ],
     },
 ];

@@ -108,6 +108,7 @@ impl Leases {
                 ));
             }
         };
+        tracing::info!(lock = name, token = granted.token, "lease held");
         let lease = Lease {
             leases: self.clone(),
             context,
