@@ -183,6 +183,12 @@ impl Scenario for OrderReplicas {
         for name in CUSTOMERS {
             sim.link(name, "order", Latency::INTERNET);
         }
+        // In half of the worlds the database is far away, and a transaction takes as long as a short lease.
+        if settings.chance(0.5) {
+            for replica in ["inventory-1", "inventory-2"] {
+                sim.link(replica, "inventory-db", Latency::INTERNET);
+            }
+        }
         sim.after_storm("operator", |client| async move {
             Hand::new(&client).tend_orders().await
         });
