@@ -20,6 +20,7 @@ mod list;
 mod output;
 mod replay;
 mod run;
+mod sweep;
 
 #[cfg(test)]
 mod tests;
@@ -113,6 +114,7 @@ impl Session<'_> {
             Ok(None) => self.everything(),
             Ok(Some(Command::Run(args))) => self.run(&args),
             Ok(Some(Command::Replay(args))) => self.replay(&args),
+            Ok(Some(Command::Sweep(args))) => self.sweep(&args),
             Ok(Some(Command::List)) => self.list(),
             Err(asked) if !asked.use_stderr() => write!(self.out, "{asked}")
                 .map(|()| Exit::Survived)

@@ -5,10 +5,12 @@
 //! order, and nothing of the next generation is asked for before.
 
 mod enumeration;
+pub mod sweep;
 
 use std::fmt;
 
 pub use enumeration::Enumeration;
+pub use sweep::Sweep;
 
 use crate::{
     campaign::Campaign,
@@ -66,17 +68,20 @@ pub enum Way {
     /// Each seed first draws which kinds of fault are on.
     #[default]
     Swarm,
+    /// Every kind of fault at every site.
+    Sweep,
 }
 
 impl Way {
     /// All ways.
-    pub const ALL: &'static [Way] = &[Way::Random, Way::Swarm];
+    pub const ALL: &'static [Way] = &[Way::Random, Way::Swarm, Way::Sweep];
 
     /// Its name on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Way::Random => "random",
             Way::Swarm => "swarm",
+            Way::Sweep => "sweep",
         }
     }
 
@@ -85,6 +90,7 @@ impl Way {
         match self {
             Way::Random => Box::new(Enumeration::plain(campaign.scenario, campaign.seeds)),
             Way::Swarm => Box::new(Enumeration::swarm(campaign.seeds)),
+            Way::Sweep => Box::new(Sweep::new(campaign.scenario, campaign.seeds, 0)),
         }
     }
 }

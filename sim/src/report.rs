@@ -4,6 +4,7 @@ pub(crate) mod failure;
 pub(crate) mod json;
 pub(crate) mod style;
 pub(crate) mod summary;
+pub(crate) mod sweep;
 pub(crate) mod table;
 pub(crate) mod trace;
 

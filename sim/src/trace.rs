@@ -3,7 +3,7 @@
 //! A campaign folds each event into a [`Recorder`]'s hash and forgets it. A replay keeps all of them as a [`Trace`],
 //! which [`text`] shows line by line and [`story`] retells saga by saga.
 
-mod http;
+pub(crate) mod http;
 mod json;
 mod links;
 mod members;

@@ -31,7 +31,7 @@ use crate::{
     host::{Host, NodeIx, Reached, Verdict},
     net::Net,
     seed::Seed,
-    site::Kind,
+    site::{About, Kind},
     storm::Injector,
     time::VirtualTime,
     trace::{Recorder, Scope, Sink, What, current_scope},
@@ -147,8 +147,9 @@ impl World {
         node: &Arc<NodeState>,
         kind: impl FnOnce() -> Kind,
         label: &str,
+        about: About<'_>,
     ) -> Verdict {
-        let due = lock(&self.injector).reached(&node.name, &kind(), label, self.now());
+        let due = lock(&self.injector).reached(&node.name, &kind(), label, about, self.now());
         let mut verdict = Verdict::default();
         for due in due {
             match storming::burst_fault(&due.action) {
@@ -180,13 +181,15 @@ impl World {
                 rows: (&rows[..]).into(),
             },
         );
+        let about = lock(&self.injector).is_census().then(|| rows.clone());
         let broken = lock(&self.ledger).commit(self.now(), &node.name, file, rows, &scope, true);
         if broken {
             self.report_violations();
         }
         self.activity.notify_one();
         if lock(&self.injector).watches(&node.name, |kind| *kind == Kind::Commit) {
-            self.site(node, || Kind::Commit, &scope.op);
+            let about = about.as_deref().map_or(About::Nothing, About::Rows);
+            self.site(node, || Kind::Commit, &scope.op, about);
         }
     }
 
@@ -241,7 +244,8 @@ impl Sink for HostRef {
             &node.name,
             |kind| matches!(kind, Kind::Event(m) if m == message),
         ) {
-            world.site(&node, || Kind::Event(message.to_owned()), &scope.op);
+            let kind = || Kind::Event(message.to_owned());
+            world.site(&node, kind, &scope.op, About::Nothing);
         }
     }
 }
@@ -281,14 +285,14 @@ impl Host for HostRef {
         };
         let node = world.node(ix);
         match site {
-            Reached::Send { to, label } => {
+            Reached::Send { to, label, bytes } => {
                 *lock(&world.at_burst) = None;
                 if !lock(&world.injector).watches(&node.name, |kind| matches!(kind, Kind::Send(_)))
                 {
                     return Verdict::default();
                 }
                 let to = world.node(to).name.to_string();
-                world.site(&node, || Kind::Send(to), label)
+                world.site(&node, || Kind::Send(to), label, About::Burst(bytes))
             }
             Reached::Write | Reached::Sync => {
                 let kind = if matches!(site, Reached::Write) {
@@ -299,7 +303,7 @@ impl Host for HostRef {
                 if !lock(&world.injector).watches(&node.name, |k| *k == kind) {
                     return Verdict::default();
                 }
-                world.site(&node, || kind, &current_scope().op)
+                world.site(&node, || kind, &current_scope().op, About::Nothing)
             }
         }
     }

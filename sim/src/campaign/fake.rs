@@ -96,6 +96,7 @@ pub(crate) fn run(scenario: &dyn Scenario, spec: &Spec, options: Options) -> Out
         hash: crate::seed::mix(seed ^ crate::seed::hash(scenario.name().as_bytes())),
         faults: plan.faults.iter().map(report).collect(),
         plan,
+        sites: Vec::new(),
         counts: BTreeMap::from([
             ("completed".to_owned(), 3),
             ("compensated".to_owned(), seed % 2),

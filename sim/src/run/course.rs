@@ -7,6 +7,7 @@ use madsim::{Config, runtime::Runtime};
 use super::{Options, Outcome, Sim, Spec, Verdict, lock, sim::Parts};
 use crate::{
     scenario::Scenario,
+    site::Census,
     storm::{Injector, Plan, STORM_MS_MAX},
     time::VirtualTime,
     trace::{self, Mode, Recorder},
@@ -65,6 +66,11 @@ async fn course(scenario: &dyn Scenario, spec: &Spec, plan: &Plan, options: Opti
     lock(&world.ledger).unchecked = !options.watch;
     let sim = Sim::new(world.clone());
     scenario.build(&sim, &spec.setup());
+    if options.census {
+        let clients = world.nodes().into_iter().filter(|node| node.is_client);
+        let clients = clients.map(|node| node.name.to_string());
+        lock(&world.injector).take_census(Census::new(clients));
+    }
     let parts = std::mem::take(&mut *lock(&sim.parts));
     let Parts {
         prepare,
@@ -137,7 +143,9 @@ async fn play(
     let mut ends = began;
     loop {
         ends = ends.max(world.storm_ends());
-        let idle = *lock(&world.clients) == 0 || plan.faults.is_empty();
+        // A census wants to see what a storm would meet.
+        let calm = plan.faults.is_empty() && !lock(&world.injector).is_census();
+        let idle = *lock(&world.clients) == 0 || calm;
         if lock(&world.ledger).is_broken() {
             return Ok(());
         }
@@ -279,12 +287,17 @@ async fn finish(
         .map(Recorder::finish)
         .unwrap_or_default();
     lock(&world.custom).take();
+    let (faults, sites) = {
+        let mut injector = lock(&world.injector);
+        (injector.reports().to_vec(), injector.take_met())
+    };
     Outcome {
         verdict,
         violations: std::mem::take(&mut ledger.violations),
         hash: recorded.hash,
         plan: plan.clone(),
-        faults: lock(&world.injector).reports().to_vec(),
+        faults,
+        sites,
         counts: std::mem::take(&mut ledger.counts),
         ended: world.now(),
         trace: world.full.then_some(recorded),

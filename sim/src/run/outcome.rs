@@ -8,6 +8,7 @@ use crate::{
     check::Violation,
     scenario::{Scenario, Setup},
     seed::Seed,
+    site::Met,
     storm::{FaultReport, Plan},
     time::VirtualTime,
 };
@@ -104,6 +105,8 @@ pub struct Outcome {
     pub plan: Plan,
     /// What became of each of its faults.
     pub faults: Vec<FaultReport>,
+    /// Every site that was met while the storm went on, in order, if a census was asked for.
+    pub sites: Vec<Met>,
     /// What the scenario counted (sagas completed, compensated ...) and the harness (`commits`, `calls ok`, ...).
     pub counts: BTreeMap<String, u64>,
     /// Virtual length of the run.
@@ -133,6 +136,7 @@ impl Outcome {
             hash: 0,
             plan,
             faults: Vec::new(),
+            sites: Vec::new(),
             counts: BTreeMap::new(),
             ended: VirtualTime::ZERO,
             trace: None,
