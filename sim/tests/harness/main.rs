@@ -8,4 +8,5 @@ mod plans;
 mod sites;
 mod storms;
 mod streams;
+mod sweep;
 mod verdicts;

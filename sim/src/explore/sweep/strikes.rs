@@ -98,7 +98,9 @@ pub(super) fn strikes(met: &Met, next: Option<&Site>, profile: &Profile) -> Vec<
             strike("duplicated", site, Action::DuplicateBurst { after_ms });
         }
     }
-    for own in profile.custom.iter().filter(|own| own.node == *peer) {
+    // The scenario's own faults concern whoever is asked.
+    let own = profile.custom.iter().filter(|own| own.node == *peer);
+    for own in own.filter(|_| met.asks != Some(false)) {
         for amount in amounts(own.amount) {
             let action = Action::Custom {
                 name: own.name.to_owned(),
