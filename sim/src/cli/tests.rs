@@ -15,6 +15,7 @@ use crate::{
     campaign::fake::{self, Fake},
     run::{Options, Outcome, Spec},
     scenario::Scenario,
+    storm::Plan,
 };
 
 #[derive(Clone, Default)]
@@ -510,8 +511,8 @@ fn a_sweep_tells_of_each_kind_how_many_sites_survived() {
         &said.out,
         &[
             "bank (hardened): 3 sites met, 1 of them pruned",
-            "crash before              2      2          0  2 of 2 sites survived",
-            "sync error                1",
+            "crash before             2      2          0  2 of 2 sites survived",
+            "sync error               1",
             "WARNING: crash before never touched anything",
             "pairs: 0 of 0",
         ],
