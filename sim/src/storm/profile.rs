@@ -6,6 +6,11 @@ use crate::{
     site::Kind,
 };
 
+/// One storm in so many orders its tasks by priority.
+const PCT_ONE_IN: u64 = 4;
+/// The deepest schedules drawn: most ordering bugs need fewer.
+const PCT_DRAWN_MAX: u64 = 4;
+
 /// A fault that the scenario brings itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CustomFault {
@@ -109,14 +114,16 @@ impl Profile {
             on.push(*rng.pick(&all));
         }
         let faults = 1 + rng.below(self.max_faults);
-        Plan::new(
-            (0..faults)
-                .map(|_| {
-                    let choice = *rng.pick(&on);
-                    self.fault(choice, &mut rng)
-                })
-                .collect(),
-        )
+        let faults = (0..faults)
+            .map(|_| {
+                let choice = *rng.pick(&on);
+                self.fault(choice, &mut rng)
+            })
+            .collect();
+        Plan {
+            pct: schedules(seed),
+            ..Plan::new(faults)
+        }
     }
 
     fn fault(&self, choice: Choice, rng: &mut Stream) -> Fault {
@@ -371,6 +378,12 @@ impl Profile {
             },
         }
     }
+}
+
+/// The depth of a seed's schedules, where they are not uniform.
+fn schedules(seed: Seed) -> Option<u32> {
+    let mut rng = seed.stream("pct");
+    (rng.below(PCT_ONE_IN) == 0).then(|| 1 + rng.below(PCT_DRAWN_MAX) as u32)
 }
 
 /// Milliseconds, spread evenly over the orders of magnitude.
