@@ -102,28 +102,41 @@ impl Profile {
     }
 
     /// The storm of a seed. Which kinds it may draw from is itself drawn first (swarm testing: Groce et al., ISSTA
-    /// 2012), so that some storms are of crashes alone and others of a single slow link.
+    /// 2012), so that some storms are of crashes alone and others of a single slow link. So is how ready tasks are ordered, from
+    /// a stream of its own.
     pub fn draw(&self, seed: Seed) -> Plan {
         let mut rng = seed.stream("storm");
         let all = self.choices();
-        if all.is_empty() {
-            return Plan::calm();
-        }
         let mut on: Vec<Choice> = all.iter().copied().filter(|_| rng.chance(0.4)).collect();
-        if on.is_empty() {
+        if on.is_empty() && !all.is_empty() {
             on.push(*rng.pick(&all));
         }
-        let faults = 1 + rng.below(self.max_faults);
-        let faults = (0..faults)
-            .map(|_| {
-                let choice = *rng.pick(&on);
-                self.fault(choice, &mut rng)
-            })
-            .collect();
+        let plan = self.faults(&on, &mut rng);
         Plan {
-            pct: schedules(seed),
-            ..Plan::new(faults)
+            pct: schedules(seed).filter(|_| !plan.faults.is_empty()),
+            ..plan
         }
+    }
+
+    /// A storm of the seed in which every kind may occur.
+    pub fn draw_plain(&self, seed: Seed) -> Plan {
+        self.faults(&self.choices(), &mut seed.stream("plain storm"))
+    }
+
+    /// A storm of these choices.
+    fn faults(&self, on: &[Choice], rng: &mut Stream) -> Plan {
+        if on.is_empty() {
+            return Plan::calm();
+        }
+        let faults = 1 + rng.below(self.max_faults);
+        Plan::new(
+            (0..faults)
+                .map(|_| {
+                    let choice = *rng.pick(on);
+                    self.fault(choice, rng)
+                })
+                .collect(),
+        )
     }
 
     fn fault(&self, choice: Choice, rng: &mut Stream) -> Fault {
