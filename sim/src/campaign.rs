@@ -130,7 +130,7 @@ impl<'a> Campaign<'a> {
                 seed,
                 plan: Some(self.scenario.profile().draw_plain(seed)),
             },
-            Way::Swarm => Trial::of(seed),
+            Way::Swarm | Way::Guided => Trial::of(seed),
         })
     }
 
@@ -265,6 +265,8 @@ pub(crate) fn guarded(
             plan: spec.plan.clone().unwrap_or_else(Plan::calm),
             faults: Vec::new(),
             counts: BTreeMap::new(),
+            sometimes: BTreeMap::new(),
+            features: Vec::new(),
             ended: VirtualTime::ZERO,
             trace: None,
         }

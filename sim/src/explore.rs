@@ -4,11 +4,15 @@
 //! explorer is told does not depend on their number: it hears of every trial of a generation in the generation's own
 //! order, and nothing of the next generation is asked for before.
 
+pub mod corpus;
 mod enumeration;
+mod guided;
+mod mutation;
 
 use std::fmt;
 
 pub use enumeration::Enumeration;
+pub use guided::Guided;
 
 use crate::{
     campaign::Campaign,
@@ -66,17 +70,20 @@ pub enum Way {
     /// Each seed first draws which kinds of fault are on.
     #[default]
     Swarm,
+    /// Storms that cover something new are kept and changed.
+    Guided,
 }
 
 impl Way {
     /// All ways.
-    pub const ALL: &'static [Way] = &[Way::Random, Way::Swarm];
+    pub const ALL: &'static [Way] = &[Way::Random, Way::Swarm, Way::Guided];
 
     /// Its name on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Way::Random => "random",
             Way::Swarm => "swarm",
+            Way::Guided => "guided",
         }
     }
 
@@ -85,6 +92,7 @@ impl Way {
         match self {
             Way::Random => Box::new(Enumeration::plain(campaign.scenario, campaign.seeds)),
             Way::Swarm => Box::new(Enumeration::swarm(campaign.seeds)),
+            Way::Guided => Box::new(Guided::new(campaign.scenario, campaign.seeds)),
         }
     }
 }

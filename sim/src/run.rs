@@ -20,12 +20,18 @@ pub struct Options {
     pub full: bool,
     /// Record, observe and check. Off only to measure what that costs.
     pub watch: bool,
+    /// Note what the run covers.
+    pub cover: bool,
 }
 
 impl Options {
     /// What a campaign's runs do, with the whole trace kept or not.
     pub const fn traced(full: bool) -> Self {
-        Options { full, watch: true }
+        Options {
+            full,
+            watch: true,
+            cover: false,
+        }
     }
 }
 

@@ -27,6 +27,7 @@ pub(crate) use ledger::Ledger;
 pub use node::Node;
 pub(crate) use node::{Boot, NodeState, StoreReader};
 pub(crate) use pct::Gate;
+pub(crate) use storming::lasts;
 pub(crate) use task::{panic_text, silence_service_panics};
 
 use crate::{
@@ -243,6 +244,7 @@ impl Sink for HostRef {
         if let Some(recorder) = &mut *lock(&world.recorder) {
             recorder.record(world.now(), &node.name, scope, what);
         }
+        lock(&world.ledger).said(&node.name, message, scope, fields);
         if lock(&world.injector).watches(
             &node.name,
             |kind| matches!(kind, Kind::Event(m) if m == message),

@@ -263,6 +263,9 @@ fn json_is_one_object_that_scripts_can_rely_on() {
         [60, 60, 30]
     );
     assert_eq!(json["counts"]["completed"], 180);
+    assert_eq!(json["campaigns"][0]["sometimes"]["a seed was odd"], 30);
+    let never = &json["sometimes_never_reached"][0];
+    assert_eq!(never["sometimes"], "a seed was a thousand");
     assert_eq!(json["determinism"]["runs_twice"], 1);
     assert_eq!(json["violations"].as_array().map(Vec::len), Some(3));
     let first = &json["violations"][0];

@@ -7,10 +7,10 @@ use madsim::{Config, runtime::Runtime};
 use super::{Options, Outcome, Sim, Spec, Verdict, lock, sim::Parts};
 use crate::{
     scenario::Scenario,
-    storm::{Injector, Plan, STORM_MS_MAX},
+    storm::{Fault, Injector, Plan, STORM_MS_MAX},
     time::VirtualTime,
-    trace::{self, Mode, Recorder},
-    world::{Gate, Todo, World, wait},
+    trace::{self, Coverage, Mode, Recorder},
+    world::{Gate, Todo, World, lasts, wait},
 };
 
 /// The storm is over at the latest this long after it began, whatever the clients do.
@@ -66,7 +66,14 @@ async fn course(
     } else {
         Mode::HashOnly
     };
-    let recorder = options.watch.then(|| Recorder::new(mode));
+    let faults = plan
+        .faults
+        .iter()
+        .map(|Fault { action, .. }| (action.counted_as(), lasts(action)));
+    let recorder = options.watch.then(|| match options.cover {
+        true => Recorder::new(mode).covering(Coverage::new(faults)),
+        false => Recorder::new(mode),
+    });
     let world = World::new(spec.seed, Injector::new(plan), recorder, options.full, gate);
     let _tracing = options.watch.then(|| trace::install(world.sink()));
     lock(&world.ledger).unchecked = !options.watch;
@@ -138,6 +145,9 @@ async fn play(
         world.agenda.at(began + at.since_start(), Todo::Fire(index));
     }
     lock(&world.injector).arm();
+    if let Some(recorder) = &mut *lock(&world.recorder) {
+        recorder.storm_begins(began);
+    }
     if let Some(gate) = &world.gate {
         gate.begin();
     }
@@ -284,10 +294,15 @@ async fn finish(
     }
     *ledger.counts.entry("commits".to_owned()).or_insert(0) += ledger.commits;
     ledger.checks = Default::default();
-    let recorded = lock(&world.recorder)
-        .take()
-        .map(Recorder::finish)
-        .unwrap_or_default();
+    let sometimes = ledger.goals.finish();
+    let mut recorder = lock(&world.recorder).take();
+    let coverage = recorder.as_mut().and_then(Recorder::take_coverage);
+    let features = coverage.map_or_else(Vec::new, |mut coverage| {
+        let reached = sometimes.iter().filter(|(_, times)| **times > 0);
+        reached.for_each(|(name, _)| coverage.sometimes(name));
+        coverage.finish()
+    });
+    let recorded = recorder.map(Recorder::finish).unwrap_or_default();
     lock(&world.custom).take();
     Outcome {
         verdict,
@@ -296,6 +311,8 @@ async fn finish(
         plan: plan.clone(),
         faults: lock(&world.injector).reports().to_vec(),
         counts: std::mem::take(&mut ledger.counts),
+        sometimes,
+        features,
         ended: world.now(),
         trace: world.full.then_some(recorded),
     }

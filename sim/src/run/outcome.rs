@@ -10,6 +10,7 @@ use crate::{
     seed::Seed,
     storm::{FaultReport, Plan},
     time::VirtualTime,
+    trace::Feature,
 };
 
 /// What to run.
@@ -106,6 +107,10 @@ pub struct Outcome {
     pub faults: Vec<FaultReport>,
     /// What the scenario counted (sagas completed, compensated ...) and the harness (`commits`, `calls ok`, ...).
     pub counts: BTreeMap<String, u64>,
+    /// How often each thing happened that should sometimes happen; 0 for those that did not.
+    pub sometimes: BTreeMap<String, u64>,
+    /// What it covered, if that was asked for, in the order in which it first did.
+    pub features: Vec<Feature>,
     /// Virtual length of the run.
     pub ended: VirtualTime,
     /// Everything that happened, if it was asked for.
@@ -134,6 +139,8 @@ impl Outcome {
             plan,
             faults: Vec::new(),
             counts: BTreeMap::new(),
+            sometimes: BTreeMap::new(),
+            features: Vec::new(),
             ended: VirtualTime::ZERO,
             trace: None,
         }
