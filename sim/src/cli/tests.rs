@@ -504,3 +504,27 @@ fn a_reader_that_has_gone_changes_neither_the_exit_code_nor_stderr() {
     assert_eq!(exit, Exit::Usage);
     assert_has(&err, &["error: cannot write the result"]);
 }
+
+#[test]
+fn a_corpus_that_cannot_be_used_is_bad_usage() {
+    let dir = std::env::temp_dir().join(format!("squall-corpus-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    std::fs::write(dir.join("bank-1.json"), "{}").unwrap();
+    let dir = dir.display();
+    let damaged = squall(&format!(
+        "run bank --explore guided --seeds 5 --corpus {dir}"
+    ));
+    assert_eq!(damaged.exit, Exit::Usage);
+    assert!(
+        damaged
+            .err
+            .contains("bank-1.json is not a storm of a corpus")
+    );
+    let unguided = squall(&format!("run bank --seeds 5 --corpus {dir}"));
+    assert_eq!(unguided.exit, Exit::Usage);
+    assert!(
+        unguided.err.contains("--explore guided"),
+        "{}",
+        unguided.err
+    );
+}

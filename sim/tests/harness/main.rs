@@ -2,6 +2,7 @@
 
 mod bank;
 mod determinism;
+mod guided;
 mod life;
 mod little;
 mod plans;
