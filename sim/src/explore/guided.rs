@@ -26,7 +26,7 @@ const GENERATION: u64 = 32;
 /// So many fresh storms come first.
 const FRESH_FIRST: u64 = 96;
 /// The share of fresh storms afterwards.
-const FRESH: f64 = 0.25;
+const FRESH: f64 = 0.4;
 /// Storms that are kept; beyond that the one with the least energy goes.
 const KEPT_MAX: usize = 400;
 
@@ -134,6 +134,7 @@ impl Guided {
         let features: Vec<(f64, &Feature)> = entry
             .features
             .iter()
+            .filter(|feature| feature.when.is_some())
             .map(|feature| (self.rarity(feature.id), feature))
             .collect();
         let parent = Parent {
@@ -221,7 +222,7 @@ impl Explorer for Guided {
 fn nodes(profile: &Profile) -> Vec<&'static str> {
     let ends = profile.links.iter().flat_map(|(from, to)| [*from, *to]);
     let custom = profile.custom.iter().map(|fault| fault.node);
-    let mut nodes: Vec<&str> = profile.nodes.iter().copied().collect();
+    let mut nodes: Vec<&str> = profile.nodes.clone();
     nodes.extend(ends.chain(custom));
     nodes.sort_unstable();
     nodes.dedup();

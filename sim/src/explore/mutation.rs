@@ -109,7 +109,7 @@ fn strike(features: &[(f64, &Feature)], profile: &Profile, rng: &mut Stream) -> 
         left -= weight;
         left <= 0.0
     })?;
-    let when = feature.when.clone();
+    let when = feature.when.clone()?;
     let (near, is_burst): (Vec<&str>, bool) = match &when {
         When::Nth {
             node,

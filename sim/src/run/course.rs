@@ -166,6 +166,9 @@ async fn play(
         }
         look(world).await;
     }
+    if let Some(recorder) = &mut *lock(&world.recorder) {
+        recorder.storm_ends();
+    }
     world.heal();
     let healed = world.now();
     if !until(world, CLIENTS_MAX, || *lock(&world.clients) == 0).await {

@@ -32,8 +32,8 @@ const TIMES_MAX: u64 = 4;
 pub struct Feature {
     /// Its hash: the same in every run that covers it.
     pub id: u64,
-    /// Where a fault has to be aimed to strike at its first occurrence in this very run.
-    pub when: When,
+    /// Where a fault has to be aimed to strike at its first occurrence in this very run; `None` once the storm is over.
+    pub when: Option<When>,
 }
 
 /// Hears every event of a run and notes what is new.
@@ -44,6 +44,7 @@ pub struct Coverage {
     /// Faults that go on, with the instant from which they no longer count.
     active: BTreeMap<usize, Option<VirtualTime>>,
     began: Option<VirtualTime>,
+    over: bool,
     /// Bursts, commits and log messages of a node so far, since the storm began.
     sites: BTreeMap<u64, u32>,
     last_on_node: BTreeMap<u64, u64>,
@@ -66,6 +67,7 @@ impl Coverage {
                 .collect(),
             active: BTreeMap::new(),
             began: None,
+            over: false,
             sites: BTreeMap::new(),
             last_on_node: BTreeMap::new(),
             last_in_saga: BTreeMap::new(),
@@ -81,6 +83,11 @@ impl Coverage {
         self.began = Some(now);
     }
 
+    /// The storm is over: nothing more can be struck.
+    pub fn end(&mut self) {
+        self.over = true;
+    }
+
     /// Takes note of an event.
     pub fn observe(&mut self, at: VirtualTime, node: &str, scope: &Scope, what: &What<'_>) {
         if let What::Fault { event, index, .. } = what {
@@ -94,9 +101,9 @@ impl Coverage {
         };
         let Some(began) = self.began else { return };
         let on = hash(node.as_bytes());
-        let when = self.site(node, what).unwrap_or(When::AtMs(
-            u64::try_from(at.since(began).as_millis()).unwrap_or(u64::MAX),
-        ));
+        let at_ms = || u64::try_from(at.since(began).as_millis()).unwrap_or(u64::MAX);
+        let when =
+            (!self.over).then(|| self.site(node, what).unwrap_or_else(|| When::AtMs(at_ms())));
         let mut found = Vec::with_capacity(6);
         self.active
             .retain(|_, until| until.is_none_or(|until| at < until));
@@ -133,8 +140,7 @@ impl Coverage {
     pub(crate) fn sometimes(&mut self, name: &str) {
         let id = of(&[5, hash(name.as_bytes())]);
         if self.seen.insert(id) {
-            let when = When::AtMs(0);
-            self.features.push(Feature { id, when });
+            self.features.push(Feature { id, when: None });
         }
     }
 

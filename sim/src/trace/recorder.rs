@@ -112,6 +112,13 @@ impl Recorder {
         }
     }
 
+    /// The storm is over.
+    pub(crate) fn storm_ends(&mut self) {
+        if let Some(coverage) = &mut self.coverage {
+            coverage.end();
+        }
+    }
+
     /// What was covered, if that was noted; nothing is noted from now on.
     pub(crate) fn take_coverage(&mut self) -> Option<Coverage> {
         self.coverage.take()

@@ -11,8 +11,7 @@ use squall::{
     run::{Options, Outcome, Spec, run, run_with},
     scenario::Scenario,
     seed::Seed,
-    storm::{Plan, When},
-    trace::Feature,
+    storm::{Action, Fault, Plan, When},
 };
 
 use crate::bank::Bank;
@@ -50,32 +49,39 @@ fn the_same_run_covers_the_same_and_is_not_changed_by_being_watched() {
 
 #[test]
 fn a_feature_knows_the_site_at_which_it_can_be_struck() {
+    // A storm lasts until its last fault: this one comes when all is done.
+    let late = Fault {
+        when: When::AtMs(60_000),
+        action: Action::Restart {
+            node: "front".into(),
+        },
+    };
     let spec = Spec {
-        plan: Some(Plan::calm()),
+        plan: Some(Plan::new(vec![late.clone()])),
         ..Spec::of(&Bank, Seed(1))
     };
     let calm = run_with(&Bank, &spec, COVERED);
     let sites = calm
         .features
         .iter()
-        .filter(|feature| matches!(feature.when, When::Nth { .. }));
+        .filter_map(|feature| feature.when.as_ref());
     let mut struck = 0;
-    for Feature { when, .. } in sites {
+    for when in sites {
         let When::Nth { node, .. } = when else {
             continue;
         };
         if !Bank.profile().nodes.contains(&node.as_str()) {
             continue;
         }
-        let crash = squall::storm::Fault {
+        let crash = Fault {
             when: when.clone(),
-            action: squall::storm::Action::Crash {
+            action: Action::Crash {
                 node: node.clone(),
                 down_ms: 100,
             },
         };
         let spec = Spec {
-            plan: Some(Plan::new(vec![crash])),
+            plan: Some(Plan::new(vec![crash, late.clone()])),
             ..spec.clone()
         };
         let outcome = run(&Bank, &spec, false);
