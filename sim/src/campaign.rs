@@ -266,6 +266,8 @@ pub(crate) fn guarded(
             faults: Vec::new(),
             sites: Vec::new(),
             counts: BTreeMap::new(),
+            sometimes: BTreeMap::new(),
+            features: Vec::new(),
             ended: VirtualTime::ZERO,
             trace: None,
         }

@@ -33,6 +33,7 @@ use std::{
 
 use crate::{
     campaign::{Campaign, Runner, Totals, Unknown, guarded},
+    explore::corpus::CorpusError,
     report::{Style, failure},
     run::Options,
     scenario::Catalogue,
@@ -90,6 +91,9 @@ enum Refusal {
     /// The plan is not for this scenario.
     #[error("{scenario}: {wrong}")]
     Misplaced { scenario: String, wrong: PlanError },
+    /// The corpus can't be read or written.
+    #[error(transparent)]
+    Corpus(#[from] CorpusError),
     /// The result could not be written.
     #[error("cannot write the result: {0}")]
     Output(#[from] io::Error),

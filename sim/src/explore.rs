@@ -4,12 +4,16 @@
 //! explorer is told does not depend on their number: it hears of every trial of a generation in the generation's own
 //! order, and nothing of the next generation is asked for before.
 
+pub mod corpus;
 mod enumeration;
+mod guided;
+mod mutation;
 pub mod sweep;
 
 use std::fmt;
 
 pub use enumeration::Enumeration;
+pub use guided::Guided;
 pub use sweep::Sweep;
 
 use crate::{
@@ -70,11 +74,13 @@ pub enum Way {
     Swarm,
     /// Every kind of fault at every site.
     Sweep,
+    /// Storms that cover something new are kept and changed.
+    Guided,
 }
 
 impl Way {
     /// All ways.
-    pub const ALL: &'static [Way] = &[Way::Random, Way::Swarm, Way::Sweep];
+    pub const ALL: &'static [Way] = &[Way::Random, Way::Swarm, Way::Sweep, Way::Guided];
 
     /// Its name on the command line.
     pub fn name(self) -> &'static str {
@@ -82,6 +88,7 @@ impl Way {
             Way::Random => "random",
             Way::Swarm => "swarm",
             Way::Sweep => "sweep",
+            Way::Guided => "guided",
         }
     }
 
@@ -91,6 +98,7 @@ impl Way {
             Way::Random => Box::new(Enumeration::plain(campaign.scenario, campaign.seeds)),
             Way::Swarm => Box::new(Enumeration::swarm(campaign.seeds)),
             Way::Sweep => Box::new(Sweep::new(campaign.scenario, campaign.seeds, 0)),
+            Way::Guided => Box::new(Guided::new(campaign.scenario, campaign.seeds)),
         }
     }
 }

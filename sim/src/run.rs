@@ -23,6 +23,8 @@ pub struct Options {
     /// Take a census of all sites ([`Outcome::sites`]). The storm then goes on until the clients have ended, even where
     /// no fault is planned.
     pub census: bool,
+    /// Note what the run covers.
+    pub cover: bool,
 }
 
 impl Options {
@@ -32,6 +34,7 @@ impl Options {
             full,
             watch: true,
             census: false,
+            cover: false,
         }
     }
 }

@@ -102,6 +102,11 @@ pub(crate) fn run(scenario: &dyn Scenario, spec: &Spec, options: Options) -> Out
             ("completed".to_owned(), 3),
             ("compensated".to_owned(), seed % 2),
         ]),
+        sometimes: BTreeMap::from([
+            ("a seed was odd".to_owned(), seed % 2),
+            ("a seed was a thousand".to_owned(), u64::from(seed == 1_000)),
+        ]),
+        features: Vec::new(),
         ended: VirtualTime(1_000_000_000),
         trace,
     }

@@ -56,6 +56,9 @@ pub(super) struct RunArgs {
     /// End at the first seed that fails
     #[arg(long)]
     pub stop_at_first: bool,
+    /// With `--explore guided`: begin with the storms kept in this folder, and keep there what covers something new
+    #[arg(long, value_name = "DIR")]
+    pub corpus: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -127,7 +130,8 @@ pub(super) struct Variant {
     /// Read the storm from a file, for every seed the same; else each seed draws its own
     #[arg(long, value_name = "FILE")]
     pub plan: Option<PathBuf>,
-    /// How storms are found: random (from all kinds of fault) or swarm (each seed first draws its kinds)
+    /// How storms are found: random (from all kinds of fault), swarm (each seed first draws its kinds) or guided (storms
+    /// that reach something new are kept and changed)
     #[arg(
         long,
         value_name = "WAY",

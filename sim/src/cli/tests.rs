@@ -264,6 +264,9 @@ fn json_is_one_object_that_scripts_can_rely_on() {
         [60, 60, 30]
     );
     assert_eq!(json["counts"]["completed"], 180);
+    assert_eq!(json["campaigns"][0]["sometimes"]["a seed was odd"], 30);
+    let never = &json["sometimes_never_reached"][0];
+    assert_eq!(never["sometimes"], "a seed was a thousand");
     assert_eq!(json["determinism"]["runs_twice"], 1);
     assert_eq!(json["violations"].as_array().map(Vec::len), Some(3));
     let first = &json["violations"][0];
@@ -560,4 +563,28 @@ fn a_sweep_that_finds_something_writes_its_plan_and_the_command_that_replays_it(
     ] {
         assert_eq!(squall(line).exit, Exit::Usage, "{line}");
     }
+}
+
+#[test]
+fn a_corpus_that_cannot_be_used_is_bad_usage() {
+    let dir = std::env::temp_dir().join(format!("squall-corpus-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    std::fs::write(dir.join("bank-1.json"), "{}").unwrap();
+    let dir = dir.display();
+    let damaged = squall(&format!(
+        "run bank --explore guided --seeds 5 --corpus {dir}"
+    ));
+    assert_eq!(damaged.exit, Exit::Usage);
+    assert!(
+        damaged
+            .err
+            .contains("bank-1.json is not a storm of a corpus")
+    );
+    let unguided = squall(&format!("run bank --seeds 5 --corpus {dir}"));
+    assert_eq!(unguided.exit, Exit::Usage);
+    assert!(
+        unguided.err.contains("--explore guided"),
+        "{}",
+        unguided.err
+    );
 }

@@ -8,10 +8,10 @@ use super::{Options, Outcome, Sim, Spec, Verdict, lock, sim::Parts};
 use crate::{
     scenario::Scenario,
     site::Census,
-    storm::{Injector, Plan, STORM_MS_MAX},
+    storm::{Fault, Injector, Plan, STORM_MS_MAX},
     time::VirtualTime,
-    trace::{self, Mode, Recorder},
-    world::{Todo, World, wait},
+    trace::{self, Coverage, Mode, Recorder},
+    world::{Gate, Todo, World, lasts, wait},
 };
 
 /// The storm is over at the latest this long after it began, whatever the clients do.
@@ -44,7 +44,8 @@ pub(super) fn run_here(
         .expect("a runtime without I/O needs nothing that can fail");
     let outcome = around.block_on(tokio_real::task::unconstrained(async {
         let runtime = Runtime::with_seed_and_config(schedule, Config::default());
-        runtime.block_on(course(scenario, spec, plan, options))
+        let gate = plan.pct.map(|depth| Gate::new(schedule, depth));
+        runtime.block_on(course(scenario, spec, plan, options, gate))
     }));
     assert_eq!(
         around.metrics().num_alive_tasks(),
@@ -54,14 +55,27 @@ pub(super) fn run_here(
     outcome
 }
 
-async fn course(scenario: &dyn Scenario, spec: &Spec, plan: &Plan, options: Options) -> Outcome {
+async fn course(
+    scenario: &dyn Scenario,
+    spec: &Spec,
+    plan: &Plan,
+    options: Options,
+    gate: Option<Arc<Gate>>,
+) -> Outcome {
     let mode = if options.full {
         Mode::Full
     } else {
         Mode::HashOnly
     };
-    let recorder = options.watch.then(|| Recorder::new(mode));
-    let world = World::new(spec.seed, Injector::new(plan), recorder, options.full);
+    let faults = plan
+        .faults
+        .iter()
+        .map(|Fault { action, .. }| (action.counted_as(), lasts(action)));
+    let recorder = options.watch.then(|| match options.cover {
+        true => Recorder::new(mode).covering(Coverage::new(faults)),
+        false => Recorder::new(mode),
+    });
+    let world = World::new(spec.seed, Injector::new(plan), recorder, options.full, gate);
     let _tracing = options.watch.then(|| trace::install(world.sink()));
     lock(&world.ledger).unchecked = !options.watch;
     let sim = Sim::new(world.clone());
@@ -137,6 +151,12 @@ async fn play(
         world.agenda.at(began + at.since_start(), Todo::Fire(index));
     }
     lock(&world.injector).arm();
+    if let Some(recorder) = &mut *lock(&world.recorder) {
+        recorder.storm_begins(began);
+    }
+    if let Some(gate) = &world.gate {
+        gate.begin();
+    }
     for (client, task) in clients {
         enter(world, client, task);
     }
@@ -153,6 +173,9 @@ async fn play(
             break;
         }
         look(world).await;
+    }
+    if let Some(recorder) = &mut *lock(&world.recorder) {
+        recorder.storm_ends();
     }
     world.heal();
     let healed = world.now();
@@ -282,10 +305,15 @@ async fn finish(
     }
     *ledger.counts.entry("commits".to_owned()).or_insert(0) += ledger.commits;
     ledger.checks = Default::default();
-    let recorded = lock(&world.recorder)
-        .take()
-        .map(Recorder::finish)
-        .unwrap_or_default();
+    let sometimes = ledger.goals.finish();
+    let mut recorder = lock(&world.recorder).take();
+    let coverage = recorder.as_mut().and_then(Recorder::take_coverage);
+    let features = coverage.map_or_else(Vec::new, |mut coverage| {
+        let reached = sometimes.iter().filter(|(_, times)| **times > 0);
+        reached.for_each(|(name, _)| coverage.sometimes(name));
+        coverage.finish()
+    });
+    let recorded = recorder.map(Recorder::finish).unwrap_or_default();
     lock(&world.custom).take();
     let (faults, sites) = {
         let mut injector = lock(&world.injector);
@@ -299,6 +327,8 @@ async fn finish(
         faults,
         sites,
         counts: std::mem::take(&mut ledger.counts),
+        sometimes,
+        features,
         ended: world.now(),
         trace: world.full.then_some(recorded),
     }

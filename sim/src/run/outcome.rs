@@ -11,6 +11,7 @@ use crate::{
     site::Met,
     storm::{FaultReport, Plan},
     time::VirtualTime,
+    trace::Feature,
 };
 
 /// What to run.
@@ -109,6 +110,10 @@ pub struct Outcome {
     pub sites: Vec<Met>,
     /// What the scenario counted (sagas completed, compensated ...) and the harness (`commits`, `calls ok`, ...).
     pub counts: BTreeMap<String, u64>,
+    /// How often each thing happened that should sometimes happen; 0 for those that did not.
+    pub sometimes: BTreeMap<String, u64>,
+    /// What it covered, if that was asked for, in the order in which it first did.
+    pub features: Vec<Feature>,
     /// Virtual length of the run.
     pub ended: VirtualTime,
     /// Everything that happened, if it was asked for.
@@ -138,6 +143,8 @@ impl Outcome {
             faults: Vec::new(),
             sites: Vec::new(),
             counts: BTreeMap::new(),
+            sometimes: BTreeMap::new(),
+            features: Vec::new(),
             ended: VirtualTime::ZERO,
             trace: None,
         }

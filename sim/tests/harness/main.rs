@@ -2,9 +2,11 @@
 
 mod bank;
 mod determinism;
+mod guided;
 mod life;
 mod little;
 mod plans;
+mod schedules;
 mod sites;
 mod storms;
 mod streams;
