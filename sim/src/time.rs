@@ -64,7 +64,9 @@ impl FromStr for VirtualTime {
             _ => 0,
         };
         instant(digits, unit_ns).map(VirtualTime).ok_or_else(|| {
-            format!("'{text}' is not an instant: write seconds (361.04, 1.25s) or milliseconds (250ms)")
+            format!(
+                "'{text}' is not an instant: write seconds (361.04, 1.25s) or milliseconds (250ms)"
+            )
         })
     }
 }
@@ -105,11 +107,24 @@ mod tests {
     #[test]
     fn what_is_no_instant_is_refused_with_examples() {
         for text in [
-            "", "s", "-1", "1e3", "1.2.3", "1.", ".5", "5 s", "5h", "soon", "99999999999999999999",
+            "",
+            "s",
+            "-1",
+            "1e3",
+            "1.2.3",
+            "1.",
+            ".5",
+            "5 s",
+            "5h",
+            "soon",
+            "99999999999999999999",
             "18446744073709551615",
         ] {
             let told = text.parse::<VirtualTime>().expect_err(text);
-            assert!(told.contains("is not an instant") && told.contains("250ms"), "{told}");
+            assert!(
+                told.contains("is not an instant") && told.contains("250ms"),
+                "{told}"
+            );
         }
     }
 }

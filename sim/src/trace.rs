@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 pub use links::Links;
 pub use recorder::{Event, Mode, Recorder, Trace};
 pub use rolling::Rolling;
+pub(crate) use rows::changes;
 pub use subscriber::{Installed, Sink, current_scope, install};
 
 /// A word of the harness's own vocabulary.

@@ -49,6 +49,8 @@ fn slug(text: &str) -> String {
 /// Whether nothing was lost but blanks and commas.
 fn is_told(text: &str, slug: &str) -> bool {
     text.len() <= CHARS_MAX
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || " ,-".contains(c))
+        && text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || " ,-".contains(c))
         && !slug.is_empty()
 }

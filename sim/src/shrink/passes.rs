@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    aim, ddmin::ddmin,
+    aim,
+    ddmin::ddmin,
     lab::{Lab, SCHEDULES_MAX},
     observed::Observed,
     weaken,
@@ -130,10 +131,13 @@ impl Reduction<'_, '_> {
             let left_out = |(op, of): (&String, &String)| of == client && without.contains(op);
             !happens(client) && (without.contains(client) || self.known.iter().any(left_out))
         };
-        let clients: BTreeSet<&String> = self.known.values().filter(|client| gone(client)).collect();
+        let clients: BTreeSet<&String> =
+            self.known.values().filter(|client| gone(client)).collect();
         let names = without.iter().filter(|name| {
             let client = self.known.get(*name);
-            !happens(name) && !clients.contains(name) && client.is_none_or(|of| !clients.contains(of))
+            !happens(name)
+                && !clients.contains(name)
+                && client.is_none_or(|of| !clients.contains(of))
         });
         let kept: Vec<String> = clients.iter().copied().chain(names).cloned().collect();
         if kept != *without {
@@ -146,11 +150,7 @@ impl Reduction<'_, '_> {
     }
 
     /// For each fault, takes the first of its alternatives that fails, until none does.
-    fn each_fault(
-        &mut self,
-        schedules: usize,
-        alternatives: fn(&Context<'_>) -> Vec<Fault>,
-    ) {
+    fn each_fault(&mut self, schedules: usize, alternatives: fn(&Context<'_>) -> Vec<Fault>) {
         let links = self.lab.scenario.profile().links;
         let mut index = 0;
         while index < self.plan().faults.len() {

@@ -172,7 +172,10 @@ fn told(action: &Action, message: &str, when: &When) -> Told {
             time(*for_ms)
         ),
         Refuse { node, for_ms } => {
-            format!("{node} refuses connections for {}, beginning", time(*for_ms))
+            format!(
+                "{node} refuses connections for {}, beginning",
+                time(*for_ms)
+            )
         }
         HangConnects { node, for_ms } => {
             format!("connects to {node} hang for {}, beginning", time(*for_ms))
@@ -302,7 +305,8 @@ fn at_site(site: &Site, action: &Action, links: &[(&str, &str)]) -> String {
     let befalls = action.nodes();
     let subject = |name: &str| pronoun(name, &befalls);
     let node = subject(&site.node);
-    let about = |word: &str| work(&site.label).map_or(String::new(), |work| format!(" {word} {work}"));
+    let about =
+        |word: &str| work(&site.label).map_or(String::new(), |work| format!(" {word} {work}"));
     let moment = match &site.kind {
         Kind::Send(peer) => {
             let direction = Direction::of(&site.node, peer, links);

@@ -122,7 +122,10 @@ fn single_bursts(context: &Context<'_>) -> Vec<Fault> {
     let concerned = |from: &str, to: &str| match action {
         Isolate { node, .. } => node == from || node == to,
         Cut {
-            from: a, to: b, both, ..
+            from: a,
+            to: b,
+            both,
+            ..
         } => (a == from && b == to) || (*both && a == to && b == from),
         Flap { from: a, to: b, .. } | HalfOpen { from: a, to: b } => {
             (a == from && b == to) || (a == to && b == from)
@@ -249,10 +252,14 @@ fn numbers(action: &mut Action) -> Vec<Number<'_>> {
             wait_ms: n, for_ms, ..
         }
         | Latency {
-            extra_ms: n, for_ms, ..
+            extra_ms: n,
+            for_ms,
+            ..
         }
         | SlowDisk {
-            extra_ms: n, for_ms, ..
+            extra_ms: n,
+            for_ms,
+            ..
         }
         | Trickle {
             bytes_per_s: n,
