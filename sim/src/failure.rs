@@ -7,7 +7,11 @@ mod name;
 #[cfg(test)]
 mod tests;
 
-use std::{fs, io, path::Path, path::PathBuf};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -205,7 +209,9 @@ impl FailureFile {
         fs::create_dir_all(directory)?;
         let path = directory.join(self.name());
         // Under another name first: whoever reads it never meets half a file.
-        let unfinished = path.with_extension(format!("json.{}", std::process::id()));
+        static WRITTEN: AtomicU64 = AtomicU64::new(0);
+        let (process, turn) = (std::process::id(), WRITTEN.fetch_add(1, Relaxed));
+        let unfinished = path.with_extension(format!("json.{process}.{turn}"));
         fs::write(&unfinished, self.to_json())?;
         fs::rename(&unfinished, &path)?;
         Ok(path)

@@ -102,7 +102,9 @@ fn told(action: &Action, message: &str, when: &When) -> Told {
             after = format!("; each time back {} later", time(*down_ms));
             format!("{node} crashes {times} times, the first time")
         }
-        Pause { node, for_ms } => format!("{node} stands still for {}", time(*for_ms)),
+        Pause { node, for_ms } => {
+            format!("{node} stands still for {}, beginning", time(*for_ms))
+        }
         Restart { node } => format!("{node} is restarted"),
         SlowNode {
             node,
@@ -319,7 +321,10 @@ fn at_site(site: &Site, action: &Action, links: &[(&str, &str)]) -> String {
                 }
             }
         }
-        Kind::Commit => format!("right after {node} commits{}", about("for")),
+        Kind::Commit => match site.label.is_empty() {
+            true => format!("right after {node} commits on its own account"),
+            false => format!("right after {node} commits{}", about("for")),
+        },
         Kind::Write => format!("as {node} writes to disk{}", about("for")),
         Kind::Sync => format!("just before {node} syncs its disk{}", about("for")),
         Kind::Event(event) => format!("as {node} logs \"{event}\"{}", about("for")),
