@@ -4,7 +4,7 @@ use proptest::{collection::vec, option, prelude::*, sample::select};
 
 use crate::{
     site::{Kind, Site},
-    storm::{Action, Fault, PLAN_VERSION, Plan, When},
+    storm::{Action, Fault, PCT_MAX, PLAN_VERSION, Plan, When},
 };
 
 pub const NODES: [&str; 5] = ["vault", "teller", "ann", "ben", "cho"];
@@ -13,7 +13,7 @@ fn node() -> impl Strategy<Value = String> {
     select(&["vault", "teller"][..]).prop_map(str::to_owned)
 }
 
-fn kind() -> impl Strategy<Value = Kind> {
+fn kind() -> BoxedStrategy<Kind> {
     prop_oneof![
         node().prop_map(Kind::Send),
         Just(Kind::Commit),
@@ -21,9 +21,10 @@ fn kind() -> impl Strategy<Value = Kind> {
         Just(Kind::Sync),
         "[a-z]{1,8}".prop_map(Kind::Event),
     ]
+    .boxed()
 }
 
-fn when(kind: impl Strategy<Value = Kind> + Clone) -> impl Strategy<Value = When> {
+fn when(kind: BoxedStrategy<Kind>) -> impl Strategy<Value = When> {
     let site = (node(), kind.clone(), "[a-z0-9/-]{0,12}", 1u32..9);
     prop_oneof![
         site.prop_map(|(node, kind, label, attempt)| {
@@ -178,18 +179,18 @@ pub fn fault() -> impl Strategy<Value = Fault> {
         prop_oneof![(0u64..300_000).prop_map(When::AtMs), when(kind())],
         anywhere(),
     );
-    let at_a_burst = (when(node().prop_map(Kind::Send)), at_a_burst());
+    let at_a_burst = (when(node().prop_map(Kind::Send).boxed()), at_a_burst());
     prop_oneof![3 => anywhere, 1 => at_a_burst].prop_map(|(when, action)| Fault { when, action })
 }
 
 pub fn plan() -> impl Strategy<Value = Plan> {
     let names = proptest::sample::subsequence(vec!["ann-1", "ann-2", "ben", "nobody"], 0..=2);
-    (option::of(any::<u64>()), names, vec(fault(), 0..5)).prop_map(|(schedule, names, faults)| {
-        Plan {
-            version: PLAN_VERSION,
-            schedule,
-            without: names.into_iter().map(str::to_owned).collect(),
-            faults,
-        }
+    let schedule = (option::of(any::<u64>()), option::of(1..=PCT_MAX));
+    (schedule, names, vec(fault(), 0..5)).prop_map(|((schedule, pct), names, faults)| Plan {
+        version: PLAN_VERSION,
+        schedule,
+        pct,
+        without: names.into_iter().map(str::to_owned).collect(),
+        faults,
     })
 }
