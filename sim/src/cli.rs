@@ -9,17 +9,20 @@
 //! ```
 //!
 //! Exit codes: 0 everything survived; 1 a violation, a stuck run, a failure of the harness, a run that is not
-//! deterministic or a canary that was not caught; 2 bad usage.
+//! deterministic or a canary that was not caught; 2 bad usage. A failure that a file holds and that does not happen any
+//! more is 0.
 
 mod args;
 mod bar;
 mod canary;
 mod choice;
 mod everything;
+mod handing;
 mod list;
 mod output;
 mod replay;
 mod run;
+mod shrink;
 mod sweep;
 
 #[cfg(test)]
@@ -28,16 +31,17 @@ mod tests;
 use std::{
     ffi::OsString,
     io::{self, IsTerminal, Write},
+    path::PathBuf,
     process::ExitCode,
 };
 
 use crate::{
-    campaign::{Campaign, Runner, Totals, Unknown, guarded},
-    explore::corpus::CorpusError,
-    report::{Style, failure},
+    campaign::{Campaign, Runner, Unknown, guarded},
+    explore::{Trial, corpus::CorpusError},
+    failure::FileError,
+    report::Style,
     run::Options,
     scenario::Catalogue,
-    seed::Seed,
     storm::PlanError,
     trace::Trace,
 };
@@ -53,6 +57,7 @@ pub fn main(catalogue: Catalogue) -> ExitCode {
         err: Output::new(Box::new(io::stderr())),
         style: Style::of_stdout(),
         bars: io::stderr().is_terminal(),
+        failures: PathBuf::from("failures"),
     };
     ExitCode::from(session.serve(std::env::args_os()) as u8)
 }
@@ -94,6 +99,15 @@ enum Refusal {
     /// The corpus can't be read or written.
     #[error(transparent)]
     Corpus(#[from] CorpusError),
+    /// The failure file can't be read.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The failure file can't be written.
+    #[error("cannot write the failure into {directory}: {source}")]
+    Unwritable {
+        directory: String,
+        source: io::Error,
+    },
     /// The result could not be written.
     #[error("cannot write the result: {0}")]
     Output(#[from] io::Error),
@@ -110,6 +124,8 @@ struct Session<'a> {
     style: Style,
     /// Whether stderr shows progress bars.
     bars: bool,
+    /// Where failures are written if nobody says otherwise.
+    failures: PathBuf,
 }
 
 impl Session<'_> {
@@ -119,6 +135,7 @@ impl Session<'_> {
             Ok(Some(Command::Run(args))) => self.run(&args),
             Ok(Some(Command::Replay(args))) => self.replay(&args),
             Ok(Some(Command::Sweep(args))) => self.sweep(&args),
+            Ok(Some(Command::Shrink(args))) => self.shrink(&args),
             Ok(Some(Command::List)) => self.list(),
             Err(asked) if !asked.use_stderr() => write!(self.out, "{asked}")
                 .map(|()| Exit::Survived)
@@ -136,30 +153,12 @@ impl Session<'_> {
         })
     }
 
-    /// Prints what is wrong with the runs of a campaign, each with the command that replays it.
-    fn tell_failures(&mut self, campaign: &Campaign<'_>, totals: &Totals) -> io::Result<()> {
-        for failed in &totals.failures {
-            let trace = self.trace(campaign, failed.seed);
-            let replay = [campaign.replay_command(failed.seed)];
-            let text = failure::failure(totals, failed, trace.as_ref(), &replay, self.style);
-            write!(self.out, "\n{text}")?;
-        }
-        for mismatch in &totals.mismatches {
-            let traces = [0, 1].map(|_| self.trace(campaign, mismatch.seed));
-            let traces = traces.each_ref().map(Option::as_ref);
-            let replay = [campaign.replay_command(mismatch.seed)];
-            let text = failure::mismatch(totals, mismatch, traces, &replay, self.style);
-            write!(self.out, "\n{text}")?;
-        }
-        Ok(())
-    }
-
-    /// The trace of a seed, by running it once more.
-    fn trace(&self, campaign: &Campaign<'_>, seed: Seed) -> Option<Trace> {
+    /// The whole trace of a trial, by running it once more.
+    fn trace(&self, campaign: &Campaign<'_>, trial: &Trial) -> Option<Trace> {
         guarded(
             self.runner,
             campaign.scenario,
-            &campaign.spec(seed),
+            &campaign.spec_of(trial),
             Options::traced(true),
         )
         .trace

@@ -15,7 +15,7 @@ use crate::{
     campaign::fake::{self, Fake},
     run::{Options, Outcome, Spec},
     scenario::Scenario,
-    storm::Plan,
+    seed::Seed,
 };
 
 #[derive(Clone, Default)]
@@ -74,6 +74,7 @@ fn squall_with(catalogue: &Catalogue, runner: Runner<'_>, line: &str) -> Said {
         err: Output::new(Box::new(err.clone())),
         style: Style::PLAIN,
         bars: false,
+        failures: failures(),
     }
     .serve(
         ["squall"]
@@ -86,6 +87,17 @@ fn squall_with(catalogue: &Catalogue, runner: Runner<'_>, line: &str) -> Said {
         out: out.text(),
         err: err.text(),
     }
+}
+
+/// Where the tests write failures.
+fn failures() -> PathBuf {
+    std::env::temp_dir().join(format!("squall-cli-tests-{}", std::process::id()))
+}
+
+/// The command that replays a failure that was written there.
+fn replay_of(file: &str) -> String {
+    let path = failures().join(file);
+    format!("cargo run --release -- replay {} --trace", path.display())
 }
 
 fn squall(line: &str) -> Said {
@@ -113,7 +125,11 @@ fn without_a_command_everything_survives_and_the_canary_is_caught() {
             "VIOLATED bank (hardened + forgets), 1 of 11 storms, first with seed 10",
             "the trace, events 7 to 21 of 22",
             "boots: for the 20th time, seed 10",
-            "replay: cargo run --release -- replay bank --seed 10 --plant forgets --trace",
+            "the smallest storm\n  it happens without any fault\n  0 faults, 0 clients, 0 requests, 1.000000 s, from 1 fault,",
+            &format!(
+                "replay: {}\n",
+                replay_of("bank-forgets-no-money-is-lost-little.json")
+            ),
             "All survived, and the canary was caught.",
         ],
     );
@@ -197,8 +213,11 @@ fn run_gives_tables_and_each_distinct_failure_with_its_replay_command() {
         ],
     );
     let last = said.out.lines().last();
-    let replay = "replay: cargo run --release -- replay bank --seed 25 --plant forgets --trace";
-    assert_eq!(last, Some(replay));
+    let replay = format!(
+        "replay: {}",
+        replay_of("bank-forgets-stuck-time-limit.json")
+    );
+    assert_eq!(last, Some(replay.as_str()));
     assert!(!said.out.contains("storms in"), "timings go to stderr");
 }
 
@@ -278,10 +297,13 @@ fn json_is_one_object_that_scripts_can_rely_on() {
     assert_eq!(first["tag"], "little");
     assert_eq!(first["message"], fake::violation("little", 10).to_string());
     assert_eq!(first["count"], 5);
-    assert_eq!(
-        first["replay"],
-        "cargo run --release -- replay bank --seed 10 --plant forgets --trace"
-    );
+    let file = "bank-forgets-no-money-is-lost-little.json";
+    assert_eq!(first["replay"], replay_of(file));
+    let shrunk = &first["shrunk"];
+    assert_eq!(shrunk["sentence"], "it happens without any fault");
+    assert_eq!(shrunk["before"]["faults"], 1);
+    assert_eq!(shrunk["after"]["faults"], 0);
+    assert_eq!(shrunk["file"], failures().join(file).display().to_string());
     assert_eq!(json["violations"][2]["invariant"], "stuck");
 
     let calm: Value = serde_json::from_str(&squall("run --seeds 5 --format json").out).unwrap();
@@ -406,6 +428,19 @@ fn bad_usage_exits_with_two_says_what_would_be_right_and_prints_no_result() {
         ("run --seeds 9..3", &["'9..3' holds no seed"]),
         ("run --jobs 0", &["1..=1024"]),
         ("run --format yaml", &["text", "json"]),
+        ("run --budget soon", &["'soon' is no time", "10s"]),
+        ("run --no-shrink --max-runs 5", &["cannot be used with"]),
+        (
+            "replay bank --seed 1 --at noon",
+            &["'noon' is not an instant", "250ms"],
+        ),
+        ("replay bank --seed 1 --at -1", &["'-1' is not an instant"]),
+        (
+            "replay /no/such/failure.json",
+            &["cannot read the failure /no/such/failure.json"],
+        ),
+        ("shrink /no/such/failure.json", &["cannot read the failure"]),
+        ("shrink", &["FILE"]),
         ("replay bank --seed x", &["'x' is not a seed", "in decimal"]),
         ("replay bank --seed -1", &["'-1' is not a seed"]),
         ("replay bank", &["--seed"]),
@@ -455,7 +490,7 @@ fn plans_that_cannot_be_used_exit_with_two() {
     }
     std::fs::write(&file, crash("vault")).unwrap();
     let said = squall(&format!(
-        "run bank --seeds 10..12 --plant forgets --plan {}",
+        "run bank --seeds 10..12 --plant forgets --no-shrink --plan {}",
         file.display()
     ));
     assert_eq!(said.exit, Exit::Failed, "{}", said.err);
@@ -476,6 +511,15 @@ fn help_goes_to_stdout_with_examples_that_name_real_scenarios() {
         assert_eq!((said.exit, said.err.as_str()), (Exit::Survived, ""));
         assert_has(&said.out, &["Examples:", "bank", "Exit codes:"]);
     }
+    let shrink = squall("shrink --help").out;
+    assert_has(
+        &shrink,
+        &["Examples:", "failures/FAILURE.json --budget", "Exit codes:"],
+    );
+    assert_has(
+        &squall("replay --help").out,
+        &["git bisect run", "exit 125"],
+    );
 }
 
 #[test]
@@ -489,6 +533,7 @@ fn a_reader_that_has_gone_changes_neither_the_exit_code_nor_stderr() {
             err: Output::new(Box::new(err.clone())),
             style: Style::PLAIN,
             bars: false,
+            failures: failures(),
         }
         .serve(
             [
@@ -526,19 +571,15 @@ fn a_sweep_tells_of_each_kind_how_many_sites_survived() {
 }
 
 #[test]
-fn a_sweep_that_finds_something_writes_its_plan_and_the_command_that_replays_it() {
+fn a_sweep_that_finds_something_writes_it_down_and_ends_with_the_command_that_replays_it() {
     let folder = std::env::temp_dir().join(format!("squall-sweep-{}", std::process::id()));
     let out = folder.display();
     let line = format!("sweep bank --plant forgets --seed 10 --out {out}");
     let said = squall(&line);
     assert_eq!(said.exit, Exit::Failed);
-    let file = folder.join("bank-hardened-no-money-is-lost-little.plan.json");
-    let plan = Plan::read(&file).expect("it was written");
-    assert_eq!(plan, Plan::calm(), "the seed breaks without a storm");
-    let replay = format!(
-        "replay bank --seed 10 --plant forgets --trace --plan {}",
-        file.display()
-    );
+    let files: Vec<_> = std::fs::read_dir(&folder).unwrap().flatten().collect();
+    assert_eq!(files.len(), 1);
+    let replay = format!("replay {} --trace", files[0].path().display());
     assert_has(&said.out, &["VIOLATED bank (hardened + forgets)", &replay]);
     let json = squall(&format!("{line} --format json"));
     let json: serde_json::Value = serde_json::from_str(&json.out).expect("one object");
@@ -546,15 +587,6 @@ fn a_sweep_that_finds_something_writes_its_plan_and_the_command_that_replays_it(
     assert_eq!(json["matrix"]["rows"], serde_json::json!([]));
     std::fs::remove_dir_all(folder).unwrap();
 
-    let inline = squall("sweep bank --plant forgets --seed 10");
-    assert_has(
-        &inline.out,
-        &[
-            "--plan storm.json",
-            "storm.json (written by --out DIR)",
-            "\"version\": 1",
-        ],
-    );
     for line in [
         "sweep",
         "sweep no-such",
@@ -588,3 +620,5 @@ fn a_corpus_that_cannot_be_used_is_bad_usage() {
         unguided.err
     );
 }
+
+mod files;
