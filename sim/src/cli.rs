@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Exit codes: 0 everything survived; 1 a violation, a stuck run, a failure of the harness, a run that is not
-//! deterministic or a canary that was not caught; 2 bad usage.
+//! deterministic, a canary that was not caught or a picture that could not be written; 2 bad usage.
 
 mod args;
 mod bar;
@@ -18,6 +18,7 @@ mod choice;
 mod everything;
 mod list;
 mod output;
+mod pictures;
 mod replay;
 mod run;
 
@@ -27,6 +28,7 @@ mod tests;
 use std::{
     ffi::OsString,
     io::{self, IsTerminal, Write},
+    path::PathBuf,
     process::ExitCode,
 };
 
@@ -91,6 +93,18 @@ enum Refusal {
     /// The result could not be written.
     #[error("cannot write the result: {0}")]
     Output(#[from] io::Error),
+    /// A file could not be written: what was run is told, and lost.
+    #[error("cannot write {}: {error}; choose a file in a directory that is there and may be written to", file.display())]
+    File { file: PathBuf, error: io::Error },
+}
+
+impl Refusal {
+    fn exit(&self) -> Exit {
+        match self {
+            Refusal::File { .. } => Exit::Failed,
+            _ => Exit::Usage,
+        }
+    }
 }
 
 /// One invocation of the program.
@@ -125,7 +139,7 @@ impl Session<'_> {
         let flushed = |exit| self.out.flush().map(|()| exit).map_err(Refusal::from);
         done.and_then(flushed).unwrap_or_else(|refusal| {
             let _ = writeln!(self.err, "error: {refusal}");
-            Exit::Usage
+            refusal.exit()
         })
     }
 

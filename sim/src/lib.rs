@@ -15,6 +15,7 @@ pub mod clock;
 pub mod disk;
 pub mod host;
 pub mod net;
+pub mod picture;
 mod report;
 pub mod run;
 pub mod scenario;

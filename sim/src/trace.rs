@@ -3,18 +3,18 @@
 //! A campaign folds each event into a [`Recorder`]'s hash and forgets it. A replay keeps all of them as a [`Trace`],
 //! which [`text`] shows line by line and [`story`] retells saga by saga.
 
-mod http;
+pub(crate) mod http;
 mod json;
 mod links;
-mod members;
-mod names;
+pub(crate) mod members;
+pub(crate) mod names;
 mod recorder;
 mod rolling;
-mod rows;
+pub(crate) mod rows;
 pub mod story;
 pub mod subscriber;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 pub mod text;
 
 use std::{borrow::Cow, fmt, time::Duration};

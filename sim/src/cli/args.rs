@@ -52,6 +52,9 @@ pub(super) struct RunArgs {
     /// End at the first seed that fails
     #[arg(long)]
     pub stop_at_first: bool,
+    /// Write a report as an HTML page, and beside it a page for each distinct failure
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -66,6 +69,26 @@ pub(super) struct ReplayArgs {
     /// Print everything that happened
     #[arg(long)]
     pub trace: bool,
+    #[command(flatten)]
+    pub pictures: Pictures,
+}
+
+/// Files that show one run.
+#[derive(Debug, Default, Args)]
+pub(super) struct Pictures {
+    /// Write the run as one HTML page
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    /// Write the run as a trace file for ui.perfetto.dev
+    #[arg(long, value_name = "FILE")]
+    pub perfetto: Option<PathBuf>,
+}
+
+impl Pictures {
+    /// Whether any is wanted: they need the whole trace.
+    pub fn wanted(&self) -> bool {
+        self.html.is_some() || self.perfetto.is_some()
+    }
 }
 
 /// Which system is built, and the storm over it.
@@ -139,6 +162,7 @@ fn command(catalogue: &Catalogue) -> clap::Command {
 Examples:
   {cargo} replay {scenario} --seed 42
   {cargo} replay {plant} --seed 7 --trace
+  {cargo} replay {plant} --seed 7 --html run.html --perfetto run.json
   {cargo} replay {scenario} --seed 42 --plan storm.json --trace
 
 {EXIT_CODES}"

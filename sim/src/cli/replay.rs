@@ -5,6 +5,7 @@ use std::{io::Write, slice, time::Instant};
 use super::{Exit, Refusal, Session, args::ReplayArgs, choice};
 use crate::{
     campaign::{Seeds, guarded},
+    picture::Subject,
     report::{self, Paint, failure, summary},
     run::{Outcome, Verdict},
 };
@@ -17,11 +18,15 @@ impl Session<'_> {
         let campaign = campaigns.first().expect("one scenario is named");
         let began = Instant::now();
         let spec = campaign.spec(args.seed);
-        let outcome = guarded(self.runner, campaign.scenario, &spec, args.trace);
+        let outcome = {
+            let full = args.trace || args.pictures.wanted();
+            guarded(self.runner, campaign.scenario, &spec, full)
+        };
         let took = began.elapsed();
 
         let planted = spec
             .plant
+            .as_ref()
             .map(|bug| format!(" + {bug}"))
             .unwrap_or_default();
         writeln!(
@@ -30,7 +35,9 @@ impl Session<'_> {
             args.scenario, spec.shape, args.seed
         )?;
         self.outcome(&outcome)?;
-        if let Some(trace) = &outcome.trace {
+        if args.trace
+            && let Some(trace) = &outcome.trace
+        {
             let heading = self.style.paint(Paint::Heading, "trace");
             write!(
                 self.out,
@@ -47,6 +54,17 @@ impl Session<'_> {
                 failure::replay_lines(&command, self.style)
             )?;
         }
+        let replay = campaign.replay_command(args.seed);
+        self.pictures(
+            &args.pictures,
+            &Subject {
+                scenario: &args.scenario,
+                spec: &spec,
+                outcome: &outcome,
+                sentence: None,
+                replay: &replay,
+            },
+        )?;
         writeln!(
             self.err,
             "{} of virtual time in {}",
