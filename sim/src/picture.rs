@@ -140,7 +140,8 @@ impl<'t> Source<'t> {
 
     /// The lanes in the order of their nodes' first events.
     fn in_order(&self) -> Vec<Lane<'t>> {
-        let mut names: Vec<(usize, &str)> = self.lanes.iter().map(|(n, place)| (*place, *n)).collect();
+        let mut names: Vec<(usize, &str)> =
+            self.lanes.iter().map(|(n, place)| (*place, *n)).collect();
         names.sort_unstable();
         let lane = |(_, name)| Lane {
             name,

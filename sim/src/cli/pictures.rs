@@ -1,9 +1,16 @@
 //! Files beside what is printed: pages and traces for viewers.
 
-use std::{fs, io::Write, path::Path};
+use std::{fs, io::Write, path::Path, time::Duration};
 
 use super::{Refusal, Session, args::Pictures};
-use crate::picture::{Subject, page, perfetto};
+use crate::{
+    campaign::{Campaign, Totals, guarded},
+    picture::{Subject, campaign::Report, page, perfetto},
+    seed::Seed,
+};
+
+/// So many distinct failures of a report get a page of their own.
+const PAGES_MAX: usize = 50;
 
 impl Session<'_> {
     /// Writes the pictures of one run that are wanted.
@@ -18,9 +25,60 @@ impl Session<'_> {
         }
         Ok(())
     }
+
+    /// Writes the report of campaigns, and the pages of their failures beside it.
+    pub(super) fn report(
+        &mut self,
+        file: &Path,
+        campaigns: &[Campaign<'_>],
+        all: &[Totals],
+        elapsed: Duration,
+    ) -> Result<(), Refusal> {
+        self.out.flush()?;
+        let replay = |place: usize, seed| campaigns[place].replay_command(seed);
+        let mut report = Report::of("run", all, elapsed, &replay);
+        // The report first: whether it can be written is known before any seed is run again.
+        write_file(file, &report.html())?;
+        let of_totals = |(place, totals): (usize, &Totals)| {
+            let campaign = &campaigns[place];
+            totals
+                .failures
+                .iter()
+                .map(move |_| campaign)
+                .collect::<Vec<_>>()
+        };
+        let owners: Vec<&Campaign<'_>> = all.iter().enumerate().flat_map(of_totals).collect();
+        for (number, (failure, campaign)) in report
+            .failures
+            .iter_mut()
+            .zip(owners)
+            .take(PAGES_MAX)
+            .enumerate()
+        {
+            let name = page_name(file, number + 1);
+            let spec = campaign.spec(Seed(failure.seed));
+            let outcome = guarded(self.runner, campaign.scenario, &spec, true);
+            let subject = Subject {
+                scenario: &failure.scenario,
+                spec: &spec,
+                outcome: &outcome,
+                sentence: failure.sentence.as_deref(),
+                replay: &failure.replay,
+            };
+            write_file(&file.with_file_name(&name), &page::html(&subject))?;
+            failure.page = Some(name);
+        }
+        write_file(file, &report.html())
+    }
 }
 
-pub(super) fn write_file(file: &Path, text: &str) -> Result<(), Refusal> {
+/// `report-2.html`, for the second failure of `report.html`.
+fn page_name(report: &Path, number: usize) -> String {
+    let stem = report.file_stem().unwrap_or_default().to_string_lossy();
+    format!("{stem}-{number}.html")
+}
+
+fn write_file(file: &Path, text: &str) -> Result<(), Refusal> {
     fs::write(file, text).map_err(|error| Refusal::File {
         file: file.to_owned(),
         error,

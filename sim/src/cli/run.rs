@@ -52,6 +52,9 @@ impl Session<'_> {
             }
         }
         self.timing(&all, elapsed)?;
+        if let Some(file) = &args.html {
+            self.report(file, &campaigns, &all, elapsed)?;
+        }
         Ok(Exit::survived_if(all.iter().all(Totals::is_clean)))
     }
 

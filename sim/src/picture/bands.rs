@@ -75,7 +75,10 @@ pub fn outages<'t>(source: &Source<'t>) -> Vec<Outage<'t>> {
 
 /// Every fault of the storm, in the order of the plan.
 pub fn faults(source: &Source<'_>, reports: &[FaultReport]) -> Vec<Band> {
-    let mut bands: Vec<Band> = reports.iter().map(|report| planned(source, report)).collect();
+    let mut bands: Vec<Band> = reports
+        .iter()
+        .map(|report| planned(source, report))
+        .collect();
     for (place, event) in source.events.iter().enumerate() {
         let What::Fault {
             event: turn,

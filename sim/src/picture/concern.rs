@@ -27,7 +27,10 @@ pub struct Broken<'t> {
 
 /// All violations, in their order.
 pub fn violations<'t>(source: &Source<'t>, violations: &'t [Violation]) -> Vec<Broken<'t>> {
-    violations.iter().map(|broken| concern(source, broken)).collect()
+    violations
+        .iter()
+        .map(|broken| concern(source, broken))
+        .collect()
 }
 
 fn concern<'t>(source: &Source<'t>, broken: &'t Violation) -> Broken<'t> {
@@ -47,7 +50,11 @@ fn concern<'t>(source: &Source<'t>, broken: &'t Violation) -> Broken<'t> {
             .iter()
             .filter(|entity| names(source, event, place, entity, &rows))
             .collect();
-        if let What::Commit { file, rows: changed } = &event.what {
+        if let What::Commit {
+            file,
+            rows: changed,
+        } = &event.what
+        {
             for row in changed.iter() {
                 rows.apply(&event.node, file, row);
             }
@@ -83,11 +90,16 @@ fn names(source: &Source<'_>, event: &Event, place: usize, entity: &str, rows: &
     }
     match &event.what {
         What::Burst { bytes, .. } => within(bytes),
-        What::Arrival { .. } => source.links.sent[place].is_some_and(|sent| match &source.events[sent].what {
-            What::Burst { bytes, .. } => within(bytes),
-            _ => false,
-        }),
-        What::Commit { file, rows: changed } => changed.iter().any(|row| {
+        What::Arrival { .. } => {
+            source.links.sent[place].is_some_and(|sent| match &source.events[sent].what {
+                What::Burst { bytes, .. } => within(bytes),
+                _ => false,
+            })
+        }
+        What::Commit {
+            file,
+            rows: changed,
+        } => changed.iter().any(|row| {
             within(row.key.as_bytes())
                 || row.value.as_deref().is_some_and(within)
                 || rows.before(&event.node, file, row).is_some_and(within)

@@ -43,7 +43,9 @@ pub fn of(change: &Change<'_>) -> Option<Lock> {
         (_, true) => "released",
         _ => "changed",
     };
-    let owner = owner(change, |path| path.ends_with(".owner") && path.split('.').any(is_lock));
+    let owner = owner(change, |path| {
+        path.ends_with(".owner") && path.split('.').any(is_lock)
+    });
     Some(Lock { turn, of, owner })
 }
 
@@ -77,7 +79,13 @@ mod tests {
 
     #[test]
     fn a_lock_in_a_row_is_taken_changed_and_released() {
-        let product = |lock| row("products", "lamp", Some(json!({"on_hand": 3, "lock": lock})));
+        let product = |lock| {
+            row(
+                "products",
+                "lamp",
+                Some(json!({"on_hand": 3, "lock": lock})),
+            )
+        };
         let held = |state: &str| json!({"owner": "SAGA-1", "state": state});
         let told = told(&[
             product(json!(null)),

@@ -161,7 +161,8 @@ fn mark<'t>(
             ..
         } => {
             let message = source.message(place);
-            mark.label = message.map_or_else(|| format!("{} bytes", bytes.len()), |m| m.to_string());
+            mark.label =
+                message.map_or_else(|| format!("{} bytes", bytes.len()), |m| m.to_string());
             mark.message = Some(Parcel {
                 peer: source.lane(to),
                 connection: *connection,
@@ -243,10 +244,21 @@ fn kind(what: &What<'_>) -> Word {
 
 /// `orders/ORD-1 Pending→Confirmed`: what became of the row, if it has a status.
 fn status(change: &Change<'_>) -> Option<String> {
-    let status = change.fields.iter().find(|f| f.path == "status" || f.path == "state")?;
-    let text = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let status = change
+        .fields
+        .iter()
+        .find(|f| f.path == "status" || f.path == "state")?;
+    let text = |value: &serde_json::Value| {
+        value
+            .as_str()
+            .map_or_else(|| value.to_string(), str::to_owned)
+    };
     let after = text(status.after.as_ref()?);
-    let before = status.before.as_ref().map(|v| text(v) + "→").unwrap_or_default();
+    let before = status
+        .before
+        .as_ref()
+        .map(|v| text(v) + "→")
+        .unwrap_or_default();
     Some(format!("{}/{} {before}{after}", change.table, change.key))
 }
 
@@ -264,8 +276,16 @@ fn changed<'t>(row: &'t Row, before: Option<&[u8]>, change: Change<'t>) -> Chang
         table: &row.table,
         key: &row.key,
         turn,
-        fields: fields.into_iter().map(|f| (f.path, f.before, f.after)).collect(),
-        value: row.value.as_deref().or(before).map(readable).unwrap_or_default(),
+        fields: fields
+            .into_iter()
+            .map(|f| (f.path, f.before, f.after))
+            .collect(),
+        value: row
+            .value
+            .as_deref()
+            .or(before)
+            .map(readable)
+            .unwrap_or_default(),
     }
 }
 
@@ -278,8 +298,16 @@ fn readable(bytes: &[u8]) -> String {
     match std::str::from_utf8(bytes) {
         Ok(text) => cut(text.to_owned(), TEXT_CHARS_MAX),
         Err(_) => {
-            let hex: String = bytes.iter().take(TEXT_CHARS_MAX / 2).map(|b| format!("{b:02x}")).collect();
-            let more = if bytes.len() > TEXT_CHARS_MAX / 2 { "…" } else { "" };
+            let hex: String = bytes
+                .iter()
+                .take(TEXT_CHARS_MAX / 2)
+                .map(|b| format!("{b:02x}"))
+                .collect();
+            let more = if bytes.len() > TEXT_CHARS_MAX / 2 {
+                "…"
+            } else {
+                ""
+            };
             format!("{} bytes: {hex}{more}", bytes.len())
         }
     }

@@ -111,7 +111,11 @@ pub fn html(subject: &Subject<'_>) -> String {
         Verdict::Stuck(why) | Verdict::HarnessFailed(why) => why,
         Verdict::Survived | Verdict::Violated => "",
     };
-    let planted = spec.plant.as_ref().map(|bug| format!(" + {bug}")).unwrap_or_default();
+    let planted = spec
+        .plant
+        .as_ref()
+        .map(|bug| format!(" + {bug}"))
+        .unwrap_or_default();
     let page = Page {
         style: include_str!("../../templates/run.css"),
         script: SCRIPT,
@@ -169,7 +173,11 @@ fn storm(outcome: &Outcome) -> Vec<Fault> {
                 fired: report.fired.map(|at| format!("{at} s")).unwrap_or_default(),
                 effect,
                 class,
-                site: report.site.as_ref().map(ToString::to_string).unwrap_or_default(),
+                site: report
+                    .site
+                    .as_ref()
+                    .map(ToString::to_string)
+                    .unwrap_or_default(),
             }
         })
         .collect()
@@ -178,7 +186,10 @@ fn storm(outcome: &Outcome) -> Vec<Fault> {
 /// `4 faults, 3 fired, 2 effective`.
 fn storm_in_short(outcome: &Outcome) -> String {
     let faults = &outcome.faults;
-    let fired = faults.iter().filter(|report| report.fired.is_some()).count();
+    let fired = faults
+        .iter()
+        .filter(|report| report.fired.is_some())
+        .count();
     let effective = faults.iter().filter(|report| report.effective).count();
     match faults.len() {
         0 => "no fault was planned".to_owned(),

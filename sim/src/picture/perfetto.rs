@@ -183,10 +183,19 @@ impl Writer {
             self.name_process(pid, of.name);
             self.name_track(pid, LIFE, "life");
             self.name_track(pid, RECORDS, "commits and logs");
-            let rows = drawing.spans.iter().filter(|span| span.lane == lane).map(|span| span.row + 1).max();
+            let rows = drawing
+                .spans
+                .iter()
+                .filter(|span| span.lane == lane)
+                .map(|span| span.row + 1)
+                .max();
             let title = if of.client { "calls" } else { "work" };
             for row in 0..rows.unwrap_or(0) {
-                let name = if row == 0 { title.to_owned() } else { format!("{title} {}", row + 1) };
+                let name = if row == 0 {
+                    title.to_owned()
+                } else {
+                    format!("{title} {}", row + 1)
+                };
                 self.name_track(pid, WORK + row as u64, &name);
             }
         }
@@ -203,11 +212,23 @@ impl Writer {
         } in &drawing.spans
         {
             let args = json!({ "outcome": outcome, "saga": saga });
-            self.slice((process(*lane), WORK + *row as u64), kind, label, (*from, *to), args);
+            self.slice(
+                (process(*lane), WORK + *row as u64),
+                kind,
+                label,
+                (*from, *to),
+                args,
+            );
         }
         for outage in &drawing.outages {
             let name = format!("{} ({})", outage.how, outage.why);
-            self.slice((process(outage.lane), LIFE), "outage", &name, (outage.from, outage.to), Value::Null);
+            self.slice(
+                (process(outage.lane), LIFE),
+                "outage",
+                &name,
+                (outage.from, outage.to),
+                Value::Null,
+            );
         }
     }
 
@@ -236,7 +257,8 @@ impl Writer {
             };
             self.slice((pid, tid), mark.kind, &name, (mark.at, until), about(mark));
             let Some(other) = parcel.other else { continue };
-            let first = sent || drawing.events[other].message.as_ref().and_then(|m| m.other) == Some(place);
+            let first =
+                sent || drawing.events[other].message.as_ref().and_then(|m| m.other) == Some(place);
             if !first {
                 continue;
             }
@@ -273,22 +295,42 @@ impl Writer {
         self.name_process(self.sagas, "sagas");
         for (tid, saga) in (1_000..).step_by(1_000).zip(&drawing.sagas) {
             let own = |place: &&usize| drawing.events[**place].saga == saga.id;
-            let mut own = saga.events.iter().filter(own).map(|place| drawing.events[*place].at);
+            let mut own = saga
+                .events
+                .iter()
+                .filter(own)
+                .map(|place| drawing.events[*place].at);
             let Some(first) = own.next() else { continue };
             let whole = (first, own.next_back().unwrap_or(first));
             let name = format!("{} ({})", saga.id, saga.op);
             self.name_track(self.sagas, tid, saga.id);
-            self.slice((self.sagas, tid), "saga", &name, whole, json!({ "op": saga.op }));
+            self.slice(
+                (self.sagas, tid),
+                "saga",
+                &name,
+                whole,
+                json!({ "op": saga.op }),
+            );
             let mut tracks = Tracks::default();
-            let steps = drawing.spans.iter().filter(|span| span.saga == saga.id && span.kind == "ask");
+            let steps = drawing
+                .spans
+                .iter()
+                .filter(|span| span.saga == saga.id && span.kind == "ask");
             for step in steps {
                 let (row, new) = tracks.place(step.from, step.to);
                 let tid = tid + 1 + row as u64;
                 if new {
                     self.name_track(self.sagas, tid, &format!("{} steps", saga.id));
                 }
-                let args = json!({ "outcome": step.outcome, "node": drawing.lanes[step.lane].name });
-                self.slice((self.sagas, tid), "step", &step.label, (step.from, step.to), args);
+                let args =
+                    json!({ "outcome": step.outcome, "node": drawing.lanes[step.lane].name });
+                self.slice(
+                    (self.sagas, tid),
+                    "step",
+                    &step.label,
+                    (step.from, step.to),
+                    args,
+                );
             }
         }
     }

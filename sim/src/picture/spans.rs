@@ -104,7 +104,10 @@ fn exchanges(source: &Source<'_>, spans: &mut Vec<Span>) {
         let scope = &source.links.scopes[place];
         let label = match scope.op.split_once('/') {
             Some((_, step)) => step.to_owned(),
-            None => source.message(place).map(|m| m.to_string()).unwrap_or_default(),
+            None => source
+                .message(place)
+                .map(|m| m.to_string())
+                .unwrap_or_default(),
         };
         let span = |kind, lane, first: usize, last: Option<usize>, outcome| Span {
             lane,
@@ -122,7 +125,9 @@ fn exchanges(source: &Source<'_>, spans: &mut Vec<Span>) {
         let asker = source.lanes[event.node.as_str()];
         if !calling.contains(&asker) {
             let heard = answer.and_then(|answer| source.links.arrived[answer]);
-            let outcome = heard.and(answer).map_or("unknown", |answer| outcome(source, answer));
+            let outcome = heard
+                .and(answer)
+                .map_or("unknown", |answer| outcome(source, answer));
             spans.push(span("ask", asker, place, heard, outcome));
         }
         if let (Some(arrived), Some(server)) = (source.links.arrived[place], source.lane(to)) {
@@ -139,26 +144,30 @@ fn outcome(source: &Source<'_>, answer: usize) -> Word {
     }
 }
 
-/// When the node of the event at `since` stops waiting for an answer, or working on one: when the request's connection
-/// ends there, or the node dies.
+/// When an exchange without an answer is over for the node of the event at `since`: either end ends the connection, or
+/// the node dies.
 fn given_up(source: &Source<'_>, request: usize, since: usize) -> VirtualTime {
-    let node = &source.events[since].node;
     let What::Burst { connection, to, .. } = &source.events[request].what else {
         return source.ended;
     };
-    let asker = &source.events[request].node;
-    let far = if node == asker { &**to } else { asker };
-    let ends = source.events[since + 1..].iter().find(|event| {
-        event.node == *node
-            && match &event.what {
-                What::Connection {
-                    connection: of,
-                    peer,
-                    event,
-                } => of == connection && &**peer == far && ends_connection(event),
-                What::Node { event, .. } => is_turn_for_the_worse(event) && *event != "pauses",
-                _ => false,
+    let ends = [source.events[request].node.as_str(), to];
+    let node = source.events[since].node.as_str();
+    let over = source.events[since + 1..]
+        .iter()
+        .find(|event| match &event.what {
+            What::Connection {
+                connection: of,
+                peer,
+                event: turn,
+            } => {
+                let between = [event.node.as_str(), peer];
+                let same = between == ends || between == [ends[1], ends[0]];
+                of == connection && same && ends_connection(turn)
             }
-    });
-    ends.map_or(source.ended, |event| event.at)
+            What::Node { event: turn, .. } => {
+                event.node == node && is_turn_for_the_worse(turn) && *turn != "pauses"
+            }
+            _ => false,
+        });
+    over.map_or(source.ended, |event| event.at)
 }

@@ -130,13 +130,30 @@ function scalar(value) {
   return typeof value === "string" ? value : JSON.stringify(value);
 }
 
-/** JSON with line breaks; other text as it is. Numbers keep their digits: only texts that survive are reformatted. */
+/** JSON with line breaks; other text as it is. Every token stays as it was: large numbers keep their digits. */
 function pretty(text) {
   try {
-    const value = JSON.parse(text);
-    const same = JSON.stringify(value) === text;
-    return same ? JSON.stringify(value, null, 2) : text;
+    JSON.parse(text);
   } catch {
     return text;
   }
+  const tokens = text.match(/"(?:[^"\\]|\\.)*"|[{}[\],:]|[^\s{}[\],:"]+/g) ?? [];
+  let depth = 0;
+  let out = "";
+  tokens.forEach((token, place) => {
+    const closes = token === "}" || token === "]";
+    const line = () => `\n${"  ".repeat(depth)}`;
+    if (closes) {
+      depth--;
+      if (!"{[".includes(tokens[place - 1])) out += line();
+    }
+    out += token;
+    if (token === "{" || token === "[") {
+      depth++;
+      if (!"}]".includes(tokens[place + 1])) out += line();
+    }
+    if (token === ",") out += line();
+    if (token === ":") out += " ";
+  });
+  return out;
 }

@@ -1,8 +1,8 @@
 // Where lanes lie. A lane has rows: spans on top, then messages and turns of life, then commits and disk, then log lines.
 
 const GUTTER = 96;
-const SPAN_PX = 13;
-const ROW_PX = 14;
+const SPAN_PX = 12;
+const ROW_PX = 13;
 /** More spans than this at once share the last row. */
 const SPAN_ROWS_MAX = 4;
 
@@ -26,7 +26,7 @@ const needs = lanes.map((lane, index) => {
 function layOut(room) {
   const shown = lanes.map((_, index) => !state.hiddenNodes.has(index));
   const own = needs.map(
-    ({ spanRows, marks, logs }) => 9 + spanRows * SPAN_PX + ROW_PX + (marks ? ROW_PX : 0) + (logs ? ROW_PX : 0),
+    ({ spanRows, marks, logs }) => 7 + spanRows * SPAN_PX + ROW_PX + (marks ? ROW_PX : 0) + (logs ? ROW_PX : 0),
   );
   const count = shown.filter(Boolean).length;
   const needed = own.reduce((sum, height, index) => sum + (shown[index] ? height : 0), 0);
@@ -35,7 +35,7 @@ function layOut(room) {
   layout.lanes = needs.map(({ spanRows, marks, logs }, index) => {
     if (!shown[index]) return null;
     const height = own[index] + spare;
-    const top = y + 4 + spare / 3;
+    const top = y + 3 + spare / 3;
     const base = top + spanRows * SPAN_PX + ROW_PX / 2 + 2;
     const mark = marks ? base + ROW_PX : base;
     const lane = { y, height, top, base, mark, log: logs ? mark + ROW_PX : mark, spanRows };

@@ -65,7 +65,6 @@ const list = {
 function briefly(event) {
   if (event.kind === "send") return `→ ${event.text}`;
   if (event.kind === "arrival") return `← ${event.text}`;
-  if (event.kind === "saga" || event.kind === "log") return event.text;
   return event.text;
 }
 

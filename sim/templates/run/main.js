@@ -1,15 +1,15 @@
 // Brings the page to life.
 
-/** Selects an event and shows it everywhere. */
+/** Selects an event and shows it everywhere. `from` says what the person looks at, which then stays as it is. */
 function select(index, { from } = {}) {
   if (index === undefined || index < 0) return;
   state.selected = index;
   if (!filter.isShown[index]) clearFilters();
   list.reveal(index);
   showDetails();
-  if (from !== "picture") view.reveal(axis.places[index]);
+  if (from !== "picture" && from !== "start") view.reveal(axis.places[index]);
   say(`${seconds(events[index].at)} seconds, ${laneName(events[index])}: ${events[index].text}`);
-  writeAddress();
+  if (from !== "start") writeAddress();
   redraw();
 }
 
@@ -28,7 +28,7 @@ function refilter() {
   list.refresh();
   if (filter.isShown[state.selected]) list.reveal(state.selected);
   say($("shown").textContent);
-  writeAddress();
+  if (filter.isOn() || location.hash) writeAddress();
   redraw();
 }
 
@@ -134,7 +134,10 @@ function fillLegend() {
     ["never", "fault", "never arrives"],
     ["violation", "violation", "violation"],
   ];
-  $("legend").append(...entries.map(([glyph, colour, text]) => el("span", {}, glyphElement(glyph, colour), text)));
+  const present = new Set(events.map((event) => markOf(event)[0]));
+  for (const index of sends) present.add(fateOf(events[index]));
+  const own = entries.filter(([glyph]) => present.has(glyph));
+  $("legend").append(...own.map(([glyph, colour, text]) => el("span", {}, glyphElement(glyph, colour), text)));
 }
 
 function fillSummary() {
@@ -172,8 +175,16 @@ function readAddress() {
   if (state.concerned) state.violation = broken;
   if (["dark", "light"].includes(parts.get("theme"))) setTheme(parts.get("theme"));
   refilter();
-  if (index in events) select(index);
+  if (!(index in events)) {
+    if (state.selected < 0 && violations.length) select(violations[0].event ?? -1, { from: "start" });
+    return;
+  }
+  if (view.whole) view.show(axis.places[index] - NEAR, axis.places[index] + NEAR);
+  select(index);
 }
+
+/** An address that names an event shows so many units on either side of it. */
+const NEAR = 60;
 
 function setTheme(name) {
   document.documentElement.dataset.theme = name;

@@ -58,9 +58,9 @@ const state = {
   scale: "compressed",
 };
 
-/** `12.003450` */
+/** `12.003450`: cut, not rounded, as everywhere else a time is told. */
 function seconds(ns) {
-  return (ns / 1e9).toFixed(6);
+  return (Math.floor(ns / 1e3) / 1e6).toFixed(6);
 }
 
 /** `398 µs`, `24.2 ms`, `9.94 s`, `5 min 12 s` */

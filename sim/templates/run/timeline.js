@@ -93,6 +93,20 @@ function drawAxis() {
   }
   canvas.fillStyle = colours.line;
   canvas.fillRect(GUTTER, AXIS_PX, width, 1);
+  canvas.strokeStyle = colours.faint;
+  canvas.lineWidth = 1;
+  canvas.beginPath();
+  let last = 0;
+  for (const { from, to } of axis.breaks) {
+    const x = Math.round((view.x(from) + view.x(to)) / 2);
+    if (x < GUTTER || x > width || x - last < 7) continue;
+    last = x;
+    for (const aside of [-1.5, 1.5]) {
+      canvas.moveTo(x + aside - 1.5, AXIS_PX + 3);
+      canvas.lineTo(x + aside + 1.5, AXIS_PX - 3);
+    }
+  }
+  canvas.stroke();
   canvas.textAlign = "left";
   drawStorm(canvas, AXIS_PX + 2);
   gutter(canvas, 0, height);
@@ -194,28 +208,20 @@ function drawGrounds(canvas, width) {
   }
 }
 
-/** Where time is left out: two thin lines and how much. */
+/** Where time is left out: a seam across the lanes, and how much, where there is room for it. */
 function drawBreaks(canvas, height) {
   canvas.textAlign = "center";
   for (const { from, to, ns } of axis.breaks) {
     const band = inView(from, to);
-    if (!band || band.width < 5) continue;
     const middle = (view.x(from) + view.x(to)) / 2;
-    if (middle < GUTTER) continue;
-    canvas.strokeStyle = colours.strong;
-    canvas.lineWidth = 1;
-    canvas.setLineDash([2, 4]);
-    canvas.beginPath();
-    for (const x of [middle - 1.5, middle + 1.5]) {
-      canvas.moveTo(x, 0);
-      canvas.lineTo(x, height);
-    }
-    canvas.stroke();
-    canvas.setLineDash([]);
     const text = duration(ns);
-    if (textWidth(canvas, text) + 6 > band.width) continue;
+    const width = textWidth(canvas, text);
+    if (!band || middle < GUTTER || band.width < Math.max(22, width * 0.8)) continue;
+    canvas.fillStyle = colours.line;
+    canvas.fillRect(Math.round(middle) - 2, 0, 1, height);
+    canvas.fillRect(Math.round(middle) + 1, 0, 1, height);
     canvas.fillStyle = colours.bg;
-    canvas.fillRect(middle - textWidth(canvas, text) / 2 - 3, 1, textWidth(canvas, text) + 6, 13);
+    canvas.fillRect(middle - width / 2 - 3, 1, width + 6, 13);
     canvas.fillStyle = colours.faint;
     canvas.fillText(text, middle, 8);
   }

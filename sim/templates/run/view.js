@@ -33,6 +33,10 @@ const view = {
     redraw();
   },
 
+  get whole() {
+    return this.to - this.from >= axis.length * 0.999;
+  },
+
   fit() {
     this.show(0, axis.length);
   },
@@ -57,7 +61,7 @@ const view = {
   /** Another scale, with the same instants in view. */
   rescale(name) {
     const [from, to] = [axis.time(this.from), axis.time(this.to)];
-    const whole = this.to - this.from >= axis.length * 0.999;
+    const { whole } = this;
     state.scale = name;
     axis = new Axis(name);
     if (whole) this.fit();
