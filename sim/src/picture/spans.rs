@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::Source;
 use crate::{
     time::VirtualTime,
-    trace::{What, Word, http::Message, members::ends_connection, text::is_turn_for_the_worse},
+    trace::{What, Word, http::Message, members::ends_connection},
 };
 
 /// A stretch of time on a lane.
@@ -165,7 +165,7 @@ fn given_up(source: &Source<'_>, request: usize, since: usize) -> VirtualTime {
                 of == connection && same && ends_connection(turn)
             }
             What::Node { event: turn, .. } => {
-                event.node == node && is_turn_for_the_worse(turn) && *turn != "pauses"
+                event.node == node && !matches!(*turn, "pauses" | "resumes")
             }
             _ => false,
         });

@@ -245,7 +245,7 @@ fn content(events: &[Event], burst: usize, links: &Links) -> String {
 }
 
 /// Whether a node is worse off after this turn of its life.
-pub(crate) fn is_turn_for_the_worse(event: &str) -> bool {
+pub(super) fn is_turn_for_the_worse(event: &str) -> bool {
     !matches!(event, "boots" | "resumes" | "stops")
 }
 

@@ -155,14 +155,21 @@ function fillSummary() {
   }
 }
 
-/** `#e=123&saga=SAGA-1&q=text&concerned`: an address that shows the same. */
+/** Browsers refuse to have the address changed too often: a held key steps faster than that. */
+const ADDRESS_MS = 250;
+let addressTimer = 0;
+
+/** `#e=123&saga=SAGA-1&q=text&concerned=0`: an address that shows the same. */
 function writeAddress() {
-  const parts = new URLSearchParams();
-  if (state.selected >= 0) parts.set("e", String(state.selected));
-  if (state.saga) parts.set("saga", state.saga);
-  if (state.text) parts.set("q", state.text);
-  if (state.concerned) parts.set("concerned", String(state.violation));
-  history.replaceState(null, "", `#${parts}`);
+  addressTimer ||= setTimeout(() => {
+    addressTimer = 0;
+    const parts = new URLSearchParams();
+    if (state.selected >= 0) parts.set("e", String(state.selected));
+    if (state.saga) parts.set("saga", state.saga);
+    if (state.text) parts.set("q", state.text);
+    if (state.concerned) parts.set("concerned", String(state.violation));
+    history.replaceState(null, "", `#${parts}`);
+  }, ADDRESS_MS);
 }
 
 function readAddress() {

@@ -30,7 +30,7 @@ function wayOf(index) {
   return { x0, y0: from.base, x1, y1, arrives: other !== undefined };
 }
 
-function drawMessage(canvas, index, { faint, strong }) {
+function drawMessage(canvas, index, { faint, strong, crowd = 1 }) {
   const way = wayOf(index);
   if (!way || Math.max(way.x0, way.x1) < GUTTER || Math.min(way.x0, way.x1) > view.width) return;
   const event = events[index];
@@ -38,7 +38,7 @@ function drawMessage(canvas, index, { faint, strong }) {
   const { x0, y0, x1, y1, arrives } = way;
   const usual = fate === "sent";
   const colour = strong ? colours.accent : usual ? colours[isAnswer(event) ? "answer" : "request"] : colours.fault;
-  canvas.globalAlpha = faint ? 0.1 : 1;
+  canvas.globalAlpha = faint ? 0.1 * crowd : usual && !strong ? crowd : 1;
   canvas.strokeStyle = canvas.fillStyle = colour;
   canvas.lineWidth = strong ? 2 : usual ? 1 : 1.4;
   canvas.setLineDash(LINES[fate] ?? []);
@@ -52,7 +52,7 @@ function drawMessage(canvas, index, { faint, strong }) {
   }
   canvas.stroke();
   canvas.setLineDash([]);
-  if (arrives && !faint) {
+  if (arrives && !faint && (crowd > 0.4 || strong)) {
     const [tipX, tipY] = [x1 - dx * 3, y1 - dy * 3];
     canvas.beginPath();
     canvas.moveTo(tipX, tipY);

@@ -306,9 +306,12 @@ function drawMessages(canvas) {
   canvas.rect(GUTTER, 0, view.width, layout.height);
   canvas.clip();
   const selected = messageOf(state.selected);
+  const visible = sends.filter((index) => axis.places[index] >= view.from && axis.places[index] <= view.to).length;
+  // Where there are more messages than pixels the usual ones step back, so that what befell the others stands out.
+  const crowd = Math.min(1, Math.max(0.14, (0.45 * view.width) / (visible + 1)));
   for (const faint of [true, false]) {
     for (const index of sends) {
-      if (index !== selected && (filter.isShown[index] === 0) === faint) drawMessage(canvas, index, { faint });
+      if (index !== selected && (filter.isShown[index] === 0) === faint) drawMessage(canvas, index, { faint, crowd });
     }
   }
   if (selected !== undefined) drawMessage(canvas, selected, { strong: true });
