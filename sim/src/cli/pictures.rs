@@ -36,18 +36,14 @@ impl Session<'_> {
     ) -> Result<(), Refusal> {
         self.out.flush()?;
         let replay = |place: usize, seed| campaigns[place].replay_command(seed);
-        let mut report = Report::of("run", all, elapsed, &replay);
+        let mut scenarios: Vec<&str> = all.iter().map(|totals| &*totals.scenario).collect();
+        scenarios.dedup();
+        let title = format!("run {}", scenarios.join(" "));
+        let mut report = Report::of(title, all, elapsed, &replay);
         // The report first: whether it can be written is known before any seed is run again.
         write_file(file, &report.html())?;
-        let of_totals = |(place, totals): (usize, &Totals)| {
-            let campaign = &campaigns[place];
-            totals
-                .failures
-                .iter()
-                .map(move |_| campaign)
-                .collect::<Vec<_>>()
-        };
-        let owners: Vec<&Campaign<'_>> = all.iter().enumerate().flat_map(of_totals).collect();
+        let of_one = |(campaign, totals): (_, &Totals)| vec![campaign; totals.failures.len()];
+        let owners: Vec<&Campaign<'_>> = campaigns.iter().zip(all).flat_map(of_one).collect();
         for (number, (failure, campaign)) in report
             .failures
             .iter_mut()

@@ -479,7 +479,7 @@ fn a_report_tells_what_was_run_and_what_was_found() {
         "restart",
         "no money is lost",
         "replay bank --seed 10 --plant forgets",
-        "were run twice",
+        "were run twice: 1, with equal hashes",
     ] {
         assert!(page.contains(words), "{words}");
     }
