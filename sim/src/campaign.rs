@@ -29,11 +29,10 @@ pub use totals::{Failure, FaultCount, Mismatch, Tally, Totals, Verdicts};
 
 use crate::{
     explore::{Explorer, Trial, Way},
-    run::{Options, Outcome, Spec, Verdict},
+    run::{Options, Outcome, Spec},
     scenario::Scenario,
     seed::Seed,
     storm::Plan,
-    time::VirtualTime,
     world::panic_text,
 };
 use queue::Queue;
@@ -258,19 +257,8 @@ pub(crate) fn guarded(
     options: Options,
 ) -> Outcome {
     catch_unwind(AssertUnwindSafe(|| runner(scenario, spec, options))).unwrap_or_else(|panic| {
-        Outcome {
-            verdict: Verdict::HarnessFailed(panic_text(&*panic).to_owned()),
-            violations: Vec::new(),
-            hash: 0,
-            plan: spec.plan.clone().unwrap_or_else(Plan::calm),
-            faults: Vec::new(),
-            sites: Vec::new(),
-            counts: BTreeMap::new(),
-            sometimes: BTreeMap::new(),
-            features: Vec::new(),
-            ended: VirtualTime::ZERO,
-            trace: None,
-        }
+        let plan = spec.plan.clone().unwrap_or_else(Plan::calm);
+        Outcome::harness_failed(plan, panic_text(&*panic).to_owned())
     })
 }
 

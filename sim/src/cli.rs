@@ -9,8 +9,8 @@
 //! ```
 //!
 //! Exit codes: 0 everything survived; 1 a violation, a stuck run, a failure of the harness, a run that is not
-//! deterministic or a canary that was not caught; 2 bad usage. A failure that a file holds and that does not happen any
-//! more is 0.
+//! deterministic, a canary that was not caught or a result that could not be written; 2 bad usage. A failure that a
+//! file holds and that does not happen any more is 0.
 
 mod args;
 mod bar;
@@ -20,6 +20,7 @@ mod everything;
 mod handing;
 mod list;
 mod output;
+mod pictures;
 mod replay;
 mod run;
 mod shrink;
@@ -111,6 +112,20 @@ enum Refusal {
     /// The result could not be written.
     #[error("cannot write the result: {0}")]
     Output(#[from] io::Error),
+    /// A file could not be written: what was run is told, and lost.
+    #[error("cannot write {}: {error}; choose a file in a directory that is there and may be written to", file.display())]
+    Picture { file: PathBuf, error: io::Error },
+}
+
+impl Refusal {
+    fn exit(&self) -> Exit {
+        match self {
+            Refusal::Picture { .. } | Refusal::Unwritable { .. } | Refusal::Output(_) => {
+                Exit::Failed
+            }
+            _ => Exit::Usage,
+        }
+    }
 }
 
 /// One invocation of the program.
@@ -149,7 +164,7 @@ impl Session<'_> {
         let flushed = |exit| self.out.flush().map(|()| exit).map_err(Refusal::from);
         done.and_then(flushed).unwrap_or_else(|refusal| {
             let _ = writeln!(self.err, "error: {refusal}");
-            Exit::Usage
+            refusal.exit()
         })
     }
 

@@ -17,6 +17,7 @@ pub mod explore;
 pub mod failure;
 pub mod host;
 pub mod net;
+pub mod picture;
 mod report;
 pub mod run;
 pub mod scenario;

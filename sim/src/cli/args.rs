@@ -64,6 +64,9 @@ pub(super) struct RunArgs {
     /// With `--explore guided`: begin with the storms kept in this folder, and keep there what covers something new
     #[arg(long, value_name = "DIR")]
     pub corpus: Option<PathBuf>,
+    /// Write a report as an HTML page, and beside it a page for each distinct failure
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
     /// Show failures as they were found
     #[arg(long, conflicts_with_all = ["budget", "max_runs"])]
     pub no_shrink: bool,
@@ -131,6 +134,8 @@ pub(super) struct ReplayArgs {
     /// Print every store at this virtual time (361.04, 1.25s, 250ms), and what the last commit before it changed
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub at: Option<VirtualTime>,
+    #[command(flatten)]
+    pub pictures: Pictures,
 }
 
 #[derive(Debug, Args)]
@@ -176,6 +181,27 @@ pub(super) struct SweepArgs {
     pub no_shrink: bool,
     #[command(flatten)]
     pub shrinking: Shrinking,
+    /// Write a report as an HTML page, with a map of sites and faults, and beside it a page for each distinct failure
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+}
+
+/// Files that show one run.
+#[derive(Debug, Default, Args)]
+pub(super) struct Pictures {
+    /// Write the run as one HTML page
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    /// Write the run as a trace file for ui.perfetto.dev
+    #[arg(long, value_name = "FILE")]
+    pub perfetto: Option<PathBuf>,
+}
+
+impl Pictures {
+    /// Whether any is wanted: they need the whole trace.
+    pub fn wanted(&self) -> bool {
+        self.html.is_some() || self.perfetto.is_some()
+    }
 }
 
 /// Which system is built, and the storm over it.
@@ -280,6 +306,7 @@ Examples:
 Examples:
   {cargo} replay {scenario} --seed 42
   {cargo} replay {plant} --seed 7 --trace
+  {cargo} replay {plant} --seed 7 --html run.html --perfetto run.json
   {cargo} replay {scenario} --seed 42 --plan storm.json --trace
   {cargo} replay failures/FAILURE.json --trace
   {cargo} replay failures/FAILURE.json --at 1.25s
