@@ -11,6 +11,7 @@ pub mod mirror;
 pub mod order_saga;
 pub mod platform;
 pub mod shop;
+pub mod stock_room;
 
 use squall::scenario::Catalogue;
 
@@ -20,6 +21,7 @@ pub fn catalogue() -> Catalogue {
         scenarios: vec![
             Box::new(order_saga::OrderSaga),
             Box::new(challenge_reward::ChallengeReward),
+            Box::new(stock_room::StockRoom),
         ],
         canary: Some(("order-saga", "no-journal")),
     }

@@ -56,6 +56,7 @@ const BUGS: &[Gap] = &[
     Gap::NoVersionCheck,
     Gap::NoKey,
     Gap::KeyStoredAfterEffect,
+    Gap::StaleRead,
     Gap::RecoveryRacesOwner,
 ];
 

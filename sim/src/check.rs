@@ -3,6 +3,9 @@
 //! *Always* invariants see each commit as it happens; *finally* invariants see all stores at one instant after healing,
 //! each with its own bound in virtual time.
 
+pub mod history;
+pub mod session;
+
 use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
