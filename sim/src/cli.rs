@@ -33,6 +33,7 @@ use std::{
 use crate::{
     campaign::{Campaign, Runner, Totals, Unknown, guarded},
     report::{Style, failure},
+    run::Options,
     scenario::Catalogue,
     seed::Seed,
     storm::PlanError,
@@ -45,7 +46,7 @@ use output::Output;
 pub fn main(catalogue: Catalogue) -> ExitCode {
     let mut session = Session {
         catalogue: &catalogue,
-        runner: &crate::run::run,
+        runner: &crate::run::run_with,
         out: Output::new(Box::new(io::stdout())),
         err: Output::new(Box::new(io::stderr())),
         style: Style::of_stdout(),
@@ -149,6 +150,12 @@ impl Session<'_> {
 
     /// The trace of a seed, by running it once more.
     fn trace(&self, campaign: &Campaign<'_>, seed: Seed) -> Option<Trace> {
-        guarded(self.runner, campaign.scenario, &campaign.spec(seed), true).trace
+        guarded(
+            self.runner,
+            campaign.scenario,
+            &campaign.spec(seed),
+            Options::traced(true),
+        )
+        .trace
     }
 }

@@ -13,6 +13,7 @@ pub mod check;
 pub mod cli;
 pub mod clock;
 pub mod disk;
+pub mod explore;
 pub mod host;
 pub mod net;
 mod report;

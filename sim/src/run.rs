@@ -22,9 +22,23 @@ pub struct Options {
     pub watch: bool,
 }
 
+impl Options {
+    /// What a campaign's runs do, with the whole trace kept or not.
+    pub const fn traced(full: bool) -> Self {
+        Options { full, watch: true }
+    }
+}
+
+impl Default for Options {
+    /// What a campaign's runs do.
+    fn default() -> Self {
+        Options::traced(false)
+    }
+}
+
 /// Runs it, on a fresh thread. `full` keeps the whole trace.
 pub fn run(scenario: &dyn Scenario, spec: &Spec, full: bool) -> Outcome {
-    run_with(scenario, spec, Options { full, watch: true })
+    run_with(scenario, spec, Options::traced(full))
 }
 
 /// Runs it with these options.

@@ -34,7 +34,7 @@ use crate::{
     campaign::{Campaign, Runner, Seeds, Totals, guarded},
     check::Violation,
     report::{self, Style, failure},
-    run::Signature,
+    run::{self, Signature},
     scenario::Scenario,
     seed::Seed,
     trace::Trace,
@@ -79,7 +79,7 @@ pub fn check(scenario: &dyn Scenario, default_seeds: u64) -> Totals {
 #[track_caller]
 pub fn check_with(scenario: &dyn Scenario, default_seeds: u64, options: &Options) -> Totals {
     let checked = env::seeds(default_seeds)
-        .and_then(|seeds| check_by(&crate::run::run, scenario, seeds, options));
+        .and_then(|seeds| check_by(&crate::run::run_with, scenario, seeds, options));
     match checked {
         Ok(totals) => totals,
         Err(told) => panic!("{told}"),
@@ -93,7 +93,7 @@ pub fn check_with(scenario: &dyn Scenario, default_seeds: u64, options: &Options
 /// When none does, when the harness fails, and when the scenario has no such bug.
 #[track_caller]
 pub fn finds(scenario: &dyn Scenario, bug: &str, max_seeds: u64) -> Found {
-    match finds_by(&crate::run::run, scenario, bug, max_seeds) {
+    match finds_by(&crate::run::run_with, scenario, bug, max_seeds) {
         Ok(found) => found,
         Err(told) => panic!("{told}"),
     }
@@ -182,5 +182,11 @@ fn replay(campaign: &Campaign<'_>, seed: Seed) -> [String; 2] {
 }
 
 fn trace(runner: Runner<'_>, campaign: &Campaign<'_>, seed: Seed) -> Option<Trace> {
-    guarded(runner, campaign.scenario, &campaign.spec(seed), true).trace
+    guarded(
+        runner,
+        campaign.scenario,
+        &campaign.spec(seed),
+        run::Options::traced(true),
+    )
+    .trace
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     check::Violation,
-    run::{Outcome, Sim, Spec, Verdict},
+    run::{Options, Outcome, Sim, Spec, Verdict},
     scenario::{Bug, Scenario, Setup, Shape},
     storm::{Action, Fault, FaultReport, Plan, Profile, When},
     time::VirtualTime,
@@ -60,7 +60,7 @@ impl Scenario for Fake {
 
 /// Survives, unless a bug other than `invisible` is planted: then seeds 10, 20, 30 ... lose money, 15, 45 ...
 /// lose more of it, and 25, 55 ... never end. The `documented` shape breaks with seed 3.
-pub(crate) fn run(scenario: &dyn Scenario, spec: &Spec, full: bool) -> Outcome {
+pub(crate) fn run(scenario: &dyn Scenario, spec: &Spec, options: Options) -> Outcome {
     let seed = spec.seed.0;
     let buggy = matches!(spec.plant.as_deref(), Some(bug) if bug != "invisible");
     let verdict = match seed {
@@ -89,7 +89,7 @@ pub(crate) fn run(scenario: &dyn Scenario, spec: &Spec, full: bool) -> Outcome {
         site: None,
         effective: seed.is_multiple_of(2),
     };
-    let trace = full.then(|| trace(seed, &violations));
+    let trace = options.full.then(|| trace(seed, &violations));
     Outcome {
         verdict,
         violations,

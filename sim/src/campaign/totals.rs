@@ -7,9 +7,10 @@ use serde::Serialize;
 use super::{Campaign, Ran};
 use crate::{
     check::Violation,
+    explore::Trial,
     run::{Outcome, Signature, Verdict},
     seed::Seed,
-    storm::FaultReport,
+    storm::{FaultReport, Plan},
 };
 
 /// So many mismatches are kept; all are counted.
@@ -80,8 +81,10 @@ pub struct Failure {
     pub signature: Signature,
     /// How many runs showed it.
     pub count: u64,
-    /// The first seed that did.
+    /// The seed of the first run that did.
     pub seed: Seed,
+    /// The storm that was planned for that run; `None` if the seed drew it as every run does by itself.
+    pub plan: Option<Plan>,
     /// That run's verdict.
     pub verdict: Verdict,
     /// What was broken first in that run; none if the run was stuck or the harness failed.
@@ -91,10 +94,12 @@ pub struct Failure {
 }
 
 /// A seed that gave two different runs.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Mismatch {
     /// The seed.
     pub seed: Seed,
+    /// The storm that was planned for it; `None` if the seed drew it as every run does by itself.
+    pub plan: Option<Plan>,
     /// The hashes of its first and of its second run.
     pub hashes: (u64, u64),
 }
@@ -116,12 +121,14 @@ impl Totals {
         self.tally.failed() == 0 && self.tally.mismatched == 0
     }
 
-    pub(super) fn fold(&mut self, ran: Ran) {
+    /// Adds a run. `forced` is the storm that the campaign puts in place of every trial's own.
+    pub(super) fn fold(&mut self, ran: Ran, forced: Option<&Plan>) {
         let Ran {
-            seed,
+            trial: Trial { seed, plan },
             outcome,
             again,
         } = ran;
+        let plan = forced.cloned().or(plan);
         self.tally.fold(&outcome);
         if let Some(again) = again {
             self.tally.watched += 1;
@@ -130,6 +137,7 @@ impl Totals {
                 if self.mismatches.len() < MISMATCHES_KEPT {
                     self.mismatches.push(Mismatch {
                         seed,
+                        plan: plan.clone(),
                         hashes: (outcome.hash, again),
                     });
                 }
@@ -144,6 +152,7 @@ impl Totals {
                 signature,
                 count: 1,
                 seed,
+                plan,
                 verdict: outcome.verdict,
                 violation: outcome.violations.into_iter().next(),
                 faults: outcome.faults,
@@ -225,6 +234,14 @@ impl Tally {
 }
 
 impl Failure {
+    /// What was run when it was seen first.
+    pub fn trial(&self) -> Trial {
+        Trial {
+            seed: self.seed,
+            plan: self.plan.clone(),
+        }
+    }
+
     /// What happened, in one line.
     pub fn message(&self) -> String {
         match (&self.violation, &self.verdict) {

@@ -2,9 +2,11 @@
 
 use std::{ffi::OsString, path::PathBuf};
 
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::{
+    Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, builder::PossibleValue,
+};
 
-use crate::{campaign::Seeds, scenario::Catalogue, seed::Seed};
+use crate::{campaign::Seeds, explore::Way, scenario::Catalogue, seed::Seed};
 
 #[derive(Debug, Parser)]
 #[command(
@@ -80,6 +82,25 @@ pub(super) struct Variant {
     /// Read the storm from a file, for every seed the same; else each seed draws its own
     #[arg(long, value_name = "FILE")]
     pub plan: Option<PathBuf>,
+    /// How storms are found: random (from all kinds of fault) or swarm (each seed first draws its kinds)
+    #[arg(
+        long,
+        value_name = "WAY",
+        value_enum,
+        default_value_t,
+        conflicts_with = "plan"
+    )]
+    pub explore: Way,
+}
+
+impl ValueEnum for Way {
+    fn value_variants<'a>() -> &'a [Self] {
+        Way::ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(self.name()))
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

@@ -6,7 +6,7 @@ use super::{Exit, Refusal, Session, args::ReplayArgs, choice};
 use crate::{
     campaign::{Seeds, guarded},
     report::{self, Paint, failure, summary},
-    run::{Outcome, Verdict},
+    run::{Options, Outcome, Verdict},
 };
 
 impl Session<'_> {
@@ -17,7 +17,12 @@ impl Session<'_> {
         let campaign = campaigns.first().expect("one scenario is named");
         let began = Instant::now();
         let spec = campaign.spec(args.seed);
-        let outcome = guarded(self.runner, campaign.scenario, &spec, args.trace);
+        let outcome = guarded(
+            self.runner,
+            campaign.scenario,
+            &spec,
+            Options::traced(args.trace),
+        );
         let took = began.elapsed();
 
         let planted = spec

@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::*;
 use crate::{
     campaign::fake::{self, Fake},
-    run::{Outcome, Spec},
+    run::{Options, Outcome, Spec},
     scenario::Scenario,
 };
 
@@ -161,7 +161,7 @@ fn a_catalogue_without_a_canary_says_so() {
 
 #[test]
 fn a_violation_in_the_default_campaign_fails_it() {
-    let breaks = |scenario: &dyn Scenario, spec: &Spec, full: bool| {
+    let breaks = |scenario: &dyn Scenario, spec: &Spec, options: Options| {
         let planted = spec.plant.clone().or_else(|| Some("forgets".to_owned()));
         fake::run(
             scenario,
@@ -169,7 +169,7 @@ fn a_violation_in_the_default_campaign_fails_it() {
                 plant: planted,
                 ..spec.clone()
             },
-            full,
+            options,
         )
     };
     let said = squall_with(&catalogue(), &breaks, "");
@@ -303,7 +303,7 @@ fn replay_prints_the_same_bytes_every_time() {
     let hash = fake::run(
         &Fake { name: "bank" },
         &Spec::of(&Fake { name: "bank" }, Seed(10)),
-        false,
+        Options::default(),
     )
     .hash;
     assert_has(&said.out, &[&format!("hash {hash:016x}\n")]);
@@ -353,9 +353,9 @@ fn list_shows_scenarios_shapes_and_bugs() {
 #[test]
 fn a_runner_that_is_not_deterministic_fails_the_run_and_says_which_seed() {
     let calls = AtomicU64::new(0);
-    let flaky = |scenario: &dyn Scenario, spec: &Spec, full: bool| Outcome {
+    let flaky = |scenario: &dyn Scenario, spec: &Spec, options: Options| Outcome {
         hash: calls.fetch_add(1, Relaxed),
-        ..fake::run(scenario, spec, full)
+        ..fake::run(scenario, spec, options)
     };
     let said = squall_with(&catalogue(), &flaky, "run bank --seeds 1..200");
     assert_eq!(said.exit, Exit::Failed);

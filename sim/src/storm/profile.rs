@@ -101,19 +101,29 @@ impl Profile {
     pub fn draw(&self, seed: Seed) -> Plan {
         let mut rng = seed.stream("storm");
         let all = self.choices();
-        if all.is_empty() {
-            return Plan::calm();
-        }
         let mut on: Vec<Choice> = all.iter().copied().filter(|_| rng.chance(0.4)).collect();
-        if on.is_empty() {
+        if on.is_empty() && !all.is_empty() {
             on.push(*rng.pick(&all));
+        }
+        self.faults(&on, &mut rng)
+    }
+
+    /// A storm of the seed in which every kind may occur.
+    pub fn draw_plain(&self, seed: Seed) -> Plan {
+        self.faults(&self.choices(), &mut seed.stream("plain storm"))
+    }
+
+    /// A storm of these choices.
+    fn faults(&self, on: &[Choice], rng: &mut Stream) -> Plan {
+        if on.is_empty() {
+            return Plan::calm();
         }
         let faults = 1 + rng.below(self.max_faults);
         Plan::new(
             (0..faults)
                 .map(|_| {
-                    let choice = *rng.pick(&on);
-                    self.fault(choice, &mut rng)
+                    let choice = *rng.pick(on);
+                    self.fault(choice, rng)
                 })
                 .collect(),
         )
