@@ -12,14 +12,19 @@
 //! deterministic or a canary that was not caught; 2 bad usage.
 
 mod args;
+mod bank;
 mod bar;
 mod canary;
 mod choice;
+mod duration;
 mod everything;
+mod fuzz;
 mod list;
+mod merge;
 mod output;
 mod replay;
 mod run;
+mod stop;
 
 #[cfg(test)]
 mod tests;
@@ -32,6 +37,7 @@ use std::{
 
 use crate::{
     campaign::{Campaign, Runner, Totals, Unknown, guarded},
+    fuzz::{LogError, lines::LinesError},
     report::{Style, failure},
     run::Options,
     scenario::Catalogue,
@@ -89,6 +95,12 @@ enum Refusal {
     /// The plan is not for this scenario.
     #[error("{scenario}: {wrong}")]
     Misplaced { scenario: String, wrong: PlanError },
+    /// A file of measurements can't be used.
+    #[error(transparent)]
+    Lines(#[from] LinesError),
+    /// The log of a long campaign can't be used.
+    #[error(transparent)]
+    Log(#[from] LogError),
     /// The result could not be written.
     #[error("cannot write the result: {0}")]
     Output(#[from] io::Error),
@@ -113,6 +125,9 @@ impl Session<'_> {
             Ok(None) => self.everything(),
             Ok(Some(Command::Run(args))) => self.run(&args),
             Ok(Some(Command::Replay(args))) => self.replay(&args),
+            Ok(Some(Command::Fuzz(args))) => self.fuzz(&args),
+            Ok(Some(Command::Merge(args))) => self.merge(&args),
+            Ok(Some(Command::Bank(args))) => self.bank(&args),
             Ok(Some(Command::List)) => self.list(),
             Err(asked) if !asked.use_stderr() => write!(self.out, "{asked}")
                 .map(|()| Exit::Survived)

@@ -8,12 +8,14 @@ compile_error!(
      workspace's Cargo.toml, and unset RUSTFLAGS, which overrides it"
 );
 
+pub mod bank;
 pub mod campaign;
 pub mod check;
 pub mod cli;
 pub mod clock;
 pub mod disk;
 pub mod explore;
+pub mod fuzz;
 pub mod host;
 pub mod net;
 mod report;

@@ -1,0 +1,184 @@
+//! `fuzz`: campaigns that go on until time is up, and can be gone on with.
+
+use std::{
+    io::Write,
+    path::Path,
+    sync::{Arc, atomic::AtomicBool, atomic::Ordering},
+    time::{Duration, Instant},
+};
+
+use super::{Exit, Refusal, Session, args::FuzzArgs, choice, stop};
+use crate::{
+    campaign::{Campaign, Failure, Seeds, Tally, Totals},
+    fuzz::{BLOCK, Finding, Header, LOG_VERSION, Lane, Log, Step},
+    report::{self, failure, summary},
+};
+
+/// How long it goes on if neither a time nor a number of runs is said.
+const LONG: Duration = Duration::from_secs(30 * 60);
+
+impl Session<'_> {
+    pub(super) fn fuzz(&mut self, args: &FuzzArgs) -> Result<Exit, Refusal> {
+        let variant = args.variant();
+        let seeds = Seeds::one(args.from);
+        let mut lanes = choice::campaigns(self.catalogue, &args.scenarios, &variant, seeds)?;
+        let header = Header {
+            version: LOG_VERSION,
+            first: args.from,
+            shard: args.shard,
+        };
+        let mut log = match &args.out {
+            Some(directory) => Log::open(directory, header)?,
+            None => Log::unwritten(header),
+        };
+        let stop = stop::on_signal();
+        for lane in &mut lanes {
+            lane.stop = Some(stop.clone());
+            if let Some(jobs) = args.jobs {
+                lane.jobs = usize::from(jobs);
+            }
+        }
+        let limit = args.time.or(args.runs.is_none().then_some(LONG));
+        let deadline = limit.map(|limit| Instant::now() + limit);
+        let before = log.elapsed();
+        if before > Duration::ZERO {
+            writeln!(self.err, "goes on behind {}", progress(&log))?;
+        }
+        self.rounds(&mut lanes, args, deadline, &stop, &mut log)?;
+        self.sum_up(&lanes, &log)?;
+        let kept = match &args.out {
+            Some(directory) => format!("kept in {}", directory.display()),
+            None => "not kept (--out DIR keeps it)".to_owned(),
+        };
+        writeln!(self.err, "{}, {kept}", progress(&log))?;
+        Ok(Exit::survived_if(
+            log.totals().values().all(Totals::is_clean),
+        ))
+    }
+
+    /// A block of each lane in turn, until time is up, all seeds are done or somebody says stop.
+    fn rounds(
+        &mut self,
+        lanes: &mut [Campaign<'_>],
+        args: &FuzzArgs,
+        deadline: Option<Instant>,
+        stop: &Arc<AtomicBool>,
+        log: &mut Log,
+    ) -> Result<(), Refusal> {
+        loop {
+            let mut due = false;
+            for lane in &mut *lanes {
+                let left =
+                    deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+                if stop.load(Ordering::Relaxed) || left.is_some_and(|left| left.is_zero()) {
+                    return Ok(());
+                }
+                let done = log.done(&lane_of(lane));
+                if let Some(seeds) = args.shard.due(args.from, args.runs, done) {
+                    due = true;
+                    lane.seeds = seeds;
+                    lane.limit = left;
+                    self.step(lane, args.out.as_deref(), log)?;
+                }
+            }
+            if !due {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Runs what is left of a block, writes it down and tells what is new.
+    fn step(
+        &mut self,
+        lane: &Campaign<'_>,
+        out: Option<&Path>,
+        log: &mut Log,
+    ) -> Result<(), Refusal> {
+        let began = Instant::now();
+        let totals = self.campaign(lane);
+        let from = lane.seeds.nth(0).expect("a range of seeds is never empty");
+        let step = Step {
+            way: lane.way.name().to_owned(),
+            from,
+            elapsed_ms: began.elapsed().as_millis() as u64,
+            totals: totals.clone(),
+        };
+        for fresh in log.add(step)? {
+            self.tell_fresh(lane, &totals, &fresh, out, log)?;
+        }
+        Ok(())
+    }
+
+    fn tell_fresh(
+        &mut self,
+        lane: &Campaign<'_>,
+        totals: &Totals,
+        fresh: &Failure,
+        _out: Option<&Path>,
+        log: &mut Log,
+    ) -> Result<(), Refusal> {
+        let replay = lane.replay_command(fresh.seed);
+        log.tell(Finding {
+            signature: fresh.signature.clone(),
+            plant: lane.plant.clone(),
+            seed: fresh.seed,
+            plan: fresh.plan.clone(),
+            message: fresh.message(),
+            replay: replay.clone(),
+        })?;
+        let trace = self.trace(lane, fresh.seed);
+        let text = failure::failure(totals, fresh, trace.as_ref(), &[replay], self.style);
+        write!(self.out, "{text}\n")?;
+        Ok(self.out.flush()?)
+    }
+
+    /// What all steps gave, those of earlier sittings too.
+    fn sum_up(&mut self, lanes: &[Campaign<'_>], log: &Log) -> Result<(), Refusal> {
+        let all: Vec<Totals> = log.totals().into_values().collect();
+        if all.is_empty() {
+            writeln!(
+                self.out,
+                "nothing was run: this shard has no seed left, or no time"
+            )?;
+            return Ok(());
+        }
+        self.tables(&all)?;
+        let rows: Vec<String> = lanes
+            .iter()
+            .filter_map(|lane| {
+                let totals = log.totals().remove(&lane_of(lane))?;
+                Some(
+                    totals
+                        .failures
+                        .iter()
+                        .map(|failure| {
+                            summary::failure_line(failure, &lane.replay_command(failure.seed))
+                        })
+                        .collect::<String>(),
+                )
+            })
+            .collect();
+        Ok(write!(self.out, "{}", rows.concat())?)
+    }
+}
+
+fn lane_of(campaign: &Campaign<'_>) -> Lane {
+    Lane {
+        scenario: campaign.scenario.name().to_owned(),
+        shape: campaign.shape.clone(),
+        plant: campaign.plant.clone(),
+        way: campaign.way.name().to_owned(),
+    }
+}
+
+/// `12,345 storms in 30 min 0 s (238/s), blocks of 256`.
+fn progress(log: &Log) -> String {
+    let sum = Tally::sum(log.steps().iter().map(|step| &step.totals.tally));
+    let elapsed = log.elapsed();
+    format!(
+        "{} storms in {} ({}), in blocks of {BLOCK}",
+        report::count(sum.runs),
+        report::duration(elapsed),
+        report::rate(crate::campaign::rate(sum.runs, elapsed))
+    )
+}
