@@ -181,14 +181,15 @@ impl Customer {
         keyed(op, "POST", "/orders", body)
     }
 
-    /// Places an order, sometimes with a double click.
+    /// Places an order, sometimes with a double click; unless the plan leaves it out.
     pub async fn buy(&self, op: &str, sku: &str, quantity: u64, card: &str) {
         let request = self.order(op, sku, quantity, card);
-        if let Some(later) = self
-            .person
-            .client
-            .draw(|rng| rng.chance(0.15).then(|| rng.below(40)))
-        {
+        let client = &self.person.client;
+        let double_click = client.draw(|rng| rng.chance(0.15).then(|| rng.below(40)));
+        if !client.does(op) {
+            return;
+        }
+        if let Some(later) = double_click {
             self.person
                 .click_again(&request, Duration::from_millis(later));
         }
@@ -197,8 +198,11 @@ impl Customer {
         }
     }
 
-    /// Cancels the customer's latest order, if the shop tells of one.
+    /// Cancels the customer's latest order, if the shop tells of one; unless the plan leaves it out.
     pub async fn cancel_latest(&self, op: &str) {
+        if !self.person.client.does(op) {
+            return;
+        }
         let list = unkeyed(
             op,
             "GET",

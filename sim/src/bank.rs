@@ -20,11 +20,12 @@ use serde::{Deserialize, Serialize};
 pub use summary::{Figure, Power, summarise};
 
 use crate::{
-    campaign::{Campaign, Runner, Seeds},
+    campaign::{Campaign, Failure, Runner, Seeds},
     explore::{Explorer, Trial, Way},
     run::{self, Options, Outcome},
     scenario::Scenario,
     seed::Seed,
+    shrink::{Budget, shrink_by},
 };
 
 /// The version of the lines that this build reads and writes.
@@ -77,6 +78,22 @@ pub struct Found {
     pub tag: String,
     /// Faults of the storm.
     pub faults: u64,
+    /// What was left of it when it was made small, if it was.
+    pub small: Option<Small>,
+}
+
+/// A failure made small.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Small {
+    /// Faults that are left.
+    pub faults: u64,
+    /// Requests that are left.
+    pub requests: u64,
+    /// Runs that it took.
+    pub runs: u64,
+    /// Real time that they took, in milliseconds.
+    pub elapsed_ms: u64,
 }
 
 impl Measured {
@@ -91,9 +108,10 @@ pub fn measure(
     scenario: &dyn Scenario,
     way: Way,
     task: &Task,
+    shrinks: bool,
     stop: &Arc<AtomicBool>,
 ) -> Option<Measured> {
-    measure_by(&run::run_with, scenario, way, task, stop)
+    measure_by(&run::run_with, scenario, way, task, shrinks, stop)
 }
 
 pub(crate) fn measure_by(
@@ -101,6 +119,7 @@ pub(crate) fn measure_by(
     scenario: &dyn Scenario,
     way: Way,
     task: &Task,
+    shrinks: bool,
     stop: &Arc<AtomicBool>,
 ) -> Option<Measured> {
     let first = Seed(task.campaign.checked_mul(APART.max(task.cut_off))?);
@@ -129,6 +148,7 @@ pub(crate) fn measure_by(
         invariant: failure.signature.invariant.clone(),
         tag: failure.signature.tag.clone(),
         faults: failure.faults.len() as u64,
+        small: shrinks.then(|| small(runner, &campaign, failure)).flatten(),
     });
     if found.is_none() && stop.load(std::sync::atomic::Ordering::Relaxed) {
         return None;
@@ -140,6 +160,22 @@ pub(crate) fn measure_by(
         runs: totals.tally.runs,
         cpu_us: cpu.as_micros() as u64,
         found,
+    })
+}
+
+/// Makes a failure small on this thread alone; `None` if it does not happen again.
+fn small(runner: Runner<'_>, campaign: &Campaign<'_>, failure: &Failure) -> Option<Small> {
+    let budget = Budget {
+        jobs: 1,
+        ..Budget::default()
+    };
+    let spec = campaign.spec_of(&failure.trial());
+    let shrunk = shrink_by(runner, campaign.scenario, &spec, &failure.signature, budget).ok()?;
+    Some(Small {
+        faults: shrunk.after.faults as u64,
+        requests: shrunk.after.requests as u64,
+        runs: shrunk.effort.runs,
+        elapsed_ms: shrunk.effort.cpu_ms,
     })
 }
 

@@ -9,7 +9,8 @@
 //! ```
 //!
 //! Exit codes: 0 everything survived; 1 a violation, a stuck run, a failure of the harness, a run that is not
-//! deterministic or a canary that was not caught; 2 bad usage.
+//! deterministic or a canary that was not caught; 2 bad usage. A failure that a file holds and that does not happen any
+//! more is 0.
 
 mod args;
 mod bank;
@@ -19,11 +20,13 @@ mod choice;
 mod duration;
 mod everything;
 mod fuzz;
+mod handing;
 mod list;
 mod merge;
 mod output;
 mod replay;
 mod run;
+mod shrink;
 mod stop;
 
 #[cfg(test)]
@@ -32,16 +35,18 @@ mod tests;
 use std::{
     ffi::OsString,
     io::{self, IsTerminal, Write},
+    path::PathBuf,
     process::ExitCode,
 };
 
 use crate::{
-    campaign::{Campaign, Runner, Totals, Unknown, guarded},
+    campaign::{Campaign, Runner, Unknown, guarded},
+    explore::Trial,
+    failure::FileError,
     fuzz::{LogError, lines::LinesError},
-    report::{Style, failure},
+    report::Style,
     run::Options,
     scenario::Catalogue,
-    seed::Seed,
     storm::PlanError,
     trace::Trace,
 };
@@ -57,6 +62,7 @@ pub fn main(catalogue: Catalogue) -> ExitCode {
         err: Output::new(Box::new(io::stderr())),
         style: Style::of_stdout(),
         bars: io::stderr().is_terminal(),
+        failures: PathBuf::from("failures"),
     };
     ExitCode::from(session.serve(std::env::args_os()) as u8)
 }
@@ -101,6 +107,15 @@ enum Refusal {
     /// The log of a long campaign can't be used.
     #[error(transparent)]
     Log(#[from] LogError),
+    /// The failure file can't be read.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The failure file can't be written.
+    #[error("cannot write the failure into {directory}: {source}")]
+    Unwritable {
+        directory: String,
+        source: io::Error,
+    },
     /// The result could not be written.
     #[error("cannot write the result: {0}")]
     Output(#[from] io::Error),
@@ -117,6 +132,8 @@ struct Session<'a> {
     style: Style,
     /// Whether stderr shows progress bars.
     bars: bool,
+    /// Where failures are written if nobody says otherwise.
+    failures: PathBuf,
 }
 
 impl Session<'_> {
@@ -128,6 +145,7 @@ impl Session<'_> {
             Ok(Some(Command::Fuzz(args))) => self.fuzz(&args),
             Ok(Some(Command::Merge(args))) => self.merge(&args),
             Ok(Some(Command::Bank(args))) => self.bank(&args),
+            Ok(Some(Command::Shrink(args))) => self.shrink(&args),
             Ok(Some(Command::List)) => self.list(),
             Err(asked) if !asked.use_stderr() => write!(self.out, "{asked}")
                 .map(|()| Exit::Survived)
@@ -145,30 +163,12 @@ impl Session<'_> {
         })
     }
 
-    /// Prints what is wrong with the runs of a campaign, each with the command that replays it.
-    fn tell_failures(&mut self, campaign: &Campaign<'_>, totals: &Totals) -> io::Result<()> {
-        for failed in &totals.failures {
-            let trace = self.trace(campaign, failed.seed);
-            let replay = [campaign.replay_command(failed.seed)];
-            let text = failure::failure(totals, failed, trace.as_ref(), &replay, self.style);
-            write!(self.out, "\n{text}")?;
-        }
-        for mismatch in &totals.mismatches {
-            let traces = [0, 1].map(|_| self.trace(campaign, mismatch.seed));
-            let traces = traces.each_ref().map(Option::as_ref);
-            let replay = [campaign.replay_command(mismatch.seed)];
-            let text = failure::mismatch(totals, mismatch, traces, &replay, self.style);
-            write!(self.out, "\n{text}")?;
-        }
-        Ok(())
-    }
-
-    /// The trace of a seed, by running it once more.
-    fn trace(&self, campaign: &Campaign<'_>, seed: Seed) -> Option<Trace> {
+    /// The whole trace of a trial, by running it once more.
+    fn trace(&self, campaign: &Campaign<'_>, trial: &Trial) -> Option<Trace> {
         guarded(
             self.runner,
             campaign.scenario,
-            &campaign.spec(seed),
+            &campaign.spec_of(trial),
             Options::traced(true),
         )
         .trace

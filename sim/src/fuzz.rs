@@ -11,5 +11,7 @@ mod shard;
 #[cfg(test)]
 mod tests;
 
-pub use log::{FILE, Finding, Header, LOG_VERSION, Lane, Line, Log, LogError, Step, unite};
+pub use log::{
+    FAILURES, FILE, Finding, Header, LOG_VERSION, Lane, Line, Log, LogError, Step, unite,
+};
 pub use shard::{BLOCK, Shard, ShardError};

@@ -24,10 +24,14 @@ use serde::{Deserialize, Serialize};
 pub use links::Links;
 pub use recorder::{Event, Mode, Recorder, Trace};
 pub use rolling::Rolling;
+pub(crate) use rows::changes;
 pub use subscriber::{Installed, Sink, current_scope, install};
 
 /// A word of the harness's own vocabulary.
 pub type Word = &'static str;
+
+/// In place of a file's name: rows that an outage left behind, found on a dead node's disk.
+pub const FOUND_AFTER_OUTAGE: &str = "found after the outage";
 
 /// On whose behalf something happens: the fields of the service's tracing span. Unknown ones are empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -67,6 +67,8 @@ pub(crate) struct World {
     /// The storm is over.
     pub healed: tokio::sync::watch::Sender<bool>,
     pub clients: Mutex<usize>,
+    /// Clients and operations that the plan leaves out.
+    pub without: Vec<String>,
 }
 
 /// The world as the network and the disks see it; weak, because the world owns them.
@@ -78,6 +80,7 @@ impl World {
         injector: Injector,
         recorder: Option<Recorder>,
         full: bool,
+        without: Vec<String>,
     ) -> Arc<World> {
         let (runtime, time) = (Handle::current(), TimeHandle::current());
         Arc::new_cyclic(|world| World {
@@ -96,6 +99,7 @@ impl World {
             activity: Notify::new(),
             healed: tokio::sync::watch::channel(false).0,
             clients: Mutex::new(0),
+            without,
         })
     }
 

@@ -50,6 +50,10 @@ pub struct Power {
     pub spent: Duration,
     /// Faults of the failing storm.
     pub faults: Figure<u64>,
+    /// Faults that were left when it was made small.
+    pub small: Figure<u64>,
+    /// Real time that this took.
+    pub shrinking: Figure<Duration>,
     /// The invariant that spoke most often.
     pub invariant: Option<String>,
 }
@@ -68,6 +72,7 @@ pub fn summarise(measured: &[Measured]) -> Vec<Power> {
             let first = |one: &&Measured| one.found.is_some().then_some(one.runs);
             let cpu = |one: &&Measured| one.found.is_some().then(|| one.cpu());
             let storms = all.iter().filter_map(|one| one.found.as_ref());
+            let smalls = || storms.clone().filter_map(|found| found.small);
             Power {
                 scenario: scenario.to_owned(),
                 bug: bug.to_owned(),
@@ -79,6 +84,10 @@ pub fn summarise(measured: &[Measured]) -> Vec<Power> {
                 cpu: Figure::of(all.iter().map(cpu)),
                 spent: all.iter().map(|one| one.cpu()).sum(),
                 faults: Figure::of(storms.clone().map(|found| Some(found.faults))),
+                small: Figure::of(smalls().map(|small| Some(small.faults))),
+                shrinking: Figure::of(
+                    smalls().map(|small| Some(Duration::from_millis(small.elapsed_ms))),
+                ),
                 invariant: most_often(storms.map(|found| found.invariant.as_str())),
             }
         })

@@ -13,7 +13,7 @@ fn task(bug: &str, campaign: u64, cut_off: u64) -> Task {
 
 fn measured(task: &Task) -> Measured {
     let going = Arc::default();
-    measure_by(&fake::run, &fake::BANK, Way::Swarm, task, &going).expect("nobody stops it")
+    measure_by(&fake::run, &fake::BANK, Way::Swarm, task, false, &going).expect("nobody stops it")
 }
 
 #[test]
@@ -38,7 +38,7 @@ fn campaigns_have_seeds_of_their_own() {
 fn what_was_stopped_is_not_measured() {
     let stopped = Arc::new(AtomicBool::new(true));
     let task = task("invisible", 0, 2_000);
-    let none = measure_by(&fake::run, &fake::BANK, Way::Swarm, &task, &stopped);
+    let none = measure_by(&fake::run, &fake::BANK, Way::Swarm, &task, false, &stopped);
     assert_eq!(none, None);
 }
 
@@ -54,6 +54,12 @@ fn what_was_not_found_is_worse_than_anything_that_was() {
             invariant: if campaign == 0 { "b" } else { "a" }.to_owned(),
             tag: "t".to_owned(),
             faults: 1 + campaign,
+            small: (campaign < 2).then_some(Small {
+                faults: 1 + campaign,
+                requests: 1,
+                runs: 30,
+                elapsed_ms: 5,
+            }),
         }),
     };
     let all = [
@@ -72,6 +78,7 @@ fn what_was_not_found_is_worse_than_anything_that_was() {
         (power.faults.median, power.faults.worst),
         (Some(3), Some(5))
     );
+    assert_eq!((power.small.median, power.small.worst), (Some(2), Some(2)));
     assert_eq!(power.invariant.as_deref(), Some("a"));
     let mostly_not = [one(0, 2_000, false), one(1, 5, true), one(2, 2_000, false)];
     assert_eq!(summarise(&mostly_not)[0].runs.median, None);

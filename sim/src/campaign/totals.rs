@@ -104,6 +104,16 @@ pub struct Mismatch {
     pub hashes: (u64, u64),
 }
 
+impl Mismatch {
+    /// What was run.
+    pub fn trial(&self) -> Trial {
+        Trial {
+            seed: self.seed,
+            plan: self.plan.clone(),
+        }
+    }
+}
+
 impl Totals {
     pub(super) fn of(campaign: &Campaign<'_>) -> Self {
         Totals {

@@ -2,13 +2,15 @@
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
-use super::duration;
-
 use clap::{
     Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, builder::PossibleValue,
 };
 
-use crate::{campaign::Seeds, explore::Way, fuzz::Shard, scenario::Catalogue, seed::Seed};
+use super::duration;
+use crate::{
+    campaign::Seeds, explore::Way, fuzz::Shard, scenario::Catalogue, seed::Seed, shrink::Budget,
+    time::VirtualTime,
+};
 
 #[derive(Debug, Parser)]
 #[command(
@@ -27,7 +29,7 @@ struct Line {
 pub(super) enum Command {
     /// Run storms over scenarios, a seed each
     Run(RunArgs),
-    /// Run one seed again and tell everything about it
+    /// Run one seed, or the failure of a file, again and tell everything about it
     Replay(ReplayArgs),
     /// Run storms until time is up; can be stopped, gone on with and split over machines
     Fuzz(FuzzArgs),
@@ -35,6 +37,8 @@ pub(super) enum Command {
     Merge(MergeArgs),
     /// Measure how quickly each way of exploring finds each bug that can be planted
     Bank(BankArgs),
+    /// Make the failure of a file smaller
+    Shrink(ShrinkArgs),
     /// List the scenarios with their shapes and the bugs that can be planted
     List,
 }
@@ -62,20 +66,73 @@ pub(super) struct RunArgs {
     /// End at the first seed that fails
     #[arg(long)]
     pub stop_at_first: bool,
+    /// Show failures as they were found
+    #[arg(long, conflicts_with_all = ["budget", "max_runs"])]
+    pub no_shrink: bool,
+    #[command(flatten)]
+    pub shrinking: Shrinking,
+}
+
+/// What making a failure small may cost, and where it is written.
+#[derive(Debug, Default, Args)]
+pub(super) struct Shrinking {
+    /// Real time for making one failure small [default: 10s]
+    #[arg(long, value_name = "TIME", value_parser = budget, allow_hyphen_values = true)]
+    pub budget: Option<Duration>,
+    /// Runs for making one failure small [default: 1000]
+    #[arg(long, value_name = "N")]
+    pub max_runs: Option<u64>,
+    /// Where failures are written [default: failures]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+}
+
+impl Shrinking {
+    pub fn budget(&self) -> Budget {
+        let usual = Budget::default();
+        Budget {
+            runs: self.max_runs.unwrap_or(usual.runs),
+            time: self.budget.unwrap_or(usual.time),
+            jobs: usual.jobs,
+        }
+    }
+}
+
+fn budget(text: &str) -> Result<Duration, String> {
+    let read = text.parse::<VirtualTime>().ok();
+    read.map(VirtualTime::since_start).ok_or_else(|| {
+        format!("'{text}' is no time: write seconds (10s), minutes (2min) or milliseconds (500ms)")
+    })
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ShrinkArgs {
+    /// A failure file
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Worker threads; one for each processor if not said
+    #[arg(long, value_name = "J", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub jobs: Option<u16>,
+    #[command(flatten)]
+    pub shrinking: Shrinking,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct ReplayArgs {
-    /// The scenario
-    pub scenario: String,
-    /// The seed
+    /// The scenario, or a failure file
+    #[arg(value_name = "SCENARIO|FILE")]
+    pub what: String,
+    /// The seed; a failure file has its own
     #[arg(long, value_name = "S", allow_hyphen_values = true)]
-    pub seed: Seed,
+    pub seed: Option<Seed>,
     #[command(flatten)]
     pub variant: Variant,
     /// Print everything that happened
     #[arg(long)]
     pub trace: bool,
+    /// Print every store at this virtual time (361.04, 1.25s, 250ms), and what the last commit before it changed
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub at: Option<VirtualTime>,
 }
 
 #[derive(Debug, Args)]
@@ -162,6 +219,9 @@ pub(super) struct BankArgs {
     /// Add each measurement to this file as it is done, and do not repeat those that it holds
     #[arg(long, value_name = "FILE")]
     pub resume: Option<PathBuf>,
+    /// Do not make the failing storms small
+    #[arg(long)]
+    pub no_shrink: bool,
     /// Campaigns that are measured at the same time; one for each processor if not said
     #[arg(long, value_name = "J", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub jobs: Option<u16>,
@@ -304,8 +364,33 @@ Examples:
   {cargo} replay {scenario} --seed 42
   {cargo} replay {plant} --seed 7 --trace
   {cargo} replay {scenario} --seed 42 --plan storm.json --trace
+  {cargo} replay failures/FAILURE.json --trace
+  {cargo} replay failures/FAILURE.json --at 1.25s
 
-{EXIT_CODES}"
+{EXIT_CODES}
+
+Exit codes of a failure file:
+  0  the failure does not happen any more with this build
+  1  it happens as recorded; or something else happens; or this very build gave another run before (not deterministic)
+  2  bad usage: the file can't be used, or the scenario is gone
+
+To find the commit that brought a failure:
+  git bisect start BAD GOOD
+  git bisect run sh -c 'cargo build --release || exit 125
+    target/release/squall replay /tmp/FAILURE.json; code=$?; [ $code = 2 ] && exit 125; exit $code'
+(125 skips what can't be built or can't run the file.)"
+    );
+    let shrink = format!(
+        "The smaller failure replaces the file of its name in the directory.
+
+Examples:
+  {cargo} shrink failures/FAILURE.json --budget 2min --max-runs 100000
+  {cargo} shrink failures/FAILURE.json --out smaller --jobs 1
+
+Exit codes:
+  0  the failure was made small, or is as small as it gets
+  1  it does not happen any more, or the harness failed
+  2  bad usage"
     );
     Line::command()
         .after_help(whole)
@@ -314,4 +399,5 @@ Examples:
         .mut_subcommand("merge", |c| c.after_help(merge))
         .mut_subcommand("bank", |c| c.after_help(bank))
         .mut_subcommand("replay", |c| c.after_help(replay))
+        .mut_subcommand("shrink", |c| c.after_help(shrink))
 }

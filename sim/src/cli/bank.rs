@@ -59,7 +59,7 @@ impl Session<'_> {
         let (bars, runner) = (self.bars, self.runner);
         let bar = Bar::new(bars, "bank", all.len() as u64);
         let mut written = Ok(());
-        carry_out(runner, &due, workers, &stop, &mut |one| {
+        carry_out(runner, &due, workers, !args.no_shrink, &stop, &mut |one| {
             if let Some(writer) = &mut writer
                 && written.is_ok()
             {
@@ -147,6 +147,7 @@ impl Session<'_> {
             ("CPU", Right),
             ("worst", Right),
             ("faults", Right),
+            ("small", Right),
             ("invariant", Left),
         ]);
         for power in powers {
@@ -163,6 +164,7 @@ impl Session<'_> {
                 time(power.cpu.median).into(),
                 time(power.cpu.worst).into(),
                 power.faults.median.map_or("-".to_owned(), count).into(),
+                power.small.median.map_or("-".to_owned(), count).into(),
                 power.invariant.clone().unwrap_or_default().into(),
             ]);
         }
@@ -171,7 +173,9 @@ impl Session<'_> {
         for sum in sums(powers) {
             text += &format!("{sum}\n");
         }
-        text += &format!("storms, CPU and faults are medians; {MEASURED_HOW}\n");
+        text += &format!(
+            "storms, CPU, faults and faults of the storm made small are medians; {MEASURED_HOW}\n"
+        );
         for bug in missed(powers) {
             text += &format!("NOT FOUND: {bug}: no way of exploring found it\n");
         }
@@ -221,6 +225,7 @@ fn carry_out(
     runner: Runner<'_>,
     due: &[Job<'_>],
     workers: usize,
+    shrinks: bool,
     stop: &Arc<AtomicBool>,
     tell: &mut dyn FnMut(Measured),
 ) {
@@ -236,7 +241,7 @@ fn carry_out(
                     if stop.load(Ordering::Relaxed) {
                         return;
                     }
-                    let one = measure_by(runner, *scenario, *way, task, stop);
+                    let one = measure_by(runner, *scenario, *way, task, shrinks, stop);
                     if one.is_some_and(|one| results.send(one).is_err()) {
                         return;
                     }
@@ -304,7 +309,9 @@ fn as_markdown(powers: &[Power]) -> String {
             };
         }
         let own = || ways.iter().filter_map(|way| of(way));
-        let faults = own().filter_map(|power| power.faults.median).min();
+        let faults = own()
+            .filter_map(|power| power.small.median.or(power.faults.median))
+            .min();
         let invariant = own().find_map(|power| power.invariant.clone());
         text += &format!(
             " {} | {} |\n",

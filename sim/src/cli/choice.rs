@@ -9,7 +9,7 @@ use crate::{
         names::{Hint, bugs, shapes},
     },
     scenario::{Catalogue, Scenario},
-    storm::Plan,
+    storm::{Plan, PlanError},
 };
 
 /// The campaigns over the scenarios that are named: all that have the shape and the bug if none is.
@@ -39,7 +39,7 @@ pub(super) fn campaigns<'a>(
                 scenario: scenario.name().to_owned(),
                 wrong,
             };
-            plan.check(&nodes(scenario)).map_err(misplaced)?;
+            check(plan, scenario).map_err(misplaced)?;
             campaign.plan = Some(plan.clone());
             campaign.plan_file = variant.plan.clone();
         }
@@ -115,6 +115,12 @@ fn having<'a>(
             wanted.join(" and ")
         )
     }))
+}
+
+/// Whether the plan is for this scenario.
+pub(super) fn check(plan: &Plan, scenario: &dyn Scenario) -> Result<(), PlanError> {
+    plan.check(&nodes(scenario))?;
+    plan.check_without(&scenario.profile().nodes)
 }
 
 /// All nodes that a plan over the scenario may speak of: its own, and the clients at the ends of its links.

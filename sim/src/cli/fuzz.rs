@@ -7,11 +7,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Exit, Refusal, Session, args::FuzzArgs, choice, stop};
+use super::{Exit, Refusal, Session, args::FuzzArgs, choice, handing::Handing, stop};
 use crate::{
     campaign::{Campaign, Failure, Seeds, Tally, Totals},
-    fuzz::{BLOCK, Finding, Header, LOG_VERSION, Lane, Log, Step},
-    report::{self, failure, summary},
+    fuzz::{BLOCK, FAILURES, Finding, Header, LOG_VERSION, Lane, Log, Step},
+    report::{self, summary},
+    shrink::Budget,
 };
 
 /// How long it goes on if neither a time nor a number of runs is said.
@@ -109,26 +110,37 @@ impl Session<'_> {
         Ok(())
     }
 
+    /// Makes a new failure small, writes it down and prints it.
     fn tell_fresh(
         &mut self,
         lane: &Campaign<'_>,
         totals: &Totals,
         fresh: &Failure,
-        _out: Option<&Path>,
+        out: Option<&Path>,
         log: &mut Log,
     ) -> Result<(), Refusal> {
-        let replay = lane.replay_command(fresh.seed);
+        let usual = Budget::default();
+        let stopped = lane
+            .stop
+            .as_ref()
+            .is_some_and(|stop| stop.load(Ordering::Relaxed));
+        let budget = Budget {
+            runs: if stopped { 0 } else { usual.runs },
+            ..usual
+        };
+        let directory = out.map_or_else(|| self.failures.clone(), |out| out.join(FAILURES));
+        let mut handing = Handing::new(Some(budget), directory);
+        let handed = self.hand_over(lane, fresh, &mut handing);
         log.tell(Finding {
             signature: fresh.signature.clone(),
             plant: lane.plant.clone(),
             seed: fresh.seed,
-            plan: fresh.plan.clone(),
             message: fresh.message(),
-            replay: replay.clone(),
+            sentence: handed.kept().map(|kept| kept.shrunk.sentence.clone()),
+            replay: handed.replay(lane, fresh),
         })?;
-        let trace = self.trace(lane, fresh.seed);
-        let text = failure::failure(totals, fresh, trace.as_ref(), &[replay], self.style);
-        write!(self.out, "{text}\n")?;
+        self.tell_failure(lane, totals, fresh, &handed)?;
+        writeln!(self.out)?;
         Ok(self.out.flush()?)
     }
 
@@ -143,22 +155,18 @@ impl Session<'_> {
             return Ok(());
         }
         self.tables(&all)?;
-        let rows: Vec<String> = lanes
-            .iter()
-            .filter_map(|lane| {
-                let totals = log.totals().remove(&lane_of(lane))?;
-                Some(
-                    totals
-                        .failures
-                        .iter()
-                        .map(|failure| {
-                            summary::failure_line(failure, &lane.replay_command(failure.seed))
-                        })
-                        .collect::<String>(),
-                )
-            })
-            .collect();
-        Ok(write!(self.out, "{}", rows.concat())?)
+        let sums = log.totals();
+        for lane in lanes {
+            for failed in sums
+                .get(&lane_of(lane))
+                .into_iter()
+                .flat_map(|sum| &sum.failures)
+            {
+                let replay = lane.replay_command(failed.seed);
+                write!(self.out, "{}", summary::failure_line(failed, &replay))?;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -10,6 +10,7 @@ use super::{
     args::{Format, RunArgs},
     bar::Bar,
     choice,
+    handing::Handing,
 };
 use crate::{
     campaign::{Campaign, Tally, Totals, rate},
@@ -37,10 +38,28 @@ impl Session<'_> {
             }
         }
         let elapsed = began.elapsed();
+        let directory = args.shrinking.out.clone();
+        let budget = (!args.no_shrink).then(|| args.shrinking.budget());
+        let mut handing = Handing::new(budget, directory.unwrap_or_else(|| self.failures.clone()));
         match args.format {
             Format::Json => {
+                let mut handed = Vec::new();
+                for (campaign, totals) in campaigns.iter().zip(&all) {
+                    for failed in &totals.failures {
+                        let made = self.hand_over(campaign, failed, &mut handing);
+                        handed.push((campaign, totals, failed, made));
+                    }
+                }
+                let failures = handed.iter().map(|(campaign, totals, failed, made)| {
+                    json::failed(totals, failed, made.kept(), made.replay(campaign, failed))
+                });
+                let failures = failures.collect();
                 let replay = |place: usize, seed| campaigns[place].replay_command(seed);
-                write!(self.out, "{}", json::report(&all, elapsed, &replay))?;
+                write!(
+                    self.out,
+                    "{}",
+                    json::report(&all, failures, elapsed, &replay)
+                )?;
             }
             Format::Text => {
                 self.tables(&all)?;
@@ -48,7 +67,7 @@ impl Session<'_> {
                 if !counts.is_empty() {
                     write!(self.out, "\n{}", summary::counts(&counts, self.style))?;
                 }
-                self.failures(&campaigns, &all)?;
+                self.failures(&campaigns, &all, &mut handing)?;
             }
         }
         self.timing(&all, elapsed)?;
@@ -71,14 +90,20 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Every distinct failure of the campaigns that were run.
+    /// Every distinct failure of the campaigns that were run, and every seed that gave two different runs.
     pub(super) fn failures(
         &mut self,
         campaigns: &[Campaign<'_>],
         all: &[Totals],
+        handing: &mut Handing,
     ) -> Result<(), Refusal> {
         for (campaign, totals) in campaigns.iter().zip(all) {
-            self.tell_failures(campaign, totals)?;
+            for failed in &totals.failures {
+                writeln!(self.out)?;
+                let handed = self.hand_over(campaign, failed, handing);
+                self.tell_failure(campaign, totals, failed, &handed)?;
+            }
+            self.tell_mismatches(campaign, totals)?;
         }
         Ok(())
     }

@@ -15,6 +15,7 @@ use crate::{
     campaign::fake::{self, Fake},
     run::{Options, Outcome, Spec},
     scenario::Scenario,
+    seed::Seed,
 };
 
 #[derive(Clone, Default)]
@@ -73,6 +74,7 @@ fn squall_with(catalogue: &Catalogue, runner: Runner<'_>, line: &str) -> Said {
         err: Output::new(Box::new(err.clone())),
         style: Style::PLAIN,
         bars: false,
+        failures: failures(),
     }
     .serve(
         ["squall"]
@@ -85,6 +87,17 @@ fn squall_with(catalogue: &Catalogue, runner: Runner<'_>, line: &str) -> Said {
         out: out.text(),
         err: err.text(),
     }
+}
+
+/// Where the tests write failures.
+fn failures() -> PathBuf {
+    std::env::temp_dir().join(format!("squall-cli-tests-{}", std::process::id()))
+}
+
+/// The command that replays a failure that was written there.
+fn replay_of(file: &str) -> String {
+    let path = failures().join(file);
+    format!("cargo run --release -- replay {} --trace", path.display())
 }
 
 fn squall(line: &str) -> Said {
@@ -112,7 +125,11 @@ fn without_a_command_everything_survives_and_the_canary_is_caught() {
             "VIOLATED bank (hardened + forgets), 1 of 11 storms, first with seed 10",
             "the trace, events 7 to 21 of 22",
             "boots: for the 20th time, seed 10",
-            "replay: cargo run --release -- replay bank --seed 10 --plant forgets --trace",
+            "the smallest storm\n  it happens without any fault\n  0 faults, 0 clients, 0 requests, 1.000000 s, from 1 fault,",
+            &format!(
+                "replay: {}\n",
+                replay_of("bank-forgets-no-money-is-lost-little.json")
+            ),
             "All survived, and the canary was caught.",
         ],
     );
@@ -196,8 +213,11 @@ fn run_gives_tables_and_each_distinct_failure_with_its_replay_command() {
         ],
     );
     let last = said.out.lines().last();
-    let replay = "replay: cargo run --release -- replay bank --seed 25 --plant forgets --trace";
-    assert_eq!(last, Some(replay));
+    let replay = format!(
+        "replay: {}",
+        replay_of("bank-forgets-stuck-time-limit.json")
+    );
+    assert_eq!(last, Some(replay.as_str()));
     assert!(!said.out.contains("storms in"), "timings go to stderr");
 }
 
@@ -274,10 +294,13 @@ fn json_is_one_object_that_scripts_can_rely_on() {
     assert_eq!(first["tag"], "little");
     assert_eq!(first["message"], fake::violation("little", 10).to_string());
     assert_eq!(first["count"], 5);
-    assert_eq!(
-        first["replay"],
-        "cargo run --release -- replay bank --seed 10 --plant forgets --trace"
-    );
+    let file = "bank-forgets-no-money-is-lost-little.json";
+    assert_eq!(first["replay"], replay_of(file));
+    let shrunk = &first["shrunk"];
+    assert_eq!(shrunk["sentence"], "it happens without any fault");
+    assert_eq!(shrunk["before"]["faults"], 1);
+    assert_eq!(shrunk["after"]["faults"], 0);
+    assert_eq!(shrunk["file"], failures().join(file).display().to_string());
     assert_eq!(json["violations"][2]["invariant"], "stuck");
 
     let calm: Value = serde_json::from_str(&squall("run --seeds 5 --format json").out).unwrap();
@@ -402,6 +425,19 @@ fn bad_usage_exits_with_two_says_what_would_be_right_and_prints_no_result() {
         ("run --seeds 9..3", &["'9..3' holds no seed"]),
         ("run --jobs 0", &["1..=1024"]),
         ("run --format yaml", &["text", "json"]),
+        ("run --budget soon", &["'soon' is no time", "10s"]),
+        ("run --no-shrink --max-runs 5", &["cannot be used with"]),
+        (
+            "replay bank --seed 1 --at noon",
+            &["'noon' is not an instant", "250ms"],
+        ),
+        ("replay bank --seed 1 --at -1", &["'-1' is not an instant"]),
+        (
+            "replay /no/such/failure.json",
+            &["cannot read the failure /no/such/failure.json"],
+        ),
+        ("shrink /no/such/failure.json", &["cannot read the failure"]),
+        ("shrink", &["FILE"]),
         ("replay bank --seed x", &["'x' is not a seed", "in decimal"]),
         ("replay bank --seed -1", &["'-1' is not a seed"]),
         ("replay bank", &["--seed"]),
@@ -451,7 +487,7 @@ fn plans_that_cannot_be_used_exit_with_two() {
     }
     std::fs::write(&file, crash("vault")).unwrap();
     let said = squall(&format!(
-        "run bank --seeds 10..12 --plant forgets --plan {}",
+        "run bank --seeds 10..12 --plant forgets --no-shrink --plan {}",
         file.display()
     ));
     assert_eq!(said.exit, Exit::Failed, "{}", said.err);
@@ -467,7 +503,7 @@ fn plans_that_cannot_be_used_exit_with_two() {
 
 #[test]
 fn help_goes_to_stdout_with_examples_that_name_real_scenarios() {
-    for line in ["--help", "run --help", "replay --help"] {
+    for line in ["--help", "run --help", "replay --help", "shrink --help"] {
         let said = squall(line);
         assert_eq!((said.exit, said.err.as_str()), (Exit::Survived, ""));
         assert_has(&said.out, &["Examples:", "bank", "Exit codes:"]);
@@ -485,6 +521,7 @@ fn a_reader_that_has_gone_changes_neither_the_exit_code_nor_stderr() {
             err: Output::new(Box::new(err.clone())),
             style: Style::PLAIN,
             bars: false,
+            failures: failures(),
         }
         .serve(
             [
@@ -501,3 +538,6 @@ fn a_reader_that_has_gone_changes_neither_the_exit_code_nor_stderr() {
     assert_eq!(exit, Exit::Usage);
     assert_has(&err, &["error: cannot write the result"]);
 }
+
+mod files;
+mod long;

@@ -17,7 +17,6 @@ use crate::{
     campaign::{Failure, Totals},
     run::Signature,
     seed::Seed,
-    storm::Plan,
 };
 
 /// The version of the format that this build reads and writes.
@@ -25,6 +24,9 @@ pub const LOG_VERSION: u32 = 1;
 
 /// The file in the directory.
 pub const FILE: &str = "log.jsonl";
+
+/// The directory of its failure files, in the directory.
+pub const FAILURES: &str = "failures";
 
 /// One line of the file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -74,10 +76,10 @@ pub struct Finding {
     pub plant: Option<String>,
     /// The seed.
     pub seed: Seed,
-    /// The storm, where the seed did not draw it.
-    pub plan: Option<Plan>,
     /// What was broken, in a line.
     pub message: String,
+    /// What happens, in a sentence, if it was made small.
+    pub sentence: Option<String>,
     /// The command that runs it again.
     pub replay: String,
 }

@@ -4,7 +4,11 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde::Serialize;
 
-use crate::campaign::{FaultCount, Tally, Totals, Verdicts, rate};
+use crate::{
+    campaign::{Failure, FaultCount, Tally, Totals, Verdicts, rate},
+    failure::Kept,
+    shrink::Sizes,
+};
 
 #[derive(Serialize)]
 struct Report<'a> {
@@ -38,7 +42,7 @@ struct Unequal<'a> {
 
 /// Stuck runs and failures of the harness are here too, as `stuck` and `harness`.
 #[derive(Serialize)]
-struct Failed<'a> {
+pub(crate) struct Failed<'a> {
     scenario: &'a str,
     shape: &'a str,
     plant: Option<&'a str>,
@@ -47,7 +51,19 @@ struct Failed<'a> {
     tag: &'a str,
     message: String,
     count: u64,
+    /// What happens in the smallest run that was found, which `replay` shows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shrunk: Option<Small<'a>>,
     replay: String,
+}
+
+#[derive(Serialize)]
+struct Small<'a> {
+    sentence: &'a str,
+    file: Option<String>,
+    before: Sizes,
+    after: Sizes,
+    runs: u64,
 }
 
 #[derive(Serialize)]
@@ -60,27 +76,44 @@ struct One<'a> {
     counts: &'a BTreeMap<String, u64>,
 }
 
+/// A failure, and what was made of it.
+pub(crate) fn failed<'a>(
+    totals: &'a Totals,
+    failure: &'a Failure,
+    kept: Option<&'a Kept>,
+    replay: String,
+) -> Failed<'a> {
+    let small = |kept: &'a Kept| Small {
+        sentence: &kept.shrunk.sentence,
+        file: kept.path().map(|path| path.display().to_string()),
+        before: kept.shrunk.before,
+        after: kept.shrunk.after,
+        runs: kept.shrunk.effort.runs,
+    };
+    Failed {
+        scenario: &totals.scenario,
+        shape: &totals.shape,
+        plant: totals.plant.as_deref(),
+        seed: failure.seed.0,
+        invariant: &failure.signature.invariant,
+        tag: &failure.signature.tag,
+        message: failure.message(),
+        count: failure.count,
+        shrunk: kept.map(small),
+        replay,
+    }
+}
+
 /// The whole result. `replay` gives the command for a seed of one of the totals, by its place.
 pub(crate) fn report(
     all: &[Totals],
+    violations: Vec<Failed<'_>>,
     elapsed: Duration,
     replay: &dyn Fn(usize, crate::seed::Seed) -> String,
 ) -> String {
     let sum = Tally::sum(all.iter().map(|totals| &totals.tally));
-    let mut violations = Vec::new();
     let mut mismatches = Vec::new();
     for (place, totals) in all.iter().enumerate() {
-        violations.extend(totals.failures.iter().map(|failure| Failed {
-            scenario: &totals.scenario,
-            shape: &totals.shape,
-            plant: totals.plant.as_deref(),
-            seed: failure.seed.0,
-            invariant: &failure.signature.invariant,
-            tag: &failure.signature.tag,
-            message: failure.message(),
-            count: failure.count,
-            replay: replay(place, failure.seed),
-        }));
         mismatches.extend(totals.mismatches.iter().map(|mismatch| Unequal {
             scenario: &totals.scenario,
             shape: &totals.shape,

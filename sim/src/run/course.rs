@@ -60,7 +60,13 @@ async fn course(scenario: &dyn Scenario, spec: &Spec, plan: &Plan, options: Opti
         Mode::HashOnly
     };
     let recorder = options.watch.then(|| Recorder::new(mode));
-    let world = World::new(spec.seed, Injector::new(plan), recorder, options.full);
+    let world = World::new(
+        spec.seed,
+        Injector::new(plan),
+        recorder,
+        options.full,
+        plan.without.clone(),
+    );
     let _tracing = options.watch.then(|| trace::install(world.sink()));
     lock(&world.ledger).unchecked = !options.watch;
     let sim = Sim::new(world.clone());
@@ -84,8 +90,11 @@ async fn course(scenario: &dyn Scenario, spec: &Spec, plan: &Plan, options: Opti
     // Long enough for every service to create its database and listen.
     wait(Duration::from_millis(20)).await;
     let nodes = world.nodes();
+    let services = nodes.iter().filter(|node| !node.is_client);
+    let services: Vec<&str> = services.map(|node| &*node.name).collect();
     let nodes: Vec<&str> = nodes.iter().map(|node| &*node.name).collect();
-    let played = match plan.check(&nodes) {
+    let possible = plan.check(&nodes);
+    let played = match possible.and_then(|()| plan.check_without(&services)) {
         Ok(()) => play(&world, prepare, clients, operators, plan).await,
         Err(wrong) => {
             lock(&world.ledger).harness = Some(wrong.to_string());

@@ -91,15 +91,18 @@ impl Sim {
     }
 
     /// Adds a client with a machine of its own, which no storm kills. It starts once every node is up and
-    /// [`prepare`](Sim::prepare) is done; the run ends only after all clients have.
+    /// [`prepare`](Sim::prepare) is done; the run ends only after all clients have. A plan may do without it: then its
+    /// machine is there, and nobody at it.
     pub fn client<F>(&self, name: &str, task: impl FnOnce(Client) -> F + Send + 'static)
     where
         F: Future<Output = ()> + Send + 'static,
     {
         let client = self.new_client(name);
-        lock(&self.parts)
-            .clients
-            .push((client, Box::new(move |client| Box::pin(task(client)))));
+        if client.does(name) {
+            lock(&self.parts)
+                .clients
+                .push((client, Box::new(move |client| Box::pin(task(client)))));
+        }
     }
 
     /// Work to be done before the storm begins: filling the shelves.
@@ -258,6 +261,12 @@ impl Client {
     /// Draws from the client's own stream.
     pub fn draw<T>(&self, draw: impl FnOnce(&mut Stream) -> T) -> T {
         draw(&mut lock(&self.stream))
+    }
+
+    /// Whether the operation of this label is to happen. To be asked before each operation that a smaller workload can
+    /// do without, and after everything that it draws: the others must not notice.
+    pub fn does(&self, op: &str) -> bool {
+        !self.node.world().without.iter().any(|name| name == op)
     }
 
     /// Records that a call begins.

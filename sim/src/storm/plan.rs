@@ -55,6 +55,10 @@ pub struct Plan {
     /// Seed of the schedule (which ready task runs next) where it is not the run's own: shrinking tries a few.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schedule: Option<u64>,
+    /// Clients that stay away, and operations that do not happen, by name: shrinking leaves out what a failure does
+    /// not need. See [`Client::does`](crate::Client::does).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub without: Vec<String>,
     /// The faults, in any order.
     pub faults: Vec<Fault>,
 }
@@ -98,6 +102,14 @@ pub enum PlanError {
         /// Why.
         reason: String,
     },
+    /// Something that can't be left out.
+    #[error("the plan can't be \"without\" {name:?}: {reason}")]
+    Without {
+        /// The name.
+        name: String,
+        /// Why.
+        reason: &'static str,
+    },
 }
 
 impl Plan {
@@ -106,6 +118,7 @@ impl Plan {
         Plan {
             version: PLAN_VERSION,
             schedule: None,
+            without: Vec::new(),
             faults,
         }
     }
@@ -146,6 +159,26 @@ impl Plan {
     /// The plan as a file.
     pub fn to_json(&self) -> String {
         serde_json::to_string_pretty(self).expect("a plan has only string keys") + "\n"
+    }
+
+    /// Whether only clients and their operations are left out, each once. `services` are the nodes that are no clients.
+    pub fn check_without(&self, services: &[&str]) -> Result<(), PlanError> {
+        for (place, name) in self.without.iter().enumerate() {
+            let reason = if name.trim().is_empty() {
+                "it names nothing"
+            } else if self.without[..place].contains(name) {
+                "it stands there twice"
+            } else if services.contains(&name.as_str()) {
+                "it is a service, and only clients and their operations can be left out"
+            } else {
+                continue;
+            };
+            return Err(PlanError::Without {
+                name: name.clone(),
+                reason,
+            });
+        }
+        Ok(())
     }
 
     /// Whether every fault can happen in a world of these nodes.
