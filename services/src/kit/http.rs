@@ -1,12 +1,13 @@
 //! HTTP/1.1 server: axum routers served by hyper over the port's streams.
 //!
 //! A request reaches its handler whole: its body has arrived, within [`BODY_BYTES_MAX`], before the router sees it. So
-//! a handler that does not read a body never breaks the connection, and a half-sent request has no effect.
+//! a handler that does not read a body never breaks the connection, and a half-sent request has no effect. From then on
+//! the caller may hang up: a handler that may change something ends all the same, so that what follows a commit happens.
 
 mod extract;
 mod refuse;
 
-use std::{convert::Infallible, io, sync::Arc, time::Duration};
+use std::{convert::Infallible, future::pending, io, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -17,7 +18,7 @@ use axum::{
 use http_body_util::BodyExt;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 use tower::Service;
 use tracing::Instrument;
 
@@ -93,15 +94,40 @@ async fn answer(platform: &Platform, mut router: Router, request: Request<Incomi
         };
         parts.extensions.insert(context);
         let (method, uri) = (parts.method.clone(), parts.uri.clone());
+        let only_reads = method.is_safe();
         let request = Request::from_parts(parts, AxumBody::from(body));
-        let Ok(response) = router.call(request).await;
-        refuse::as_problem(response, &method, &uri).await
+        let handler = async move {
+            let Ok(response) = router.call(request).await;
+            refuse::as_problem(response, &method, &uri).await
+        };
+        match only_reads {
+            true => handler.await,
+            false => to_its_end(platform, handler).await,
+        }
     };
     let mut response = work.instrument(span).await;
     if let Ok(id) = request_id {
         response.headers_mut().insert(REQUEST_ID, id);
     }
     response
+}
+
+/// Runs a handler in a task of its own: hyper drops what it waits for when the connection ends.
+async fn to_its_end(
+    platform: &Platform,
+    handler: impl Future<Output = Response> + Send + 'static,
+) -> Response {
+    let (done, answer) = oneshot::channel();
+    let task = async move {
+        // A caller who hung up needs no answer.
+        let _ = done.send(handler.await);
+    };
+    platform.spawn("http-handler", task.in_current_span());
+    match answer.await {
+        Ok(response) => response,
+        // The process is ending.
+        Err(_) => pending().await,
+    }
 }
 
 /// The whole body, or the answer that refuses it.

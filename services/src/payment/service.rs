@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::json;
-use tokio::sync::oneshot;
 use tracing::Instrument;
 
 use super::{
@@ -118,28 +117,16 @@ impl Service {
         self.gaps.has(Gap::NoKey)
     }
 
-    /// Serves a demand in a task of its own: a caller who hangs up does not stop a capture half way.
+    /// Serves a demand.
     pub async fn serve(
-        self: Arc<Self>,
+        &self,
         context: Context,
         key: Option<String>,
         demand: Demand,
     ) -> Result<Answer, Problem> {
-        let (done, answer) = oneshot::channel();
         let context = context.with_saga(demand.saga_id());
         let span = context.span();
-        let platform = self.platform.clone();
-        platform.spawn(
-            "payment-demand",
-            async move {
-                // A caller who hung up needs no answer.
-                let _ = done.send(self.work(&context, key, demand).await);
-            }
-            .instrument(span),
-        );
-        answer
-            .await
-            .unwrap_or_else(|_| Err(Problem::new(Code::Internal, "the service is stopping")))
+        self.work(&context, key, demand).instrument(span).await
     }
 
     async fn work(

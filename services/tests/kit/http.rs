@@ -1,4 +1,10 @@
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use axum::{
     Json, Router,
@@ -13,7 +19,10 @@ use squall_services::{
     },
     ports::Connection,
 };
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    sync::Notify,
+};
 
 use crate::machine::Network;
 
@@ -56,13 +65,14 @@ fn router() -> Router {
 
 /// One connection to a fresh service.
 async fn connect() -> Connection {
+    connect_to(router()).await
+}
+
+async fn connect_to(router: Router) -> Connection {
     let network = Network::default();
     let (platform, _) = network.machine("shop");
     let server = platform.clone();
-    platform.spawn(
-        "shop",
-        async move { serve(&server, router()).await.unwrap() },
-    );
+    platform.spawn("shop", async move { serve(&server, router).await.unwrap() });
     tokio::time::sleep(Duration::from_millis(1)).await;
     network.connect("shop").unwrap()
 }
@@ -335,4 +345,23 @@ async fn a_malformed_context_is_made_anew_and_never_passed_on() {
         );
         assert_eq!(context.saga_id, None, "{bad}");
     }
+}
+
+#[tokio::test]
+async fn a_handler_that_changes_something_ends_though_its_caller_hangs_up() {
+    let (began, ended) = (Arc::new(Notify::new()), Arc::new(AtomicBool::new(false)));
+    let (begins, ends) = (began.clone(), ended.clone());
+    let handler = move || async move {
+        begins.notify_one();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        ends.store(true, Relaxed);
+    };
+    let mut connection = connect_to(Router::new().route("/orders", post(handler))).await;
+    let request = b"POST /orders HTTP/1.1\r\nhost: shop\r\ncontent-length: 0\r\n\r\n";
+    connection.write_all(request).await.unwrap();
+    began.notified().await;
+    drop(connection);
+    assert!(!ended.load(Relaxed));
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert!(ended.load(Relaxed));
 }
