@@ -26,7 +26,7 @@ pub use sentence::sentence;
 
 use crate::{
     campaign::{Runner, available_jobs},
-    run::{Outcome, Signature, Spec, plan_of},
+    run::{Outcome, Signature, Spec},
     scenario::Scenario,
     time::VirtualTime,
 };
@@ -133,9 +133,8 @@ pub(crate) fn shrink_by(
     signature: &Signature,
     budget: Budget,
 ) -> Result<Shrunk, NotReproduced> {
-    let plan = plan_of(scenario, spec);
     let mut lab = Lab::new(runner, scenario, spec, signature, budget);
-    let first = lab.run_in_full(&plan);
+    let first = lab.run_in_full(spec.plan.as_ref());
     let seen = first.signature(scenario.name(), &spec.shape);
     if seen.as_ref() != Some(signature) {
         return Err(NotReproduced {
@@ -154,8 +153,12 @@ pub(crate) fn shrink_by(
         ..spec.clone()
     };
     let after = Sizes::of(&outcome);
+    let mut sentence = sentence(&outcome.faults, &scenario.profile().links);
+    if let Some(depth) = outcome.plan.pct {
+        sentence += &format!(", where tasks run by priority (PCT of depth {depth})");
+    }
     Ok(Shrunk {
-        sentence: sentence(&outcome.faults, &scenario.profile().links),
+        sentence,
         spec,
         outcome,
         before,

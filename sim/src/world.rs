@@ -8,6 +8,7 @@ mod effects;
 mod ledger;
 mod life;
 mod node;
+mod pct;
 mod storming;
 mod switch;
 mod task;
@@ -25,6 +26,7 @@ pub(crate) use agenda::{Agenda, Todo};
 pub(crate) use ledger::Ledger;
 pub use node::Node;
 pub(crate) use node::{Boot, NodeState, StoreReader};
+pub(crate) use pct::Gate;
 pub(crate) use task::{panic_text, silence_service_panics};
 
 use crate::{
@@ -52,6 +54,8 @@ pub(crate) struct World {
     pub seed: Seed,
     pub runtime: Handle,
     pub time: TimeHandle,
+    /// Orders the tasks of the nodes; madsim does by lot where there is none.
+    pub gate: Option<Arc<Gate>>,
     pub net: Arc<Net>,
     pub full: bool,
     nodes: Mutex<Vec<Arc<NodeState>>>,
@@ -80,6 +84,7 @@ impl World {
         injector: Injector,
         recorder: Option<Recorder>,
         full: bool,
+        gate: Option<Arc<Gate>>,
         without: Vec<String>,
     ) -> Arc<World> {
         let (runtime, time) = (Handle::current(), TimeHandle::current());
@@ -88,6 +93,7 @@ impl World {
             net: Net::new(Arc::new(HostRef(world.clone(), time.clone(), seed, full))),
             runtime,
             time,
+            gate,
             full,
             nodes: Mutex::default(),
             recorder: Mutex::new(recorder),

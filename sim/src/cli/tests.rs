@@ -503,11 +503,20 @@ fn plans_that_cannot_be_used_exit_with_two() {
 
 #[test]
 fn help_goes_to_stdout_with_examples_that_name_real_scenarios() {
-    for line in ["--help", "run --help", "replay --help", "shrink --help"] {
+    for line in ["--help", "run --help", "replay --help"] {
         let said = squall(line);
         assert_eq!((said.exit, said.err.as_str()), (Exit::Survived, ""));
         assert_has(&said.out, &["Examples:", "bank", "Exit codes:"]);
     }
+    let shrink = squall("shrink --help").out;
+    assert_has(
+        &shrink,
+        &["Examples:", "failures/FAILURE.json --budget", "Exit codes:"],
+    );
+    assert_has(
+        &squall("replay --help").out,
+        &["git bisect run", "exit 125"],
+    );
 }
 
 #[test]

@@ -14,7 +14,8 @@ pub(crate) struct Compared {
 
 /// Compares a run, with its whole trace, with the file that it was made from.
 pub(crate) fn compare(file: &FailureFile, outcome: &Outcome, style: Style) -> Compared {
-    if file.is_same_run(outcome) {
+    let found = outcome.signature(&file.scenario, &file.shape);
+    if file.is_same_run(outcome) && found == Some(file.signature()) {
         let line = "It fails again as recorded: the same run, event for event.";
         return Compared {
             text: format!("{}\n", style.paint(Paint::Bad, line)),
@@ -22,7 +23,6 @@ pub(crate) fn compare(file: &FailureFile, outcome: &Outcome, style: Style) -> Co
         };
     }
     let same_build = file.build.is_present();
-    let found = outcome.signature(&file.scenario, &file.shape);
     let recorded = format!("\"{} ({})\"", file.invariant, file.tag);
     let (paint, line) = match &found {
         None if same_build => (

@@ -10,7 +10,7 @@ use crate::{
     storm::{Injector, Plan, STORM_MS_MAX},
     time::VirtualTime,
     trace::{self, Mode, Recorder},
-    world::{Todo, World, wait},
+    world::{Gate, Todo, World, wait},
 };
 
 /// The storm is over at the latest this long after it began, whatever the clients do.
@@ -43,7 +43,8 @@ pub(super) fn run_here(
         .expect("a runtime without I/O needs nothing that can fail");
     let outcome = around.block_on(tokio_real::task::unconstrained(async {
         let runtime = Runtime::with_seed_and_config(schedule, Config::default());
-        runtime.block_on(course(scenario, spec, plan, options))
+        let gate = plan.pct.map(|depth| Gate::new(schedule, depth));
+        runtime.block_on(course(scenario, spec, plan, options, gate))
     }));
     assert_eq!(
         around.metrics().num_alive_tasks(),
@@ -53,7 +54,13 @@ pub(super) fn run_here(
     outcome
 }
 
-async fn course(scenario: &dyn Scenario, spec: &Spec, plan: &Plan, options: Options) -> Outcome {
+async fn course(
+    scenario: &dyn Scenario,
+    spec: &Spec,
+    plan: &Plan,
+    options: Options,
+    gate: Option<Arc<Gate>>,
+) -> Outcome {
     let mode = if options.full {
         Mode::Full
     } else {
@@ -65,6 +72,7 @@ async fn course(scenario: &dyn Scenario, spec: &Spec, plan: &Plan, options: Opti
         Injector::new(plan),
         recorder,
         options.full,
+        gate,
         plan.without.clone(),
     );
     let _tracing = options.watch.then(|| trace::install(world.sink()));
@@ -140,6 +148,9 @@ async fn play(
         world.agenda.at(began + at.since_start(), Todo::Fire(index));
     }
     lock(&world.injector).arm();
+    if let Some(gate) = &world.gate {
+        gate.begin();
+    }
     for (client, task) in clients {
         enter(world, client, task);
     }

@@ -76,8 +76,8 @@ impl<'a> Lab<'a> {
         spent
     }
 
-    /// Runs a plan with its whole trace.
-    pub fn run_in_full(&mut self, plan: &Plan) -> Outcome {
+    /// Runs a plan, or what the seed draws, with its whole trace.
+    pub fn run_in_full(&mut self, plan: Option<&Plan>) -> Outcome {
         let (outcome, took) = self.run(plan, true);
         self.runs += 1;
         self.cpu += took;
@@ -158,7 +158,7 @@ impl<'a> Lab<'a> {
                     late.store(true, Relaxed);
                     break;
                 }
-                let (outcome, took) = self.run(&trials[place].1, false);
+                let (outcome, took) = self.run(Some(&trials[place].1), false);
                 *cpu.lock().expect("nobody panics under this lock") += took;
                 if self.fails(&outcome) {
                     first.fetch_min(place, Relaxed);
@@ -176,9 +176,9 @@ impl<'a> Lab<'a> {
         Some(first.into_inner()).filter(|first| *first < usize::MAX)
     }
 
-    fn run(&self, plan: &Plan, full: bool) -> (Outcome, Duration) {
+    fn run(&self, plan: Option<&Plan>, full: bool) -> (Outcome, Duration) {
         let spec = Spec {
-            plan: Some(plan.clone()),
+            plan: plan.cloned(),
             ..self.spec.clone()
         };
         let began = Instant::now();

@@ -32,6 +32,7 @@ pub(super) fn reduce(lab: &mut Lab<'_>, failing: Observed) -> Observed {
         present.drop_faults();
         present.drop_clients();
         present.drop_requests();
+        present.shallower_priorities();
         present.each_fault(SCHEDULES_FEW, weaken::weaker);
         present.each_fault(SCHEDULES_FEW, aim::at_a_site);
         present.each_fault(SCHEDULES_FEWEST, aim::at_a_rounder_time);
@@ -58,7 +59,7 @@ impl Reduction<'_, '_> {
 
     /// Takes a plan over that failed, if it does so with its whole trace too.
     fn adopt(&mut self, plan: &Plan) -> bool {
-        let outcome = self.lab.run_in_full(plan);
+        let outcome = self.lab.run_in_full(Some(plan));
         let fails = self.lab.fails(&outcome);
         if fails {
             self.best = Observed::of(outcome);
@@ -171,6 +172,20 @@ impl Reduction<'_, '_> {
                 index += 1;
             }
         }
+    }
+
+    /// Tasks run by lot, or by priorities that change less often.
+    fn shallower_priorities(&mut self) {
+        let Some(depth) = self.plan().pct else {
+            return;
+        };
+        let with = |pct| Plan {
+            pct,
+            ..self.plan().clone()
+        };
+        let fewer = (1..depth.min(4)).map(Some);
+        let plans: Vec<Plan> = std::iter::once(None).chain(fewer).map(with).collect();
+        self.try_plans(&plans, SCHEDULES_MAX);
     }
 
     /// Back to the schedule that the seed draws by itself.

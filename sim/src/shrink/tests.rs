@@ -131,13 +131,6 @@ fn crash(node: &str, down_ms: u64) -> Fault {
     }
 }
 
-fn kinds(plan: &Plan) -> Vec<FaultKind> {
-    plan.faults
-        .iter()
-        .map(|fault| fault.action.kind())
-        .collect()
-}
-
 #[test]
 fn what_a_failure_does_not_need_is_left_out() {
     let storm = Plan::new(vec![

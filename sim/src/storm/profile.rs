@@ -6,6 +6,11 @@ use crate::{
     site::Kind,
 };
 
+/// One storm in so many orders its tasks by priority.
+const PCT_ONE_IN: u64 = 4;
+/// The deepest schedules drawn: most ordering bugs need fewer.
+const PCT_DRAWN_MAX: u64 = 4;
+
 /// A fault that the scenario brings itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CustomFault {
@@ -97,7 +102,8 @@ impl Profile {
     }
 
     /// The storm of a seed. Which kinds it may draw from is itself drawn first (swarm testing: Groce et al., ISSTA
-    /// 2012), so that some storms are of crashes alone and others of a single slow link.
+    /// 2012), so that some storms are of crashes alone and others of a single slow link. So is how ready tasks are ordered, from
+    /// a stream of its own.
     pub fn draw(&self, seed: Seed) -> Plan {
         let mut rng = seed.stream("storm");
         let all = self.choices();
@@ -105,7 +111,11 @@ impl Profile {
         if on.is_empty() && !all.is_empty() {
             on.push(*rng.pick(&all));
         }
-        self.faults(&on, &mut rng)
+        let plan = self.faults(&on, &mut rng);
+        Plan {
+            pct: schedules(seed).filter(|_| !plan.faults.is_empty()),
+            ..plan
+        }
     }
 
     /// A storm of the seed in which every kind may occur.
@@ -381,6 +391,12 @@ impl Profile {
             },
         }
     }
+}
+
+/// The depth of a seed's schedules, where they are not uniform.
+fn schedules(seed: Seed) -> Option<u32> {
+    let mut rng = seed.stream("pct");
+    (rng.below(PCT_ONE_IN) == 0).then(|| 1 + rng.below(PCT_DRAWN_MAX) as u32)
 }
 
 /// Milliseconds, spread evenly over the orders of magnitude.

@@ -6,6 +6,7 @@ mod determinism;
 mod life;
 mod little;
 mod plans;
+mod schedules;
 mod sites;
 mod storms;
 mod streams;

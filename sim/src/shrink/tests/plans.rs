@@ -4,7 +4,7 @@ use proptest::{collection::vec, option, prelude::*, sample::select};
 
 use crate::{
     site::{Kind, Site},
-    storm::{Action, Fault, PLAN_VERSION, Plan, When},
+    storm::{Action, Fault, PCT_MAX, PLAN_VERSION, Plan, When},
 };
 
 pub const NODES: [&str; 5] = ["vault", "teller", "ann", "ben", "cho"];
@@ -185,12 +185,12 @@ pub fn fault() -> impl Strategy<Value = Fault> {
 
 pub fn plan() -> impl Strategy<Value = Plan> {
     let names = proptest::sample::subsequence(vec!["ann-1", "ann-2", "ben", "nobody"], 0..=2);
-    (option::of(any::<u64>()), names, vec(fault(), 0..5)).prop_map(|(schedule, names, faults)| {
-        Plan {
-            version: PLAN_VERSION,
-            schedule,
-            without: names.into_iter().map(str::to_owned).collect(),
-            faults,
-        }
+    let schedule = (option::of(any::<u64>()), option::of(1..=PCT_MAX));
+    (schedule, names, vec(fault(), 0..5)).prop_map(|((schedule, pct), names, faults)| Plan {
+        version: PLAN_VERSION,
+        schedule,
+        pct,
+        without: names.into_iter().map(str::to_owned).collect(),
+        faults,
     })
 }
