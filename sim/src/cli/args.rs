@@ -137,7 +137,7 @@ pub(super) struct ReplayArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct FuzzArgs {
-    /// The scenarios; all of them if none is named. They take turns, 256 seeds each
+    /// The scenarios; all of them if none is named. They take turns
     pub scenarios: Vec<String>,
     /// A shape of the scenario (see `list`); its first if not said
     #[arg(long)]
@@ -326,7 +326,7 @@ fn command(catalogue: &Catalogue) -> clap::Command {
 {EXIT_CODES}"
     );
     let fuzz = format!(
-        "The seeds are dealt to the shards in blocks of 256; shards never overlap and together are the whole range.
+        "The seeds are dealt to the shards in blocks of 1,024; shards never overlap and together are the whole range.
 With --out every step is a line of DIR/log.jsonl, on the disk before the next begins. Ctrl-C keeps what was done;
 the same command goes on where it ended.
 

@@ -26,7 +26,7 @@ impl Session<'_> {
         let header = Header {
             version: LOG_VERSION,
             first: args.from,
-            shard: args.shard,
+            shard: Some(args.shard),
         };
         let mut log = match &args.out {
             Some(directory) => Log::open(directory, header)?,

@@ -16,9 +16,7 @@ use crate::{
     campaign::{Campaign, Failure, Seeds, Tally, Totals},
     explore::Way,
     failure::{FailureFile, replay_command},
-    fuzz::{
-        FAILURES, FILE, Header, LOG_VERSION, Lane, Line, Log, LogError, Shard, Step, lines, unite,
-    },
+    fuzz::{FAILURES, FILE, Header, LOG_VERSION, Lane, Line, Log, LogError, Step, lines, unite},
     report::{
         self, Style,
         failure::{self, Told},
@@ -213,7 +211,7 @@ fn write_log(out: &Path, steps: &[Step]) -> io::Result<()> {
     let header = Header {
         version: LOG_VERSION,
         first: steps.iter().map(|step| step.from).min().unwrap_or(Seed(0)),
-        shard: Shard::WHOLE,
+        shard: None,
     };
     writer
         .write(&Line::Header(header))

@@ -48,8 +48,8 @@ pub struct Header {
     pub version: u32,
     /// The first seed of the range that the shards share.
     pub first: Seed,
-    /// The shard.
-    pub shard: Shard,
+    /// The shard; none if the log was united from several, which cannot be gone on with.
+    pub shard: Option<Shard>,
 }
 
 /// What some seeds of one campaign gave.
@@ -145,6 +145,14 @@ pub enum LogError {
         /// The first seed of its range.
         first: Seed,
     },
+    /// It was written by `merge`.
+    #[error(
+        "{path} was united from several logs, and cannot be gone on with; name another directory"
+    )]
+    United {
+        /// The file.
+        path: String,
+    },
     /// Two logs to be united have run the same seeds.
     #[error(
         "{one} and {other} have both run {scenario} with the seed {seed}: their sum would count it twice; leave one of them out"
@@ -167,6 +175,7 @@ pub struct Log {
     /// Which seeds it is about.
     pub header: Header,
     steps: Vec<Step>,
+    done: BTreeMap<Lane, u64>,
     known: BTreeSet<(Signature, Option<String>)>,
     writer: Option<Writer>,
 }
@@ -177,6 +186,7 @@ impl Log {
         Log {
             header,
             steps: Vec::new(),
+            done: BTreeMap::new(),
             known: BTreeSet::new(),
             writer: None,
         }
@@ -202,14 +212,15 @@ impl Log {
             Log::unwritten(header)
         } else {
             let log = Log::of(lines, &path)?;
-            if log.header != header {
-                return Err(LogError::Other {
-                    path: path.display().to_string(),
-                    shard: log.header.shard,
-                    first: log.header.first,
-                });
+            let path = path.display().to_string();
+            match log.header.shard {
+                None => return Err(LogError::United { path }),
+                Some(shard) if log.header != header => {
+                    let first = log.header.first;
+                    return Err(LogError::Other { path, shard, first });
+                }
+                Some(_) => log,
             }
-            log
         };
         log.writer = Some(Writer::append(&path)?);
         Ok(log)
@@ -245,7 +256,7 @@ impl Log {
                 Line::Header(_) => return Err(LogError::Headless { path }),
                 Line::Step(step) => {
                     log.know(&step.totals);
-                    log.steps.push(*step);
+                    log.keep(*step);
                 }
                 Line::Finding(_) => {}
             }
@@ -255,8 +266,7 @@ impl Log {
 
     /// How many of a lane's seeds are done.
     pub fn done(&self, lane: &Lane) -> u64 {
-        let own = self.steps.iter().filter(|step| step.lane() == *lane);
-        own.map(|step| step.totals.tally.runs).sum()
+        self.done.get(lane).copied().unwrap_or(0)
     }
 
     /// Adds a step. Its failures that this log had not seen before are returned.
@@ -271,9 +281,14 @@ impl Log {
             writer.write(&line)?;
         }
         if let Line::Step(step) = line {
-            self.steps.push(*step);
+            self.keep(*step);
         }
         Ok(fresh)
+    }
+
+    fn keep(&mut self, step: Step) {
+        *self.done.entry(step.lane()).or_default() += step.totals.tally.runs;
+        self.steps.push(step);
     }
 
     /// Adds a finding.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{campaign::Seeds, seed::Seed};
 
 /// Seeds are dealt in blocks of so many: block 0 to shard 0, block 1 to shard 1, and round again.
-pub const BLOCK: u64 = 256;
+pub const BLOCK: u64 = 1_024;
 
 /// One of so many shards of a range of seeds. Shards never overlap, and together they are the range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -15,7 +15,7 @@ fn a_fuzzing_that_was_split_and_interrupted_is_merged_to_what_one_campaign_gives
     let scratch = Scratch::new("cli-shards");
     for shard in 0..3 {
         // Twice: the second sitting goes on where the first ended.
-        for runs in [900, 2_000] {
+        for runs in [2_500, 4_000] {
             let line = format!(
                 "fuzz bank --plant forgets --runs {runs} --shard {shard}/3 --out {{}}/{shard}"
             );
@@ -25,7 +25,7 @@ fn a_fuzzing_that_was_split_and_interrupted_is_merged_to_what_one_campaign_gives
         }
     }
     let merged = in_place(&scratch, "merge {}/0 {}/1 {}/2 --format json --out {}/all");
-    let whole = squall("run bank --plant forgets --seeds 2000 --format json --no-shrink");
+    let whole = squall("run bank --plant forgets --seeds 4000 --format json --no-shrink");
     assert_eq!(merged.exit, Exit::Failed);
     let [merged, whole]: [Value; 2] =
         [&merged, &whole].map(|said| serde_json::from_str(&said.out).unwrap());
@@ -54,9 +54,9 @@ fn a_fuzzing_that_was_split_and_interrupted_is_merged_to_what_one_campaign_gives
     assert_eq!(failures(&whole).len(), 3);
     let again = in_place(&scratch, "merge {}/all");
     assert_eq!(again.exit, Exit::Failed);
-    assert_has(&again.out, &["2,000", "first with seed 10", "replay: "]);
+    assert_has(&again.out, &["4,000", "first with seed 10", "replay: "]);
     let report = fs::read_to_string(scratch.path().join("all/report.txt")).unwrap();
-    assert_has(&report, &["2,000", "first with seed 10"]);
+    assert_has(&report, &["4,000", "first with seed 10"]);
 }
 
 #[test]
@@ -107,6 +107,8 @@ fn what_cannot_be_fuzzed_or_merged_is_refused() {
         Exit::Survived
     );
     fs::write(scratch.path().join("file"), "no directory").unwrap();
+    let merged = in_place(&scratch, "merge {}/log --out {}/all");
+    assert_eq!(merged.exit, Exit::Survived, "{}", merged.err);
     fs::create_dir_all(scratch.path().join("bad")).unwrap();
     fs::write(scratch.path().join("bad/log.jsonl"), "{}\n").unwrap();
     for (line, told) in [
@@ -130,6 +132,7 @@ fn what_cannot_be_fuzzed_or_merged_is_refused() {
         ("merge {}/bad", "line 1"),
         ("merge {}/log {}/log", "count it twice"),
         ("merge {}/log --out {}/log", "there already"),
+        ("fuzz bank --runs 9 --out {}/all", "united from several"),
         ("bank bnak", "no scenario 'bnak'"),
         ("bank --ways slowly", "slowly"),
         ("bank --cut-off 0", "0 is not in 1.."),
