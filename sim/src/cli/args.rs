@@ -149,7 +149,7 @@ pub(super) struct FuzzArgs {
     #[arg(long, value_name = "WAY", value_enum, default_value_t)]
     pub explore: Way,
     /// Begin no run after this much real time: 90s, 30m, 8h; 30m if neither this nor --runs is said
-    #[arg(long = "for", value_name = "TIME", value_parser = duration::parse)]
+    #[arg(long = "for", value_name = "TIME", value_parser = duration::parse, allow_hyphen_values = true)]
     pub time: Option<Duration>,
     /// End after so many seeds of each scenario, all shards and all sittings counted
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]

@@ -30,9 +30,8 @@ use crate::{
     scenario::Scenario,
 };
 
-/// How the CPU time was measured.
-const MEASURED_HOW: &str = "CPU time is that of the runs' own threads; storms are counted up to the first that fails, in \
-     campaigns on one thread each";
+/// How the figures were measured.
+const MEASURED_HOW: &str = "CPU time is that of the runs' own threads";
 
 type Job<'a> = (&'a dyn Scenario, Way, Task);
 
@@ -174,7 +173,8 @@ impl Session<'_> {
             text += &format!("{sum}\n");
         }
         text += &format!(
-            "storms, CPU, faults and faults of the storm made small are medians; {MEASURED_HOW}\n"
+            "storms to the first failure, CPU time, faults of that storm and of the same made small: medians, and the \
+             worst of the campaigns; {MEASURED_HOW}\n"
         );
         for bug in missed(powers) {
             text += &format!("NOT FOUND: {bug}: no way of exploring found it\n");

@@ -41,8 +41,7 @@ impl Session<'_> {
         }
         let limit = args.time.or(args.runs.is_none().then_some(LONG));
         let deadline = limit.map(|limit| Instant::now() + limit);
-        let before = log.elapsed();
-        if before > Duration::ZERO {
+        if !log.steps().is_empty() {
             writeln!(self.err, "goes on behind {}", progress(&log))?;
         }
         self.rounds(&mut lanes, args, deadline, &stop, &mut log)?;

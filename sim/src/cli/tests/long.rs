@@ -157,7 +157,7 @@ fn the_bank_measures_every_bug_in_every_way_and_says_what_no_way_found() {
             "3/3",
             "> 200",
             "0/3",
-            "money kept",
+            "no money is lost",
         ],
     );
     let file = scratch.path().join("bank.jsonl");
