@@ -168,7 +168,7 @@ fn the_bank_measures_every_bug_in_every_way_and_says_what_no_way_found() {
     fs::write(&file, &text[..text.len() - 9]).unwrap();
     let again = in_place(&scratch, &format!("{line} --format markdown"));
     assert_has(&again.err, &["1 of them now"]);
-    assert_has(&again.out, &["| bank | `forgets` | 11 ("]);
+    assert_has(&again.out, &["| bank | `forgets` | 1 (11) "]);
     let some = in_place(&scratch, &format!("{line} shop --format json"));
     assert_eq!(some.exit, Exit::Survived, "{}", some.err);
     let powers: Value = serde_json::from_str(&some.out).unwrap();
