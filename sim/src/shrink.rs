@@ -74,8 +74,8 @@ pub struct Sizes {
 pub struct Effort {
     /// Runs that were needed.
     pub runs: u64,
-    /// Real time of these runs, added up over all jobs, in milliseconds: about their CPU time.
-    pub cpu_ms: u64,
+    /// Real time of these runs, added up over all jobs, in milliseconds: their CPU time, where nothing else runs.
+    pub runs_ms: u64,
     /// Whether the budget ended it before there was nothing left to try.
     pub cut_short: bool,
 }

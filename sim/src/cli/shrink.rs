@@ -50,8 +50,12 @@ impl Session<'_> {
         writeln!(self.out, "written to {}", path.display())?;
         let command = [replay_command(&path)];
         write!(self.out, "{}", failure::replay_lines(&command, self.style))?;
-        let cpu = std::time::Duration::from_millis(shrunk.effort.cpu_ms);
-        writeln!(self.err, "{} of CPU time", report::duration(cpu))?;
+        let spent = std::time::Duration::from_millis(shrunk.effort.runs_ms);
+        writeln!(
+            self.err,
+            "{} of runs, all jobs together",
+            report::duration(spent)
+        )?;
         Ok(Exit::Survived)
     }
 }

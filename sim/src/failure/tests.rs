@@ -8,7 +8,7 @@ fn file(scenario: &str, shape: &str, plant: Option<&str>, invariant: &str, tag: 
     let json = format!(
         r#"{{"version":1,"sentence":"","scenario":"{scenario}","shape":"{shape}",{plant}"seed":1,
         "plan":{{"version":1,"faults":[]}},"invariant":"{invariant}","tag":"{tag}","verdict":"violated",
-        "before":{sizes},"after":{sizes},"effort":{{"runs":1,"cpu_ms":1,"cut_short":false}},
+        "before":{sizes},"after":{sizes},"effort":{{"runs":1,"runs_ms":1,"cut_short":false}},
         "build":{{"version":"0"}},"hash":"0000000000000000","trace":{{"events":0,"marks":"","last":[]}}}}"#
     );
     FailureFile::parse(&json, "it")

@@ -64,7 +64,7 @@ impl<'a> Lab<'a> {
     pub fn effort(&self) -> Effort {
         Effort {
             runs: self.runs,
-            cpu_ms: self.cpu.as_millis() as u64,
+            runs_ms: self.cpu.as_millis() as u64,
             cut_short: self.cut_short,
         }
     }

@@ -7,6 +7,7 @@ mod life;
 mod little;
 mod plans;
 mod schedules;
+mod shrinking;
 mod sites;
 mod storms;
 mod streams;
