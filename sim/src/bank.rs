@@ -175,7 +175,7 @@ fn small(runner: Runner<'_>, campaign: &Campaign<'_>, failure: &Failure) -> Opti
         faults: shrunk.after.faults as u64,
         requests: shrunk.after.requests as u64,
         runs: shrunk.effort.runs,
-        elapsed_ms: shrunk.effort.cpu_ms,
+        elapsed_ms: shrunk.effort.runs_ms,
     })
 }
 

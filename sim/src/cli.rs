@@ -28,6 +28,7 @@ mod replay;
 mod run;
 mod shrink;
 mod stop;
+mod sweep;
 
 #[cfg(test)]
 mod tests;
@@ -41,7 +42,7 @@ use std::{
 
 use crate::{
     campaign::{Campaign, Runner, Unknown, guarded},
-    explore::Trial,
+    explore::{Trial, corpus::CorpusError},
     failure::FileError,
     fuzz::{LogError, lines::LinesError},
     report::Style,
@@ -107,6 +108,9 @@ enum Refusal {
     /// The log of a long campaign can't be used.
     #[error(transparent)]
     Log(#[from] LogError),
+    /// The corpus can't be read or written.
+    #[error(transparent)]
+    Corpus(#[from] CorpusError),
     /// The failure file can't be read.
     #[error(transparent)]
     File(#[from] FileError),
@@ -145,6 +149,7 @@ impl Session<'_> {
             Ok(Some(Command::Fuzz(args))) => self.fuzz(&args),
             Ok(Some(Command::Merge(args))) => self.merge(&args),
             Ok(Some(Command::Bank(args))) => self.bank(&args),
+            Ok(Some(Command::Sweep(args))) => self.sweep(&args),
             Ok(Some(Command::Shrink(args))) => self.shrink(&args),
             Ok(Some(Command::List)) => self.list(),
             Err(asked) if !asked.use_stderr() => write!(self.out, "{asked}")

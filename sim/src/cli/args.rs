@@ -31,6 +31,8 @@ pub(super) enum Command {
     Run(RunArgs),
     /// Run one seed, or the failure of a file, again and tell everything about it
     Replay(ReplayArgs),
+    /// Try every kind of fault at every site of a scenario, then pairs of faults
+    Sweep(SweepArgs),
     /// Run storms until time is up; can be stopped, gone on with and split over machines
     Fuzz(FuzzArgs),
     /// Unite what several `fuzz --out` directories found into one report
@@ -66,6 +68,9 @@ pub(super) struct RunArgs {
     /// End at the first seed that fails
     #[arg(long)]
     pub stop_at_first: bool,
+    /// With `--explore guided`: begin with the storms kept in this folder, and keep there what covers something new
+    #[arg(long, value_name = "DIR")]
+    pub corpus: Option<PathBuf>,
     /// Show failures as they were found
     #[arg(long, conflicts_with_all = ["budget", "max_runs"])]
     pub no_shrink: bool,
@@ -136,6 +141,51 @@ pub(super) struct ReplayArgs {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct SweepArgs {
+    /// The scenario
+    pub scenario: String,
+    /// The seed whose workload is swept
+    #[arg(
+        long,
+        value_name = "S",
+        default_value = "0",
+        allow_hyphen_values = true
+    )]
+    pub seed: Seed,
+    /// Sweep the workloads of several seeds: sites that are alike are tried once
+    #[arg(
+        long,
+        value_name = "N|A..B",
+        allow_hyphen_values = true,
+        conflicts_with = "seed"
+    )]
+    pub seeds: Option<Seeds>,
+    /// A shape of the scenario (see `list`); its first if not said
+    #[arg(long)]
+    pub shape: Option<String>,
+    /// Plant a bug of the scenario (see `list`)
+    #[arg(long, value_name = "BUG")]
+    pub plant: Option<String>,
+    /// After single faults, try so many pairs
+    #[arg(long, value_name = "BUDGET", default_value_t = 0)]
+    pub pairs: u32,
+    /// Worker threads; one for each processor if not said
+    #[arg(long, value_name = "J", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub jobs: Option<u16>,
+    /// How the result is written
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+    /// End at the first storm that breaks something
+    #[arg(long)]
+    pub stop_at_first: bool,
+    /// Show failures as they were found
+    #[arg(long, conflicts_with_all = ["budget", "max_runs"])]
+    pub no_shrink: bool,
+    #[command(flatten)]
+    pub shrinking: Shrinking,
+}
+
+#[derive(Debug, Args)]
 pub(super) struct FuzzArgs {
     /// The scenarios; all of them if none is named. They take turns
     pub scenarios: Vec<String>,
@@ -173,6 +223,9 @@ pub(super) struct FuzzArgs {
     /// Keep what was done in this directory, and go on with what it holds
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    /// With `--explore guided`: the storms that cover something new; DIR/corpus of --out if not said
+    #[arg(long, value_name = "DIR")]
+    pub corpus: Option<PathBuf>,
     /// Worker threads; one for each processor if not said
     #[arg(long, value_name = "J", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub jobs: Option<u16>,
@@ -253,7 +306,8 @@ pub(super) struct Variant {
     /// Read the storm from a file, for every seed the same; else each seed draws its own
     #[arg(long, value_name = "FILE")]
     pub plan: Option<PathBuf>,
-    /// How storms are found: random (from all kinds of fault) or swarm (each seed first draws its kinds)
+    /// How storms are found: random (from all kinds of fault), swarm (each seed first draws its kinds) or guided (storms
+    /// that reach something new are kept and changed)
     #[arg(
         long,
         value_name = "WAY",
@@ -266,7 +320,7 @@ pub(super) struct Variant {
 
 impl ValueEnum for Way {
     fn value_variants<'a>() -> &'a [Self] {
-        Way::ALL
+        &[Way::Random, Way::Swarm]
     }
 
     fn to_possible_value(&self) -> Option<PossibleValue> {
@@ -322,6 +376,17 @@ fn command(catalogue: &Catalogue) -> clap::Command {
   {cargo} run {scenario} --seeds 5000..6000 --jobs 1
   {cargo} run {plant} --seeds 2000 --stop-at-first
   {cargo} run {scenario} --plan storm.json --seeds 100 --format json
+
+{EXIT_CODES}"
+    );
+    let sweep = format!(
+        "A calm run is told to name every site that it meets: messages, commits, disk writes and syncs, log events. Sites
+that are alike but for whose they are are tried once.
+
+Examples:
+  {cargo} sweep {scenario}
+  {cargo} sweep {scenario} --seeds 4 --pairs 2000
+  {cargo} sweep {plant} --stop-at-first --out failures
 
 {EXIT_CODES}"
     );
@@ -395,6 +460,7 @@ Exit codes:
     Line::command()
         .after_help(whole)
         .mut_subcommand("run", |c| c.after_help(run))
+        .mut_subcommand("sweep", |c| c.after_help(sweep))
         .mut_subcommand("fuzz", |c| c.after_help(fuzz))
         .mut_subcommand("merge", |c| c.after_help(merge))
         .mut_subcommand("bank", |c| c.after_help(bank))

@@ -10,16 +10,30 @@ use std::{
 use super::{Exit, Refusal, Session, args::FuzzArgs, choice, handing::Handing, stop};
 use crate::{
     campaign::{Campaign, Failure, Seeds, Tally, Totals},
+    explore::Way,
     fuzz::{BLOCK, FAILURES, Finding, Header, LOG_VERSION, Lane, Log, Step},
     report::{self, summary},
     shrink::Budget,
 };
+
+/// Where guided exploration keeps its storms, in the directory of the log.
+const CORPUS: &str = "corpus";
 
 /// How long it goes on if neither a time nor a number of runs is said.
 const LONG: Duration = Duration::from_secs(30 * 60);
 
 impl Session<'_> {
     pub(super) fn fuzz(&mut self, args: &FuzzArgs) -> Result<Exit, Refusal> {
+        if args.explore == Way::Sweep {
+            return Err(Refusal::Usage(
+                "a sweep goes through sites, not through seeds: say `squall sweep`".to_owned(),
+            ));
+        }
+        if args.corpus.is_some() && args.explore != Way::Guided {
+            return Err(Refusal::Usage(
+                "--corpus is for --explore guided: no other way learns".to_owned(),
+            ));
+        }
         let variant = args.variant();
         let seeds = Seeds::one(args.from);
         let mut lanes = choice::campaigns(self.catalogue, &args.scenarios, &variant, seeds)?;
@@ -78,7 +92,7 @@ impl Session<'_> {
                     due = true;
                     lane.seeds = seeds;
                     lane.limit = left;
-                    self.step(lane, args.out.as_deref(), log)?;
+                    self.step(lane, args, log)?;
                 }
             }
             if !due {
@@ -88,14 +102,14 @@ impl Session<'_> {
     }
 
     /// Runs what is left of a block, writes it down and tells what is new.
-    fn step(
-        &mut self,
-        lane: &Campaign<'_>,
-        out: Option<&Path>,
-        log: &mut Log,
-    ) -> Result<(), Refusal> {
+    fn step(&mut self, lane: &Campaign<'_>, args: &FuzzArgs, log: &mut Log) -> Result<(), Refusal> {
+        let out = args.out.as_deref();
+        let corpus = args.corpus.clone().or(out.map(|out| out.join(CORPUS)));
         let began = Instant::now();
-        let totals = self.campaign(lane);
+        let totals = match corpus {
+            Some(corpus) if lane.way == Way::Guided => self.guided(lane, &corpus)?,
+            _ => self.campaign(lane),
+        };
         let from = lane.seeds.nth(0).expect("a range of seeds is never empty");
         let step = Step {
             way: lane.way.name().to_owned(),

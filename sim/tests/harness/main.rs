@@ -3,6 +3,7 @@
 mod anything;
 mod bank;
 mod determinism;
+mod guided;
 mod life;
 mod little;
 mod plans;
@@ -11,4 +12,5 @@ mod shrinking;
 mod sites;
 mod storms;
 mod streams;
+mod sweep;
 mod verdicts;
