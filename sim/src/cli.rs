@@ -13,17 +13,22 @@
 //! file holds and that does not happen any more is 0.
 
 mod args;
+mod bank;
 mod bar;
 mod canary;
 mod choice;
+mod duration;
 mod everything;
+mod fuzz;
 mod handing;
 mod list;
+mod merge;
 mod output;
 mod pictures;
 mod replay;
 mod run;
 mod shrink;
+mod stop;
 mod sweep;
 
 #[cfg(test)]
@@ -40,6 +45,7 @@ use crate::{
     campaign::{Campaign, Runner, Unknown, guarded},
     explore::{Trial, corpus::CorpusError},
     failure::FileError,
+    fuzz::{LogError, lines::LinesError},
     report::Style,
     run::Options,
     scenario::Catalogue,
@@ -97,6 +103,12 @@ enum Refusal {
     /// The plan is not for this scenario.
     #[error("{scenario}: {wrong}")]
     Misplaced { scenario: String, wrong: PlanError },
+    /// A file of measurements can't be used.
+    #[error(transparent)]
+    Lines(#[from] LinesError),
+    /// The log of a long campaign can't be used.
+    #[error(transparent)]
+    Log(#[from] LogError),
     /// The corpus can't be read or written.
     #[error(transparent)]
     Corpus(#[from] CorpusError),
@@ -149,6 +161,9 @@ impl Session<'_> {
             Ok(None) => self.everything(),
             Ok(Some(Command::Run(args))) => self.run(&args),
             Ok(Some(Command::Replay(args))) => self.replay(&args),
+            Ok(Some(Command::Fuzz(args))) => self.fuzz(&args),
+            Ok(Some(Command::Merge(args))) => self.merge(&args),
+            Ok(Some(Command::Bank(args))) => self.bank(&args),
             Ok(Some(Command::Sweep(args))) => self.sweep(&args),
             Ok(Some(Command::Shrink(args))) => self.shrink(&args),
             Ok(Some(Command::List)) => self.list(),

@@ -100,7 +100,7 @@ impl Session<'_> {
     }
 
     /// Runs one guided campaign that begins with what `dir` holds, and adds what it found there.
-    fn guided(&self, campaign: &Campaign<'_>, dir: &Path) -> Result<Totals, Refusal> {
+    pub(super) fn guided(&self, campaign: &Campaign<'_>, dir: &Path) -> Result<Totals, Refusal> {
         let guided = Guided::new(campaign.scenario, campaign.seeds);
         let corpus = corpus::read(dir, campaign.scenario.name(), guided.nodes())?;
         let mut guided = guided.with_corpus(corpus);

@@ -683,3 +683,4 @@ fn a_corpus_that_cannot_be_used_is_bad_usage() {
 }
 
 mod files;
+mod long;
