@@ -18,6 +18,7 @@ use crate::{
     invariants::{orders, rewards, sagas::saga_counts, stock},
     platform::platform,
     shop::{self, Hand, Shelf},
+    sometimes,
 };
 
 /// The scenario `challenge-reward`.
@@ -130,6 +131,10 @@ impl Scenario for ChallengeReward {
         let orders = orders::watch(sim);
         orders::watch_stock(sim, &orders, &stock);
         let told = rewards::watch(sim, &orders);
+        sometimes::sagas(sim, "challenge");
+        sometimes::services(sim, &["challenge", "order"]);
+        sometimes::stock(sim);
+        sometimes::rewards(sim, &orders);
 
         let mut workload = sim.seed().stream("workload");
         let mode = *workload.pick(&MODES);

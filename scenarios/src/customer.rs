@@ -11,7 +11,7 @@ use squall_services::{
     ports::Platform,
 };
 
-use crate::{invariants::orders::Promises, platform::platform};
+use crate::{invariants::orders::Promises, platform::platform, sometimes};
 
 /// How often a person asks for an answer before giving up.
 const PATIENCE: u32 = 12;
@@ -79,6 +79,7 @@ impl Person {
     /// Asks until the answer is final; `None` if patience runs out first.
     pub async fn insist(&self, request: &Request) -> Option<Reply> {
         let op = &request.op;
+        let mut lost = false;
         for attempt in 1..=PATIENCE {
             self.client
                 .invoked(op, &format!("{} {}", request.method, request.path));
@@ -86,6 +87,9 @@ impl Person {
                 Ok(reply) if reply.status == 202 => self.client.unknown(op, "202 Accepted"),
                 Ok(reply) if reply.is_success() => {
                     self.client.ok(op, &reply.status.to_string());
+                    if lost {
+                        self.client.reached(sometimes::ANSWER_LOST);
+                    }
                     return Some(reply);
                 }
                 Ok(reply) => {
@@ -99,6 +103,7 @@ impl Person {
                 }
                 Err(reason) => {
                     self.client.unknown(op, reason);
+                    lost |= reason == "no answer";
                     if self.client.draw(|rng| rng.chance(0.05)) {
                         return None;
                     }

@@ -23,6 +23,7 @@ use crate::{
         stock,
     },
     shop::{self, Hand, Shelf},
+    sometimes,
 };
 
 /// The scenario `order-saga`.
@@ -142,6 +143,10 @@ impl Scenario for OrderSaga {
         orders::watch_money(sim, &orders, &money);
         orders::watch_stock(sim, &orders, &stock);
         let promises = orders::Promises::watch(sim, &orders);
+        sometimes::sagas(sim, "order");
+        sometimes::services(sim, &["order", "payment"]);
+        sometimes::stock(sim);
+        sometimes::money(sim, &orders, &money);
 
         sim.prepare(|client| async move {
             let hand = Hand::new(&client);

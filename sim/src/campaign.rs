@@ -123,14 +123,14 @@ impl<'a> Campaign<'a> {
         }
     }
 
-    /// What is run for a seed.
+    /// What is run for a seed alone, where that says all.
     pub fn spec(&self, seed: Seed) -> Spec {
         self.spec_of(&match self.way {
             Way::Random => Trial {
                 seed,
                 plan: Some(self.scenario.profile().draw_plain(seed)),
             },
-            Way::Swarm => Trial::of(seed),
+            _ => Trial::of(seed),
         })
     }
 
@@ -149,7 +149,7 @@ impl<'a> Campaign<'a> {
         let mut command = self.spec(seed).replay_command(self.scenario);
         match &self.plan_file {
             Some(file) => command += &format!(" --plan {}", quoted(&file.to_string_lossy())),
-            None if self.way != Way::default() => command += &format!(" --explore {}", self.way),
+            None if self.way == Way::Random => command += &format!(" --explore {}", self.way),
             None => {}
         }
         command
@@ -233,7 +233,7 @@ impl<'a> Campaign<'a> {
         let outcome = guarded(runner, self.scenario, &spec, job.options);
         let again = job
             .watched
-            .then(|| guarded(runner, self.scenario, &spec, Options::default()).hash);
+            .then(|| guarded(runner, self.scenario, &spec, job.options).hash);
         Ran {
             trial: job.trial,
             outcome,
@@ -264,7 +264,10 @@ pub(crate) fn guarded(
             hash: 0,
             plan: spec.plan.clone().unwrap_or_else(Plan::calm),
             faults: Vec::new(),
+            sites: Vec::new(),
             counts: BTreeMap::new(),
+            sometimes: BTreeMap::new(),
+            features: Vec::new(),
             ended: VirtualTime::ZERO,
             trace: None,
         }

@@ -23,6 +23,7 @@ mod output;
 mod replay;
 mod run;
 mod shrink;
+mod sweep;
 
 #[cfg(test)]
 mod tests;
@@ -36,7 +37,7 @@ use std::{
 
 use crate::{
     campaign::{Campaign, Runner, Unknown, guarded},
-    explore::Trial,
+    explore::{Trial, corpus::CorpusError},
     failure::FileError,
     report::Style,
     run::Options,
@@ -104,6 +105,9 @@ enum Refusal {
         directory: String,
         source: io::Error,
     },
+    /// The corpus can't be read or written.
+    #[error(transparent)]
+    Corpus(#[from] CorpusError),
     /// The result could not be written.
     #[error("cannot write the result: {0}")]
     Output(#[from] io::Error),
@@ -131,6 +135,7 @@ impl Session<'_> {
             Ok(Some(Command::Run(args))) => self.run(&args),
             Ok(Some(Command::Replay(args))) => self.replay(&args),
             Ok(Some(Command::Shrink(args))) => self.shrink(&args),
+            Ok(Some(Command::Sweep(args))) => self.sweep(&args),
             Ok(Some(Command::List)) => self.list(),
             Err(asked) if !asked.use_stderr() => write!(self.out, "{asked}")
                 .map(|()| Exit::Survived)

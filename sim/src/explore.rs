@@ -4,11 +4,17 @@
 //! explorer is told does not depend on their number: it hears of every trial of a generation in the generation's own
 //! order, and nothing of the next generation is asked for before.
 
+pub mod corpus;
 mod enumeration;
+mod guided;
+mod mutation;
+pub mod sweep;
 
 use std::fmt;
 
 pub use enumeration::Enumeration;
+pub use guided::Guided;
+pub use sweep::Sweep;
 
 use crate::{
     campaign::Campaign,
@@ -66,17 +72,23 @@ pub enum Way {
     /// Each seed first draws which kinds of fault are on.
     #[default]
     Swarm,
+    /// Every kind of fault at every site.
+    Sweep,
+    /// Storms that cover something new are kept and changed.
+    Guided,
 }
 
 impl Way {
     /// All ways.
-    pub const ALL: &'static [Way] = &[Way::Random, Way::Swarm];
+    pub const ALL: &'static [Way] = &[Way::Random, Way::Swarm, Way::Sweep, Way::Guided];
 
     /// Its name on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Way::Random => "random",
             Way::Swarm => "swarm",
+            Way::Sweep => "sweep",
+            Way::Guided => "guided",
         }
     }
 
@@ -85,6 +97,8 @@ impl Way {
         match self {
             Way::Random => Box::new(Enumeration::plain(campaign.scenario, campaign.seeds)),
             Way::Swarm => Box::new(Enumeration::swarm(campaign.seeds)),
+            Way::Sweep => Box::new(Sweep::new(campaign.scenario, campaign.seeds, 0)),
+            Way::Guided => Box::new(Guided::new(campaign.scenario, campaign.seeds)),
         }
     }
 }

@@ -6,6 +6,7 @@ pub(crate) mod json;
 pub(crate) mod stores;
 pub(crate) mod style;
 pub(crate) mod summary;
+pub(crate) mod sweep;
 pub(crate) mod table;
 pub(crate) mod trace;
 

@@ -20,12 +20,22 @@ pub struct Options {
     pub full: bool,
     /// Record, observe and check. Off only to measure what that costs.
     pub watch: bool,
+    /// Take a census of all sites ([`Outcome::sites`]). The storm then goes on until the clients have ended, even where
+    /// no fault is planned.
+    pub census: bool,
+    /// Note what the run covers.
+    pub cover: bool,
 }
 
 impl Options {
     /// What a campaign's runs do, with the whole trace kept or not.
     pub const fn traced(full: bool) -> Self {
-        Options { full, watch: true }
+        Options {
+            full,
+            watch: true,
+            census: false,
+            cover: false,
+        }
     }
 }
 

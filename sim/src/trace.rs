@@ -3,7 +3,8 @@
 //! A campaign folds each event into a [`Recorder`]'s hash and forgets it. A replay keeps all of them as a [`Trace`],
 //! which [`text`] shows line by line and [`story`] retells saga by saga.
 
-mod http;
+mod coverage;
+pub(crate) mod http;
 mod json;
 mod links;
 mod members;
@@ -21,6 +22,7 @@ use std::{borrow::Cow, fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+pub use coverage::{Coverage, Feature};
 pub use links::Links;
 pub use recorder::{Event, Mode, Recorder, Trace};
 pub use rolling::Rolling;

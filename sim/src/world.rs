@@ -27,13 +27,14 @@ pub(crate) use ledger::Ledger;
 pub use node::Node;
 pub(crate) use node::{Boot, NodeState, StoreReader};
 pub(crate) use pct::Gate;
+pub(crate) use storming::lasts;
 pub(crate) use task::{panic_text, silence_service_panics};
 
 use crate::{
     host::{Host, NodeIx, Reached, Verdict},
     net::Net,
     seed::Seed,
-    site::Kind,
+    site::{About, Kind},
     storm::Injector,
     time::VirtualTime,
     trace::{Recorder, Scope, Sink, What, current_scope},
@@ -157,8 +158,9 @@ impl World {
         node: &Arc<NodeState>,
         kind: impl FnOnce() -> Kind,
         label: &str,
+        about: About<'_>,
     ) -> Verdict {
-        let due = lock(&self.injector).reached(&node.name, &kind(), label, self.now());
+        let due = lock(&self.injector).reached(&node.name, &kind(), label, about, self.now());
         let mut verdict = Verdict::default();
         for due in due {
             match storming::burst_fault(&due.action) {
@@ -190,13 +192,15 @@ impl World {
                 rows: (&rows[..]).into(),
             },
         );
+        let about = lock(&self.injector).is_census().then(|| rows.clone());
         let broken = lock(&self.ledger).commit(self.now(), &node.name, file, rows, &scope, true);
         if broken {
             self.report_violations();
         }
         self.activity.notify_one();
         if lock(&self.injector).watches(&node.name, |kind| *kind == Kind::Commit) {
-            self.site(node, || Kind::Commit, &scope.op);
+            let about = about.as_deref().map_or(About::Nothing, About::Rows);
+            self.site(node, || Kind::Commit, &scope.op, about);
         }
     }
 
@@ -247,11 +251,13 @@ impl Sink for HostRef {
         if let Some(recorder) = &mut *lock(&world.recorder) {
             recorder.record(world.now(), &node.name, scope, what);
         }
+        lock(&world.ledger).said(&node.name, message, scope, fields);
         if lock(&world.injector).watches(
             &node.name,
             |kind| matches!(kind, Kind::Event(m) if m == message),
         ) {
-            world.site(&node, || Kind::Event(message.to_owned()), &scope.op);
+            let kind = || Kind::Event(message.to_owned());
+            world.site(&node, kind, &scope.op, About::Nothing);
         }
     }
 }
@@ -291,14 +297,14 @@ impl Host for HostRef {
         };
         let node = world.node(ix);
         match site {
-            Reached::Send { to, label } => {
+            Reached::Send { to, label, bytes } => {
                 *lock(&world.at_burst) = None;
                 if !lock(&world.injector).watches(&node.name, |kind| matches!(kind, Kind::Send(_)))
                 {
                     return Verdict::default();
                 }
                 let to = world.node(to).name.to_string();
-                world.site(&node, || Kind::Send(to), label)
+                world.site(&node, || Kind::Send(to), label, About::Burst(bytes))
             }
             Reached::Write | Reached::Sync => {
                 let kind = if matches!(site, Reached::Write) {
@@ -309,7 +315,7 @@ impl Host for HostRef {
                 if !lock(&world.injector).watches(&node.name, |k| *k == kind) {
                     return Verdict::default();
                 }
-                world.site(&node, || kind, &current_scope().op)
+                world.site(&node, || kind, &current_scope().op, About::Nothing)
             }
         }
     }

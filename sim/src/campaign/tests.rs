@@ -152,7 +152,11 @@ fn everything_is_counted() {
     };
     assert_eq!(totals.tally.faults["restart"], restarts);
     assert_eq!(totals.tally.watched, 1);
+    assert_eq!(totals.tally.sometimes["a seed was odd"], 30);
+    let never: Vec<&str> = totals.tally.never_reached().collect();
+    assert_eq!(never, ["a seed was a thousand"]);
     let twice = Tally::sum([&totals.tally, &totals.tally]);
+    assert_eq!(twice.sometimes["a seed was odd"], 60);
     assert_eq!(twice.runs, 120);
     assert_eq!(twice.verdicts.stuck, 4);
     assert_eq!(twice.faults["restart"].effective, 60);

@@ -44,6 +44,8 @@ pub struct Tally {
     pub faults: BTreeMap<String, FaultCount>,
     /// What scenario and harness counted.
     pub counts: BTreeMap<String, u64>,
+    /// In how many runs each thing happened that should sometimes happen; 0 for those that never did.
+    pub sometimes: BTreeMap<String, u64>,
     /// Seeds that were run twice.
     pub watched: u64,
     /// Those whose second run had another hash.
@@ -190,6 +192,14 @@ impl Tally {
             .map(|(kind, _)| kind.as_str())
     }
 
+    /// What should sometimes have happened and never did.
+    pub fn never_reached(&self) -> impl Iterator<Item = &str> {
+        self.sometimes
+            .iter()
+            .filter(|(_, runs)| **runs == 0)
+            .map(|(name, _)| name.as_str())
+    }
+
     /// The sum of several.
     pub fn sum<'a>(tallies: impl IntoIterator<Item = &'a Tally>) -> Tally {
         let mut sum = Tally::default();
@@ -209,6 +219,9 @@ impl Tally {
             }
             for (name, count) in &tally.counts {
                 *sum.counts.entry(name.clone()).or_default() += count;
+            }
+            for (name, runs) in &tally.sometimes {
+                *sum.sometimes.entry(name.clone()).or_default() += runs;
             }
         }
         sum
@@ -238,6 +251,15 @@ impl Tally {
                 *total += count;
             } else {
                 self.counts.insert(name.clone(), *count);
+            }
+        }
+        for (name, times) in &outcome.sometimes {
+            let reached = u64::from(*times > 0);
+            match self.sometimes.get_mut(name) {
+                Some(runs) => *runs += reached,
+                None => {
+                    self.sometimes.insert(name.clone(), reached);
+                }
             }
         }
     }

@@ -32,6 +32,8 @@ pub(super) enum Command {
     Replay(ReplayArgs),
     /// Make the failure of a file smaller
     Shrink(ShrinkArgs),
+    /// Try every kind of fault at every site of a scenario, then pairs of faults
+    Sweep(SweepArgs),
     /// List the scenarios with their shapes and the bugs that can be planted
     List,
 }
@@ -59,6 +61,9 @@ pub(super) struct RunArgs {
     /// End at the first seed that fails
     #[arg(long)]
     pub stop_at_first: bool,
+    /// With `--explore guided`: begin with the storms kept in this folder, and keep there what covers something new
+    #[arg(long, value_name = "DIR")]
+    pub corpus: Option<PathBuf>,
     /// Show failures as they were found
     #[arg(long, conflicts_with_all = ["budget", "max_runs"])]
     pub no_shrink: bool,
@@ -128,6 +133,49 @@ pub(super) struct ReplayArgs {
     pub at: Option<VirtualTime>,
 }
 
+#[derive(Debug, Args)]
+pub(super) struct SweepArgs {
+    /// The scenario
+    pub scenario: String,
+    /// The seed whose workload is swept
+    #[arg(
+        long,
+        value_name = "S",
+        default_value = "0",
+        allow_hyphen_values = true
+    )]
+    pub seed: Seed,
+    /// Sweep the workloads of several seeds: sites that are alike are tried once
+    #[arg(
+        long,
+        value_name = "N|A..B",
+        allow_hyphen_values = true,
+        conflicts_with = "seed"
+    )]
+    pub seeds: Option<Seeds>,
+    /// A shape of the scenario (see `list`); its first if not said
+    #[arg(long)]
+    pub shape: Option<String>,
+    /// Plant a bug of the scenario (see `list`)
+    #[arg(long, value_name = "BUG")]
+    pub plant: Option<String>,
+    /// After single faults, try so many pairs
+    #[arg(long, value_name = "BUDGET", default_value_t = 0)]
+    pub pairs: u32,
+    /// Worker threads; one for each processor if not said
+    #[arg(long, value_name = "J", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub jobs: Option<u16>,
+    /// How the result is written
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+    /// End at the first storm that breaks something
+    #[arg(long)]
+    pub stop_at_first: bool,
+    /// Write the storm of each distinct failure into this folder, as a plan file
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+}
+
 /// Which system is built, and the storm over it.
 #[derive(Debug, Args)]
 pub(super) struct Variant {
@@ -140,7 +188,8 @@ pub(super) struct Variant {
     /// Read the storm from a file, for every seed the same; else each seed draws its own
     #[arg(long, value_name = "FILE")]
     pub plan: Option<PathBuf>,
-    /// How storms are found: random (from all kinds of fault) or swarm (each seed first draws its kinds)
+    /// How storms are found: random (from all kinds of fault), swarm (each seed first draws its kinds) or guided (storms
+    /// that reach something new are kept and changed)
     #[arg(
         long,
         value_name = "WAY",
@@ -153,7 +202,7 @@ pub(super) struct Variant {
 
 impl ValueEnum for Way {
     fn value_variants<'a>() -> &'a [Self] {
-        Way::ALL
+        &[Way::Random, Way::Swarm]
     }
 
     fn to_possible_value(&self) -> Option<PossibleValue> {
@@ -212,6 +261,17 @@ fn command(catalogue: &Catalogue) -> clap::Command {
 
 {EXIT_CODES}"
     );
+    let sweep = format!(
+        "A calm run is told to name every site that it meets: messages, commits, disk writes and syncs, log events. Sites
+that are alike but for whose they are are tried once.
+
+Examples:
+  {cargo} sweep {scenario}
+  {cargo} sweep {scenario} --seeds 4 --pairs 2000
+  {cargo} sweep {plant} --stop-at-first --out failures
+
+{EXIT_CODES}"
+    );
     let replay = format!(
         "The same arguments print the same bytes to stdout every time; timings go to stderr.
 
@@ -250,6 +310,7 @@ Exit codes:
     Line::command()
         .after_help(whole)
         .mut_subcommand("run", |c| c.after_help(run))
+        .mut_subcommand("sweep", |c| c.after_help(sweep))
         .mut_subcommand("replay", |c| c.after_help(replay))
         .mut_subcommand("shrink", |c| c.after_help(shrink))
 }

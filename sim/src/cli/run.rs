@@ -2,6 +2,7 @@
 
 use std::{
     io::Write,
+    path::Path,
     time::{Duration, Instant},
 };
 
@@ -14,11 +15,17 @@ use super::{
 };
 use crate::{
     campaign::{Campaign, Tally, Totals, rate},
+    explore::{Guided, Way, corpus},
     report::{self, json, summary},
 };
 
 impl Session<'_> {
     pub(super) fn run(&mut self, args: &RunArgs) -> Result<Exit, Refusal> {
+        if args.corpus.is_some() && args.variant.explore != Way::Guided {
+            return Err(Refusal::Usage(
+                "--corpus is for --explore guided: no other way learns".to_owned(),
+            ));
+        }
         let mut campaigns =
             choice::campaigns(self.catalogue, &args.scenarios, &args.variant, args.seeds)?;
         for campaign in &mut campaigns {
@@ -30,7 +37,10 @@ impl Session<'_> {
         let began = Instant::now();
         let mut all: Vec<Totals> = Vec::new();
         for campaign in &campaigns {
-            let totals = self.campaign(campaign);
+            let totals = match &args.corpus {
+                Some(dir) => self.guided(campaign, dir)?,
+                None => self.campaign(campaign),
+            };
             let failed = totals.tally.failed() > 0;
             all.push(totals);
             if failed && args.stop_at_first {
@@ -81,11 +91,28 @@ impl Session<'_> {
         campaign.run_by(self.runner, &mut |progress| bar.show(progress))
     }
 
+    /// Runs one guided campaign that begins with what `dir` holds, and adds what it found there.
+    fn guided(&self, campaign: &Campaign<'_>, dir: &Path) -> Result<Totals, Refusal> {
+        let guided = Guided::new(campaign.scenario, campaign.seeds);
+        let corpus = corpus::read(dir, campaign.scenario.name(), guided.nodes())?;
+        let mut guided = guided.with_corpus(corpus);
+        let name = format!("{} ({})", campaign.scenario.name(), campaign.shape);
+        let bar = Bar::new(self.bars, &name, campaign.seeds.len());
+        let totals =
+            campaign.explore_by(self.runner, &mut guided, &mut |progress| bar.show(progress));
+        corpus::write(dir, guided.found())?;
+        Ok(totals)
+    }
+
     /// The table of campaigns and that of faults.
     pub(super) fn tables(&mut self, all: &[Totals]) -> Result<(), Refusal> {
         let sum = Tally::sum(all.iter().map(|totals| &totals.tally));
         writeln!(self.out, "{}", summary::campaigns(all, self.style))?;
         writeln!(self.out, "{}", summary::faults(&sum, self.style))?;
+        let sometimes = summary::sometimes(all, self.style);
+        if !sometimes.is_empty() {
+            writeln!(self.out, "{sometimes}")?;
+        }
         write!(self.out, "{}", summary::watch(&sum))?;
         Ok(())
     }

@@ -16,6 +16,7 @@ use crate::{
     run::{Options, Outcome, Spec},
     scenario::Scenario,
     seed::Seed,
+    storm::Plan,
 };
 
 #[derive(Clone, Default)]
@@ -283,6 +284,9 @@ fn json_is_one_object_that_scripts_can_rely_on() {
         [60, 60, 30]
     );
     assert_eq!(json["counts"]["completed"], 180);
+    assert_eq!(json["campaigns"][0]["sometimes"]["a seed was odd"], 30);
+    let never = &json["sometimes_never_reached"][0];
+    assert_eq!(never["sometimes"], "a seed was a thousand");
     assert_eq!(json["determinism"]["runs_twice"], 1);
     assert_eq!(json["violations"].as_array().map(Vec::len), Some(3));
     let first = &json["violations"][0];
@@ -549,3 +553,86 @@ fn a_reader_that_has_gone_changes_neither_the_exit_code_nor_stderr() {
 }
 
 mod files;
+
+#[test]
+fn a_sweep_tells_of_each_kind_how_many_sites_survived() {
+    let said = squall("sweep bank --seed 1 --pairs 5 --jobs 2");
+    assert_eq!(said.exit, Exit::Survived, "{}{}", said.out, said.err);
+    assert_has(
+        &said.out,
+        &[
+            "bank (hardened): 3 sites met, 1 of them pruned",
+            "crash before             2      2          0  2 of 2 sites survived",
+            "sync error               1",
+            "WARNING: crash before never touched anything",
+            "pairs: 0 of 0",
+        ],
+    );
+    assert!(!said.out.contains("write error"), "it applies nowhere");
+    let again = squall("sweep bank --seed 1 --pairs 5 --jobs 1");
+    assert_eq!(said.out, again.out);
+}
+
+#[test]
+fn a_sweep_that_finds_something_writes_its_plan_and_the_command_that_replays_it() {
+    let folder = std::env::temp_dir().join(format!("squall-sweep-{}", std::process::id()));
+    let out = folder.display();
+    let line = format!("sweep bank --plant forgets --seed 10 --out {out}");
+    let said = squall(&line);
+    assert_eq!(said.exit, Exit::Failed);
+    let file = folder.join("bank-hardened-no-money-is-lost-little.plan.json");
+    let plan = Plan::read(&file).expect("it was written");
+    assert_eq!(plan, Plan::calm(), "the seed breaks without a storm");
+    let replay = format!(
+        "replay bank --seed 10 --plant forgets --trace --plan {}",
+        file.display()
+    );
+    assert_has(&said.out, &["VIOLATED bank (hardened + forgets)", &replay]);
+    let json = squall(&format!("{line} --format json"));
+    let json: serde_json::Value = serde_json::from_str(&json.out).expect("one object");
+    assert_eq!(json["violations"][0]["tag"], "little");
+    assert_eq!(json["matrix"]["rows"], serde_json::json!([]));
+    std::fs::remove_dir_all(folder).unwrap();
+
+    let inline = squall("sweep bank --plant forgets --seed 10");
+    assert_has(
+        &inline.out,
+        &[
+            "--plan storm.json",
+            "storm.json (written by --out DIR)",
+            "\"version\": 1",
+        ],
+    );
+    for line in [
+        "sweep",
+        "sweep no-such",
+        "sweep bank --seed 1 --seeds 3",
+        "sweep bank shop",
+    ] {
+        assert_eq!(squall(line).exit, Exit::Usage, "{line}");
+    }
+}
+
+#[test]
+fn a_corpus_that_cannot_be_used_is_bad_usage() {
+    let dir = std::env::temp_dir().join(format!("squall-corpus-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    std::fs::write(dir.join("bank-1.json"), "{}").unwrap();
+    let dir = dir.display();
+    let damaged = squall(&format!(
+        "run bank --explore guided --seeds 5 --corpus {dir}"
+    ));
+    assert_eq!(damaged.exit, Exit::Usage);
+    assert!(
+        damaged
+            .err
+            .contains("bank-1.json is not a storm of a corpus")
+    );
+    let unguided = squall(&format!("run bank --seeds 5 --corpus {dir}"));
+    assert_eq!(unguided.exit, Exit::Usage);
+    assert!(
+        unguided.err.contains("--explore guided"),
+        "{}",
+        unguided.err
+    );
+}

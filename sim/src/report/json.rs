@@ -18,10 +18,18 @@ struct Report<'a> {
     verdicts: Verdicts,
     faults: &'a BTreeMap<String, FaultCount>,
     faults_never_effective: Vec<&'a str>,
+    sometimes_never_reached: Vec<Never<'a>>,
     counts: &'a BTreeMap<String, u64>,
     determinism: Determinism<'a>,
     violations: Vec<Failed<'a>>,
     campaigns: Vec<One<'a>>,
+}
+
+#[derive(Serialize)]
+struct Never<'a> {
+    scenario: &'a str,
+    shape: &'a str,
+    sometimes: &'a str,
 }
 
 #[derive(Serialize)]
@@ -74,6 +82,7 @@ struct One<'a> {
     runs: u64,
     verdicts: Verdicts,
     counts: &'a BTreeMap<String, u64>,
+    sometimes: &'a BTreeMap<String, u64>,
 }
 
 /// A failure, and what was made of it.
@@ -129,6 +138,7 @@ pub(crate) fn report(
         verdicts: sum.verdicts,
         faults: &sum.faults,
         faults_never_effective: sum.never_effective().collect(),
+        sometimes_never_reached: all.iter().flat_map(never_reached).collect(),
         counts: &sum.counts,
         determinism: Determinism {
             runs_twice: sum.watched,
@@ -145,8 +155,18 @@ pub(crate) fn report(
                 runs: totals.tally.runs,
                 verdicts: totals.tally.verdicts,
                 counts: &totals.tally.counts,
+                sometimes: &totals.tally.sometimes,
             })
             .collect(),
     };
     serde_json::to_string_pretty(&report).expect("a report has only string keys") + "\n"
+}
+
+fn never_reached(totals: &Totals) -> impl Iterator<Item = Never<'_>> {
+    let never = |sometimes| Never {
+        scenario: &totals.scenario,
+        shape: &totals.shape,
+        sometimes,
+    };
+    totals.tally.never_reached().map(never)
 }

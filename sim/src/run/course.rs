@@ -7,10 +7,11 @@ use madsim::{Config, runtime::Runtime};
 use super::{Options, Outcome, Sim, Spec, Verdict, lock, sim::Parts};
 use crate::{
     scenario::Scenario,
-    storm::{Injector, Plan, STORM_MS_MAX},
+    site::Census,
+    storm::{Fault, Injector, Plan, STORM_MS_MAX},
     time::VirtualTime,
-    trace::{self, Mode, Recorder},
-    world::{Gate, Todo, World, wait},
+    trace::{self, Coverage, Mode, Recorder},
+    world::{Gate, Todo, World, lasts, wait},
 };
 
 /// The storm is over at the latest this long after it began, whatever the clients do.
@@ -66,7 +67,14 @@ async fn course(
     } else {
         Mode::HashOnly
     };
-    let recorder = options.watch.then(|| Recorder::new(mode));
+    let faults = plan
+        .faults
+        .iter()
+        .map(|Fault { action, .. }| (action.counted_as(), lasts(action)));
+    let recorder = options.watch.then(|| match options.cover {
+        true => Recorder::new(mode).covering(Coverage::new(faults)),
+        false => Recorder::new(mode),
+    });
     let world = World::new(
         spec.seed,
         Injector::new(plan),
@@ -79,6 +87,11 @@ async fn course(
     lock(&world.ledger).unchecked = !options.watch;
     let sim = Sim::new(world.clone());
     scenario.build(&sim, &spec.setup());
+    if options.census {
+        let clients = world.nodes().into_iter().filter(|node| node.is_client);
+        let clients = clients.map(|node| node.name.to_string());
+        lock(&world.injector).take_census(Census::new(clients));
+    }
     let parts = std::mem::take(&mut *lock(&sim.parts));
     let Parts {
         prepare,
@@ -148,6 +161,9 @@ async fn play(
         world.agenda.at(began + at.since_start(), Todo::Fire(index));
     }
     lock(&world.injector).arm();
+    if let Some(recorder) = &mut *lock(&world.recorder) {
+        recorder.storm_begins(began);
+    }
     if let Some(gate) = &world.gate {
         gate.begin();
     }
@@ -157,7 +173,9 @@ async fn play(
     let mut ends = began;
     loop {
         ends = ends.max(world.storm_ends());
-        let idle = *lock(&world.clients) == 0 || plan.faults.is_empty();
+        // A census wants to see what a storm would meet.
+        let calm = plan.faults.is_empty() && !lock(&world.injector).is_census();
+        let idle = *lock(&world.clients) == 0 || calm;
         if lock(&world.ledger).is_broken() {
             return Ok(());
         }
@@ -165,6 +183,9 @@ async fn play(
             break;
         }
         look(world).await;
+    }
+    if let Some(recorder) = &mut *lock(&world.recorder) {
+        recorder.storm_ends();
     }
     world.heal();
     let healed = world.now();
@@ -294,18 +315,30 @@ async fn finish(
     }
     *ledger.counts.entry("commits".to_owned()).or_insert(0) += ledger.commits;
     ledger.checks = Default::default();
-    let recorded = lock(&world.recorder)
-        .take()
-        .map(Recorder::finish)
-        .unwrap_or_default();
+    let sometimes = ledger.goals.finish();
+    let mut recorder = lock(&world.recorder).take();
+    let coverage = recorder.as_mut().and_then(Recorder::take_coverage);
+    let features = coverage.map_or_else(Vec::new, |mut coverage| {
+        let reached = sometimes.iter().filter(|(_, times)| **times > 0);
+        reached.for_each(|(name, _)| coverage.sometimes(name));
+        coverage.finish()
+    });
+    let recorded = recorder.map(Recorder::finish).unwrap_or_default();
     lock(&world.custom).take();
+    let (faults, sites) = {
+        let mut injector = lock(&world.injector);
+        (injector.reports().to_vec(), injector.take_met())
+    };
     Outcome {
         verdict,
         violations: std::mem::take(&mut ledger.violations),
         hash: recorded.hash,
         plan: plan.clone(),
-        faults: lock(&world.injector).reports().to_vec(),
+        faults,
+        sites,
         counts: std::mem::take(&mut ledger.counts),
+        sometimes,
+        features,
         ended: world.now(),
         trace: world.full.then_some(recorded),
     }

@@ -11,11 +11,11 @@ use std::{
 };
 
 use crate::{
-    check::{Commit, Findings, Truth},
+    check::{Commit, Findings, Goal, Truth},
     clock::WallClock,
     disk::Disk,
     seed::{Seed, Stream},
-    trace::What,
+    trace::{Scope, What},
     world::{Boot, Node, NodeState, StoreReader, World, lock},
 };
 
@@ -166,6 +166,41 @@ impl Sim {
             .push((name, bound, Box::new(check)));
     }
 
+    /// States that something should sometimes happen. It has when `happens` says so of a commit; the invariants have
+    /// seen that commit before. A campaign tells which of these things never happened.
+    pub fn sometimes(
+        &self,
+        name: &'static str,
+        happens: impl FnMut(&Commit<'_>) -> bool + Send + 'static,
+    ) {
+        lock(&self.world.ledger)
+            .goals
+            .on_commit(name, Box::new(happens));
+    }
+
+    /// States that something should sometimes happen. It has when the node logs this `tracing` event (its message).
+    pub fn sometimes_logged(&self, name: &'static str, node: &'static str, message: &'static str) {
+        self.sometimes_logged_where(name, node, message, |_, _| true);
+    }
+
+    /// The same, where `happens` says so of the event's scope and fields (`name=value name2="two words"`).
+    pub fn sometimes_logged_where(
+        &self,
+        name: &'static str,
+        node: &'static str,
+        message: &'static str,
+        happens: impl FnMut(&Scope, &str) -> bool + Send + 'static,
+    ) {
+        lock(&self.world.ledger)
+            .goals
+            .on_log(name, node, message, Box::new(happens));
+    }
+
+    /// States that something should sometimes happen; the handle says when it does.
+    pub fn goal(&self, name: &'static str) -> Goal {
+        lock(&self.world.ledger).goals.goal(name)
+    }
+
     /// Brings the scenario's own faults: `handle(name, amount, begins)` switches one on or off, `count(name)` says how
     /// often it has touched something.
     pub fn custom_faults(
@@ -300,6 +335,11 @@ impl Client {
         findings.broken_as(invariant, tag, entities, expected, found);
         lock(&world.ledger).violations.append(&mut findings.list);
         world.report_violations();
+    }
+
+    /// The client sees that something happened that should sometimes happen.
+    pub fn reached(&self, name: &'static str) {
+        lock(&self.node.world().ledger).goals.goal(name).hit();
     }
 
     fn record(&self, op: &str, phase: &'static str, detail: &str) {

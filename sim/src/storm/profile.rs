@@ -102,8 +102,8 @@ impl Profile {
     }
 
     /// The storm of a seed. Which kinds it may draw from is itself drawn first (swarm testing: Groce et al., ISSTA
-    /// 2012), so that some storms are of crashes alone and others of a single slow link. So is how ready tasks are ordered, from
-    /// a stream of its own.
+    /// 2012), so that some storms are of crashes alone and others of a single slow link. How ready tasks are ordered is drawn
+    /// too, from a stream of its own.
     pub fn draw(&self, seed: Seed) -> Plan {
         let mut rng = seed.stream("storm");
         let all = self.choices();
@@ -137,6 +137,15 @@ impl Profile {
                 })
                 .collect(),
         )
+    }
+
+    /// One fault of any kind; `None` where nothing can be drawn.
+    pub(crate) fn draw_fault(&self, rng: &mut Stream) -> Option<Fault> {
+        let all = self.choices();
+        (!all.is_empty()).then(|| {
+            let choice = *rng.pick(&all);
+            self.fault(choice, rng)
+        })
     }
 
     fn fault(&self, choice: Choice, rng: &mut Stream) -> Fault {
@@ -394,7 +403,7 @@ impl Profile {
 }
 
 /// The depth of a seed's schedules, where they are not uniform.
-fn schedules(seed: Seed) -> Option<u32> {
+pub(crate) fn schedules(seed: Seed) -> Option<u32> {
     let mut rng = seed.stream("pct");
     (rng.below(PCT_ONE_IN) == 0).then(|| 1 + rng.below(PCT_DRAWN_MAX) as u32)
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Kind, Rolling, Scope, What};
+use super::{Coverage, Kind, Rolling, Scope, What};
 use crate::time::VirtualTime;
 
 /// What a [`Recorder`] keeps.
@@ -92,6 +92,7 @@ pub struct Recorder {
     counts: [u64; Kind::ALL.len()],
     recorded: u64,
     events: Vec<Event>,
+    coverage: Option<Coverage>,
 }
 
 impl Recorder {
@@ -103,7 +104,35 @@ impl Recorder {
             counts: [0; Kind::ALL.len()],
             recorded: 0,
             events: Vec::new(),
+            coverage: None,
         }
+    }
+
+    /// Notes what is covered, too.
+    pub fn covering(self, coverage: Coverage) -> Self {
+        Recorder {
+            coverage: Some(coverage),
+            ..self
+        }
+    }
+
+    /// The storm begins.
+    pub(crate) fn storm_begins(&mut self, now: VirtualTime) {
+        if let Some(coverage) = &mut self.coverage {
+            coverage.begin(now);
+        }
+    }
+
+    /// The storm is over.
+    pub(crate) fn storm_ends(&mut self) {
+        if let Some(coverage) = &mut self.coverage {
+            coverage.end();
+        }
+    }
+
+    /// What was covered, if that was noted; nothing is noted from now on.
+    pub(crate) fn take_coverage(&mut self) -> Option<Coverage> {
+        self.coverage.take()
     }
 
     /// Whether events are kept.
@@ -115,6 +144,9 @@ impl Recorder {
     pub fn record(&mut self, at: VirtualTime, node: &str, scope: &Scope, what: What<'_>) {
         self.hash.event(at, node, scope, &what);
         self.counts[what.kind() as usize] += 1;
+        if let Some(coverage) = &mut self.coverage {
+            coverage.observe(at, node, scope, &what);
+        }
         if self.mode == Mode::Full {
             self.events.push(Event {
                 index: self.recorded,

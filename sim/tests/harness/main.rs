@@ -2,6 +2,7 @@
 
 mod bank;
 mod determinism;
+mod guided;
 mod life;
 mod little;
 mod plans;
@@ -10,4 +11,5 @@ mod shrinking;
 mod sites;
 mod storms;
 mod streams;
+mod sweep;
 mod verdicts;
