@@ -96,6 +96,9 @@ enum Refusal {
     /// The plan is not for this scenario.
     #[error("{scenario}: {wrong}")]
     Misplaced { scenario: String, wrong: PlanError },
+    /// The corpus can't be read or written.
+    #[error(transparent)]
+    Corpus(#[from] CorpusError),
     /// The failure file can't be read.
     #[error(transparent)]
     File(#[from] FileError),
@@ -105,9 +108,6 @@ enum Refusal {
         directory: String,
         source: io::Error,
     },
-    /// The corpus can't be read or written.
-    #[error(transparent)]
-    Corpus(#[from] CorpusError),
     /// The result could not be written.
     #[error("cannot write the result: {0}")]
     Output(#[from] io::Error),
@@ -134,8 +134,8 @@ impl Session<'_> {
             Ok(None) => self.everything(),
             Ok(Some(Command::Run(args))) => self.run(&args),
             Ok(Some(Command::Replay(args))) => self.replay(&args),
-            Ok(Some(Command::Shrink(args))) => self.shrink(&args),
             Ok(Some(Command::Sweep(args))) => self.sweep(&args),
+            Ok(Some(Command::Shrink(args))) => self.shrink(&args),
             Ok(Some(Command::List)) => self.list(),
             Err(asked) if !asked.use_stderr() => write!(self.out, "{asked}")
                 .map(|()| Exit::Survived)

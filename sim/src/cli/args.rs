@@ -30,10 +30,10 @@ pub(super) enum Command {
     Run(RunArgs),
     /// Run one seed, or the failure of a file, again and tell everything about it
     Replay(ReplayArgs),
-    /// Make the failure of a file smaller
-    Shrink(ShrinkArgs),
     /// Try every kind of fault at every site of a scenario, then pairs of faults
     Sweep(SweepArgs),
+    /// Make the failure of a file smaller
+    Shrink(ShrinkArgs),
     /// List the scenarios with their shapes and the bugs that can be planted
     List,
 }
@@ -171,9 +171,11 @@ pub(super) struct SweepArgs {
     /// End at the first storm that breaks something
     #[arg(long)]
     pub stop_at_first: bool,
-    /// Write the storm of each distinct failure into this folder, as a plan file
-    #[arg(long, value_name = "DIR")]
-    pub out: Option<PathBuf>,
+    /// Show failures as they were found
+    #[arg(long, conflicts_with_all = ["budget", "max_runs"])]
+    pub no_shrink: bool,
+    #[command(flatten)]
+    pub shrinking: Shrinking,
 }
 
 /// Which system is built, and the storm over it.

@@ -1,17 +1,17 @@
 //! What a person or a script reads after a sweep.
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
 use serde::Serialize;
 
 use super::{
     Paint, Style, count,
+    json::Failed,
     table::{Cell, Side::*, Table},
 };
 use crate::{
     campaign::{Totals, Verdicts, rate},
     explore::sweep::Matrix,
-    storm::Plan,
 };
 
 /// How many sites there were, how each kind of fault was survived, and how pairs were.
@@ -76,24 +76,11 @@ pub(crate) fn text(totals: &Totals, matrix: &Matrix, style: Style) -> String {
     text
 }
 
-/// A distinct failure as a script reads it.
-#[derive(Serialize)]
-pub(crate) struct Failed {
-    pub invariant: String,
-    pub tag: String,
-    pub message: String,
-    pub count: u64,
-    pub seed: u64,
-    pub plan: Option<Plan>,
-    pub plan_file: Option<PathBuf>,
-    pub replay: String,
-}
-
 /// One JSON object.
-pub(crate) fn json(
-    totals: &Totals,
-    matrix: &Matrix,
-    failures: Vec<Failed>,
+pub(crate) fn json<'a>(
+    totals: &'a Totals,
+    matrix: &'a Matrix,
+    failures: Vec<Failed<'a>>,
     elapsed: Duration,
 ) -> String {
     #[derive(Serialize)]
@@ -107,7 +94,7 @@ pub(crate) fn json(
         verdicts: Verdicts,
         runs_twice: u64,
         mismatched: u64,
-        violations: Vec<Failed>,
+        violations: Vec<Failed<'a>>,
         matrix: &'a Matrix,
     }
     let report = Report {
