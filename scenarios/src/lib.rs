@@ -12,6 +12,7 @@ pub mod order_saga;
 pub mod platform;
 pub mod shop;
 pub mod sometimes;
+pub mod stock_room;
 
 use squall::scenario::Catalogue;
 
@@ -21,6 +22,7 @@ pub fn catalogue() -> Catalogue {
         scenarios: vec![
             Box::new(order_saga::OrderSaga),
             Box::new(challenge_reward::ChallengeReward),
+            Box::new(stock_room::StockRoom),
         ],
         canary: Some(("order-saga", "no-journal")),
     }

@@ -57,6 +57,7 @@ const BUGS: &[Gap] = &[
     Gap::NoVersionCheck,
     Gap::NoKey,
     Gap::KeyStoredAfterEffect,
+    Gap::StaleRead,
     Gap::RecoveryRacesOwner,
 ];
 

@@ -8,6 +8,7 @@ pub mod input;
 pub mod peer;
 pub mod problem;
 pub mod saga;
+pub(crate) mod stale;
 pub mod store;
 mod timer;
 

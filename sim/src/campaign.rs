@@ -18,7 +18,11 @@ use std::{
     collections::BTreeMap,
     panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
-    sync::mpsc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -29,11 +33,10 @@ pub use totals::{Failure, FaultCount, Mismatch, Tally, Totals, Verdicts};
 
 use crate::{
     explore::{Explorer, Trial, Way},
-    run::{Options, Outcome, Spec, Verdict},
+    run::{Options, Outcome, Spec},
     scenario::Scenario,
     seed::Seed,
     storm::Plan,
-    time::VirtualTime,
     world::panic_text,
 };
 use queue::Queue;
@@ -70,6 +73,8 @@ pub struct Campaign<'a> {
     pub stop_at_first: bool,
     /// Begin no run after this much real time, save for the first few. What was run is still `seeds` from its start.
     pub limit: Option<Duration>,
+    /// Begin no run once this is set. What was run is still `seeds` from its start.
+    pub stop: Option<Arc<AtomicBool>>,
 }
 
 /// How far a campaign has come.
@@ -120,6 +125,7 @@ impl<'a> Campaign<'a> {
             plan_file: None,
             stop_at_first: false,
             limit: None,
+            stop: None,
         }
     }
 
@@ -199,6 +205,11 @@ impl<'a> Campaign<'a> {
             drop(results);
             // Whatever ends this closure, a panic of `progress` too, must not leave workers waiting for more.
             let closing = queue.closes_on_drop();
+            let stopped = || {
+                self.stop
+                    .as_ref()
+                    .is_some_and(|stop| stop.load(Ordering::Relaxed))
+            };
             let mut supply = Supply::new(explorer, &queue);
             supply.refill(0);
             let mut early = BTreeMap::new();
@@ -219,6 +230,10 @@ impl<'a> Campaign<'a> {
                         planned: supply.explorer().planned(),
                         elapsed: began.elapsed(),
                     });
+                    if stopped() {
+                        queue.close();
+                        continue;
+                    }
                     supply.refill(folded);
                 }
             }
@@ -258,19 +273,8 @@ pub(crate) fn guarded(
     options: Options,
 ) -> Outcome {
     catch_unwind(AssertUnwindSafe(|| runner(scenario, spec, options))).unwrap_or_else(|panic| {
-        Outcome {
-            verdict: Verdict::HarnessFailed(panic_text(&*panic).to_owned()),
-            violations: Vec::new(),
-            hash: 0,
-            plan: spec.plan.clone().unwrap_or_else(Plan::calm),
-            faults: Vec::new(),
-            sites: Vec::new(),
-            counts: BTreeMap::new(),
-            sometimes: BTreeMap::new(),
-            features: Vec::new(),
-            ended: VirtualTime::ZERO,
-            trace: None,
-        }
+        let plan = spec.plan.clone().unwrap_or_else(Plan::calm);
+        Outcome::harness_failed(plan, panic_text(&*panic).to_owned())
     })
 }
 

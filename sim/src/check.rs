@@ -5,6 +5,9 @@
 
 mod goals;
 
+pub mod history;
+pub mod session;
+
 use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};

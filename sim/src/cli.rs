@@ -9,20 +9,26 @@
 //! ```
 //!
 //! Exit codes: 0 everything survived; 1 a violation, a stuck run, a failure of the harness, a run that is not
-//! deterministic or a canary that was not caught; 2 bad usage. A failure that a file holds and that does not happen any
-//! more is 0.
+//! deterministic, a canary that was not caught or a result that could not be written; 2 bad usage. A failure that a
+//! file holds and that does not happen any more is 0.
 
 mod args;
+mod bank;
 mod bar;
 mod canary;
 mod choice;
+mod duration;
 mod everything;
+mod fuzz;
 mod handing;
 mod list;
+mod merge;
 mod output;
+mod pictures;
 mod replay;
 mod run;
 mod shrink;
+mod stop;
 mod sweep;
 
 #[cfg(test)]
@@ -39,6 +45,7 @@ use crate::{
     campaign::{Campaign, Runner, Unknown, guarded},
     explore::{Trial, corpus::CorpusError},
     failure::FileError,
+    fuzz::{LogError, lines::LinesError},
     report::Style,
     run::Options,
     scenario::Catalogue,
@@ -96,6 +103,12 @@ enum Refusal {
     /// The plan is not for this scenario.
     #[error("{scenario}: {wrong}")]
     Misplaced { scenario: String, wrong: PlanError },
+    /// A file of measurements can't be used.
+    #[error(transparent)]
+    Lines(#[from] LinesError),
+    /// The log of a long campaign can't be used.
+    #[error(transparent)]
+    Log(#[from] LogError),
     /// The corpus can't be read or written.
     #[error(transparent)]
     Corpus(#[from] CorpusError),
@@ -111,6 +124,20 @@ enum Refusal {
     /// The result could not be written.
     #[error("cannot write the result: {0}")]
     Output(#[from] io::Error),
+    /// A file could not be written: what was run is told, and lost.
+    #[error("cannot write {}: {error}; choose a file in a directory that is there and may be written to", file.display())]
+    Picture { file: PathBuf, error: io::Error },
+}
+
+impl Refusal {
+    fn exit(&self) -> Exit {
+        match self {
+            Refusal::Picture { .. } | Refusal::Unwritable { .. } | Refusal::Output(_) => {
+                Exit::Failed
+            }
+            _ => Exit::Usage,
+        }
+    }
 }
 
 /// One invocation of the program.
@@ -134,6 +161,9 @@ impl Session<'_> {
             Ok(None) => self.everything(),
             Ok(Some(Command::Run(args))) => self.run(&args),
             Ok(Some(Command::Replay(args))) => self.replay(&args),
+            Ok(Some(Command::Fuzz(args))) => self.fuzz(&args),
+            Ok(Some(Command::Merge(args))) => self.merge(&args),
+            Ok(Some(Command::Bank(args))) => self.bank(&args),
             Ok(Some(Command::Sweep(args))) => self.sweep(&args),
             Ok(Some(Command::Shrink(args))) => self.shrink(&args),
             Ok(Some(Command::List)) => self.list(),
@@ -149,7 +179,7 @@ impl Session<'_> {
         let flushed = |exit| self.out.flush().map(|()| exit).map_err(Refusal::from);
         done.and_then(flushed).unwrap_or_else(|refusal| {
             let _ = writeln!(self.err, "error: {refusal}");
-            Exit::Usage
+            refusal.exit()
         })
     }
 

@@ -26,6 +26,8 @@
 //! ```
 
 mod env;
+#[cfg(test)]
+pub(crate) mod scratch;
 
 #[cfg(test)]
 mod tests;

@@ -7,15 +7,15 @@ mod coverage;
 pub(crate) mod http;
 mod json;
 mod links;
-mod members;
-mod names;
+pub(crate) mod members;
+pub(crate) mod names;
 mod recorder;
 mod rolling;
-mod rows;
+pub(crate) mod rows;
 pub mod story;
 pub mod subscriber;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 pub mod text;
 
 use std::{borrow::Cow, fmt, time::Duration};

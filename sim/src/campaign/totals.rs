@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Campaign, Ran};
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
 const MISMATCHES_KEPT: usize = 5;
 
 /// What a campaign found. Equal for equal seeds, whatever the number of workers.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Totals {
     /// The scenario.
     pub scenario: String,
@@ -34,7 +34,7 @@ pub struct Totals {
 }
 
 /// Numbers that add up over runs and campaigns.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
     /// Runs, not counting second runs.
     pub runs: u64,
@@ -53,7 +53,7 @@ pub struct Tally {
 }
 
 /// How runs ended.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verdicts {
     /// Every invariant held.
     pub survived: u64,
@@ -66,7 +66,7 @@ pub struct Verdicts {
 }
 
 /// What became of the faults of one kind.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FaultCount {
     /// In a plan.
     pub planned: u64,
@@ -77,7 +77,7 @@ pub struct FaultCount {
 }
 
 /// A distinct failure: everything with one signature.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Failure {
     /// What is the same in all of its runs.
     pub signature: Signature,
@@ -96,7 +96,7 @@ pub struct Failure {
 }
 
 /// A seed that gave two different runs.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Mismatch {
     /// The seed.
     pub seed: Seed,
@@ -131,6 +131,31 @@ impl Totals {
     /// Whether every run survived and every second run was like its first.
     pub fn is_clean(&self) -> bool {
         self.tally.failed() == 0 && self.tally.mismatched == 0
+    }
+
+    /// Adds what another part of the same campaign found: the first of equal failures is that of the smallest seed.
+    pub fn add(&mut self, other: Totals) {
+        self.tally = Tally::sum([&self.tally, &other.tally]);
+        for failure in other.failures {
+            let known = self
+                .failures
+                .iter_mut()
+                .find(|f| f.signature == failure.signature);
+            match known {
+                Some(known) => {
+                    let count = known.count + failure.count;
+                    if failure.seed < known.seed {
+                        *known = failure;
+                    }
+                    known.count = count;
+                }
+                None => self.failures.push(failure),
+            }
+        }
+        self.failures.sort_by_key(|failure| failure.seed);
+        self.mismatches.extend(other.mismatches);
+        self.mismatches.sort_by_key(|mismatch| mismatch.seed);
+        self.mismatches.truncate(MISMATCHES_KEPT);
     }
 
     /// Adds a run. `forced` is the storm that the campaign puts in place of every trial's own.

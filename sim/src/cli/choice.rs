@@ -48,6 +48,17 @@ pub(super) fn campaigns<'a>(
     chosen.into_iter().map(campaign).collect()
 }
 
+/// The scenarios that are named, or all.
+pub(super) fn scenarios<'a>(
+    catalogue: &'a Catalogue,
+    names: &[String],
+) -> Result<Vec<&'a dyn Scenario>, Refusal> {
+    if names.is_empty() {
+        return Ok(catalogue.scenarios.iter().map(|s| &**s).collect());
+    }
+    named(catalogue, names)
+}
+
 /// The scenarios of these names, each once.
 fn named<'a>(catalogue: &'a Catalogue, names: &[String]) -> Result<Vec<&'a dyn Scenario>, Refusal> {
     let all: Vec<&str> = catalogue.scenarios.iter().map(|s| s.name()).collect();

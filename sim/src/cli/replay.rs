@@ -11,6 +11,7 @@ use super::{Exit, Refusal, Session, args::ReplayArgs, choice};
 use crate::{
     campaign::{Seeds, Unknown, guarded},
     failure::{self as kept, FailureFile},
+    picture::Subject,
     report::{self, Paint, again, failure, summary},
     run::{Options, Outcome, Spec, Verdict},
     scenario::Scenario,
@@ -34,17 +35,25 @@ impl<'a> Session<'a> {
             return Err(Refusal::Usage(usage.to_owned()));
         };
         let spec = campaign.spec(seed);
-        let full = args.trace || args.at.is_some();
+        let full = args.trace || args.at.is_some() || args.pictures.wanted();
         let (outcome, took) = self.run_again(campaign.scenario, &spec, full);
         self.title(campaign.scenario, &spec, "")?;
         self.outcome(&outcome)?;
         self.particulars(args, &outcome)?;
         let survived = outcome.signature(&args.what, &spec.shape).is_none();
+        let replay = campaign.replay_command(seed);
         if !survived {
-            let command = [campaign.replay_command(seed)];
-            let replay = failure::replay_lines(&command, self.style);
-            write!(self.out, "\n{replay}")?;
+            let lines = failure::replay_lines(slice::from_ref(&replay), self.style);
+            write!(self.out, "\n{lines}")?;
         }
+        let subject = Subject {
+            scenario: &args.what,
+            spec: &spec,
+            outcome: &outcome,
+            sentence: None,
+            replay: &replay,
+        };
+        self.pictures(&args.pictures, &subject)?;
         self.took(&outcome, took)?;
         Ok(Exit::survived_if(survived))
     }
@@ -69,10 +78,19 @@ impl<'a> Session<'a> {
         self.particulars(args, &outcome)?;
         let compared = again::compare(&file, &outcome, self.style);
         write!(self.out, "\n{}", compared.text)?;
+        let replay = kept::replay_command(path);
         if compared.fails {
-            let command = [kept::replay_command(path)];
-            write!(self.out, "{}", failure::replay_lines(&command, self.style))?;
+            let lines = failure::replay_lines(slice::from_ref(&replay), self.style);
+            write!(self.out, "{lines}")?;
         }
+        let subject = Subject {
+            scenario: &file.scenario,
+            spec: &spec,
+            outcome: &outcome,
+            sentence: Some(&file.sentence),
+            replay: &replay,
+        };
+        self.pictures(&args.pictures, &subject)?;
         self.took(&outcome, took)?;
         Ok(Exit::survived_if(!compared.fails))
     }

@@ -12,10 +12,12 @@ use super::{
     bar::Bar,
     choice,
     handing::Handing,
+    pictures::Shown,
 };
 use crate::{
     campaign::{Campaign, Tally, Totals, rate},
     explore::{Guided, Way, corpus},
+    picture::campaign::Report,
     report::{self, json, summary},
 };
 
@@ -51,18 +53,17 @@ impl Session<'_> {
         let directory = args.shrinking.out.clone();
         let budget = (!args.no_shrink).then(|| args.shrinking.budget());
         let mut handing = Handing::new(budget, directory.unwrap_or_else(|| self.failures.clone()));
-        match args.format {
+        let shown = match args.format {
             Format::Json => {
-                let mut handed = Vec::new();
-                for (campaign, totals) in campaigns.iter().zip(&all) {
-                    for failed in &totals.failures {
-                        let made = self.hand_over(campaign, failed, &mut handing);
-                        handed.push((campaign, totals, failed, made));
-                    }
-                }
-                let failures = handed.iter().map(|(campaign, totals, failed, made)| {
-                    json::failed(totals, failed, made.kept(), made.replay(campaign, failed))
-                });
+                let shown = self.hand_all_over(&campaigns, &all, &mut handing);
+                let owners = all
+                    .iter()
+                    .flat_map(|totals| vec![totals; totals.failures.len()]);
+                let failures = owners
+                    .zip(&shown)
+                    .map(|(totals, (campaign, failed, made))| {
+                        json::failed(totals, failed, made.kept(), made.replay(campaign, failed))
+                    });
                 let failures = failures.collect();
                 let replay = |place: usize, seed| campaigns[place].replay_command(seed);
                 write!(
@@ -70,6 +71,7 @@ impl Session<'_> {
                     "{}",
                     json::report(&all, failures, elapsed, &replay)
                 )?;
+                shown
             }
             Format::Text => {
                 self.tables(&all)?;
@@ -77,10 +79,16 @@ impl Session<'_> {
                 if !counts.is_empty() {
                     write!(self.out, "\n{}", summary::counts(&counts, self.style))?;
                 }
-                self.failures(&campaigns, &all, &mut handing)?;
+                self.failures(&campaigns, &all, &mut handing)?
             }
-        }
+        };
         self.timing(&all, elapsed)?;
+        if let Some(file) = &args.html {
+            let mut scenarios: Vec<&str> = all.iter().map(|totals| &*totals.scenario).collect();
+            scenarios.dedup();
+            let title = format!("run {}", scenarios.join(" "));
+            self.report(file, Report::of(title, &all, elapsed), &shown)?;
+        }
         Ok(Exit::survived_if(all.iter().all(Totals::is_clean)))
     }
 
@@ -92,7 +100,7 @@ impl Session<'_> {
     }
 
     /// Runs one guided campaign that begins with what `dir` holds, and adds what it found there.
-    fn guided(&self, campaign: &Campaign<'_>, dir: &Path) -> Result<Totals, Refusal> {
+    pub(super) fn guided(&self, campaign: &Campaign<'_>, dir: &Path) -> Result<Totals, Refusal> {
         let guided = Guided::new(campaign.scenario, campaign.seeds);
         let corpus = corpus::read(dir, campaign.scenario.name(), guided.nodes())?;
         let mut guided = guided.with_corpus(corpus);
@@ -118,21 +126,40 @@ impl Session<'_> {
     }
 
     /// Every distinct failure of the campaigns that were run, and every seed that gave two different runs.
-    pub(super) fn failures(
+    pub(super) fn failures<'s>(
         &mut self,
-        campaigns: &[Campaign<'_>],
-        all: &[Totals],
+        campaigns: &'s [Campaign<'s>],
+        all: &'s [Totals],
         handing: &mut Handing,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Vec<Shown<'s>>, Refusal> {
+        let mut shown = Vec::new();
         for (campaign, totals) in campaigns.iter().zip(all) {
             for failed in &totals.failures {
                 writeln!(self.out)?;
                 let handed = self.hand_over(campaign, failed, handing);
                 self.tell_failure(campaign, totals, failed, &handed)?;
+                shown.push((campaign, failed, handed));
             }
             self.tell_mismatches(campaign, totals)?;
         }
-        Ok(())
+        Ok(shown)
+    }
+
+    /// The same without a word.
+    fn hand_all_over<'s>(
+        &self,
+        campaigns: &'s [Campaign<'s>],
+        all: &'s [Totals],
+        handing: &mut Handing,
+    ) -> Vec<Shown<'s>> {
+        let mut shown = Vec::new();
+        for (campaign, totals) in campaigns.iter().zip(all) {
+            for failed in &totals.failures {
+                let handed = self.hand_over(campaign, failed, handing);
+                shown.push((campaign, failed, handed));
+            }
+        }
+        shown
     }
 
     /// How long it took: to stderr, so that stdout has the same bytes each time.

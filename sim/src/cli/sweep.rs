@@ -12,6 +12,7 @@ use super::{
 use crate::{
     campaign::Seeds,
     explore::{Sweep, Way},
+    picture::campaign::Report,
     report::{json, sweep},
 };
 
@@ -54,12 +55,12 @@ impl Session<'_> {
                 writeln!(self.out)?;
                 self.tell_failure(&campaign, &totals, failed, &made)?;
             }
-            handed.push((failed, made));
+            handed.push((&campaign, failed, made));
         }
         match args.format {
             Format::Json => {
-                let failures = handed.iter().map(|(failed, made)| {
-                    let replay = made.replay(&campaign, failed);
+                let failures = handed.iter().map(|(campaign, failed, made)| {
+                    let replay = made.replay(campaign, failed);
                     json::failed(&totals, failed, made.kept(), replay)
                 });
                 let text = sweep::json(&totals, &matrix, failures.collect(), elapsed);
@@ -68,6 +69,12 @@ impl Session<'_> {
             Format::Text => self.tell_mismatches(&campaign, &totals)?,
         }
         self.timing(slice::from_ref(&totals), elapsed)?;
+        if let Some(file) = &args.html {
+            let title = format!("sweep {}", totals.scenario);
+            let mut report = Report::of(title, slice::from_ref(&totals), elapsed);
+            report.sweep = Some(matrix.into());
+            self.report(file, report, &handed)?;
+        }
         Ok(Exit::survived_if(totals.is_clean()))
     }
 }

@@ -6,7 +6,7 @@ use super::{
     Paint, Style, count,
     table::{Cell, Side::*, Table},
 };
-use crate::campaign::{Tally, Totals};
+use crate::campaign::{Failure, Tally, Totals};
 
 /// One line a campaign.
 pub(crate) fn campaigns(all: &[Totals], style: Style) -> String {
@@ -149,6 +149,15 @@ pub(crate) fn counts(counts: &BTreeMap<String, u64>, style: Style) -> String {
         table.row([name.as_str().into(), count(*n).into()]);
     }
     table.render(style)
+}
+
+/// A distinct failure in two lines: what it is, and how it is replayed.
+pub(crate) fn failure_line(failure: &Failure, replay: &str) -> String {
+    format!(
+        "{} × {}\n  replay: {replay}\n",
+        count(failure.count),
+        failure.message()
+    )
 }
 
 /// How often determinism was tested.

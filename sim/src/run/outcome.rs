@@ -134,7 +134,7 @@ pub struct Signature {
 }
 
 impl Outcome {
-    pub(super) fn harness_failed(plan: Plan, message: String) -> Self {
+    pub(crate) fn harness_failed(plan: Plan, message: String) -> Self {
         Outcome {
             verdict: Verdict::HarnessFailed(message),
             violations: Vec::new(),

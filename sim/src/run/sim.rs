@@ -15,6 +15,7 @@ use crate::{
     clock::WallClock,
     disk::Disk,
     seed::{Seed, Stream},
+    time::VirtualTime,
     trace::{Scope, What},
     world::{Boot, Node, NodeState, StoreReader, World, lock},
 };
@@ -285,6 +286,11 @@ impl Client {
     /// Its machine.
     pub fn node(&self) -> &Node {
         &self.node
+    }
+
+    /// The present instant.
+    pub fn now(&self) -> VirtualTime {
+        self.node.world().now()
     }
 
     /// Draws from the client's own stream.
