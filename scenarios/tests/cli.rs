@@ -67,7 +67,7 @@ fn file(name: &str, text: &str) -> PathBuf {
 /// Flags for making failures a little smaller, whatever time that takes.
 fn few_runs(directory: &str) -> String {
     let directory = file("beside.json", "{}").with_file_name(directory);
-    format!("--max-runs 25 --budget 30min --out {}", directory.display())
+    format!("--max-runs 12 --budget 30min --out {}", directory.display())
 }
 
 #[track_caller]
@@ -246,7 +246,8 @@ fn the_stores_at_an_instant_are_shown_with_what_the_last_commit_changed() {
         &stores,
         &[
             &format!("the stores at {time}\n"),
-            "\ninventory\n  products\n",
+            "\ninventory\n",
+            "\n  products\n",
             "\"reserved\":1",
             &format!("the last commit before: {node} at {time}"),
             "reserved: 0 → 1",

@@ -668,11 +668,7 @@ fn a_corpus_that_cannot_be_used_is_bad_usage() {
         "run bank --explore guided --seeds 5 --corpus {dir}"
     ));
     assert_eq!(damaged.exit, Exit::Usage);
-    assert!(
-        damaged
-            .err
-            .contains("bank-1.json is not a storm of a corpus")
-    );
+    assert_has(&damaged.err, &["bank-1.json is not a storm of a corpus"]);
     let unguided = squall(&format!("run bank --seeds 5 --corpus {dir}"));
     assert_eq!(unguided.exit, Exit::Usage);
     assert!(
