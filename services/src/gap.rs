@@ -42,6 +42,22 @@ gaps! {
     EventsWithoutResync "events-without-resync" "a product notice that skips a version is dropped, not followed by a fetch (and a switch of the mode keeps the copies)"
     RewardForUnsoldProduct "reward-for-unsold-product" "the shop takes orders without looking at the product's sale status"
     RecoveryRacesOwner "recovery-races-owner" "the recovery drives sagas that a live task is driving"
+    AckBeforeHandled "ack-before-handled" "a consumer acknowledges an event before it is handled: a crash in between loses it"
+    NoInbox "no-inbox" "consumers do not remember which events they have handled: one that is delivered again has its effect again"
+    InboxPrunedTooSoon "inbox-pruned-too-soon" "the inbox forgets an event after a second, long before the stream stops delivering it again"
+    EventsOnlyInMemory "events-only-in-memory" "the events of a committed change wait in memory to be sent: a crash forgets them (there is no outbox)"
+    OutboxStuckProcessing "outbox-stuck-processing" "an outbox row whose poller died stays in PROCESSING (neither the reboot nor the five minutes give it back)"
+    OutboxPendingForgotten "outbox-pending-forgotten" "an outbox row that could not be sent once stays PENDING and is never taken up again (the hourly alert is off too)"
+    OutboxClaimedTwice "outbox-claimed-twice" "a poller takes outbox rows that another one has in hand"
+    OutboxPoisonBlocks "outbox-poison-blocks" "an outbox row that is refused is tried for ever and everything behind it waits (it never becomes a dead letter)"
+    OutboxReordersAKey "outbox-reorders-a-key" "the newest outbox rows are sent first, whatever waits of the same key"
+    DeadLetterDropped "dead-letter-dropped" "what can be neither sent nor handled is dropped: there is no dead letter table"
+    PubsubOnly "pubsub-only" "events travel by publish/subscribe: who does not listen at that instant never hears them (there is no stream)"
+    DualWrite "dual-write" "a change and its events are two writes: the events are sent once, after the commit (there is no outbox)"
+    PublishBeforeCommit "publish-before-commit" "events are sent before the change that they tell of is committed (there is no outbox)"
+    RestoreRememberedBalance "restore-remembered-balance" "a rollback restores the balance remembered at the reservation, and wipes out whatever happened since"
+    RollbackDataInBusMemory "rollback-data-in-bus-memory" "what a rollback needs to know is kept in the bus's memory: after a restart of the bus nothing is given back"
+    NoPurchaseTimeout "no-purchase-timeout" "a purchase has no deadline: it waits for ever for an event that never comes"
 }
 
 /// A set of gaps.

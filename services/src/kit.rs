@@ -1,15 +1,18 @@
-//! What the services share: HTTP in and out, transactions, idempotency, sagas.
+//! What the services share: HTTP in and out, transactions, idempotency, sagas, events.
 
 pub mod bulkhead;
+pub mod bus;
 pub mod context;
 pub mod http;
 pub mod idempotency;
+pub mod inbox;
 pub mod input;
+pub mod outbox;
 pub mod peer;
 pub mod problem;
 pub mod saga;
 pub mod store;
-mod timer;
+pub(crate) mod timer;
 
 pub use bulkhead::{Permit, Permits};
 pub use context::Context;

@@ -10,6 +10,7 @@ pub mod kit;
 pub mod live;
 pub mod ports;
 
+pub mod bus;
 pub mod catalog;
 pub mod challenge;
 pub mod gateway;
