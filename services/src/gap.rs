@@ -42,6 +42,13 @@ gaps! {
     EventsWithoutResync "events-without-resync" "a product notice that skips a version is dropped, not followed by a fetch (and a switch of the mode keeps the copies)"
     RewardForUnsoldProduct "reward-for-unsold-product" "the shop takes orders without looking at the product's sale status"
     RecoveryRacesOwner "recovery-races-owner" "the recovery drives sagas that a live task is driving"
+    RestoreRememberedBalance "restore-remembered-balance" "a release sets the balance to what it was when the amount was reserved, wiping out what happened since"
+    ConflictInCompensationGivesUp "conflict-in-compensation-gives-up" "a release reads its row first and answers VERSION_CONFLICT if that changed meanwhile; the saga does not ask again and takes it for undone"
+    RollbackOvertakesLateSuccess "rollback-overtakes-late-success" "an unknown outcome is rolled back at once instead of being asked again (releases leave no tombstone, and a reserve's key is not kept)"
+    CouponCheckThenUse "coupon-check-then-use" "a coupon is checked in one transaction and taken in another, whoever has it by then (nor does its use ask whose it is)"
+    CouponOverIssued "coupon-over-issued" "coupons are counted in one transaction and issued in another"
+    QueueUnbounded "queue-unbounded" "executors take whatever they are given into their queues"
+    NoBulkhead "no-bulkhead" "executors start whatever they are given at once, however much is running"
 }
 
 /// A set of gaps.

@@ -2,11 +2,14 @@
 
 pub mod bulkhead;
 pub mod context;
+pub mod executor;
 pub mod http;
 pub mod idempotency;
 pub mod input;
+pub mod once;
 pub mod peer;
 pub mod problem;
+pub mod reservation;
 pub mod saga;
 pub mod store;
 mod timer;

@@ -12,8 +12,10 @@ pub mod ports;
 
 pub mod catalog;
 pub mod challenge;
+pub mod coupon;
 pub mod gateway;
 pub mod inventory;
 pub mod order;
 pub mod payment;
 pub mod pg;
+pub mod user;
