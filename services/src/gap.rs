@@ -55,9 +55,15 @@ gaps! {
     PubsubOnly "pubsub-only" "events travel by publish/subscribe: who does not listen at that instant never hears them (there is no stream)"
     DualWrite "dual-write" "a change and its events are two writes: the events are sent once, after the commit (there is no outbox)"
     PublishBeforeCommit "publish-before-commit" "events are sent before the change that they tell of is committed (there is no outbox)"
-    RestoreRememberedBalance "restore-remembered-balance" "a rollback restores the balance remembered at the reservation, and wipes out whatever happened since"
     RollbackDataInBusMemory "rollback-data-in-bus-memory" "what a rollback needs to know is kept in the bus's memory: after a restart of the bus nothing is given back"
     NoPurchaseTimeout "no-purchase-timeout" "a purchase has no deadline: it waits for ever for an event that never comes"
+    RestoreRememberedBalance "restore-remembered-balance" "a release sets the balance to what it was when the amount was reserved, wiping out what happened since"
+    ConflictInCompensationGivesUp "conflict-in-compensation-gives-up" "a release reads its row first and answers VERSION_CONFLICT if that changed meanwhile; the saga does not ask again and takes it for undone"
+    RollbackOvertakesLateSuccess "rollback-overtakes-late-success" "an unknown outcome is rolled back at once instead of being asked again (releases leave no tombstone, and a reserve's key is not kept)"
+    CouponCheckThenUse "coupon-check-then-use" "a coupon is checked in one transaction and taken in another, whoever has it by then (nor does its use ask whose it is)"
+    CouponOverIssued "coupon-over-issued" "coupons are counted in one transaction and issued in another"
+    QueueUnbounded "queue-unbounded" "executors take whatever they are given into their queues"
+    NoBulkhead "no-bulkhead" "executors start whatever they are given at once, however much is running"
 }
 
 /// A set of gaps.

@@ -3,13 +3,16 @@
 pub mod bulkhead;
 pub mod bus;
 pub mod context;
+pub mod executor;
 pub mod http;
 pub mod idempotency;
 pub mod inbox;
 pub mod input;
+pub mod once;
 pub mod outbox;
 pub mod peer;
 pub mod problem;
+pub mod reservation;
 pub mod saga;
 pub mod store;
 pub(crate) mod timer;
