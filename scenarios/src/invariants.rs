@@ -2,6 +2,8 @@
 
 pub mod money;
 pub mod orders;
+pub mod outbox;
+pub mod purchases;
 pub mod rewards;
 pub mod sagas;
 pub mod stock;

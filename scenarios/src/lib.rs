@@ -7,6 +7,7 @@ pub mod challenge_reward;
 pub mod customer;
 pub mod flows;
 pub mod invariants;
+pub mod item_purchase;
 pub mod mirror;
 pub mod order_saga;
 pub mod platform;
@@ -20,6 +21,7 @@ pub fn catalogue() -> Catalogue {
         scenarios: vec![
             Box::new(order_saga::OrderSaga),
             Box::new(challenge_reward::ChallengeReward),
+            Box::new(item_purchase::ItemPurchase),
         ],
         canary: Some(("order-saga", "no-journal")),
     }

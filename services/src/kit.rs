@@ -4,6 +4,7 @@ pub mod bulkhead;
 pub mod bus;
 pub mod context;
 pub mod executor;
+pub mod holding;
 pub mod http;
 pub mod idempotency;
 pub mod inbox;

@@ -10,13 +10,16 @@ pub mod kit;
 pub mod live;
 pub mod ports;
 
+pub mod bag;
 pub mod bus;
 pub mod catalog;
 pub mod challenge;
 pub mod coupon;
 pub mod gateway;
 pub mod inventory;
+pub mod notification;
 pub mod order;
 pub mod payment;
 pub mod pg;
+pub mod purchase;
 pub mod user;
