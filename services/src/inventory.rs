@@ -222,9 +222,7 @@ impl Inventory {
     ) -> Result<StoredAnswer, Problem> {
         let key = match key {
             _ if self.config.gaps.has(Gap::NoKey) => None,
-            _ if self.config.gaps.has(Gap::LateReserveAfterCancel) && operation == "reserve" => {
-                None
-            }
+            _ if desk::forgets_releases(self.config.gaps) && operation == "reserve" => None,
             Some(IdempotencyKey(key)) => Some(key),
             None => {
                 return Err(Problem::new(

@@ -2,6 +2,7 @@
 
 pub mod bulkhead;
 pub mod context;
+pub mod events;
 pub mod executor;
 pub mod http;
 pub mod idempotency;
@@ -12,6 +13,7 @@ pub mod problem;
 pub mod reservation;
 pub mod saga;
 pub mod store;
+pub mod temper;
 mod timer;
 
 pub use bulkhead::{Permit, Permits};

@@ -12,10 +12,14 @@ pub mod ports;
 
 pub mod catalog;
 pub mod challenge;
+pub mod checkout;
 pub mod coupon;
+pub mod dataplatform;
 pub mod gateway;
 pub mod inventory;
+pub mod notification;
 pub mod order;
 pub mod payment;
 pub mod pg;
+pub mod ranking;
 pub mod user;
