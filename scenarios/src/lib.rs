@@ -11,6 +11,7 @@ pub mod mirror;
 pub mod order_saga;
 pub mod platform;
 pub mod shop;
+pub mod topology;
 
 use squall::scenario::Catalogue;
 

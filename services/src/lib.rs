@@ -9,6 +9,8 @@ pub mod kit;
 #[cfg(not(madsim))]
 pub mod live;
 pub mod ports;
+pub mod service;
+pub mod system;
 
 pub mod catalog;
 pub mod challenge;
