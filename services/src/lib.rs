@@ -12,6 +12,7 @@ pub mod ports;
 pub mod service;
 pub mod system;
 
+pub mod bus;
 pub mod catalog;
 pub mod challenge;
 pub mod checkout;
