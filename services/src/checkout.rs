@@ -17,12 +17,14 @@ use std::{io, sync::Arc, time::Duration};
 use crate::{
     gap::{Gap, Gaps},
     kit::{
-        self, Code, PeerPolicy, Problem, Store,
+        self, Code, PeerPolicy, Problem, Store, StoreError,
         events::{Events, Subscription},
         executor::{Load, Size},
+        outbox,
         saga::{self as engine, Engine, Journal},
     },
     ports::Platform,
+    service::Service,
 };
 
 pub use api::{PlaceOrder, SagaView};
@@ -73,6 +75,14 @@ pub enum Rollback {
     /// Those that were done or may have been.
     Needed,
 }
+
+/// The service, as topologies list it.
+pub const SERVICE: Service = Service {
+    name: "checkout",
+    paths: &["/checkouts", "/projections"],
+    run: |platform| Box::pin(run(platform, Config::default())),
+    demo: &[],
+};
 
 /// How the service is set up.
 #[derive(Clone, Debug)]
@@ -143,7 +153,9 @@ pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
     let store = Store::open(&platform, store::FILE)
         .await
         .map_err(io::Error::other)?;
-    let checkouts = Checkouts::new(&platform, &store, config);
+    let checkouts = Checkouts::open(&platform, &store, config)
+        .await
+        .map_err(io::Error::other)?;
     platform.spawn("recovery", checkouts.engine.clone().keep_recovering());
     platform.spawn("key-purge", place::keep_purging(platform.clone(), store));
     kit::http::serve(&platform, api::router(Arc::new(checkouts))).await
@@ -158,13 +170,18 @@ struct Checkouts {
 }
 
 impl Checkouts {
-    fn new(platform: &Platform, store: &Store, config: Config) -> Self {
+    async fn open(platform: &Platform, store: &Store, config: Config) -> Result<Self, StoreError> {
         let Config { gaps, variant, .. } = config;
-        let subscriptions = &config.subscriptions;
+        let outbox = outbox::Config {
+            gaps,
+            ..outbox::Config::default()
+        };
+        let (subscriptions, load) = (&config.subscriptions, &config.load);
+        let events = Events::start(platform, store, outbox, subscriptions, load).await?;
         let locks = Box::new(lock::InProcess::default());
         let saga = saga::Checkout {
             peers: peers::Peers::new(platform, &config, locks),
-            events: Events::start(platform, store, gaps, subscriptions, &config.load),
+            events,
             clock: platform.clock.clone(),
         };
         let engine_config = engine::Config {
@@ -177,12 +194,12 @@ impl Checkouts {
             },
             ..engine::Config::default()
         };
-        Checkouts {
+        Ok(Checkouts {
             platform: platform.clone(),
             store: store.clone(),
             engine: Engine::new(platform, store, saga, engine_config),
             config,
-        }
+        })
     }
 
     fn order(&self, id: &str) -> Result<store::OrderRow, Problem> {
@@ -193,12 +210,21 @@ impl Checkouts {
 
     /// Makes the read side anew from the event store: sagas, orders and whose they are. Says how many orders there are.
     async fn rebuild(&self) -> Result<usize, Problem> {
+        let clear = |tx: &mut kit::Writer<'_>| {
+            for (id, _) in tx.scan(&store::ORDERS, "")? {
+                tx.delete(&store::ORDERS, &id)?;
+            }
+            for (key, _) in tx.scan(&store::ORDERS_OF_USER, "")? {
+                tx.delete(&store::ORDERS_OF_USER, &key)?;
+            }
+            Ok(())
+        };
         let project = |tx: &mut kit::Writer<'_>, saga: &engine::SagaRecord<store::CheckoutData>| {
             let order = model::project(saga);
             let of_user = format!("{}/{}", order.user, order.id);
             tx.put(&store::ORDERS_OF_USER, &of_user, &order.id)?;
             tx.put(&store::ORDERS, &order.id, &order)
         };
-        self.engine.rebuild(project).await
+        self.engine.rebuild(clear, project).await
     }
 }

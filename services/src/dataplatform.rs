@@ -9,8 +9,17 @@ use axum::{Json, Router, extract::State, routing::post};
 use crate::{
     kit::{self, Problem, Store, events::Event, http::Body, temper::Temper},
     ports::Platform,
+    service::Service,
 };
 use store::FACTS;
+
+/// The service, as topologies list it.
+pub const SERVICE: Service = Service {
+    name: "dataplatform",
+    paths: &["/events"],
+    run: |platform| Box::pin(run(platform, Config::default())),
+    demo: &[],
+};
 
 /// How the service is set up.
 #[derive(Clone, Debug, Default)]

@@ -90,6 +90,11 @@ impl Gaps {
         Gaps(self.0 | 1 << gap as u8)
     }
 
+    /// The set without a gap.
+    pub const fn without(self, gap: Gap) -> Self {
+        Gaps(self.0 & !(1 << gap as u8))
+    }
+
     /// Whether the gap is open.
     pub const fn has(self, gap: Gap) -> bool {
         self.0 & (1 << gap as u8) != 0

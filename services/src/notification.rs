@@ -16,8 +16,17 @@ use serde::Deserialize;
 use crate::{
     kit::{self, Code, Problem, Store, events::Event, http::Body, temper::Temper},
     ports::Platform,
+    service::Service,
 };
 use store::{SENT, Sent};
+
+/// The service, as topologies list it.
+pub const SERVICE: Service = Service {
+    name: "notification",
+    paths: &["/messages"],
+    run: |platform| Box::pin(run(platform, Config::default())),
+    demo: &[],
+};
 
 /// How the service is set up.
 #[derive(Clone, Debug, Default)]

@@ -21,6 +21,7 @@ use crate::kit::{
     Code, Context, Problem, StoreError,
     http::{Body, IdempotencyKey},
     input::{QUANTITY, plain_id, within},
+    outbox,
     saga::{
         SagaRecord, Status as SagaStatus, StepRecord, api as dead_letters,
         facts::{self, FactRow},
@@ -91,6 +92,9 @@ pub(super) fn router(checkouts: Arc<Checkouts>) -> Router {
         .route("/projections/orders/rebuild", post(rebuild))
         .with_state(Arc::clone(&checkouts))
         .merge(dead_letters::router(checkouts.engine.clone()))
+        .merge(outbox::api::router(
+            checkouts.engine.saga().events.outbox().clone(),
+        ))
 }
 
 async fn place(

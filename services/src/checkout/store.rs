@@ -16,7 +16,7 @@ use crate::{
 };
 
 pub use crate::kit::{
-    events::{EVENTS, EventRow},
+    outbox::OUTBOX,
     saga::{DEAD_LETTERS, DeadLetter, OPEN_SAGAS, OpenSaga},
 };
 

@@ -1,38 +1,28 @@
 //! After-commit events: what others want to know once something is committed, and must not hold up or undo.
 //!
-//! An event is a row in the commit that it tells of, one per subscriber; a pump per subscriber hands the rows to that
-//! subscriber's own bounded executor, again and again until it has acknowledged. So a slow or broken subscriber holds up
-//! nobody but itself, and a crash loses nothing. An event may arrive twice: subscribers heed its id.
-
-mod pump;
+//! An event is an [outbox](super::outbox) row in the commit that it tells of, one per subscriber. Each subscriber's rows
+//! have a poller and a bounded executor of their own: one that is slow or down holds up nobody but itself, and a crash
+//! loses nothing. An event may arrive twice: subscribers heed its id.
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use tracing::Instrument;
 
 use super::{
-    Context, Peer, Store, StoreError, Table, Writer,
+    Context, Peer, PeerPolicy, Store, StoreError, Writer, bus,
     executor::{Executor, Load, Size},
+    outbox::{self, Bulkhead, Outbox, Target},
 };
 use crate::{
     gap::{Gap, Gaps},
     ports::Platform,
 };
-use pump::Pump;
 
-/// Events that a subscriber has not acknowledged yet, by `{subscriber}/{occurred}-{event id}`: oldest first.
-pub const EVENTS: Table<EventRow> = Table::new("events");
+/// Where subscribers are told: the body is an [`Event`].
+pub const PATH: &str = "/events";
 
-/// An event on its way to one subscriber.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EventRow {
-    /// The request that caused it.
-    pub context: Context,
-    /// What is told.
-    pub event: Event,
-}
-
-/// What a subscriber is told: the body of `POST /events`.
+/// What a subscriber is told.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
     /// Unique: the same however often it arrives.
@@ -61,46 +51,77 @@ pub struct Subscription {
 pub struct Events(Arc<Inner>);
 
 struct Inner {
+    platform: Platform,
     gaps: Gaps,
-    pumps: Vec<(Subscription, Pump)>,
+    ways: Vec<Way>,
+    outbox: Outbox,
+}
+
+/// The way to a subscriber.
+struct Way {
+    subscription: Subscription,
+    executor: Executor,
+    peer: Peer,
 }
 
 impl Events {
-    /// Takes up what an earlier life left to be told.
-    pub fn start(
+    /// Takes up what an earlier life left to be told. `config` is the outbox's; its bulkheads are made here.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn start(
         platform: &Platform,
         store: &Store,
-        gaps: Gaps,
+        config: outbox::Config,
         subscriptions: &[Subscription],
         load: &Load,
-    ) -> Self {
+    ) -> Result<Self, StoreError> {
+        let gaps = config.gaps;
+        let executor = |name, size| Executor::new(platform, name, size, gaps, load);
         let shared = subscriptions
             .first()
             .filter(|_| gaps.has(Gap::SharedExecutor))
-            .map(|first| Executor::new(platform, "subscribers", first.size, gaps, load));
-        let pumps = subscriptions.iter().map(|subscription| {
-            let own = || {
-                Executor::new(
-                    platform,
-                    subscription.subscriber,
-                    subscription.size,
-                    gaps,
-                    load,
-                )
-            };
-            let executor = shared.clone().unwrap_or_else(own);
-            let peer = Peer::new(platform, subscription.subscriber, pump::policy());
-            let pump = Pump::new(store, subscription.subscriber, peer, executor);
-            if !gaps.has(Gap::EventsOnlyInMemory) {
-                platform.spawn("events", pump.clone().work());
-            }
-            (*subscription, pump)
+            .map(|first| executor("subscribers", first.size));
+        let ways: Vec<Way> = subscriptions
+            .iter()
+            .map(|subscription| {
+                let Subscription {
+                    subscriber, size, ..
+                } = *subscription;
+                Way {
+                    subscription: *subscription,
+                    executor: shared.clone().unwrap_or_else(|| executor(subscriber, size)),
+                    peer: Peer::new(platform, subscriber, policy()),
+                }
+            })
+            .collect();
+        let bulkheads = ways.iter().map(|way| Bulkhead {
+            service: way.subscription.subscriber,
+            executor: way.executor.clone(),
+            batch: way.subscription.size.core + way.subscription.size.queue,
         });
-        let pumps = pumps.collect();
-        Events(Arc::new(Inner { gaps, pumps }))
+        let config = outbox::Config {
+            // What is kept in memory only is not the outbox's to send.
+            gaps: gaps.without(Gap::EventsOnlyInMemory),
+            pollers: 0,
+            bulkheads: bulkheads.collect(),
+            ..config
+        };
+        let outbox = Outbox::open(platform, store, config).await?;
+        Ok(Events(Arc::new(Inner {
+            platform: platform.clone(),
+            gaps,
+            ways,
+            outbox,
+        })))
     }
 
-    /// Keeps an event with what it tells of. Call it again for the same and nothing more happens, until it is delivered.
+    /// The rows' outbox, for its routes.
+    pub fn outbox(&self) -> &Outbox {
+        &self.0.outbox
+    }
+
+    /// Keeps an event with what it tells of.
     pub fn record(
         &self,
         tx: &mut Writer<'_>,
@@ -110,40 +131,68 @@ impl Events {
         if self.0.gaps.has(Gap::EventsOnlyInMemory) {
             return Ok(());
         }
-        for (subscription, _) in self.subscribed(event) {
-            let key = format!(
-                "{}/{:013}-{}",
-                subscription.subscriber, event.occurred_ms, event.id
-            );
-            let row = EventRow {
-                context: context.clone(),
-                event: event.clone(),
+        for way in self.0.ways_to(event) {
+            let target = Target::Webhook {
+                service: way.subscription.subscriber.to_owned(),
+                path: PATH.to_owned(),
             };
-            tx.put(&EVENTS, &key, &row)?;
+            let platform = &self.0.platform;
+            let envelope = bus::Event::new(platform, &event.kind, &event.id, context, event);
+            outbox::enqueue(tx, target, envelope, event.occurred_ms)?;
         }
         Ok(())
     }
 
-    /// To be called once the commit is durable.
+    /// To be called once the commit is durable: tells those whom nothing else tells. What does not work is swallowed.
     pub fn committed(&self, context: &Context, event: &Event) {
-        for (_, pump) in self.subscribed(event) {
-            match self.0.gaps.has(Gap::EventsOnlyInMemory) {
-                true => pump.tell_once(context.clone(), event.clone()),
-                false => pump.wake(),
+        if !self.0.gaps.has(Gap::EventsOnlyInMemory) {
+            return;
+        }
+        for way in self.0.ways_to(event) {
+            let (peer, context, event) = (way.peer.clone(), context.clone(), event.clone());
+            let span = context.span();
+            let telling = async move {
+                if let Err(reason) = tell(&peer, &context, &event).await {
+                    tracing::warn!(reason, "event lost");
+                }
+            };
+            let subscriber = way.subscription.subscriber;
+            if let Err(full) = way.executor.submit(subscriber, telling.instrument(span)) {
+                tracing::warn!(%full, "event lost");
             }
         }
     }
 
     /// Tells all subscribers while the caller waits; fails with the first that fails.
     pub async fn tell_now(&self, context: &Context, event: &Event) -> Result<(), String> {
-        for (_, pump) in self.subscribed(event) {
-            pump.tell(context, event).await?;
+        for way in self.0.ways_to(event) {
+            tell(&way.peer, context, event).await?;
         }
         Ok(())
     }
+}
 
-    fn subscribed(&self, event: &Event) -> impl Iterator<Item = &(Subscription, Pump)> {
-        let pumps = self.0.pumps.iter();
-        pumps.filter(|(subscription, _)| subscription.kind == event.kind)
+impl Inner {
+    fn ways_to(&self, event: &Event) -> impl Iterator<Item = &Way> {
+        let ways = self.ways.iter();
+        ways.filter(|way| way.subscription.kind == event.kind)
+    }
+}
+
+/// One try, for those who are not told by the outbox.
+fn policy() -> PeerPolicy {
+    PeerPolicy {
+        attempts: 1,
+        breaker_threshold: 2.0,
+        ..PeerPolicy::internal()
+    }
+}
+
+async fn tell(peer: &Peer, context: &Context, event: &Event) -> Result<(), String> {
+    let context = context.step("tell");
+    match peer.call(&context, "POST", PATH, None, event).await {
+        Ok(reply) if reply.is_success() => Ok(()),
+        Ok(reply) => Err(reply.problem().to_string()),
+        Err(error) => Err(error.to_string()),
     }
 }

@@ -154,13 +154,15 @@ impl<S: Saga> Engine<S> {
         }
     }
 
-    /// Makes the read side anew from the facts: each saga's row, its open mark, and whatever `project` makes of it. Says
+    /// Makes the read side anew from the facts: each saga's row, its open mark, and whatever `project` makes of it once
+    /// `clear` has taken away what it made before. Says
     /// how many sagas there are. In one transaction, so nobody sees it half done.
     ///
     /// # Errors
     /// `INVALID_STATE` where sagas are not kept as [`Journal::Facts`].
     pub async fn rebuild(
         &self,
+        clear: impl FnOnce(&mut Writer) -> Result<(), StoreError> + Send + 'static,
         project: impl Fn(&mut Writer, &SagaRecord<S::Data>) -> Result<(), StoreError> + Send + 'static,
     ) -> Result<usize, Problem> {
         if self.0.config.journal != Journal::Facts {
@@ -168,6 +170,7 @@ impl<S: Saga> Engine<S> {
             return Err(Problem::new(Code::InvalidState, detail));
         }
         let rebuilt = self.0.store.write(move |tx| {
+            clear(tx)?;
             for (id, _) in tx.scan(&table::<S::Data>(), "")? {
                 tx.delete(&table::<S::Data>(), &id)?;
                 tx.delete(&OPEN_SAGAS, &id)?;
