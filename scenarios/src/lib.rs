@@ -4,6 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub mod bank;
 pub mod challenge_reward;
+pub mod checkout;
 pub mod customer;
 pub mod flows;
 pub mod invariants;
@@ -21,6 +22,7 @@ pub fn catalogue() -> Catalogue {
         scenarios: vec![
             Box::new(order_saga::OrderSaga),
             Box::new(challenge_reward::ChallengeReward),
+            Box::new(checkout::Checkout),
         ],
         canary: Some(("order-saga", "no-journal")),
     }

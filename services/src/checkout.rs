@@ -79,7 +79,13 @@ pub enum Rollback {
 /// The service, as topologies list it.
 pub const SERVICE: Service = Service {
     name: "checkout",
-    paths: &["/checkouts", "/projections"],
+    paths: &[
+        "/checkouts",
+        "/projections",
+        "/sagas",
+        "/dead-letters",
+        "/outbox",
+    ],
     run: |platform| Box::pin(run(platform, Config::default())),
     demo: &[],
 };

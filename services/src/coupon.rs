@@ -34,7 +34,7 @@ pub use desk::Reserve;
 /// The service, as topologies list it.
 pub const SERVICE: Service = Service {
     name: "coupon",
-    paths: &["/campaigns", "/coupons", "/coupon-reservations"],
+    paths: &["/campaigns", "/coupons"],
     run: |platform| Box::pin(run(platform, Config::default())),
     demo: &[],
 };

@@ -1,6 +1,9 @@
 //! The reference systems: which services each is made of. One line a service.
 
-use crate::{catalog, challenge, inventory, order, payment, pg, service::Service};
+use crate::{
+    catalog, challenge, checkout, coupon, dataplatform, inventory, notification, order, payment,
+    pg, ranking, service::Service, user,
+};
 
 /// A system that runs as a whole.
 pub struct System {
@@ -41,6 +44,29 @@ pub const SYSTEMS: &[System] = &[
             payment::SERVICE,
             catalog::SERVICE,
             pg::SERVICE,
+        ],
+    },
+    System {
+        name: "checkout",
+        about: "a shop whose users pay from a balance and with coupons, and who else hears of it",
+        services: &[
+            checkout::SERVICE,
+            Service {
+                run: |p| {
+                    let config = inventory::Config {
+                        orchestrator: checkout::SERVICE.name.to_owned(),
+                        ..Default::default()
+                    };
+                    Box::pin(inventory::run(p, config))
+                },
+                ..inventory::SERVICE
+            },
+            catalog::SERVICE,
+            user::SERVICE,
+            coupon::SERVICE,
+            dataplatform::SERVICE,
+            notification::SERVICE,
+            ranking::SERVICE,
         ],
     },
 ];

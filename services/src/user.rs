@@ -31,7 +31,7 @@ pub use api::{Create, Credit, Patch, Release};
 /// The service, as topologies list it.
 pub const SERVICE: Service = Service {
     name: "user",
-    paths: &["/users", "/balance-reservations"],
+    paths: &["/users"],
     run: |platform| Box::pin(run(platform, Config::default())),
     demo: &[Demo {
         list: "/users",
