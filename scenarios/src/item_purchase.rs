@@ -24,7 +24,7 @@ use self::buyer::Deed;
 use crate::{
     bank,
     invariants::{outbox, purchases},
-    platform::{platform, read_store},
+    topology::{self, member},
 };
 
 /// The scenario `item-purchase`.
@@ -105,7 +105,10 @@ const INTERESTS: outbox::Interests = &[
         "payment",
         &[purchase::ITEM_RESERVED, purchase::ORDER_CANCELLED],
     ),
-    ("notification", &[purchase::ORDER_COMPLETED]),
+    (
+        "notification",
+        &[purchase::ORDER_COMPLETED, purchase::ORDER_CANCELLED],
+    ),
 ];
 
 /// User, won, slots. One is short of money, one of room.
@@ -190,7 +193,6 @@ fn test_data() -> serde_json::Value {
 
 /// Adds the nodes.
 fn open(sim: &Sim, gaps: Gaps, mode: Mode) {
-    sim.read_stores_with(read_store);
     let settings = Settings {
         gaps,
         mode,
@@ -198,47 +200,43 @@ fn open(sim: &Sim, gaps: Gaps, mode: Mode) {
     };
     let behaviour = Arc::new(Behaviour::default());
     let knob = behaviour.clone();
-    sim.node("bus", move |node| {
-        let config = bus::Config {
-            behaviour: knob.clone(),
-            ..Default::default()
-        };
-        bus::run(platform(&node), config)
-    });
-    let own = settings.clone();
-    sim.node("order", move |node| {
-        let config = purchase::orders::Config {
-            settings: own.clone(),
-            ..Default::default()
-        };
-        purchase::orders::run(platform(&node), config)
-    });
-    let own = settings.clone();
-    sim.node("user", move |node| {
-        let config = user::Config {
-            gaps,
-            purchases: Some(own.clone()),
-        };
-        user::run(platform(&node), config)
-    });
-    let own = settings.clone();
-    sim.node("bag", move |node| bag::run(platform(&node), own.clone()));
-    let own = settings.clone();
-    sim.node("item", move |node| {
-        purchase::items::run(platform(&node), own.clone())
-    });
-    let own = settings.clone();
-    sim.node("payment", move |node| {
-        purchase::payments::run(platform(&node), own.clone())
-    });
-    sim.node("notification", move |node| {
-        let config = notification::Config {
-            settings: settings.clone(),
-            topic: purchase::TOPIC.to_owned(),
-            kinds: vec![purchase::ORDER_COMPLETED.to_owned()],
-        };
-        notification::run(platform(&node), config)
-    });
+    let bus = bus::Config {
+        behaviour: knob,
+        ..Default::default()
+    };
+    let order = purchase::orders::Config {
+        settings: settings.clone(),
+        ..Default::default()
+    };
+    let user = user::Config {
+        gaps,
+        purchases: Some(settings.clone()),
+    };
+    let notification = notification::Config {
+        listens: Some(purchase::notices(settings.clone())),
+        ..Default::default()
+    };
+    let (bag, item, payment) = (settings.clone(), settings.clone(), settings);
+    topology::open(
+        sim,
+        [
+            member(bus::SERVICE, move |p| bus::run(p, bus.clone())),
+            member(purchase::orders::SERVICE, move |p| {
+                purchase::orders::run(p, order.clone())
+            }),
+            member(user::SERVICE, move |p| user::run(p, user.clone())),
+            member(bag::SERVICE, move |p| bag::run(p, bag.clone())),
+            member(purchase::items::SERVICE, move |p| {
+                purchase::items::run(p, item.clone())
+            }),
+            member(purchase::payments::SERVICE, move |p| {
+                purchase::payments::run(p, payment.clone())
+            }),
+            member(notification::SERVICE, move |p| {
+                notification::run(p, notification.clone())
+            }),
+        ],
+    );
 
     let counts = behaviour.clone();
     sim.custom_faults(

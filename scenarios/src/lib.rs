@@ -4,6 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub mod bank;
 pub mod challenge_reward;
+pub mod checkout;
 pub mod customer;
 pub mod flows;
 pub mod invariants;
@@ -12,6 +13,7 @@ pub mod mirror;
 pub mod order_saga;
 pub mod platform;
 pub mod shop;
+pub mod topology;
 
 use squall::scenario::Catalogue;
 
@@ -22,6 +24,7 @@ pub fn catalogue() -> Catalogue {
             Box::new(order_saga::OrderSaga),
             Box::new(challenge_reward::ChallengeReward),
             Box::new(item_purchase::ItemPurchase),
+            Box::new(checkout::Checkout),
         ],
         canary: Some(("order-saga", "no-journal")),
     }

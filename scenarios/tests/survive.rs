@@ -1,7 +1,9 @@
 //! The hardened services survive, and what they survive are storms.
 
 use squall::{campaign::Totals, scenario::Scenario, testing};
-use squall_scenarios::{challenge_reward::ChallengeReward, order_saga::OrderSaga};
+use squall_scenarios::{
+    challenge_reward::ChallengeReward, checkout::Checkout, order_saga::OrderSaga,
+};
 
 /// Seeds of each campaign, unless the environment asks for others.
 const SEEDS: u64 = 150;
@@ -16,6 +18,11 @@ fn order_saga_survives() {
 #[test]
 fn challenge_reward_survives() {
     survives(&ChallengeReward);
+}
+
+#[test]
+fn checkout_survives() {
+    survives(&Checkout);
 }
 
 fn survives(scenario: &dyn Scenario) {

@@ -27,8 +27,17 @@ use crate::{
         INVENTORY_FAILED, INVENTORY_RELEASED, INVENTORY_RESERVED, ORDER_CANCELLED, ORDER_COMPLETED,
         Purchase, TOPIC, USER_VALIDATED, keep_rollback_data, knows_rollback_data,
     },
+    service::Service,
 };
 use store::BAGS;
+
+/// The service, as topologies list it.
+pub const SERVICE: Service = Service {
+    name: "bag",
+    paths: &["/bags", "/user/{id}/inventory"],
+    run: |platform| Box::pin(run(platform, Settings::default())),
+    demo: &[],
+};
 
 /// Most slots of a bag.
 const SLOTS_MAX: u64 = 10_000;
@@ -116,7 +125,7 @@ impl Bags {
 
     async fn release(&self, event: &Event, purchase: Purchase) -> Result<(), HandlerError> {
         if !knows_rollback_data(&self.member, event).await {
-            return Ok(());
+            return self.member.once(event, |_, _| Ok(())).await;
         }
         let now_ms = self.member.platform().clock.now_ms();
         let context = event.context.clone();

@@ -23,12 +23,21 @@ use crate::{
         once::Once,
     },
     ports::Platform,
+    service::Service,
 };
 use desk::{Desk, Remembered};
 use store::{CAMPAIGNS, COUPONS, Campaign};
 
 pub use api::{Create, Issue, Release};
 pub use desk::Reserve;
+
+/// The service, as topologies list it.
+pub const SERVICE: Service = Service {
+    name: "coupon",
+    paths: &["/campaigns", "/coupons"],
+    run: |platform| Box::pin(run(platform, Config::default())),
+    demo: &[],
+};
 
 /// How the service is set up.
 #[derive(Clone, Debug)]

@@ -3,6 +3,7 @@
 pub mod bulkhead;
 pub mod bus;
 pub mod context;
+pub mod events;
 pub mod executor;
 pub mod holding;
 pub mod http;
@@ -16,6 +17,7 @@ pub mod problem;
 pub mod reservation;
 pub mod saga;
 pub mod store;
+pub mod temper;
 pub(crate) mod timer;
 
 pub use bulkhead::{Permit, Permits};

@@ -9,12 +9,16 @@ pub mod kit;
 #[cfg(not(madsim))]
 pub mod live;
 pub mod ports;
+pub mod service;
+pub mod system;
 
 pub mod bag;
 pub mod bus;
 pub mod catalog;
 pub mod challenge;
+pub mod checkout;
 pub mod coupon;
+pub mod dataplatform;
 pub mod gateway;
 pub mod inventory;
 pub mod notification;
@@ -22,4 +26,5 @@ pub mod order;
 pub mod payment;
 pub mod pg;
 pub mod purchase;
+pub mod ranking;
 pub mod user;

@@ -1,103 +1,104 @@
-//! The notification service: a stand-in for e-mail, text message and messenger, and the record of what was sent to whom.
+//! Notifications: a stand-in for the messengers, which keeps what was sent to whom.
 //!
-//! A message that was sent cannot be taken back, and nothing but the inbox keeps it from being sent twice.
+//! It is told of events by webhook, or [listens](listen) to the bus. An event is told once however often it arrives: a
+//! webhook's id is the message's, and what is heard on the bus is known by the inbox.
 
+mod listen;
 pub mod store;
 
 use std::{io, sync::Arc};
 
-use async_trait::async_trait;
 use axum::{
     Json, Router,
-    extract::{Query, State},
-    routing::get,
+    extract::State,
+    routing::{get, post},
 };
 use serde::Deserialize;
 
 use crate::{
-    kit::{
-        self, Problem, Store,
-        bus::{Event, Handler, HandlerError, Member, Settings},
-        input::plain_id,
-    },
+    kit::{self, Code, Problem, Store, events::Event, http::Body, temper::Temper},
     ports::Platform,
+    service::Service,
 };
-use store::{MESSAGES, Message};
+use store::{SENT, Sent};
+
+pub use listen::Listens;
+
+/// The service, as topologies list it.
+pub const SERVICE: Service = Service {
+    name: "notification",
+    paths: &["/messages", "/notifications"],
+    run: |platform| Box::pin(run(platform, Config::default())),
+    demo: &[],
+};
 
 /// How the service is set up.
 #[derive(Clone, Debug, Default)]
 pub struct Config {
-    /// How it takes part.
-    pub settings: Settings,
-    /// The topic that it listens to.
-    pub topic: String,
-    /// The events that are worth a message. Their body has the member `user_id`.
-    pub kinds: Vec<String>,
+    /// How it behaves.
+    pub temper: Temper,
+    /// What it listens to, if anything.
+    pub listens: Option<Listens>,
 }
 
 /// Serves until the process ends.
+///
+/// # Errors
+/// The database or the service's address cannot be used.
 pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
     let store = Store::open(&platform, store::FILE)
         .await
         .map_err(io::Error::other)?;
-    let member = Member::join(&platform, &store, &config.topic, &config.settings)
-        .await
-        .map_err(io::Error::other)?;
-    let desk = Arc::new(Desk {
-        member: member.clone(),
-    });
-    let kinds: Vec<&str> = config.kinds.iter().map(String::as_str).collect();
-    let events = member.hear(&kinds, desk.clone());
+    let heard = match config.listens {
+        Some(listens) => listen::join(&platform, &store, listens).await,
+        None => Ok(Router::new()),
+    };
+    let temper = config.temper;
     let router = Router::new()
-        .route("/notifications", get(list))
-        .with_state(desk)
-        .merge(events);
+        .route("/events", post(tell))
+        .route("/messages", get(list))
+        .with_state(Arc::new(Messenger { store, temper }))
+        .merge(heard.map_err(io::Error::other)?);
     kit::http::serve(&platform, router).await
 }
 
-struct Desk {
-    member: Member,
+struct Messenger {
+    store: Store,
+    temper: Temper,
 }
 
+type App = State<Arc<Messenger>>;
+
+/// Whom a message about an event goes to.
 #[derive(Deserialize)]
-struct Addressed {
-    user_id: String,
+struct Concerns {
+    user: String,
+    order: String,
 }
 
-#[async_trait]
-impl Handler for Desk {
-    async fn handle(&self, event: &Event) -> Result<(), HandlerError> {
-        let Addressed { user_id } = event.body()?;
-        let platform = self.member.platform();
-        let message = Message {
-            user_id,
-            event_id: event.id.clone(),
-            text: format!("{}: {}", event.key, event.kind),
-            at_ms: platform.clock.now_ms(),
+async fn tell(State(app): App, Body(event): Body<Event>) -> Result<Json<Sent>, Problem> {
+    app.temper.bear().await?;
+    let concerns = Concerns::deserialize(&event.body);
+    let Concerns { user, order } = concerns.map_err(|error| {
+        let detail = format!("the event's body must have a user and an order: {error}");
+        Problem::new(Code::InvalidRequest, detail)
+    })?;
+    let sent = app.store.write(move |tx| {
+        if let Some(sent) = tx.get(&SENT, &event.id)? {
+            return Ok::<_, Problem>(sent);
+        }
+        let sent = Sent {
+            to: user,
+            text: format!("{}: {order}", event.kind),
+            occurred_ms: event.occurred_ms,
         };
-        let id = format!("MSG-{:016X}", platform.random.next_u64());
-        let sent = self.member.once(event, move |tx, _| {
-            tracing::info!(user = message.user_id, text = message.text, "message sent");
-            Ok(tx.put(&MESSAGES, &id, &message)?)
-        });
-        sent.await
-    }
+        tx.put(&SENT, &event.id, &sent)?;
+        Ok(sent)
+    });
+    sent.await.map(Json)
 }
 
-#[derive(Deserialize)]
-struct OfUser {
-    user: Option<String>,
-}
-
-async fn list(
-    State(desk): State<Arc<Desk>>,
-    Query(OfUser { user }): Query<OfUser>,
-) -> Result<Json<Vec<Message>>, Problem> {
-    if let Some(user) = &user {
-        plain_id("user", user)?;
-    }
-    let rows = desk.member.store().read(|rows| rows.scan(&MESSAGES, ""))?;
-    let messages = rows.into_iter().map(|(_, message)| message);
-    let wanted = |message: &Message| user.as_ref().is_none_or(|user| message.user_id == *user);
-    Ok(Json(messages.filter(wanted).collect()))
+async fn list(State(app): App) -> Result<Json<Vec<Sent>>, Problem> {
+    let rows = app.store.read(|rows| rows.scan(&SENT, ""))?;
+    Ok(Json(rows.into_iter().map(|(_, sent)| sent).collect()))
 }

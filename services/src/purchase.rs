@@ -20,7 +20,8 @@ use serde_json::json;
 
 use crate::{
     gap::Gap,
-    kit::bus::{Event, HandlerError, Member},
+    kit::bus::{Event, HandlerError, Member, Settings},
+    notification::Listens,
 };
 
 /// The topic that everybody in it speaks and listens to; its events are in order per purchase.
@@ -92,6 +93,15 @@ impl Purchase {
             reason: Some(reason.to_string()),
             ..self.clone()
         }
+    }
+}
+
+/// What the notification service listens to: how purchases end.
+pub fn notices(settings: Settings) -> Listens {
+    Listens {
+        settings,
+        topic: TOPIC.to_owned(),
+        kinds: [ORDER_COMPLETED, ORDER_CANCELLED].map(str::to_owned).into(),
     }
 }
 

@@ -23,11 +23,23 @@ use crate::{
         once::Once,
     },
     ports::Platform,
+    service::{Demo, Service},
 };
 use desk::{Desk, Reserve};
 use store::{RESERVATIONS, USERS};
 
 pub use api::{Create, Credit, Patch, Release};
+
+/// The service, as topologies list it.
+pub const SERVICE: Service = Service {
+    name: "user",
+    paths: &["/users", "/user/{id}/balance"],
+    run: |platform| Box::pin(run(platform, Config::default())),
+    demo: &[Demo {
+        list: "/users",
+        puts: &[("/users/1", r#"{"name":"Kim","balance":10000000}"#)],
+    }],
+};
 
 /// How the service is set up.
 #[derive(Clone, Debug, Default)]

@@ -18,7 +18,7 @@ use squall_services::{
     },
     notification::store::{MESSAGES, Message},
     purchase::{
-        ORDER_COMPLETED,
+        ORDER_CANCELLED, ORDER_COMPLETED,
         items::ITEMS,
         orders::store::{ORDERS, Order, Status},
         payments::{Outcome, PAYMENTS, Payment},
@@ -303,18 +303,27 @@ impl Purchases {
     }
 
     fn judge_messages(&self, findings: &mut Findings) {
-        for order in self.orders.values() {
-            let text = format!("{}: {ORDER_COMPLETED}", order.id);
-            let sent = self.messages.values().filter(|m| m.text == text).count();
-            let due = usize::from(order.status == Status::Completed);
-            if sent != due {
-                let tag = if sent < due {
-                    "never told"
-                } else {
-                    "told too often"
-                };
-                let expected = format!("{due} messages for {:?}", order.status);
-                findings.broken(tag, &[&order.id], expected, sent.to_string());
+        let ended = self
+            .orders
+            .values()
+            .filter(|order| order.status != Status::Pending);
+        for order in ended {
+            let ways = [
+                (ORDER_COMPLETED, Status::Completed),
+                (ORDER_CANCELLED, Status::Cancelled),
+            ];
+            for (kind, status) in ways {
+                let text = format!("{}: {kind}", order.id);
+                let sent = self.messages.values().filter(|m| m.text == text).count();
+                let due = usize::from(order.status == status);
+                if sent != due {
+                    let tag = match sent < due {
+                        true => "never told",
+                        false => "told too often",
+                    };
+                    let expected = format!("{due} messages that it is {status:?}");
+                    findings.broken(tag, &[&order.id], expected, sent.to_string());
+                }
             }
         }
     }

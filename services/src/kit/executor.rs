@@ -58,6 +58,16 @@ pub struct Full {
 #[derive(Clone)]
 pub struct Executor(Arc<Inner>);
 
+impl std::fmt::Debug for Executor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Inner { name, size, .. } = &*self.0;
+        f.debug_struct("Executor")
+            .field("name", name)
+            .field("size", size)
+            .finish_non_exhaustive()
+    }
+}
+
 struct Inner {
     platform: Platform,
     name: &'static str,

@@ -31,6 +31,7 @@ use tokio::sync::mpsc;
 use super::{
     Peer, Store, StoreError, Writer,
     bus::{Bus, Event},
+    executor::Executor,
 };
 use crate::{
     gap::{Gap, Gaps},
@@ -97,6 +98,20 @@ pub struct Config {
     pub policy: Policy,
     /// The bus's name.
     pub bus: String,
+    /// Webhooks with pollers and executors of their own, in polling mode.
+    pub bulkheads: Vec<Bulkhead>,
+}
+
+/// A webhook's own way out: one poller claims its rows and no others, and they are sent on an executor. So a service that
+/// is slow or down holds up nobody's rows but its own.
+#[derive(Clone, Debug)]
+pub struct Bulkhead {
+    /// The service.
+    pub service: &'static str,
+    /// Where its calls run.
+    pub executor: Executor,
+    /// Rows that are claimed together: no more than the executor takes.
+    pub batch: usize,
 }
 
 impl Default for Config {
@@ -107,6 +122,7 @@ impl Default for Config {
             pollers: 2,
             policy: Policy::default(),
             bus: "bus".to_owned(),
+            bulkheads: Vec::new(),
         }
     }
 }
@@ -166,7 +182,11 @@ impl Outbox {
             Mode::Polling => {
                 for poller in 1..=inner.config.pollers {
                     let name = format!("{}#{poller}", platform.name);
-                    platform.spawn("outbox", poll::poll(inner.clone(), name));
+                    platform.spawn("outbox", poll::poll(inner.clone(), name, None));
+                }
+                for bulkhead in inner.config.bulkheads.clone() {
+                    let name = format!("{}#{}", platform.name, bulkhead.service);
+                    platform.spawn("outbox", poll::poll(inner.clone(), name, Some(bulkhead)));
                 }
             }
             Mode::Cdc => platform.spawn("outbox", cdc::tail(inner.clone())),

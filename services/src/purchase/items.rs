@@ -24,6 +24,15 @@ use crate::{
         input::{plain_id, within},
     },
     ports::Platform,
+    service::Service,
+};
+
+/// The service, as topologies list it.
+pub const SERVICE: Service = Service {
+    name: "item",
+    paths: &["/items"],
+    run: |platform| Box::pin(run(platform, Settings::default())),
+    demo: &[],
 };
 
 /// The database's file.
@@ -121,7 +130,7 @@ impl Items {
 
     async fn release(&self, event: &Event, purchase: Purchase) -> Result<(), HandlerError> {
         if !knows_rollback_data(&self.member, event).await {
-            return Ok(());
+            return self.member.once(event, |_, _| Ok(())).await;
         }
         let now_ms = self.member.platform().clock.now_ms();
         let context = event.context.clone();

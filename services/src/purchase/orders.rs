@@ -24,11 +24,20 @@ use crate::{
         idempotency::{self, StoredAnswer, fingerprint},
     },
     ports::Platform,
+    service::Service,
 };
 use store::{OPEN, ORDERS, ORDERS_OF_USER, Open, Order, PRICES, Status};
 
 pub use api::Place;
 pub use setup::{Setup, SetupItem, SetupUser};
+
+/// The service, as topologies list it.
+pub const SERVICE: Service = Service {
+    name: "order",
+    paths: &["/setup-test-data", "/orders", "/user/{id}/orders"],
+    run: |platform| Box::pin(run(platform, Config::default())),
+    demo: &[],
+};
 
 /// How the service is set up.
 #[derive(Clone, Debug)]

@@ -22,6 +22,15 @@ use crate::{
         bus::{Event, Handler, HandlerError, Member, Settings},
     },
     ports::Platform,
+    service::Service,
+};
+
+/// The service, as topologies list it.
+pub const SERVICE: Service = Service {
+    name: "payment",
+    paths: &["/payments"],
+    run: |platform| Box::pin(run(platform, Settings::default())),
+    demo: &[],
 };
 
 /// The database's file.
@@ -133,7 +142,7 @@ impl Payments {
 
     async fn refund(&self, event: &Event, purchase: Purchase) -> Result<(), HandlerError> {
         if !knows_rollback_data(&self.member, event).await {
-            return Ok(());
+            return self.member.once(event, |_, _| Ok(())).await;
         }
         let now_ms = self.member.platform().clock.now_ms();
         let context = event.context.clone();

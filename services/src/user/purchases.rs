@@ -98,7 +98,7 @@ impl Purse {
 
     async fn release(&self, event: &Event, purchase: Purchase) -> Result<(), HandlerError> {
         if !knows_rollback_data(&self.member, event).await {
-            return Ok(());
+            return self.member.once(event, |_, _| Ok(())).await;
         }
         let (context, desk) = (event.context.clone(), self.desk());
         let released = self.member.once(event, move |tx, says| {

@@ -209,7 +209,7 @@ fn run_of_a_system_that_survives_exits_with_zero_and_counts_its_faults() {
     let odd = squall("run bank --seeds 1..2");
     assert_has(
         &odd.out,
-        &["WARNING: restart was planned 1 times and never touched anything"],
+        &["WARNING: restart was planned once and never touched anything"],
     );
 }
 

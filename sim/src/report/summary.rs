@@ -90,9 +90,12 @@ pub(crate) fn faults(tally: &Tally, style: Style) -> String {
     }
     let mut text = table.render(style);
     for kind in tally.never_effective() {
+        let times = match tally.faults[kind].planned {
+            1 => "once".to_owned(),
+            planned => format!("{} times", count(planned)),
+        };
         let line = format!(
-            "WARNING: {kind} was planned {} times and never touched anything: surviving it proves nothing",
-            count(tally.faults[kind].planned)
+            "WARNING: {kind} was planned {times} and never touched anything: surviving it proves nothing"
         );
         text.push_str(&style.paint(Paint::Warning, &line));
         text.push('\n');

@@ -5,7 +5,7 @@ use std::{sync::PoisonError, time::Duration};
 use futures_util::future::join_all;
 use tracing::Instrument;
 
-use super::{DEAD_LETTERS, Inner, OUTBOX, Outgoing, PUBLISHED, Row, State, Target};
+use super::{Bulkhead, DEAD_LETTERS, Inner, OUTBOX, Outgoing, PUBLISHED, Row, State, Target};
 use crate::{
     gap::Gap,
     kit::{Peer, PeerPolicy, StoreError, Writer},
@@ -52,11 +52,23 @@ impl Inner {
                 .map_err(|e| e.to_string()),
             Target::Webhook { service, path } => {
                 let context = event.context.step("webhook");
-                let peer = self.service(service);
-                match peer.call(&context, "POST", path, None, &event.body).await {
-                    Ok(reply) if reply.is_success() => Ok(()),
-                    Ok(reply) => Err(reply.problem().to_string()),
-                    Err(error) => Err(error.to_string()),
+                let (peer, path) = (self.service(service), path.clone());
+                let body = event.body.clone();
+                let call = async move {
+                    match peer.call(&context, "POST", &path, None, &body).await {
+                        Ok(reply) if reply.is_success() => Ok(()),
+                        Ok(reply) => Err(reply.problem().to_string()),
+                        Err(error) => Err(error.to_string()),
+                    }
+                };
+                match self.bulkhead(target) {
+                    Some(Bulkhead {
+                        service, executor, ..
+                    }) => match executor.run(service, call).await {
+                        Ok(sent) => sent,
+                        Err(full) => Err(full.to_string()),
+                    },
+                    None => call.await,
                 }
             }
         }
@@ -69,6 +81,15 @@ impl Inner {
             tracing::warn!(kind = outgoing.event.kind, reason, "event not sent");
         }
         sent.is_ok()
+    }
+
+    /// The bulkhead of a webhook that has one.
+    pub(super) fn bulkhead(&self, target: &Target) -> Option<&Bulkhead> {
+        let Target::Webhook { service, .. } = target else {
+            return None;
+        };
+        let mut bulkheads = self.config.bulkheads.iter();
+        bulkheads.find(|bulkhead| bulkhead.service == service)
     }
 
     fn service(&self, name: &str) -> Peer {

@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 
 use super::{
-    Inner, OUTBOX, Row, State,
+    Bulkhead, Inner, OUTBOX, Row, State,
     deliver::BATCH,
     memory::{heads, is_pending},
 };
@@ -18,10 +18,10 @@ use crate::{
 };
 
 /// Polls for ever.
-pub(super) async fn poll(outbox: Arc<Inner>, by: String) {
+pub(super) async fn poll(outbox: Arc<Inner>, by: String, own: Option<Bulkhead>) {
     let mut feed = outbox.store.feed();
     loop {
-        match outbox.pass(&by).await {
+        match outbox.pass(&by, own.as_ref()).await {
             Ok(Some(wait)) => sleep(&mut feed, wait.min(outbox.config.policy.look_every)).await,
             Ok(None) => {}
             Err(error) => {
@@ -55,17 +55,17 @@ async fn sleep(feed: &mut Receiver<Commit>, limit: Duration) {
 
 impl Inner {
     /// Claims, sends and settles once. With nothing to do, says how long that will be so.
-    async fn pass(&self, by: &str) -> Result<Option<Duration>, StoreError> {
+    async fn pass(&self, by: &str, own: Option<&Bulkhead>) -> Result<Option<Duration>, StoreError> {
         let rows = self.store.read(|rows| rows.scan(&OUTBOX, ""))?;
         let stale = self.stale(&rows);
         if !stale.is_empty() {
             self.give_back(stale).await?;
             return Ok(None);
         }
-        if self.takeable(&rows, by).is_empty() {
+        if self.takeable(&rows, by, own).is_empty() {
             return Ok(Some(self.idle_for(&rows)));
         }
-        let claimed = self.claim(by).await?;
+        let claimed = self.claim(by, own).await?;
         if !claimed.is_empty() {
             let outcomes = self.send_all(&claimed).await;
             self.settle(Some(by.to_owned()), outcomes).await?;
@@ -74,7 +74,12 @@ impl Inner {
     }
 
     /// The rows that this poller may claim now.
-    fn takeable(&self, rows: &[(String, Row)], by: &str) -> Vec<(String, Row)> {
+    fn takeable(
+        &self,
+        rows: &[(String, Row)],
+        by: &str,
+        own: Option<&Bulkhead>,
+    ) -> Vec<(String, Row)> {
         let (gaps, memory) = (self.config.gaps, self.memory());
         let free = |row: &Row| match &row.state {
             State::Processing { by: holder, .. } => {
@@ -86,7 +91,12 @@ impl Inner {
             let forgotten = gaps.has(Gap::OutboxPendingForgotten) && row.attempts > 0;
             free(row) && memory.waits(key).is_none() && !forgotten
         };
-        let pairs = rows.iter().map(|(key, row)| (key, row));
+        let concerns = |row: &Row| {
+            let bulkhead = self.bulkhead(&row.target).map(|bulkhead| bulkhead.service);
+            bulkhead == own.map(|own| own.service)
+        };
+        let rows = rows.iter().filter(|(_, row)| concerns(row));
+        let pairs = rows.map(|(key, row)| (key, row));
         if gaps.has(Gap::OutboxReordersAKey) {
             let newest = pairs.rev().filter(|(key, row)| may_take(key, row));
             return newest
@@ -98,12 +108,16 @@ impl Inner {
             let first = pairs.take(1).filter(|(key, row)| may_take(key, row));
             return first.map(|(key, row)| (key.clone(), row.clone())).collect();
         }
-        heads(pairs, BATCH, may_take)
+        heads(pairs, own.map_or(BATCH, |own| own.batch), may_take)
     }
 
-    async fn claim(&self, by: &str) -> Result<Vec<(String, Row)>, StoreError> {
+    async fn claim(
+        &self,
+        by: &str,
+        own: Option<&Bulkhead>,
+    ) -> Result<Vec<(String, Row)>, StoreError> {
         let rows = self.store.read(|rows| rows.scan(&OUTBOX, ""))?;
-        let wanted = self.takeable(&rows, by);
+        let wanted = self.takeable(&rows, by, own);
         let (holder, boot_id) = (by.to_owned(), self.platform.process.boot_id());
         let twice = self.config.gaps.has(Gap::OutboxClaimedTwice);
         let now_ms = self.platform.clock.now_ms();

@@ -21,7 +21,6 @@ pub(super) fn open(storage: &dyn Storage, file: &str) -> Result<Database, StoreE
     storage.remove(&unfinished)?;
     if !storage.exists(file)? {
         let database = open_database(storage.open(&unfinished)?, false)?;
-        rows::create(&database)?;
         storage.rename(&unfinished, file)?;
         return Ok(database);
     }

@@ -3,8 +3,8 @@
 use std::{cell::RefCell, collections::BTreeMap};
 
 use redb::{
-    Database, ReadOnlyTable, ReadableDatabase, ReadableTable, TableDefinition, TableError,
-    WriteTransaction,
+    Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition,
+    TableError, WriteTransaction,
 };
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -15,18 +15,16 @@ type Bytes = &'static [u8];
 
 const ROWS: TableDefinition<Bytes, Bytes> = TableDefinition::new("rows");
 
-/// Makes the empty B-tree of a new database.
-pub(super) fn create(database: &Database) -> Result<(), StoreError> {
-    let transaction = database.begin_write().map_err(io)?;
-    transaction.open_table(ROWS).map_err(io)?;
-    transaction.commit().map_err(io)
-}
-
-/// Refuses a database that some other program made.
+/// Refuses a database that some other program made. One without any table is new.
 pub(super) fn check(database: &Database) -> Result<(), StoreError> {
-    open_rows(database)?
-        .ok_or_else(|| StoreError::Corrupt("it was not made by this program".to_owned()))
-        .map(drop)
+    let transaction = database.begin_read().map_err(io)?;
+    let is_new = transaction.list_tables()?.next().is_none();
+    if is_new || open(&transaction)?.is_some() {
+        Ok(())
+    } else {
+        let reason = "it was not made by this program";
+        Err(StoreError::Corrupt(reason.to_owned()))
+    }
 }
 
 pub(super) fn dump(database: &Database) -> Result<Dump, StoreError> {
@@ -45,8 +43,13 @@ pub(super) fn dump(database: &Database) -> Result<Dump, StoreError> {
     Ok(all)
 }
 
+/// The rows; none in a new database.
 fn open_rows(database: &Database) -> Result<Option<ReadOnlyTable<Bytes, Bytes>>, StoreError> {
-    match database.begin_read().map_err(io)?.open_table(ROWS) {
+    open(&database.begin_read().map_err(io)?)
+}
+
+fn open(transaction: &ReadTransaction) -> Result<Option<ReadOnlyTable<Bytes, Bytes>>, StoreError> {
+    match transaction.open_table(ROWS) {
         Ok(rows) => Ok(Some(rows)),
         Err(TableError::TableDoesNotExist(_)) => Ok(None),
         Err(TableError::Storage(error)) => Err(error.into()),
@@ -114,15 +117,14 @@ fn scan<V: DeserializeOwned>(
 
 /// A consistent view of all rows.
 pub struct Reader {
-    rows: ReadOnlyTable<Bytes, Bytes>,
+    rows: Option<ReadOnlyTable<Bytes, Bytes>>,
     refusal: Refusal,
 }
 
 impl Reader {
     pub(super) fn begin(database: &Database) -> Result<Self, StoreError> {
-        let rows = open_rows(database)?.expect("a store is opened only with its rows");
         Ok(Reader {
-            rows,
+            rows: open_rows(database)?,
             refusal: Refusal::default(),
         })
     }
@@ -138,7 +140,10 @@ impl Reader {
         table: &Table<V>,
         key: &str,
     ) -> Result<Option<V>, StoreError> {
-        get(&self.rows, &self.refusal, table, key)
+        match &self.rows {
+            Some(rows) => get(rows, &self.refusal, table, key),
+            None => Ok(None),
+        }
     }
 
     /// All rows of a table whose key begins with `prefix`, in key order.
@@ -147,13 +152,7 @@ impl Reader {
         table: &Table<V>,
         prefix: &str,
     ) -> Result<Vec<(String, V)>, StoreError> {
-        scan(
-            &self.rows,
-            &self.refusal,
-            table,
-            prefix,
-            (usize::MAX, |_: &V| true),
-        )
+        self.scan_some(table, prefix, usize::MAX, |_| true)
     }
 
     /// The first rows of a [`scan`](Self::scan) that are wanted, at most `limit`. Nothing after them is read.
@@ -164,7 +163,10 @@ impl Reader {
         limit: usize,
         wanted: impl Fn(&V) -> bool,
     ) -> Result<Vec<(String, V)>, StoreError> {
-        scan(&self.rows, &self.refusal, table, prefix, (limit, wanted))
+        match &self.rows {
+            Some(rows) => scan(rows, &self.refusal, table, prefix, (limit, wanted)),
+            None => Ok(Vec::new()),
+        }
     }
 }
 
