@@ -346,7 +346,7 @@ pub(super) struct Variant {
 
 impl ValueEnum for Way {
     fn value_variants<'a>() -> &'a [Self] {
-        &[Way::Random, Way::Swarm]
+        &[Way::Random, Way::Swarm, Way::Guided]
     }
 
     fn to_possible_value(&self) -> Option<PossibleValue> {
