@@ -18,6 +18,7 @@ use squall_scenarios::{
     catalogue,
     customer::{Person, keyed},
     shop::{self, Hand, Shelf},
+    topology,
 };
 use squall_services::{gap::Gaps, order, payment};
 
@@ -68,7 +69,10 @@ impl Scenario for Orders {
 
     fn build(&self, sim: &Sim, _: &Setup) {
         let config = order::Config::default();
-        shop::open_counter(sim, Gaps::default(), config, Default::default());
+        topology::open(
+            sim,
+            shop::counter(Gaps::default(), config, Default::default()),
+        );
         shop::open_till(sim, Gaps::default(), payment::CALLS_MAX);
         let lamp = Shelf {
             sku: "lamp",

@@ -16,9 +16,8 @@ use crate::{
     bank,
     customer::{Person, keyed, unkeyed},
     invariants::{orders, rewards, sagas::saga_counts, stock},
-    platform::platform,
     shop::{self, Hand, Shelf},
-    sometimes,
+    sometimes, topology,
 };
 
 /// The scenario `challenge-reward`.
@@ -107,25 +106,15 @@ impl Scenario for ChallengeReward {
     fn build(&self, sim: &Sim, setup: &Setup) {
         let gaps = bank::gaps(setup, DOCUMENTED);
         let subscribers = vec!["challenge".to_owned()];
-        shop::open_counter(
-            sim,
+        let order = order::Config {
             gaps,
-            order::Config {
-                gaps,
-                ..Default::default()
-            },
-            catalog::Config { subscribers },
+            ..Default::default()
+        };
+        topology::open(
+            sim,
+            shop::counter(gaps, order, catalog::Config { subscribers }),
         );
-        sim.node("challenge", move |node| {
-            challenge::run(
-                platform(&node),
-                challenge::Config {
-                    gaps,
-                    barred: Some("unlucky".to_owned()),
-                    ..Default::default()
-                },
-            )
-        });
+        topology::open(sim, [shop::challenges(gaps)]);
 
         let stock = stock::watch(sim);
         let orders = orders::watch(sim);

@@ -15,7 +15,6 @@ use squall::{
     trace::story::{self, Untold},
 };
 use squall_services::{
-    catalog, challenge,
     gap::Gaps,
     kit::PeerPolicy,
     order::{self, PaymentMode},
@@ -25,8 +24,8 @@ use squall_services::{
 use self::people::Deed;
 use crate::{
     invariants::{money, orders as order_checks, rewards as reward_checks, sagas, stock},
-    platform::platform,
     shop::{self, Hand, Shelf},
+    topology,
 };
 
 /// A flow: a shop, what one person does in it, and what goes wrong meanwhile.
@@ -184,7 +183,7 @@ impl Scenario for Flow {
             },
             ..Default::default()
         };
-        shop::open_counter(sim, gaps, order, catalog::Config::default());
+        topology::open(sim, shop::counter(gaps, order, Default::default()));
         let permits = shop::open_till(sim, gaps, payment::CALLS_MAX);
 
         let stock = stock::watch(sim);
@@ -196,14 +195,7 @@ impl Scenario for Flow {
 
         let rewards = self.system == System::Rewards;
         if rewards {
-            sim.node("challenge", move |node| {
-                let config = challenge::Config {
-                    gaps,
-                    barred: Some("unlucky".to_owned()),
-                    ..Default::default()
-                };
-                challenge::run(platform(&node), config)
-            });
+            topology::open(sim, [shop::challenges(gaps)]);
             reward_checks::watch(sim, &orders);
         }
         let lamp = Shelf {

@@ -3,6 +3,8 @@
 pub mod history;
 pub mod money;
 pub mod orders;
+pub mod outbox;
+pub mod purchases;
 pub mod rewards;
 pub mod sagas;
 pub mod stock;

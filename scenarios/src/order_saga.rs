@@ -9,7 +9,6 @@ use squall::{
     storm::Profile,
 };
 use squall_services::{
-    catalog,
     gap::Gap,
     order::{self, store::SAGAS},
 };
@@ -23,7 +22,7 @@ use crate::{
         stock,
     },
     shop::{self, Hand, Shelf},
-    sometimes,
+    sometimes, topology,
 };
 
 /// The scenario `order-saga`.
@@ -134,7 +133,7 @@ impl Scenario for OrderSaga {
             recover_every: Duration::from_secs(settings.between(2, 20)),
             ..Default::default()
         };
-        shop::open_counter(sim, gaps, config, catalog::Config::default());
+        topology::open(sim, shop::counter(gaps, config, Default::default()));
         // Few enough that orders sometimes have to wait for one.
         let permits = shop::open_till(sim, gaps, settings.between(1, 10) as usize);
 

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use serde_json::{Value, json};
 use squall::{Client, Sim, net::Latency, storm::CustomFault};
 use squall_services::{
-    catalog,
+    catalog, challenge,
     gap::Gaps,
     inventory,
     kit::{Context, Peer, bulkhead::Permits},
@@ -15,7 +15,8 @@ use squall_services::{
 
 use crate::{
     customer::browser,
-    platform::{platform, read_store},
+    platform::platform,
+    topology::{self, Member, member},
 };
 
 /// A product on the shelves.
@@ -79,50 +80,42 @@ fn pg_rule(name: &str, amount: u64) -> Option<(Rule, &'static str)> {
     Some((Rule::next(fault, times), fault.kind()))
 }
 
-/// Adds the nodes that sell: order, inventory, catalog.
-pub fn open_counter(sim: &Sim, gaps: Gaps, order: order::Config, catalog: catalog::Config) {
-    sim.read_stores_with(read_store);
-    sim.node("order", move |node| {
-        order::run(platform(&node), order.clone())
-    });
-    sim.node("inventory", move |node| {
-        inventory::run(
-            platform(&node),
-            inventory::Config {
-                gaps,
-                ..Default::default()
-            },
-        )
-    });
-    sim.node("catalog", move |node| {
-        catalog::run(platform(&node), catalog.clone())
-    });
+/// The nodes that sell: order, inventory, catalog.
+pub fn counter(gaps: Gaps, order: order::Config, catalog: catalog::Config) -> [Member; 3] {
+    let inventory = inventory::Config {
+        gaps,
+        ..Default::default()
+    };
+    [
+        member(order::SERVICE, move |p| order::run(p, order.clone())),
+        member(inventory::SERVICE, move |p| {
+            inventory::run(p, inventory.clone())
+        }),
+        member(catalog::SERVICE, move |p| catalog::run(p, catalog.clone())),
+    ]
 }
 
 /// Adds the nodes that take money: payment and the gateway. The `permits` to call the gateway are returned.
 pub fn open_till(sim: &Sim, gaps: Gaps, permits: usize) -> Permits {
     let permits = Permits::new(permits);
-    let lent = permits.clone();
-    sim.node("payment", move |node| {
-        payment::run(
-            platform(&node),
-            payment::Config {
-                gaps,
-                permits: lent.clone(),
-                ..Default::default()
-            },
-        )
-    });
     let behaviour = Arc::new(Behaviour::default());
-    let knob = behaviour.clone();
-    sim.node("pg", move |node| {
-        let config = pg::Config {
-            webhooks: Some("payment".to_owned()),
-            behaviour: knob.clone(),
-            ..Default::default()
-        };
-        pg::run(platform(&node), config)
-    });
+    let payment = payment::Config {
+        gaps,
+        permits: permits.clone(),
+        ..Default::default()
+    };
+    let pg = pg::Config {
+        webhooks: Some("payment".to_owned()),
+        behaviour: behaviour.clone(),
+        ..Default::default()
+    };
+    topology::open(
+        sim,
+        [
+            member(payment::SERVICE, move |p| payment::run(p, payment.clone())),
+            member(pg::SERVICE, move |p| pg::run(p, pg.clone())),
+        ],
+    );
 
     sim.link("payment", "pg", Latency::INTERNET);
 
@@ -143,6 +136,18 @@ pub fn open_till(sim: &Sim, gaps: Gaps, permits: usize) -> Permits {
         },
     );
     permits
+}
+
+/// The node that rewards: users whose name begins with "unlucky" are refused at the very last step.
+pub fn challenges(gaps: Gaps) -> Member {
+    let config = challenge::Config {
+        gaps,
+        barred: Some("unlucky".to_owned()),
+        ..Default::default()
+    };
+    member(challenge::SERVICE, move |p| {
+        challenge::run(p, config.clone())
+    })
 }
 
 /// A hand on the shop's own interfaces: to fill shelves, and to look after what needs attention.

@@ -16,7 +16,9 @@ use squall::{
     scenario::Scenario,
     seed::Seed,
 };
-use squall_scenarios::{challenge_reward::ChallengeReward, order_saga::OrderSaga};
+use squall_scenarios::{
+    challenge_reward::ChallengeReward, checkout::Checkout, order_saga::OrderSaga,
+};
 
 /// How many seeds are compared.
 const SEEDS: &str = "SQUALL_DETERMINISM_SEEDS";
@@ -35,6 +37,11 @@ fn challenge_reward_runs_are_the_same_bytes_everywhere() {
         &ChallengeReward,
         "challenge_reward_runs_are_the_same_bytes_everywhere",
     );
+}
+
+#[test]
+fn checkout_runs_are_the_same_bytes_everywhere() {
+    is_the_same_everywhere(&Checkout, "checkout_runs_are_the_same_bytes_everywhere");
 }
 
 /// `test` is the name of the test that calls this.

@@ -6,7 +6,9 @@ use squall::{
     campaign::{Campaign, Seeds},
     scenario::Scenario,
 };
-use squall_scenarios::{catalogue, challenge_reward::ChallengeReward, order_saga::OrderSaga};
+use squall_scenarios::{
+    catalogue, challenge_reward::ChallengeReward, checkout::Checkout, order_saga::OrderSaga,
+};
 
 const SEEDS: u64 = 100;
 
@@ -18,6 +20,11 @@ fn the_documented_order_saga_fails_in_several_ways() {
 #[test]
 fn the_documented_challenge_reward_fails_in_several_ways() {
     fails_in_several_ways(&ChallengeReward);
+}
+
+#[test]
+fn the_documented_checkout_fails_in_several_ways() {
+    fails_in_several_ways(&Checkout);
 }
 
 #[test]

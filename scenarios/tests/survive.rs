@@ -2,7 +2,8 @@
 
 use squall::{campaign::Totals, scenario::Scenario, testing};
 use squall_scenarios::{
-    challenge_reward::ChallengeReward, order_saga::OrderSaga, stock_room::StockRoom,
+    challenge_reward::ChallengeReward, checkout::Checkout, order_saga::OrderSaga,
+    stock_room::StockRoom,
 };
 
 /// Seeds of each campaign, unless the environment asks for others.
@@ -28,6 +29,11 @@ fn stock_room_survives() {
         totals.tally.count("histories judged"),
         2 * totals.tally.runs
     );
+}
+
+#[test]
+fn checkout_survives() {
+    survives(&Checkout);
 }
 
 fn survives(scenario: &dyn Scenario) -> Totals {

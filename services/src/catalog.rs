@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 use crate::{
     kit::{self, Context, Problem, Store, StoreError},
     ports::Platform,
+    service::{Demo, Service},
 };
 use store::{
     Change, Notice, OUTBOX, PRODUCTS, Product, VERSIONS, Version, notice_key, version_key,
@@ -27,6 +28,34 @@ pub struct Config {
     /// The services that are told of every change (`POST /webhooks/products`).
     pub subscribers: Vec<String>,
 }
+
+/// The service, as topologies list it.
+pub const SERVICE: Service = Service {
+    name: "catalog",
+    paths: &["/products"],
+    run: |platform| Box::pin(run(platform, Config::default())),
+    demo: &[Demo {
+        list: "/products",
+        puts: &[
+            (
+                "/products/1",
+                r#"{"name": "Fountain pen", "category": "stationery", "price": 35000}"#,
+            ),
+            (
+                "/products/2",
+                r#"{"name": "Notebook", "category": "stationery", "price": 12000}"#,
+            ),
+            (
+                "/products/3",
+                r#"{"name": "Desk lamp", "category": "furniture", "price": 89000}"#,
+            ),
+            (
+                "/products/4",
+                r#"{"name": "Last of its kind", "category": "curiosities", "price": 3500000}"#,
+            ),
+        ],
+    }],
+};
 
 /// Serves until the process ends.
 pub async fn run(platform: Platform, config: Config) -> io::Result<()> {

@@ -19,6 +19,7 @@ use crate::{
     gap::Gaps,
     kit::{self, Peer, PeerPolicy, Store, saga},
     ports::Platform,
+    service::Service,
 };
 use reward::Reward;
 use sync::{Mode, View};
@@ -72,6 +73,14 @@ fn shop_policy() -> PeerPolicy {
         ..PeerPolicy::internal()
     }
 }
+
+/// The service, as topologies list it.
+pub const SERVICE: Service = Service {
+    name: "challenge",
+    paths: &["/challenges"],
+    run: |platform| Box::pin(run(platform, Config::default())),
+    demo: &[],
+};
 
 /// Serves until the process ends.
 pub async fn run(platform: Platform, config: Config) -> io::Result<()> {

@@ -27,6 +27,7 @@ use crate::{
         peer::{Failure, Pool},
     },
     ports::Platform,
+    service::Service,
 };
 
 /// How long a service may take: more than its own patience with those that it calls.
@@ -46,35 +47,31 @@ const OF_ONE_CONNECTION: [HeaderName; 8] = [
 ];
 
 /// Where requests go.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Config {
-    /// A path prefix (whole segments) and the replicas that answer it. The first match counts.
+    /// The beginning of a path (whole segments, of which `{any}` stands for every one) and the replicas that answer
+    /// it. Of those that match a request the longest counts, and the first of its length.
     pub routes: Vec<(String, Vec<String>)>,
 }
 
-impl Default for Config {
-    fn default() -> Self {
-        let routes = [
-            ("/orders", "order"),
-            ("/api/orders", "order"),
-            ("/sagas", "order"),
-            ("/dead-letters", "order"),
-            ("/inventory", "inventory"),
-            ("/payments", "payment"),
-            ("/challenges", "challenge"),
-            ("/products", "catalog"),
-        ];
-        let route = |(prefix, service): (&str, &str)| (prefix.to_owned(), vec![service.to_owned()]);
+impl Config {
+    /// The paths that these services declare, each routed to the service of that name.
+    pub fn over(services: &[Service]) -> Self {
+        let of = |service: &Service| {
+            let replicas = vec![service.name.to_owned()];
+            let route = move |path: &&str| (path.to_string(), replicas.clone());
+            service.paths.iter().map(route).collect::<Vec<_>>()
+        };
         Config {
-            routes: routes.map(route).into(),
+            routes: services.iter().flat_map(of).collect(),
         }
     }
 }
 
 /// Serves until the process ends.
 pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
-    let routes = config.routes.into_iter().map(|(prefix, replicas)| Route {
-        prefix,
+    let routes = config.routes.into_iter().map(|(path, replicas)| Route {
+        segments: segments(&path).map(str::to_owned).collect(),
         replicas: replicas
             .iter()
             .map(|name| Pool::new(&platform, name))
@@ -92,21 +89,30 @@ pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
     .await
 }
 
+fn segments(path: &str) -> impl Iterator<Item = &str> {
+    path.split('/').skip(1)
+}
+
 struct Gateway {
     platform: Platform,
     routes: Vec<Route>,
 }
 
 struct Route {
-    prefix: String,
+    /// Without the slashes between them.
+    segments: Vec<String>,
     replicas: Vec<Pool>,
     turn: AtomicUsize,
 }
 
 impl Route {
     fn matches(&self, path: &str) -> bool {
-        path.strip_prefix(&self.prefix)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        let mut asked = segments(path);
+        let matches = |own: &String| {
+            let any = own.starts_with('{');
+            asked.next().is_some_and(|asked| any || asked == own)
+        };
+        self.segments.iter().all(matches)
     }
 
     /// Every replica once, beginning with the next in turn.
@@ -127,7 +133,9 @@ async fn forward(
     let route = gateway
         .routes
         .iter()
-        .find(|route| route.matches(path))
+        .rev()
+        .filter(|route| route.matches(path))
+        .max_by_key(|route| route.segments.len())
         .ok_or_else(|| {
             let detail = format!("no service answers {path}; check the path");
             Problem::new(Code::NotFound, detail)

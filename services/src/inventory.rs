@@ -26,6 +26,7 @@ use crate::{
         stale::Stale,
     },
     ports::Platform,
+    service::{Demo, Service},
 };
 use desk::{Desk, Remembered};
 use note::Note;
@@ -62,6 +63,22 @@ impl Default for Config {
         }
     }
 }
+
+/// The service, as topologies list it.
+pub const SERVICE: Service = Service {
+    name: "inventory",
+    paths: &["/inventory"],
+    run: |platform| Box::pin(run(platform, Config::default())),
+    demo: &[Demo {
+        list: "/inventory",
+        puts: &[
+            ("/inventory/1", r#"{"stock": 100}"#),
+            ("/inventory/2", r#"{"stock": 100}"#),
+            ("/inventory/3", r#"{"stock": 20}"#),
+            ("/inventory/4", r#"{"stock": 1}"#),
+        ],
+    }],
+};
 
 /// Serves until the process ends.
 pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
@@ -231,9 +248,7 @@ impl Inventory {
     ) -> Result<StoredAnswer, Problem> {
         let key = match key {
             _ if self.config.gaps.has(Gap::NoKey) => None,
-            _ if self.config.gaps.has(Gap::LateReserveAfterCancel) && operation == "reserve" => {
-                None
-            }
+            _ if desk::forgets_releases(self.config.gaps) && operation == "reserve" => None,
             Some(IdempotencyKey(key)) => Some(key),
             None => {
                 return Err(Problem::new(

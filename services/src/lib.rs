@@ -9,11 +9,22 @@ pub mod kit;
 #[cfg(not(madsim))]
 pub mod live;
 pub mod ports;
+pub mod service;
+pub mod system;
 
+pub mod bag;
+pub mod bus;
 pub mod catalog;
 pub mod challenge;
+pub mod checkout;
+pub mod coupon;
+pub mod dataplatform;
 pub mod gateway;
 pub mod inventory;
+pub mod notification;
 pub mod order;
 pub mod payment;
 pub mod pg;
+pub mod purchase;
+pub mod ranking;
+pub mod user;

@@ -23,6 +23,7 @@ use crate::{
         stale::Stale,
     },
     ports::Platform,
+    service::Service,
 };
 
 pub use api::{CancelByKey, PlaceOrder, PlaceReward, SagaView, SetStatus};
@@ -72,6 +73,14 @@ impl Default for Config {
         }
     }
 }
+
+/// The service, as topologies list it.
+pub const SERVICE: Service = Service {
+    name: "order",
+    paths: &["/orders", "/api/orders", "/sagas", "/dead-letters"],
+    run: |platform| Box::pin(run(platform, Config::default())),
+    demo: &[],
+};
 
 /// Serves until the process ends.
 ///

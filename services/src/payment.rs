@@ -25,6 +25,7 @@ use crate::{
     kit::{Store, bulkhead::Permits, http, idempotency},
     pg::KeyStyle,
     ports::Platform,
+    service::Service,
 };
 
 /// The file that holds the service's database.
@@ -53,6 +54,14 @@ impl Default for Config {
         }
     }
 }
+
+/// The service, as topologies list it.
+pub const SERVICE: Service = Service {
+    name: "payment",
+    paths: &["/payments"],
+    run: |platform| Box::pin(run(platform, Config::default())),
+    demo: &[],
+};
 
 /// Runs the service until the process ends.
 pub async fn run(platform: Platform, config: Config) -> io::Result<()> {

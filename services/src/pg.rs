@@ -23,6 +23,7 @@ pub use webhooks::Notice;
 use crate::{
     kit::{Store, http},
     ports::Platform,
+    service::Service,
 };
 
 /// The file that holds the gateway's database.
@@ -42,6 +43,20 @@ pub struct Config {
     /// How it misbehaves.
     pub behaviour: Arc<Behaviour>,
 }
+
+/// The service, as topologies list it.
+pub const SERVICE: Service = Service {
+    name: "pg",
+    paths: &[],
+    run: |platform| {
+        let config = Config {
+            webhooks: Some("payment".to_owned()),
+            ..Config::default()
+        };
+        Box::pin(run(platform, config))
+    },
+    demo: &[],
+};
 
 /// Runs the gateway until the process ends.
 pub async fn run(platform: Platform, config: Config) -> io::Result<()> {

@@ -16,6 +16,7 @@ use std::{
 
 use redb::{Database, Durability, ReadableDatabase, StorageBackend};
 use serde::de::DeserializeOwned;
+use tokio::sync::broadcast;
 
 use crate::ports::{Platform, RowChange};
 
@@ -88,7 +89,14 @@ struct Inner {
     database: Database,
     file: String,
     platform: Platform,
+    feed: broadcast::Sender<Commit>,
 }
+
+/// The rows that one commit changed, each once.
+pub type Commit = Arc<[RowChange]>;
+
+/// Commits that a reader of the [feed](Store::feed) may be behind before it misses some.
+const FEED_COMMITS_MAX: usize = 256;
 
 impl Store {
     /// Opens the service's database, creating it under a temporary name first.
@@ -101,6 +109,7 @@ impl Store {
                 database,
                 file: file.to_owned(),
                 platform: platform.clone(),
+                feed: broadcast::Sender::new(FEED_COMMITS_MAX),
             }),
         })
     }
@@ -144,6 +153,12 @@ impl Store {
             self.refused(StoreError::Io(error));
         }
         result
+    }
+
+    /// Every commit from now on, in their order: what change data capture tails. A reader that falls behind is told
+    /// so, and has to read the tables.
+    pub fn feed(&self) -> broadcast::Receiver<Commit> {
+        self.inner.feed.subscribe()
     }
 
     /// All rows, for tests and audits.
@@ -215,7 +230,7 @@ impl Store {
             return Ended::DiskRefused(StoreError::Io(reason));
         }
         if commits {
-            self.report(&changes);
+            self.report(changes);
         }
         match result {
             Ok(result) => Ended::Answered(result),
@@ -223,9 +238,18 @@ impl Store {
         }
     }
 
-    fn report(&self, changes: &[RowChange]) {
-        let Inner { platform, file, .. } = &*self.inner;
-        platform.storage.committed(file, changes);
+    fn report(&self, changes: Vec<RowChange>) {
+        let Inner {
+            platform,
+            file,
+            feed,
+            ..
+        } = &*self.inner;
+        platform.storage.committed(file, &changes);
+        if feed.receiver_count() > 0 {
+            // Nobody listens any more only if the last reader has just gone.
+            let _ = feed.send(changes.into());
+        }
     }
 
     fn refused(&self, error: StoreError) -> StoreError {

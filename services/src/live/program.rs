@@ -1,106 +1,103 @@
-//! `squall-live`: all services in one process, each with its own address and database.
+//! `squall-live`: all services of a system in one process, each with its own address and database.
 
 use std::{
     collections::BTreeMap,
     fmt::Write,
-    io,
+    io, iter,
     net::{IpAddr, SocketAddr, TcpListener},
     path::PathBuf,
     pin::pin,
     process::ExitCode,
 };
 
-use clap::Parser;
+use clap::{
+    Parser,
+    builder::{PossibleValue, PossibleValuesParser},
+};
 use futures_util::future::{Either, select};
 use tokio::sync::mpsc;
 
 use super::{demo, platform};
 use crate::{
-    catalog, challenge, gateway, inventory, order, payment, pg,
-    ports::{BoxFuture, Platform},
+    gateway,
+    ports::Platform,
+    service::Serving,
+    system::{SYSTEMS, System},
 };
+
+const GATEWAY: &str = "gateway";
 
 /// Runs the reference services on real sockets and files until Ctrl-C or SIGTERM.
 #[derive(Parser)]
 #[command(name = "squall-live", version)]
 struct Options {
-    /// Folder of the databases; made if it is not there.
+    /// Folder of the databases, one folder in it a system; made if it is not there.
     #[arg(long, value_name = "DIR", default_value = "./data")]
     data: PathBuf,
     /// Address that all services listen on.
     #[arg(long, default_value = "127.0.0.1")]
     host: IpAddr,
-    /// Port of the gateway; the services get the ports after it, in the order of the options below.
+    /// Which system to run.
+    #[arg(long, value_name = "NAME", default_value = SYSTEMS[0].name, value_parser = names())]
+    system: String,
+    /// Port of the gateway; the services get the ports after it, in the order in which they are told at the start.
     #[arg(long, default_value_t = 8080, value_parser = clap::value_parser!(u16).range(1..=65_000))]
     port_base: u16,
-    /// Port of the order service.
-    #[arg(long, value_name = "PORT")]
-    order_port: Option<u16>,
-    /// Port of the inventory service.
-    #[arg(long, value_name = "PORT")]
-    inventory_port: Option<u16>,
-    /// Port of the payment service.
-    #[arg(long, value_name = "PORT")]
-    payment_port: Option<u16>,
-    /// Port of the challenge service.
-    #[arg(long, value_name = "PORT")]
-    challenge_port: Option<u16>,
-    /// Port of the catalog service.
-    #[arg(long, value_name = "PORT")]
-    catalog_port: Option<u16>,
-    /// Port of the stand-in for the payment gateway.
-    #[arg(long, value_name = "PORT")]
-    pg_port: Option<u16>,
-    /// Fill an empty catalog and an empty inventory with a few products.
+    /// Port of one service; may be given for several.
+    #[arg(long = "port", value_name = "SERVICE=PORT", value_parser = port_of)]
+    ports: Vec<(String, u16)>,
+    /// Fill empty services with a few things to play with.
     #[arg(long)]
     seed_demo: bool,
 }
 
-type Run = fn(Platform) -> BoxFuture<'static, io::Result<()>>;
+fn names() -> PossibleValuesParser {
+    let named = |system: &System| PossibleValue::new(system.name).help(system.about);
+    SYSTEMS.iter().map(named).collect::<Vec<_>>().into()
+}
 
-/// Each service and how it is run.
-const SERVICES: &[(&str, Run)] = &[
-    ("gateway", |p| Box::pin(gateway::run(p, Default::default()))),
-    ("order", |p| Box::pin(order::run(p, Default::default()))),
-    ("inventory", |p| {
-        Box::pin(inventory::run(p, Default::default()))
-    }),
-    ("payment", |p| Box::pin(payment::run(p, Default::default()))),
-    ("challenge", |p| {
-        Box::pin(challenge::run(p, Default::default()))
-    }),
-    ("catalog", |p| {
-        let subscribers = vec!["challenge".to_owned()];
-        Box::pin(catalog::run(p, catalog::Config { subscribers }))
-    }),
-    ("pg", |p| {
-        let config = pg::Config {
-            webhooks: Some("payment".to_owned()),
-            ..Default::default()
-        };
-        Box::pin(pg::run(p, config))
-    }),
-];
+fn port_of(text: &str) -> Result<(String, u16), String> {
+    let (service, port) = text.split_once('=').unwrap_or((text, ""));
+    match port.parse() {
+        Ok(0) | Err(_) => Err("say which port of which service: --port order=9001".to_owned()),
+        Ok(port) => Ok((service.to_owned(), port)),
+    }
+}
 
 impl Options {
-    fn addresses(&self) -> BTreeMap<String, SocketAddr> {
-        let ports = [
-            ("gateway", None),
-            ("order", self.order_port),
-            ("inventory", self.inventory_port),
-            ("payment", self.payment_port),
-            ("challenge", self.challenge_port),
-            ("catalog", self.catalog_port),
-            ("pg", self.pg_port),
-        ];
-        let ports = ports.into_iter().zip(self.port_base..);
-        ports
-            .map(|((name, port), default)| {
-                let address = SocketAddr::new(self.host, port.unwrap_or(default));
-                (name.to_owned(), address)
-            })
-            .collect()
+    fn system(&self) -> io::Result<&'static System> {
+        let system = System::named(&self.system).expect("clap lets no other name through");
+        let unknown = |(name, _): &&(String, u16)| names_of(system).all(|known| known != name);
+        match self.ports.iter().find(unknown) {
+            None => Ok(system),
+            Some((name, port)) => {
+                let names: Vec<_> = names_of(system).collect();
+                let text = format!(
+                    "--port {name}={port}: the system {} has no service {name}; it has {}",
+                    system.name,
+                    names.join(", ")
+                );
+                Err(io::Error::new(io::ErrorKind::InvalidInput, text))
+            }
+        }
     }
+
+    fn addresses(&self, system: &'static System) -> Addresses {
+        let addressed = names_of(system).zip(self.port_base..).map(|(name, next)| {
+            let own = self.ports.iter().rfind(|(named, _)| named == name);
+            let port = own.map_or(next, |(_, port)| *port);
+            (name.to_owned(), SocketAddr::new(self.host, port))
+        });
+        addressed.collect()
+    }
+}
+
+type Addresses = BTreeMap<String, SocketAddr>;
+
+/// The services of a system in the order of their ports.
+fn names_of(system: &'static System) -> impl Iterator<Item = &'static str> {
+    let services = system.services.iter().map(|service| service.name);
+    iter::once(GATEWAY).chain(services)
 }
 
 /// Parses the command line and runs. The exit code is 0 after a signal, 2 if the services could not be started, and
@@ -122,26 +119,37 @@ pub fn main() -> ExitCode {
 }
 
 async fn run(options: Options) -> io::Result<()> {
-    let addresses = options.addresses();
-    for (service, address) in &addresses {
-        check_free(service, *address)?;
+    let system = options.system()?;
+    let addresses = options.addresses(system);
+    for name in names_of(system) {
+        check_free(name, addresses[name])?;
     }
+    let data = options.data.join(system.name);
     let (failed, mut first_failure) = mpsc::unbounded_channel();
-    for (service, run) in SERVICES {
-        let platform = platform(service, &options.data, addresses.clone())?;
+    let start = |name: &'static str, run: &dyn Fn(Platform) -> Serving| {
+        let platform = platform(name, &data, addresses.clone())?;
         let (served, failed) = (run(platform.clone()), failed.clone());
         platform.spawn("service", async move {
             if let Err(error) = served.await {
-                let error = io::Error::new(error.kind(), format!("{service}: {error}"));
+                let error = io::Error::new(error.kind(), format!("{name}: {error}"));
                 failed.send(error).ok();
             }
         });
+        Ok::<_, io::Error>(platform)
+    };
+    let gateway = start(GATEWAY, &|platform| {
+        Box::pin(gateway::run(
+            platform,
+            gateway::Config::over(system.services),
+        ))
+    })?;
+    for service in system.services {
+        start(service.name, &service.run)?;
     }
-    print!("{}", table(&addresses));
+    print!("{}", table(system, &addresses));
     if options.seed_demo {
-        // It makes requests only, so it needs nobody's disk or port.
-        let platform = platform("gateway", &options.data, addresses)?;
-        demo::fill(&platform).await.map_err(io::Error::other)?;
+        let filled = demo::fill(&gateway, system.services).await;
+        filled.map_err(io::Error::other)?;
     }
     match select(pin!(first_failure.recv()), pin!(signal())).await {
         Either::Left((failure, _)) => failure.map_or(Ok(()), Err),
@@ -151,23 +159,17 @@ async fn run(options: Options) -> io::Result<()> {
 
 fn check_free(service: &str, address: SocketAddr) -> io::Result<()> {
     TcpListener::bind(address).map(drop).map_err(|error| {
-        let option = match service {
-            "gateway" => String::new(),
-            service => format!(" or --{service}-port"),
-        };
         let text = format!(
-            "{service} cannot listen on {address}: {error}; choose other ports with --port-base{option}"
+            "{service} cannot listen on {address}: {error}; choose other ports with --port-base or --port {service}=PORT"
         );
         io::Error::new(error.kind(), text)
     })
 }
 
-fn table(addresses: &BTreeMap<String, SocketAddr>) -> String {
+fn table(system: &'static System, addresses: &Addresses) -> String {
     let mut text = String::new();
-    for (service, _) in SERVICES {
-        if let Some(address) = addresses.get(*service) {
-            writeln!(text, "{service:<10} http://{address}").expect("a string takes any text");
-        }
+    for name in names_of(system) {
+        writeln!(text, "{name:<12} http://{}", addresses[name]).expect("a string takes any text");
     }
     text
 }

@@ -8,7 +8,7 @@ use crate::{
     gap::Gap,
     kit::{
         CallError, Code, Context, Peer, PeerPolicy, Problem, Reply,
-        saga::{Act, Call, Undo},
+        saga::{Act, Call, Undo, offered, settled, undone},
     },
     ports::Platform,
 };
@@ -123,36 +123,5 @@ impl Peers {
     ) -> Result<Reply, CallError> {
         let key = self.keyed.then_some(call.key);
         peer.call(call.context, "POST", path, key, body).await
-    }
-}
-
-/// The answer to something that may be refused and can be undone.
-fn offered(reply: Result<Reply, CallError>) -> Act {
-    match reply {
-        Ok(reply) if reply.is_success() => Act::Done,
-        Ok(reply) => match reply.problem() {
-            why if matches!(why.code, Code::SagaInProgress | Code::VersionConflict) => {
-                Act::Busy(why)
-            }
-            why if why.code.is_transient() => Act::Unknown(why.to_string()),
-            why => Act::Refused(why),
-        },
-        Err(error) => Act::Unknown(error.to_string()),
-    }
-}
-
-/// The answer to something that cannot be refused for good; the error is why it is not certain yet.
-fn settled(reply: Result<Reply, CallError>) -> Result<(), String> {
-    match reply {
-        Ok(reply) if reply.is_success() => Ok(()),
-        Ok(reply) => Err(reply.problem().to_string()),
-        Err(error) => Err(error.to_string()),
-    }
-}
-
-fn undone(reply: Result<Reply, CallError>) -> Undo {
-    match settled(reply) {
-        Ok(()) => Undo::Done,
-        Err(reason) => Undo::Retry(reason),
     }
 }

@@ -287,7 +287,7 @@ pub(super) struct BankArgs {
     /// The scenarios; all of them if none is named
     pub scenarios: Vec<String>,
     /// The ways of exploring to compare; all of them if none is named
-    #[arg(long, value_name = "WAY,..", value_enum, value_delimiter = ',')]
+    #[arg(long, value_name = "WAY,..", value_parser = any_way, value_delimiter = ',')]
     pub ways: Vec<Way>,
     /// Campaigns for each bug and way, with seeds of their own
     #[arg(long, value_name = "N", default_value = "5", value_parser = clap::value_parser!(u64).range(1..=1_000))]
@@ -344,6 +344,16 @@ pub(super) struct Variant {
     pub explore: Way,
 }
 
+/// A way of exploring by its name, the sweep too.
+fn any_way(name: &str) -> Result<Way, String> {
+    let way = Way::ALL.iter().find(|way| way.name() == name);
+    way.copied().ok_or_else(|| {
+        let names: Vec<&str> = Way::ALL.iter().map(|way| way.name()).collect();
+        format!("there is no such way; there are: {}", names.join(", "))
+    })
+}
+
+/// What goes through seeds; a sweep, which goes through sites, is a command of its own.
 impl ValueEnum for Way {
     fn value_variants<'a>() -> &'a [Self] {
         &[Way::Random, Way::Swarm, Way::Guided]

@@ -24,11 +24,6 @@ const LONG: Duration = Duration::from_secs(30 * 60);
 
 impl Session<'_> {
     pub(super) fn fuzz(&mut self, args: &FuzzArgs) -> Result<Exit, Refusal> {
-        if args.explore == Way::Sweep {
-            return Err(Refusal::Usage(
-                "a sweep goes through sites, not through seeds: say `squall sweep`".to_owned(),
-            ));
-        }
         if args.corpus.is_some() && args.explore != Way::Guided {
             return Err(Refusal::Usage(
                 "--corpus is for --explore guided: no other way learns".to_owned(),

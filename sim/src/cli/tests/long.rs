@@ -115,7 +115,7 @@ fn what_cannot_be_fuzzed_or_merged_is_refused() {
         ("fuzz bnak", "no scenario 'bnak'"),
         ("fuzz bank --for 5", "is not a duration"),
         ("fuzz bank --for -5s", "is not a duration"),
-        ("fuzz bank --explore sweep", "squall sweep"),
+        ("fuzz bank --explore sweep", "invalid value 'sweep'"),
         ("fuzz bank --corpus {}/corpus", "--explore guided"),
         ("fuzz bank --runs 0", "0 is not in 1.."),
         ("fuzz bank --shard 4/4", "is not a shard"),
@@ -136,7 +136,7 @@ fn what_cannot_be_fuzzed_or_merged_is_refused() {
         ("merge {}/log --out {}/log", "there already"),
         ("fuzz bank --runs 9 --out {}/all", "united from several"),
         ("bank bnak", "no scenario 'bnak'"),
-        ("bank --ways slowly", "slowly"),
+        ("bank --ways slowly", "random, swarm, sweep, guided"),
         ("bank --cut-off 0", "0 is not in 1.."),
         ("bank --resume {}/bad/log.jsonl", "line 1"),
     ] {

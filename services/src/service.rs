@@ -1,0 +1,30 @@
+//! What a service declares of itself, once: all that a topology needs to know of it.
+
+use std::io;
+
+use crate::ports::{BoxFuture, Platform};
+
+/// A service that runs until its process ends.
+pub type Serving = BoxFuture<'static, io::Result<()>>;
+
+/// A service, as topologies list it.
+#[derive(Clone, Copy)]
+pub struct Service {
+    /// Its name on the network.
+    pub name: &'static str,
+    /// The path prefixes (whole segments) that the gateway routes to it.
+    pub paths: &'static [&'static str],
+    /// How it runs where a topology says nothing else.
+    pub run: fn(Platform) -> Serving,
+    /// What an empty one is filled with to be played with.
+    pub demo: &'static [Demo],
+}
+
+/// Things to play with.
+#[derive(Clone, Copy, Debug)]
+pub struct Demo {
+    /// The path whose empty JSON list says that there are none yet.
+    pub list: &'static str,
+    /// Paths, and the JSON bodies that are put there.
+    pub puts: &'static [(&'static str, &'static str)],
+}
