@@ -1,8 +1,11 @@
 //! What must hold, one subject a file. The names are those of the design's table of invariants.
 
+pub mod history;
 pub mod leases;
 pub mod money;
 pub mod orders;
+pub mod outbox;
+pub mod purchases;
 pub mod rewards;
 pub mod sagas;
 pub mod stock;

@@ -4,14 +4,18 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub mod bank;
 pub mod challenge_reward;
+pub mod checkout;
 pub mod customer;
 pub mod flows;
 pub mod invariants;
+pub mod item_purchase;
 pub mod mirror;
 pub mod order_replicas;
 pub mod order_saga;
 pub mod platform;
 pub mod shop;
+pub mod sometimes;
+pub mod stock_room;
 pub mod topology;
 
 use squall::scenario::Catalogue;
@@ -23,6 +27,9 @@ pub fn catalogue() -> Catalogue {
             Box::new(order_saga::OrderSaga),
             Box::new(order_replicas::OrderReplicas),
             Box::new(challenge_reward::ChallengeReward),
+            Box::new(stock_room::StockRoom),
+            Box::new(item_purchase::ItemPurchase),
+            Box::new(checkout::Checkout),
         ],
         canary: Some(("order-saga", "no-journal")),
     }

@@ -7,8 +7,8 @@ use squall::{
     scenario::Scenario,
 };
 use squall_scenarios::{
-    catalogue, challenge_reward::ChallengeReward, order_replicas::OrderReplicas,
-    order_saga::OrderSaga,
+    catalogue, challenge_reward::ChallengeReward, checkout::Checkout,
+    order_replicas::OrderReplicas, order_saga::OrderSaga,
 };
 
 const SEEDS: u64 = 100;
@@ -26,6 +26,11 @@ fn the_documented_order_saga_with_leases_and_replicas_fails_in_several_ways() {
 #[test]
 fn the_documented_challenge_reward_fails_in_several_ways() {
     fails_in_several_ways(&ChallengeReward);
+}
+
+#[test]
+fn the_documented_checkout_fails_in_several_ways() {
+    fails_in_several_ways(&Checkout);
 }
 
 #[test]

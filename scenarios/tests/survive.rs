@@ -2,7 +2,8 @@
 
 use squall::{campaign::Totals, scenario::Scenario, testing};
 use squall_scenarios::{
-    challenge_reward::ChallengeReward, order_replicas::OrderReplicas, order_saga::OrderSaga,
+    challenge_reward::ChallengeReward, checkout::Checkout, order_replicas::OrderReplicas,
+    order_saga::OrderSaga, stock_room::StockRoom,
 };
 
 /// Seeds of each campaign, unless the environment asks for others.
@@ -12,25 +13,41 @@ const MANY: u64 = 100;
 
 #[test]
 fn order_saga_survives() {
-    survives(&OrderSaga);
+    let _ = survives(&OrderSaga);
 }
 
 #[test]
 fn order_replicas_survives() {
-    survives(&OrderReplicas);
+    let _ = survives(&OrderReplicas);
 }
 
 #[test]
 fn challenge_reward_survives() {
-    survives(&ChallengeReward);
+    let _ = survives(&ChallengeReward);
 }
 
-fn survives(scenario: &dyn Scenario) {
+#[test]
+fn stock_room_survives() {
+    let totals = survives(&StockRoom);
+    assert_eq!(totals.tally.count("histories too wide to judge"), 0);
+    assert_eq!(
+        totals.tally.count("histories judged"),
+        2 * totals.tally.runs
+    );
+}
+
+#[test]
+fn checkout_survives() {
+    survives(&Checkout);
+}
+
+fn survives(scenario: &dyn Scenario) -> Totals {
     let totals = testing::check(scenario, SEEDS);
     if totals.tally.runs >= MANY {
         much_is_done_and_much_undone(&totals);
         most_kinds_of_fault_bite(scenario, &totals);
     }
+    totals
 }
 
 /// Storms so harsh that nothing completes would prove as little as storms so mild that nothing is undone.

@@ -41,6 +41,7 @@ gaps! {
     EventsWithoutVersion "events-without-version" "a product notice is applied as it comes, whatever its version (a missed one goes unnoticed too)"
     EventsWithoutResync "events-without-resync" "a product notice that skips a version is dropped, not followed by a fetch (and a switch of the mode keeps the copies)"
     RewardForUnsoldProduct "reward-for-unsold-product" "the shop takes orders without looking at the product's sale status"
+    StaleRead "stale-read" "stock and lists of orders are read from a copy that is up to two seconds old"
     RecoveryRacesOwner "recovery-races-owner" "the recovery drives sagas that a live task is driving"
     CompensateAfterPivot "compensate-after-pivot" "a cancel or a deadline that comes once the pivot is under way turns the saga back all the same"
     OrderCancelNotRetried "order-cancel-not-retried" "the order of a compensated saga is cancelled in a commit of its own, tried once"
@@ -64,6 +65,39 @@ gaps! {
     LockFailureInCompensationGivesUp "lock-failure-in-compensation-gives-up" "a cancel that does not obtain the lease is only logged and answered as done"
     NoWatchdog "no-watchdog" "a lease is not renewed while the work goes on (the version check and the fencing are off too)"
     WatchdogWithoutLimit "watchdog-without-limit" "a lease is renewed for as long as the work hangs, and the work may hang for ever"
+    UndoOnlyOnAnsweredNo "undo-only-on-answered-no" "a step that gets no answer ends the saga on the spot, and nothing is undone: only an answered \"no\" is compensated"
+    RecoveryOnlyFailed "recovery-only-failed" "the recovery takes up only sagas that have turned back: one that a crash left running is never found"
+    RecoveryForgetsCompensating "recovery-forgets-compensating" "the recovery takes up only running sagas: one that a crash left compensating is never found"
+    NoSagaDeadline "no-saga-deadline" "a saga may take as long as it likes: it never turns back because of the time"
+    JournalAfterCall "journal-after-call" "the intent of a step is journalled together with its outcome: a step that a crash left under way is not known to the recovery"
+    CompensateInOrder "compensate-in-order" "compensation runs in the order of the steps, not in reverse"
+    StopAtFirstCompensationError "stop-at-first-compensation-error" "the first undo that fails ends the compensation: neither it nor those after it are asked again, and the saga counts as compensated"
+    AckBeforeHandled "ack-before-handled" "a consumer acknowledges an event before it is handled: a crash in between loses it"
+    NoInbox "no-inbox" "consumers do not remember which events they have handled: one that is delivered again has its effect again"
+    InboxPrunedTooSoon "inbox-pruned-too-soon" "the inbox forgets an event after a second, long before the stream stops delivering it again"
+    EventsOnlyInMemory "events-only-in-memory" "the events of a committed change wait in memory to be sent: a crash forgets them (there is no outbox)"
+    OutboxStuckProcessing "outbox-stuck-processing" "an outbox row whose poller died stays in PROCESSING (neither the reboot nor the five minutes give it back)"
+    OutboxPendingForgotten "outbox-pending-forgotten" "an outbox row that could not be sent once stays PENDING and is never taken up again (the hourly alert is off too)"
+    OutboxClaimedTwice "outbox-claimed-twice" "a poller takes outbox rows that another one has in hand"
+    OutboxPoisonBlocks "outbox-poison-blocks" "an outbox row that is refused is tried for ever and everything behind it waits (it never becomes a dead letter)"
+    OutboxReordersAKey "outbox-reorders-a-key" "the newest outbox rows are sent first, whatever waits of the same key"
+    DeadLetterDropped "dead-letter-dropped" "what can be neither sent nor handled is dropped: there is no dead letter table"
+    PubsubOnly "pubsub-only" "events travel by publish/subscribe: who does not listen at that instant never hears them (there is no stream)"
+    DualWrite "dual-write" "a change and its events are two writes: the events are sent once, after the commit (there is no outbox)"
+    PublishBeforeCommit "publish-before-commit" "events are sent before the change that they tell of is committed (there is no outbox)"
+    RollbackDataInBusMemory "rollback-data-in-bus-memory" "what a rollback needs to know is kept in the bus's memory: after a restart of the bus nothing is given back"
+    NoPurchaseTimeout "no-purchase-timeout" "a purchase has no deadline: it waits for ever for an event that never comes"
+    RestoreRememberedBalance "restore-remembered-balance" "a release sets the balance to what it was when the amount was reserved, wiping out what happened since"
+    ConflictInCompensationGivesUp "conflict-in-compensation-gives-up" "a release reads its row first and answers VERSION_CONFLICT if that changed meanwhile; the saga does not ask again and takes it for undone"
+    RollbackOvertakesLateSuccess "rollback-overtakes-late-success" "an unknown outcome is rolled back at once instead of being asked again (releases leave no tombstone, and a reserve's key is not kept)"
+    CouponCheckThenUse "coupon-check-then-use" "a coupon is checked in one transaction and taken in another, whoever has it by then (nor does its use ask whose it is)"
+    CouponOverIssued "coupon-over-issued" "coupons are counted in one transaction and issued in another"
+    SharedExecutor "shared-executor" "all after-commit subscribers share one executor"
+    SubscriberInsideTransaction "subscriber-inside-transaction" "subscribers are told before the order commits, and the order waits for them and fails with them"
+    ClientPriceTrusted "client-price-trusted" "a price in the request is taken for the price"
+    PriceNotSnapshotted "price-not-snapshotted" "the amount is worked out anew from the price of the moment when the balance is reserved"
+    QueueUnbounded "queue-unbounded" "executors take whatever they are given into their queues"
+    NoBulkhead "no-bulkhead" "executors start whatever they are given at once, however much is running"
 }
 
 /// A set of gaps.
@@ -77,6 +111,11 @@ impl Gaps {
     /// The set with one more gap.
     pub const fn with(self, gap: Gap) -> Self {
         Gaps(self.0 | 1 << gap as u8)
+    }
+
+    /// The set without a gap.
+    pub const fn without(self, gap: Gap) -> Self {
+        Gaps(self.0 & !(1 << gap as u8))
     }
 
     /// Whether the gap is open.

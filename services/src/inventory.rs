@@ -24,6 +24,7 @@ use crate::{
         http::IdempotencyKey,
         idempotency::{self, StoredAnswer, fingerprint},
         lease::{Lease, LeasePolicy, Leases},
+        stale::Stale,
     },
     lock,
     ports::Platform,
@@ -133,6 +134,7 @@ struct Inventory {
     store: Store,
     config: Config,
     leases: Option<Leases>,
+    shown: Stale<Option<Product>>,
     /// Told of each lock that is taken.
     locked: Notify,
 }
@@ -150,6 +152,7 @@ impl Inventory {
             store,
             leases,
             config,
+            shown: Stale::default(),
             locked: Notify::new(),
         });
         if !inventory.config.gaps.has(Gap::SemanticLockNeverSwept) {
@@ -162,6 +165,12 @@ impl Inventory {
 
     fn product(&self, sku: &str) -> Result<Option<Product>, StoreError> {
         self.store.read(|rows| rows.get(&PRODUCTS, sku))
+    }
+
+    /// The product as told to whoever looks.
+    fn show(&self, sku: &str) -> Result<Option<Product>, StoreError> {
+        let gaps = self.config.gaps;
+        self.shown.read(gaps, sku, || self.product(sku))
     }
 
     fn reservation(&self, saga_id: &str) -> Result<Option<Reservation>, StoreError> {
@@ -355,9 +364,7 @@ impl Inventory {
     ) -> Result<StoredAnswer, Problem> {
         let key = match key {
             _ if self.config.gaps.has(Gap::NoKey) => None,
-            _ if self.config.gaps.has(Gap::LateReserveAfterCancel) && operation == "reserve" => {
-                None
-            }
+            _ if desk::forgets_releases(self.config.gaps) && operation == "reserve" => None,
             Some(IdempotencyKey(key)) => Some(key),
             None => {
                 return Err(Problem::new(

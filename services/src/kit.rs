@@ -1,16 +1,26 @@
-//! What the services share: HTTP in and out, transactions, idempotency, sagas.
+//! What the services share: HTTP in and out, transactions, idempotency, sagas, events.
 
 pub mod bulkhead;
+pub mod bus;
 pub mod context;
+pub mod events;
+pub mod executor;
+pub mod holding;
 pub mod http;
 pub mod idempotency;
+pub mod inbox;
 pub mod input;
 pub mod lease;
+pub mod once;
+pub mod outbox;
 pub mod peer;
 pub mod problem;
+pub mod reservation;
 pub mod saga;
+pub(crate) mod stale;
 pub mod store;
-mod timer;
+pub mod temper;
+pub(crate) mod timer;
 
 pub use bulkhead::{Permit, Permits};
 pub use context::Context;

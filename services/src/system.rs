@@ -1,6 +1,9 @@
 //! The reference systems: which services each is made of. One line a service.
 
-use crate::{catalog, challenge, inventory, lock, order, payment, pg, service::Service};
+use crate::{
+    bag, bus, catalog, challenge, checkout, coupon, dataplatform, inventory, lock, notification,
+    order, payment, pg, purchase, ranking, service::Service, user,
+};
 
 /// A system that runs as a whole.
 pub struct System {
@@ -45,6 +48,62 @@ pub const SYSTEMS: &[System] = &[
             catalog::SERVICE,
             pg::SERVICE,
             lock::SERVICE,
+        ],
+    },
+    System {
+        name: "checkout",
+        about: "a shop whose users pay from a balance and with coupons, and who else hears of it",
+        services: &[
+            checkout::SERVICE,
+            Service {
+                run: |p| {
+                    let config = inventory::Config {
+                        orchestrator: checkout::SERVICE.name.to_owned(),
+                        ..Default::default()
+                    };
+                    Box::pin(inventory::run(p, config))
+                },
+                ..inventory::SERVICE
+            },
+            catalog::SERVICE,
+            user::SERVICE,
+            coupon::SERVICE,
+            dataplatform::SERVICE,
+            notification::SERVICE,
+            ranking::SERVICE,
+        ],
+    },
+    System {
+        name: "purchases",
+        about: "items bought with a balance, choreographed by events on a bus",
+        services: &[
+            bus::SERVICE,
+            purchase::orders::SERVICE,
+            Service {
+                run: |p| {
+                    let config = user::Config {
+                        purchases: Some(Default::default()),
+                        ..Default::default()
+                    };
+                    Box::pin(user::run(p, config))
+                },
+                // `POST /setup-test-data` makes the users that it needs.
+                demo: &[],
+                ..user::SERVICE
+            },
+            bag::SERVICE,
+            purchase::items::SERVICE,
+            purchase::payments::SERVICE,
+            Service {
+                run: |p| {
+                    let config = notification::Config {
+                        listens: Some(purchase::notices(Default::default())),
+                        ..Default::default()
+                    };
+                    Box::pin(notification::run(p, config))
+                },
+                ..notification::SERVICE
+            },
         ],
     },
 ];

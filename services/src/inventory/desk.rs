@@ -186,7 +186,7 @@ impl Desk<'_, '_> {
             _ => return Ok(reservation),
         };
         self.settle(&mut reservation, way)?;
-        if self.gaps.has(Gap::LateReserveAfterCancel) {
+        if forgets_releases(self.gaps) {
             self.tx.delete(&RESERVATIONS, saga_id)?;
         }
         self.note = Some(Note::Released {
@@ -205,7 +205,7 @@ impl Desk<'_, '_> {
             state: ReservationState::Released,
             at_ms: self.now_ms,
         };
-        if !self.gaps.has(Gap::LateReserveAfterCancel) {
+        if !forgets_releases(self.gaps) {
             self.tx.put(&RESERVATIONS, saga_id, &tombstone)?;
             self.note = Some(Note::TombstoneLeft);
         }
@@ -371,6 +371,11 @@ impl Desk<'_, '_> {
         self.tx.put(&PRODUCTS, &product.sku, &product)?;
         Ok(product)
     }
+}
+
+/// Whether a release leaves nothing that refuses a late reserve.
+pub(super) fn forgets_releases(gaps: Gaps) -> bool {
+    gaps.has(Gap::LateReserveAfterCancel) || gaps.has(Gap::RollbackOvertakesLateSuccess)
 }
 
 pub(super) fn unknown_product(sku: &str) -> Problem {

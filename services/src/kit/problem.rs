@@ -19,6 +19,10 @@ pub enum Code {
     InvalidState,
     /// 409: too few units on hand.
     OutOfStock,
+    /// 409: the balance is smaller than the amount.
+    InsufficientBalance,
+    /// 409: no coupon of this campaign is left.
+    CouponsGone,
     /// 409: the product is not on sale.
     NotForSale,
     /// 409: the payment gateway or the card's bank said no.
@@ -56,6 +60,8 @@ impl Code {
             Code::MethodNotAllowed => 405,
             Code::InvalidState
             | Code::OutOfStock
+            | Code::InsufficientBalance
+            | Code::CouponsGone
             | Code::NotForSale
             | Code::PaymentDeclined
             | Code::SagaInProgress

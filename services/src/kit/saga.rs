@@ -14,10 +14,12 @@
 pub mod api;
 mod drive;
 mod engine;
+pub mod facts;
 mod journal;
 mod model;
 mod policy;
 mod registry;
+mod replies;
 #[cfg(test)]
 mod tests;
 
@@ -27,7 +29,8 @@ use serde::{Serialize, de::DeserializeOwned};
 pub use engine::Engine;
 pub use journal::{DEAD_LETTERS, DeadLetter, OPEN_SAGAS, OpenSaga, table};
 pub use model::{Event, Illegal, Role, SagaRecord, Status, Step, StepRecord, StepStatus};
-pub use policy::{Backoff, Config};
+pub use policy::{Backoff, Config, Journal};
+pub use replies::{offered, settled, undone};
 
 use super::{Context, Problem, StoreError, Writer};
 
@@ -60,6 +63,16 @@ pub trait Saga: Send + Sync + 'static {
         tx: &mut Writer<'_>,
         saga: &SagaRecord<Self::Data>,
     ) -> Result<(), StoreError>;
+
+    /// Told after each commit but the first, once it is durable.
+    fn committed(&self, saga: &SagaRecord<Self::Data>) {
+        let _ = saga;
+    }
+
+    /// What a fact is called in the business's own words, where sagas are kept as [`Journal::Facts`].
+    fn fact_name(&self, fact: &facts::Fact<Self::Data>) -> String {
+        fact.name()
+    }
 }
 
 /// What a step's call to a peer carries.
@@ -84,6 +97,8 @@ pub enum Act {
     Unknown(String),
     /// Another saga is in the way; the problem is what the client is told when patience runs out.
     Busy(Problem),
+    /// It was refused for good, and a part of it was or may have been done: it is undone with the steps before it.
+    Partly(Problem),
 }
 
 /// The outcome of an undo.
@@ -93,4 +108,6 @@ pub enum Undo {
     Done,
     /// That is not certain yet.
     Retry(String),
+    /// Its row changed meanwhile: certainly nothing was done this time.
+    Conflict(String),
 }

@@ -17,6 +17,7 @@ use std::{
 
 use redb::{Database, Durability, ReadableDatabase, StorageBackend};
 use serde::de::DeserializeOwned;
+use tokio::sync::broadcast;
 
 use crate::ports::{Platform, RowChange};
 
@@ -109,7 +110,14 @@ struct Inner {
     database: Database,
     file: String,
     platform: Platform,
+    feed: broadcast::Sender<Commit>,
 }
+
+/// The rows that one commit changed, each once.
+pub type Commit = Arc<[RowChange]>;
+
+/// Commits that a reader of the [feed](Store::feed) may be behind before it misses some.
+const FEED_COMMITS_MAX: usize = 256;
 
 impl Store {
     /// Opens the service's database, creating it under a temporary name first.
@@ -129,6 +137,7 @@ impl Store {
                 database,
                 file: file.to_owned(),
                 platform: platform.clone(),
+                feed: broadcast::Sender::new(FEED_COMMITS_MAX),
             })),
         })
     }
@@ -167,6 +176,15 @@ impl Store {
         work: impl FnOnce(&Reader) -> Result<T, E>,
     ) -> Result<T, E> {
         self.at_hand()?.read(work)
+    }
+
+    /// Every commit from now on, in their order: what change data capture tails. A reader that falls behind is told
+    /// so, and has to read the tables. The feed of a database that is down has ended.
+    pub fn feed(&self) -> broadcast::Receiver<Commit> {
+        match self.at_hand() {
+            Ok(inner) => inner.feed.subscribe(),
+            Err(_) => broadcast::Sender::new(1).subscribe(),
+        }
     }
 
     /// All rows, for tests and audits.
@@ -289,7 +307,7 @@ impl Inner {
             return Ended::DiskRefused(StoreError::Io(reason));
         }
         if commits {
-            self.report(&changes);
+            self.report(changes);
         }
         match result {
             Ok(result) => Ended::Answered(result),
@@ -297,9 +315,18 @@ impl Inner {
         }
     }
 
-    fn report(&self, changes: &[RowChange]) {
-        let Inner { platform, file, .. } = self;
-        platform.storage.committed(file, changes);
+    fn report(&self, changes: Vec<RowChange>) {
+        let Inner {
+            platform,
+            file,
+            feed,
+            ..
+        } = self;
+        platform.storage.committed(file, &changes);
+        if feed.receiver_count() > 0 {
+            // Nobody listens any more only if the last reader has just gone.
+            let _ = feed.send(changes.into());
+        }
     }
 
     fn refused(&self, error: StoreError) -> StoreError {

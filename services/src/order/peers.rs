@@ -13,7 +13,7 @@ use crate::{
     gap::{Gap, Gaps},
     kit::{
         CallError, Code, Context, Peer, PeerPolicy, Problem, Reply,
-        saga::{Act, Call, Undo},
+        saga::{Act, Call, Undo, offered, settled, undone},
     },
     ports::Platform,
 };
@@ -160,35 +160,9 @@ impl Peers {
 
     /// The answer to something that may be refused and can be undone.
     fn offered(&self, reply: Result<Reply, CallError>) -> Act {
-        match reply {
-            Ok(reply) if reply.is_success() => Act::Done,
-            Ok(reply) => match reply.problem() {
-                why if matches!(why.code, Code::SagaInProgress | Code::VersionConflict) => {
-                    match self.gaps.has(Gap::ConflictTakenForDone) {
-                        true => Act::Done,
-                        false => Act::Busy(why),
-                    }
-                }
-                why if why.code.is_transient() => Act::Unknown(why.to_string()),
-                why => Act::Refused(why),
-            },
-            Err(error) => Act::Unknown(error.to_string()),
+        match offered(reply) {
+            Act::Busy(_) if self.gaps.has(Gap::ConflictTakenForDone) => Act::Done,
+            act => act,
         }
-    }
-}
-
-/// The answer to something that cannot be refused for good; the error is why it is not certain yet.
-fn settled(reply: Result<Reply, CallError>) -> Result<(), String> {
-    match reply {
-        Ok(reply) if reply.is_success() => Ok(()),
-        Ok(reply) => Err(reply.problem().to_string()),
-        Err(error) => Err(error.to_string()),
-    }
-}
-
-fn undone(reply: Result<Reply, CallError>) -> Undo {
-    match settled(reply) {
-        Ok(()) => Undo::Done,
-        Err(reason) => Undo::Retry(reason),
     }
 }

@@ -65,7 +65,7 @@ impl Saga for OrderSaga {
             "inventory-confirm" => self.peers.confirm(data, call).await,
             "inventory-cancel" => match self.peers.release(data, call).await {
                 Undo::Done => Act::Done,
-                Undo::Retry(reason) => Act::Unknown(reason),
+                Undo::Retry(reason) | Undo::Conflict(reason) => Act::Unknown(reason),
             },
             "payment-authorize" => self.peers.pay(data, "two-step", call).await,
             "payment-charge" => self.peers.pay(data, "one-step", call).await,

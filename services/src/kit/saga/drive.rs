@@ -1,6 +1,12 @@
 //! One saga's way from where it is to its end.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use tokio::time::{Instant, sleep, timeout};
 use tracing::Instrument;
@@ -9,6 +15,9 @@ use super::{
     Act, Call, Event, Role, Saga, SagaRecord, Status, Step, Undo, engine::Inner, registry::Driven,
 };
 use crate::kit::{Code, Context, Problem};
+
+/// A deadline that does not come.
+const NEVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// What drives a saga besides its record.
 struct Drive<'a, S: Saga> {
@@ -19,6 +28,8 @@ struct Drive<'a, S: Saga> {
     deadline: Instant,
     /// An earlier life may have asked the step under way.
     resumed: bool,
+    /// No undo is asked any more: the rest counts as undone. Only unsound shapes come here.
+    halted: AtomicBool,
 }
 
 impl<S: Saga> Inner<S> {
@@ -57,12 +68,19 @@ impl<S: Saga> Inner<S> {
         let left = saga
             .deadline_ms
             .saturating_sub(self.platform.clock.now_ms());
+        let left = match self.defences.deadline {
+            true => Duration::from_millis(left).min(self.config.deadline),
+            false => NEVER,
+        };
+        let plan = self.saga.steps(&saga.data);
+        let forgotten = saga.intend_again(plan, self.platform.clock.now_ms());
         let mut drive = Drive {
             inner: self,
             driven: &driven,
-            plan: self.saga.steps(&saga.data),
-            deadline: Instant::now() + Duration::from_millis(left).min(self.config.deadline),
-            resumed,
+            plan,
+            deadline: Instant::now() + left,
+            resumed: resumed && !forgotten,
+            halted: AtomicBool::new(false),
         };
         while saga.status.is_open() {
             let event = match saga.status {
@@ -108,7 +126,7 @@ impl<S: Saga> Drive<'_, S> {
     ) -> SagaRecord<S::Data> {
         let was = saga.status;
         let now = self.inner.platform.clock.now_ms();
-        saga.apply(self.plan, event, now)
+        saga.apply_in(self.inner.defences.undo_order, self.plan, event, now)
             .expect("the driver reports only what fits the state that it reads");
         if saga.status.is_ended() && !self.inner.defences.commit_before_ack {
             self.driven.announce(saga.clone());
@@ -214,8 +232,25 @@ impl<S: Saga> Drive<'_, S> {
                 tracing::info!(%reason, "step refused");
                 Ok(Event::Refused(unavailable(reason)))
             }
+            (Act::Unknown(reason), Role::Compensatable)
+                if !self.inner.defences.undo_without_answer =>
+            {
+                tracing::info!(%reason, "step refused");
+                self.halted.store(true, Relaxed);
+                Ok(Event::Refused(unavailable(reason)))
+            }
+            (Act::Unknown(reason), Role::Compensatable) if !self.inner.defences.ask_again => {
+                let reason = asked.doubt(reason);
+                Ok(Event::Abandoned(unavailable(reason)))
+            }
+            (Act::Partly(why), Role::Compensatable) => {
+                tracing::info!(reason = %why, "step refused");
+                Ok(Event::Abandoned(why))
+            }
             (Act::Unknown(reason), _) => Err(asked.doubt(reason)),
-            (Act::Refused(why) | Act::Busy(why), _) => Err(asked.doubt(why.to_string())),
+            (Act::Refused(why) | Act::Busy(why) | Act::Partly(why), _) => {
+                Err(asked.doubt(why.to_string()))
+            }
         }
     }
 
@@ -229,6 +264,9 @@ impl<S: Saga> Drive<'_, S> {
         let span = context.span();
         let mut tries = 0;
         loop {
+            if self.halted.load(Relaxed) {
+                return happened(Event::Undone);
+            }
             tries += 1;
             saga.steps[index].attempts = tries;
             let call = Call {
@@ -242,9 +280,16 @@ impl<S: Saga> Drive<'_, S> {
                     span.in_scope(|| tracing::info!("step undone"));
                     return happened(Event::Undone);
                 }
-                Undo::Retry(reason) => reason,
+                Undo::Conflict(_) if !self.inner.defences.conflict_is_retried => {
+                    return happened(Event::Undone);
+                }
+                Undo::Retry(reason) | Undo::Conflict(reason) => reason,
             };
             span.in_scope(|| tracing::info!(%reason, "undo unknown"));
+            if !self.inner.defences.undo_goes_on {
+                self.halted.store(true, Relaxed);
+                continue;
+            }
             if !self.inner.defences.undo_insists {
                 return None;
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::{
-    DEAD_LETTERS, DeadLetter, OPEN_SAGAS, Saga, SagaRecord, Status,
+    DEAD_LETTERS, DeadLetter, Journal, OPEN_SAGAS, OpenSaga, Saga, SagaRecord, Status, facts,
     journal::table,
     policy::{Config, Defences},
     registry::{Driven, Registry},
@@ -110,7 +110,7 @@ impl<S: Saga> Engine<S> {
 
     /// The saga as committed.
     pub fn read(&self, id: &str) -> Result<Option<SagaRecord<S::Data>>, StoreError> {
-        self.0.store.read(|tx| tx.get(&table::<S::Data>(), id))
+        self.0.read(id)
     }
 
     /// A user's wish to cancel: a saga that has not come to its pivot turns back. Await the end to learn what came of it.
@@ -152,6 +152,40 @@ impl<S: Saga> Engine<S> {
             }
             tokio::time::sleep(self.0.config.recover_every).await;
         }
+    }
+
+    /// Makes the read side anew from the facts: each saga's row, its open mark, and whatever `project` makes of it once
+    /// `clear` has taken away what it made before. Says
+    /// how many sagas there are. In one transaction, so nobody sees it half done.
+    ///
+    /// # Errors
+    /// `INVALID_STATE` where sagas are not kept as [`Journal::Facts`].
+    pub async fn rebuild(
+        &self,
+        clear: impl FnOnce(&mut Writer) -> Result<(), StoreError> + Send + 'static,
+        project: impl Fn(&mut Writer, &SagaRecord<S::Data>) -> Result<(), StoreError> + Send + 'static,
+    ) -> Result<usize, Problem> {
+        if self.0.config.journal != Journal::Facts {
+            let detail = "sagas are not kept as facts here: there is nothing to rebuild from";
+            return Err(Problem::new(Code::InvalidState, detail));
+        }
+        let rebuilt = self.0.store.write(move |tx| {
+            clear(tx)?;
+            for (id, _) in tx.scan(&table::<S::Data>(), "")? {
+                tx.delete(&table::<S::Data>(), &id)?;
+                tx.delete(&OPEN_SAGAS, &id)?;
+            }
+            let sagas = facts::fold_all(tx.scan(&facts::table::<S::Data>(), "")?);
+            for saga in &sagas {
+                tx.put(&table(), &saga.id, saga)?;
+                if saga.status.is_open() {
+                    tx.put(&OPEN_SAGAS, &saga.id, &OpenSaga {})?;
+                }
+                project(tx, saga)?;
+            }
+            Ok::<_, Problem>(sagas.len())
+        });
+        rebuilt.await
     }
 
     /// Every saga that a person had or has to look at, by dead letter id.
@@ -218,8 +252,12 @@ impl<S: Saga> Inner<S> {
     /// Whether a driver has something to do for this saga.
     fn takes_up(&self, saga: &SagaRecord<S::Data>) -> bool {
         match saga.status {
-            Status::Running => self.defences.journal,
-            Status::Compensating => self.defences.journal && self.defences.undo_insists,
+            Status::Running => self.defences.journal && self.defences.recover_running,
+            Status::Compensating => {
+                self.defences.journal
+                    && self.defences.undo_insists
+                    && self.defences.recover_compensating
+            }
             _ => false,
         }
     }

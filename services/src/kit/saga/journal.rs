@@ -5,7 +5,7 @@ use tracing::Instrument;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{Event, Saga, SagaRecord, engine::Inner, registry::Driven};
+use super::{Event, Journal, Saga, SagaRecord, engine::Inner, facts, registry::Driven};
 use crate::kit::{Code, Context, Problem, StoreError, Table, Writer};
 
 /// The journal. One store holds the sagas of one [`Engine`](super::Engine).
@@ -59,7 +59,8 @@ impl<S: Saga> Inner<S> {
             let (kind, plan) = (inner.saga.kind(&data), inner.saga.steps(&data));
             let mut saga = SagaRecord::begin((id, kind), context, data, plan, now, deadline);
             let value = rows(tx, &mut saga)?;
-            tx.put(&table(), &saga.id, &saga)?;
+            let row = inner.journal(tx, &saga)?;
+            tx.put(&table(), &saga.id, &row)?;
             if saga.status.is_open() {
                 tx.put(&OPEN_SAGAS, &saga.id, &OpenSaga {})?;
             }
@@ -95,7 +96,10 @@ impl<S: Saga> Inner<S> {
             Ok::<_, StoreError>(saga)
         });
         match committed.instrument(span).await {
-            Ok(saga) => saga,
+            Ok(saga) => {
+                self.saga.committed(&saga);
+                saga
+            }
             Err(error) => self.end_process("saga journal", &error).await,
         }
     }
@@ -106,10 +110,11 @@ impl<S: Saga> Inner<S> {
         id: String,
     ) -> Result<(DeadLetter, SagaRecord<S::Data>, Arc<Driven<S::Data>>), Problem> {
         let missing = |id: &str| Problem::new(Code::NotFound, format!("no dead letter {id}"));
-        let saga = self.store.read(|tx| match tx.get(&DEAD_LETTERS, &id)? {
-            Some(letter) => tx.get(&table::<S::Data>(), &letter.saga_id),
-            None => Ok(None),
-        })?;
+        let letter = self.store.read(|tx| tx.get(&DEAD_LETTERS, &id))?;
+        let saga = match letter {
+            Some(letter) => self.read(&letter.saga_id)?,
+            None => None,
+        };
         let span = saga.ok_or_else(|| missing(&id))?.context.span();
         let inner = Arc::clone(self);
         let committed = self.write(move |tx| {
@@ -139,13 +144,44 @@ impl<S: Saga> Inner<S> {
     }
 
     fn put(&self, tx: &mut Writer, saga: &SagaRecord<S::Data>) -> Result<(), StoreError> {
-        tx.put(&table(), &saga.id, saga)?;
+        let row = self.journal(tx, saga)?;
+        tx.put(&table(), &saga.id, &row)?;
         if saga.status.is_open() {
             tx.put(&OPEN_SAGAS, &saga.id, &OpenSaga {})?;
         } else {
             tx.delete(&OPEN_SAGAS, &saga.id)?;
         }
-        self.saga.on_change(tx, saga)
+        self.saga.on_change(tx, &row)
+    }
+
+    /// The saga's row, once the journal has what that is made of.
+    fn journal(
+        &self,
+        tx: &mut Writer,
+        saga: &SagaRecord<S::Data>,
+    ) -> Result<SagaRecord<S::Data>, StoreError> {
+        let row = match self.defences.intent_first {
+            true => saga.clone(),
+            false => saga.clone().without_intent(),
+        };
+        match self.config.journal {
+            Journal::State => Ok(row),
+            Journal::Facts => {
+                let now_ms = self.platform.clock.now_ms();
+                facts::append(tx, &row, now_ms, |fact| self.saga.fact_name(fact))
+            }
+        }
+    }
+
+    /// The saga as the journal has it.
+    pub fn read(&self, id: &str) -> Result<Option<SagaRecord<S::Data>>, StoreError> {
+        self.store.read(|tx| match self.config.journal {
+            Journal::State => tx.get(&table(), id),
+            Journal::Facts => {
+                let stream = tx.scan(&facts::table::<S::Data>(), &facts::stream(id))?;
+                Ok(facts::fold(stream.into_iter().map(|(_, fact)| fact.fact)))
+            }
+        })
     }
 
     /// Makes the caller the owner of a saga before its row can be seen, so that no recovery takes it for an orphan.

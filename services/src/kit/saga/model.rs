@@ -164,6 +164,15 @@ pub enum Event {
     Redriven,
 }
 
+/// In which order steps are undone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum UndoOrder {
+    /// The newest first.
+    Reverse,
+    /// The oldest first: unsound.
+    AsDone,
+}
+
 /// The event does not fit the saga's state: a defect in the caller.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{event:?} cannot happen to a saga that is {status:?} at {step}")]
@@ -242,6 +251,16 @@ impl<D> SagaRecord<D> {
 
     /// What the event makes of the saga.
     pub fn apply(&mut self, plan: &[Step], event: Event, now_ms: u64) -> Result<(), Illegal> {
+        self.apply_in(UndoOrder::Reverse, plan, event, now_ms)
+    }
+
+    pub(super) fn apply_in(
+        &mut self,
+        order: UndoOrder,
+        plan: &[Step],
+        event: Event,
+        now_ms: u64,
+    ) -> Result<(), Illegal> {
         let last = self.steps.len().saturating_sub(1);
         let role = plan.get(last).map(|step| step.role);
         match (self.status, role, &event) {
@@ -252,19 +271,19 @@ impl<D> SagaRecord<D> {
                 self.advance(plan, now_ms);
             }
             (Status::Running, Some(_), Event::DoneButTurnBack(why)) => {
-                self.turn_back(plan, StepStatus::Done, why.clone(), now_ms);
+                self.turn_back(order, plan, StepStatus::Done, why.clone(), now_ms);
             }
             (Status::Running, Some(Role::Compensatable), Event::Abandoned(why)) => {
-                self.turn_back(plan, StepStatus::Unknown, why.clone(), now_ms);
+                self.turn_back(order, plan, StepStatus::Unknown, why.clone(), now_ms);
             }
             (Status::Running, Some(Role::Compensatable | Role::Pivot), Event::Refused(why)) => {
-                self.turn_back(plan, StepStatus::Failed, why.clone(), now_ms);
+                self.turn_back(order, plan, StepStatus::Failed, why.clone(), now_ms);
             }
             (Status::Compensating, _, Event::Undone) => {
                 if let Some(current) = self.current() {
                     self.steps[current].status = StepStatus::Compensated;
                 }
-                self.retreat(plan, now_ms);
+                self.retreat(order, plan, now_ms);
             }
             (Status::Running | Status::Compensating, _, Event::Spent) => {
                 self.status = Status::NeedsAttention;
@@ -307,18 +326,48 @@ impl<D> SagaRecord<D> {
         self.ended_ms = Some(now_ms);
     }
 
-    fn turn_back(&mut self, plan: &[Step], last: StepStatus, why: Problem, now_ms: u64) {
+    /// Intends the step under way if the journal does not know of it.
+    pub(super) fn intend_again(&mut self, plan: &[Step], now_ms: u64) -> bool {
+        let forgotten = self.status == Status::Running && self.current().is_none();
+        if forgotten {
+            self.advance(plan, now_ms);
+        }
+        forgotten
+    }
+
+    /// The saga without the intent of its next step.
+    pub(super) fn without_intent(mut self) -> Self {
+        self.steps
+            .retain(|step| step.status != StepStatus::Intended);
+        self
+    }
+
+    fn turn_back(
+        &mut self,
+        order: UndoOrder,
+        plan: &[Step],
+        last: StepStatus,
+        why: Problem,
+        now_ms: u64,
+    ) {
         if let Some(step) = self.steps.last_mut() {
             step.status = last;
         }
         self.refusal = Some(why);
         self.status = Status::Compensating;
-        self.retreat(plan, now_ms);
+        self.retreat(order, plan, now_ms);
     }
 
-    /// Intends the next undo, newest first, undoing the local ones and those without an undo on the way; ends the saga if there is none.
-    fn retreat(&mut self, plan: &[Step], now_ms: u64) {
-        for (record, step) in self.steps.iter_mut().zip(plan).rev() {
+    /// Intends the next undo, newest first, undoing the local ones and those without an undo on the way; ends the saga
+    /// if there is none.
+    fn retreat(&mut self, order: UndoOrder, plan: &[Step], now_ms: u64) {
+        let steps = self.steps.len();
+        for nth in 0..steps {
+            let index = match order {
+                UndoOrder::Reverse => steps - 1 - nth,
+                UndoOrder::AsDone => nth,
+            };
+            let (record, step) = (&mut self.steps[index], &plan[index]);
             match record.status {
                 StepStatus::Failed | StepStatus::Compensated => {}
                 _ if step.local || step.undo.is_none() => record.status = StepStatus::Compensated,

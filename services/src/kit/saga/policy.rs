@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::model::UndoOrder;
 use crate::{
     gap::{Gap, Gaps},
     ports::Random,
@@ -44,6 +45,18 @@ pub struct Config {
     pub tries: u32,
     /// Between two recoveries.
     pub recover_every: Duration,
+    /// What is journalled.
+    pub journal: Journal,
+}
+
+/// What a saga is kept as.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Journal {
+    /// As it is: one row, changed by every commit.
+    #[default]
+    State,
+    /// As what happened to it: [facts](super::facts) that are appended and never changed. Its row is projected from them.
+    Facts,
 }
 
 impl Default for Config {
@@ -63,6 +76,7 @@ impl Default for Config {
             },
             tries: 12,
             recover_every: Duration::from_secs(60),
+            journal: Journal::State,
         }
     }
 }
@@ -84,6 +98,24 @@ pub(super) struct Defences {
     pub commit_before_ack: bool,
     /// From the pivot on there is no way back.
     pub pivot_is_final: bool,
+    /// A step without an answer is settled or undone, rather than left with all before it.
+    pub undo_without_answer: bool,
+    /// An unknown outcome is asked for again before it is undone.
+    pub ask_again: bool,
+    /// Sagas that a crash left running are taken up.
+    pub recover_running: bool,
+    /// Sagas that a crash left compensating are taken up.
+    pub recover_compensating: bool,
+    /// A saga that takes too long turns back.
+    pub deadline: bool,
+    /// Intents are durable before their calls are made.
+    pub intent_first: bool,
+    /// A failed undo keeps none from being asked again.
+    pub undo_goes_on: bool,
+    /// An undo that met a conflict is asked again.
+    pub conflict_is_retried: bool,
+    /// The order of compensation.
+    pub undo_order: UndoOrder,
 }
 
 impl Defences {
@@ -96,6 +128,18 @@ impl Defences {
             sync: !gaps.has(Gap::CommitWithoutSync),
             commit_before_ack: !gaps.has(Gap::AckBeforeCommit),
             pivot_is_final: !gaps.has(Gap::CompensateAfterPivot),
+            undo_without_answer: !gaps.has(Gap::UndoOnlyOnAnsweredNo),
+            ask_again: !gaps.has(Gap::RollbackOvertakesLateSuccess),
+            recover_running: !gaps.has(Gap::RecoveryOnlyFailed),
+            recover_compensating: !gaps.has(Gap::RecoveryForgetsCompensating),
+            deadline: !gaps.has(Gap::NoSagaDeadline),
+            intent_first: !gaps.has(Gap::JournalAfterCall),
+            undo_goes_on: !gaps.has(Gap::StopAtFirstCompensationError),
+            conflict_is_retried: !gaps.has(Gap::ConflictInCompensationGivesUp),
+            undo_order: match gaps.has(Gap::CompensateInOrder) {
+                true => UndoOrder::AsDone,
+                false => UndoOrder::Reverse,
+            },
         }
     }
 }

@@ -1,0 +1,232 @@
+//! System B: checkout with balance and coupon, and after-commit events.
+
+pub mod books;
+pub mod nodes;
+pub mod orders;
+pub mod people;
+pub mod subscribers;
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use squall::{
+    Sim,
+    scenario::{Bug, Scenario, Setup, Shape},
+    seed::Stream,
+    storm::Profile,
+};
+use squall_services::{
+    checkout::{self, Rollback, SUBSCRIPTIONS, Variant},
+    gap::Gap,
+    kit::{
+        events::Subscription,
+        executor::{Load, Size},
+    },
+};
+
+use self::{
+    nodes::{LINKS, NODES},
+    people::Purchase,
+};
+use crate::{bank, invariants::stock, shop::Shelf};
+
+/// The scenario `checkout`.
+pub struct Checkout;
+
+/// What the design lacks in every variant of it.
+const DOCUMENTED: &[Gap] = &[
+    Gap::EventsOnlyInMemory,
+    Gap::SharedExecutor,
+    Gap::RecoveryOnlyFailed,
+    Gap::LateReserveAfterCancel,
+];
+
+/// The gaps that concern this system.
+const BUGS: &[Gap] = &[
+    Gap::NoJournal,
+    Gap::TimeoutMeansNo,
+    Gap::LateReserveAfterCancel,
+    Gap::CompensationNotRetried,
+    Gap::AckBeforeCommit,
+    Gap::UndoOnlyOnAnsweredNo,
+    Gap::RecoveryOnlyFailed,
+    Gap::RecoveryForgetsCompensating,
+    Gap::NoSagaDeadline,
+    Gap::JournalAfterCall,
+    Gap::CompensateInOrder,
+    Gap::StopAtFirstCompensationError,
+    Gap::ConflictInCompensationGivesUp,
+    Gap::RollbackOvertakesLateSuccess,
+    Gap::RestoreRememberedBalance,
+    Gap::CouponCheckThenUse,
+    Gap::CouponOverIssued,
+    Gap::SubscriberInsideTransaction,
+    Gap::EventsOnlyInMemory,
+    Gap::NoBulkhead,
+    Gap::SharedExecutor,
+    Gap::QueueUnbounded,
+    Gap::ClientPriceTrusted,
+    Gap::PriceNotSnapshotted,
+];
+
+/// People who buy.
+pub const CUSTOMERS: [&str; 3] = ["ann", "ben", "cho"];
+
+/// Checkouts in a storm.
+const CHECKOUTS: u64 = 6;
+
+/// What each of them has at first, in won.
+pub const BALANCE: u64 = 70_000;
+/// What a coupon takes off, in won.
+pub const DISCOUNT: u64 = 2_000;
+/// Coupons that the crowd rushes for.
+pub const RUSHED: u64 = 3;
+
+/// What there is to buy.
+pub const SHELVES: [Shelf; 2] = [
+    Shelf {
+        sku: "lamp",
+        stock: 4,
+        price: 12_000,
+    },
+    Shelf {
+        sku: "chair",
+        stock: 3,
+        price: 45_000,
+    },
+];
+
+impl Scenario for Checkout {
+    fn name(&self) -> &str {
+        "checkout"
+    }
+
+    fn about(&self) -> &str {
+        "checkout with balance and coupon in five variants, and subscribers that are told after the commit"
+    }
+
+    fn shapes(&self) -> Vec<Shape> {
+        bank::shapes("compensation in memory, recovery of what has failed only: expected to fail")
+    }
+
+    fn bugs(&self) -> Vec<Bug> {
+        bank::bugs(BUGS)
+    }
+
+    fn profile(&self) -> Profile {
+        let mut links = LINKS.to_vec();
+        links.extend(CUSTOMERS.map(|name| (name, "checkout")));
+        links.push(("crowd", "coupon"));
+        Profile {
+            custom: nodes::faults(),
+            events: vec![
+                ("checkout", "saga starts"),
+                ("checkout", "step intended"),
+                ("checkout", "step done"),
+                ("checkout", "step unknown"),
+                ("checkout", "compensating"),
+                ("checkout", "step undone"),
+                ("checkout", "saga resumed"),
+                ("checkout", "saga completed"),
+                ("inventory", "stock reserved"),
+                ("user", "balance reserved"),
+                ("user", "balance released"),
+                ("coupon", "coupon issued"),
+                ("coupon", "coupon reserved"),
+            ],
+            horizon_ms: 1_500,
+            ..Profile::new(&NODES, &links)
+        }
+    }
+
+    fn build(&self, sim: &Sim, setup: &Setup) {
+        let mut settings = sim.seed().stream("settings");
+        let documented = setup.shape == "documented";
+        let variants = match documented {
+            true => &Variant::ALL[..],
+            false => &Variant::ALL[2..],
+        };
+        let variant = *settings.pick(variants);
+        let mut gaps = bank::gaps(setup, DOCUMENTED);
+        if documented && variant == Variant::Parallel {
+            gaps = gaps.with(Gap::RollbackOvertakesLateSuccess);
+        }
+        let load = Load::default();
+        let small = |rng: &mut Stream| {
+            let core = rng.between(1, 2) as usize;
+            Size::new(
+                core,
+                core + rng.below(3) as usize,
+                rng.between(1, 4) as usize,
+            )
+        };
+        let deadline = Duration::from_secs(settings.between(3, 8));
+        let config = checkout::Config {
+            gaps,
+            variant,
+            rollback: match settings.chance(0.5) {
+                true => Rollback::All,
+                false => Rollback::Needed,
+            },
+            saga_deadline: deadline,
+            recover_every: Duration::from_secs(settings.between(2, 20)),
+            subscriptions: SUBSCRIPTIONS
+                .map(|subscription| Subscription {
+                    size: small(&mut settings),
+                    ..subscription
+                })
+                .to_vec(),
+            load: load.clone(),
+            ..Default::default()
+        };
+        let issue = small(&mut settings);
+        let knobs = nodes::open(sim, gaps, config, issue);
+
+        let stock = stock::watch(sim);
+        let books = books::watch(sim);
+        let orders = orders::watch(sim, deadline, &knobs.lives);
+        orders::watch_books(sim, &orders, &stock, &books);
+        subscribers::watch(sim, &orders);
+        subscribers::watch_load(sim, &knobs.load);
+
+        sim.prepare(|client| nodes::set_the_scene(client, &SHELVES));
+        let mut workload = sim.seed().stream("workload");
+        for name in CUSTOMERS {
+            let purchases: Vec<Purchase> = (0..CHECKOUTS / 3)
+                .map(|_| Purchase::draw(&mut workload, name))
+                .collect();
+            let orders = orders.clone();
+            sim.client(name, move |client| async move {
+                let (client, orders) = (&client, &orders);
+                let buying = purchases
+                    .iter()
+                    .enumerate()
+                    .map(|(n, purchase)| async move {
+                        let op = format!("{name}-{}", n + 1);
+                        purchase.carry_out(client, orders, &op).await;
+                    });
+                join_all(buying).await;
+            });
+        }
+        let crowd = workload.between(4, 10);
+        sim.client("crowd", move |client| people::rush(client, crowd));
+        let soon = |rng: &mut Stream| Duration::from_millis(rng.below(400));
+        let credits: Vec<_> = (0..2)
+            .map(|_| {
+                let user = *workload.pick::<&str>(&CUSTOMERS);
+                (soon(&mut workload), user, 1_000 * workload.between(1, 20))
+            })
+            .collect();
+        sim.client("bank", move |client| people::credit(client, credits));
+        let changes: Vec<_> = (0..workload.between(0, 3))
+            .map(|_| {
+                let sku = workload.pick(&SHELVES).sku;
+                (soon(&mut workload), sku, 1_000 * workload.between(5, 50))
+            })
+            .collect();
+        sim.client("clerk", move |client| people::reprice(client, changes));
+        nodes::distance(sim);
+        sim.after_storm("operator", nodes::tend);
+        sim.at_end(orders::counts);
+    }
+}

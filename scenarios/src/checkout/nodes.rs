@@ -1,0 +1,233 @@
+//! The nodes of the checkout, the faults of those who hear of it, and the hand that sets the scene.
+
+use std::{sync::Arc, time::Duration};
+
+use serde_json::{Value, json};
+use squall::{Client, Sim, net::Latency, storm::CustomFault};
+use squall_services::{
+    catalog, checkout, coupon, dataplatform,
+    gap::Gaps,
+    inventory,
+    kit::{
+        Context, Peer, Reply,
+        executor::{Load, Size},
+        temper::Temper,
+    },
+    notification, ranking, user,
+};
+
+use super::{BALANCE, CUSTOMERS, DISCOUNT, RUSHED, orders::Lives, people};
+use crate::{
+    customer::browser,
+    platform::platform,
+    shop::Shelf,
+    topology::{self, member},
+};
+
+/// Who takes part.
+pub const NODES: [&str; 8] = [
+    "checkout",
+    "inventory",
+    "catalog",
+    "user",
+    "coupon",
+    "dataplatform",
+    "notification",
+    "ranking",
+];
+
+/// Who calls whom.
+pub const LINKS: [(&str, &str); 7] = [
+    ("checkout", "inventory"),
+    ("checkout", "catalog"),
+    ("checkout", "user"),
+    ("checkout", "coupon"),
+    ("checkout", "dataplatform"),
+    ("checkout", "notification"),
+    ("checkout", "ranking"),
+];
+
+/// Those who are told after the commit.
+pub const SUBSCRIBERS: [&str; 3] = ["dataplatform", "notification", "ranking"];
+
+/// The subscribers' own faults.
+pub fn faults() -> Vec<CustomFault> {
+    let fault = |name, node, amount| CustomFault { name, node, amount };
+    vec![
+        fault("dataplatform-slow", "dataplatform", (200, 15_000)),
+        fault("dataplatform-error", "dataplatform", (1, 8)),
+        fault("notification-slow", "notification", (200, 15_000)),
+        fault("ranking-error", "ranking", (1, 8)),
+    ]
+}
+
+/// How the subscribers behave, in the order of [`SUBSCRIBERS`].
+pub type Tempers = Arc<[Temper; 3]>;
+
+/// What is known of the system beside its databases.
+#[derive(Clone, Default)]
+pub struct Knobs {
+    /// How the subscribers behave.
+    pub tempers: Tempers,
+    /// How often the checkout service has been started.
+    pub lives: Lives,
+    /// What the executors come to.
+    pub load: Load,
+}
+
+/// Adds the nodes. `issue` is the size of the executor that issues coupons.
+pub fn open(sim: &Sim, gaps: Gaps, config: checkout::Config, issue: Size) -> Knobs {
+    let knobs = Knobs {
+        load: config.load.clone(),
+        ..Knobs::default()
+    };
+    let inventory = inventory::Config {
+        gaps,
+        orchestrator: "checkout".to_owned(),
+        ..Default::default()
+    };
+    let coupon = coupon::Config {
+        gaps,
+        issue,
+        load: knobs.load.clone(),
+    };
+    let lives = knobs.lives.clone();
+    let [platform_temper, messenger_temper, ranking_temper] = (*knobs.tempers).clone();
+    topology::open(
+        sim,
+        [
+            member(checkout::SERVICE, move |p| {
+                lives.begin();
+                checkout::run(p, config.clone())
+            }),
+            member(inventory::SERVICE, move |p| {
+                inventory::run(p, inventory.clone())
+            }),
+            catalog::SERVICE.into(),
+            member(user::SERVICE, move |p| {
+                user::run(
+                    p,
+                    user::Config {
+                        gaps,
+                        purchases: None,
+                    },
+                )
+            }),
+            member(coupon::SERVICE, move |p| coupon::run(p, coupon.clone())),
+            member(dataplatform::SERVICE, move |p| {
+                let temper = platform_temper.clone();
+                dataplatform::run(p, dataplatform::Config { temper })
+            }),
+            member(notification::SERVICE, move |p| {
+                let temper = messenger_temper.clone();
+                notification::run(
+                    p,
+                    notification::Config {
+                        temper,
+                        listens: None,
+                    },
+                )
+            }),
+            member(ranking::SERVICE, move |p| {
+                let temper = ranking_temper.clone();
+                ranking::run(p, ranking::Config { temper })
+            }),
+        ],
+    );
+    obey_faults(sim, &knobs.tempers);
+    knobs
+}
+
+fn obey_faults(sim: &Sim, tempers: &Tempers) {
+    let of = |tempers: &Tempers, name: &str| {
+        let (node, fault) = name.split_once('-')?;
+        let index = SUBSCRIBERS.iter().position(|known| *known == node)?;
+        Some((tempers[index].clone(), fault.to_owned()))
+    };
+    let (turned, felt) = (tempers.clone(), tempers.clone());
+    sim.custom_faults(
+        move |name, amount, begins| {
+            let amount = if begins { amount } else { 0 };
+            match of(&turned, name) {
+                Some((temper, fault)) if fault == "slow" => {
+                    temper.slow(Duration::from_millis(amount));
+                }
+                Some((temper, _)) => temper.fail(amount),
+                None => {}
+            }
+        },
+        move |name| of(&felt, name).map_or(0, |(temper, _)| temper.felt()),
+    );
+}
+
+/// Puts people's machines as far away as people are. To be called once the clients are there.
+pub fn distance(sim: &Sim) {
+    for name in CUSTOMERS {
+        sim.link(name, "checkout", Latency::INTERNET);
+    }
+    for name in SUBSCRIBERS {
+        sim.link("checkout", name, Latency::INTERNET);
+    }
+}
+
+/// Fills shelves, purses and pockets.
+///
+/// # Panics
+///
+/// If a service refuses: then the scenario is wrong.
+pub async fn set_the_scene(client: Client, shelves: &[Shelf]) {
+    let platform = platform(client.node());
+    let context = Context::fresh(&platform, "setup");
+    let peer = |name| Peer::new(&platform, name, browser());
+    let (catalog, inventory) = (peer("catalog"), peer("inventory"));
+    let (user, coupon) = (peer("user"), peer("coupon"));
+    let must = async |peer: &Peer, method, path: String, key: Option<&str>, body: Value| {
+        let reply = peer.call(&context, method, &path, key, &body).await;
+        let done = reply.as_ref().is_ok_and(Reply::is_success);
+        assert!(done, "{method} {path} was refused: {reply:?}");
+    };
+    for shelf in shelves {
+        let product = json!({ "name": shelf.sku, "category": "things", "price": shelf.price });
+        let path = format!("/products/{}", shelf.sku);
+        must(&catalog, "PUT", path, None, product).await;
+        let path = format!("/inventory/{}", shelf.sku);
+        let stock = json!({ "stock": shelf.stock });
+        must(&inventory, "PUT", path, None, stock).await;
+    }
+    let terms = |limit| json!({ "discount": DISCOUNT, "limit": limit });
+    let welcome = format!("/campaigns/{}", people::WELCOME);
+    must(&coupon, "PUT", welcome.clone(), None, terms(100)).await;
+    let rush = format!("/campaigns/{}", people::RUSH);
+    must(&coupon, "PUT", rush, None, terms(RUSHED)).await;
+    for name in CUSTOMERS {
+        let body = json!({ "name": name, "balance": BALANCE });
+        must(&user, "PUT", format!("/users/{name}"), None, body).await;
+        let (path, key) = (format!("{welcome}/coupons"), format!("welcome-{name}"));
+        let body = json!({ "user": name });
+        must(&coupon, "POST", path, Some(&key), body).await;
+    }
+}
+
+/// Redrives dead letters, of sagas and of events, for as long as there are any, looking every ten seconds.
+pub async fn tend(client: Client) {
+    let platform = platform(client.node());
+    let context = Context::fresh(&platform, client.name());
+    let checkout = Peer::new(&platform, "checkout", browser());
+    let ask = async |method, path: &str| {
+        let reply = checkout
+            .call(&context, method, path, None, &json!({}))
+            .await;
+        reply.map_or(Value::Null, |reply| reply.body)
+    };
+    loop {
+        for (list, id) in [("/dead-letters", "id"), ("/outbox/dead-letters", "key")] {
+            let letters = ask("GET", list).await;
+            let letters = letters.as_array().into_iter().flatten();
+            for letter in letters.filter(|letter| letter["redriven_ms"].is_null()) {
+                let id = letter[id].as_str().unwrap_or_default();
+                ask("POST", &format!("{list}/{id}/redrive")).await;
+            }
+        }
+        client.node().sleep(Duration::from_secs(10)).await;
+    }
+}

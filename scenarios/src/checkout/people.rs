@@ -1,0 +1,133 @@
+//! Who does what: customers who buy, a crowd that rushes for coupons, a bank that credits, a clerk who changes prices.
+
+use std::{sync::Mutex, time::Duration};
+
+use futures_util::future::join_all;
+use serde_json::json;
+use squall::{Client, seed::Stream};
+
+use super::{
+    CUSTOMERS, SHELVES,
+    orders::{self, Orders},
+};
+use crate::customer::{Person, keyed, unkeyed};
+
+/// The campaign whose coupons customers use.
+pub const WELCOME: &str = "welcome";
+/// The campaign that the crowd rushes for.
+pub const RUSH: &str = "rush";
+
+/// A checkout to be.
+#[derive(Clone, Debug)]
+pub struct Purchase {
+    wait: Duration,
+    user: &'static str,
+    sku: &'static str,
+    quantity: u64,
+    with_coupon: bool,
+    /// What the customer says that it costs.
+    says: Option<u64>,
+    click_again: Option<Duration>,
+}
+
+impl Purchase {
+    /// The next one of a customer, who sometimes buys with a relative's account.
+    pub fn draw(rng: &mut Stream, customer: &'static str) -> Self {
+        Purchase {
+            wait: Duration::from_millis(rng.below(800)),
+            user: match rng.chance(0.3) {
+                true => rng.pick::<&str>(&CUSTOMERS),
+                false => customer,
+            },
+            sku: rng.pick(&SHELVES).sku,
+            quantity: 1 + rng.below(5) / 4,
+            with_coupon: rng.chance(0.6),
+            says: rng.chance(0.3).then_some(1),
+            click_again: rng
+                .chance(0.15)
+                .then(|| Duration::from_millis(rng.below(40))),
+        }
+    }
+
+    /// Buys, and holds the shop to what it says.
+    pub async fn carry_out(&self, client: &Client, orders: &Mutex<Orders>, op: &str) {
+        client.node().sleep(self.wait).await;
+        let coupon = match self.with_coupon {
+            true => self.coupon(client, op).await,
+            false => None,
+        };
+        let person = Person::new(client, "checkout");
+        let mut body = json!({ "user": self.user, "sku": self.sku, "quantity": self.quantity });
+        if let Some(coupon) = coupon {
+            body["coupon"] = coupon.into();
+        }
+        if let Some(price) = self.says {
+            body["price"] = price.into();
+        }
+        let request = keyed(op, "POST", "/checkouts", body);
+        orders::asked(orders, op);
+        if let Some(later) = self.click_again {
+            person.click_again(&request, later);
+        }
+        if let Some(reply) = person.insist(&request).await
+            && reply.status == 201
+            && let Some(id) = reply.body["id"].as_str()
+        {
+            orders::told(orders, client, id);
+        }
+    }
+
+    /// The user's coupon, if they have one.
+    async fn coupon(&self, client: &Client, op: &str) -> Option<String> {
+        let person = Person::new(client, "coupon");
+        let path = format!("/coupons?user={}", self.user);
+        let list = unkeyed(&format!("{op}-coupons"), "GET", &path, ());
+        let coupons = person.ask(&list).await.ok()?;
+        Some(coupons.body.as_array()?.first()?["id"].as_str()?.to_owned())
+    }
+}
+
+/// Everybody wants a coupon at once, some of them twice.
+pub async fn rush(client: Client, people: u64) {
+    let asks = (0..people).map(|n| {
+        let (person, wait) = (
+            Person::new(&client, "coupon"),
+            client.draw(|rng| rng.below(30)),
+        );
+        let node = client.node();
+        async move {
+            node.sleep(Duration::from_millis(100 + wait)).await;
+            // Fewer users than requests: who asks twice is refused once.
+            let user = format!("crowd-{}", n % (people - people / 4));
+            let (op, path) = (format!("rush-{n}"), format!("/campaigns/{RUSH}/coupons"));
+            person
+                .insist(&keyed(&op, "POST", &path, json!({ "user": user })))
+                .await;
+        }
+    });
+    join_all(asks).await;
+}
+
+/// Money comes in while it is spent.
+pub async fn credit(client: Client, credits: Vec<(Duration, &'static str, u64)>) {
+    let person = Person::new(&client, "user");
+    for (n, (wait, user, amount)) in credits.into_iter().enumerate() {
+        client.node().sleep(wait).await;
+        let (op, path) = (format!("credit-{n}"), format!("/users/{user}/credits"));
+        person
+            .insist(&keyed(&op, "POST", &path, json!({ "amount": amount })))
+            .await;
+    }
+}
+
+/// Prices change while people buy.
+pub async fn reprice(client: Client, changes: Vec<(Duration, &'static str, u64)>) {
+    let person = Person::new(&client, "catalog");
+    for (n, (wait, sku, price)) in changes.into_iter().enumerate() {
+        client.node().sleep(wait).await;
+        let (op, path) = (format!("price-{n}"), format!("/products/{sku}"));
+        person
+            .insist(&unkeyed(&op, "PATCH", &path, json!({ "price": price })))
+            .await;
+    }
+}

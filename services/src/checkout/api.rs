@@ -1,0 +1,186 @@
+//! The checkout service's routes.
+
+use std::sync::Arc;
+
+use axum::{
+    Json, Router,
+    extract::{Path, Query, State},
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::{
+    Checkouts,
+    place::Placed,
+    store::{CheckoutData, FACTS, ORDERS, ORDERS_OF_USER, OrderRow},
+};
+use crate::kit::{
+    Code, Context, Problem, StoreError,
+    http::{Body, IdempotencyKey},
+    input::{QUANTITY, plain_id, within},
+    outbox,
+    saga::{
+        SagaRecord, Status as SagaStatus, StepRecord, api as dead_letters,
+        facts::{self, FactRow},
+    },
+};
+
+/// The body of `POST /checkouts`. Other members are ignored.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PlaceOrder {
+    /// Who buys.
+    pub user: String,
+    /// What.
+    pub sku: String,
+    /// Units, 1..=1000.
+    pub quantity: u64,
+    /// A coupon of the user's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coupon: Option<String>,
+    /// What the client takes for the price of one unit, in won. It is ignored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price: Option<u64>,
+}
+
+/// A checkout's saga as told to others.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SagaView {
+    /// `SAGA-XXXXXXXX`.
+    pub id: String,
+    /// What kind of saga it is.
+    pub kind: String,
+    /// Where it is: `Completed` and `Compensated` are its ends.
+    pub status: SagaStatus,
+    /// Its order.
+    pub order_id: String,
+    /// The steps that were intended, in order.
+    pub steps: Vec<StepRecord>,
+    /// Why it turned back.
+    pub refusal: Option<Problem>,
+    /// When it began; wall clock.
+    pub created_ms: u64,
+    /// When it ended; wall clock.
+    pub ended_ms: Option<u64>,
+}
+
+impl From<SagaRecord<CheckoutData>> for SagaView {
+    fn from(saga: SagaRecord<CheckoutData>) -> Self {
+        SagaView {
+            id: saga.id,
+            kind: saga.kind,
+            status: saga.status,
+            order_id: saga.data.order_id,
+            steps: saga.steps,
+            refusal: saga.refusal,
+            created_ms: saga.created_ms,
+            ended_ms: saga.ended_ms,
+        }
+    }
+}
+
+type App = State<Arc<Checkouts>>;
+
+pub(super) fn router(checkouts: Arc<Checkouts>) -> Router {
+    Router::new()
+        .route("/checkouts", post(place).get(list))
+        .route("/checkouts/{id}", get(show))
+        .route("/checkouts/{id}/facts", get(show_facts))
+        .route("/sagas/{id}", get(show_saga))
+        .route("/projections/orders/rebuild", post(rebuild))
+        .with_state(Arc::clone(&checkouts))
+        .merge(dead_letters::router(checkouts.engine.clone()))
+        .merge(outbox::api::router(
+            checkouts.engine.saga().events.outbox().clone(),
+        ))
+}
+
+async fn place(
+    State(checkouts): App,
+    context: Context,
+    IdempotencyKey(key): IdempotencyKey,
+    Body(wish): Body<PlaceOrder>,
+) -> Result<Response, Problem> {
+    plain_id("user", &wish.user)?;
+    plain_id("sku", &wish.sku)?;
+    within("quantity", wish.quantity, QUANTITY)?;
+    if let Some(coupon) = &wish.coupon {
+        plain_id("coupon", coupon)?;
+    }
+    Ok(match checkouts.place(context, &key, wish).await? {
+        Placed::Ended(answer) => {
+            let id = answer.body["id"].as_str().map(str::to_owned);
+            located(id, answer.into_response())
+        }
+        Placed::UnderWay(order) => {
+            let id = order.id.clone();
+            located(
+                Some(id),
+                (StatusCode::ACCEPTED, Json(order)).into_response(),
+            )
+        }
+    })
+}
+
+async fn show(State(checkouts): App, Path(id): Path<String>) -> Result<Json<OrderRow>, Problem> {
+    Ok(Json(checkouts.order(&id)?))
+}
+
+/// What happened to an order, where that is kept.
+async fn show_facts(
+    State(checkouts): App,
+    Path(id): Path<String>,
+) -> Result<Json<Vec<FactRow<CheckoutData>>>, Problem> {
+    let order = checkouts.order(&id)?;
+    let stream = facts::stream(&order.saga_id);
+    let rows = checkouts.store.read(|rows| rows.scan(&FACTS, &stream))?;
+    Ok(Json(rows.into_iter().map(|(_, fact)| fact).collect()))
+}
+
+#[derive(Deserialize)]
+struct OfUser {
+    user: Option<String>,
+}
+
+async fn list(
+    State(checkouts): App,
+    Query(OfUser { user }): Query<OfUser>,
+) -> Result<Json<Vec<OrderRow>>, Problem> {
+    let user = user.ok_or_else(|| {
+        let detail = "say whose orders: /checkouts?user=...";
+        Problem::new(Code::InvalidRequest, detail)
+    })?;
+    plain_id("user", &user)?;
+    let orders = checkouts.store.read(|rows| {
+        let ids = rows.scan(&ORDERS_OF_USER, &format!("{user}/"))?;
+        let orders = ids.iter().map(|(_, id)| rows.get(&ORDERS, id));
+        orders.collect::<Result<Vec<_>, StoreError>>()
+    })?;
+    Ok(Json(orders.into_iter().flatten().collect()))
+}
+
+async fn show_saga(
+    State(checkouts): App,
+    Path(id): Path<String>,
+) -> Result<Json<SagaView>, Problem> {
+    let saga = checkouts.engine.read(&id)?;
+    let missing = || Problem::new(Code::NotFound, format!("there is no saga {id}"));
+    Ok(Json(saga.ok_or_else(missing)?.into()))
+}
+
+/// Makes the read side anew from the event store.
+async fn rebuild(State(checkouts): App) -> Result<Json<Value>, Problem> {
+    let sagas = checkouts.rebuild().await?;
+    Ok(Json(json!({ "orders": sagas })))
+}
+
+/// Says where to look for the order.
+fn located(order_id: Option<String>, mut response: Response) -> Response {
+    let location = order_id.and_then(|id| HeaderValue::from_str(&format!("/checkouts/{id}")).ok());
+    if let Some(location) = location {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    response
+}

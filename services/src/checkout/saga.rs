@@ -1,0 +1,157 @@
+//! What the steps of a checkout do, how the order follows, and what others are told once it is complete.
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::{
+    model,
+    peers::Peers,
+    place,
+    store::{CheckoutData, ORDERS, OrderRow},
+};
+use crate::{
+    kit::{
+        StoreError, Writer,
+        events::{Event, Events},
+        saga::{Act, Call, Saga, SagaRecord, Status, Step, Undo, facts::Fact},
+    },
+    ports::Clock,
+};
+
+pub(super) struct Checkout {
+    pub peers: Peers,
+    pub events: Events,
+    pub clock: Arc<dyn Clock>,
+}
+
+#[async_trait::async_trait]
+impl Saga for Checkout {
+    type Data = CheckoutData;
+
+    fn kind(&self, data: &CheckoutData) -> &'static str {
+        data.course.name()
+    }
+
+    fn steps(&self, data: &CheckoutData) -> &'static [Step] {
+        data.course.steps()
+    }
+
+    async fn act(&self, step: &'static str, data: &mut CheckoutData, call: Call<'_>) -> Act {
+        match step {
+            "inventory-reserve" => self.peers.reserve_stock(data, call).await,
+            "user-reserve" => self.peers.reserve_balance(data, call).await,
+            "stock-and-balance-reserve" => self.peers.reserve_both(data, call).await,
+            "coupon-reserve" => self.peers.reserve_coupon(data, call).await,
+            "subscribers-tell" => self.tell_first(data, call).await,
+            "coupon-use" => self.peers.use_coupon(call).await,
+            "user-confirm" => self.peers.confirm_balance(call).await,
+            "inventory-confirm" => self.peers.confirm_stock(call).await,
+            _ => Act::Unknown(format!("no step is called {step}")),
+        }
+    }
+
+    async fn undo(&self, undo: &'static str, data: &mut CheckoutData, call: Call<'_>) -> Undo {
+        match undo {
+            "inventory-cancel" => self.peers.release_stock(data, call).await,
+            "user-release" => self.peers.release_balance(data, call).await,
+            "stock-and-balance-release" => self.peers.release_both(data, call).await,
+            "coupon-release" => self.peers.release_coupon(data, call).await,
+            // What was told cannot be untold.
+            "subscribers-forget" => Undo::Done,
+            _ => Undo::Retry(format!("no undo is called {undo}")),
+        }
+    }
+
+    fn on_change(
+        &self,
+        tx: &mut Writer<'_>,
+        saga: &SagaRecord<CheckoutData>,
+    ) -> Result<(), StoreError> {
+        let order = model::project(saga);
+        let before: Option<OrderRow> = tx.get(&ORDERS, &order.id)?;
+        if before.as_ref() != Some(&order) {
+            tx.put(&ORDERS, &order.id, &order)?;
+        }
+        if saga.status.is_ended() {
+            place::settle_key(tx, saga, self.clock.now_ms())?;
+        }
+        if saga.status == Status::Completed && !saga.data.course.tells_first {
+            for event in completed(
+                &saga.data,
+                saga.created_ms,
+                saga.ended_ms.unwrap_or_default(),
+            ) {
+                self.events.record(tx, &saga.context, &event)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn committed(&self, saga: &SagaRecord<CheckoutData>) {
+        if saga.status == Status::Completed && !saga.data.course.tells_first {
+            for event in completed(
+                &saga.data,
+                saga.created_ms,
+                saga.ended_ms.unwrap_or_default(),
+            ) {
+                self.events.committed(&saga.context, &event);
+            }
+        }
+    }
+
+    fn fact_name(&self, fact: &Fact<CheckoutData>) -> String {
+        model::fact_name(fact)
+    }
+}
+
+impl Checkout {
+    /// Tells the subscribers while the order waits for them.
+    async fn tell_first(&self, data: &CheckoutData, call: Call<'_>) -> Act {
+        let now_ms = self.clock.now_ms();
+        for event in completed(data, now_ms, now_ms) {
+            if let Err(reason) = self.events.tell_now(call.context, &event).await {
+                return Act::Unknown(reason);
+            }
+        }
+        Act::Done
+    }
+}
+
+/// The kind of event that tells of a completed order.
+pub const ORDER_COMPLETED: &str = "OrderCompleted";
+/// The kind of event that tells how many units were sold.
+pub const PRODUCT_RANKING_UPDATE: &str = "ProductRankingUpdate";
+
+/// What is told of a completed order. Their ids are the same however often they are made.
+fn completed(data: &CheckoutData, ordered_ms: u64, occurred_ms: u64) -> [Event; 2] {
+    let body = json!({
+        "order": data.order_id,
+        "user": data.user,
+        "items": [{ "product": data.sku, "quantity": data.quantity, "unit_price": data.unit_price }],
+        "total": data.unit_price * data.quantity,
+        "discounted": data.total,
+        "discount": data.discount,
+        "coupon": data.coupon,
+        "ordered_at": ordered_ms,
+        "occurred_at": occurred_ms,
+    });
+    [
+        Event {
+            id: format!("{}-completed", data.order_id),
+            kind: ORDER_COMPLETED.to_owned(),
+            occurred_ms,
+            body,
+        },
+        Event {
+            id: format!("{}-ranking", data.order_id),
+            kind: PRODUCT_RANKING_UPDATE.to_owned(),
+            occurred_ms,
+            body: json!({
+                "product": data.sku,
+                "quantity": data.quantity,
+                "occurred_at": occurred_ms,
+            }),
+        },
+    ]
+}

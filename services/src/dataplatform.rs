@@ -1,0 +1,68 @@
+//! A stand-in for the data platform: it keeps every completed order that it is told of, once.
+
+pub mod store;
+
+use std::{io, sync::Arc};
+
+use axum::{Json, Router, extract::State, routing::post};
+
+use crate::{
+    kit::{self, Problem, Store, events::Event, http::Body, temper::Temper},
+    ports::Platform,
+    service::Service,
+};
+use store::FACTS;
+
+/// The service, as topologies list it.
+pub const SERVICE: Service = Service {
+    name: "dataplatform",
+    paths: &["/events"],
+    run: |platform| Box::pin(run(platform, Config::default())),
+    demo: &[],
+};
+
+/// How the service is set up.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    /// How it behaves.
+    pub temper: Temper,
+}
+
+/// Serves until the process ends.
+///
+/// # Errors
+/// The database or the service's address cannot be used.
+pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
+    let store = Store::open(&platform, store::FILE)
+        .await
+        .map_err(io::Error::other)?;
+    let temper = config.temper;
+    let router = Router::new()
+        .route("/events", post(take).get(list))
+        .with_state(Arc::new(Platforms { store, temper }));
+    kit::http::serve(&platform, router).await
+}
+
+struct Platforms {
+    store: Store,
+    temper: Temper,
+}
+
+type App = State<Arc<Platforms>>;
+
+async fn take(State(app): App, Body(event): Body<Event>) -> Result<Json<Event>, Problem> {
+    app.temper.bear().await?;
+    let kept = event.clone();
+    app.store
+        .write(move |tx| match tx.get(&FACTS, &kept.id)? {
+            Some(_) => Ok::<_, Problem>(()),
+            None => Ok(tx.put(&FACTS, &kept.id, &kept)?),
+        })
+        .await?;
+    Ok(Json(event))
+}
+
+async fn list(State(app): App) -> Result<Json<Vec<Event>>, Problem> {
+    let events = app.store.read(|rows| rows.scan(&FACTS, ""))?;
+    Ok(Json(events.into_iter().map(|(_, event)| event).collect()))
+}

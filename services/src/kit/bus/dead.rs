@@ -1,0 +1,127 @@
+//! Dead letters of consumers: events that could not be handled, for a person to look at and to replay.
+
+use axum::{
+    Json, Router,
+    extract::{Path, State},
+    routing::{get, post},
+};
+use serde::{Deserialize, Serialize};
+use tracing::Instrument;
+
+use super::{
+    Consumer, Event,
+    consumer::{Inner, Subscription},
+};
+use crate::{
+    gap::Gap,
+    kit::{Code, Problem, StoreError, Table},
+};
+
+/// Key: `{group}:{event id}`.
+pub const DEAD_EVENTS: Table<DeadEvent> = Table::new("dead_events");
+
+/// An event that its group could not handle.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeadEvent {
+    /// Of which topic.
+    pub topic: String,
+    /// For which group.
+    pub group: String,
+    /// The event.
+    pub event: Event,
+    /// Why it could not be handled.
+    pub reason: String,
+    /// When it was given up; wall clock.
+    pub at_ms: u64,
+    /// How often it was replayed since, in vain.
+    pub replays: u32,
+}
+
+/// Keeps an event that cannot be handled, and raises the alarm.
+pub(super) async fn bury(consumer: &Inner, event: &Event, reason: &str) -> Result<(), StoreError> {
+    let Subscription { topic, group, .. } = &consumer.subscription;
+    tracing::error!(
+        kind = event.kind,
+        id = event.id,
+        reason,
+        "event dead-lettered"
+    );
+    if consumer.gaps.has(Gap::DeadLetterDropped) {
+        return Ok(());
+    }
+    let letter = DeadEvent {
+        topic: topic.clone(),
+        group: group.clone(),
+        event: event.clone(),
+        reason: reason.to_owned(),
+        at_ms: consumer.platform.clock.now_ms(),
+        replays: 0,
+    };
+    let key = format!("{group}:{}", event.id);
+    consumer
+        .store
+        .write(move |tx| tx.put(&DEAD_EVENTS, &key, &letter))
+        .await
+}
+
+/// `GET /dead-events` and `POST /dead-events/{id}/replay`.
+pub(super) fn router(consumers: Vec<Consumer>) -> Router {
+    Router::new()
+        .route("/dead-events", get(list))
+        .route("/dead-events/{id}/replay", post(replay))
+        .with_state(consumers)
+}
+
+async fn list(State(consumers): State<Vec<Consumer>>) -> Result<Json<Vec<DeadEvent>>, Problem> {
+    let Some(consumer) = consumers.first() else {
+        return Ok(Json(Vec::new()));
+    };
+    let rows = consumer
+        .inner
+        .store
+        .read(|rows| rows.scan(&DEAD_EVENTS, ""))?;
+    Ok(Json(rows.into_iter().map(|(_, letter)| letter).collect()))
+}
+
+/// Handles it once more; 200 and gone from the list if that works.
+async fn replay(
+    State(consumers): State<Vec<Consumer>>,
+    Path(id): Path<String>,
+) -> Result<Json<DeadEvent>, Problem> {
+    let unknown = || {
+        let detail = format!("there is no dead event {id}; see GET /dead-events");
+        Problem::new(Code::NotFound, detail)
+    };
+    let consumer = consumers.iter().find(|consumer| {
+        let group = &consumer.inner.subscription.group;
+        id.strip_prefix(group.as_str())
+            .is_some_and(|rest| rest.starts_with(':'))
+    });
+    let consumer = &consumer.ok_or_else(unknown)?.inner;
+    let letter = consumer.store.read(|rows| rows.get(&DEAD_EVENTS, &id))?;
+    let mut letter = letter.ok_or_else(unknown)?;
+    let span = letter.event.context_of(&letter.group).span();
+    let replayed = consumer.carry_out(&letter.event).instrument(span).await;
+    let key = id.clone();
+    match replayed {
+        Ok(()) => {
+            consumer
+                .store
+                .write(move |tx| tx.delete(&DEAD_EVENTS, &key))
+                .await?;
+            Ok(Json(letter))
+        }
+        Err(error) => {
+            letter.replays += 1;
+            letter.reason = error.to_string();
+            consumer
+                .store
+                .write(move |tx| tx.put(&DEAD_EVENTS, &key, &letter))
+                .await?;
+            Err(Problem::new(
+                Code::InvalidState,
+                format!("it failed again: {error}"),
+            ))
+        }
+    }
+}

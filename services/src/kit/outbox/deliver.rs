@@ -1,0 +1,182 @@
+//! Sending rows, and noting what became of them.
+
+use std::{sync::PoisonError, time::Duration};
+
+use futures_util::future::join_all;
+use tracing::Instrument;
+
+use super::{Bulkhead, DEAD_LETTERS, Inner, OUTBOX, Outgoing, PUBLISHED, Row, State, Target};
+use crate::{
+    gap::Gap,
+    kit::{Peer, PeerPolicy, StoreError, Writer},
+};
+
+/// Rows that one pass takes.
+pub(super) const BATCH: usize = 16;
+
+/// One try each: the outbox is the retry.
+fn policy() -> PeerPolicy {
+    PeerPolicy {
+        attempts: 1,
+        breaker_threshold: 2.0,
+        ..PeerPolicy::internal()
+    }
+}
+
+/// What became of rows: the key, and why it was not sent.
+pub(super) type Outcomes = Vec<(String, Result<(), String>)>;
+
+impl Inner {
+    /// Sends rows of different lanes side by side.
+    pub(super) async fn send_all(&self, rows: &[(String, Row)]) -> Outcomes {
+        let sent = rows.iter().map(|(key, row)| async move {
+            let span = row.event.context.span();
+            let sent = self.send(&row.target, &row.event).instrument(span).await;
+            (key.clone(), sent)
+        });
+        join_all(sent).await
+    }
+
+    /// Sends once.
+    pub(super) async fn send(&self, target: &Target, event: &super::Event) -> Result<(), String> {
+        match target {
+            Target::Stream(topic) => self
+                .bus
+                .append(topic, event)
+                .await
+                .map_err(|e| e.to_string()),
+            Target::Channel(channel) => self
+                .bus
+                .publish(channel, event)
+                .await
+                .map_err(|e| e.to_string()),
+            Target::Webhook { service, path } => {
+                let context = event.context.step("webhook");
+                let (peer, path) = (self.service(service), path.clone());
+                let body = event.body.clone();
+                let call = async move {
+                    match peer.call(&context, "POST", &path, None, &body).await {
+                        Ok(reply) if reply.is_success() => Ok(()),
+                        Ok(reply) => Err(reply.problem().to_string()),
+                        Err(error) => Err(error.to_string()),
+                    }
+                };
+                match self.bulkhead(target) {
+                    Some(Bulkhead {
+                        service, executor, ..
+                    }) => match executor.run(service, call).await {
+                        Ok(sent) => sent,
+                        Err(full) => Err(full.to_string()),
+                    },
+                    None => call.await,
+                }
+            }
+        }
+    }
+
+    /// Sends once, and only says so if that fails.
+    pub(super) async fn send_once(&self, outgoing: &Outgoing) -> bool {
+        let sent = self.send(&outgoing.target, &outgoing.event).await;
+        if let Err(reason) = &sent {
+            tracing::warn!(kind = outgoing.event.kind, reason, "event not sent");
+        }
+        sent.is_ok()
+    }
+
+    /// The bulkhead of a webhook that has one.
+    pub(super) fn bulkhead(&self, target: &Target) -> Option<&Bulkhead> {
+        let Target::Webhook { service, .. } = target else {
+            return None;
+        };
+        let mut bulkheads = self.config.bulkheads.iter();
+        bulkheads.find(|bulkhead| bulkhead.service == service)
+    }
+
+    fn service(&self, name: &str) -> Peer {
+        let mut services = self.services.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, peer)) = services.iter().find(|(known, _)| known == name) {
+            return peer.clone();
+        }
+        let peer = Peer::new(&self.platform, name, policy());
+        services.push((name.to_owned(), peer.clone()));
+        peer
+    }
+
+    /// Notes what became of rows. `by` has them in hand; what is in other hands by now is left to those, unless it was
+    /// sent: then it was.
+    pub(super) async fn settle(
+        &self,
+        by: Option<String>,
+        outcomes: Outcomes,
+    ) -> Result<(), StoreError> {
+        let (config, now_ms) = (self.config.clone(), self.platform.clock.now_ms());
+        let noted = self.store.write(move |tx| {
+            let mut noted = Vec::new();
+            for (key, sent) in outcomes {
+                let Some(mut row) = tx.get(&OUTBOX, &key)? else {
+                    continue;
+                };
+                let in_hand = match (&row.state, &by) {
+                    (State::Processing { by: holder, .. }, Some(by)) => holder == by,
+                    (_, None) => true,
+                    _ => false,
+                };
+                row.changed_ms = now_ms;
+                match sent {
+                    Ok(()) => {
+                        row.state = State::Published;
+                        tx.delete(&OUTBOX, &key)?;
+                        tx.put(&PUBLISHED, &key, &row)?;
+                        noted.push((key, None));
+                    }
+                    Err(reason) if in_hand => {
+                        row.attempts += 1;
+                        row.reason = Some(reason);
+                        let blocks = config.gaps.has(Gap::OutboxPoisonBlocks);
+                        if row.attempts >= config.policy.attempts_max && !blocks {
+                            bury(tx, &key, &mut row, config.gaps.has(Gap::DeadLetterDropped))?;
+                        } else {
+                            row.state = State::Pending;
+                            tx.put(&OUTBOX, &key, &row)?;
+                        }
+                        noted.push((key, Some(row)));
+                    }
+                    Err(_) => {}
+                }
+            }
+            Ok::<_, StoreError>(noted)
+        });
+        for (key, failed) in noted.await? {
+            self.follow_up(&key, failed);
+        }
+        Ok(())
+    }
+
+    /// What follows the commit: the row's next try, or the alarm.
+    fn follow_up(&self, key: &str, failed: Option<Row>) {
+        let mut memory = self.memory();
+        memory.forget(key);
+        let Some(row) = failed else { return };
+        let (kind, reason) = (row.event.kind.as_str(), row.reason.as_deref().unwrap_or(""));
+        if row.state == State::Failed {
+            self.alert();
+            tracing::error!(kind, id = row.event.id, reason, "outbox row dead-lettered");
+            return;
+        }
+        tracing::warn!(kind, attempts = row.attempts, reason, "outbox row failed");
+        memory.back_off(key, backoff(self.config.policy.backoff, row.attempts));
+    }
+}
+
+fn bury(tx: &mut Writer<'_>, key: &str, row: &mut Row, drop_it: bool) -> Result<(), StoreError> {
+    row.state = State::Failed;
+    tx.delete(&OUTBOX, key)?;
+    match drop_it {
+        true => Ok(()),
+        false => tx.put(&DEAD_LETTERS, key, row),
+    }
+}
+
+fn backoff(first: Duration, attempts: u32) -> Duration {
+    first * 2_u32.saturating_pow(attempts.saturating_sub(1).min(10))
+}

@@ -1,0 +1,97 @@
+//! The ranking of products by units sold, from what it is told after orders have completed.
+//!
+//! An event counts once however often it arrives: that it was counted is kept in the commit that counts it.
+
+pub mod store;
+
+use std::{cmp::Reverse, io, sync::Arc};
+
+use axum::{
+    Json, Router,
+    extract::State,
+    routing::{get, post},
+};
+use serde::Deserialize;
+
+use crate::{
+    kit::{self, Code, Problem, Store, events::Event, http::Body, input::QUANTITY, temper::Temper},
+    ports::Platform,
+    service::Service,
+};
+use store::{COUNTED, Counted, RANKS, Rank};
+
+/// The service, as topologies list it.
+pub const SERVICE: Service = Service {
+    name: "ranking",
+    paths: &["/ranking"],
+    run: |platform| Box::pin(run(platform, Config::default())),
+    demo: &[],
+};
+
+/// How the service is set up.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    /// How it behaves.
+    pub temper: Temper,
+}
+
+/// Serves until the process ends.
+///
+/// # Errors
+/// The database or the service's address cannot be used.
+pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
+    let store = Store::open(&platform, store::FILE)
+        .await
+        .map_err(io::Error::other)?;
+    let temper = config.temper;
+    let router = Router::new()
+        .route("/events", post(count))
+        .route("/ranking", get(list))
+        .with_state(Arc::new(Ranking { store, temper }));
+    kit::http::serve(&platform, router).await
+}
+
+struct Ranking {
+    store: Store,
+    temper: Temper,
+}
+
+type App = State<Arc<Ranking>>;
+
+/// What a `ProductRankingUpdate` says.
+#[derive(Deserialize)]
+struct Update {
+    product: String,
+    quantity: u64,
+}
+
+async fn count(State(app): App, Body(event): Body<Event>) -> Result<Json<Rank>, Problem> {
+    app.temper.bear().await?;
+    let update = Update::deserialize(&event.body)
+        .ok()
+        .filter(|update| QUANTITY.contains(&update.quantity));
+    let Update { product, quantity } = update.ok_or_else(|| {
+        let detail = "the event's body must have a product and a quantity";
+        Problem::new(Code::InvalidRequest, detail)
+    })?;
+    let counted = app.store.write(move |tx| {
+        let known = tx.get(&RANKS, &product)?;
+        let mut rank = known.unwrap_or(Rank { product, sold: 0 });
+        if tx.get(&COUNTED, &event.id)?.is_none() {
+            rank.sold += quantity;
+            tx.put(&RANKS, &rank.product, &rank)?;
+            let at_ms = event.occurred_ms;
+            tx.put(&COUNTED, &event.id, &Counted { at_ms })?;
+        }
+        Ok::<_, Problem>(rank)
+    });
+    counted.await.map(Json)
+}
+
+/// The products, best sold first.
+async fn list(State(app): App) -> Result<Json<Vec<Rank>>, Problem> {
+    let rows = app.store.read(|rows| rows.scan(&RANKS, ""))?;
+    let mut ranks: Vec<Rank> = rows.into_iter().map(|(_, rank)| rank).collect();
+    ranks.sort_by_key(|rank| Reverse(rank.sold));
+    Ok(Json(ranks))
+}

@@ -1,0 +1,163 @@
+//! The user service: who may buy, balances, and what sagas have set aside of them.
+//!
+//! Everything that one request does happens in one transaction. A balance changes by amounts only, so what several
+//! sagas do to it commutes: no release restores a balance that somebody remembered.
+
+mod api;
+pub mod desk;
+pub mod model;
+mod purchases;
+pub mod store;
+
+use std::{io, sync::Arc};
+
+use axum::http::StatusCode;
+
+use crate::{
+    gap::{Gap, Gaps},
+    kit::{
+        self, Code, Problem, Store, Writer,
+        bus::Settings,
+        http::IdempotencyKey,
+        idempotency::{self, StoredAnswer, fingerprint},
+        once::Once,
+    },
+    ports::Platform,
+    service::{Demo, Service},
+};
+use desk::{Desk, Reserve};
+use store::{RESERVATIONS, USERS};
+
+pub use api::{Create, Credit, Patch, Release};
+
+/// The service, as topologies list it.
+pub const SERVICE: Service = Service {
+    name: "user",
+    paths: &["/users", "/user/{id}/balance"],
+    run: |platform| Box::pin(run(platform, Config::default())),
+    demo: &[Demo {
+        list: "/users",
+        puts: &[("/users/1", r#"{"name":"Kim","balance":10000000}"#)],
+    }],
+};
+
+/// How the service is set up.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    /// The weaknesses of the shape.
+    pub gaps: Gaps,
+    /// How it takes part in item purchases, if it does.
+    pub purchases: Option<Settings>,
+}
+
+/// Serves until the process ends.
+///
+/// # Errors
+/// The database or the service's address cannot be used.
+pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
+    let store = Store::open(&platform, store::FILE)
+        .await
+        .map_err(io::Error::other)?;
+    platform.spawn(
+        "key-sweeper",
+        idempotency::keep_sweeping(platform.clone(), store.clone()),
+    );
+    let users = Users {
+        platform: platform.clone(),
+        store: store.clone(),
+        gaps: config.gaps,
+    };
+    let mut router = api::router(Arc::new(users));
+    if let Some(settings) = config.purchases {
+        let purchases = purchases::join(&platform, &store, &settings).await;
+        router = router.merge(purchases.map_err(io::Error::other)?);
+    }
+    kit::http::serve(&platform, router).await
+}
+
+/// The service's state.
+struct Users {
+    platform: Platform,
+    store: Store,
+    gaps: Gaps,
+}
+
+impl Users {
+    async fn reserve(
+        &self,
+        key: Option<IdempotencyKey>,
+        ask: Reserve,
+    ) -> Result<StoredAnswer, Problem> {
+        let keeps_keys = !self.gaps.has(Gap::LateReserveAfterCancel)
+            && !self.gaps.has(Gap::RollbackOvertakesLateSuccess);
+        let once = Once {
+            key: api::needed(key)?.filter(|_| keeps_keys),
+            operation: "reserve",
+            fingerprint: fingerprint(&ask),
+            success: StatusCode::CREATED,
+        };
+        self.once(once, move |desk| desk.reserve(&ask)).await
+    }
+
+    async fn release(
+        &self,
+        key: Option<IdempotencyKey>,
+        saga_id: String,
+        user: Option<String>,
+    ) -> Result<StoredAnswer, Problem> {
+        let once = Once {
+            key,
+            operation: "release",
+            fingerprint: fingerprint(&saga_id),
+            success: StatusCode::OK,
+        };
+        let seen = match self.gaps.has(Gap::ConflictInCompensationGivesUp) {
+            true => self.version_of(&saga_id)?,
+            false => None,
+        };
+        self.once(once, move |desk| {
+            if let Some((user, version)) = &seen
+                && desk
+                    .tx
+                    .get(&USERS, user)?
+                    .is_some_and(|now| now.version != *version)
+            {
+                let detail = format!("the balance of {user} changed meanwhile; ask again");
+                return Err(Problem::new(Code::VersionConflict, detail));
+            }
+            desk.release(&saga_id, user.as_deref())
+        })
+        .await
+    }
+
+    /// The user of a saga's reservation, and the version of their row.
+    fn version_of(&self, saga_id: &str) -> Result<Option<(String, u64)>, Problem> {
+        self.store.read(|rows| {
+            let Some(reservation) = rows.get(&RESERVATIONS, saga_id)? else {
+                return Ok(None);
+            };
+            let user = rows.get(&USERS, &reservation.user)?;
+            Ok(user.map(|user| (user.id, user.version)))
+        })
+    }
+
+    async fn once<T: serde::Serialize>(
+        &self,
+        once: Once,
+        work: impl FnOnce(&mut Desk<'_, '_>) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<StoredAnswer, Problem> {
+        let gaps = self.gaps;
+        let work = move |tx: &mut Writer<'_>, now_ms| work(&mut Desk { tx, gaps, now_ms });
+        once.run((&self.platform, &self.store, gaps), work).await
+    }
+
+    /// Runs `work` in a transaction, as often as it is asked.
+    async fn change<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Desk<'_, '_>) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let (gaps, now_ms) = (self.gaps, self.platform.clock.now_ms());
+        let work = move |tx: &mut Writer<'_>| work(&mut Desk { tx, gaps, now_ms });
+        self.store.write(work).await
+    }
+}

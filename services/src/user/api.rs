@@ -1,0 +1,198 @@
+//! The user service's routes.
+
+use std::sync::Arc;
+
+use axum::{
+    Json, Router,
+    extract::{Path, State},
+    http::StatusCode,
+    routing::{get, post},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::{
+    Users,
+    desk::{Reserve, unknown_user},
+    store::{RESERVATIONS, Reservation, USERS, User},
+};
+use crate::kit::{
+    Code, Problem,
+    http::{Body, IdempotencyKey},
+    idempotency::{StoredAnswer, fingerprint},
+    input::{AMOUNT_MAX, plain_id, within},
+    once::Once,
+};
+
+/// Longest name, in bytes.
+const NAME_MAX: u64 = 200;
+
+/// The body of `PUT /users/{id}`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Create {
+    /// The name.
+    pub name: String,
+    /// The first balance, in won.
+    pub balance: u64,
+}
+
+/// The body of `PATCH /users/{id}`.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Patch {
+    /// Whether they may buy.
+    pub active: bool,
+}
+
+/// The body of `POST /users/{id}/credits`.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Credit {
+    /// In won, at least 1.
+    pub amount: u64,
+}
+
+/// The body of `POST /balance-reservations/{saga_id}/release`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Release {
+    /// Whose balance the saga had asked for, or meant to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+}
+
+type App = State<Arc<Users>>;
+
+pub(super) fn router(users: Arc<Users>) -> Router {
+    Router::new()
+        .route("/users", get(list))
+        .route("/users/{id}", get(show).put(create).patch(patch))
+        .route("/users/{id}/balance", get(balance))
+        .route("/users/{id}/credits", post(credit))
+        .route("/balance-reservations", post(reserve))
+        .route("/balance-reservations/{saga_id}", get(show_reservation))
+        .route("/balance-reservations/{saga_id}/confirm", post(confirm))
+        .route("/balance-reservations/{saga_id}/release", post(release))
+        .with_state(users)
+}
+
+async fn list(State(users): App) -> Result<Json<Vec<User>>, Problem> {
+    let rows = users.store.read(|rows| rows.scan(&USERS, ""))?;
+    Ok(Json(rows.into_iter().map(|(_, user)| user).collect()))
+}
+
+async fn show(State(users): App, Path(id): Path<String>) -> Result<Json<User>, Problem> {
+    let user = users.store.read(|rows| rows.get(&USERS, &id))?;
+    user.map(Json).ok_or_else(|| unknown_user(&id))
+}
+
+async fn balance(State(users): App, Path(id): Path<String>) -> Result<Json<Value>, Problem> {
+    let user = users.store.read(|rows| rows.get(&USERS, &id))?;
+    let user = user.ok_or_else(|| unknown_user(&id))?;
+    Ok(Json(json!({
+        "user": user.id,
+        "balance": user.balance.available,
+        "reserved": user.balance.reserved,
+    })))
+}
+
+async fn create(
+    State(users): App,
+    Path(id): Path<String>,
+    Body(Create { name, balance }): Body<Create>,
+) -> Result<Json<User>, Problem> {
+    plain_id("id", &id)?;
+    within("the length of name", name.len() as u64, 1..=NAME_MAX)?;
+    within("balance", balance, 0..=AMOUNT_MAX.unsigned_abs())?;
+    let created = users.change(move |desk| desk.create(&id, &name, balance));
+    created.await.map(Json)
+}
+
+async fn patch(
+    State(users): App,
+    Path(id): Path<String>,
+    Body(Patch { active }): Body<Patch>,
+) -> Result<Json<User>, Problem> {
+    let changed = users.change(move |desk| desk.set_active(&id, active));
+    changed.await.map(Json)
+}
+
+async fn credit(
+    State(users): App,
+    key: Option<IdempotencyKey>,
+    Path(id): Path<String>,
+    Body(Credit { amount }): Body<Credit>,
+) -> Result<StoredAnswer, Problem> {
+    within("amount", amount, 1..=AMOUNT_MAX.unsigned_abs())?;
+    let once = Once {
+        key: needed(key)?,
+        operation: "credit",
+        fingerprint: fingerprint(&(&id, amount)),
+        success: StatusCode::OK,
+    };
+    users.once(once, move |desk| desk.credit(&id, amount)).await
+}
+
+async fn reserve(
+    State(users): App,
+    key: Option<IdempotencyKey>,
+    Body(ask): Body<Reserve>,
+) -> Result<StoredAnswer, Problem> {
+    plain_id("saga_id", &ask.saga_id)?;
+    plain_id("order_id", &ask.order_id)?;
+    plain_id("user", &ask.user)?;
+    within("amount", ask.amount, 1..=AMOUNT_MAX.unsigned_abs())?;
+    users.reserve(key, ask).await
+}
+
+async fn show_reservation(
+    State(users): App,
+    Path(saga_id): Path<String>,
+) -> Result<Json<Reservation>, Problem> {
+    let found = users.store.read(|rows| rows.get(&RESERVATIONS, &saga_id))?;
+    let missing = || {
+        Problem::new(
+            Code::NotFound,
+            format!("saga {saga_id} has reserved nothing"),
+        )
+    };
+    found.map(Json).ok_or_else(missing)
+}
+
+async fn confirm(
+    State(users): App,
+    key: Option<IdempotencyKey>,
+    Path(saga_id): Path<String>,
+) -> Result<StoredAnswer, Problem> {
+    let once = Once {
+        key: needed(key)?,
+        operation: "confirm",
+        fingerprint: fingerprint(&saga_id),
+        success: StatusCode::OK,
+    };
+    users.once(once, move |desk| desk.confirm(&saga_id)).await
+}
+
+async fn release(
+    State(users): App,
+    key: Option<IdempotencyKey>,
+    Path(saga_id): Path<String>,
+    Body(Release { user }): Body<Release>,
+) -> Result<StoredAnswer, Problem> {
+    plain_id("saga_id", &saga_id)?;
+    if let Some(user) = &user {
+        plain_id("user", user)?;
+    }
+    users.release(needed(key)?, saga_id, user).await
+}
+
+/// Whoever changes a balance names the change.
+pub(super) fn needed(key: Option<IdempotencyKey>) -> Result<Option<IdempotencyKey>, Problem> {
+    key.map(Some).ok_or_else(|| {
+        Problem::new(
+            Code::IdempotencyKeyMissing,
+            "send an Idempotency-Key header; repeat it when you repeat the request",
+        )
+    })
+}
