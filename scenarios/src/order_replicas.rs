@@ -114,8 +114,6 @@ impl Scenario for OrderReplicas {
                 ("lock", "lease granted"),
                 ("inventory-1", "lease held"),
                 ("inventory-2", "lease held"),
-                ("inventory-1", "stock reserved"),
-                ("inventory-2", "stock reserved"),
                 ("payment", "payment authorized"),
             ],
             horizon_ms: 1_500,
@@ -215,7 +213,7 @@ fn open_counter(sim: &Sim, gaps: Gaps, shelf: &lock::Shelf, settings: &mut Strea
     };
     // From shorter than a pause to as long as published: 30 s.
     let lease = Duration::from_millis(match settings.chance(0.8) {
-        true => settings.between(100, 2_000),
+        true => settings.between(100, 400),
         false => 30_000,
     });
     let inventory = inventory::Config {

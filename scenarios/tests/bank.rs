@@ -99,11 +99,15 @@ bank! {
     a_cancel_that_gives_up_without_its_lease_is_found:
         OrderReplicas + "lock-failure-in-compensation-gives-up" at 170 =>
         "no leaked reservation" | "no leaked semantic lock" | "no oversell";
-    a_lease_that_is_released_before_the_commit_is_found: OrderReplicas + "release-before-commit" at 31 =>
+    a_lease_that_is_released_before_the_commit_is_found: OrderReplicas + "release-before-commit" at 8 =>
         "stock adds up" | "a semantic lock has one owner";
-    a_sweeper_that_does_not_ask_is_found: OrderReplicas + "sweeper-frees-the-living" at 706 =>
+    a_lease_without_a_watchdog_is_found: OrderReplicas + "no-watchdog" at 80 =>
+        "stock adds up" | "two holders of a lease never both write" | "a semantic lock has one owner";
+    a_watchdog_without_a_limit_is_found: OrderReplicas + "watchdog-without-limit" at 179 =>
+        "no leaked lease lock" | "every saga ends" | "no lost refund";
+    a_sweeper_that_does_not_ask_is_found: OrderReplicas + "sweeper-frees-the-living" at 252 =>
         "no lost refund" | "every saga ends" | "a semantic lock has one owner" | "no oversell";
-    a_refund_at_the_current_price_is_found: OrderReplicas + "refund-at-current-price" at 64 =>
+    a_refund_at_the_current_price_is_found: OrderReplicas + "refund-at-current-price" at 73 =>
         "no lost refund" | "every saga ends" | "no double charge, no double refund" | "ledger and payment records agree";
     a_key_that_ignores_the_body_is_found: OrderReplicas + "key-ignores-body" =>
         "one key, one effect";
