@@ -249,6 +249,7 @@ async fn what_was_sent_is_kept_for_a_week() {
     let mut shop = Shop::new(&town).await;
     shop.open(Mode::Cdc).await;
     shop.tell(&town.event("told", "a")).await;
+    town.world.pass(Duration::from_secs(1)).await;
     const DAY: Duration = Duration::from_secs(24 * 60 * 60);
     town.world.pass(7 * DAY - Duration::from_secs(7_200)).await;
     assert_eq!(shop.rows(&PUBLISHED), 1);

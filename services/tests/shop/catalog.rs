@@ -130,7 +130,7 @@ async fn changes_are_told_in_order_once_the_subscriber_is_there() {
     world.pass(Duration::from_secs(3)).await;
     let challenge = Subscriber::default();
     challenge.serve(&world, "challenge");
-    world.pass(Duration::from_secs(12)).await;
+    world.pass(Duration::from_secs(15)).await;
     let pens = (1..=4).map(|version| ("pen".to_owned(), version));
     assert_eq!(challenge.accepted(), pens.collect::<Vec<_>>());
     for number in 1..=4 {
