@@ -1,7 +1,10 @@
 //! What must hold, one subject a file. The names are those of the design's table of invariants.
 
+pub mod history;
 pub mod money;
 pub mod orders;
+pub mod outbox;
+pub mod purchases;
 pub mod rewards;
 pub mod sagas;
 pub mod stock;

@@ -8,10 +8,13 @@ pub mod checkout;
 pub mod customer;
 pub mod flows;
 pub mod invariants;
+pub mod item_purchase;
 pub mod mirror;
 pub mod order_saga;
 pub mod platform;
 pub mod shop;
+pub mod sometimes;
+pub mod stock_room;
 pub mod topology;
 
 use squall::scenario::Catalogue;
@@ -22,6 +25,8 @@ pub fn catalogue() -> Catalogue {
         scenarios: vec![
             Box::new(order_saga::OrderSaga),
             Box::new(challenge_reward::ChallengeReward),
+            Box::new(stock_room::StockRoom),
+            Box::new(item_purchase::ItemPurchase),
             Box::new(checkout::Checkout),
         ],
         canary: Some(("order-saga", "no-journal")),

@@ -28,12 +28,21 @@ use tokio::sync::Notify;
 use crate::{
     kit::{self, Store},
     ports::Platform,
+    service::Service,
 };
 use channels::Channels;
 use log::Log;
 
 pub use api::{Appended, GroupView};
 pub use behaviour::{Behaviour, Fault};
+
+/// The service, as topologies list it.
+pub const SERVICE: Service = Service {
+    name: "bus",
+    paths: &[],
+    run: |platform| Box::pin(run(platform, Config::default())),
+    demo: &[],
+};
 
 /// Partitions of a topic.
 pub const PARTITIONS: u32 = 16;

@@ -12,6 +12,7 @@ pub mod ports;
 pub mod service;
 pub mod system;
 
+pub mod bag;
 pub mod bus;
 pub mod catalog;
 pub mod challenge;
@@ -24,5 +25,6 @@ pub mod notification;
 pub mod order;
 pub mod payment;
 pub mod pg;
+pub mod purchase;
 pub mod ranking;
 pub mod user;

@@ -1,7 +1,9 @@
 //! Notifications: a stand-in for the messengers, which keeps what was sent to whom.
 //!
-//! An event is told once however often it arrives: its id is the message's.
+//! It is told of events by webhook, or [listens](listen) to the bus. An event is told once however often it arrives: a
+//! webhook's id is the message's, and what is heard on the bus is known by the inbox.
 
+mod listen;
 pub mod store;
 
 use std::{io, sync::Arc};
@@ -20,10 +22,12 @@ use crate::{
 };
 use store::{SENT, Sent};
 
+pub use listen::Listens;
+
 /// The service, as topologies list it.
 pub const SERVICE: Service = Service {
     name: "notification",
-    paths: &["/messages"],
+    paths: &["/messages", "/notifications"],
     run: |platform| Box::pin(run(platform, Config::default())),
     demo: &[],
 };
@@ -33,6 +37,8 @@ pub const SERVICE: Service = Service {
 pub struct Config {
     /// How it behaves.
     pub temper: Temper,
+    /// What it listens to, if anything.
+    pub listens: Option<Listens>,
 }
 
 /// Serves until the process ends.
@@ -43,11 +49,16 @@ pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
     let store = Store::open(&platform, store::FILE)
         .await
         .map_err(io::Error::other)?;
+    let heard = match config.listens {
+        Some(listens) => listen::join(&platform, &store, listens).await,
+        None => Ok(Router::new()),
+    };
     let temper = config.temper;
     let router = Router::new()
         .route("/events", post(tell))
         .route("/messages", get(list))
-        .with_state(Arc::new(Messenger { store, temper }));
+        .with_state(Arc::new(Messenger { store, temper }))
+        .merge(heard.map_err(io::Error::other)?);
     kit::http::serve(&platform, router).await
 }
 

@@ -1,8 +1,8 @@
 //! The reference systems: which services each is made of. One line a service.
 
 use crate::{
-    catalog, challenge, checkout, coupon, dataplatform, inventory, notification, order, payment,
-    pg, ranking, service::Service, user,
+    bag, bus, catalog, challenge, checkout, coupon, dataplatform, inventory, notification, order,
+    payment, pg, purchase, ranking, service::Service, user,
 };
 
 /// A system that runs as a whole.
@@ -67,6 +67,39 @@ pub const SYSTEMS: &[System] = &[
             dataplatform::SERVICE,
             notification::SERVICE,
             ranking::SERVICE,
+        ],
+    },
+    System {
+        name: "purchases",
+        about: "items bought with a balance, choreographed by events on a bus",
+        services: &[
+            bus::SERVICE,
+            purchase::orders::SERVICE,
+            Service {
+                run: |p| {
+                    let config = user::Config {
+                        purchases: Some(Default::default()),
+                        ..Default::default()
+                    };
+                    Box::pin(user::run(p, config))
+                },
+                // `POST /setup-test-data` makes the users that it needs.
+                demo: &[],
+                ..user::SERVICE
+            },
+            bag::SERVICE,
+            purchase::items::SERVICE,
+            purchase::payments::SERVICE,
+            Service {
+                run: |p| {
+                    let config = notification::Config {
+                        listens: Some(purchase::notices(Default::default())),
+                        ..Default::default()
+                    };
+                    Box::pin(notification::run(p, config))
+                },
+                ..notification::SERVICE
+            },
         ],
     },
 ];

@@ -6,6 +6,7 @@
 mod api;
 pub mod desk;
 pub mod model;
+mod purchases;
 pub mod store;
 
 use std::{io, sync::Arc};
@@ -16,6 +17,7 @@ use crate::{
     gap::{Gap, Gaps},
     kit::{
         self, Code, Problem, Store, Writer,
+        bus::Settings,
         http::IdempotencyKey,
         idempotency::{self, StoredAnswer, fingerprint},
         once::Once,
@@ -31,7 +33,7 @@ pub use api::{Create, Credit, Patch, Release};
 /// The service, as topologies list it.
 pub const SERVICE: Service = Service {
     name: "user",
-    paths: &["/users"],
+    paths: &["/users", "/user/{id}/balance"],
     run: |platform| Box::pin(run(platform, Config::default())),
     demo: &[Demo {
         list: "/users",
@@ -44,6 +46,8 @@ pub const SERVICE: Service = Service {
 pub struct Config {
     /// The weaknesses of the shape.
     pub gaps: Gaps,
+    /// How it takes part in item purchases, if it does.
+    pub purchases: Option<Settings>,
 }
 
 /// Serves until the process ends.
@@ -60,10 +64,15 @@ pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
     );
     let users = Users {
         platform: platform.clone(),
-        store,
+        store: store.clone(),
         gaps: config.gaps,
     };
-    kit::http::serve(&platform, api::router(Arc::new(users))).await
+    let mut router = api::router(Arc::new(users));
+    if let Some(settings) = config.purchases {
+        let purchases = purchases::join(&platform, &store, &settings).await;
+        router = router.merge(purchases.map_err(io::Error::other)?);
+    }
+    kit::http::serve(&platform, router).await
 }
 
 /// The service's state.

@@ -104,7 +104,15 @@ pub fn open(sim: &Sim, gaps: Gaps, config: checkout::Config, issue: Size) -> Kno
                 inventory::run(p, inventory.clone())
             }),
             catalog::SERVICE.into(),
-            member(user::SERVICE, move |p| user::run(p, user::Config { gaps })),
+            member(user::SERVICE, move |p| {
+                user::run(
+                    p,
+                    user::Config {
+                        gaps,
+                        purchases: None,
+                    },
+                )
+            }),
             member(coupon::SERVICE, move |p| coupon::run(p, coupon.clone())),
             member(dataplatform::SERVICE, move |p| {
                 let temper = platform_temper.clone();
@@ -112,7 +120,13 @@ pub fn open(sim: &Sim, gaps: Gaps, config: checkout::Config, issue: Size) -> Kno
             }),
             member(notification::SERVICE, move |p| {
                 let temper = messenger_temper.clone();
-                notification::run(p, notification::Config { temper })
+                notification::run(
+                    p,
+                    notification::Config {
+                        temper,
+                        listens: None,
+                    },
+                )
             }),
             member(ranking::SERVICE, move |p| {
                 let temper = ranking_temper.clone();

@@ -50,6 +50,7 @@ impl Fault {
     pub fn amount(self) -> (u64, u64) {
         match self {
             Fault::Delay => (100, 15_000),
+            Fault::Duplicate | Fault::Redeliver => (1, 40),
             _ => (1, 6),
         }
     }

@@ -11,10 +11,12 @@ mod consumer;
 pub mod dead;
 mod event;
 mod listen;
+mod member;
 mod protocol;
 
 pub use client::{Bus, Refused};
 pub use consumer::{Consumer, Handler, HandlerError, Subscription};
 pub use dead::{DEAD_EVENTS, DeadEvent};
 pub use event::{ENVELOPE, Event};
+pub use member::{Member, Says, Settings};
 pub use protocol::{Delivery, Outcome, Read, Settled, Subscribe};

@@ -1,0 +1,215 @@
+//! Events on their way: what an outbox has accepted is sent or kept as a dead letter, one poller and one key at a time,
+//! and whoever has to handle it does.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use squall::{
+    Sim,
+    check::{Commit, Findings},
+};
+use squall_services::{
+    bus::store::{EVENTS, Entry},
+    kit::{
+        bus::{DEAD_EVENTS, DeadEvent},
+        inbox::{Handled, INBOX},
+        outbox::{DEAD_LETTERS, OUTBOX, PUBLISHED, Policy, Row, State, Target, lane},
+    },
+};
+
+use crate::{
+    lock,
+    mirror::{Change, Mirror},
+};
+
+/// A claim is given back after five minutes; a minute for the rest.
+pub const SENT: Duration = Duration::from_secs(6 * 60);
+
+/// What was sent is delivered again after ten seconds, or from the dead letters by an operator.
+const HANDLED: Duration = Duration::from_secs(7 * 60);
+
+const SENT_NAME: &str = "every committed outbox row is sent or dead-lettered";
+const ORDER_NAME: &str = "outbox rows of a key keep their order";
+
+/// Who has to handle which kinds: the node, which is also the group's name.
+pub type Interests = &'static [(&'static str, &'static [&'static str])];
+
+/// The tables of one service.
+struct Desk {
+    node: &'static str,
+    outbox: Mirror<Row>,
+    published: Mirror<Row>,
+    dead: Mirror<Row>,
+    inbox: Mirror<Handled>,
+    dead_events: Mirror<DeadEvent>,
+}
+
+struct Post {
+    desks: Vec<Desk>,
+    stream: Mirror<Entry>,
+    on_stream: BTreeSet<String>,
+}
+
+/// Watches the outboxes of these nodes and the bus. `inboxes` says whether the shape has them.
+pub fn watch(sim: &Sim, nodes: &[&'static str], interests: Interests, inboxes: bool) {
+    let desk = |&node: &&'static str| Desk {
+        node,
+        outbox: Mirror::new(node, OUTBOX),
+        published: Mirror::new(node, PUBLISHED),
+        dead: Mirror::new(node, DEAD_LETTERS),
+        inbox: Mirror::new(node, INBOX),
+        dead_events: Mirror::new(node, DEAD_EVENTS),
+    };
+    let post = Arc::new(Mutex::new(Post {
+        desks: nodes.iter().map(desk).collect(),
+        stream: Mirror::new("bus", EVENTS),
+        on_stream: BTreeSet::new(),
+    }));
+
+    let follow = post.clone();
+    sim.always(SENT_NAME, move |commit, findings| {
+        lock(&follow).follow(commit, findings);
+    });
+
+    let sent = post.clone();
+    sim.finally(SENT_NAME, SENT, move |_, findings| {
+        for desk in &lock(&sent).desks {
+            for (key, row) in desk.outbox.iter() {
+                let tag = match row.state {
+                    State::Processing { .. } => "left processing",
+                    _ => "left pending",
+                };
+                let found = format!("{:?} after {} tries", row.state, row.attempts);
+                findings.broken(
+                    tag,
+                    &[desk.node, key, &row.event.kind],
+                    "published, or a dead letter",
+                    found,
+                );
+            }
+        }
+    });
+
+    sim.finally(
+        "every event is handled or dead-lettered",
+        HANDLED,
+        move |_, findings| {
+            if inboxes {
+                lock(&post).judge_handled(interests, findings);
+            }
+        },
+    );
+}
+
+impl Post {
+    fn follow(&mut self, commit: &Commit<'_>, findings: &mut Findings) {
+        for change in self.stream.follow(commit) {
+            if let Some(entry) = change.after {
+                self.on_stream.insert(entry.event.id);
+            }
+        }
+        let Some(desk) = self.desks.iter_mut().find(|desk| desk.node == commit.node) else {
+            return;
+        };
+        let (inbox, dead_events) = (&mut desk.inbox, &mut desk.dead_events);
+        inbox.follow(commit);
+        dead_events.follow(commit);
+        let rows = desk.outbox.follow(commit);
+        let published = desk.published.follow(commit);
+        let dead = desk.dead.follow(commit);
+        for change in &rows {
+            judge_step(desk.node, change, findings);
+            let moved = |to: &[Change<Row>]| {
+                to.iter()
+                    .any(|row| row.key == change.key && row.after.is_some())
+            };
+            if change.after.is_none() && !moved(&published) && !moved(&dead) {
+                findings.broken(
+                    "dropped",
+                    &[desk.node, &change.key],
+                    "published, or a dead letter",
+                    "no trace of it",
+                );
+            }
+        }
+        for change in published {
+            let Some(row) = &change.after else { continue };
+            let older = desk.outbox.iter().find(|(key, older)| {
+                *key < change.key.as_str() && lane(older) == lane(row) && older.redriven == 0
+            });
+            if let Some((key, older)) = older {
+                findings.broken_as(
+                    ORDER_NAME,
+                    "overtaken",
+                    &[desk.node, &row.event.key, key, &change.key],
+                    format!("{} is sent first", older.event.kind),
+                    format!("{} was", row.event.kind),
+                );
+            }
+            let streamed = matches!(row.target, Target::Stream(_));
+            if streamed && !self.on_stream.contains(&row.event.id) {
+                findings.broken(
+                    "not on the stream",
+                    &[desk.node, &change.key, &row.event.id],
+                    "what the bus has accepted is in its log",
+                    "it is not",
+                );
+            }
+        }
+    }
+
+    /// Every event on the stream has left a note with each group that it concerns, or a dead letter.
+    fn judge_handled(&self, interests: Interests, findings: &mut Findings) {
+        let desks: BTreeMap<&str, &Desk> = self.desks.iter().map(|d| (d.node, d)).collect();
+        for entry in self.stream.values() {
+            let event = &entry.event;
+            for (node, kinds) in interests {
+                let Some(desk) = desks.get(node).filter(|_| kinds.contains(&&*event.kind)) else {
+                    continue;
+                };
+                let handled = desk.inbox.get(&format!("{node}/{}", event.id)).is_some();
+                let dead = desk.dead_events.get(&format!("{node}:{}", event.id));
+                if !handled && dead.is_none() {
+                    findings.broken(
+                        "never handled",
+                        &[node, &event.id, &event.kind],
+                        "handled, or a dead letter",
+                        "neither",
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// One poller at a time has a row, and it is tried so often and no more.
+fn judge_step(node: &str, change: &Change<Row>, findings: &mut Findings) {
+    let Some(after) = &change.after else { return };
+    let holder = |row: &Row| match &row.state {
+        State::Processing { by, boot_id } => Some((by.clone(), *boot_id)),
+        _ => None,
+    };
+    let before = change.before.as_ref().and_then(holder);
+    if let (Some(before), Some(now)) = (before, holder(after))
+        && before != now
+    {
+        findings.broken(
+            "claimed twice",
+            &[node, &change.key],
+            format!("{} has it until it gives it back", before.0),
+            format!("{} took it", now.0),
+        );
+    }
+    let most = Policy::default().attempts_max;
+    if after.attempts >= most {
+        findings.broken(
+            "tried without end",
+            &[node, &change.key],
+            format!("a dead letter after {most} tries"),
+            format!("{} tries", after.attempts),
+        );
+    }
+}

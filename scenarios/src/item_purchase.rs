@@ -1,0 +1,266 @@
+//! System E: item purchase, choreographed by events. Documented over publish/subscribe, hardened over a stream.
+
+mod buyer;
+mod operator;
+
+use std::sync::Arc;
+
+use serde_json::json;
+use squall::{
+    Sim,
+    net::Latency,
+    scenario::{Bug, Scenario, Setup, Shape},
+    storm::{CustomFault, Profile},
+};
+use squall_services::{
+    bag,
+    bus::{self, Behaviour, Fault},
+    gap::{Gap, Gaps},
+    kit::{bus::Settings, outbox::Mode},
+    notification, purchase, user,
+};
+
+use self::buyer::Deed;
+use crate::{
+    bank,
+    invariants::{outbox, purchases},
+    topology::{self, member},
+};
+
+/// The scenario `item-purchase`.
+pub struct ItemPurchase;
+
+/// Events over publish/subscribe, sent after the commit; what a rollback needs in the bus's memory; no deadline, no dead
+/// letters, no memory of what was handled; and a rollback that restores what it remembers.
+const DOCUMENTED: &[Gap] = &[
+    Gap::PubsubOnly,
+    Gap::DualWrite,
+    Gap::RollbackDataInBusMemory,
+    Gap::NoPurchaseTimeout,
+    Gap::DeadLetterDropped,
+    Gap::NoInbox,
+    Gap::RestoreRememberedBalance,
+];
+
+/// The bugs that can be planted alone.
+const BUGS: &[Gap] = &[
+    Gap::AckBeforeHandled,
+    Gap::NoInbox,
+    Gap::InboxPrunedTooSoon,
+    Gap::EventsOnlyInMemory,
+    Gap::OutboxStuckProcessing,
+    Gap::OutboxPendingForgotten,
+    Gap::OutboxClaimedTwice,
+    Gap::OutboxPoisonBlocks,
+    Gap::OutboxReordersAKey,
+    Gap::DeadLetterDropped,
+    Gap::PubsubOnly,
+    Gap::DualWrite,
+    Gap::PublishBeforeCommit,
+    Gap::RestoreRememberedBalance,
+    Gap::RollbackDataInBusMemory,
+    Gap::NoPurchaseTimeout,
+];
+
+/// The services that speak, beside the bus.
+const MEMBERS: [&str; 6] = ["order", "user", "bag", "item", "payment", "notification"];
+
+/// Who has to handle what.
+const INTERESTS: outbox::Interests = &[
+    (
+        "order",
+        &[
+            purchase::USER_FAILED,
+            purchase::INVENTORY_FAILED,
+            purchase::ITEM_FAILED,
+            purchase::PAYMENT_FAILED,
+            purchase::PAYMENT_PROCESSED,
+        ],
+    ),
+    (
+        "user",
+        &[
+            purchase::ORDER_CREATED,
+            purchase::ORDER_COMPLETED,
+            purchase::ORDER_CANCELLED,
+        ],
+    ),
+    (
+        "bag",
+        &[
+            purchase::USER_VALIDATED,
+            purchase::ORDER_COMPLETED,
+            purchase::ORDER_CANCELLED,
+        ],
+    ),
+    (
+        "item",
+        &[
+            purchase::INVENTORY_RESERVED,
+            purchase::ORDER_COMPLETED,
+            purchase::ORDER_CANCELLED,
+        ],
+    ),
+    (
+        "payment",
+        &[purchase::ITEM_RESERVED, purchase::ORDER_CANCELLED],
+    ),
+    (
+        "notification",
+        &[purchase::ORDER_COMPLETED, purchase::ORDER_CANCELLED],
+    ),
+];
+
+/// User, won, slots. One is short of money, one of room.
+const USERS: [(&str, u64, u64); 3] = [("kim", 120_000, 8), ("lee", 25_000, 8), ("max", 90_000, 2)];
+/// Item, won, units. One is rare.
+const ITEMS: [(&str, u64, u64); 3] = [
+    ("potion", 5_000, 30),
+    ("sword", 30_000, 3),
+    ("ring", 9_000, 1),
+];
+
+impl Scenario for ItemPurchase {
+    fn name(&self) -> &str {
+        "item-purchase"
+    }
+
+    fn about(&self) -> &str {
+        "items bought with a balance, choreographed by events: documented over pub/sub, hardened over a stream"
+    }
+
+    fn shapes(&self) -> Vec<Shape> {
+        bank::shapes("pub/sub, no outbox, no deadline, rollback from memory: expected to fail")
+    }
+
+    fn bugs(&self) -> Vec<Bug> {
+        bank::bugs(BUGS)
+    }
+
+    fn profile(&self) -> Profile {
+        let mut nodes = vec!["bus"];
+        nodes.extend(MEMBERS);
+        let mut links: Vec<_> = MEMBERS.map(|member| (member, "bus")).into();
+        links.extend(USERS.map(|(user, ..)| (user, "order")));
+        Profile {
+            custom: bus_faults(),
+            events: MEMBERS.map(|member| (member, "says")).into(),
+            horizon_ms: 2_000,
+            bursts: 30,
+            ..Profile::new(&nodes, &links)
+        }
+    }
+
+    fn build(&self, sim: &Sim, setup: &Setup) {
+        let gaps = bank::gaps(setup, DOCUMENTED);
+        let mut workload = sim.seed().stream("workload");
+        let mode = match workload.chance(0.7) {
+            true => Mode::Polling,
+            false => Mode::Cdc,
+        };
+        open(sim, gaps, mode);
+
+        let inboxes = ![Gap::NoInbox, Gap::InboxPrunedTooSoon, Gap::PubsubOnly]
+            .into_iter()
+            .any(|gap| gaps.has(gap));
+        outbox::watch(sim, &MEMBERS, INTERESTS, inboxes);
+        let told = purchases::watch(sim);
+
+        sim.prepare(|client| async move { buyer::set_up(&client, &test_data()).await });
+        for (name, ..) in USERS {
+            let deeds: Vec<Deed> = (0..workload.between(1, 3))
+                .map(|_| Deed::draw(&mut workload, &ITEMS.map(|(item, ..)| item)))
+                .collect();
+            let told = told.clone();
+            sim.client(name, move |client| async move {
+                buyer::buy(&client, &told, &deeds).await;
+            });
+            sim.link(name, "order", Latency::INTERNET);
+        }
+        sim.after_storm("operator", |client| async move {
+            operator::tend(&client, &MEMBERS).await;
+        });
+        sim.at_end(purchases::counts);
+    }
+}
+
+fn test_data() -> serde_json::Value {
+    let users =
+        USERS.map(|(id, balance, slots)| json!({ "id": id, "balance": balance, "slots": slots }));
+    let items = ITEMS.map(|(id, price, stock)| json!({ "id": id, "price": price, "stock": stock }));
+    json!({ "users": users, "items": items })
+}
+
+/// Adds the nodes.
+fn open(sim: &Sim, gaps: Gaps, mode: Mode) {
+    let settings = Settings {
+        gaps,
+        mode,
+        ..Default::default()
+    };
+    let behaviour = Arc::new(Behaviour::default());
+    let knob = behaviour.clone();
+    let bus = bus::Config {
+        behaviour: knob,
+        ..Default::default()
+    };
+    let order = purchase::orders::Config {
+        settings: settings.clone(),
+        ..Default::default()
+    };
+    let user = user::Config {
+        gaps,
+        purchases: Some(settings.clone()),
+    };
+    let notification = notification::Config {
+        listens: Some(purchase::notices(settings.clone())),
+        ..Default::default()
+    };
+    let (bag, item, payment) = (settings.clone(), settings.clone(), settings);
+    topology::open(
+        sim,
+        [
+            member(bus::SERVICE, move |p| bus::run(p, bus.clone())),
+            member(purchase::orders::SERVICE, move |p| {
+                purchase::orders::run(p, order.clone())
+            }),
+            member(user::SERVICE, move |p| user::run(p, user.clone())),
+            member(bag::SERVICE, move |p| bag::run(p, bag.clone())),
+            member(purchase::items::SERVICE, move |p| {
+                purchase::items::run(p, item.clone())
+            }),
+            member(purchase::payments::SERVICE, move |p| {
+                purchase::payments::run(p, payment.clone())
+            }),
+            member(notification::SERVICE, move |p| {
+                notification::run(p, notification.clone())
+            }),
+        ],
+    );
+
+    let counts = behaviour.clone();
+    sim.custom_faults(
+        move |name, amount, begins| {
+            let Some(fault) = bus_fault(name) else { return };
+            match begins {
+                true => behaviour.begin(fault, amount),
+                false => behaviour.end(fault),
+            }
+        },
+        move |name| bus_fault(name).map_or(0, |fault| counts.struck(fault)),
+    );
+}
+
+/// The faults of the bus.
+fn bus_faults() -> Vec<CustomFault> {
+    let fault = |fault: Fault| CustomFault {
+        name: fault.name(),
+        node: "bus",
+        amount: fault.amount(),
+    };
+    Fault::ALL.map(fault).into()
+}
+
+fn bus_fault(name: &str) -> Option<Fault> {
+    Fault::ALL.into_iter().find(|fault| fault.name() == name)
+}

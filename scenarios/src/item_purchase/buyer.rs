@@ -1,0 +1,143 @@
+//! Whoever buys: orders, tops the balance up, looks what became of it.
+
+use std::{sync::Arc, time::Duration};
+
+use serde_json::{Value, json};
+use squall::{Client, seed::Stream};
+use squall_services::{
+    kit::{Context, Peer, Reply},
+    purchase::orders::store::Status,
+};
+
+use crate::{
+    customer::{Person, Request, browser, keyed, unkeyed},
+    invariants::purchases::Told,
+    platform::platform,
+};
+
+/// How often a buyer asks for an answer before giving up.
+const PATIENCE: u64 = 8;
+/// How often a buyer looks what became of an order.
+const LOOKS: u32 = 3;
+/// A dedication that the order service takes and the bus does not.
+const LONG_NOTE: usize = 20_000;
+
+/// What a buyer does next.
+pub(super) struct Deed {
+    wait: Duration,
+    item: &'static str,
+    quantity: u64,
+    /// Won that are put in right after.
+    tops_up: Option<u64>,
+    click_again: Option<Duration>,
+    long_note: bool,
+}
+
+impl Deed {
+    pub(super) fn draw(rng: &mut Stream, items: &[&'static str]) -> Self {
+        Deed {
+            wait: Duration::from_millis(rng.below(250)),
+            item: *rng.pick::<&str>(items),
+            quantity: rng.between(1, 2),
+            tops_up: rng.chance(0.3).then(|| rng.between(1, 20) * 1_000),
+            click_again: rng
+                .chance(0.15)
+                .then(|| Duration::from_millis(rng.below(40))),
+            long_note: rng.chance(0.04),
+        }
+    }
+
+    fn order(&self, op: &str, user: &str) -> Request {
+        let mut body = json!({ "userId": user, "itemId": self.item, "quantity": self.quantity });
+        if self.long_note {
+            body["note"] = "x".repeat(LONG_NOTE).into();
+        }
+        keyed(op, "POST", "/orders", body)
+    }
+}
+
+/// Fills the shop.
+///
+/// # Panics
+///
+/// If a service refuses: then the scenario is wrong.
+pub(super) async fn set_up(client: &Client, data: &Value) {
+    let platform = platform(client.node());
+    let order = Peer::new(&platform, "order", browser());
+    let context = Context::fresh(&platform, "setup");
+    let reply = order
+        .call(&context, "POST", "/setup-test-data", None, data)
+        .await;
+    assert!(
+        reply.as_ref().is_ok_and(Reply::is_success),
+        "the test data were refused: {reply:?}"
+    );
+}
+
+/// Does one deed after another, without waiting for what becomes of an order before the next.
+pub(super) async fn buy(client: &Client, told: &Arc<Told>, deeds: &[Deed]) {
+    let (shop, bank) = (Person::new(client, "order"), Person::new(client, "user"));
+    let mut ordered = Vec::new();
+    for (n, deed) in deeds.iter().enumerate() {
+        let op = format!("{}-{}", client.name(), n + 1);
+        client.node().sleep(deed.wait).await;
+        let request = deed.order(&op, client.name());
+        if let Some(later) = deed.click_again {
+            shop.click_again(&request, later);
+        }
+        if let Some(reply) = insist(client, &shop, &request).await {
+            ordered.extend(hold_to(client, told, &reply));
+        }
+        if let Some(amount) = deed.tops_up {
+            let path = format!("/users/{}/credits", client.name());
+            let credit = keyed(
+                &format!("{op}-top-up"),
+                "POST",
+                &path,
+                json!({ "amount": amount }),
+            );
+            insist(client, &bank, &credit).await;
+        }
+    }
+    for _ in 0..LOOKS {
+        client.node().sleep(Duration::from_secs(1)).await;
+        for id in &ordered {
+            let look = unkeyed(client.name(), "GET", &format!("/orders/{id}"), ());
+            if let Ok(reply) = shop.ask(&look).await {
+                hold_to(client, told, &reply);
+            }
+        }
+    }
+}
+
+/// Holds the shop to what it says of an order; its id.
+fn hold_to(client: &Client, told: &Told, reply: &Reply) -> Option<String> {
+    let id = reply.body["id"].as_str()?;
+    let status: Status = serde_json::from_value(reply.body["status"].clone()).ok()?;
+    told.told(client, id, status);
+    Some(id.to_owned())
+}
+
+/// Asks until there is an answer: here 202 is one.
+async fn insist(client: &Client, person: &Person, request: &Request) -> Option<Reply> {
+    let op = &request.op;
+    for attempt in 1..=PATIENCE {
+        client.invoked(op, &format!("{} {}", request.method, request.path));
+        match person.ask(request).await {
+            Ok(reply) if reply.is_success() => {
+                client.ok(op, &reply.status.to_string());
+                return Some(reply);
+            }
+            Ok(reply) if !reply.problem().code.is_transient() => {
+                client.failed(op, &format!("{:?}", reply.problem().code));
+                return Some(reply);
+            }
+            Ok(reply) => client.unknown(op, &format!("{:?}", reply.problem().code)),
+            Err(reason) => client.unknown(op, reason),
+        }
+        let most = 200 << attempt;
+        let wait = client.draw(|rng| rng.between(most / 2, most));
+        client.node().sleep(Duration::from_millis(wait)).await;
+    }
+    None
+}

@@ -1,0 +1,59 @@
+//! Whoever looks after the services when the storm is over: redrives the outboxes' dead letters, replays events.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use serde_json::json;
+use squall::Client;
+use squall_services::kit::{Context, Peer};
+
+use crate::{customer::browser, platform::platform};
+
+/// How often the operator looks.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// Times that a dead letter is given another chance.
+const CHANCES: u64 = 1;
+
+/// Tends these services for ever.
+pub(super) async fn tend(client: &Client, services: &[&'static str]) {
+    let platform = platform(client.node());
+    let context = Context::fresh(&platform, client.name());
+    let peers: Vec<Peer> = services
+        .iter()
+        .map(|service| Peer::new(&platform, service, browser()))
+        .collect();
+    let mut tended = BTreeSet::new();
+    loop {
+        for (service, peer) in services.iter().zip(&peers) {
+            for path in listed(&context, peer).await {
+                if tended.insert((*service, path.clone())) {
+                    let _ = peer.call(&context, "POST", &path, None, &json!({})).await;
+                }
+            }
+        }
+        client.node().sleep(LOOK_EVERY).await;
+    }
+}
+
+/// Where what needs a person is given another chance.
+async fn listed(context: &Context, peer: &Peer) -> Vec<String> {
+    let mut paths = Vec::new();
+    if let Ok(reply) = peer
+        .call(context, "GET", "/outbox/dead-letters", None, &())
+        .await
+    {
+        let letters = reply.body.as_array().into_iter().flatten();
+        let fresh = letters.filter(|letter| letter["redriven"].as_u64() < Some(CHANCES));
+        paths.extend(fresh.filter_map(|letter| {
+            let key = letter["key"].as_str()?;
+            Some(format!("/outbox/dead-letters/{key}/redrive"))
+        }));
+    }
+    if let Ok(reply) = peer.call(context, "GET", "/dead-events", None, &()).await {
+        let letters = reply.body.as_array().into_iter().flatten();
+        paths.extend(letters.filter_map(|letter| {
+            let (group, id) = (letter["group"].as_str()?, letter["event"]["id"].as_str()?);
+            Some(format!("/dead-events/{group}:{id}/replay"))
+        }));
+    }
+    paths
+}

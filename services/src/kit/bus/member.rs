@@ -1,0 +1,173 @@
+//! A service's part in a choreography: it hears events, and what it changes and says about each is one commit.
+
+use std::sync::Arc;
+
+use axum::Router;
+use serde::Serialize;
+
+use super::{Bus, Consumer, Event, Handler, HandlerError, Subscription};
+use crate::{
+    gap::{Gap, Gaps},
+    kit::{
+        Context, Store, StoreError, Writer,
+        inbox::Inbox,
+        outbox::{self, Mode, Outbox, Outgoing, Target},
+    },
+    ports::Platform,
+};
+
+/// How a service takes part.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The weaknesses of the shape.
+    pub gaps: Gaps,
+    /// How its outbox is emptied.
+    pub mode: Mode,
+    /// The bus's name.
+    pub bus: String,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            gaps: Gaps::NONE,
+            mode: Mode::default(),
+            bus: "bus".to_owned(),
+        }
+    }
+}
+
+/// A service's part in the choreography of one topic. Cheap to clone.
+#[derive(Clone)]
+pub struct Member {
+    platform: Platform,
+    store: Store,
+    outbox: Outbox,
+    inbox: Inbox,
+    bus: Bus,
+    topic: Arc<str>,
+    group: Arc<str>,
+    gaps: Gaps,
+}
+
+/// What a transaction has to say, once it commits.
+pub struct Says<'a> {
+    member: &'a Member,
+    outgoing: &'a mut Vec<Outgoing>,
+}
+
+impl Says<'_> {
+    /// Tells that something happened to `key`.
+    pub fn say(&mut self, kind: &str, key: &str, context: &Context, body: &impl Serialize) {
+        let event = Event::new(&self.member.platform, kind, key, context, body);
+        tracing::info!(kind, key, "says");
+        self.outgoing.push(Outgoing {
+            target: self.member.target(),
+            event,
+        });
+    }
+}
+
+impl Member {
+    /// Takes part in `topic` as the group of the service's own name, with outbox and inbox in its store.
+    pub async fn join(
+        platform: &Platform,
+        store: &Store,
+        topic: &str,
+        settings: &Settings,
+    ) -> Result<Self, StoreError> {
+        let Settings { gaps, mode, bus } = settings.clone();
+        let group = platform.name.clone();
+        let config = outbox::Config {
+            gaps,
+            mode,
+            bus: bus.clone(),
+            ..Default::default()
+        };
+        Ok(Member {
+            outbox: Outbox::open(platform, store, config).await?,
+            inbox: Inbox::open(platform, store, &group, gaps),
+            bus: Bus::new(platform, &bus),
+            platform: platform.clone(),
+            store: store.clone(),
+            topic: topic.into(),
+            group,
+            gaps,
+        })
+    }
+
+    /// Hears events of these kinds. The routes are where their dead letters, and those of the outbox, are looked after.
+    pub fn hear(&self, kinds: &[&str], handler: Arc<dyn Handler>) -> Router {
+        let subscription = Subscription::new(&self.topic, &self.group, kinds);
+        let consumer = Consumer::start(
+            &self.platform,
+            &self.store,
+            &self.bus,
+            subscription,
+            self.gaps,
+            handler,
+        );
+        Consumer::router(vec![consumer]).merge(outbox::api::router(self.outbox.clone()))
+    }
+
+    /// Changes something and says so, in one commit.
+    pub async fn write<T, E>(
+        &self,
+        work: impl FnOnce(&mut Writer, &mut Says) -> Result<T, E> + Clone + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let member = self.clone();
+        let transaction = move |tx: &mut Writer, outgoing: &mut Vec<Outgoing>| {
+            let mut says = Says {
+                member: &member,
+                outgoing,
+            };
+            work(tx, &mut says)
+        };
+        self.outbox.write(transaction).await
+    }
+
+    /// Does about an event what is to be done once: the note of it is in the same commit.
+    pub async fn once(
+        &self,
+        event: &Event,
+        work: impl FnOnce(&mut Writer, &mut Says) -> Result<(), HandlerError> + Clone + Send + 'static,
+    ) -> Result<(), HandlerError> {
+        let (inbox, event) = (self.inbox.clone(), event.clone());
+        self.write(move |tx, says| match inbox.is_new(tx, &event)? {
+            true => work(tx, says),
+            false => Ok(()),
+        })
+        .await
+    }
+
+    /// The bus, for what is not said in events.
+    pub fn bus(&self) -> &Bus {
+        &self.bus
+    }
+
+    /// The service's machine.
+    pub fn platform(&self) -> &Platform {
+        &self.platform
+    }
+
+    /// The service's database.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The weaknesses of the shape.
+    pub fn gaps(&self) -> Gaps {
+        self.gaps
+    }
+
+    fn target(&self) -> Target {
+        match self.gaps.has(Gap::PubsubOnly) {
+            true => Target::Channel(self.topic.to_string()),
+            false => Target::Stream(self.topic.to_string()),
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! The order service of item purchases: it begins them, and decides once how they end.
+
+mod api;
+mod deadline;
+mod setup;
+pub mod store;
+
+use std::{io, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use axum::http::StatusCode;
+use tokio::sync::Notify;
+
+use super::{
+    INVENTORY_FAILED, ITEM_FAILED, ORDER_CANCELLED, ORDER_COMPLETED, ORDER_CREATED, PAYMENT_FAILED,
+    PAYMENT_PROCESSED, Purchase, TOPIC, USER_FAILED,
+};
+use crate::{
+    gap::Gap,
+    kit::{
+        self, Code, Context, Problem, Store, StoreError, Writer,
+        bus::{Event, Handler, HandlerError, Member, Says, Settings},
+        http::IdempotencyKey,
+        idempotency::{self, StoredAnswer, fingerprint},
+    },
+    ports::Platform,
+    service::Service,
+};
+use store::{OPEN, ORDERS, ORDERS_OF_USER, Open, Order, PRICES, Status};
+
+pub use api::Place;
+pub use setup::{Setup, SetupItem, SetupUser};
+
+/// The service, as topologies list it.
+pub const SERVICE: Service = Service {
+    name: "order",
+    paths: &["/setup-test-data", "/orders", "/user/{id}/orders"],
+    run: |platform| Box::pin(run(platform, Config::default())),
+    demo: &[],
+};
+
+/// How the service is set up.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// How it takes part.
+    pub settings: Settings,
+    /// How long a purchase may take; then it is cancelled. Counted anew after a restart of the service.
+    pub deadline: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            settings: Settings::default(),
+            deadline: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Serves until the process ends.
+pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
+    let store = Store::open(&platform, store::FILE)
+        .await
+        .map_err(io::Error::other)?;
+    let member = Member::join(&platform, &store, TOPIC, &config.settings)
+        .await
+        .map_err(io::Error::other)?;
+    platform.spawn(
+        "key-sweeper",
+        idempotency::keep_sweeping(platform.clone(), store.clone()),
+    );
+    let orders = Arc::new(Orders {
+        member: member.clone(),
+        opened: Notify::new(),
+        deadline: config.deadline,
+        setup: setup::Peers::new(&platform),
+    });
+    if !config.settings.gaps.has(Gap::NoPurchaseTimeout) {
+        platform.spawn("deadlines", deadline::keep(orders.clone()));
+    }
+    let kinds = [
+        USER_FAILED,
+        INVENTORY_FAILED,
+        ITEM_FAILED,
+        PAYMENT_FAILED,
+        PAYMENT_PROCESSED,
+    ];
+    let events = member.hear(&kinds, orders.clone());
+    kit::http::serve(&platform, api::router(orders).merge(events)).await
+}
+
+/// The service's state.
+struct Orders {
+    member: Member,
+    /// Told of each new order.
+    opened: Notify,
+    deadline: Duration,
+    setup: setup::Peers,
+}
+
+#[async_trait]
+impl Handler for Orders {
+    async fn handle(&self, event: &Event) -> Result<(), HandlerError> {
+        let purchase = Purchase::of(event)?;
+        let status = match event.kind.as_str() {
+            PAYMENT_PROCESSED => Status::Completed,
+            _ => Status::Cancelled,
+        };
+        let (now_ms, context) = (self.now_ms(), event.context.clone());
+        let ended = self.member.once(event, move |tx, says| {
+            let verdict = (status, purchase.reason.as_deref());
+            end(tx, says, &purchase.order_id, verdict, &context, now_ms)?;
+            Ok(())
+        });
+        ended.await
+    }
+}
+
+impl Orders {
+    fn now_ms(&self) -> u64 {
+        self.member.platform().clock.now_ms()
+    }
+
+    /// Begins a purchase; once per key, where the client sends one.
+    async fn place(
+        &self,
+        context: &Context,
+        key: Option<IdempotencyKey>,
+        place: Place,
+    ) -> Result<StoredAnswer, Problem> {
+        let id = self.member.platform().short_id("ORD");
+        let boot_id = self.member.platform().process.boot_id();
+        let (context, now_ms) = (context.with_saga(&id), self.now_ms());
+        let placed = self.member.write(move |tx, says| {
+            let (scope, print) = (place.user_id.0.clone(), fingerprint(&place));
+            let operation = "purchase";
+            if let Some(IdempotencyKey(key)) = &key {
+                let begun = idempotency::begin(tx, &scope, operation, key, print, boot_id, now_ms)?;
+                if let Some(answer) = begun.proceed()? {
+                    return Ok::<_, Problem>(answer);
+                }
+            }
+            let order = open(tx, says, &id, place, &context, now_ms)?;
+            let answer = StoredAnswer::new(StatusCode::ACCEPTED, &order)?;
+            if let Some(IdempotencyKey(key)) = &key {
+                idempotency::finish(tx, &scope, operation, key, print, &answer, now_ms)?;
+            }
+            Ok(answer)
+        });
+        let answer = placed.await?;
+        self.opened.notify_one();
+        Ok(answer)
+    }
+
+    /// Cancels a purchase that takes too long; one that has ended meanwhile stays as it is.
+    async fn expire(&self, id: &str) -> Result<(), StoreError> {
+        let (id, now_ms) = (id.to_owned(), self.now_ms());
+        let order = self.member.store().read(|rows| rows.get(&ORDERS, &id))?;
+        let Some(order) = order else { return Ok(()) };
+        let context = order.context.clone();
+        let expired = self.member.write(move |tx, says| {
+            let verdict = (Status::Cancelled, Some("it took too long"));
+            end(tx, says, &id, verdict, &context, now_ms)
+        });
+        use tracing::Instrument;
+        expired.instrument(order.context.span()).await
+    }
+}
+
+/// Makes an order of a wish.
+fn open(
+    tx: &mut Writer<'_>,
+    says: &mut Says<'_>,
+    id: &str,
+    place: Place,
+    context: &Context,
+    now_ms: u64,
+) -> Result<Order, Problem> {
+    let (user_id, item_id) = (place.user_id.0, place.item_id.0);
+    let price = tx.get(&PRICES, &item_id)?.ok_or_else(|| {
+        let detail = format!("there is no item {item_id}; see POST /setup-test-data");
+        Problem::new(Code::NotFound, detail)
+    })?;
+    if tx.get(&ORDERS, id)?.is_some() {
+        return Err(Problem::new(Code::VersionConflict, "try again"));
+    }
+    let amount = price.saturating_mul(place.quantity);
+    let order = Order {
+        id: id.to_owned(),
+        user_id: user_id.clone(),
+        item_id: item_id.clone(),
+        quantity: place.quantity,
+        amount,
+        status: Status::Pending,
+        reason: None,
+        context: context.clone(),
+        created_ms: now_ms,
+        ended_ms: None,
+    };
+    tx.put(&ORDERS, id, &order)?;
+    tx.put(&OPEN, id, &Open {})?;
+    tx.put(&ORDERS_OF_USER, &format!("{user_id}/{id}"), &id.to_owned())?;
+    let purchase = Purchase {
+        order_id: id.to_owned(),
+        user_id,
+        item_id,
+        quantity: place.quantity,
+        amount,
+        reason: None,
+        note: place.note,
+    };
+    says.say(ORDER_CREATED, id, context, &purchase);
+    Ok(order)
+}
+
+/// Ends an order that is pending still, and says so.
+fn end(
+    tx: &mut Writer<'_>,
+    says: &mut Says<'_>,
+    id: &str,
+    (status, reason): (Status, Option<&str>),
+    context: &Context,
+    now_ms: u64,
+) -> Result<(), StoreError> {
+    let order = tx.get(&ORDERS, id)?;
+    let Some(mut order) = order.filter(|order| order.status == Status::Pending) else {
+        return Ok(());
+    };
+    order.status = status;
+    order.reason = reason.map(str::to_owned);
+    order.ended_ms = Some(now_ms);
+    tx.put(&ORDERS, id, &order)?;
+    tx.delete(&OPEN, id)?;
+    let kind = match status {
+        Status::Completed => ORDER_COMPLETED,
+        _ => ORDER_CANCELLED,
+    };
+    let purchase = Purchase {
+        order_id: order.id,
+        user_id: order.user_id,
+        item_id: order.item_id,
+        quantity: order.quantity,
+        amount: order.amount,
+        reason: order.reason,
+        note: None,
+    };
+    says.say(kind, id, context, &purchase);
+    Ok(())
+}

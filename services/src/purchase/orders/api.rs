@@ -1,0 +1,116 @@
+//! The order service's routes.
+
+use std::sync::Arc;
+
+use axum::{
+    Json, Router,
+    body::Bytes,
+    extract::{Path, State},
+    routing::{get, post},
+};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::{
+    Orders,
+    setup::Setup,
+    store::{ORDERS, ORDERS_OF_USER, Order},
+};
+use crate::kit::{
+    Code, Context, Problem, StoreError,
+    http::{Body, IdempotencyKey},
+    idempotency::StoredAnswer,
+    input::{QUANTITY, plain_id, within},
+};
+
+/// Longest note, in bytes.
+const NOTE_MAX: usize = 32 << 10;
+
+/// An id, which clients may send as a number.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Id(pub String);
+
+impl<'de> Deserialize<'de> for Id {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged, expecting = "expected an id: a text or a whole number")]
+        enum TextOrNumber {
+            Text(String),
+            Number(u64),
+        }
+        Ok(Id(match TextOrNumber::deserialize(deserializer)? {
+            TextOrNumber::Text(text) => text,
+            TextOrNumber::Number(number) => number.to_string(),
+        }))
+    }
+}
+
+/// The body of `POST /orders`. Other members, a price among them, are ignored.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Place {
+    /// Who buys.
+    pub user_id: Id,
+    /// What.
+    pub item_id: Id,
+    /// Units, 1..=1000.
+    pub quantity: u64,
+    /// A dedication, up to 32 KiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+type App = State<Arc<Orders>>;
+
+pub(super) fn router(orders: Arc<Orders>) -> Router {
+    Router::new()
+        .route("/setup-test-data", post(set_up))
+        .route("/orders", post(place))
+        .route("/orders/{id}", get(show))
+        .route("/user/{id}/orders", get(list))
+        .with_state(orders)
+}
+
+/// 202 with the order; how it ends is read with `GET /orders/{id}`.
+async fn place(
+    State(orders): App,
+    context: Context,
+    key: Option<IdempotencyKey>,
+    Body(place): Body<Place>,
+) -> Result<StoredAnswer, Problem> {
+    plain_id("userId", &place.user_id.0)?;
+    plain_id("itemId", &place.item_id.0)?;
+    within("quantity", place.quantity, QUANTITY)?;
+    let note_bytes = place.note.as_ref().map_or(0, String::len);
+    within("the length of note", note_bytes as u64, 0..=NOTE_MAX as u64)?;
+    orders.place(&context, key, place).await
+}
+
+async fn show(State(orders): App, Path(id): Path<String>) -> Result<Json<Order>, Problem> {
+    let order = orders.member.store().read(|rows| rows.get(&ORDERS, &id))?;
+    let missing = || Problem::new(Code::NotFound, format!("there is no order {id}"));
+    order.map(Json).ok_or_else(missing)
+}
+
+async fn list(State(orders): App, Path(user): Path<String>) -> Result<Json<Vec<Order>>, Problem> {
+    plain_id("id", &user)?;
+    let found = orders.member.store().read(|rows| {
+        let mut orders = Vec::new();
+        for (_, id) in rows.scan(&ORDERS_OF_USER, &format!("{user}/"))? {
+            orders.extend(rows.get(&ORDERS, &id)?);
+        }
+        Ok::<_, StoreError>(orders)
+    });
+    Ok(Json(found?))
+}
+
+/// With a body, what it says; without one, something to play with.
+async fn set_up(State(orders): App, context: Context, body: Bytes) -> Result<Json<Setup>, Problem> {
+    let setup = match body.is_empty() {
+        true => Setup::default(),
+        false => serde_json::from_slice(&body)
+            .map_err(|error| Problem::new(Code::InvalidRequest, format!("the body: {error}")))?,
+    };
+    orders.set_up(&context, &setup).await?;
+    Ok(Json(setup))
+}

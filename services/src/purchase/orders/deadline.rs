@@ -1,0 +1,41 @@
+//! Deadlines: a purchase that is not decided in time is cancelled, whatever it waits for.
+//!
+//! A deadline is counted from when this process first saw the order, so no jump of the wall clock moves it.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use tokio::time::Instant;
+
+use super::{Orders, store::OPEN};
+use crate::kit::{StoreError, timer::within};
+
+/// Keeps deadlines for ever.
+pub(super) async fn keep(orders: Arc<Orders>) {
+    if let Err(error) = orders.keep_deadlines().await {
+        tracing::error!(%error, "deadlines are not kept any more");
+    }
+}
+
+impl Orders {
+    async fn keep_deadlines(&self) -> Result<(), StoreError> {
+        let mut seen: BTreeMap<String, Instant> = BTreeMap::new();
+        loop {
+            let open = self.member.store().read(|rows| rows.scan(&OPEN, ""))?;
+            let (earlier, now) = (std::mem::take(&mut seen), Instant::now());
+            for (id, _) in open {
+                let since = earlier.get(&id).copied().unwrap_or(now);
+                match now.duration_since(since) < self.deadline {
+                    true => _ = seen.insert(id, since),
+                    false => self.expire(&id).await?,
+                }
+            }
+            match seen.values().min() {
+                Some(oldest) => {
+                    let wait = (*oldest + self.deadline).saturating_duration_since(now);
+                    within(wait, self.opened.notified()).await;
+                }
+                None => self.opened.notified().await,
+            }
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! The user's part in item purchases: validation and the balance.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use axum::{
+    Json, Router,
+    extract::{Path, State},
+    routing::get,
+};
+use serde_json::{Value, json};
+
+use super::{
+    desk::{Desk, Reserve, unknown_user},
+    store::USERS,
+};
+use crate::{
+    kit::{
+        Problem, Store, StoreError, Writer,
+        bus::{Event, Handler, HandlerError, Member, Settings},
+    },
+    ports::Platform,
+    purchase::{
+        ORDER_CANCELLED, ORDER_COMPLETED, ORDER_CREATED, Purchase, TOPIC, USER_FAILED,
+        USER_RELEASED, USER_VALIDATED, keep_rollback_data, knows_rollback_data,
+    },
+};
+
+/// Takes part from now on; the routes that come with it.
+pub(super) async fn join(
+    platform: &Platform,
+    store: &Store,
+    settings: &Settings,
+) -> Result<Router, StoreError> {
+    let member = Member::join(platform, store, TOPIC, settings).await?;
+    let purse = Arc::new(Purse {
+        member: member.clone(),
+    });
+    let kinds = [ORDER_CREATED, ORDER_COMPLETED, ORDER_CANCELLED];
+    let events = member.hear(&kinds, purse.clone());
+    Ok(Router::new()
+        .route("/user/{id}/balance", get(balance))
+        .with_state(purse)
+        .merge(events))
+}
+
+struct Purse {
+    member: Member,
+}
+
+#[async_trait]
+impl Handler for Purse {
+    async fn handle(&self, event: &Event) -> Result<(), HandlerError> {
+        let purchase = Purchase::of(event)?;
+        match event.kind.as_str() {
+            ORDER_CREATED => self.reserve(event, purchase).await,
+            ORDER_COMPLETED => self.confirm(event, purchase).await,
+            ORDER_CANCELLED => self.release(event, purchase).await,
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Purse {
+    async fn reserve(&self, event: &Event, purchase: Purchase) -> Result<(), HandlerError> {
+        let (context, desk) = (event.context.clone(), self.desk());
+        let reserved = self.member.once(event, move |tx, says| {
+            let ask = Reserve {
+                saga_id: purchase.order_id.clone(),
+                order_id: purchase.order_id.clone(),
+                user: purchase.user_id.clone(),
+                amount: purchase.amount,
+            };
+            let key = &purchase.order_id;
+            match desk(tx).reserve(&ask) {
+                Ok(_) => says.say(USER_VALIDATED, key, &context, &purchase),
+                Err(problem) if problem.code.is_transient() => return Err(problem.into()),
+                Err(problem) => {
+                    let failed = purchase.failed(problem.detail);
+                    says.say(USER_FAILED, key, &context, &failed);
+                }
+            }
+            Ok(())
+        });
+        reserved.await?;
+        keep_rollback_data(&self.member, event).await;
+        Ok(())
+    }
+
+    async fn confirm(&self, event: &Event, purchase: Purchase) -> Result<(), HandlerError> {
+        let desk = self.desk();
+        let confirmed = self.member.once(event, move |tx, _| {
+            desk(tx).confirm(&purchase.order_id)?;
+            Ok(())
+        });
+        confirmed.await
+    }
+
+    async fn release(&self, event: &Event, purchase: Purchase) -> Result<(), HandlerError> {
+        if !knows_rollback_data(&self.member, event).await {
+            return self.member.once(event, |_, _| Ok(())).await;
+        }
+        let (context, desk) = (event.context.clone(), self.desk());
+        let released = self.member.once(event, move |tx, says| {
+            let key = &purchase.order_id;
+            let released = desk(tx).release(key, Some(&purchase.user_id))?;
+            if released.amount > 0 {
+                says.say(USER_RELEASED, key, &context, &purchase);
+            }
+            Ok(())
+        });
+        released.await
+    }
+
+    /// What makes a desk of a transaction.
+    fn desk(&self) -> impl for<'a, 't> Fn(&'a mut Writer<'t>) -> Desk<'a, 't> + Clone + use<> {
+        let (gaps, now_ms) = (self.member.gaps(), self.member.platform().clock.now_ms());
+        move |tx| Desk { tx, gaps, now_ms }
+    }
+}
+
+async fn balance(
+    State(purse): State<Arc<Purse>>,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, Problem> {
+    let user = purse.member.store().read(|rows| rows.get(&USERS, &id))?;
+    let user = user.ok_or_else(|| unknown_user(&id))?;
+    Ok(Json(json!({
+        "userId": user.id,
+        "balance": user.balance.available,
+        "reserved": user.balance.reserved,
+        "spent": user.balance.spent,
+    })))
+}
