@@ -94,7 +94,14 @@ impl Scenario for Orders {
 
 fn calm(scenario: &dyn Scenario, seed: u64, watch: bool) -> Outcome {
     let spec = Spec::of(scenario, Seed(seed)).calm();
-    let outcome = run_with(scenario, &spec, Options { full: false, watch });
+    let outcome = run_with(
+        scenario,
+        &spec,
+        Options {
+            watch,
+            ..Options::default()
+        },
+    );
     assert_eq!(outcome.verdict, Verdict::Survived);
     outcome
 }

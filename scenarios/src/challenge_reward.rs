@@ -18,7 +18,7 @@ use crate::{
     invariants::{orders, rewards, sagas::saga_counts, stock},
     operator,
     shop::{self, Hand, Shelf},
-    topology,
+    sometimes, topology,
 };
 
 /// The scenario `challenge-reward`.
@@ -121,6 +121,10 @@ impl Scenario for ChallengeReward {
         let orders = orders::watch(sim);
         orders::watch_stock(sim, &orders, &stock);
         let told = rewards::watch(sim, &orders);
+        sometimes::sagas(sim, "challenge");
+        sometimes::services(sim, &["challenge", "order"]);
+        sometimes::stock(sim);
+        sometimes::rewards(sim, &orders);
 
         let mut workload = sim.seed().stream("workload");
         let mode = *workload.pick(&MODES);
@@ -202,6 +206,9 @@ impl Deed {
 
     async fn carry_out(&self, client: &Client, person: &Person, told: &rewards::Told, op: &str) {
         client.node().sleep(self.wait).await;
+        if !client.does(op) {
+            return;
+        }
         let path = format!("/challenges/{}", self.challenge);
         if self.look_first {
             let _ = person
@@ -253,6 +260,9 @@ impl Change {
 
     async fn carry_out(&self, client: &Client, shop: &Person, challenges: &Person, op: &str) {
         client.node().sleep(self.wait).await;
+        if !client.does(op) {
+            return;
+        }
         let product = |body| unkeyed(op, "PATCH", &format!("/products/{}", self.sku), body);
         match self.what {
             What::Price(price) => shop.insist(&product(json!({ "price": price }))).await,

@@ -1,17 +1,21 @@
 //! Whoever uses the system from outside: calls it, and asks again with the same key when an answer is lost.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use serde::Serialize;
 use serde_json::{Value, json};
-use squall::Client;
+use squall::{Client, check::session::Session};
 use squall_services::{
     kit::{CallError, Code, Context, Peer, PeerPolicy, Reply},
     order::model::Status,
     ports::Platform,
 };
 
-use crate::{invariants::orders::Promises, platform::platform};
+use crate::{invariants::orders::Promises, lock, platform::platform, sometimes};
 
 /// How often a person asks for an answer before giving up.
 const PATIENCE: u32 = 12;
@@ -79,6 +83,7 @@ impl Person {
     /// Asks until the answer is final; `None` if patience runs out first.
     pub async fn insist(&self, request: &Request) -> Option<Reply> {
         let op = &request.op;
+        let mut lost = false;
         for attempt in 1..=PATIENCE {
             self.client
                 .invoked(op, &format!("{} {}", request.method, request.path));
@@ -86,6 +91,9 @@ impl Person {
                 Ok(reply) if reply.status == 202 => self.client.unknown(op, "202 Accepted"),
                 Ok(reply) if reply.is_success() => {
                     self.client.ok(op, &reply.status.to_string());
+                    if lost {
+                        self.client.reached(sometimes::ANSWER_LOST);
+                    }
                     return Some(reply);
                 }
                 Ok(reply) => {
@@ -99,6 +107,7 @@ impl Person {
                 }
                 Err(reason) => {
                     self.client.unknown(op, reason);
+                    lost |= reason == "no answer";
                     if self.client.draw(|rng| rng.chance(0.05)) {
                         return None;
                     }
@@ -156,6 +165,8 @@ pub fn unkeyed(op: &str, method: &'static str, path: &str, body: impl Serialize)
 pub struct Customer {
     person: Person,
     promises: Arc<Promises>,
+    /// What this customer was told of orders.
+    session: Arc<Mutex<Session<Status>>>,
 }
 
 impl Customer {
@@ -164,6 +175,7 @@ impl Customer {
         Customer {
             person: Person::new(client, "order"),
             promises: promises.clone(),
+            session: Arc::default(),
         }
     }
 
@@ -174,14 +186,15 @@ impl Customer {
         keyed(op, "POST", "/orders", body)
     }
 
-    /// Places an order, sometimes with a double click.
+    /// Places an order, sometimes with a double click; unless the plan leaves it out.
     pub async fn buy(&self, op: &str, sku: &str, quantity: u64, card: &str) {
         let request = self.order(op, sku, quantity, card);
-        if let Some(later) = self
-            .person
-            .client
-            .draw(|rng| rng.chance(0.15).then(|| rng.below(40)))
-        {
+        let client = &self.person.client;
+        let double_click = client.draw(|rng| rng.chance(0.15).then(|| rng.below(40)));
+        if !client.does(op) {
+            return;
+        }
+        if let Some(later) = double_click {
             self.person
                 .click_again(&request, Duration::from_millis(later));
         }
@@ -190,17 +203,22 @@ impl Customer {
         }
     }
 
-    /// Cancels the customer's latest order, if the shop tells of one.
+    /// Cancels the customer's latest order, if the shop tells of one; unless the plan leaves it out.
     pub async fn cancel_latest(&self, op: &str) {
+        if !self.person.client.does(op) {
+            return;
+        }
         let list = unkeyed(
             op,
             "GET",
             &format!("/orders?user={}", self.person.name()),
             (),
         );
+        let before = lock(&self.session).clone();
         let Ok(orders) = self.person.ask(&list).await else {
             return;
         };
+        self.read(&before, &orders);
         let Some(id) = orders
             .body
             .as_array()
@@ -226,10 +244,47 @@ impl Customer {
             &reply.body["id"],
             serde_json::from_value(reply.body["status"].clone()),
         );
-        if let (true, Some(id), Ok(status)) = (reply.is_success(), id.as_str(), status)
-            && matches!(status, Status::Completed | Status::Cancelled)
-        {
-            self.promises.told(&self.person.client, id, status);
+        if let (true, Some(id), Ok(status)) = (reply.is_success(), id.as_str(), status) {
+            if matches!(status, Status::Completed | Status::Cancelled) {
+                self.promises.told(&self.person.client, id, status);
+            }
+            lock(&self.session).told(id, status, comes_after);
         }
     }
+
+    /// Holds the shop to what this customer had been told when a listing of all orders was asked for.
+    fn read(&self, before: &Session<Status>, listing: &Reply) {
+        let Some(rows) = listing.body.as_array().filter(|_| listing.is_success()) else {
+            return;
+        };
+        let row = |row: &Value| {
+            let status = serde_json::from_value(row["status"].clone()).ok()?;
+            Some((row["id"].as_str()?.to_owned(), status))
+        };
+        let found: BTreeMap<String, Status> = rows.iter().filter_map(row).collect();
+        if let Some(back) = Session::backwards(before, &found, comes_after) {
+            self.person.client.broken(
+                "a user's orders keep session order",
+                match back.found {
+                    Some(_) => "went back",
+                    None => "gone",
+                },
+                &[&back.id, self.person.name()],
+                format!("{:?} or later, as told before", back.known),
+                match back.found {
+                    Some(status) => format!("{status:?}"),
+                    None => "no such order".to_owned(),
+                },
+            );
+        }
+        let mut session = lock(&self.session);
+        for (id, status) in found {
+            session.told(&id, status, comes_after);
+        }
+    }
+}
+
+/// Whether an order that was told to be in the state `told` may be found in `found` later.
+fn comes_after(told: &Status, found: &Status) -> bool {
+    told.toward(*found).is_ok()
 }

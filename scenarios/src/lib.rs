@@ -14,6 +14,8 @@ pub mod operator;
 pub mod order_saga;
 pub mod platform;
 pub mod shop;
+pub mod sometimes;
+pub mod stock_room;
 pub mod topology;
 
 use squall::scenario::Catalogue;
@@ -24,6 +26,7 @@ pub fn catalogue() -> Catalogue {
         scenarios: vec![
             Box::new(order_saga::OrderSaga),
             Box::new(challenge_reward::ChallengeReward),
+            Box::new(stock_room::StockRoom),
             Box::new(item_purchase::ItemPurchase),
             Box::new(checkout::Checkout),
         ],

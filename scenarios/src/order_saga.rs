@@ -22,7 +22,7 @@ use crate::{
         stock,
     },
     shop::{self, Hand, Shelf},
-    topology,
+    sometimes, topology,
 };
 
 /// The scenario `order-saga`.
@@ -56,6 +56,7 @@ const BUGS: &[Gap] = &[
     Gap::NoVersionCheck,
     Gap::NoKey,
     Gap::KeyStoredAfterEffect,
+    Gap::StaleRead,
     Gap::RecoveryRacesOwner,
 ];
 
@@ -142,6 +143,10 @@ impl Scenario for OrderSaga {
         orders::watch_money(sim, &orders, &money);
         orders::watch_stock(sim, &orders, &stock);
         let promises = orders::Promises::watch(sim, &orders);
+        sometimes::sagas(sim, "order");
+        sometimes::services(sim, &["order", "payment"]);
+        sometimes::stock(sim);
+        sometimes::money(sim, &orders, &money);
 
         sim.prepare(|client| async move {
             let hand = Hand::new(&client);

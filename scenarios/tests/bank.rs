@@ -10,7 +10,9 @@ use squall::{
     seed::Seed,
     testing,
 };
-use squall_scenarios::{catalogue, challenge_reward::ChallengeReward, order_saga::OrderSaga};
+use squall_scenarios::{
+    catalogue, challenge_reward::ChallengeReward, order_saga::OrderSaga, stock_room::StockRoom,
+};
 
 /// Storms in which a bug has to show.
 const SEEDS: u64 = 2_000;
@@ -63,6 +65,8 @@ bank! {
         "no double charge, no double refund" | "one key, one effect" | "stock adds up" | "no lost refund";
     a_key_stored_after_the_effect_is_found: OrderSaga + "key-stored-after-effect" =>
         "no double charge, no double refund" | "one key, one effect" | "stock adds up" | "no lost refund";
+    a_listing_from_an_old_copy_is_found: OrderSaga + "stale-read" =>
+        "a user's orders keep session order";
     a_recovery_that_races_the_owner_is_found: OrderSaga + "recovery-races-owner" at 441 =>
         "every saga ends" | "an order goes its way" | "no double charge, no double refund" | "no lost refund"
         | "stock adds up" | "acknowledged is durable" | "a saga takes its steps in order" | "compensation runs in reverse";
@@ -81,6 +85,23 @@ bank! {
         "never a reward for an unsold product";
     a_notice_that_overtakes_another_is_found: ChallengeReward + "events-without-version" at 182 =>
         "copies agree with the catalog in the end" | "never a reward for an unsold product";
+
+    a_late_reserve_is_noticed_from_outside: StockRoom + "late-reserve-after-cancel" =>
+        "operations on a product are linearizable";
+    a_commit_without_sync_is_noticed_from_outside: StockRoom + "commit-without-sync" =>
+        "operations on a product are linearizable" | "acknowledged is durable";
+    a_lock_that_heeds_reserving_only_is_noticed_from_outside: StockRoom + "semantic-lock-reserving-only" =>
+        "operations on a product are linearizable";
+    stock_that_is_checked_and_then_taken_is_noticed_from_outside: StockRoom + "check-then-act-stock" =>
+        "operations on a product are linearizable";
+    a_missing_version_check_is_noticed_from_outside: StockRoom + "no-version-check" =>
+        "operations on a product are linearizable";
+    requests_without_keys_are_noticed_from_outside: StockRoom + "no-key" =>
+        "operations on a product are linearizable";
+    a_key_stored_after_the_effect_is_noticed_from_outside: StockRoom + "key-stored-after-effect" =>
+        "operations on a product are linearizable";
+    a_look_at_an_old_copy_is_noticed_from_outside: StockRoom + "stale-read" =>
+        "operations on a product are linearizable";
 }
 
 #[test]

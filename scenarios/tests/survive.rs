@@ -3,6 +3,7 @@
 use squall::{campaign::Totals, scenario::Scenario, testing};
 use squall_scenarios::{
     challenge_reward::ChallengeReward, checkout::Checkout, order_saga::OrderSaga,
+    stock_room::StockRoom,
 };
 
 /// Seeds of each campaign, unless the environment asks for others.
@@ -12,12 +13,22 @@ const MANY: u64 = 100;
 
 #[test]
 fn order_saga_survives() {
-    survives(&OrderSaga);
+    let _ = survives(&OrderSaga);
 }
 
 #[test]
 fn challenge_reward_survives() {
-    survives(&ChallengeReward);
+    let _ = survives(&ChallengeReward);
+}
+
+#[test]
+fn stock_room_survives() {
+    let totals = survives(&StockRoom);
+    assert_eq!(totals.tally.count("histories too wide to judge"), 0);
+    assert_eq!(
+        totals.tally.count("histories judged"),
+        2 * totals.tally.runs
+    );
 }
 
 #[test]
@@ -25,12 +36,13 @@ fn checkout_survives() {
     survives(&Checkout);
 }
 
-fn survives(scenario: &dyn Scenario) {
+fn survives(scenario: &dyn Scenario) -> Totals {
     let totals = testing::check(scenario, SEEDS);
     if totals.tally.runs >= MANY {
         much_is_done_and_much_undone(&totals);
         most_kinds_of_fault_bite(scenario, &totals);
     }
+    totals
 }
 
 /// Storms so harsh that nothing completes would prove as little as storms so mild that nothing is undone.

@@ -41,6 +41,7 @@ gaps! {
     EventsWithoutVersion "events-without-version" "a product notice is applied as it comes, whatever its version (a missed one goes unnoticed too)"
     EventsWithoutResync "events-without-resync" "a product notice that skips a version is dropped, not followed by a fetch (and a switch of the mode keeps the copies)"
     RewardForUnsoldProduct "reward-for-unsold-product" "the shop takes orders without looking at the product's sale status"
+    StaleRead "stale-read" "stock and lists of orders are read from a copy that is up to two seconds old"
     RecoveryRacesOwner "recovery-races-owner" "the recovery drives sagas that a live task is driving"
     UndoOnlyOnAnsweredNo "undo-only-on-answered-no" "a step that gets no answer ends the saga on the spot, and nothing is undone: only an answered \"no\" is compensated"
     RecoveryOnlyFailed "recovery-only-failed" "the recovery takes up only sagas that have turned back: one that a crash left running is never found"

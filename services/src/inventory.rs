@@ -23,6 +23,7 @@ use crate::{
         self, Code, Problem, Store, StoreError, Writer,
         http::IdempotencyKey,
         idempotency::{self, StoredAnswer, fingerprint},
+        stale::Stale,
     },
     ports::Platform,
     service::{Demo, Service},
@@ -97,6 +98,7 @@ struct Inventory {
     platform: Platform,
     store: Store,
     config: Config,
+    shown: Stale<Option<Product>>,
     /// Told of each lock that is taken.
     locked: Notify,
 }
@@ -107,6 +109,7 @@ impl Inventory {
             platform,
             store,
             config,
+            shown: Stale::default(),
             locked: Notify::new(),
         });
         if !inventory.config.gaps.has(Gap::SemanticLockNeverSwept) {
@@ -119,6 +122,12 @@ impl Inventory {
 
     fn product(&self, sku: &str) -> Result<Option<Product>, StoreError> {
         self.store.read(|rows| rows.get(&PRODUCTS, sku))
+    }
+
+    /// The product as told to whoever looks.
+    fn show(&self, sku: &str) -> Result<Option<Product>, StoreError> {
+        let gaps = self.config.gaps;
+        self.shown.read(gaps, sku, || self.product(sku))
     }
 
     fn reservation(&self, saga_id: &str) -> Result<Option<Reservation>, StoreError> {

@@ -16,6 +16,7 @@ pub mod peer;
 pub mod problem;
 pub mod reservation;
 pub mod saga;
+pub(crate) mod stale;
 pub mod store;
 pub mod temper;
 pub(crate) mod timer;

@@ -20,6 +20,7 @@ use crate::{
     kit::{
         self, Code, PeerPolicy, Problem, Store, StoreError,
         saga::{self as engine, Engine},
+        stale::Stale,
     },
     ports::Platform,
     service::Service,
@@ -101,6 +102,7 @@ struct Orders {
     store: Store,
     engine: Engine<saga::OrderSaga>,
     config: Config,
+    lists: Stale<Vec<store::OrderRow>>,
 }
 
 impl Orders {
@@ -120,6 +122,7 @@ impl Orders {
             store: store.clone(),
             engine: Engine::new(platform, store, saga, engine_config),
             config,
+            lists: Stale::default(),
         }
     }
 
@@ -131,14 +134,16 @@ impl Orders {
 
     /// A user's orders, in the order of their ids.
     fn orders_of(&self, user: &str) -> Result<Vec<store::OrderRow>, StoreError> {
-        self.store.read(|tx| {
-            let ids = tx.scan(&store::ORDERS_OF_USER, &format!("{user}/"))?;
-            let orders = ids.iter().map(|(_, id)| tx.get(&store::ORDERS, id));
-            Ok(orders
-                .collect::<Result<Vec<_>, _>>()?
-                .into_iter()
-                .flatten()
-                .collect())
+        self.lists.read(self.config.gaps, user, || {
+            self.store.read(|tx| {
+                let ids = tx.scan(&store::ORDERS_OF_USER, &format!("{user}/"))?;
+                let orders = ids.iter().map(|(_, id)| tx.get(&store::ORDERS, id));
+                Ok(orders
+                    .collect::<Result<Vec<_>, _>>()?
+                    .into_iter()
+                    .flatten()
+                    .collect())
+            })
         })
     }
 }

@@ -37,17 +37,11 @@ impl Scenario for Empty {
     fn build(&self, _: &Sim, _: &Setup) {}
 }
 
-const CAMPAIGN: Options = Options {
-    full: false,
-    watch: true,
-};
-const REPLAY: Options = Options {
-    full: true,
-    watch: true,
-};
+const CAMPAIGN: Options = Options::traced(false);
+const REPLAY: Options = Options::traced(true);
 const UNWATCHED: Options = Options {
-    full: false,
     watch: false,
+    ..CAMPAIGN
 };
 
 /// Runs one seed after the other.

@@ -1,4 +1,4 @@
-//! Many runs of one scenario: a seed each, on several threads, folded in the order of the seeds.
+//! Many runs of one scenario, on several threads: an [`Explorer`] says which, and they are folded in its order.
 //!
 //! Nothing in a campaign's [`Totals`] depends on the number of workers or on which of them was quicker, except where
 //! a time limit ends it.
@@ -6,6 +6,7 @@
 pub(crate) mod names;
 mod queue;
 mod seeds;
+mod supply;
 mod totals;
 
 #[cfg(test)]
@@ -17,7 +18,11 @@ use std::{
     collections::BTreeMap,
     panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
-    sync::mpsc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -27,17 +32,18 @@ pub use seeds::{Seeds, SeedsError};
 pub use totals::{Failure, FaultCount, Mismatch, Tally, Totals, Verdicts};
 
 use crate::{
-    run::{Outcome, Spec, Verdict},
+    explore::{Explorer, Trial, Way},
+    run::{Options, Outcome, Spec},
     scenario::Scenario,
     seed::Seed,
     storm::Plan,
-    time::VirtualTime,
     world::panic_text,
 };
 use queue::Queue;
+use supply::{Job, Supply};
 
-/// What carries one run out: [`run::run`](crate::run::run), or a fake in the tests of campaigns.
-pub(crate) type Runner<'a> = &'a (dyn Fn(&dyn Scenario, &Spec, bool) -> Outcome + Sync);
+/// What carries one run out: [`run::run_with`](crate::run::run_with), or a fake in the tests of campaigns.
+pub(crate) type Runner<'a> = &'a (dyn Fn(&dyn Scenario, &Spec, Options) -> Outcome + Sync);
 
 /// Every seed that this divides is run twice and must give the same hash both times.
 const WATCH_EVERY: u64 = 100;
@@ -55,6 +61,8 @@ pub struct Campaign<'a> {
     pub plant: Option<String>,
     /// The seeds.
     pub seeds: Seeds,
+    /// How storms are found.
+    pub way: Way,
     /// The number of worker threads.
     pub jobs: usize,
     /// One storm for all seeds; each seed draws its own when `None`.
@@ -65,6 +73,8 @@ pub struct Campaign<'a> {
     pub stop_at_first: bool,
     /// Begin no run after this much real time, save for the first few. What was run is still `seeds` from its start.
     pub limit: Option<Duration>,
+    /// Begin no run once this is set. What was run is still `seeds` from its start.
+    pub stop: Option<Arc<AtomicBool>>,
 }
 
 /// How far a campaign has come.
@@ -74,6 +84,8 @@ pub struct Progress {
     pub runs: u64,
     /// Runs that failed.
     pub failed: u64,
+    /// Runs that there will be, as far as that is known.
+    pub planned: Option<u64>,
     /// Real time since the campaign began.
     pub elapsed: Duration,
 }
@@ -107,75 +119,122 @@ impl<'a> Campaign<'a> {
             shape: Spec::of(scenario, Seed(0)).shape,
             plant: None,
             seeds,
+            way: Way::default(),
             jobs: available_jobs(),
             plan: None,
             plan_file: None,
             stop_at_first: false,
             limit: None,
+            stop: None,
         }
     }
 
-    /// What is run for a seed.
+    /// What is run for a seed alone, where that says all.
     pub fn spec(&self, seed: Seed) -> Spec {
+        self.spec_of(&match self.way {
+            Way::Random => Trial {
+                seed,
+                plan: Some(self.scenario.profile().draw_plain(seed)),
+            },
+            _ => Trial::of(seed),
+        })
+    }
+
+    /// What is run for a trial.
+    pub fn spec_of(&self, trial: &Trial) -> Spec {
         Spec {
             shape: self.shape.clone(),
             plant: self.plant.clone(),
-            seed,
-            plan: self.plan.clone(),
+            seed: trial.seed,
+            plan: self.plan.as_ref().or(trial.plan.as_ref()).cloned(),
         }
     }
 
     /// The one command that replays a seed of this campaign.
     pub fn replay_command(&self, seed: Seed) -> String {
-        let command = self.spec(seed).replay_command(self.scenario);
+        let mut command = self.spec(seed).replay_command(self.scenario);
         match &self.plan_file {
-            Some(file) => format!("{command} --plan {}", quoted(&file.to_string_lossy())),
-            None => command,
+            Some(file) => command += &format!(" --plan {}", quoted(&file.to_string_lossy())),
+            None if self.way == Way::Random => command += &format!(" --explore {}", self.way),
+            None => {}
         }
+        command
     }
 
-    /// Runs it. `progress` is told after each run, in the order of the seeds.
+    /// Runs it. `progress` is told after each run, in the order of the trials.
     pub fn run(&self, progress: &mut dyn FnMut(Progress)) -> Totals {
-        self.run_by(&crate::run::run, progress)
+        self.run_by(&crate::run::run_with, progress)
+    }
+
+    /// Runs what an explorer wants to be run, whatever the campaign's own way and seeds.
+    pub fn explore(
+        &self,
+        explorer: &mut dyn Explorer,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Totals {
+        self.explore_by(&crate::run::run_with, explorer, progress)
     }
 
     pub(crate) fn run_by(&self, runner: Runner<'_>, progress: &mut dyn FnMut(Progress)) -> Totals {
+        self.explore_by(runner, &mut *self.way.explorer(self), progress)
+    }
+
+    pub(crate) fn explore_by(
+        &self,
+        runner: Runner<'_>,
+        explorer: &mut dyn Explorer,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Totals {
         let began = Instant::now();
-        let queue = Queue::new(self.seeds, WINDOW, self.limit.map(|limit| began + limit));
-        let jobs = (self.jobs.max(1) as u64).min(self.seeds.len());
+        let queue = Queue::new(self.limit.map(|limit| began + limit));
+        let jobs = (self.jobs.max(1) as u64).min(explorer.planned().unwrap_or(u64::MAX));
         let mut totals = Totals::of(self);
         let (results, arrivals) = mpsc::channel();
         thread::scope(|threads| {
             for _ in 0..jobs {
                 let (results, queue) = (results.clone(), &queue);
                 threads.spawn(move || {
-                    while let Some((ordinal, seed)) = queue.claim() {
-                        if results.send((ordinal, self.once(runner, seed))).is_err() {
+                    while let Some(job) = queue.claim() {
+                        let ordinal = job.ordinal;
+                        if results.send((ordinal, self.once(runner, job))).is_err() {
                             return;
                         }
                     }
                 });
             }
             drop(results);
-            // Whatever ends this closure, a panic of `progress` too, must not leave workers waiting for room.
+            // Whatever ends this closure, a panic of `progress` too, must not leave workers waiting for more.
             let closing = queue.closes_on_drop();
+            let stopped = || {
+                self.stop
+                    .as_ref()
+                    .is_some_and(|stop| stop.load(Ordering::Relaxed))
+            };
+            let mut supply = Supply::new(explorer, &queue);
+            supply.refill(0);
             let mut early = BTreeMap::new();
             let mut folded = 0;
             for (ordinal, ran) in arrivals {
                 early.insert(ordinal, ran);
                 while let Some(ran) = early.remove(&folded) {
                     folded += 1;
-                    queue.folded(folded);
                     if self.stop_at_first && totals.tally.failed() > 0 {
                         queue.close();
                         continue;
                     }
-                    totals.fold(ran);
+                    supply.explorer().learn(&ran.trial, &ran.outcome);
+                    totals.fold(ran, self.plan.as_ref());
                     progress(Progress {
                         runs: totals.tally.runs,
                         failed: totals.tally.failed(),
+                        planned: supply.explorer().planned(),
                         elapsed: began.elapsed(),
                     });
+                    if stopped() {
+                        queue.close();
+                        continue;
+                    }
+                    supply.refill(folded);
                 }
             }
             drop(closing);
@@ -183,16 +242,15 @@ impl<'a> Campaign<'a> {
         totals
     }
 
-    /// One seed, and a second time if it is watched.
-    fn once(&self, runner: Runner<'_>, seed: Seed) -> Ran {
-        let spec = self.spec(seed);
-        let outcome = guarded(runner, self.scenario, &spec, false);
-        let again = seed
-            .0
-            .is_multiple_of(WATCH_EVERY)
-            .then(|| guarded(runner, self.scenario, &spec, false).hash);
+    /// One trial, and a second time if it is watched.
+    fn once(&self, runner: Runner<'_>, job: Job) -> Ran {
+        let spec = self.spec_of(&job.trial);
+        let outcome = guarded(runner, self.scenario, &spec, job.options);
+        let again = job
+            .watched
+            .then(|| guarded(runner, self.scenario, &spec, job.options).hash);
         Ran {
-            seed,
+            trial: job.trial,
             outcome,
             again,
         }
@@ -201,9 +259,9 @@ impl<'a> Campaign<'a> {
 
 /// What a worker hands over.
 struct Ran {
-    seed: Seed,
+    trial: Trial,
     outcome: Outcome,
-    /// The hash of the second run, if the seed is watched.
+    /// The hash of the second run, if the trial is watched.
     again: Option<u64>,
 }
 
@@ -212,24 +270,16 @@ pub(crate) fn guarded(
     runner: Runner<'_>,
     scenario: &dyn Scenario,
     spec: &Spec,
-    full: bool,
+    options: Options,
 ) -> Outcome {
-    catch_unwind(AssertUnwindSafe(|| runner(scenario, spec, full))).unwrap_or_else(|panic| {
-        Outcome {
-            verdict: Verdict::HarnessFailed(panic_text(&*panic).to_owned()),
-            violations: Vec::new(),
-            hash: 0,
-            plan: spec.plan.clone().unwrap_or_else(Plan::calm),
-            faults: Vec::new(),
-            counts: BTreeMap::new(),
-            ended: VirtualTime::ZERO,
-            trace: None,
-        }
+    catch_unwind(AssertUnwindSafe(|| runner(scenario, spec, options))).unwrap_or_else(|panic| {
+        let plan = spec.plan.clone().unwrap_or_else(Plan::calm);
+        Outcome::harness_failed(plan, panic_text(&*panic).to_owned())
     })
 }
 
 /// A word as a POSIX shell reads it back.
-fn quoted(word: &str) -> String {
+pub(crate) fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "/._-+=:,@%".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         word.to_owned()

@@ -1,11 +1,19 @@
 //! What must hold: invariants, judged on the databases themselves.
 //!
 //! *Always* invariants see each commit as it happens; *finally* invariants see all stores at one instant after healing,
-//! each with its own bound in virtual time.
+//! each with its own bound in virtual time. Beside them stand goals: what should sometimes happen.
+
+mod goals;
+
+pub mod history;
+pub mod session;
 
 use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
+
+pub use goals::Goal;
+pub(crate) use goals::Goals;
 
 use crate::{
     time::VirtualTime,

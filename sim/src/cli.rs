@@ -9,17 +9,27 @@
 //! ```
 //!
 //! Exit codes: 0 everything survived; 1 a violation, a stuck run, a failure of the harness, a run that is not
-//! deterministic or a canary that was not caught; 2 bad usage.
+//! deterministic, a canary that was not caught or a result that could not be written; 2 bad usage. A failure that a
+//! file holds and that does not happen any more is 0.
 
 mod args;
+mod bank;
 mod bar;
 mod canary;
 mod choice;
+mod duration;
 mod everything;
+mod fuzz;
+mod handing;
 mod list;
+mod merge;
 mod output;
+mod pictures;
 mod replay;
 mod run;
+mod shrink;
+mod stop;
+mod sweep;
 
 #[cfg(test)]
 mod tests;
@@ -27,14 +37,18 @@ mod tests;
 use std::{
     ffi::OsString,
     io::{self, IsTerminal, Write},
+    path::PathBuf,
     process::ExitCode,
 };
 
 use crate::{
-    campaign::{Campaign, Runner, Totals, Unknown, guarded},
-    report::{Style, failure},
+    campaign::{Campaign, Runner, Unknown, guarded},
+    explore::{Trial, corpus::CorpusError},
+    failure::FileError,
+    fuzz::{LogError, lines::LinesError},
+    report::Style,
+    run::Options,
     scenario::Catalogue,
-    seed::Seed,
     storm::PlanError,
     trace::Trace,
 };
@@ -45,11 +59,12 @@ use output::Output;
 pub fn main(catalogue: Catalogue) -> ExitCode {
     let mut session = Session {
         catalogue: &catalogue,
-        runner: &crate::run::run,
+        runner: &crate::run::run_with,
         out: Output::new(Box::new(io::stdout())),
         err: Output::new(Box::new(io::stderr())),
         style: Style::of_stdout(),
         bars: io::stderr().is_terminal(),
+        failures: PathBuf::from("failures"),
     };
     ExitCode::from(session.serve(std::env::args_os()) as u8)
 }
@@ -88,9 +103,41 @@ enum Refusal {
     /// The plan is not for this scenario.
     #[error("{scenario}: {wrong}")]
     Misplaced { scenario: String, wrong: PlanError },
+    /// A file of measurements can't be used.
+    #[error(transparent)]
+    Lines(#[from] LinesError),
+    /// The log of a long campaign can't be used.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The corpus can't be read or written.
+    #[error(transparent)]
+    Corpus(#[from] CorpusError),
+    /// The failure file can't be read.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The failure file can't be written.
+    #[error("cannot write the failure into {directory}: {source}")]
+    Unwritable {
+        directory: String,
+        source: io::Error,
+    },
     /// The result could not be written.
     #[error("cannot write the result: {0}")]
     Output(#[from] io::Error),
+    /// A file could not be written: what was run is told, and lost.
+    #[error("cannot write {}: {error}; choose a file in a directory that is there and may be written to", file.display())]
+    Picture { file: PathBuf, error: io::Error },
+}
+
+impl Refusal {
+    fn exit(&self) -> Exit {
+        match self {
+            Refusal::Picture { .. } | Refusal::Unwritable { .. } | Refusal::Output(_) => {
+                Exit::Failed
+            }
+            _ => Exit::Usage,
+        }
+    }
 }
 
 /// One invocation of the program.
@@ -104,6 +151,8 @@ struct Session<'a> {
     style: Style,
     /// Whether stderr shows progress bars.
     bars: bool,
+    /// Where failures are written if nobody says otherwise.
+    failures: PathBuf,
 }
 
 impl Session<'_> {
@@ -112,6 +161,11 @@ impl Session<'_> {
             Ok(None) => self.everything(),
             Ok(Some(Command::Run(args))) => self.run(&args),
             Ok(Some(Command::Replay(args))) => self.replay(&args),
+            Ok(Some(Command::Fuzz(args))) => self.fuzz(&args),
+            Ok(Some(Command::Merge(args))) => self.merge(&args),
+            Ok(Some(Command::Bank(args))) => self.bank(&args),
+            Ok(Some(Command::Sweep(args))) => self.sweep(&args),
+            Ok(Some(Command::Shrink(args))) => self.shrink(&args),
             Ok(Some(Command::List)) => self.list(),
             Err(asked) if !asked.use_stderr() => write!(self.out, "{asked}")
                 .map(|()| Exit::Survived)
@@ -125,30 +179,18 @@ impl Session<'_> {
         let flushed = |exit| self.out.flush().map(|()| exit).map_err(Refusal::from);
         done.and_then(flushed).unwrap_or_else(|refusal| {
             let _ = writeln!(self.err, "error: {refusal}");
-            Exit::Usage
+            refusal.exit()
         })
     }
 
-    /// Prints what is wrong with the runs of a campaign, each with the command that replays it.
-    fn tell_failures(&mut self, campaign: &Campaign<'_>, totals: &Totals) -> io::Result<()> {
-        for failed in &totals.failures {
-            let trace = self.trace(campaign, failed.seed);
-            let replay = [campaign.replay_command(failed.seed)];
-            let text = failure::failure(totals, failed, trace.as_ref(), &replay, self.style);
-            write!(self.out, "\n{text}")?;
-        }
-        for mismatch in &totals.mismatches {
-            let traces = [0, 1].map(|_| self.trace(campaign, mismatch.seed));
-            let traces = traces.each_ref().map(Option::as_ref);
-            let replay = [campaign.replay_command(mismatch.seed)];
-            let text = failure::mismatch(totals, mismatch, traces, &replay, self.style);
-            write!(self.out, "\n{text}")?;
-        }
-        Ok(())
-    }
-
-    /// The trace of a seed, by running it once more.
-    fn trace(&self, campaign: &Campaign<'_>, seed: Seed) -> Option<Trace> {
-        guarded(self.runner, campaign.scenario, &campaign.spec(seed), true).trace
+    /// The whole trace of a trial, by running it once more.
+    fn trace(&self, campaign: &Campaign<'_>, trial: &Trial) -> Option<Trace> {
+        guarded(
+            self.runner,
+            campaign.scenario,
+            &campaign.spec_of(trial),
+            Options::traced(true),
+        )
+        .trace
     }
 }

@@ -15,12 +15,14 @@ pub struct NodeIx(pub u16);
 /// A site as it is reached, before its attempt is counted.
 #[derive(Clone, Copy, Debug)]
 pub enum Reached<'a> {
-    /// A burst is about to leave for `to`; `bytes` is its content.
+    /// A burst is about to leave.
     Send {
         /// The receiving node.
         to: NodeIx,
         /// The label of the burst (baggage, or connection ordinal).
         label: &'a str,
+        /// Its content.
+        bytes: &'a [u8],
     },
     /// The disk is about to write.
     Write,

@@ -8,17 +8,23 @@ compile_error!(
      workspace's Cargo.toml, and unset RUSTFLAGS, which overrides it"
 );
 
+pub mod bank;
 pub mod campaign;
 pub mod check;
 pub mod cli;
 pub mod clock;
 pub mod disk;
+pub mod explore;
+pub mod failure;
+pub mod fuzz;
 pub mod host;
 pub mod net;
+pub mod picture;
 mod report;
 pub mod run;
 pub mod scenario;
 pub mod seed;
+pub mod shrink;
 pub mod site;
 pub mod storm;
 pub mod testing;

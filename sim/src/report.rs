@@ -1,9 +1,12 @@
 //! What a person or a script reads after a campaign or a run.
 
+pub(crate) mod again;
 pub(crate) mod failure;
 pub(crate) mod json;
+pub(crate) mod stores;
 pub(crate) mod style;
 pub(crate) mod summary;
+pub(crate) mod sweep;
 pub(crate) mod table;
 pub(crate) mod trace;
 

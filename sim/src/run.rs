@@ -7,6 +7,10 @@ mod sim;
 pub use outcome::{Outcome, Signature, Spec, Verdict};
 pub use sim::{Client, Sim};
 
+use std::{cell::Cell, time::Duration};
+
+use cpu_time::ThreadTime;
+
 use crate::{
     scenario::Scenario,
     storm::Plan,
@@ -20,11 +24,35 @@ pub struct Options {
     pub full: bool,
     /// Record, observe and check. Off only to measure what that costs.
     pub watch: bool,
+    /// Take a census of all sites ([`Outcome::sites`]). The storm then goes on until the clients have ended, even where
+    /// no fault is planned.
+    pub census: bool,
+    /// Note what the run covers.
+    pub cover: bool,
+}
+
+impl Options {
+    /// What a campaign's runs do, with the whole trace kept or not.
+    pub const fn traced(full: bool) -> Self {
+        Options {
+            full,
+            watch: true,
+            census: false,
+            cover: false,
+        }
+    }
+}
+
+impl Default for Options {
+    /// What a campaign's runs do.
+    fn default() -> Self {
+        Options::traced(false)
+    }
 }
 
 /// Runs it, on a fresh thread. `full` keeps the whole trace.
 pub fn run(scenario: &dyn Scenario, spec: &Spec, full: bool) -> Outcome {
-    run_with(scenario, spec, Options { full, watch: true })
+    run_with(scenario, spec, Options::traced(full))
 }
 
 /// Runs it with these options.
@@ -38,12 +66,30 @@ pub fn run_with(scenario: &dyn Scenario, spec: &Spec, options: Options) -> Outco
         // A fresh thread: a reused one has other hash seeds and thread-locals (see "Determinism" in the README).
         #[allow(clippy::disallowed_methods)]
         let builder = std::thread::Builder::new().name(scenario.name().to_owned());
-        let run = builder.spawn_scoped(scope, || course::run_here(scenario, spec, &plan, options));
+        let run = builder.spawn_scoped(scope, || {
+            let began = ThreadTime::now();
+            let outcome = course::run_here(scenario, spec, &plan, options);
+            (outcome, began.elapsed())
+        });
         run.expect("the machine can start a thread").join()
+    });
+    let thread = thread.map(|(outcome, cpu)| {
+        CPU_TIME.set(CPU_TIME.get() + cpu);
+        outcome
     });
     thread.unwrap_or_else(|panic| {
         Outcome::harness_failed(plan.clone(), panic_text(&*panic).to_owned())
     })
+}
+
+thread_local! {
+    /// CPU time of the runs that this thread has waited for. No run can see it.
+    static CPU_TIME: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+}
+
+/// The CPU time of the runs that this thread has waited for since it asked last; those that panicked not counted.
+pub(crate) fn take_cpu_time() -> Duration {
+    CPU_TIME.take()
 }
 
 /// The storm that this run will see.

@@ -3,7 +3,12 @@
 //! A site's name survives shrinking: `(node, kind, label, attempt)`, never "the 17th message". The label is what the
 //! client or the saga was doing; where nobody said so, the connection's ordinal.
 
+mod census;
+
 use std::fmt;
+
+pub use census::Met;
+pub(crate) use census::{About, Census};
 
 use serde::{Deserialize, Serialize};
 

@@ -8,5 +8,5 @@ mod profile;
 pub use fault::{Action, FaultKind};
 
 pub(crate) use injector::{Due, Injector};
-pub use plan::{Fault, FaultReport, PLAN_VERSION, Plan, PlanError, STORM_MS_MAX, When};
+pub use plan::{Fault, FaultReport, PCT_MAX, PLAN_VERSION, Plan, PlanError, STORM_MS_MAX, When};
 pub use profile::{CustomFault, Profile};

@@ -26,19 +26,41 @@
 //! ```
 
 mod env;
+#[cfg(test)]
+pub(crate) mod scratch;
 
 #[cfg(test)]
 mod tests;
 
+use std::{path::Path, time::Duration};
+
 use crate::{
     campaign::{Campaign, Runner, Seeds, Totals, guarded},
     check::Violation,
-    report::{self, Style, failure},
-    run::Signature,
+    explore::Trial,
+    failure::{keep, replay_command},
+    report::{
+        self, Style,
+        failure::{self, Told},
+    },
+    run::{self, Signature},
     scenario::Scenario,
     seed::Seed,
+    shrink::Budget,
     trace::Trace,
 };
+
+/// So many distinct failures of a test are made small, the first ones.
+const SHRUNK_MAX: usize = 2;
+
+/// What making one of them small may cost: somebody waits for the test.
+fn budget() -> Budget {
+    Budget {
+        runs: 300,
+        time: Duration::from_secs(4),
+        ..Budget::default()
+    }
+}
 
 /// Which variant of a scenario is tested.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -64,8 +86,8 @@ pub struct Found {
 ///
 /// # Panics
 ///
-/// When a run fails or a seed gives two different runs, with the storm and the commands that replay it; when the
-/// environment asks for seeds that are none.
+/// When a run fails or a seed gives two different runs, with the smallest storm that does and the commands that replay
+/// it (it is written into `failures/` of the package); when the environment asks for seeds that are none.
 #[track_caller]
 pub fn check(scenario: &dyn Scenario, default_seeds: u64) -> Totals {
     check_with(scenario, default_seeds, &Options::default())
@@ -78,8 +100,16 @@ pub fn check(scenario: &dyn Scenario, default_seeds: u64) -> Totals {
 /// As [`check`], and when the scenario lacks the shape or the bug.
 #[track_caller]
 pub fn check_with(scenario: &dyn Scenario, default_seeds: u64, options: &Options) -> Totals {
-    let checked = env::seeds(default_seeds)
-        .and_then(|seeds| check_by(&crate::run::run, scenario, seeds, options));
+    let checked = env::seeds(default_seeds).and_then(|seeds| {
+        let directory = Some(env::failures());
+        check_by(
+            &crate::run::run_with,
+            scenario,
+            seeds,
+            options,
+            directory.as_deref(),
+        )
+    });
     match checked {
         Ok(totals) => totals,
         Err(told) => panic!("{told}"),
@@ -93,7 +123,7 @@ pub fn check_with(scenario: &dyn Scenario, default_seeds: u64, options: &Options
 /// When none does, when the harness fails, and when the scenario has no such bug.
 #[track_caller]
 pub fn finds(scenario: &dyn Scenario, bug: &str, max_seeds: u64) -> Found {
-    match finds_by(&crate::run::run, scenario, bug, max_seeds) {
+    match finds_by(&crate::run::run_with, scenario, bug, max_seeds) {
         Ok(found) => found,
         Err(told) => panic!("{told}"),
     }
@@ -104,20 +134,46 @@ fn check_by(
     scenario: &dyn Scenario,
     seeds: Seeds,
     options: &Options,
+    directory: Option<&Path>,
 ) -> Result<Totals, String> {
     let campaign = variant(scenario, seeds, options)?;
     let totals = campaign.run_by(runner, &mut |_| ());
     if totals.is_clean() {
         return Ok(totals);
     }
-    let failures = totals.failures.iter().map(|failed| {
-        let replay = replay(&campaign, failed.seed);
-        let trace = trace(runner, &campaign, failed.seed);
-        failure::failure(&totals, failed, trace.as_ref(), &replay, Style::PLAIN)
+    let failures = (0..).zip(&totals.failures).map(|(place, failed)| {
+        let test = env::test_command(failed.seed);
+        let spec = campaign.spec_of(&failed.trial());
+        if place >= SHRUNK_MAX {
+            let trace = trace(runner, &campaign, &failed.trial());
+            let replay = [test, campaign.replay_command(failed.seed)];
+            let told = Told::AsFound(trace.as_ref());
+            return failure::failure(&totals, failed, &told, &replay, Style::PLAIN);
+        }
+        let signature = &failed.signature;
+        match keep(runner, scenario, &spec, signature, budget(), directory) {
+            Ok(kept) => {
+                let file = kept.path().map(replay_command);
+                let replay = file.unwrap_or_else(|| campaign.replay_command(failed.seed));
+                let told = Told::Small(&kept);
+                failure::failure(&totals, failed, &told, &[test, replay], Style::PLAIN)
+            }
+            Err(gone) => {
+                let traces = [0, 1].map(|_| trace(runner, &campaign, &failed.trial()));
+                let told = Told::Gone(&gone, traces.each_ref().map(Option::as_ref));
+                let replay = [test, campaign.replay_command(failed.seed)];
+                failure::failure(&totals, failed, &told, &replay, Style::PLAIN)
+            }
+        }
     });
     let mismatches = totals.mismatches.iter().map(|mismatch| {
-        let replay = replay(&campaign, mismatch.seed);
-        failure::mismatch(&totals, mismatch, [None, None], &replay, Style::PLAIN)
+        let replay = [
+            env::test_command(mismatch.seed),
+            campaign.replay_command(mismatch.seed),
+        ];
+        let traces = [0, 1].map(|_| trace(runner, &campaign, &mismatch.trial()));
+        let traces = traces.each_ref().map(Option::as_ref);
+        failure::mismatch(&totals, mismatch, traces, &replay, Style::PLAIN)
     });
     let told: Vec<String> = failures.chain(mismatches).collect();
     Err(told.join("\n"))
@@ -144,11 +200,12 @@ fn finds_by(
         }),
         Some(broken) => {
             let replay = [campaign.replay_command(broken.seed)];
-            let trace = trace(runner, &campaign, broken.seed);
+            let trace = trace(runner, &campaign, &broken.trial());
+            let told = Told::AsFound(trace.as_ref());
             Err(failure::failure(
                 &totals,
                 broken,
-                trace.as_ref(),
+                &told,
                 &replay,
                 Style::PLAIN,
             ))
@@ -176,11 +233,7 @@ fn variant<'a>(
     Ok(campaign)
 }
 
-/// How a failure of [`check`] is replayed: by the test that is running, and with its whole trace.
-fn replay(campaign: &Campaign<'_>, seed: Seed) -> [String; 2] {
-    [env::test_command(seed), campaign.replay_command(seed)]
-}
-
-fn trace(runner: Runner<'_>, campaign: &Campaign<'_>, seed: Seed) -> Option<Trace> {
-    guarded(runner, campaign.scenario, &campaign.spec(seed), true).trace
+fn trace(runner: Runner<'_>, campaign: &Campaign<'_>, trial: &Trial) -> Option<Trace> {
+    let spec = campaign.spec_of(trial);
+    guarded(runner, campaign.scenario, &spec, run::Options::traced(true)).trace
 }

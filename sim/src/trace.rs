@@ -3,31 +3,37 @@
 //! A campaign folds each event into a [`Recorder`]'s hash and forgets it. A replay keeps all of them as a [`Trace`],
 //! which [`text`] shows line by line and [`story`] retells saga by saga.
 
-mod http;
+mod coverage;
+pub(crate) mod http;
 mod json;
 mod links;
-mod members;
-mod names;
+pub(crate) mod members;
+pub(crate) mod names;
 mod recorder;
 mod rolling;
-mod rows;
+pub(crate) mod rows;
 pub mod story;
 pub mod subscriber;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 pub mod text;
 
 use std::{borrow::Cow, fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+pub use coverage::{Coverage, Feature};
 pub use links::Links;
 pub use recorder::{Event, Mode, Recorder, Trace};
 pub use rolling::Rolling;
+pub(crate) use rows::changes;
 pub use subscriber::{Installed, Sink, current_scope, install};
 
 /// A word of the harness's own vocabulary.
 pub type Word = &'static str;
+
+/// In place of a file's name: rows that an outage left behind, found on a dead node's disk.
+pub const FOUND_AFTER_OUTAGE: &str = "found after the outage";
 
 /// On whose behalf something happens: the fields of the service's tracing span. Unknown ones are empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -8,6 +8,7 @@ mod effects;
 mod ledger;
 mod life;
 mod node;
+mod pct;
 mod storming;
 mod switch;
 mod task;
@@ -25,13 +26,15 @@ pub(crate) use agenda::{Agenda, Todo};
 pub(crate) use ledger::Ledger;
 pub use node::Node;
 pub(crate) use node::{Boot, NodeState, StoreReader};
+pub(crate) use pct::Gate;
+pub(crate) use storming::lasts;
 pub(crate) use task::{panic_text, silence_service_panics};
 
 use crate::{
     host::{Host, NodeIx, Reached, Verdict},
     net::Net,
     seed::Seed,
-    site::Kind,
+    site::{About, Kind},
     storm::Injector,
     time::VirtualTime,
     trace::{Recorder, Scope, Sink, What, current_scope},
@@ -52,6 +55,8 @@ pub(crate) struct World {
     pub seed: Seed,
     pub runtime: Handle,
     pub time: TimeHandle,
+    /// Orders the tasks of the nodes; madsim does by lot where there is none.
+    pub gate: Option<Arc<Gate>>,
     pub net: Arc<Net>,
     pub full: bool,
     nodes: Mutex<Vec<Arc<NodeState>>>,
@@ -67,6 +72,8 @@ pub(crate) struct World {
     /// The storm is over.
     pub healed: tokio::sync::watch::Sender<bool>,
     pub clients: Mutex<usize>,
+    /// Clients and operations that the plan leaves out.
+    pub without: Vec<String>,
 }
 
 /// The world as the network and the disks see it; weak, because the world owns them.
@@ -78,6 +85,8 @@ impl World {
         injector: Injector,
         recorder: Option<Recorder>,
         full: bool,
+        gate: Option<Arc<Gate>>,
+        without: Vec<String>,
     ) -> Arc<World> {
         let (runtime, time) = (Handle::current(), TimeHandle::current());
         Arc::new_cyclic(|world| World {
@@ -85,6 +94,7 @@ impl World {
             net: Net::new(Arc::new(HostRef(world.clone(), time.clone(), seed, full))),
             runtime,
             time,
+            gate,
             full,
             nodes: Mutex::default(),
             recorder: Mutex::new(recorder),
@@ -96,6 +106,7 @@ impl World {
             activity: Notify::new(),
             healed: tokio::sync::watch::channel(false).0,
             clients: Mutex::new(0),
+            without,
         })
     }
 
@@ -147,8 +158,9 @@ impl World {
         node: &Arc<NodeState>,
         kind: impl FnOnce() -> Kind,
         label: &str,
+        about: About<'_>,
     ) -> Verdict {
-        let due = lock(&self.injector).reached(&node.name, &kind(), label, self.now());
+        let due = lock(&self.injector).reached(&node.name, &kind(), label, about, self.now());
         let mut verdict = Verdict::default();
         for due in due {
             match storming::burst_fault(&due.action) {
@@ -180,13 +192,15 @@ impl World {
                 rows: (&rows[..]).into(),
             },
         );
+        let about = lock(&self.injector).is_census().then(|| rows.clone());
         let broken = lock(&self.ledger).commit(self.now(), &node.name, file, rows, &scope, true);
         if broken {
             self.report_violations();
         }
         self.activity.notify_one();
         if lock(&self.injector).watches(&node.name, |kind| *kind == Kind::Commit) {
-            self.site(node, || Kind::Commit, &scope.op);
+            let about = about.as_deref().map_or(About::Nothing, About::Rows);
+            self.site(node, || Kind::Commit, &scope.op, about);
         }
     }
 
@@ -237,11 +251,13 @@ impl Sink for HostRef {
         if let Some(recorder) = &mut *lock(&world.recorder) {
             recorder.record(world.now(), &node.name, scope, what);
         }
+        lock(&world.ledger).said(&node.name, message, scope, fields);
         if lock(&world.injector).watches(
             &node.name,
             |kind| matches!(kind, Kind::Event(m) if m == message),
         ) {
-            world.site(&node, || Kind::Event(message.to_owned()), &scope.op);
+            let kind = || Kind::Event(message.to_owned());
+            world.site(&node, kind, &scope.op, About::Nothing);
         }
     }
 }
@@ -281,14 +297,14 @@ impl Host for HostRef {
         };
         let node = world.node(ix);
         match site {
-            Reached::Send { to, label } => {
+            Reached::Send { to, label, bytes } => {
                 *lock(&world.at_burst) = None;
                 if !lock(&world.injector).watches(&node.name, |kind| matches!(kind, Kind::Send(_)))
                 {
                     return Verdict::default();
                 }
                 let to = world.node(to).name.to_string();
-                world.site(&node, || Kind::Send(to), label)
+                world.site(&node, || Kind::Send(to), label, About::Burst(bytes))
             }
             Reached::Write | Reached::Sync => {
                 let kind = if matches!(site, Reached::Write) {
@@ -299,7 +315,7 @@ impl Host for HostRef {
                 if !lock(&world.injector).watches(&node.name, |k| *k == kind) {
                     return Verdict::default();
                 }
-                world.site(&node, || kind, &current_scope().op)
+                world.site(&node, || kind, &current_scope().op, About::Nothing)
             }
         }
     }

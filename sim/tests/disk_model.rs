@@ -3,7 +3,7 @@
 mod disk_host;
 
 use disk_host::booted;
-use proptest::prelude::*;
+use proptest::{prelude::*, test_runner::FileFailurePersistence};
 use redb::StorageBackend;
 
 /// Large enough for holes and several pages, small enough to compare whole.
@@ -188,7 +188,7 @@ fn written_was_fatal(disk: &squall::disk::Disk, file: &squall::disk::File) -> bo
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: Some(Box::new(FileFailurePersistence::Direct("proptest-regressions/disk_model.txt"))), ..ProptestConfig::default() })]
 
     #[test]
     fn reads_show_what_was_written_and_the_platter_holds_nothing_that_never_was(

@@ -74,7 +74,7 @@ async fn show(
     Path(sku): Path<String>,
 ) -> Result<Json<Product>, Problem> {
     inventory
-        .product(&sku)?
+        .show(&sku)?
         .map(Json)
         .ok_or_else(|| unknown_product(&sku))
 }

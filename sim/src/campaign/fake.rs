@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use crate::{
     check::Violation,
-    run::{Outcome, Sim, Spec, Verdict},
+    run::{Options, Outcome, Sim, Spec, Verdict},
     scenario::{Bug, Scenario, Setup, Shape},
+    site::{Kind, Met, Site},
     storm::{Action, Fault, FaultReport, Plan, Profile, When},
     time::VirtualTime,
     trace::{Mode, Recorder, Scope, Trace, What},
@@ -60,7 +61,7 @@ impl Scenario for Fake {
 
 /// Survives, unless a bug other than `invisible` is planted: then seeds 10, 20, 30 ... lose money, 15, 45 ...
 /// lose more of it, and 25, 55 ... never end. The `documented` shape breaks with seed 3.
-pub(crate) fn run(scenario: &dyn Scenario, spec: &Spec, full: bool) -> Outcome {
+pub(crate) fn run(scenario: &dyn Scenario, spec: &Spec, options: Options) -> Outcome {
     let seed = spec.seed.0;
     let buggy = matches!(spec.plant.as_deref(), Some(bug) if bug != "invisible");
     let verdict = match seed {
@@ -89,20 +90,47 @@ pub(crate) fn run(scenario: &dyn Scenario, spec: &Spec, full: bool) -> Outcome {
         site: None,
         effective: seed.is_multiple_of(2),
     };
-    let trace = full.then(|| trace(seed, &violations));
+    let trace = options.full.then(|| trace(seed, &violations));
     Outcome {
         verdict,
         violations,
         hash: crate::seed::mix(seed ^ crate::seed::hash(scenario.name().as_bytes())),
         faults: plan.faults.iter().map(report).collect(),
         plan,
+        sites: if options.census { sites() } else { Vec::new() },
         counts: BTreeMap::from([
             ("completed".to_owned(), 3),
             ("compensated".to_owned(), seed % 2),
         ]),
+        sometimes: BTreeMap::from([
+            ("a seed was odd".to_owned(), seed % 2),
+            ("a seed was a thousand".to_owned(), u64::from(seed == 1_000)),
+        ]),
+        features: Vec::new(),
         ended: VirtualTime(1_000_000_000),
         trace,
     }
+}
+
+/// Two commits that are alike, and a sync.
+fn sites() -> Vec<Met> {
+    let met = |kind, label: &str, alike| Met {
+        site: Site {
+            node: "vault".to_owned(),
+            kind,
+            label: label.to_owned(),
+            attempt: 1,
+        },
+        at: VirtualTime::ZERO,
+        behalf: label.to_owned(),
+        asks: None,
+        alike,
+    };
+    vec![
+        met(Kind::Commit, "teller-1", 1),
+        met(Kind::Sync, "teller-1", 2),
+        met(Kind::Commit, "teller-2", 1),
+    ]
 }
 
 /// Twenty boots, then what was broken, then another boot.

@@ -1,77 +1,72 @@
-//! The queue from which workers take their seeds.
+//! The queue from which workers take their trials.
 
 use std::{
+    collections::VecDeque,
     sync::{Condvar, Mutex, MutexGuard},
     time::Instant,
 };
 
-use super::Seeds;
-use crate::seed::Seed;
+use super::supply::Job;
 
-/// So many seeds are handed out whatever the time: a campaign that ran nothing would prove nothing.
+/// So many trials are handed out whatever the time: a campaign that ran nothing would prove nothing.
 const AT_LEAST: u64 = 10;
 
-/// Hands seeds out in order, at most `window` ahead of what has been folded. What was handed out at any moment is a
-/// prefix of the seeds.
+/// Hands jobs out in the order in which they were put in. What was handed out at any moment is a prefix of them.
 pub(super) struct Queue {
-    seeds: Seeds,
-    window: u64,
     until: Option<Instant>,
     state: Mutex<State>,
-    room: Condvar,
+    more: Condvar,
 }
 
+#[derive(Default)]
 struct State {
-    next: u64,
-    folded: u64,
+    waiting: VecDeque<Job>,
     closed: bool,
 }
 
 impl Queue {
-    pub fn new(seeds: Seeds, window: u64, until: Option<Instant>) -> Self {
+    pub fn new(until: Option<Instant>) -> Self {
         Queue {
-            seeds,
-            window,
             until,
-            state: Mutex::new(State {
-                next: 0,
-                folded: 0,
-                closed: false,
-            }),
-            room: Condvar::new(),
+            state: Mutex::default(),
+            more: Condvar::new(),
         }
     }
 
-    /// The next seed and its ordinal; waits until the folding has come near enough. `None` when there is no more.
-    pub fn claim(&self) -> Option<(u64, Seed)> {
+    /// Puts a job at the end.
+    pub fn put(&self, job: Job) {
+        self.lock().waiting.push_back(job);
+        self.more.notify_one();
+    }
+
+    /// The next job; waits until there is one. `None` when there will be no more.
+    pub fn claim(&self) -> Option<Job> {
         let mut state = self.lock();
         loop {
-            let seed = self.seeds.nth(state.next)?;
-            if state.closed || (state.next >= AT_LEAST && self.is_late()) {
-                return None;
-            }
-            if state.next - state.folded < self.window {
-                let ordinal = state.next;
-                state.next += 1;
-                return Some((ordinal, seed));
+            let next = state.waiting.front().map(|job| job.ordinal);
+            match next {
+                Some(ordinal) if ordinal >= AT_LEAST && self.is_late() => return None,
+                Some(_) => return state.waiting.pop_front(),
+                None if state.closed => return None,
+                None => {}
             }
             state = self
-                .room
+                .more
                 .wait(state)
                 .expect("nobody panics under this lock");
         }
     }
 
-    /// The first `count` results have been folded.
-    pub fn folded(&self, count: u64) {
-        self.lock().folded = count;
-        self.room.notify_all();
+    /// What is in it is handed out, and then no more.
+    pub fn finish(&self) {
+        self.lock().closed = true;
+        self.more.notify_all();
     }
 
     /// Hands nothing out any more.
     pub fn close(&self) {
-        self.lock().closed = true;
-        self.room.notify_all();
+        self.lock().waiting.clear();
+        self.finish();
     }
 
     pub fn closes_on_drop(&self) -> impl Drop + '_ {

@@ -24,13 +24,13 @@ fn campaign(range: &str, jobs: usize) -> Campaign<'static> {
 }
 
 /// Keeps workers out of step: the real time a run takes has nothing to do with its seed.
-fn jittery(scenario: &dyn Scenario, spec: &Spec, full: bool) -> Outcome {
+fn jittery(scenario: &dyn Scenario, spec: &Spec, options: Options) -> Outcome {
     static TURN: AtomicU64 = AtomicU64::new(0);
     for _ in 0..crate::seed::mix(TURN.fetch_add(1, Relaxed)) % 2_000 {
         std::hint::spin_loop();
     }
     thread::yield_now();
-    fake::run(scenario, spec, full)
+    fake::run(scenario, spec, options)
 }
 
 #[test]
@@ -47,6 +47,90 @@ fn totals_and_progress_do_not_depend_on_the_number_of_workers() {
     for jobs in [2, 7] {
         assert!(alone == run(jobs), "{jobs} workers gave something else");
     }
+}
+
+/// Three generations, each of which follows from how the one before went.
+#[derive(Default)]
+struct Heirs {
+    generation: Vec<(Trial, Option<u64>)>,
+    generations: usize,
+    learned: Vec<(Trial, u64)>,
+}
+
+impl Explorer for Heirs {
+    fn next(&mut self) -> Vec<Trial> {
+        let learned: Option<Vec<u64>> = self.generation.iter().map(|(_, hash)| *hash).collect();
+        let learned = learned.expect("a generation is asked for when the last one is known");
+        if self.generations == 3 {
+            return Vec::new();
+        }
+        self.generations += 1;
+        let parents = if learned.is_empty() { vec![1] } else { learned };
+        let heir = |n: u64| Trial {
+            seed: Seed((parents[n as usize % parents.len()] ^ n) % 1_000),
+            plan: Some(fake::run(&BANK, &Spec::of(&BANK, Seed(n)), Options::default()).plan),
+        };
+        let generation: Vec<Trial> = (0..400).map(heir).collect();
+        self.generation = generation
+            .iter()
+            .map(|trial| (trial.clone(), None))
+            .collect();
+        generation
+    }
+
+    fn learn(&mut self, trial: &Trial, outcome: &Outcome) {
+        let next = self.generation.iter_mut().find(|(_, hash)| hash.is_none());
+        let (expected, hash) = next.expect("no trial is learned twice");
+        assert_eq!(trial, expected, "trials are learned in their order");
+        *hash = Some(outcome.hash);
+        self.learned.push((trial.clone(), outcome.hash));
+    }
+}
+
+#[test]
+fn an_explorer_learns_the_same_whatever_the_number_of_workers() {
+    let run = |jobs| {
+        let mut heirs = Heirs::default();
+        let totals = campaign("1", jobs).explore_by(&jittery, &mut heirs, &mut |_| ());
+        (totals, heirs.learned)
+    };
+    let alone = run(1);
+    assert_eq!((alone.0.tally.runs, alone.1.len()), (1_200, 1_200));
+    assert_eq!(alone.0.tally.watched, 12, "by their place: seeds may recur");
+    for jobs in [2, 5] {
+        assert!(alone == run(jobs), "{jobs} workers gave something else");
+    }
+}
+
+#[test]
+fn a_failure_remembers_the_storm_that_its_seed_did_not_draw() {
+    let mut heirs = Heirs::default();
+    let totals = campaign("1", 3).explore_by(&fake::run, &mut heirs, &mut |_| ());
+    let failure = &totals.failures[0];
+    assert!(failure.plan.is_some());
+    let first = heirs
+        .learned
+        .iter()
+        .find(|(trial, _)| trial.seed == failure.seed);
+    assert_eq!(first.map(|(trial, _)| trial), Some(&failure.trial()));
+
+    let drawn = campaign("0..60", 3).run_by(&fake::run, &mut |_| ());
+    assert!(drawn.failures.iter().all(|failure| failure.plan.is_none()));
+}
+
+#[test]
+fn plain_random_draws_other_storms_which_its_replay_command_names() {
+    let plain = Campaign {
+        way: Way::Random,
+        ..campaign("0..200", 2)
+    };
+    let totals = plain.run_by(&fake::run, &mut |_| ());
+    assert_eq!(totals.tally.runs, 200);
+    let failure = &totals.failures[0];
+    assert_eq!(failure.plan, Some(BANK.profile().draw_plain(failure.seed)));
+    assert_eq!(plain.spec(failure.seed), plain.spec_of(&failure.trial()));
+    let command = plain.replay_command(failure.seed);
+    assert!(command.ends_with(" --explore random"), "{command}");
 }
 
 #[test]
@@ -68,7 +152,11 @@ fn everything_is_counted() {
     };
     assert_eq!(totals.tally.faults["restart"], restarts);
     assert_eq!(totals.tally.watched, 1);
+    assert_eq!(totals.tally.sometimes["a seed was odd"], 30);
+    let never: Vec<&str> = totals.tally.never_reached().collect();
+    assert_eq!(never, ["a seed was a thousand"]);
     let twice = Tally::sum([&totals.tally, &totals.tally]);
+    assert_eq!(twice.sometimes["a seed was odd"], 60);
     assert_eq!(twice.runs, 120);
     assert_eq!(twice.verdicts.stuck, 4);
     assert_eq!(twice.faults["restart"].effective, 60);
@@ -112,8 +200,8 @@ fn stopping_at_the_first_failure_ends_with_its_seed_whatever_the_workers_did() {
 #[test]
 fn a_seed_that_gives_two_different_runs_is_reported() {
     let calls = AtomicU64::new(0);
-    let flaky = |scenario: &dyn Scenario, spec: &Spec, full: bool| {
-        let mut outcome = fake::run(scenario, spec, full);
+    let flaky = |scenario: &dyn Scenario, spec: &Spec, options: Options| {
+        let mut outcome = fake::run(scenario, spec, options);
         if spec.seed == Seed(200) {
             outcome.hash = calls.fetch_add(1, Relaxed);
         }
@@ -123,6 +211,7 @@ fn a_seed_that_gives_two_different_runs_is_reported() {
     assert_eq!((totals.tally.watched, totals.tally.mismatched), (4, 1));
     let mismatch = Mismatch {
         seed: Seed(200),
+        plan: None,
         hashes: (0, 1),
     };
     assert_eq!(totals.mismatches, [mismatch]);
@@ -132,9 +221,9 @@ fn a_seed_that_gives_two_different_runs_is_reported() {
 
 #[test]
 fn a_panic_in_the_harness_costs_one_run_and_is_told_apart() {
-    let panics = |scenario: &dyn Scenario, spec: &Spec, full: bool| {
+    let panics = |scenario: &dyn Scenario, spec: &Spec, options: Options| {
         assert!(spec.seed != Seed(7), "seven");
-        fake::run(scenario, spec, full)
+        fake::run(scenario, spec, options)
     };
     let totals = Campaign::over(&BANK, seeds("50")).run_by(&panics, &mut |_| ());
     assert_eq!(totals.tally.verdicts.harness_failed, 1);
@@ -146,7 +235,7 @@ fn a_panic_in_the_harness_costs_one_run_and_is_told_apart() {
 #[test]
 fn a_slow_seed_holds_the_others_back_before_too_many_outcomes_wait() {
     let highest = Mutex::new(0);
-    let slow_first = |scenario: &dyn Scenario, spec: &Spec, full: bool| {
+    let slow_first = |scenario: &dyn Scenario, spec: &Spec, options: Options| {
         if spec.seed == Seed(1) {
             // Until the other worker has gone as far as it may.
             while *highest.lock().unwrap() < WINDOW {
@@ -160,7 +249,7 @@ fn a_slow_seed_holds_the_others_back_before_too_many_outcomes_wait() {
             let mut highest = highest.lock().unwrap();
             *highest = spec.seed.0.max(*highest);
         }
-        fake::run(scenario, spec, full)
+        fake::run(scenario, spec, options)
     };
     let campaign = Campaign {
         jobs: 2,

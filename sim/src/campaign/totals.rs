@@ -2,21 +2,22 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Campaign, Ran};
 use crate::{
     check::Violation,
+    explore::Trial,
     run::{Outcome, Signature, Verdict},
     seed::Seed,
-    storm::FaultReport,
+    storm::{FaultReport, Plan},
 };
 
 /// So many mismatches are kept; all are counted.
 const MISMATCHES_KEPT: usize = 5;
 
 /// What a campaign found. Equal for equal seeds, whatever the number of workers.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Totals {
     /// The scenario.
     pub scenario: String,
@@ -33,7 +34,7 @@ pub struct Totals {
 }
 
 /// Numbers that add up over runs and campaigns.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
     /// Runs, not counting second runs.
     pub runs: u64,
@@ -43,6 +44,8 @@ pub struct Tally {
     pub faults: BTreeMap<String, FaultCount>,
     /// What scenario and harness counted.
     pub counts: BTreeMap<String, u64>,
+    /// In how many runs each thing happened that should sometimes happen; 0 for those that never did.
+    pub sometimes: BTreeMap<String, u64>,
     /// Seeds that were run twice.
     pub watched: u64,
     /// Those whose second run had another hash.
@@ -50,7 +53,7 @@ pub struct Tally {
 }
 
 /// How runs ended.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verdicts {
     /// Every invariant held.
     pub survived: u64,
@@ -63,7 +66,7 @@ pub struct Verdicts {
 }
 
 /// What became of the faults of one kind.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FaultCount {
     /// In a plan.
     pub planned: u64,
@@ -74,14 +77,16 @@ pub struct FaultCount {
 }
 
 /// A distinct failure: everything with one signature.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Failure {
     /// What is the same in all of its runs.
     pub signature: Signature,
     /// How many runs showed it.
     pub count: u64,
-    /// The first seed that did.
+    /// The seed of the first run that did.
     pub seed: Seed,
+    /// The storm that was planned for that run; `None` if the seed drew it as every run does by itself.
+    pub plan: Option<Plan>,
     /// That run's verdict.
     pub verdict: Verdict,
     /// What was broken first in that run; none if the run was stuck or the harness failed.
@@ -91,12 +96,24 @@ pub struct Failure {
 }
 
 /// A seed that gave two different runs.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Mismatch {
     /// The seed.
     pub seed: Seed,
+    /// The storm that was planned for it; `None` if the seed drew it as every run does by itself.
+    pub plan: Option<Plan>,
     /// The hashes of its first and of its second run.
     pub hashes: (u64, u64),
+}
+
+impl Mismatch {
+    /// What was run.
+    pub fn trial(&self) -> Trial {
+        Trial {
+            seed: self.seed,
+            plan: self.plan.clone(),
+        }
+    }
 }
 
 impl Totals {
@@ -116,12 +133,39 @@ impl Totals {
         self.tally.failed() == 0 && self.tally.mismatched == 0
     }
 
-    pub(super) fn fold(&mut self, ran: Ran) {
+    /// Adds what another part of the same campaign found: the first of equal failures is that of the smallest seed.
+    pub fn add(&mut self, other: Totals) {
+        self.tally = Tally::sum([&self.tally, &other.tally]);
+        for failure in other.failures {
+            let known = self
+                .failures
+                .iter_mut()
+                .find(|f| f.signature == failure.signature);
+            match known {
+                Some(known) => {
+                    let count = known.count + failure.count;
+                    if failure.seed < known.seed {
+                        *known = failure;
+                    }
+                    known.count = count;
+                }
+                None => self.failures.push(failure),
+            }
+        }
+        self.failures.sort_by_key(|failure| failure.seed);
+        self.mismatches.extend(other.mismatches);
+        self.mismatches.sort_by_key(|mismatch| mismatch.seed);
+        self.mismatches.truncate(MISMATCHES_KEPT);
+    }
+
+    /// Adds a run. `forced` is the storm that the campaign puts in place of every trial's own.
+    pub(super) fn fold(&mut self, ran: Ran, forced: Option<&Plan>) {
         let Ran {
-            seed,
+            trial: Trial { seed, plan },
             outcome,
             again,
         } = ran;
+        let plan = forced.cloned().or(plan);
         self.tally.fold(&outcome);
         if let Some(again) = again {
             self.tally.watched += 1;
@@ -130,6 +174,7 @@ impl Totals {
                 if self.mismatches.len() < MISMATCHES_KEPT {
                     self.mismatches.push(Mismatch {
                         seed,
+                        plan: plan.clone(),
                         hashes: (outcome.hash, again),
                     });
                 }
@@ -144,6 +189,7 @@ impl Totals {
                 signature,
                 count: 1,
                 seed,
+                plan,
                 verdict: outcome.verdict,
                 violation: outcome.violations.into_iter().next(),
                 faults: outcome.faults,
@@ -171,6 +217,14 @@ impl Tally {
             .map(|(kind, _)| kind.as_str())
     }
 
+    /// What should sometimes have happened and never did.
+    pub fn never_reached(&self) -> impl Iterator<Item = &str> {
+        self.sometimes
+            .iter()
+            .filter(|(_, runs)| **runs == 0)
+            .map(|(name, _)| name.as_str())
+    }
+
     /// The sum of several.
     pub fn sum<'a>(tallies: impl IntoIterator<Item = &'a Tally>) -> Tally {
         let mut sum = Tally::default();
@@ -190,6 +244,9 @@ impl Tally {
             }
             for (name, count) in &tally.counts {
                 *sum.counts.entry(name.clone()).or_default() += count;
+            }
+            for (name, runs) in &tally.sometimes {
+                *sum.sometimes.entry(name.clone()).or_default() += runs;
             }
         }
         sum
@@ -221,10 +278,27 @@ impl Tally {
                 self.counts.insert(name.clone(), *count);
             }
         }
+        for (name, times) in &outcome.sometimes {
+            let reached = u64::from(*times > 0);
+            match self.sometimes.get_mut(name) {
+                Some(runs) => *runs += reached,
+                None => {
+                    self.sometimes.insert(name.clone(), reached);
+                }
+            }
+        }
     }
 }
 
 impl Failure {
+    /// What was run when it was seen first.
+    pub fn trial(&self) -> Trial {
+        Trial {
+            seed: self.seed,
+            plan: self.plan.clone(),
+        }
+    }
+
     /// What happened, in one line.
     pub fn message(&self) -> String {
         match (&self.violation, &self.verdict) {

@@ -1,10 +1,16 @@
 //! The arguments.
 
-use std::{ffi::OsString, path::PathBuf};
+use std::{ffi::OsString, path::PathBuf, time::Duration};
 
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::{
+    Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, builder::PossibleValue,
+};
 
-use crate::{campaign::Seeds, scenario::Catalogue, seed::Seed};
+use super::duration;
+use crate::{
+    campaign::Seeds, explore::Way, fuzz::Shard, scenario::Catalogue, seed::Seed, shrink::Budget,
+    time::VirtualTime,
+};
 
 #[derive(Debug, Parser)]
 #[command(
@@ -23,8 +29,18 @@ struct Line {
 pub(super) enum Command {
     /// Run storms over scenarios, a seed each
     Run(RunArgs),
-    /// Run one seed again and tell everything about it
+    /// Run one seed, or the failure of a file, again and tell everything about it
     Replay(ReplayArgs),
+    /// Try every kind of fault at every site of a scenario, then pairs of faults
+    Sweep(SweepArgs),
+    /// Run storms until time is up; can be stopped, gone on with and split over machines
+    Fuzz(FuzzArgs),
+    /// Unite what several `fuzz --out` directories found into one report
+    Merge(MergeArgs),
+    /// Measure how quickly each way of exploring finds each bug that can be planted
+    Bank(BankArgs),
+    /// Make the failure of a file smaller
+    Shrink(ShrinkArgs),
     /// List the scenarios with their shapes and the bugs that can be planted
     List,
 }
@@ -52,20 +68,256 @@ pub(super) struct RunArgs {
     /// End at the first seed that fails
     #[arg(long)]
     pub stop_at_first: bool,
+    /// With `--explore guided`: begin with the storms kept in this folder, and keep there what covers something new
+    #[arg(long, value_name = "DIR")]
+    pub corpus: Option<PathBuf>,
+    /// Write a report as an HTML page, and beside it a page for each distinct failure
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    /// Show failures as they were found
+    #[arg(long, conflicts_with_all = ["budget", "max_runs"])]
+    pub no_shrink: bool,
+    #[command(flatten)]
+    pub shrinking: Shrinking,
+}
+
+/// What making a failure small may cost, and where it is written.
+#[derive(Debug, Default, Args)]
+pub(super) struct Shrinking {
+    /// Real time for making one failure small [default: 10s]
+    #[arg(long, value_name = "TIME", value_parser = budget, allow_hyphen_values = true)]
+    pub budget: Option<Duration>,
+    /// Runs for making one failure small [default: 1000]
+    #[arg(long, value_name = "N")]
+    pub max_runs: Option<u64>,
+    /// Where failures are written [default: failures]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+}
+
+impl Shrinking {
+    pub fn budget(&self) -> Budget {
+        let usual = Budget::default();
+        Budget {
+            runs: self.max_runs.unwrap_or(usual.runs),
+            time: self.budget.unwrap_or(usual.time),
+            jobs: usual.jobs,
+        }
+    }
+}
+
+fn budget(text: &str) -> Result<Duration, String> {
+    let read = text.parse::<VirtualTime>().ok();
+    read.map(VirtualTime::since_start).ok_or_else(|| {
+        format!("'{text}' is no time: write seconds (10s), minutes (2min) or milliseconds (500ms)")
+    })
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ShrinkArgs {
+    /// A failure file
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Worker threads; one for each processor if not said
+    #[arg(long, value_name = "J", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub jobs: Option<u16>,
+    #[command(flatten)]
+    pub shrinking: Shrinking,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct ReplayArgs {
-    /// The scenario
-    pub scenario: String,
-    /// The seed
+    /// The scenario, or a failure file
+    #[arg(value_name = "SCENARIO|FILE")]
+    pub what: String,
+    /// The seed; a failure file has its own
     #[arg(long, value_name = "S", allow_hyphen_values = true)]
-    pub seed: Seed,
+    pub seed: Option<Seed>,
     #[command(flatten)]
     pub variant: Variant,
     /// Print everything that happened
     #[arg(long)]
     pub trace: bool,
+    /// Print every store at this virtual time (361.04, 1.25s, 250ms), and what the last commit before it changed
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub at: Option<VirtualTime>,
+    #[command(flatten)]
+    pub pictures: Pictures,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct SweepArgs {
+    /// The scenario
+    pub scenario: String,
+    /// The seed whose workload is swept
+    #[arg(
+        long,
+        value_name = "S",
+        default_value = "0",
+        allow_hyphen_values = true
+    )]
+    pub seed: Seed,
+    /// Sweep the workloads of several seeds: sites that are alike are tried once
+    #[arg(
+        long,
+        value_name = "N|A..B",
+        allow_hyphen_values = true,
+        conflicts_with = "seed"
+    )]
+    pub seeds: Option<Seeds>,
+    /// A shape of the scenario (see `list`); its first if not said
+    #[arg(long)]
+    pub shape: Option<String>,
+    /// Plant a bug of the scenario (see `list`)
+    #[arg(long, value_name = "BUG")]
+    pub plant: Option<String>,
+    /// After single faults, try so many pairs
+    #[arg(long, value_name = "BUDGET", default_value_t = 0)]
+    pub pairs: u32,
+    /// Worker threads; one for each processor if not said
+    #[arg(long, value_name = "J", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub jobs: Option<u16>,
+    /// How the result is written
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+    /// End at the first storm that breaks something
+    #[arg(long)]
+    pub stop_at_first: bool,
+    /// Show failures as they were found
+    #[arg(long, conflicts_with_all = ["budget", "max_runs"])]
+    pub no_shrink: bool,
+    #[command(flatten)]
+    pub shrinking: Shrinking,
+    /// Write a report as an HTML page, with a map of sites and faults, and beside it a page for each distinct failure
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+}
+
+/// Files that show one run.
+#[derive(Debug, Default, Args)]
+pub(super) struct Pictures {
+    /// Write the run as one HTML page
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    /// Write the run as a trace file for ui.perfetto.dev
+    #[arg(long, value_name = "FILE")]
+    pub perfetto: Option<PathBuf>,
+}
+
+impl Pictures {
+    /// Whether any is wanted: they need the whole trace.
+    pub fn wanted(&self) -> bool {
+        self.html.is_some() || self.perfetto.is_some()
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct FuzzArgs {
+    /// The scenarios; all of them if none is named. They take turns
+    pub scenarios: Vec<String>,
+    /// A shape of the scenario (see `list`); its first if not said
+    #[arg(long)]
+    pub shape: Option<String>,
+    /// Plant a bug of the scenario (see `list`)
+    #[arg(long, value_name = "BUG")]
+    pub plant: Option<String>,
+    /// How storms are found
+    #[arg(long, value_name = "WAY", value_enum, default_value_t)]
+    pub explore: Way,
+    /// Begin no run after this much real time: 90s, 30m, 8h; 30m if neither this nor --runs is said
+    #[arg(long = "for", value_name = "TIME", value_parser = duration::parse, allow_hyphen_values = true)]
+    pub time: Option<Duration>,
+    /// End after so many seeds of each scenario, all shards and all sittings counted
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub runs: Option<u64>,
+    /// The first seed of the range that the shards share
+    #[arg(
+        long,
+        value_name = "SEED",
+        default_value = "0",
+        allow_hyphen_values = true
+    )]
+    pub from: Seed,
+    /// This machine's part of the range: I of N, the first being 0
+    #[arg(
+        long,
+        value_name = "I/N",
+        default_value = "0/1",
+        allow_hyphen_values = true
+    )]
+    pub shard: Shard,
+    /// Keep what was done in this directory, and go on with what it holds
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// With `--explore guided`: the storms that cover something new; DIR/corpus of --out if not said
+    #[arg(long, value_name = "DIR")]
+    pub corpus: Option<PathBuf>,
+    /// Worker threads; one for each processor if not said
+    #[arg(long, value_name = "J", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub jobs: Option<u16>,
+}
+
+impl FuzzArgs {
+    /// What is built and how it is explored.
+    pub fn variant(&self) -> Variant {
+        Variant {
+            shape: self.shape.clone(),
+            plant: self.plant.clone(),
+            plan: None,
+            explore: self.explore,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct MergeArgs {
+    /// Directories that `fuzz --out` has written
+    #[arg(required = true, value_name = "DIR")]
+    pub logs: Vec<PathBuf>,
+    /// Keep the united log and the report, as text and JSON, in this directory
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// How the result is written
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct BankArgs {
+    /// The scenarios; all of them if none is named
+    pub scenarios: Vec<String>,
+    /// The ways of exploring to compare; all of them if none is named
+    #[arg(long, value_name = "WAY,..", value_parser = any_way, value_delimiter = ',')]
+    pub ways: Vec<Way>,
+    /// Campaigns for each bug and way, with seeds of their own
+    #[arg(long, value_name = "N", default_value = "5", value_parser = clap::value_parser!(u64).range(1..=1_000))]
+    pub campaign_seeds: u64,
+    /// Give a campaign up after so many storms
+    #[arg(long, value_name = "N", default_value = "2000", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub cut_off: u64,
+    /// Add each measurement to this file as it is done, and do not repeat those that it holds
+    #[arg(long, value_name = "FILE")]
+    pub resume: Option<PathBuf>,
+    /// Do not make the failing storms small
+    #[arg(long)]
+    pub no_shrink: bool,
+    /// Campaigns that are measured at the same time; one for each processor if not said
+    #[arg(long, value_name = "J", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub jobs: Option<u16>,
+    /// How the result is written
+    #[arg(long, value_enum, default_value_t)]
+    pub format: BankFormat,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum BankFormat {
+    /// A table, for people
+    #[default]
+    Text,
+    /// The figures, for scripts
+    Json,
+    /// A table for a README
+    Markdown,
 }
 
 /// Which system is built, and the storm over it.
@@ -80,6 +332,36 @@ pub(super) struct Variant {
     /// Read the storm from a file, for every seed the same; else each seed draws its own
     #[arg(long, value_name = "FILE")]
     pub plan: Option<PathBuf>,
+    /// How storms are found: random (from all kinds of fault), swarm (each seed first draws its kinds) or guided (storms
+    /// that reach something new are kept and changed)
+    #[arg(
+        long,
+        value_name = "WAY",
+        value_enum,
+        default_value_t,
+        conflicts_with = "plan"
+    )]
+    pub explore: Way,
+}
+
+/// A way of exploring by its name, the sweep too.
+fn any_way(name: &str) -> Result<Way, String> {
+    let way = Way::ALL.iter().find(|way| way.name() == name);
+    way.copied().ok_or_else(|| {
+        let names: Vec<&str> = Way::ALL.iter().map(|way| way.name()).collect();
+        format!("there is no such way; there are: {}", names.join(", "))
+    })
+}
+
+/// What goes through seeds; a sweep, which goes through sites, is a command of its own.
+impl ValueEnum for Way {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Way::Random, Way::Swarm, Way::Guided]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(self.name()))
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -133,18 +415,92 @@ fn command(catalogue: &Catalogue) -> clap::Command {
 
 {EXIT_CODES}"
     );
+    let sweep = format!(
+        "A calm run is told to name every site that it meets: messages, commits, disk writes and syncs, log events. Sites
+that are alike but for whose they are are tried once.
+
+Examples:
+  {cargo} sweep {scenario}
+  {cargo} sweep {scenario} --seeds 4 --pairs 2000
+  {cargo} sweep {plant} --stop-at-first --out failures
+
+{EXIT_CODES}"
+    );
+    let fuzz = format!(
+        "The seeds are dealt to the shards in blocks of 1,024; shards never overlap and together are the whole range.
+With --out every step is a line of DIR/log.jsonl, on the disk before the next begins. Ctrl-C keeps what was done;
+the same command goes on where it ended.
+
+Examples:
+  {cargo} fuzz --for 30m --out fuzzing
+  {cargo} fuzz {scenario} --runs 100000 --shard 2/8 --out shard-2
+  {cargo} fuzz {plant} --for 60s
+
+{EXIT_CODES}"
+    );
+    let merge = format!(
+        "Examples:
+  {cargo} merge shard-0 shard-1 shard-2 --out nightly
+  {cargo} merge fuzzing --format json
+
+{EXIT_CODES}"
+    );
+    let bank = format!(
+        "Every bug of the scenarios is planted into their first shape and looked for in each way, in several campaigns.
+
+Examples:
+  {cargo} bank
+  {cargo} bank {scenario} --ways random,swarm --resume bank.jsonl
+  {cargo} bank --resume bank.jsonl --format markdown
+
+Exit codes:
+  0  every bug was found by some way of exploring
+  1  a bug was found by none, or the measuring was stopped before its end
+  2  bad usage"
+    );
     let replay = format!(
         "The same arguments print the same bytes to stdout every time; timings go to stderr.
 
 Examples:
   {cargo} replay {scenario} --seed 42
   {cargo} replay {plant} --seed 7 --trace
+  {cargo} replay {plant} --seed 7 --html run.html --perfetto run.json
   {cargo} replay {scenario} --seed 42 --plan storm.json --trace
+  {cargo} replay failures/FAILURE.json --trace
+  {cargo} replay failures/FAILURE.json --at 1.25s
 
-{EXIT_CODES}"
+{EXIT_CODES}
+
+Exit codes of a failure file:
+  0  the failure does not happen any more with this build
+  1  it happens as recorded; or something else happens; or this very build gave another run before (not deterministic)
+  2  bad usage: the file can't be used, or the scenario is gone
+
+To find the commit that brought a failure:
+  git bisect start BAD GOOD
+  git bisect run sh -c 'cargo build --release || exit 125
+    target/release/squall replay /tmp/FAILURE.json; code=$?; [ $code = 2 ] && exit 125; exit $code'
+(125 skips what can't be built or can't run the file.)"
+    );
+    let shrink = format!(
+        "The smaller failure replaces the file of its name in the directory.
+
+Examples:
+  {cargo} shrink failures/FAILURE.json --budget 2min --max-runs 100000
+  {cargo} shrink failures/FAILURE.json --out smaller --jobs 1
+
+Exit codes:
+  0  the failure was made small, or is as small as it gets
+  1  it does not happen any more, or the harness failed
+  2  bad usage"
     );
     Line::command()
         .after_help(whole)
         .mut_subcommand("run", |c| c.after_help(run))
+        .mut_subcommand("sweep", |c| c.after_help(sweep))
+        .mut_subcommand("fuzz", |c| c.after_help(fuzz))
+        .mut_subcommand("merge", |c| c.after_help(merge))
+        .mut_subcommand("bank", |c| c.after_help(bank))
         .mut_subcommand("replay", |c| c.after_help(replay))
+        .mut_subcommand("shrink", |c| c.after_help(shrink))
 }

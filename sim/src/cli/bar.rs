@@ -26,6 +26,9 @@ impl Bar {
         if self.0.is_hidden() {
             return;
         }
+        if let Some(planned) = progress.planned {
+            self.0.set_length(planned);
+        }
         self.0.set_position(progress.runs);
         self.0.set_message(format!(
             "{} · {} violations ·",

@@ -1,15 +1,22 @@
 //! The self-test: a known bug is planted and must be found, so that silence is never mistaken for health.
 
-use std::io::Write;
+use std::{io::Write, time::Duration};
 
-use super::{Refusal, Session};
+use super::{Refusal, Session, handing::Handing};
 use crate::{
     campaign::{Campaign, Seeds},
-    report::{Paint, count, failure},
+    report::{Paint, count},
+    shrink::Budget,
 };
 
 /// The canary must be found within so many seeds.
 const SEEDS: u64 = 2_000;
+
+/// Runs for making it small.
+const RUNS: u64 = 500;
+
+/// Real time for that: everybody who has just cloned the project waits for it.
+const TIME: Duration = Duration::from_secs(5);
 
 impl Session<'_> {
     /// Whether the canary was caught; `None` if there is none.
@@ -44,12 +51,18 @@ impl Session<'_> {
                     scenario.name()
                 ),
             )?;
+            self.tell_mismatches(&campaign, &totals)?;
             return Ok(Some(false));
         };
-        let trace = self.trace(&campaign, found.seed);
-        let replay = [campaign.replay_command(found.seed)];
-        let text = failure::failure(&totals, found, trace.as_ref(), &replay, self.style);
-        write!(self.out, "{text}")?;
-        Ok(Some(found.is_finding()))
+        let budget = Budget {
+            runs: RUNS,
+            time: TIME,
+            ..Budget::default()
+        };
+        let mut handing = Handing::new(Some(budget), self.failures.clone());
+        let handed = self.hand_over(&campaign, found, &mut handing);
+        self.tell_failure(&campaign, &totals, found, &handed)?;
+        self.tell_mismatches(&campaign, &totals)?;
+        Ok(Some(found.is_finding() && totals.mismatches.is_empty()))
     }
 }

@@ -9,7 +9,7 @@ use crate::{
         names::{Hint, bugs, shapes},
     },
     scenario::{Catalogue, Scenario},
-    storm::Plan,
+    storm::{Plan, PlanError},
 };
 
 /// The campaigns over the scenarios that are named: all that have the shape and the bug if none is.
@@ -27,6 +27,7 @@ pub(super) fn campaigns<'a>(
     };
     let campaign = |scenario: &'a dyn Scenario| {
         let mut campaign = Campaign::over(scenario, seeds);
+        campaign.way = variant.explore;
         if let Some(shape) = &variant.shape {
             campaign = campaign.in_shape(shape)?;
         }
@@ -38,13 +39,24 @@ pub(super) fn campaigns<'a>(
                 scenario: scenario.name().to_owned(),
                 wrong,
             };
-            plan.check(&nodes(scenario)).map_err(misplaced)?;
+            check(plan, scenario).map_err(misplaced)?;
             campaign.plan = Some(plan.clone());
             campaign.plan_file = variant.plan.clone();
         }
         Ok(campaign)
     };
     chosen.into_iter().map(campaign).collect()
+}
+
+/// The scenarios that are named, or all.
+pub(super) fn scenarios<'a>(
+    catalogue: &'a Catalogue,
+    names: &[String],
+) -> Result<Vec<&'a dyn Scenario>, Refusal> {
+    if names.is_empty() {
+        return Ok(catalogue.scenarios.iter().map(|s| &**s).collect());
+    }
+    named(catalogue, names)
 }
 
 /// The scenarios of these names, each once.
@@ -103,6 +115,12 @@ fn having<'a>(
             wanted.join(" and ")
         )
     }))
+}
+
+/// Whether the plan is for this scenario.
+pub(super) fn check(plan: &Plan, scenario: &dyn Scenario) -> Result<(), PlanError> {
+    plan.check(&nodes(scenario))?;
+    plan.check_without(&scenario.profile().nodes)
 }
 
 /// All nodes that a plan over the scenario may speak of: its own, and the clients at the ends of its links.

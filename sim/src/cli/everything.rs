@@ -5,11 +5,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Exit, Refusal, Session};
+use super::{Exit, Refusal, Session, handing::Handing};
 use crate::{
     campaign::{Campaign, Seeds, Totals},
     report::{self, Paint},
     scenario::Catalogue,
+    shrink::Budget,
 };
 
 /// Storms in all, split evenly. With the same seeds on every machine that is quick enough.
@@ -36,7 +37,8 @@ impl Session<'_> {
         }
         let elapsed = began.elapsed();
         self.tables(&all)?;
-        self.failures(&campaigns, &all)?;
+        let mut handing = Handing::new(Some(Budget::default()), self.failures.clone());
+        self.failures(&campaigns, &all, &mut handing)?;
         let survived = all.iter().all(Totals::is_clean);
         writeln!(self.out)?;
         let caught = self.self_test()?;

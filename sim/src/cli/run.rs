@@ -2,6 +2,7 @@
 
 use std::{
     io::Write,
+    path::Path,
     time::{Duration, Instant},
 };
 
@@ -10,14 +11,23 @@ use super::{
     args::{Format, RunArgs},
     bar::Bar,
     choice,
+    handing::Handing,
+    pictures::Shown,
 };
 use crate::{
     campaign::{Campaign, Tally, Totals, rate},
+    explore::{Guided, Way, corpus},
+    picture::campaign::Report,
     report::{self, json, summary},
 };
 
 impl Session<'_> {
     pub(super) fn run(&mut self, args: &RunArgs) -> Result<Exit, Refusal> {
+        if args.corpus.is_some() && args.variant.explore != Way::Guided {
+            return Err(Refusal::Usage(
+                "--corpus is for --explore guided: no other way learns".to_owned(),
+            ));
+        }
         let mut campaigns =
             choice::campaigns(self.catalogue, &args.scenarios, &args.variant, args.seeds)?;
         for campaign in &mut campaigns {
@@ -29,7 +39,10 @@ impl Session<'_> {
         let began = Instant::now();
         let mut all: Vec<Totals> = Vec::new();
         for campaign in &campaigns {
-            let totals = self.campaign(campaign);
+            let totals = match &args.corpus {
+                Some(dir) => self.guided(campaign, dir)?,
+                None => self.campaign(campaign),
+            };
             let failed = totals.tally.failed() > 0;
             all.push(totals);
             if failed && args.stop_at_first {
@@ -37,10 +50,28 @@ impl Session<'_> {
             }
         }
         let elapsed = began.elapsed();
-        match args.format {
+        let directory = args.shrinking.out.clone();
+        let budget = (!args.no_shrink).then(|| args.shrinking.budget());
+        let mut handing = Handing::new(budget, directory.unwrap_or_else(|| self.failures.clone()));
+        let shown = match args.format {
             Format::Json => {
+                let shown = self.hand_all_over(&campaigns, &all, &mut handing);
+                let owners = all
+                    .iter()
+                    .flat_map(|totals| vec![totals; totals.failures.len()]);
+                let failures = owners
+                    .zip(&shown)
+                    .map(|(totals, (campaign, failed, made))| {
+                        json::failed(totals, failed, made.kept(), made.replay(campaign, failed))
+                    });
+                let failures = failures.collect();
                 let replay = |place: usize, seed| campaigns[place].replay_command(seed);
-                write!(self.out, "{}", json::report(&all, elapsed, &replay))?;
+                write!(
+                    self.out,
+                    "{}",
+                    json::report(&all, failures, elapsed, &replay)
+                )?;
+                shown
             }
             Format::Text => {
                 self.tables(&all)?;
@@ -48,10 +79,16 @@ impl Session<'_> {
                 if !counts.is_empty() {
                     write!(self.out, "\n{}", summary::counts(&counts, self.style))?;
                 }
-                self.failures(&campaigns, &all)?;
+                self.failures(&campaigns, &all, &mut handing)?
             }
-        }
+        };
         self.timing(&all, elapsed)?;
+        if let Some(file) = &args.html {
+            let mut scenarios: Vec<&str> = all.iter().map(|totals| &*totals.scenario).collect();
+            scenarios.dedup();
+            let title = format!("run {}", scenarios.join(" "));
+            self.report(file, Report::of(title, &all, elapsed), &shown)?;
+        }
         Ok(Exit::survived_if(all.iter().all(Totals::is_clean)))
     }
 
@@ -62,25 +99,67 @@ impl Session<'_> {
         campaign.run_by(self.runner, &mut |progress| bar.show(progress))
     }
 
+    /// Runs one guided campaign that begins with what `dir` holds, and adds what it found there.
+    pub(super) fn guided(&self, campaign: &Campaign<'_>, dir: &Path) -> Result<Totals, Refusal> {
+        let guided = Guided::new(campaign.scenario, campaign.seeds);
+        let corpus = corpus::read(dir, campaign.scenario.name(), guided.nodes())?;
+        let mut guided = guided.with_corpus(corpus);
+        let name = format!("{} ({})", campaign.scenario.name(), campaign.shape);
+        let bar = Bar::new(self.bars, &name, campaign.seeds.len());
+        let totals =
+            campaign.explore_by(self.runner, &mut guided, &mut |progress| bar.show(progress));
+        corpus::write(dir, guided.found())?;
+        Ok(totals)
+    }
+
     /// The table of campaigns and that of faults.
     pub(super) fn tables(&mut self, all: &[Totals]) -> Result<(), Refusal> {
         let sum = Tally::sum(all.iter().map(|totals| &totals.tally));
         writeln!(self.out, "{}", summary::campaigns(all, self.style))?;
         writeln!(self.out, "{}", summary::faults(&sum, self.style))?;
+        let sometimes = summary::sometimes(all, self.style);
+        if !sometimes.is_empty() {
+            writeln!(self.out, "{sometimes}")?;
+        }
         write!(self.out, "{}", summary::watch(&sum))?;
         Ok(())
     }
 
-    /// Every distinct failure of the campaigns that were run.
-    pub(super) fn failures(
+    /// Every distinct failure of the campaigns that were run, and every seed that gave two different runs.
+    pub(super) fn failures<'s>(
         &mut self,
-        campaigns: &[Campaign<'_>],
-        all: &[Totals],
-    ) -> Result<(), Refusal> {
+        campaigns: &'s [Campaign<'s>],
+        all: &'s [Totals],
+        handing: &mut Handing,
+    ) -> Result<Vec<Shown<'s>>, Refusal> {
+        let mut shown = Vec::new();
         for (campaign, totals) in campaigns.iter().zip(all) {
-            self.tell_failures(campaign, totals)?;
+            for failed in &totals.failures {
+                writeln!(self.out)?;
+                let handed = self.hand_over(campaign, failed, handing);
+                self.tell_failure(campaign, totals, failed, &handed)?;
+                shown.push((campaign, failed, handed));
+            }
+            self.tell_mismatches(campaign, totals)?;
         }
-        Ok(())
+        Ok(shown)
+    }
+
+    /// The same without a word.
+    fn hand_all_over<'s>(
+        &self,
+        campaigns: &'s [Campaign<'s>],
+        all: &'s [Totals],
+        handing: &mut Handing,
+    ) -> Vec<Shown<'s>> {
+        let mut shown = Vec::new();
+        for (campaign, totals) in campaigns.iter().zip(all) {
+            for failed in &totals.failures {
+                let handed = self.hand_over(campaign, failed, handing);
+                shown.push((campaign, failed, handed));
+            }
+        }
+        shown
     }
 
     /// How long it took: to stderr, so that stdout has the same bytes each time.

@@ -13,8 +13,9 @@ use serde_json::Value;
 use super::*;
 use crate::{
     campaign::fake::{self, Fake},
-    run::{Outcome, Spec},
+    run::{Options, Outcome, Spec},
     scenario::Scenario,
+    seed::Seed,
 };
 
 #[derive(Clone, Default)]
@@ -73,6 +74,7 @@ fn squall_with(catalogue: &Catalogue, runner: Runner<'_>, line: &str) -> Said {
         err: Output::new(Box::new(err.clone())),
         style: Style::PLAIN,
         bars: false,
+        failures: failures(),
     }
     .serve(
         ["squall"]
@@ -85,6 +87,17 @@ fn squall_with(catalogue: &Catalogue, runner: Runner<'_>, line: &str) -> Said {
         out: out.text(),
         err: err.text(),
     }
+}
+
+/// Where the tests write failures.
+fn failures() -> PathBuf {
+    std::env::temp_dir().join(format!("squall-cli-tests-{}", std::process::id()))
+}
+
+/// The command that replays a failure that was written there.
+fn replay_of(file: &str) -> String {
+    let path = failures().join(file);
+    format!("cargo run --release -- replay {} --trace", path.display())
 }
 
 fn squall(line: &str) -> Said {
@@ -112,7 +125,11 @@ fn without_a_command_everything_survives_and_the_canary_is_caught() {
             "VIOLATED bank (hardened + forgets), 1 of 11 storms, first with seed 10",
             "the trace, events 7 to 21 of 22",
             "boots: for the 20th time, seed 10",
-            "replay: cargo run --release -- replay bank --seed 10 --plant forgets --trace",
+            "the smallest storm\n  it happens without any fault\n  0 faults, 0 clients, 0 requests, 1.000000 s, from 1 fault,",
+            &format!(
+                "replay: {}\n",
+                replay_of("bank-forgets-no-money-is-lost-little.json")
+            ),
             "All survived, and the canary was caught.",
         ],
     );
@@ -161,7 +178,7 @@ fn a_catalogue_without_a_canary_says_so() {
 
 #[test]
 fn a_violation_in_the_default_campaign_fails_it() {
-    let breaks = |scenario: &dyn Scenario, spec: &Spec, full: bool| {
+    let breaks = |scenario: &dyn Scenario, spec: &Spec, options: Options| {
         let planted = spec.plant.clone().or_else(|| Some("forgets".to_owned()));
         fake::run(
             scenario,
@@ -169,7 +186,7 @@ fn a_violation_in_the_default_campaign_fails_it() {
                 plant: planted,
                 ..spec.clone()
             },
-            full,
+            options,
         )
     };
     let said = squall_with(&catalogue(), &breaks, "");
@@ -196,8 +213,11 @@ fn run_gives_tables_and_each_distinct_failure_with_its_replay_command() {
         ],
     );
     let last = said.out.lines().last();
-    let replay = "replay: cargo run --release -- replay bank --seed 25 --plant forgets --trace";
-    assert_eq!(last, Some(replay));
+    let replay = format!(
+        "replay: {}",
+        replay_of("bank-forgets-stuck-time-limit.json")
+    );
+    assert_eq!(last, Some(replay.as_str()));
     assert!(!said.out.contains("storms in"), "timings go to stderr");
 }
 
@@ -263,6 +283,9 @@ fn json_is_one_object_that_scripts_can_rely_on() {
         [60, 60, 30]
     );
     assert_eq!(json["counts"]["completed"], 180);
+    assert_eq!(json["campaigns"][0]["sometimes"]["a seed was odd"], 30);
+    let never = &json["sometimes_never_reached"][0];
+    assert_eq!(never["sometimes"], "a seed was a thousand");
     assert_eq!(json["determinism"]["runs_twice"], 1);
     assert_eq!(json["violations"].as_array().map(Vec::len), Some(3));
     let first = &json["violations"][0];
@@ -274,10 +297,13 @@ fn json_is_one_object_that_scripts_can_rely_on() {
     assert_eq!(first["tag"], "little");
     assert_eq!(first["message"], fake::violation("little", 10).to_string());
     assert_eq!(first["count"], 5);
-    assert_eq!(
-        first["replay"],
-        "cargo run --release -- replay bank --seed 10 --plant forgets --trace"
-    );
+    let file = "bank-forgets-no-money-is-lost-little.json";
+    assert_eq!(first["replay"], replay_of(file));
+    let shrunk = &first["shrunk"];
+    assert_eq!(shrunk["sentence"], "it happens without any fault");
+    assert_eq!(shrunk["before"]["faults"], 1);
+    assert_eq!(shrunk["after"]["faults"], 0);
+    assert_eq!(shrunk["file"], failures().join(file).display().to_string());
     assert_eq!(json["violations"][2]["invariant"], "stuck");
 
     let calm: Value = serde_json::from_str(&squall("run --seeds 5 --format json").out).unwrap();
@@ -303,7 +329,7 @@ fn replay_prints_the_same_bytes_every_time() {
     let hash = fake::run(
         &Fake { name: "bank" },
         &Spec::of(&Fake { name: "bank" }, Seed(10)),
-        false,
+        Options::default(),
     )
     .hash;
     assert_has(&said.out, &[&format!("hash {hash:016x}\n")]);
@@ -353,9 +379,9 @@ fn list_shows_scenarios_shapes_and_bugs() {
 #[test]
 fn a_runner_that_is_not_deterministic_fails_the_run_and_says_which_seed() {
     let calls = AtomicU64::new(0);
-    let flaky = |scenario: &dyn Scenario, spec: &Spec, full: bool| Outcome {
+    let flaky = |scenario: &dyn Scenario, spec: &Spec, options: Options| Outcome {
         hash: calls.fetch_add(1, Relaxed),
-        ..fake::run(scenario, spec, full)
+        ..fake::run(scenario, spec, options)
     };
     let said = squall_with(&catalogue(), &flaky, "run bank --seeds 1..200");
     assert_eq!(said.exit, Exit::Failed);
@@ -402,6 +428,19 @@ fn bad_usage_exits_with_two_says_what_would_be_right_and_prints_no_result() {
         ("run --seeds 9..3", &["'9..3' holds no seed"]),
         ("run --jobs 0", &["1..=1024"]),
         ("run --format yaml", &["text", "json"]),
+        ("run --budget soon", &["'soon' is no time", "10s"]),
+        ("run --no-shrink --max-runs 5", &["cannot be used with"]),
+        (
+            "replay bank --seed 1 --at noon",
+            &["'noon' is not an instant", "250ms"],
+        ),
+        ("replay bank --seed 1 --at -1", &["'-1' is not an instant"]),
+        (
+            "replay /no/such/failure.json",
+            &["cannot read the failure /no/such/failure.json"],
+        ),
+        ("shrink /no/such/failure.json", &["cannot read the failure"]),
+        ("shrink", &["FILE"]),
         ("replay bank --seed x", &["'x' is not a seed", "in decimal"]),
         ("replay bank --seed -1", &["'-1' is not a seed"]),
         ("replay bank", &["--seed"]),
@@ -451,7 +490,7 @@ fn plans_that_cannot_be_used_exit_with_two() {
     }
     std::fs::write(&file, crash("vault")).unwrap();
     let said = squall(&format!(
-        "run bank --seeds 10..12 --plant forgets --plan {}",
+        "run bank --seeds 10..12 --plant forgets --no-shrink --plan {}",
         file.display()
     ));
     assert_eq!(said.exit, Exit::Failed, "{}", said.err);
@@ -472,6 +511,15 @@ fn help_goes_to_stdout_with_examples_that_name_real_scenarios() {
         assert_eq!((said.exit, said.err.as_str()), (Exit::Survived, ""));
         assert_has(&said.out, &["Examples:", "bank", "Exit codes:"]);
     }
+    let shrink = squall("shrink --help").out;
+    assert_has(
+        &shrink,
+        &["Examples:", "failures/FAILURE.json --budget", "Exit codes:"],
+    );
+    assert_has(
+        &squall("replay --help").out,
+        &["git bisect run", "exit 125"],
+    );
 }
 
 #[test]
@@ -485,6 +533,7 @@ fn a_reader_that_has_gone_changes_neither_the_exit_code_nor_stderr() {
             err: Output::new(Box::new(err.clone())),
             style: Style::PLAIN,
             bars: false,
+            failures: failures(),
         }
         .serve(
             [
@@ -498,6 +547,136 @@ fn a_reader_that_has_gone_changes_neither_the_exit_code_nor_stderr() {
     assert_eq!(exit, Exit::Failed);
     assert!(!err.contains("error"), "{err}");
     let (exit, err) = line(io::ErrorKind::StorageFull);
-    assert_eq!(exit, Exit::Usage);
+    assert_eq!(exit, Exit::Failed);
     assert_has(&err, &["error: cannot write the result"]);
 }
+
+#[test]
+fn a_sweep_tells_of_each_kind_how_many_sites_survived() {
+    let said = squall("sweep bank --seed 1 --pairs 5 --jobs 2");
+    assert_eq!(said.exit, Exit::Survived, "{}{}", said.out, said.err);
+    assert_has(
+        &said.out,
+        &[
+            "bank (hardened): 3 sites met, 1 of them pruned",
+            "crash before             2      2          0  2 of 2 sites survived",
+            "sync error               1",
+            "WARNING: crash before never touched anything",
+            "pairs: 0 of 0",
+        ],
+    );
+    assert!(!said.out.contains("write error"), "it applies nowhere");
+    let again = squall("sweep bank --seed 1 --pairs 5 --jobs 1");
+    assert_eq!(said.out, again.out);
+}
+
+#[test]
+fn a_sweep_that_finds_something_writes_it_down_and_ends_with_the_command_that_replays_it() {
+    let folder = std::env::temp_dir().join(format!("squall-sweep-{}", std::process::id()));
+    let out = folder.display();
+    let line = format!("sweep bank --plant forgets --seed 10 --out {out}");
+    let said = squall(&line);
+    assert_eq!(said.exit, Exit::Failed);
+    let files: Vec<_> = std::fs::read_dir(&folder).unwrap().flatten().collect();
+    assert_eq!(files.len(), 1);
+    let replay = format!("replay {} --trace", files[0].path().display());
+    assert_has(&said.out, &["VIOLATED bank (hardened + forgets)", &replay]);
+    let json = squall(&format!("{line} --format json"));
+    let json: serde_json::Value = serde_json::from_str(&json.out).expect("one object");
+    assert_eq!(json["violations"][0]["tag"], "little");
+    assert_eq!(json["matrix"]["rows"], serde_json::json!([]));
+    std::fs::remove_dir_all(folder).unwrap();
+
+    for line in [
+        "sweep",
+        "sweep no-such",
+        "sweep bank --seed 1 --seeds 3",
+        "sweep bank shop",
+    ] {
+        assert_eq!(squall(line).exit, Exit::Usage, "{line}");
+    }
+}
+
+/// A path in an empty directory of this test's own.
+fn place(test: &str, name: &str) -> PathBuf {
+    let directory = std::env::temp_dir().join(format!("squall-{}-{test}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&directory);
+    std::fs::create_dir_all(&directory).unwrap();
+    directory.join(name)
+}
+
+#[test]
+fn a_replay_is_written_as_a_page_and_as_a_trace_file_and_prints_what_it_did_before() {
+    let (page, trace) = (place("page", "run.html"), place("trace", "run.json"));
+    let line = "replay bank --seed 10 --plant forgets";
+    let plain = squall(line);
+    let said = squall(&format!(
+        "{line} --html {} --perfetto {}",
+        page.display(),
+        trace.display()
+    ));
+    assert_eq!((said.exit, &said.out), (Exit::Failed, &plain.out));
+    let page = std::fs::read_to_string(page).unwrap();
+    assert!(page.contains("no money is lost") && page.contains("for the 20th time"));
+    let trace: Value = serde_json::from_str(&std::fs::read_to_string(trace).unwrap()).unwrap();
+    assert!(!trace["traceEvents"].as_array().unwrap().is_empty());
+}
+
+#[test]
+fn a_campaigns_report_links_to_a_page_for_each_failure() {
+    let file = place("report", "report.html");
+    let said = squall(&format!(
+        "run bank --plant forgets --seeds 31 --html {}",
+        file.display()
+    ));
+    assert_eq!(said.exit, Exit::Failed);
+    let report = std::fs::read_to_string(&file).unwrap();
+    for number in 1..=3 {
+        let name = format!("report-{number}.html");
+        assert!(report.contains(&format!("href=\"{name}\"")), "{name}");
+        assert!(file.with_file_name(&name).is_file(), "{name}");
+    }
+}
+
+#[test]
+fn a_picture_that_cannot_be_written_fails_with_a_sentence_after_the_result() {
+    let file = place("unwritable", "no/such/directory/run.html");
+    for line in [
+        "replay bank --seed 1 --html",
+        "replay bank --seed 1 --perfetto",
+        "run bank --seeds 2 --html",
+    ] {
+        let said = squall(&format!("{line} {}", file.display()));
+        assert_eq!(said.exit, Exit::Failed, "{line}");
+        assert!(said.err.contains("error: cannot write"), "{}", said.err);
+        assert!(
+            said.err.contains("choose a file in a directory"),
+            "{}",
+            said.err
+        );
+        assert!(!said.out.is_empty());
+    }
+}
+
+#[test]
+fn a_corpus_that_cannot_be_used_is_bad_usage() {
+    let dir = std::env::temp_dir().join(format!("squall-corpus-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    std::fs::write(dir.join("bank-1.json"), "{}").unwrap();
+    let dir = dir.display();
+    let damaged = squall(&format!(
+        "run bank --explore guided --seeds 5 --corpus {dir}"
+    ));
+    assert_eq!(damaged.exit, Exit::Usage);
+    assert_has(&damaged.err, &["bank-1.json is not a storm of a corpus"]);
+    let unguided = squall(&format!("run bank --seeds 5 --corpus {dir}"));
+    assert_eq!(unguided.exit, Exit::Usage);
+    assert!(
+        unguided.err.contains("--explore guided"),
+        "{}",
+        unguided.err
+    );
+}
+
+mod files;
+mod long;

@@ -138,6 +138,7 @@ impl Stream {
         let site = Reached::Send {
             to: burst.to,
             label: &burst.label,
+            bytes: &burst.bytes,
         };
         let verdict = self.net.host.reached(self.node, site);
         self.carry_out(burst, verdict)

@@ -10,16 +10,28 @@ use super::{
 use crate::{
     campaign::{Failure, Mismatch, Totals},
     check::Violation,
+    failure::Kept,
     run::Verdict,
+    shrink::{NotReproduced, Shrunk, Sizes},
     storm::FaultReport,
     trace::Trace,
 };
+
+/// What is shown of a failure.
+pub(crate) enum Told<'a> {
+    /// The smallest run that fails in the same way.
+    Small(&'a Kept),
+    /// The run that was found, with its trace.
+    AsFound(Option<&'a Trace>),
+    /// It did not happen again; the traces of two more runs.
+    Gone(&'a NotReproduced, [Option<&'a Trace>; 2]),
+}
 
 /// A failure of a campaign: what, how often, the storm, the end of the trace if there is one, how to replay it.
 pub(crate) fn failure(
     totals: &Totals,
     failure: &Failure,
-    trace: Option<&Trace>,
+    told: &Told<'_>,
     replay: &[String],
     style: Style,
 ) -> String {
@@ -38,22 +50,88 @@ pub(crate) fn failure(
         count(totals.tally.runs),
         failure.seed,
     );
-    match &failure.violation {
+    let (broken, faults, trace) = match told {
+        Told::Small(kept) => {
+            let outcome = &kept.shrunk.outcome;
+            (
+                outcome.violations.first(),
+                &outcome.faults,
+                outcome.trace.as_ref(),
+            )
+        }
+        Told::AsFound(trace) | Told::Gone(_, [trace, _]) => {
+            (failure.violation.as_ref(), &failure.faults, *trace)
+        }
+    };
+    match broken {
         Some(broken) => text.push_str(&violation(broken, style)),
         None => {
             let _ = writeln!(text, "  {}", failure.message());
         }
     }
-    if !failure.faults.is_empty() {
-        text.push_str(&style.paint(Paint::Heading, "the storm"));
-        text.push('\n');
-        text.push_str(&indented(&storm(&failure.faults, style)));
+    match told {
+        Told::Small(kept) => text.push_str(&small(&kept.shrunk, style)),
+        Told::AsFound(_) | Told::Gone(..) if !faults.is_empty() => {
+            let _ = writeln!(text, "{}", style.paint(Paint::Heading, "the storm"));
+        }
+        Told::AsFound(_) | Told::Gone(..) => {}
     }
-    if let Some(trace) = trace {
-        text.push_str(&trace::end(trace, style));
+    if !faults.is_empty() {
+        text.push_str(&indented(&storm(faults, style)));
+    }
+    match (told, trace) {
+        (Told::Gone(gone, traces), _) => {
+            let defect = style.paint(Paint::Bad, "NOT DETERMINISTIC");
+            let _ = writeln!(text, "{defect}: {gone}");
+            if let [Some(one), Some(other)] = traces {
+                text.push_str(&trace::parting(one, other, style));
+            }
+        }
+        (_, Some(trace)) => text.push_str(&trace::end(trace, style)),
+        (_, None) => {}
+    }
+    if let Told::Small(Kept {
+        file: Some(Err(wrong)),
+        ..
+    }) = told
+    {
+        let line = format!("the failure could not be written to a file: {wrong}");
+        let _ = writeln!(text, "{}", style.paint(Paint::Warning, &line));
     }
     text.push_str(&replay_lines(replay, style));
     text
+}
+
+/// The sentence of the smallest run, and how small it is.
+pub(crate) fn small(shrunk: &Shrunk, style: Style) -> String {
+    let heading = style.paint(Paint::Heading, "the smallest storm");
+    let effort = &shrunk.effort;
+    let cut_short = match effort.cut_short {
+        true => ", when the budget was spent",
+        false => "",
+    };
+    format!(
+        "{heading}\n  {}\n  {}, from {}; {} runs{cut_short}\n",
+        shrunk.sentence,
+        sizes(&shrunk.after),
+        sizes(&shrunk.before),
+        count(effort.runs),
+    )
+}
+
+/// `1 fault, 1 client, 2 requests, 361.041002 s`.
+pub(crate) fn sizes(sizes: &Sizes) -> String {
+    let several = |n: usize, what: &str| match n {
+        1 => format!("1 {what}"),
+        n => format!("{} {what}s", count(n as u64)),
+    };
+    format!(
+        "{}, {}, {}, {} s",
+        several(sizes.faults, "fault"),
+        several(sizes.clients, "client"),
+        several(sizes.requests, "request"),
+        sizes.ended
+    )
 }
 
 /// The end of every failure: a line for each command that replays it.

@@ -4,7 +4,11 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde::Serialize;
 
-use crate::campaign::{FaultCount, Tally, Totals, Verdicts, rate};
+use crate::{
+    campaign::{Failure, FaultCount, Tally, Totals, Verdicts, rate},
+    failure::Kept,
+    shrink::Sizes,
+};
 
 #[derive(Serialize)]
 struct Report<'a> {
@@ -14,10 +18,18 @@ struct Report<'a> {
     verdicts: Verdicts,
     faults: &'a BTreeMap<String, FaultCount>,
     faults_never_effective: Vec<&'a str>,
+    sometimes_never_reached: Vec<Never<'a>>,
     counts: &'a BTreeMap<String, u64>,
     determinism: Determinism<'a>,
     violations: Vec<Failed<'a>>,
     campaigns: Vec<One<'a>>,
+}
+
+#[derive(Serialize)]
+struct Never<'a> {
+    scenario: &'a str,
+    shape: &'a str,
+    sometimes: &'a str,
 }
 
 #[derive(Serialize)]
@@ -38,7 +50,7 @@ struct Unequal<'a> {
 
 /// Stuck runs and failures of the harness are here too, as `stuck` and `harness`.
 #[derive(Serialize)]
-struct Failed<'a> {
+pub(crate) struct Failed<'a> {
     scenario: &'a str,
     shape: &'a str,
     plant: Option<&'a str>,
@@ -47,7 +59,19 @@ struct Failed<'a> {
     tag: &'a str,
     message: String,
     count: u64,
+    /// What happens in the smallest run that was found, which `replay` shows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shrunk: Option<Small<'a>>,
     replay: String,
+}
+
+#[derive(Serialize)]
+struct Small<'a> {
+    sentence: &'a str,
+    file: Option<String>,
+    before: Sizes,
+    after: Sizes,
+    runs: u64,
 }
 
 #[derive(Serialize)]
@@ -58,29 +82,47 @@ struct One<'a> {
     runs: u64,
     verdicts: Verdicts,
     counts: &'a BTreeMap<String, u64>,
+    sometimes: &'a BTreeMap<String, u64>,
+}
+
+/// A failure, and what was made of it.
+pub(crate) fn failed<'a>(
+    totals: &'a Totals,
+    failure: &'a Failure,
+    kept: Option<&'a Kept>,
+    replay: String,
+) -> Failed<'a> {
+    let small = |kept: &'a Kept| Small {
+        sentence: &kept.shrunk.sentence,
+        file: kept.path().map(|path| path.display().to_string()),
+        before: kept.shrunk.before,
+        after: kept.shrunk.after,
+        runs: kept.shrunk.effort.runs,
+    };
+    Failed {
+        scenario: &totals.scenario,
+        shape: &totals.shape,
+        plant: totals.plant.as_deref(),
+        seed: failure.seed.0,
+        invariant: &failure.signature.invariant,
+        tag: &failure.signature.tag,
+        message: failure.message(),
+        count: failure.count,
+        shrunk: kept.map(small),
+        replay,
+    }
 }
 
 /// The whole result. `replay` gives the command for a seed of one of the totals, by its place.
 pub(crate) fn report(
     all: &[Totals],
+    violations: Vec<Failed<'_>>,
     elapsed: Duration,
     replay: &dyn Fn(usize, crate::seed::Seed) -> String,
 ) -> String {
     let sum = Tally::sum(all.iter().map(|totals| &totals.tally));
-    let mut violations = Vec::new();
     let mut mismatches = Vec::new();
     for (place, totals) in all.iter().enumerate() {
-        violations.extend(totals.failures.iter().map(|failure| Failed {
-            scenario: &totals.scenario,
-            shape: &totals.shape,
-            plant: totals.plant.as_deref(),
-            seed: failure.seed.0,
-            invariant: &failure.signature.invariant,
-            tag: &failure.signature.tag,
-            message: failure.message(),
-            count: failure.count,
-            replay: replay(place, failure.seed),
-        }));
         mismatches.extend(totals.mismatches.iter().map(|mismatch| Unequal {
             scenario: &totals.scenario,
             shape: &totals.shape,
@@ -96,6 +138,7 @@ pub(crate) fn report(
         verdicts: sum.verdicts,
         faults: &sum.faults,
         faults_never_effective: sum.never_effective().collect(),
+        sometimes_never_reached: all.iter().flat_map(never_reached).collect(),
         counts: &sum.counts,
         determinism: Determinism {
             runs_twice: sum.watched,
@@ -112,8 +155,18 @@ pub(crate) fn report(
                 runs: totals.tally.runs,
                 verdicts: totals.tally.verdicts,
                 counts: &totals.tally.counts,
+                sometimes: &totals.tally.sometimes,
             })
             .collect(),
     };
     serde_json::to_string_pretty(&report).expect("a report has only string keys") + "\n"
+}
+
+fn never_reached(totals: &Totals) -> impl Iterator<Item = Never<'_>> {
+    let never = |sometimes| Never {
+        scenario: &totals.scenario,
+        shape: &totals.shape,
+        sometimes,
+    };
+    totals.tally.never_reached().map(never)
 }

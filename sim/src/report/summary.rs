@@ -6,7 +6,7 @@ use super::{
     Paint, Style, count,
     table::{Cell, Side::*, Table},
 };
-use crate::campaign::{Tally, Totals};
+use crate::campaign::{Failure, Tally, Totals};
 
 /// One line a campaign.
 pub(crate) fn campaigns(all: &[Totals], style: Style) -> String {
@@ -103,6 +103,45 @@ pub(crate) fn faults(tally: &Tally, style: Style) -> String {
     text
 }
 
+/// What should sometimes happen, with the share of storms in which it did, and loudly what never did.
+pub(crate) fn sometimes(all: &[Totals], style: Style) -> String {
+    let mut table = Table::new([
+        ("scenario", Left),
+        ("sometimes", Left),
+        ("storms", Right),
+        ("share", Right),
+    ]);
+    let mut never = String::new();
+    let mut any = false;
+    for Totals {
+        scenario, tally, ..
+    } in all
+    {
+        for (name, runs) in &tally.sometimes {
+            any = true;
+            let share = 100.0 * *runs as f64 / tally.runs.max(1) as f64;
+            table.row([
+                scenario.as_str().into(),
+                name.as_str().into(),
+                count(*runs).into(),
+                format!("{share:.1} %").into(),
+            ]);
+        }
+        for name in tally.never_reached() {
+            let line = format!(
+                "WARNING: in {} storms over {scenario} it never happened that {name}: surviving it is not shown",
+                count(tally.runs)
+            );
+            never.push_str(&style.paint(Paint::Warning, &line));
+            never.push('\n');
+        }
+    }
+    match any {
+        true => table.render(style) + &never,
+        false => String::new(),
+    }
+}
+
 /// What was counted, by name.
 pub(crate) fn counts(counts: &BTreeMap<String, u64>, style: Style) -> String {
     let mut table = Table::new([("count", Left), ("total", Right)]);
@@ -110,6 +149,15 @@ pub(crate) fn counts(counts: &BTreeMap<String, u64>, style: Style) -> String {
         table.row([name.as_str().into(), count(*n).into()]);
     }
     table.render(style)
+}
+
+/// A distinct failure in two lines: what it is, and how it is replayed.
+pub(crate) fn failure_line(failure: &Failure, replay: &str) -> String {
+    format!(
+        "{} × {}\n  replay: {replay}\n",
+        count(failure.count),
+        failure.message()
+    )
 }
 
 /// How often determinism was tested.

@@ -39,13 +39,20 @@ pub(crate) fn parting(one: &Trace, other: &Trace, style: Style) -> String {
     };
     let mut text = format!("  the traces part at event {index}\n");
     for (name, trace) in [("first ", one), ("second", other)] {
-        let line = match trace.events.get(index) {
-            Some(_) => shown(&until(trace, index + 1), Some(1), style),
-            None => "(the trace ends)\n".to_owned(),
-        };
-        let _ = write!(text, "  {name}  {}", line.trim_start());
+        let _ = write!(text, "  {name}  {}", line(trace, index, style));
     }
     text
+}
+
+/// The line of one event; that the trace ends, if there is no such event.
+pub(crate) fn line(trace: &Trace, event: usize, style: Style) -> String {
+    match trace.events.get(event) {
+        Some(_) => {
+            let line = shown(&until(trace, event + 1), Some(1), style);
+            line.trim_start().to_owned()
+        }
+        None => "(the trace ends)\n".to_owned(),
+    }
 }
 
 fn shown(trace: &Trace, last: Option<usize>, style: Style) -> String {

@@ -7,10 +7,11 @@ use madsim::{Config, runtime::Runtime};
 use super::{Options, Outcome, Sim, Spec, Verdict, lock, sim::Parts};
 use crate::{
     scenario::Scenario,
-    storm::{Injector, Plan, STORM_MS_MAX},
+    site::Census,
+    storm::{Fault, Injector, Plan, STORM_MS_MAX},
     time::VirtualTime,
-    trace::{self, Mode, Recorder},
-    world::{Todo, World, wait},
+    trace::{self, Coverage, Mode, Recorder},
+    world::{Gate, Todo, World, lasts, wait},
 };
 
 /// The storm is over at the latest this long after it began, whatever the clients do.
@@ -43,7 +44,8 @@ pub(super) fn run_here(
         .expect("a runtime without I/O needs nothing that can fail");
     let outcome = around.block_on(tokio_real::task::unconstrained(async {
         let runtime = Runtime::with_seed_and_config(schedule, Config::default());
-        runtime.block_on(course(scenario, spec, plan, options))
+        let gate = plan.pct.map(|depth| Gate::new(schedule, depth));
+        runtime.block_on(course(scenario, spec, plan, options, gate))
     }));
     assert_eq!(
         around.metrics().num_alive_tasks(),
@@ -53,18 +55,43 @@ pub(super) fn run_here(
     outcome
 }
 
-async fn course(scenario: &dyn Scenario, spec: &Spec, plan: &Plan, options: Options) -> Outcome {
+async fn course(
+    scenario: &dyn Scenario,
+    spec: &Spec,
+    plan: &Plan,
+    options: Options,
+    gate: Option<Arc<Gate>>,
+) -> Outcome {
     let mode = if options.full {
         Mode::Full
     } else {
         Mode::HashOnly
     };
-    let recorder = options.watch.then(|| Recorder::new(mode));
-    let world = World::new(spec.seed, Injector::new(plan), recorder, options.full);
+    let faults = plan
+        .faults
+        .iter()
+        .map(|Fault { action, .. }| (action.counted_as(), lasts(action)));
+    let recorder = options.watch.then(|| match options.cover {
+        true => Recorder::new(mode).covering(Coverage::new(faults)),
+        false => Recorder::new(mode),
+    });
+    let world = World::new(
+        spec.seed,
+        Injector::new(plan),
+        recorder,
+        options.full,
+        gate,
+        plan.without.clone(),
+    );
     let _tracing = options.watch.then(|| trace::install(world.sink()));
     lock(&world.ledger).unchecked = !options.watch;
     let sim = Sim::new(world.clone());
     scenario.build(&sim, &spec.setup());
+    if options.census {
+        let clients = world.nodes().into_iter().filter(|node| node.is_client);
+        let clients = clients.map(|node| node.name.to_string());
+        lock(&world.injector).take_census(Census::new(clients));
+    }
     let parts = std::mem::take(&mut *lock(&sim.parts));
     let Parts {
         prepare,
@@ -84,8 +111,11 @@ async fn course(scenario: &dyn Scenario, spec: &Spec, plan: &Plan, options: Opti
     // Long enough for every service to create its database and listen.
     wait(Duration::from_millis(20)).await;
     let nodes = world.nodes();
+    let services = nodes.iter().filter(|node| !node.is_client);
+    let services: Vec<&str> = services.map(|node| &*node.name).collect();
     let nodes: Vec<&str> = nodes.iter().map(|node| &*node.name).collect();
-    let played = match plan.check(&nodes) {
+    let possible = plan.check(&nodes);
+    let played = match possible.and_then(|()| plan.check_without(&services)) {
         Ok(()) => play(&world, prepare, clients, operators, plan).await,
         Err(wrong) => {
             lock(&world.ledger).harness = Some(wrong.to_string());
@@ -131,13 +161,21 @@ async fn play(
         world.agenda.at(began + at.since_start(), Todo::Fire(index));
     }
     lock(&world.injector).arm();
+    if let Some(recorder) = &mut *lock(&world.recorder) {
+        recorder.storm_begins(began);
+    }
+    if let Some(gate) = &world.gate {
+        gate.begin();
+    }
     for (client, task) in clients {
         enter(world, client, task);
     }
     let mut ends = began;
     loop {
         ends = ends.max(world.storm_ends());
-        let idle = *lock(&world.clients) == 0 || plan.faults.is_empty();
+        // A census wants to see what a storm would meet.
+        let calm = plan.faults.is_empty() && !lock(&world.injector).is_census();
+        let idle = *lock(&world.clients) == 0 || calm;
         if lock(&world.ledger).is_broken() {
             return Ok(());
         }
@@ -145,6 +183,9 @@ async fn play(
             break;
         }
         look(world).await;
+    }
+    if let Some(recorder) = &mut *lock(&world.recorder) {
+        recorder.storm_ends();
     }
     world.heal();
     let healed = world.now();
@@ -274,18 +315,30 @@ async fn finish(
     }
     *ledger.counts.entry("commits".to_owned()).or_insert(0) += ledger.commits;
     ledger.checks = Default::default();
-    let recorded = lock(&world.recorder)
-        .take()
-        .map(Recorder::finish)
-        .unwrap_or_default();
+    let sometimes = ledger.goals.finish();
+    let mut recorder = lock(&world.recorder).take();
+    let coverage = recorder.as_mut().and_then(Recorder::take_coverage);
+    let features = coverage.map_or_else(Vec::new, |mut coverage| {
+        let reached = sometimes.iter().filter(|(_, times)| **times > 0);
+        reached.for_each(|(name, _)| coverage.sometimes(name));
+        coverage.finish()
+    });
+    let recorded = recorder.map(Recorder::finish).unwrap_or_default();
     lock(&world.custom).take();
+    let (faults, sites) = {
+        let mut injector = lock(&world.injector);
+        (injector.reports().to_vec(), injector.take_met())
+    };
     Outcome {
         verdict,
         violations: std::mem::take(&mut ledger.violations),
         hash: recorded.hash,
         plan: plan.clone(),
-        faults: lock(&world.injector).reports().to_vec(),
+        faults,
+        sites,
         counts: std::mem::take(&mut ledger.counts),
+        sometimes,
+        features,
         ended: world.now(),
         trace: world.full.then_some(recorded),
     }

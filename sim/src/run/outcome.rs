@@ -8,8 +8,10 @@ use crate::{
     check::Violation,
     scenario::{Scenario, Setup},
     seed::Seed,
+    site::Met,
     storm::{FaultReport, Plan},
     time::VirtualTime,
+    trace::Feature,
 };
 
 /// What to run.
@@ -104,8 +106,14 @@ pub struct Outcome {
     pub plan: Plan,
     /// What became of each of its faults.
     pub faults: Vec<FaultReport>,
+    /// Every site that was met while the storm went on, in order, if a census was asked for.
+    pub sites: Vec<Met>,
     /// What the scenario counted (sagas completed, compensated ...) and the harness (`commits`, `calls ok`, ...).
     pub counts: BTreeMap<String, u64>,
+    /// How often each thing happened that should sometimes happen; 0 for those that did not.
+    pub sometimes: BTreeMap<String, u64>,
+    /// What it covered, if that was asked for, in the order in which it first did.
+    pub features: Vec<Feature>,
     /// Virtual length of the run.
     pub ended: VirtualTime,
     /// Everything that happened, if it was asked for.
@@ -126,14 +134,17 @@ pub struct Signature {
 }
 
 impl Outcome {
-    pub(super) fn harness_failed(plan: Plan, message: String) -> Self {
+    pub(crate) fn harness_failed(plan: Plan, message: String) -> Self {
         Outcome {
             verdict: Verdict::HarnessFailed(message),
             violations: Vec::new(),
             hash: 0,
             plan,
             faults: Vec::new(),
+            sites: Vec::new(),
             counts: BTreeMap::new(),
+            sometimes: BTreeMap::new(),
+            features: Vec::new(),
             ended: VirtualTime::ZERO,
             trace: None,
         }

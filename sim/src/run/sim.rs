@@ -11,11 +11,12 @@ use std::{
 };
 
 use crate::{
-    check::{Commit, Findings, Truth},
+    check::{Commit, Findings, Goal, Truth},
     clock::WallClock,
     disk::Disk,
     seed::{Seed, Stream},
-    trace::What,
+    time::VirtualTime,
+    trace::{Scope, What},
     world::{Boot, Node, NodeState, StoreReader, World, lock},
 };
 
@@ -90,15 +91,18 @@ impl Sim {
     }
 
     /// Adds a client with a machine of its own, which no storm kills. It starts once every node is up and
-    /// [`prepare`](Sim::prepare) is done; the run ends only after all clients have.
+    /// [`prepare`](Sim::prepare) is done; the run ends only after all clients have. A plan may do without it: then its
+    /// machine is there, and nobody at it.
     pub fn client<F>(&self, name: &str, task: impl FnOnce(Client) -> F + Send + 'static)
     where
         F: Future<Output = ()> + Send + 'static,
     {
         let client = self.new_client(name);
-        lock(&self.parts)
-            .clients
-            .push((client, Box::new(move |client| Box::pin(task(client)))));
+        if client.does(name) {
+            lock(&self.parts)
+                .clients
+                .push((client, Box::new(move |client| Box::pin(task(client)))));
+        }
     }
 
     /// Work to be done before the storm begins: filling the shelves.
@@ -161,6 +165,41 @@ impl Sim {
             .checks
             .finally
             .push((name, bound, Box::new(check)));
+    }
+
+    /// States that something should sometimes happen. It has when `happens` says so of a commit; the invariants have
+    /// seen that commit before. A campaign tells which of these things never happened.
+    pub fn sometimes(
+        &self,
+        name: &'static str,
+        happens: impl FnMut(&Commit<'_>) -> bool + Send + 'static,
+    ) {
+        lock(&self.world.ledger)
+            .goals
+            .on_commit(name, Box::new(happens));
+    }
+
+    /// States that something should sometimes happen. It has when the node logs this `tracing` event (its message).
+    pub fn sometimes_logged(&self, name: &'static str, node: &'static str, message: &'static str) {
+        self.sometimes_logged_where(name, node, message, |_, _| true);
+    }
+
+    /// The same, where `happens` says so of the event's scope and fields (`name=value name2="two words"`).
+    pub fn sometimes_logged_where(
+        &self,
+        name: &'static str,
+        node: &'static str,
+        message: &'static str,
+        happens: impl FnMut(&Scope, &str) -> bool + Send + 'static,
+    ) {
+        lock(&self.world.ledger)
+            .goals
+            .on_log(name, node, message, Box::new(happens));
+    }
+
+    /// States that something should sometimes happen; the handle says when it does.
+    pub fn goal(&self, name: &'static str) -> Goal {
+        lock(&self.world.ledger).goals.goal(name)
     }
 
     /// Brings the scenario's own faults: `handle(name, amount, begins)` switches one on or off, `count(name)` says how
@@ -249,9 +288,20 @@ impl Client {
         &self.node
     }
 
+    /// The present instant.
+    pub fn now(&self) -> VirtualTime {
+        self.node.world().now()
+    }
+
     /// Draws from the client's own stream.
     pub fn draw<T>(&self, draw: impl FnOnce(&mut Stream) -> T) -> T {
         draw(&mut lock(&self.stream))
+    }
+
+    /// Whether the operation of this label is to happen. To be asked before each operation that a smaller workload can
+    /// do without, and after everything that it draws: the others must not notice.
+    pub fn does(&self, op: &str) -> bool {
+        !self.node.world().without.iter().any(|name| name == op)
     }
 
     /// Records that a call begins.
@@ -291,6 +341,11 @@ impl Client {
         findings.broken_as(invariant, tag, entities, expected, found);
         lock(&world.ledger).violations.append(&mut findings.list);
         world.report_violations();
+    }
+
+    /// The client sees that something happened that should sometimes happen.
+    pub fn reached(&self, name: &'static str) {
+        lock(&self.node.world().ledger).goals.goal(name).hit();
     }
 
     fn record(&self, op: &str, phase: &'static str, detail: &str) {

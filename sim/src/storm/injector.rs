@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Action, Fault, FaultReport, Plan, When};
 use crate::{
-    site::{Kind, Site},
+    site::{About, Census, Kind, Met, Site},
     time::VirtualTime,
 };
 
@@ -17,13 +17,14 @@ pub(crate) struct Due {
     pub action: Action,
 }
 
-/// Counts sites and sets faults off. Only what a pending fault aims at is counted.
+/// Counts sites and sets faults off. Without a census, only what a pending fault aims at is counted.
 pub(crate) struct Injector {
     reports: Vec<FaultReport>,
     pending: Vec<usize>,
     nth: BTreeMap<(String, Kind), u32>,
     attempts: BTreeMap<(String, Kind, String), u32>,
     armed: bool,
+    census: Option<Census>,
 }
 
 impl Injector {
@@ -44,7 +45,22 @@ impl Injector {
             nth: BTreeMap::new(),
             attempts: BTreeMap::new(),
             armed: false,
+            census: None,
         }
+    }
+
+    /// From now on every site is recorded.
+    pub fn take_census(&mut self, census: Census) {
+        self.census = Some(census);
+    }
+
+    pub fn is_census(&self) -> bool {
+        self.census.is_some()
+    }
+
+    /// All sites that were met, if a census was taken.
+    pub fn take_met(&mut self) -> Vec<Met> {
+        self.census.take().map(Census::into_met).unwrap_or_default()
     }
 
     /// The faults aimed at an instant, in the plan's order.
@@ -84,24 +100,37 @@ impl Injector {
     /// Whether any pending fault aims at this node and a kind for which `is` holds: a cheap question that spares
     /// the counting of sites that nobody asks for.
     pub fn watches(&self, node: &str, is: impl Fn(&Kind) -> bool) -> bool {
-        self.armed
-            && self
-                .pending
-                .iter()
-                .any(|&i| match &self.reports[i].fault.when {
-                    When::Site(site) => site.node == node && is(&site.kind),
-                    When::Nth { node: at, kind, .. } => at == node && is(kind),
-                    When::AtMs(_) => false,
-                })
+        let aimed = |&i: &usize| match &self.reports[i].fault.when {
+            When::Site(site) => site.node == node && is(&site.kind),
+            When::Nth { node: at, kind, .. } => at == node && is(kind),
+            When::AtMs(_) => false,
+        };
+        self.armed && (self.census.is_some() || self.pending.iter().any(aimed))
     }
 
     /// A site is reached: counts it and returns what it sets off.
-    pub fn reached(&mut self, node: &str, kind: &Kind, label: &str, now: VirtualTime) -> Vec<Due> {
+    pub fn reached(
+        &mut self,
+        node: &str,
+        kind: &Kind,
+        label: &str,
+        about: About<'_>,
+        now: VirtualTime,
+    ) -> Vec<Due> {
         let nth = bump(&mut self.nth, (node.to_owned(), kind.clone()));
         let attempt = bump(
             &mut self.attempts,
             (node.to_owned(), kind.clone(), label.to_owned()),
         );
+        if let Some(census) = &mut self.census {
+            let site = Site {
+                node: node.to_owned(),
+                kind: kind.clone(),
+                label: label.to_owned(),
+                attempt,
+            };
+            census.meets(site, now, about);
+        }
         let mut due = Vec::new();
         let reports = &mut self.reports;
         self.pending.retain(|&index| {

@@ -16,6 +16,9 @@ pub const PLAN_VERSION: u32 = 1;
 /// A storm is over at the latest this many virtual milliseconds after it began.
 pub const STORM_MS_MAX: u64 = 300_000;
 
+/// The deepest schedules that a plan may ask for.
+pub const PCT_MAX: u32 = 64;
+
 /// When a fault happens.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -55,6 +58,14 @@ pub struct Plan {
     /// Seed of the schedule (which ready task runs next) where it is not the run's own: shrinking tries a few.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schedule: Option<u64>,
+    /// Clients that stay away, and operations that do not happen, by name: shrinking leaves out what a failure does
+    /// not need. See [`Client::does`](crate::Client::does).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub without: Vec<String>,
+    /// Tasks run by random priorities that change at `pct - 1` points, which finds ordering bugs of that depth
+    /// (Burckhardt et al., ASPLOS 2010); from 1 to [`PCT_MAX`]. The next ready task is picked by lot when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pct: Option<u32>,
     /// The faults, in any order.
     pub faults: Vec<Fault>,
 }
@@ -88,6 +99,14 @@ pub enum PlanError {
         /// Its version.
         found: u64,
     },
+    /// The schedules that it asks for are too deep, or of no depth.
+    #[error(
+        "the plan's \"pct\" is {found}: it counts the points at which priorities change, plus one, from 1 to {PCT_MAX}"
+    )]
+    Depth {
+        /// What it says.
+        found: u32,
+    },
     /// It speaks of a node that the scenario lacks, aims a burst fault at a time, or goes beyond all limits.
     #[error("the plan's fault {index} ({fault}) cannot happen here: {reason}")]
     Impossible {
@@ -98,6 +117,14 @@ pub enum PlanError {
         /// Why.
         reason: String,
     },
+    /// Something that can't be left out.
+    #[error("the plan can't be \"without\" {name:?}: {reason}")]
+    Without {
+        /// The name.
+        name: String,
+        /// Why.
+        reason: &'static str,
+    },
 }
 
 impl Plan {
@@ -106,6 +133,8 @@ impl Plan {
         Plan {
             version: PLAN_VERSION,
             schedule: None,
+            without: Vec::new(),
+            pct: None,
             faults,
         }
     }
@@ -148,8 +177,31 @@ impl Plan {
         serde_json::to_string_pretty(self).expect("a plan has only string keys") + "\n"
     }
 
-    /// Whether every fault can happen in a world of these nodes.
+    /// Whether only clients and their operations are left out, each once. `services` are the nodes that are no clients.
+    pub fn check_without(&self, services: &[&str]) -> Result<(), PlanError> {
+        for (place, name) in self.without.iter().enumerate() {
+            let reason = if name.trim().is_empty() {
+                "it names nothing"
+            } else if self.without[..place].contains(name) {
+                "it stands there twice"
+            } else if services.contains(&name.as_str()) {
+                "it is a service, and only clients and their operations can be left out"
+            } else {
+                continue;
+            };
+            return Err(PlanError::Without {
+                name: name.clone(),
+                reason,
+            });
+        }
+        Ok(())
+    }
+
+    /// Whether every fault can happen in a world of these nodes, under a schedule that there is.
     pub fn check(&self, nodes: &[&str]) -> Result<(), PlanError> {
+        if let Some(found) = self.pct.filter(|depth| !(1..=PCT_MAX).contains(depth)) {
+            return Err(PlanError::Depth { found });
+        }
         for (index, fault) in self.faults.iter().enumerate() {
             let at = match &fault.when {
                 When::AtMs(_) => None,

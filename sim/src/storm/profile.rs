@@ -6,6 +6,11 @@ use crate::{
     site::Kind,
 };
 
+/// One storm in so many orders its tasks by priority.
+const PCT_ONE_IN: u64 = 4;
+/// The deepest schedules drawn: most ordering bugs need fewer.
+const PCT_DRAWN_MAX: u64 = 4;
+
 /// A fault that the scenario brings itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CustomFault {
@@ -97,26 +102,50 @@ impl Profile {
     }
 
     /// The storm of a seed. Which kinds it may draw from is itself drawn first (swarm testing: Groce et al., ISSTA
-    /// 2012), so that some storms are of crashes alone and others of a single slow link.
+    /// 2012), so that some storms are of crashes alone and others of a single slow link. How ready tasks are ordered is drawn
+    /// too, from a stream of its own.
     pub fn draw(&self, seed: Seed) -> Plan {
         let mut rng = seed.stream("storm");
         let all = self.choices();
-        if all.is_empty() {
-            return Plan::calm();
-        }
         let mut on: Vec<Choice> = all.iter().copied().filter(|_| rng.chance(0.4)).collect();
-        if on.is_empty() {
+        if on.is_empty() && !all.is_empty() {
             on.push(*rng.pick(&all));
+        }
+        let plan = self.faults(&on, &mut rng);
+        Plan {
+            pct: schedules(seed).filter(|_| !plan.faults.is_empty()),
+            ..plan
+        }
+    }
+
+    /// A storm of the seed in which every kind may occur.
+    pub fn draw_plain(&self, seed: Seed) -> Plan {
+        self.faults(&self.choices(), &mut seed.stream("plain storm"))
+    }
+
+    /// A storm of these choices.
+    fn faults(&self, on: &[Choice], rng: &mut Stream) -> Plan {
+        if on.is_empty() {
+            return Plan::calm();
         }
         let faults = 1 + rng.below(self.max_faults);
         Plan::new(
             (0..faults)
                 .map(|_| {
-                    let choice = *rng.pick(&on);
-                    self.fault(choice, &mut rng)
+                    let choice = *rng.pick(on);
+                    self.fault(choice, rng)
                 })
                 .collect(),
         )
+    }
+
+    /// One fault of any kind; `None` where nothing can be drawn.
+    pub(crate) fn draw_fault(&self, rng: &mut Stream) -> Option<Fault> {
+        let all = self.choices();
+        (!all.is_empty()).then(|| {
+            let choice = *rng.pick(&all);
+            self.fault(choice, rng)
+        })
     }
 
     fn fault(&self, choice: Choice, rng: &mut Stream) -> Fault {
@@ -371,6 +400,12 @@ impl Profile {
             },
         }
     }
+}
+
+/// The depth of a seed's schedules, where they are not uniform.
+pub(crate) fn schedules(seed: Seed) -> Option<u32> {
+    let mut rng = seed.stream("pct");
+    (rng.below(PCT_ONE_IN) == 0).then(|| 1 + rng.below(PCT_DRAWN_MAX) as u32)
 }
 
 /// Milliseconds, spread evenly over the orders of magnitude.

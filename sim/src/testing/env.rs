@@ -1,6 +1,10 @@
 //! What the environment of `cargo test` says.
 
-use std::{env, thread};
+use std::{
+    env,
+    path::{Path, PathBuf},
+    thread,
+};
 
 use crate::{campaign::Seeds, seed::Seed};
 
@@ -41,4 +45,10 @@ pub(super) fn test_command(seed: Seed) -> String {
         Some(name) => format!(" {name}"),
     };
     format!("{ONE}={seed} cargo test{package}{test}")
+}
+
+/// Where tests write failures: `failures` in the package that is tested, as an absolute path where cargo names one.
+pub(super) fn failures() -> PathBuf {
+    let package = env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default();
+    Path::new(&package).join("failures")
 }

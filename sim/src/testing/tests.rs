@@ -1,6 +1,10 @@
 use super::*;
 use crate::campaign::fake::{self, BANK};
 
+fn check(seeds: Seeds, options: &Options, directory: Option<&Path>) -> Result<Totals, String> {
+    check_by(&fake::run, &BANK, seeds, options, directory)
+}
+
 fn forgetful() -> Options {
     Options {
         plant: Some("forgets".to_owned()),
@@ -10,20 +14,20 @@ fn forgetful() -> Options {
 
 #[test]
 fn a_system_that_survives_gives_its_totals() {
-    let totals = check_by(&fake::run, &BANK, Seeds::up_to(50), &Options::default());
+    let totals = check(Seeds::up_to(50), &Options::default(), None);
     assert_eq!(totals.unwrap().tally.count("completed"), 150);
 }
 
 #[test]
 fn a_violation_is_told_with_its_storm_and_ends_with_the_replay_commands() {
-    let told = check_by(&fake::run, &BANK, Seeds::up_to(12), &forgetful()).unwrap_err();
+    let told = check(Seeds::up_to(12), &forgetful(), None).unwrap_err();
     for part in [
         "VIOLATED bank (hardened + forgets), 1 of 12 storms, first with seed 10",
         "no money is lost (little) at 12.003450",
         "concerns  account 10",
         "expected  100",
         "found     93",
-        "at 0.01 s: vault is restarted  0.010000  effective",
+        "the smallest storm\n  it happens without any fault\n  0 faults,",
     ] {
         assert!(told.contains(part), "{part} is missing in:\n{told}");
     }
@@ -36,6 +40,22 @@ fn a_violation_is_told_with_its_storm_and_ends_with_the_replay_commands() {
         commands[1].starts_with("replay: SQUALL_SEED=10 cargo test -p squall"),
         "{told}"
     );
+}
+
+#[test]
+fn a_violation_is_written_down_and_replayed_from_its_file() {
+    let name = format!("squall-testing-{}", std::process::id());
+    let directory = std::env::temp_dir().join(name);
+    let told = check(Seeds::up_to(12), &forgetful(), Some(&directory)).unwrap_err();
+    let path = directory.join("bank-forgets-no-money-is-lost-little.json");
+    let file = crate::failure::FailureFile::read(&path).expect("it was written");
+    assert_eq!(file.seed, Seed(10));
+    let last = format!(
+        "replay: cargo run --release -- replay {} --trace",
+        path.display()
+    );
+    assert_eq!(told.lines().last(), Some(last.as_str()));
+    std::fs::remove_dir_all(directory).unwrap();
 }
 
 #[test]
@@ -73,7 +93,7 @@ fn shapes_and_bugs_that_do_not_exist_are_refused() {
         shape: Some("round".to_owned()),
         ..Options::default()
     };
-    let told = check_by(&fake::run, &BANK, Seeds::up_to(1), &options).unwrap_err();
+    let told = check(Seeds::up_to(1), &options, None).unwrap_err();
     assert_eq!(
         told,
         "bank has no shape 'round'; there are: hardened, documented"

@@ -114,7 +114,7 @@ fn own_scope(event: &Event) -> Scope {
 }
 
 /// Whether a burst of this fate never arrives.
-pub(super) fn is_dropped(fate: &str) -> bool {
+pub(crate) fn is_dropped(fate: &str) -> bool {
     matches!(fate, "lost" | "reset")
 }
 

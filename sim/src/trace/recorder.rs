@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Kind, Rolling, Scope, What};
+use super::{Coverage, Kind, Rolling, Scope, What};
 use crate::time::VirtualTime;
 
 /// What a [`Recorder`] keeps.
@@ -43,6 +43,17 @@ pub struct Trace {
 }
 
 impl Trace {
+    /// For each event, sixteen bits of the hash of all that happened up to it: two runs differ from the first event on
+    /// at which these do, save for one in 65,536 that is told one event too late.
+    pub fn marks(&self) -> Vec<u16> {
+        let mut hash = Rolling::default();
+        let mark = |event: &Event| {
+            hash.event(event.at, &event.node, &event.scope, &event.what);
+            hash.value() as u16
+        };
+        self.events.iter().map(mark).collect()
+    }
+
     /// Where two runs part: the index of the first event that is not the same in both, if there is one.
     pub fn parts_from(&self, other: &Trace) -> Option<usize> {
         let both = self.events.iter().zip(&other.events);
@@ -81,6 +92,7 @@ pub struct Recorder {
     counts: [u64; Kind::ALL.len()],
     recorded: u64,
     events: Vec<Event>,
+    coverage: Option<Coverage>,
 }
 
 impl Recorder {
@@ -92,7 +104,35 @@ impl Recorder {
             counts: [0; Kind::ALL.len()],
             recorded: 0,
             events: Vec::new(),
+            coverage: None,
         }
+    }
+
+    /// Notes what is covered, too.
+    pub fn covering(self, coverage: Coverage) -> Self {
+        Recorder {
+            coverage: Some(coverage),
+            ..self
+        }
+    }
+
+    /// The storm begins.
+    pub(crate) fn storm_begins(&mut self, now: VirtualTime) {
+        if let Some(coverage) = &mut self.coverage {
+            coverage.begin(now);
+        }
+    }
+
+    /// The storm is over.
+    pub(crate) fn storm_ends(&mut self) {
+        if let Some(coverage) = &mut self.coverage {
+            coverage.end();
+        }
+    }
+
+    /// What was covered, if that was noted; nothing is noted from now on.
+    pub(crate) fn take_coverage(&mut self) -> Option<Coverage> {
+        self.coverage.take()
     }
 
     /// Whether events are kept.
@@ -102,11 +142,11 @@ impl Recorder {
 
     /// Takes note of an event.
     pub fn record(&mut self, at: VirtualTime, node: &str, scope: &Scope, what: What<'_>) {
-        self.hash.number(at.0);
-        self.hash.bytes(node.as_bytes());
-        self.hash.scope(scope);
-        self.hash.what(&what);
+        self.hash.event(at, node, scope, &what);
         self.counts[what.kind() as usize] += 1;
+        if let Some(coverage) = &mut self.coverage {
+            coverage.observe(at, node, scope, &what);
+        }
         if self.mode == Mode::Full {
             self.events.push(Event {
                 index: self.recorded,

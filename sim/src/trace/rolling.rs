@@ -4,6 +4,7 @@
 //! accident, not against an adversary.
 
 use super::{Scope, What};
+use crate::time::VirtualTime;
 
 /// An odd constant with evenly spread bits, from wyhash.
 const MULTIPLIER: u128 = 0xa076_1d64_78bd_642f;
@@ -46,14 +47,22 @@ impl Rolling {
         crate::seed::mix(self.0)
     }
 
-    pub(super) fn scope(&mut self, scope: &Scope) {
+    /// Folds an event in.
+    pub(super) fn event(&mut self, at: VirtualTime, node: &str, scope: &Scope, what: &What<'_>) {
+        self.number(at.0);
+        self.bytes(node.as_bytes());
+        self.scope(scope);
+        self.what(what);
+    }
+
+    fn scope(&mut self, scope: &Scope) {
         self.bytes(scope.trace_id.as_bytes());
         self.bytes(scope.request_id.as_bytes());
         self.bytes(scope.op.as_bytes());
         self.bytes(scope.saga_id.as_bytes());
     }
 
-    pub(super) fn what(&mut self, what: &What<'_>) {
+    fn what(&mut self, what: &What<'_>) {
         self.number(what.kind() as u64);
         match what {
             What::Connection {

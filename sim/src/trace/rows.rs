@@ -4,7 +4,7 @@ use std::{borrow::Cow, collections::BTreeMap, fmt::Write};
 
 use serde_json::Value;
 
-use super::Row;
+use super::{Event, Row, What};
 
 /// The latest value of every row seen so far.
 #[derive(Debug, Default)]
@@ -72,6 +72,26 @@ impl<'t> Rows<'t> {
             fields,
         }
     }
+}
+
+/// What the commit at this place among the events changed, a line a row.
+pub(crate) fn changes(events: &[Event], place: usize) -> Vec<String> {
+    let mut rows = Rows::default();
+    let mut changes = Vec::new();
+    for event in &events[..=place] {
+        if let What::Commit {
+            file,
+            rows: changed,
+        } = &event.what
+        {
+            let briefs = changed.iter().map(|row| {
+                let change = rows.apply(&event.node, file, row);
+                change.brief(|_| true, str::to_owned)
+            });
+            changes = briefs.collect();
+        }
+    }
+    changes
 }
 
 impl Change<'_> {

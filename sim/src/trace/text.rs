@@ -35,7 +35,7 @@ const WHAT_CHARS: usize = 64;
 
 /// How loudly a line speaks.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Tone {
+pub(crate) enum Tone {
     Plain,
     Quiet,
     Warning,
@@ -132,7 +132,8 @@ fn whose(scope: &Scope) -> String {
     }
 }
 
-fn describe<'t>(
+/// What happened at `index`: how loudly, its mark, and a line of text. `rows` knows all that was committed before.
+pub(crate) fn describe<'t>(
     events: &'t [Event],
     index: usize,
     links: &Links,

@@ -8,7 +8,7 @@ use std::{
 
 use super::panic_text;
 use crate::{
-    check::{Checks, Commit, Findings, Truth, Violation},
+    check::{Checks, Commit, Findings, Goals, Truth, Violation},
     time::VirtualTime,
     trace::{Row, Scope},
 };
@@ -18,6 +18,7 @@ use crate::{
 pub(crate) struct Ledger {
     pub truth: Truth,
     pub checks: Checks,
+    pub goals: Goals,
     pub violations: Vec<Violation>,
     reported: usize,
     pub commits: u64,
@@ -66,12 +67,30 @@ impl Ledger {
                 break;
             }
         }
+        // What a goal asks may have been answered by the mirrors that the checks keep.
+        if panicked.is_none() {
+            let looked = catch_unwind(AssertUnwindSafe(|| self.goals.commit(&commit)));
+            panicked = looked
+                .err()
+                .map(|panic| format!("a goal: {}", panic_text(&*panic)));
+        }
         self.truth.apply(node, rows);
         if panicked.is_some() {
             self.harness = panicked;
             return true;
         }
         self.keep(findings)
+    }
+
+    /// A service said something: whether that was what should sometimes happen.
+    pub fn said(&mut self, node: &str, message: &str, scope: &Scope, fields: &str) {
+        if self.unchecked {
+            return;
+        }
+        let look = || self.goals.log(node, message, scope, fields);
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(look)) {
+            self.harness = Some(format!("a goal: {}", panic_text(&*panic)));
+        }
     }
 
     /// Judges the *finally* invariants at this instant. Those whose bound has passed since `healed` are violations;

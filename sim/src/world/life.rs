@@ -9,7 +9,7 @@ use super::{Node, NodeState, RUNNING, Todo, World, lock, task::Guarded};
 use crate::{
     check::{Truth, Violation},
     time::VirtualTime,
-    trace::{Scope, What},
+    trace::{FOUND_AFTER_OUTAGE, Scope, What},
 };
 
 /// A supervisor waits this long before it starts a process again, and twice as long each time ...
@@ -222,7 +222,7 @@ impl World {
         self.record(
             &node.name,
             What::Commit {
-                file: "found after the outage".into(),
+                file: FOUND_AFTER_OUTAGE.into(),
                 rows: (&rows[..]).into(),
             },
         );

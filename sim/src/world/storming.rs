@@ -65,6 +65,11 @@ fn lasts_ms(action: &Action) -> Option<u64> {
     }
 }
 
+/// Whether a fault goes on until it is ended.
+pub(crate) fn lasts(action: &Action) -> bool {
+    lasts_ms(action).is_some()
+}
+
 pub(super) fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }

@@ -77,6 +77,9 @@ impl World {
         self.turn_of(&node, "pauses");
         node.paused.store(true, Relaxed);
         self.runtime.pause(node.id);
+        if let Some(gate) = &self.gate {
+            gate.pause(&node);
+        }
         true
     }
 

@@ -1,5 +1,6 @@
 //! Every task of a node runs inside a [`Guarded`]: a panic kills the process and not the run, a node that dies in the
-//! middle of a poll is buried when the poll returns, and a slow node waits before each turn.
+//! middle of a poll is buried when the poll returns, a slow node waits before each turn, and where the run has a gate
+//! ([`super::pct`]) the task waits there.
 
 use std::{
     any::Any,
@@ -7,14 +8,14 @@ use std::{
     future::Future,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
-    sync::{Once, atomic::Ordering::Relaxed},
-    task::{Context, Poll},
+    sync::{Arc, Once, atomic::Ordering::Relaxed},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
 use madsim::time::{Sleep, sleep};
 
-use super::{Node, RUNNING};
+use super::{Node, RUNNING, pct::Seat};
 
 thread_local! {
     /// A service is running on this thread: its panics are findings, not news for stderr.
@@ -26,21 +27,37 @@ pub(super) struct Guarded {
     task: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     node: Node,
     turn: Option<Sleep>,
+    /// It has waited for the turn that it is about to have.
+    waited: bool,
+    seat: Option<Gated>,
+}
+
+/// A task's seat at the gate.
+struct Gated {
+    seat: Arc<Seat>,
+    waker: Waker,
 }
 
 impl Guarded {
     pub fn new(node: Node, task: Pin<Box<dyn Future<Output = ()> + Send>>) -> Self {
+        let seat = node.world.gate.as_ref().map(|gate| {
+            let seat = gate.seat(&node.state);
+            let waker = Waker::from(seat.clone());
+            Gated { seat, waker }
+        });
         Guarded {
             task: Some(task),
             node,
             turn: None,
+            waited: false,
+            seat,
         }
     }
 
     /// On a slow node, whether the task still has to wait for its turn.
     fn must_wait(&mut self, cx: &mut Context<'_>) -> bool {
         let slow_ms = self.node.state.slow_ms.load(Relaxed);
-        if self.turn.is_none() && slow_ms > 0 {
+        if self.turn.is_none() && slow_ms > 0 && !self.waited {
             self.node.state.slowed.fetch_add(1, Relaxed);
             self.turn = Some(sleep(Duration::from_millis(slow_ms)));
         }
@@ -49,7 +66,7 @@ impl Guarded {
             .as_mut()
             .is_some_and(|turn| Pin::new(turn).poll(cx).is_pending());
         if !pending {
-            self.turn = None;
+            self.waited |= self.turn.take().is_some();
         }
         pending
     }
@@ -74,8 +91,19 @@ impl Future for Guarded {
             return Poll::Ready(());
         }
         if this.must_wait(cx) {
+            if let Some(Gated { seat, .. }) = &this.seat {
+                seat.stand_aside();
+            }
             return Poll::Pending;
         }
+        if let Some(Gated { seat, .. }) = &this.seat
+            && !seat.turn_begins(cx)
+        {
+            return Poll::Pending;
+        }
+        this.waited = false;
+        let waker = this.seat.as_ref().map(|gated| gated.waker.clone());
+        let cx = &mut Context::from_waker(waker.as_ref().unwrap_or(cx.waker()));
         let polled = this.inside(|this| match &mut this.task {
             Some(task) => task.as_mut().poll(cx),
             None => Poll::Ready(()),
@@ -91,6 +119,9 @@ impl Future for Guarded {
             }
         };
         this.node.world.bury(&this.node.state);
+        if let Some(Gated { seat, .. }) = &this.seat {
+            seat.turn_ends();
+        }
         poll
     }
 }
@@ -102,6 +133,9 @@ impl Drop for Guarded {
             && self.node.is_alive()
         {
             self.node.world.panicked(&self.node.state, &message);
+        }
+        if let Some(Gated { seat, .. }) = &self.seat {
+            seat.leave();
         }
     }
 }

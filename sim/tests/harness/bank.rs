@@ -132,6 +132,9 @@ async fn saves(client: Client, confirmed: Arc<Mutex<BTreeSet<String>>>) {
             client.draw(|stream| (stream.between(50, 800), stream.between(1, 99)));
         client.node().sleep(Duration::from_millis(pause)).await;
         let deposit = format!("{}-{n}", client.name());
+        if !client.does(&deposit) {
+            continue;
+        }
         client.invoked(&deposit, &amount.to_string());
         let line = format!("{deposit} {amount}");
         while front.insist(client.node(), "front", &line).await != "ok" {

@@ -97,8 +97,8 @@ fn keeping_the_trace_does_not_change_the_hash_and_not_watching_does_not_change_t
         let calm = spec.calm();
         let watched = run(&Bank, &calm, false);
         let unwatched = Options {
-            full: false,
             watch: false,
+            ..Options::default()
         };
         let unwatched = run_with(&Bank, &calm, unwatched);
         assert_eq!(watched.counts["calls ok"], unwatched.counts["calls ok"]);

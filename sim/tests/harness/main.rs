@@ -1,11 +1,16 @@
 //! What the harness owes to whoever writes a scenario, shown on small scenarios over bare streams and disks.
 
+mod anything;
 mod bank;
 mod determinism;
+mod guided;
 mod life;
 mod little;
 mod plans;
+mod schedules;
+mod shrinking;
 mod sites;
 mod storms;
 mod streams;
+mod sweep;
 mod verdicts;

@@ -126,8 +126,11 @@ fn when() -> impl Strategy<Value = When> {
 fn plan() -> impl Strategy<Value = Plan> {
     let fault = (when(), action()).prop_map(|(when, action)| Fault { when, action });
     let faults = proptest::collection::vec(fault, 0..8);
-    (proptest::option::of(any::<u64>()), faults).prop_map(|(schedule, faults)| Plan {
+    let schedule = proptest::option::of(any::<u64>());
+    let pct = proptest::option::of(1..=64_u32);
+    (schedule, pct, faults).prop_map(|(schedule, pct, faults)| Plan {
         schedule,
+        pct,
         ..Plan::new(faults)
     })
 }

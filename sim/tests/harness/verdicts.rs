@@ -27,6 +27,67 @@ fn row(key: &str) -> Vec<Row> {
 }
 
 #[test]
+fn what_should_sometimes_happen_is_known_even_when_it_never_does() {
+    let outcome = Little(|sim: &Sim| {
+        sim.sometimes("a row was written", |commit| !commit.rows.is_empty());
+        sim.sometimes("a row was deleted", |commit| {
+            commit.rows.iter().any(|row| row.value.is_none())
+        });
+        sim.sometimes_logged("the door opened", "door", "opens");
+        sim.sometimes_logged("the gate opened", "gate", "opens");
+        sim.sometimes_logged_where("the door opened wide", "door", "opens", |_, fields| {
+            fields == "wide=true"
+        });
+        let goal = sim.goal("a client was there");
+        sim.node("door", |node: Node| async move {
+            node.committed("door", row("a"));
+            node.committed("door", row("b"));
+            tracing::info!(wide = false, "opens");
+            tracing::info!(wide = true, "opens");
+            std::future::pending::<Result<(), String>>().await
+        });
+        sim.client("alice", |client: Client| async move {
+            goal.hit();
+            client.reached("a client saw it");
+        });
+    })
+    .run(vec![]);
+    assert_eq!(outcome.verdict, Verdict::Survived);
+    let sometimes: Vec<(&str, u64)> = outcome
+        .sometimes
+        .iter()
+        .map(|(name, times)| (name.as_str(), *times))
+        .collect();
+    let expected = [
+        ("a client saw it", 1),
+        ("a client was there", 1),
+        ("a row was deleted", 0),
+        ("a row was written", 2),
+        ("the door opened", 2),
+        ("the door opened wide", 1),
+        ("the gate opened", 0),
+    ];
+    assert_eq!(sometimes, expected);
+}
+
+#[test]
+fn a_goal_that_panics_is_a_failure_of_the_harness() {
+    let outcome = Little(|sim: &Sim| {
+        sim.sometimes("nobody knows", |_| panic!("no idea"));
+        sim.node("door", |node: Node| async move {
+            node.committed("door", row("a"));
+            std::future::pending::<Result<(), String>>().await
+        });
+        lasts(sim, 1);
+    })
+    .run(vec![]);
+    let Verdict::HarnessFailed(why) = &outcome.verdict else {
+        panic!("{:?}", outcome.verdict);
+    };
+    assert!(why.contains("no idea"), "{why}");
+}
+
+#[test]
 fn clients_that_do_not_end_make_a_run_stuck() {
     let outcome = Little(|sim: &Sim| {
         lasts(sim, 1);

@@ -1,0 +1,148 @@
+//! What should sometimes happen: the races and recoveries that a campaign has to have met before its silence counts.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
+
+use squall::{Sim, check::Commit};
+use squall_services::{
+    order::{
+        model::Status,
+        store::{ORDERS, OrderRow},
+    },
+    payment::{PAYMENTS, Payment, Status as PaymentStatus},
+};
+
+use crate::{
+    invariants::{money::Money, orders::Orders},
+    lock,
+};
+
+/// Told by whoever asked again and then got an answer.
+pub const ANSWER_LOST: &str = "a request whose answer was lost was asked again and answered";
+
+/// What befalls sagas, on the nodes that drive them.
+pub fn sagas(sim: &Sim, node: &'static str) {
+    let mut times: BTreeMap<String, u32> = BTreeMap::new();
+    sim.sometimes_logged("a saga was recovered", node, "saga resumed");
+    sim.sometimes_logged_where(
+        "a saga was recovered twice",
+        node,
+        "saga resumed",
+        move |scope, _| {
+            let times = times.entry(scope.saga_id.clone()).or_default();
+            *times += 1;
+            *times == 2
+        },
+    );
+    sim.sometimes_logged("the outcome of a step was not known", node, "step unknown");
+    sim.sometimes_logged("a compensation was asked again", node, "undo unknown");
+}
+
+/// What befalls services and their callers, in every scenario.
+pub fn services(sim: &Sim, callers: &[&'static str]) {
+    for caller in callers {
+        sim.sometimes_logged("a breaker opened", caller, "the breaker opened");
+    }
+    sim.sometimes(
+        "a transaction was durable whose writer had died in it",
+        |commit| !commit.acknowledged,
+    );
+    sim.goal(ANSWER_LOST);
+}
+
+/// What befalls stock.
+pub fn stock(sim: &Sim) {
+    let node = "inventory";
+    sim.sometimes_logged(
+        "somebody came for the last unit too late",
+        node,
+        "stock refused",
+    );
+    sim.sometimes_logged("a cancel came before its reserve", node, "tombstone left");
+    sim.sometimes_logged(
+        "a reserve came after its cancel",
+        node,
+        "late reserve refused",
+    );
+}
+
+/// What befalls money.
+pub fn money(sim: &Sim, orders: &Arc<Mutex<Orders>>, money: &Arc<Mutex<Money>>) {
+    sim.sometimes_logged(
+        "a payment could not be settled at once",
+        "payment",
+        "payment not settled yet",
+    );
+    for (name, status) in [
+        ("a hold was given up", PaymentStatus::Voided),
+        ("a charge was paid back", PaymentStatus::Refunded),
+    ] {
+        let money = money.clone();
+        sim.sometimes(name, move |commit| {
+            payments(commit, &lock(&money)).any(|p| p.status == status && !p.is_tombstone())
+        });
+    }
+    let (raced, taking) = (orders.clone(), money.clone());
+    sim.sometimes("a cancel raced a capture", move |commit| {
+        let money = lock(&taking);
+        let is_taken = |order: &OrderRow| {
+            let of_order = |p: &&Payment| p.saga_id == order.saga_id;
+            let payment = money.payments.values().find(of_order);
+            payment.is_some_and(|p| {
+                matches!(p.status, PaymentStatus::Capturing | PaymentStatus::Charging)
+            })
+        };
+        turning_back(commit, &lock(&raced)).any(is_taken)
+    });
+    let orders = orders.clone();
+    sim.sometimes("a customer cancelled in mid-saga", move |commit| {
+        let by_customer = |order: &OrderRow| {
+            let refusal = order.refusal.as_ref();
+            refusal.is_some_and(|problem| problem.detail == "cancelled by the user")
+        };
+        turning_back(commit, &lock(&orders)).any(by_customer)
+    });
+}
+
+/// What befalls rewards.
+pub fn rewards(sim: &Sim, orders: &Arc<Mutex<Orders>>) {
+    let orders = orders.clone();
+    sim.sometimes(
+        "a product left the shelves while a reward of it was under way",
+        move |commit| {
+            let gone = |row: &squall::trace::Row| {
+                let value = row.value.as_deref().unwrap_or_default();
+                String::from_utf8_lossy(value).contains("\"on_sale\":false")
+            };
+            let mut products = commit
+                .rows
+                .iter()
+                .filter(|row| commit.node == "catalog" && row.table == "products" && gone(row));
+            products.any(|row| {
+                let orders = lock(&orders);
+                let mut orders = orders.orders.values();
+                orders.any(|order| order.sku == row.key && order.status == Status::Pending)
+            })
+        },
+    );
+}
+
+/// The payments that a commit has changed, as they are after it.
+fn payments<'a>(commit: &'a Commit<'_>, money: &'a Money) -> impl Iterator<Item = &'a Payment> {
+    let rows = commit.rows.iter();
+    rows.filter(|row| commit.node == "payment" && row.table == PAYMENTS.name)
+        .filter_map(|row| money.payments.get(&row.key))
+}
+
+/// The orders that a commit has changed and that are being cancelled after it.
+fn turning_back<'a>(
+    commit: &'a Commit<'_>,
+    orders: &'a Orders,
+) -> impl Iterator<Item = &'a OrderRow> {
+    let rows = commit.rows.iter();
+    rows.filter(|row| commit.node == "order" && row.table == ORDERS.name)
+        .filter_map(|row| orders.orders.get(&row.key))
+        .filter(|order| order.status == Status::Cancelling)
+}

@@ -1,0 +1,93 @@
+//! What should sometimes happen: states worth testing that a campaign has to reach, or its silence proves little.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+};
+
+use super::Commit;
+use crate::trace::Scope;
+
+/// Something that should sometimes happen. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Goal(Arc<AtomicU64>);
+
+impl Goal {
+    /// It happened.
+    pub fn hit(&self) {
+        self.0.fetch_add(1, Relaxed);
+    }
+
+    /// How often it happened in this run.
+    pub fn hits(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+impl fmt::Debug for Goal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Goal").field(&self.hits()).finish()
+    }
+}
+
+type OnCommit = Box<dyn FnMut(&Commit<'_>) -> bool + Send>;
+type OnLog = Box<dyn FnMut(&Scope, &str) -> bool + Send>;
+
+/// The goals of one run.
+#[derive(Default)]
+pub(crate) struct Goals {
+    named: BTreeMap<&'static str, Goal>,
+    on_commit: Vec<(Goal, OnCommit)>,
+    on_log: Vec<(Goal, &'static str, &'static str, OnLog)>,
+}
+
+impl Goals {
+    /// The goal of this name, known from now on.
+    pub fn goal(&mut self, name: &'static str) -> Goal {
+        self.named.entry(name).or_default().clone()
+    }
+
+    pub fn on_commit(&mut self, name: &'static str, happens: OnCommit) {
+        let goal = self.goal(name);
+        self.on_commit.push((goal, happens));
+    }
+
+    pub fn on_log(
+        &mut self,
+        name: &'static str,
+        node: &'static str,
+        message: &'static str,
+        happens: OnLog,
+    ) {
+        let goal = self.goal(name);
+        self.on_log.push((goal, node, message, happens));
+    }
+
+    pub fn commit(&mut self, commit: &Commit<'_>) {
+        for (goal, happens) in &mut self.on_commit {
+            if happens(commit) {
+                goal.hit();
+            }
+        }
+    }
+
+    pub fn log(&mut self, node: &str, message: &str, scope: &Scope, fields: &str) {
+        for (goal, at, said, happens) in &mut self.on_log {
+            if *said == message && *at == node && happens(scope, fields) {
+                goal.hit();
+            }
+        }
+    }
+
+    /// Every goal by name, with how often it was reached. Forgets who was to look.
+    pub fn finish(&mut self) -> BTreeMap<String, u64> {
+        let goals = std::mem::take(self).named.into_iter();
+        goals
+            .map(|(name, goal)| (name.to_owned(), goal.hits()))
+            .collect()
+    }
+}

@@ -1,0 +1,200 @@
+//! `fuzz`: campaigns that go on until time is up, and can be gone on with.
+
+use std::{
+    io::Write,
+    path::Path,
+    sync::{Arc, atomic::AtomicBool, atomic::Ordering},
+    time::{Duration, Instant},
+};
+
+use super::{Exit, Refusal, Session, args::FuzzArgs, choice, handing::Handing, stop};
+use crate::{
+    campaign::{Campaign, Failure, Seeds, Tally, Totals},
+    explore::Way,
+    fuzz::{BLOCK, FAILURES, Finding, Header, LOG_VERSION, Lane, Log, Step},
+    report::{self, summary},
+    shrink::Budget,
+};
+
+/// Where guided exploration keeps its storms, in the directory of the log.
+const CORPUS: &str = "corpus";
+
+/// How long it goes on if neither a time nor a number of runs is said.
+const LONG: Duration = Duration::from_secs(30 * 60);
+
+impl Session<'_> {
+    pub(super) fn fuzz(&mut self, args: &FuzzArgs) -> Result<Exit, Refusal> {
+        if args.corpus.is_some() && args.explore != Way::Guided {
+            return Err(Refusal::Usage(
+                "--corpus is for --explore guided: no other way learns".to_owned(),
+            ));
+        }
+        let variant = args.variant();
+        let seeds = Seeds::one(args.from);
+        let mut lanes = choice::campaigns(self.catalogue, &args.scenarios, &variant, seeds)?;
+        let header = Header {
+            version: LOG_VERSION,
+            first: args.from,
+            shard: Some(args.shard),
+        };
+        let mut log = match &args.out {
+            Some(directory) => Log::open(directory, header)?,
+            None => Log::unwritten(header),
+        };
+        let stop = stop::on_signal();
+        for lane in &mut lanes {
+            lane.stop = Some(stop.clone());
+            if let Some(jobs) = args.jobs {
+                lane.jobs = usize::from(jobs);
+            }
+        }
+        let limit = args.time.or(args.runs.is_none().then_some(LONG));
+        let deadline = limit.map(|limit| Instant::now() + limit);
+        if !log.steps().is_empty() {
+            writeln!(self.err, "goes on behind {}", progress(&log))?;
+        }
+        self.rounds(&mut lanes, args, deadline, &stop, &mut log)?;
+        self.sum_up(&lanes, &log)?;
+        let kept = match &args.out {
+            Some(directory) => format!("kept in {}", directory.display()),
+            None => "not kept (--out DIR keeps it)".to_owned(),
+        };
+        writeln!(self.err, "{}, {kept}", progress(&log))?;
+        Ok(Exit::survived_if(
+            log.totals().values().all(Totals::is_clean),
+        ))
+    }
+
+    /// A block of each lane in turn, until time is up, all seeds are done or somebody says stop.
+    fn rounds(
+        &mut self,
+        lanes: &mut [Campaign<'_>],
+        args: &FuzzArgs,
+        deadline: Option<Instant>,
+        stop: &Arc<AtomicBool>,
+        log: &mut Log,
+    ) -> Result<(), Refusal> {
+        loop {
+            let mut due = false;
+            for lane in &mut *lanes {
+                let left =
+                    deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+                if stop.load(Ordering::Relaxed) || left.is_some_and(|left| left.is_zero()) {
+                    return Ok(());
+                }
+                let done = log.done(&lane_of(lane));
+                if let Some(seeds) = args.shard.due(args.from, args.runs, done) {
+                    due = true;
+                    lane.seeds = seeds;
+                    lane.limit = left;
+                    self.step(lane, args, log)?;
+                }
+            }
+            if !due {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Runs what is left of a block, writes it down and tells what is new.
+    fn step(&mut self, lane: &Campaign<'_>, args: &FuzzArgs, log: &mut Log) -> Result<(), Refusal> {
+        let out = args.out.as_deref();
+        let corpus = args.corpus.clone().or(out.map(|out| out.join(CORPUS)));
+        let began = Instant::now();
+        let totals = match corpus {
+            Some(corpus) if lane.way == Way::Guided => self.guided(lane, &corpus)?,
+            _ => self.campaign(lane),
+        };
+        let from = lane.seeds.nth(0).expect("a range of seeds is never empty");
+        let step = Step {
+            way: lane.way.name().to_owned(),
+            from,
+            elapsed_ms: began.elapsed().as_millis() as u64,
+            totals: totals.clone(),
+        };
+        for fresh in log.add(step)? {
+            self.tell_fresh(lane, &totals, &fresh, out, log)?;
+        }
+        Ok(())
+    }
+
+    /// Makes a new failure small, writes it down and prints it.
+    fn tell_fresh(
+        &mut self,
+        lane: &Campaign<'_>,
+        totals: &Totals,
+        fresh: &Failure,
+        out: Option<&Path>,
+        log: &mut Log,
+    ) -> Result<(), Refusal> {
+        let usual = Budget::default();
+        let stopped = lane
+            .stop
+            .as_ref()
+            .is_some_and(|stop| stop.load(Ordering::Relaxed));
+        let budget = Budget {
+            runs: if stopped { 0 } else { usual.runs },
+            ..usual
+        };
+        let directory = out.map_or_else(|| self.failures.clone(), |out| out.join(FAILURES));
+        let mut handing = Handing::new(Some(budget), directory);
+        let handed = self.hand_over(lane, fresh, &mut handing);
+        log.tell(Finding {
+            signature: fresh.signature.clone(),
+            plant: lane.plant.clone(),
+            seed: fresh.seed,
+            message: fresh.message(),
+            sentence: handed.kept().map(|kept| kept.shrunk.sentence.clone()),
+            replay: handed.replay(lane, fresh),
+        })?;
+        self.tell_failure(lane, totals, fresh, &handed)?;
+        writeln!(self.out)?;
+        Ok(self.out.flush()?)
+    }
+
+    /// What all steps gave, those of earlier sittings too.
+    fn sum_up(&mut self, lanes: &[Campaign<'_>], log: &Log) -> Result<(), Refusal> {
+        let all: Vec<Totals> = log.totals().into_values().collect();
+        if all.is_empty() {
+            writeln!(
+                self.out,
+                "nothing was run: this shard has no seed left, or no time"
+            )?;
+            return Ok(());
+        }
+        self.tables(&all)?;
+        let sums = log.totals();
+        for lane in lanes {
+            for failed in sums
+                .get(&lane_of(lane))
+                .into_iter()
+                .flat_map(|sum| &sum.failures)
+            {
+                let replay = lane.replay_command(failed.seed);
+                write!(self.out, "{}", summary::failure_line(failed, &replay))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn lane_of(campaign: &Campaign<'_>) -> Lane {
+    Lane {
+        scenario: campaign.scenario.name().to_owned(),
+        shape: campaign.shape.clone(),
+        plant: campaign.plant.clone(),
+        way: campaign.way.name().to_owned(),
+    }
+}
+
+/// `12,345 storms in 30 min 0 s (238/s), blocks of 256`.
+fn progress(log: &Log) -> String {
+    let sum = Tally::sum(log.steps().iter().map(|step| &step.totals.tally));
+    let elapsed = log.elapsed();
+    format!(
+        "{} storms in {} ({}), in blocks of {BLOCK}",
+        report::count(sum.runs),
+        report::duration(elapsed),
+        report::rate(crate::campaign::rate(sum.runs, elapsed))
+    )
+}

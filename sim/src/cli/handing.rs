@@ -1,0 +1,144 @@
+//! Handing failures over: each is made small, written down, and told with the command that replays it.
+
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+};
+
+use super::Session;
+use crate::{
+    campaign::{Campaign, Failure, Totals},
+    failure::{Kept, keep, replay_command},
+    report::failure::{self, Told},
+    shrink::{Budget, NotReproduced},
+};
+
+/// So many distinct failures of one invocation are made small, the first ones.
+const SHRUNK_MAX: usize = 5;
+
+/// What is to be done with failures.
+pub(super) struct Handing {
+    /// What making one small may cost; `None` shows them as they were found.
+    pub budget: Option<Budget>,
+    /// Where they are written.
+    pub directory: PathBuf,
+    left: usize,
+}
+
+/// What was done with one.
+pub(super) enum Handed {
+    Kept(Box<Kept>),
+    /// It did not happen again.
+    Gone(NotReproduced),
+    /// It is shown as it was found.
+    AsFound,
+}
+
+impl Handing {
+    pub fn new(budget: Option<Budget>, directory: PathBuf) -> Self {
+        Handing {
+            budget,
+            directory,
+            left: SHRUNK_MAX,
+        }
+    }
+}
+
+impl Handed {
+    /// The failure as it was made small.
+    pub fn kept(&self) -> Option<&Kept> {
+        match self {
+            Handed::Kept(kept) => Some(kept),
+            _ => None,
+        }
+    }
+
+    /// The command that replays what is shown of a failure.
+    pub fn replay(&self, campaign: &Campaign<'_>, failed: &Failure) -> String {
+        let file = self.kept().and_then(Kept::path);
+        file.map_or_else(|| campaign.replay_command(failed.seed), replay_command)
+    }
+}
+
+impl Session<'_> {
+    /// Makes a failure small and writes it down, if that is wanted. A storm that no seed draws is written down in any
+    /// case: nothing else could replay it.
+    pub(super) fn hand_over(
+        &self,
+        campaign: &Campaign<'_>,
+        failed: &Failure,
+        handing: &mut Handing,
+    ) -> Handed {
+        let spec = campaign.spec_of(&failed.trial());
+        let drawn = spec.plan.is_none() || spec.plan == campaign.spec(failed.seed).plan;
+        let as_found = Budget {
+            runs: 0,
+            ..Budget::default()
+        };
+        let budget = match handing.budget {
+            Some(budget) if handing.left > 0 => Budget {
+                jobs: campaign.jobs,
+                ..budget
+            },
+            _ if drawn => return Handed::AsFound,
+            _ => as_found,
+        };
+        handing.left = handing.left.saturating_sub(1);
+        let (signature, directory) = (&failed.signature, Some(&*handing.directory));
+        match keep(
+            self.runner,
+            campaign.scenario,
+            &spec,
+            signature,
+            budget,
+            directory,
+        ) {
+            Ok(kept) => Handed::Kept(Box::new(kept)),
+            Err(gone) => Handed::Gone(gone),
+        }
+    }
+
+    /// Prints a failure with the command that replays it.
+    pub(super) fn tell_failure(
+        &mut self,
+        campaign: &Campaign<'_>,
+        totals: &Totals,
+        failed: &Failure,
+        handed: &Handed,
+    ) -> io::Result<()> {
+        let trial = failed.trial();
+        let traces: Vec<_> = match handed {
+            Handed::Kept(_) => Vec::new(),
+            Handed::AsFound => vec![self.trace(campaign, &trial)],
+            Handed::Gone(_) => vec![self.trace(campaign, &trial), self.trace(campaign, &trial)],
+        };
+        let mut traces = traces.iter().map(Option::as_ref);
+        let told = match handed {
+            Handed::Kept(kept) => Told::Small(kept),
+            Handed::AsFound => Told::AsFound(traces.next().flatten()),
+            Handed::Gone(gone) => {
+                Told::Gone(gone, [traces.next().flatten(), traces.next().flatten()])
+            }
+        };
+        let replay = [handed.replay(campaign, failed)];
+        let text = failure::failure(totals, failed, &told, &replay, self.style);
+        write!(self.out, "{text}")
+    }
+
+    /// Prints the seeds of a campaign that gave two different runs.
+    pub(super) fn tell_mismatches(
+        &mut self,
+        campaign: &Campaign<'_>,
+        totals: &Totals,
+    ) -> io::Result<()> {
+        for mismatch in &totals.mismatches {
+            let trial = mismatch.trial();
+            let traces = [0, 1].map(|_| self.trace(campaign, &trial));
+            let traces = traces.each_ref().map(Option::as_ref);
+            let replay = [campaign.replay_command(mismatch.seed)];
+            let text = failure::mismatch(totals, mismatch, traces, &replay, self.style);
+            write!(self.out, "\n{text}")?;
+        }
+        Ok(())
+    }
+}

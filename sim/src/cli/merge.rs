@@ -1,0 +1,224 @@
+//! `merge`: what several shards found, as one report.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{self, Write},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use super::{
+    Exit, Refusal, Session,
+    args::{Format, MergeArgs},
+};
+use crate::{
+    campaign::{Campaign, Failure, Seeds, Tally, Totals},
+    explore::Way,
+    failure::{FailureFile, replay_command},
+    fuzz::{FAILURES, FILE, Header, LOG_VERSION, Lane, Line, Log, LogError, Step, lines, unite},
+    report::{
+        self, Style,
+        failure::{self, Told},
+        json, summary,
+    },
+    run::Signature,
+    seed::Seed,
+};
+
+impl Session<'_> {
+    pub(super) fn merge(&mut self, args: &MergeArgs) -> Result<Exit, Refusal> {
+        let read = |directory: &PathBuf| Ok((directory.clone(), Log::read(directory)?));
+        let logs: Vec<(PathBuf, Log)> = args
+            .logs
+            .iter()
+            .map(read)
+            .collect::<Result<_, LogError>>()?;
+        let (lanes, steps) = unite(&logs)?;
+        let (lanes, all): (Vec<Lane>, Vec<Totals>) = lanes.into_iter().unzip();
+        let elapsed = logs.iter().map(|(_, log)| log.elapsed()).sum();
+        let mut smallest = smallest(args.logs.iter().map(|log| log.join(FAILURES)));
+        let unwritable = |source| Refusal::Unwritable {
+            directory: args
+                .out
+                .iter()
+                .map(|out| out.display().to_string())
+                .collect(),
+            source,
+        };
+        if let Some(out) = &args.out {
+            write_log(out, &steps).map_err(unwritable)?;
+            for (path, file) in smallest.values_mut() {
+                *path = file.write(&out.join(FAILURES)).map_err(unwritable)?;
+            }
+        }
+        let union = Union {
+            lanes,
+            all,
+            elapsed,
+            smallest,
+        };
+        if let Some(out) = &args.out {
+            fs::write(out.join("report.txt"), self.told(&union, Style::PLAIN))
+                .map_err(unwritable)?;
+            fs::write(out.join("report.json"), self.as_json(&union)).map_err(unwritable)?;
+        }
+        let text = match args.format {
+            Format::Text => self.told(&union, self.style),
+            Format::Json => self.as_json(&union),
+        };
+        write!(self.out, "{text}")?;
+        let sum = Tally::sum(union.all.iter().map(|totals| &totals.tally));
+        writeln!(
+            self.err,
+            "{} storms of {} logs, {} of real time",
+            report::count(sum.runs),
+            logs.len(),
+            report::duration(elapsed)
+        )?;
+        Ok(Exit::survived_if(union.all.iter().all(Totals::is_clean)))
+    }
+
+    /// The report as tables, then each distinct failure.
+    fn told(&self, union: &Union, style: Style) -> String {
+        let Union { lanes, all, .. } = union;
+        let sum = Tally::sum(all.iter().map(|totals| &totals.tally));
+        let mut text = summary::campaigns(all, style)
+            + "\n"
+            + &summary::faults(&sum, style)
+            + "\n"
+            + &summary::watch(&sum);
+        if !sum.counts.is_empty() {
+            text += "\n";
+            text += &summary::counts(&sum.counts, style);
+        }
+        for (lane, totals) in lanes.iter().zip(all) {
+            for failed in &totals.failures {
+                text += "\n";
+                let replay = [self.replay_line(union, lane, failed)];
+                if let Some((_, file)) = union.file(lane, &failed.signature) {
+                    text += &format!("the smallest: {}\n", file.sentence);
+                }
+                text += &failure::failure(totals, failed, &Told::AsFound(None), &replay, style);
+            }
+            for mismatch in &totals.mismatches {
+                let replay = [self.command_of(lane, mismatch.seed)];
+                text += "\n";
+                text += &failure::mismatch(totals, mismatch, [None, None], &replay, style);
+            }
+        }
+        text
+    }
+
+    fn as_json(&self, union: &Union) -> String {
+        let Union { lanes, all, .. } = union;
+        let failures = lanes.iter().zip(all).flat_map(|(lane, totals)| {
+            totals.failures.iter().map(move |failed| {
+                json::failed(totals, failed, None, self.replay_line(union, lane, failed))
+            })
+        });
+        json::report(all, failures.collect(), union.elapsed, &|place, seed| {
+            self.command_of(&lanes[place], seed)
+        })
+    }
+
+    /// The command that replays a failure: from its file, if there is one.
+    fn replay_line(&self, union: &Union, lane: &Lane, failed: &Failure) -> String {
+        match union.file(lane, &failed.signature) {
+            Some((path, _)) => replay_command(path),
+            None => self.command_of(lane, failed.seed),
+        }
+    }
+
+    /// The command that replays a seed; that of a scenario that this program lacks is for the one that has it.
+    fn command_of(&self, lane: &Lane, seed: Seed) -> String {
+        let way = Way::ALL.iter().find(|way| way.name() == lane.way);
+        match (self.catalogue.get(&lane.scenario), way) {
+            (Some(scenario), Some(way)) => {
+                let mut campaign = Campaign::over(scenario, Seeds::one(seed));
+                campaign.shape.clone_from(&lane.shape);
+                campaign.plant.clone_from(&lane.plant);
+                campaign.way = *way;
+                campaign.replay_command(seed)
+            }
+            _ => {
+                let planted = lane.plant.iter().map(|bug| format!(" --plant {bug}"));
+                format!(
+                    "replay {} --seed {seed} --shape {}{} --explore {} --trace",
+                    lane.scenario,
+                    lane.shape,
+                    planted.collect::<String>(),
+                    lane.way
+                )
+            }
+        }
+    }
+}
+
+/// What several logs come to.
+struct Union {
+    lanes: Vec<Lane>,
+    all: Vec<Totals>,
+    elapsed: Duration,
+    smallest: Smallest,
+}
+
+/// The smallest storm that is known of each failure, and where it is written.
+type Smallest = BTreeMap<(Signature, Option<String>), (PathBuf, FailureFile)>;
+
+impl Union {
+    fn file(&self, lane: &Lane, signature: &Signature) -> Option<&(PathBuf, FailureFile)> {
+        self.smallest.get(&(signature.clone(), lane.plant.clone()))
+    }
+}
+
+/// Reads all failure files. One that can't be read is only missed: its failure is in the log too.
+fn smallest(directories: impl Iterator<Item = PathBuf>) -> Smallest {
+    let mut all = Smallest::new();
+    let entries = directories.filter_map(|directory| fs::read_dir(directory).ok());
+    let mut paths: Vec<PathBuf> = entries
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path())
+        .collect();
+    paths.sort();
+    for path in paths
+        .into_iter()
+        .filter(|path| path.extension().is_some_and(|e| e == "json"))
+    {
+        let Ok(file) = FailureFile::read(&path) else {
+            continue;
+        };
+        let size = |file: &FailureFile| (file.after.faults, file.after.requests, file.seed);
+        let known = all.entry((file.signature(), file.plant.clone()));
+        let known = known.or_insert_with(|| (path.clone(), file.clone()));
+        if size(&file) < size(&known.1) {
+            *known = (path, file);
+        }
+    }
+    all
+}
+
+/// Writes the united log, so that it can be united with others.
+fn write_log(out: &Path, steps: &[Step]) -> io::Result<()> {
+    fs::create_dir_all(out)?;
+    let log = out.join(FILE);
+    if log.exists() {
+        let reason = format!("{FILE} is there already; name another directory");
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, reason));
+    }
+    let mut writer = lines::Writer::append(&log).map_err(io::Error::other)?;
+    let header = Header {
+        version: LOG_VERSION,
+        first: steps.iter().map(|step| step.from).min().unwrap_or(Seed(0)),
+        shard: None,
+    };
+    writer
+        .write(&Line::Header(header))
+        .map_err(io::Error::other)?;
+    for step in steps {
+        let line = Line::Step(Box::new(step.clone()));
+        writer.write(&line).map_err(io::Error::other)?;
+    }
+    Ok(())
+}

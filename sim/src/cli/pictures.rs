@@ -1,0 +1,83 @@
+//! Files beside what is printed: pages and traces for viewers.
+
+use std::{fs, io::Write, path::Path};
+
+use super::{Refusal, Session, args::Pictures, handing::Handed};
+use crate::{
+    campaign::{Campaign, Failure, guarded},
+    picture::{Subject, campaign::Report, page, perfetto},
+    run::Options,
+};
+
+/// So many distinct failures of a report get a page of their own.
+const PAGES_MAX: usize = 50;
+
+impl Session<'_> {
+    /// Writes the pictures of one run that are wanted.
+    pub(super) fn pictures(&mut self, wanted: &Pictures, of: &Subject<'_>) -> Result<(), Refusal> {
+        // What was found is told even if a picture of it can't be written.
+        self.out.flush()?;
+        if let Some(file) = &wanted.html {
+            write_file(file, &page::html(of))?;
+        }
+        if let Some(file) = &wanted.perfetto {
+            write_file(file, &perfetto::json(of))?;
+        }
+        Ok(())
+    }
+
+    /// Writes a report, and beside it the pages of its failures: for each its campaign and what was done with it.
+    pub(super) fn report(
+        &mut self,
+        file: &Path,
+        mut report: Report,
+        failures: &[Shown<'_>],
+    ) -> Result<(), Refusal> {
+        self.out.flush()?;
+        for (told, (campaign, failed, handed)) in report.failures.iter_mut().zip(failures) {
+            told.replay = handed.replay(campaign, failed);
+            told.sentence = handed.kept().map(|kept| kept.shrunk.sentence.clone());
+        }
+        // The report first: whether it can be written is known before any seed is run again.
+        write_file(file, &report.html())?;
+        let pages = report.failures.iter_mut().zip(failures).take(PAGES_MAX);
+        for (number, (told, (campaign, failed, handed))) in (1..).zip(pages) {
+            let (spec, outcome) = match handed.kept() {
+                Some(kept) => (kept.shrunk.spec.clone(), kept.shrunk.outcome.clone()),
+                None => {
+                    let spec = campaign.spec_of(&failed.trial());
+                    let run = Options::traced(true);
+                    let outcome = guarded(self.runner, campaign.scenario, &spec, run);
+                    (spec, outcome)
+                }
+            };
+            let subject = Subject {
+                scenario: &told.scenario,
+                spec: &spec,
+                outcome: &outcome,
+                sentence: told.sentence.as_deref(),
+                replay: &told.replay,
+            };
+            let name = page_name(file, number);
+            write_file(&file.with_file_name(&name), &page::html(&subject))?;
+            told.page = Some(name);
+        }
+        write_file(file, &report.html())
+    }
+}
+
+/// A failure of a campaign, and what was done with it.
+pub(super) type Shown<'a> = (&'a Campaign<'a>, &'a Failure, Handed);
+
+/// `report-2.html`, for the second failure of `report.html`.
+fn page_name(report: &Path, number: usize) -> String {
+    let stem = report.file_stem().unwrap_or_default().to_string_lossy();
+    format!("{stem}-{number}.html")
+}
+
+fn write_file(file: &Path, text: &str) -> Result<(), Refusal> {
+    fs::write(file, text).map_err(|error| Refusal::Picture {
+        file: file.to_owned(),
+        error,
+    })
+}

@@ -1,0 +1,61 @@
+//! `shrink`: the failure of a file made smaller still.
+
+use std::{io::Write, path::Path};
+
+use super::{Exit, Refusal, Session, args::ShrinkArgs};
+use crate::{
+    failure::{FailureFile, replay_command},
+    report::{self, Paint, failure},
+    shrink::{Budget, shrink_by},
+};
+
+impl Session<'_> {
+    pub(super) fn shrink(&mut self, args: &ShrinkArgs) -> Result<Exit, Refusal> {
+        let (file, scenario) = self.failure(&args.file)?;
+        let usual = args.shrinking.budget();
+        let budget = Budget {
+            jobs: args.jobs.map_or(usual.jobs, usize::from),
+            ..usual
+        };
+        let (spec, signature) = (file.spec(), file.signature());
+        let shrunk = match shrink_by(self.runner, scenario, &spec, &signature, budget) {
+            Ok(shrunk) => shrunk,
+            Err(gone) if file.build.is_present() => {
+                let defect = self.style.paint(Paint::Bad, "NOT DETERMINISTIC");
+                writeln!(self.out, "{defect}: {gone}")?;
+                return Ok(Exit::Failed);
+            }
+            Err(gone) => {
+                writeln!(
+                    self.out,
+                    "the failure \"{} ({})\" does not happen with this build: {}\nwritten by  {}",
+                    file.invariant, file.tag, gone.found, file.build
+                )?;
+                return Ok(Exit::Failed);
+            }
+        };
+        let smaller = FailureFile {
+            before: file.before,
+            ..FailureFile::of(&signature, &shrunk)
+        };
+        let beside = args.file.parent().unwrap_or(Path::new(""));
+        let directory = args.shrinking.out.as_deref().unwrap_or(beside);
+        let path = smaller
+            .write(directory)
+            .map_err(|source| Refusal::Unwritable {
+                directory: directory.display().to_string(),
+                source,
+            })?;
+        write!(self.out, "{}", failure::small(&shrunk, self.style))?;
+        writeln!(self.out, "written to {}", path.display())?;
+        let command = [replay_command(&path)];
+        write!(self.out, "{}", failure::replay_lines(&command, self.style))?;
+        let spent = std::time::Duration::from_millis(shrunk.effort.runs_ms);
+        writeln!(
+            self.err,
+            "{} of runs, all jobs together",
+            report::duration(spent)
+        )?;
+        Ok(Exit::Survived)
+    }
+}

@@ -1,0 +1,187 @@
+//! `fuzz`, `merge` and `bank` over fake runs.
+
+use std::fs;
+
+use super::*;
+use crate::testing::scratch::Scratch;
+
+/// In a directory of the test's own, which is `{}` in the line.
+fn in_place(scratch: &Scratch, line: &str) -> Said {
+    squall(&line.replace("{}", &scratch.path().display().to_string()))
+}
+
+#[test]
+fn a_fuzzing_that_was_split_and_interrupted_is_merged_to_what_one_campaign_gives() {
+    let scratch = Scratch::new("cli-shards");
+    for shard in 0..3 {
+        // Twice: the second sitting goes on where the first ended.
+        for runs in [2_500, 4_000] {
+            let line = format!(
+                "fuzz bank --plant forgets --runs {runs} --shard {shard}/3 --out {{}}/{shard}"
+            );
+            let said = in_place(&scratch, &line);
+            assert_eq!(said.exit, Exit::Failed, "{}{}", said.out, said.err);
+            assert_has(&said.err, &["kept in "]);
+        }
+    }
+    let merged = in_place(&scratch, "merge {}/0 {}/1 {}/2 --format json --out {}/all");
+    let whole = squall("run bank --plant forgets --seeds 4000 --format json --no-shrink");
+    assert_eq!(merged.exit, Exit::Failed);
+    let [merged, whole]: [Value; 2] =
+        [&merged, &whole].map(|said| serde_json::from_str(&said.out).unwrap());
+    for part in [
+        "runs",
+        "verdicts",
+        "faults",
+        "counts",
+        "determinism",
+        "campaigns",
+    ] {
+        assert_eq!(merged[part], whole[part], "{part}");
+    }
+    let failures = |report: &Value| -> Vec<(Value, Value, Value)> {
+        let all = report["violations"].as_array().unwrap();
+        let told = |one: &Value| {
+            (
+                one["seed"].clone(),
+                one["tag"].clone(),
+                one["count"].clone(),
+            )
+        };
+        all.iter().map(told).collect()
+    };
+    assert_eq!(failures(&merged), failures(&whole));
+    assert_eq!(failures(&whole).len(), 3);
+    let again = in_place(&scratch, "merge {}/all");
+    assert_eq!(again.exit, Exit::Failed);
+    assert_has(&again.out, &["4,000", "first with seed 10", "replay: "]);
+    let report = fs::read_to_string(scratch.path().join("all/report.txt")).unwrap();
+    assert_has(&report, &["4,000", "first with seed 10"]);
+}
+
+#[test]
+fn a_fuzzing_that_finds_nothing_survives() {
+    let scratch = Scratch::new("cli-clean");
+    let said = in_place(&scratch, "fuzz bank shop --runs 600 --out {}/log");
+    assert_eq!(said.exit, Exit::Survived, "{}{}", said.out, said.err);
+    assert_has(
+        &said.out,
+        &["bank      hardened     600", "shop      hardened     600"],
+    );
+    let merged = in_place(&scratch, "merge {}/log");
+    assert_eq!(merged.exit, Exit::Survived);
+    let done = in_place(&scratch, "fuzz bank shop --runs 600 --out {}/log");
+    assert_has(&done.err, &["goes on behind 1,200 storms"]);
+    assert_eq!(done.exit, Exit::Survived);
+}
+
+#[test]
+fn a_new_failure_is_told_once_and_written_down() {
+    let scratch = Scratch::new("cli-finding");
+    let line = "fuzz bank --plant forgets --runs 300 --out {}/log";
+    let said = in_place(&scratch, line);
+    assert_eq!(said.out.matches("VIOLATED bank").count(), 2, "{}", said.out);
+    let log = fs::read_to_string(scratch.path().join("log/log.jsonl")).unwrap();
+    assert_eq!(log.matches("\"line\":\"finding\"").count(), 3, "{log}");
+    let files = fs::read_dir(scratch.path().join("log/failures")).unwrap();
+    assert!(files.count() > 0);
+    let again = in_place(&scratch, &line.replace("300", "600"));
+    assert_eq!(
+        again.out.matches("VIOLATED bank (").count(),
+        0,
+        "{}",
+        again.out
+    );
+    assert_eq!(
+        again.exit,
+        Exit::Failed,
+        "what an earlier sitting found still counts"
+    );
+}
+
+#[test]
+fn what_cannot_be_fuzzed_or_merged_is_refused() {
+    let scratch = Scratch::new("cli-refused");
+    assert_eq!(
+        in_place(&scratch, "fuzz bank --runs 9 --out {}/log").exit,
+        Exit::Survived
+    );
+    fs::write(scratch.path().join("file"), "no directory").unwrap();
+    let merged = in_place(&scratch, "merge {}/log --out {}/all");
+    assert_eq!(merged.exit, Exit::Survived, "{}", merged.err);
+    fs::create_dir_all(scratch.path().join("bad")).unwrap();
+    fs::write(scratch.path().join("bad/log.jsonl"), "{}\n").unwrap();
+    for (line, told) in [
+        ("fuzz bnak", "no scenario 'bnak'"),
+        ("fuzz bank --for 5", "is not a duration"),
+        ("fuzz bank --for -5s", "is not a duration"),
+        ("fuzz bank --explore sweep", "invalid value 'sweep'"),
+        ("fuzz bank --corpus {}/corpus", "--explore guided"),
+        ("fuzz bank --runs 0", "0 is not in 1.."),
+        ("fuzz bank --shard 4/4", "is not a shard"),
+        (
+            "fuzz bank --runs 9 --shard 1/2 --out {}/log",
+            "--shard 0/1 --from 0",
+        ),
+        (
+            "fuzz bank --runs 9 --from 5 --out {}/log",
+            "use another directory",
+        ),
+        ("fuzz bank --runs 9 --out {}/file", "cannot use"),
+        ("fuzz bank --runs 9 --out {}/bad", "line 1"),
+        ("merge", "DIR"),
+        ("merge {}/none", "cannot use"),
+        ("merge {}/bad", "line 1"),
+        ("merge {}/log {}/log", "count it twice"),
+        ("merge {}/log --out {}/log", "there already"),
+        ("fuzz bank --runs 9 --out {}/all", "united from several"),
+        ("bank bnak", "no scenario 'bnak'"),
+        ("bank --ways slowly", "random, swarm, sweep, guided"),
+        ("bank --cut-off 0", "0 is not in 1.."),
+        ("bank --resume {}/bad/log.jsonl", "line 1"),
+    ] {
+        let said = in_place(&scratch, line);
+        assert_eq!(said.exit, Exit::Usage, "{line}: {}{}", said.out, said.err);
+        assert_has(&said.err, &[told]);
+    }
+}
+
+#[test]
+fn the_bank_measures_every_bug_in_every_way_and_says_what_no_way_found() {
+    let scratch = Scratch::new("cli-bank");
+    let line = "bank --ways random,swarm --cut-off 200 --campaign-seeds 3 --resume {}/bank.jsonl";
+    let said = in_place(&scratch, line);
+    assert_eq!(said.exit, Exit::Failed);
+    assert_has(
+        &said.out,
+        &[
+            "NOT FOUND: bank + invisible",
+            "3/3",
+            "> 200",
+            "0/3",
+            "no money is lost",
+        ],
+    );
+    let file = scratch.path().join("bank.jsonl");
+    let text = fs::read_to_string(&file).unwrap();
+    let measured = text.lines().count();
+    assert_eq!(measured, 3 * 3 * 2);
+    // A torn line is measured again, the others are not.
+    fs::write(&file, &text[..text.len() - 9]).unwrap();
+    let again = in_place(&scratch, &format!("{line} --format markdown"));
+    assert_has(&again.err, &["1 of them now"]);
+    assert_has(&again.out, &["| bank | `forgets` | 1 (11) "]);
+    let some = in_place(&scratch, &format!("{line} shop --format json"));
+    assert_eq!(some.exit, Exit::Survived, "{}", some.err);
+    let powers: Value = serde_json::from_str(&some.out).unwrap();
+    assert_eq!(powers[0]["bug"], "oversells");
+    assert_eq!(powers[0]["found"], 3);
+    let twice = format!("{text}{}\n", text.lines().next().unwrap());
+    fs::write(&file, twice).unwrap();
+    let refused = in_place(&scratch, line);
+    assert_eq!(refused.exit, Exit::Usage);
+    assert_has(
+        &refused.err,
+        &[&format!("line {}", measured + 1), "earlier line"],
+    );
+}

@@ -1,0 +1,216 @@
+//! The steps of shrinking, the most telling first, again and again until none of them helps.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    aim,
+    ddmin::ddmin,
+    lab::{Lab, SCHEDULES_MAX},
+    observed::Observed,
+    weaken,
+};
+use crate::storm::{Fault, Plan};
+
+/// Schedules tried for each way to change requests, and for each weaker fault: what these steps gain is less.
+const SCHEDULES_FEW: usize = 4;
+/// Schedules tried for each shorter or rounder number.
+const SCHEDULES_FEWEST: usize = 2;
+/// All steps are gone through this often at most.
+const ROUNDS_MAX: usize = 4;
+
+/// The smallest run that fails in the same way and was found.
+pub(super) fn reduce(lab: &mut Lab<'_>, failing: Observed) -> Observed {
+    let calls = failing.calls().into_iter();
+    let known = calls.map(|(op, client)| (op.to_owned(), client.to_owned()));
+    let mut present = Reduction {
+        lab,
+        known: known.collect(),
+        best: failing,
+    };
+    for _ in 0..ROUNDS_MAX {
+        let before = present.best.outcome.plan.clone();
+        present.drop_faults();
+        present.drop_clients();
+        present.drop_requests();
+        present.shallower_priorities();
+        present.each_fault(SCHEDULES_FEW, weaken::weaker);
+        present.each_fault(SCHEDULES_FEW, aim::at_a_site);
+        present.each_fault(SCHEDULES_FEWEST, aim::at_a_rounder_time);
+        present.each_fault(SCHEDULES_FEWEST, weaken::smaller);
+        present.own_schedule();
+        if present.best.outcome.plan == before || present.lab.is_spent() {
+            break;
+        }
+    }
+    present.best
+}
+
+struct Reduction<'l, 'a> {
+    lab: &'l mut Lab<'a>,
+    /// The operations of the run that was given, each with its client.
+    known: BTreeMap<String, String>,
+    best: Observed,
+}
+
+impl Reduction<'_, '_> {
+    fn plan(&self) -> &Plan {
+        &self.best.outcome.plan
+    }
+
+    /// Takes a plan over that failed, if it does so with its whole trace too.
+    fn adopt(&mut self, plan: &Plan) -> bool {
+        let outcome = self.lab.run_in_full(Some(plan));
+        let fails = self.lab.fails(&outcome);
+        if fails {
+            self.best = Observed::of(outcome);
+        }
+        fails
+    }
+
+    /// Tries these plans and takes the first that fails over.
+    fn try_plans(&mut self, plans: &[Plan], schedules: usize) -> Option<usize> {
+        let (place, plan) = self.lab.first_failing(plans, schedules)?;
+        self.adopt(&plan).then_some(place)
+    }
+
+    fn drop_faults(&mut self) {
+        let reports = &self.best.outcome.faults;
+        let idle = reports.iter().any(|report| !report.effective);
+        if idle {
+            let kept = reports.iter().filter(|report| report.effective);
+            let plan = Plan {
+                faults: kept.map(|report| report.fault.clone()).collect(),
+                ..self.plan().clone()
+            };
+            self.try_plans(&[plan], SCHEDULES_MAX);
+        }
+        ddmin(self.plan().faults.clone(), |candidates| {
+            let with = |faults: &Vec<Fault>| Plan {
+                faults: faults.clone(),
+                ..self.plan().clone()
+            };
+            let plans: Vec<Plan> = candidates.iter().map(with).collect();
+            self.try_plans(&plans, SCHEDULES_MAX)
+        });
+    }
+
+    fn drop_clients(&mut self) {
+        let clients = self.best.clients().into_iter().map(str::to_owned).collect();
+        self.drop_names(clients);
+        self.keep_what_matters();
+    }
+
+    fn drop_requests(&mut self) {
+        let calls = self.best.calls().into_iter();
+        let requests = calls.map(|(op, _)| op.to_owned()).collect();
+        self.drop_names(requests);
+        self.keep_what_matters();
+    }
+
+    fn drop_names(&mut self, names: Vec<String>) {
+        let already = self.plan().without.clone();
+        ddmin(names.clone(), |candidates| {
+            let with = |kept: &Vec<String>| {
+                let dropped = names.iter().filter(|name| !kept.contains(name));
+                Plan {
+                    without: already.iter().chain(dropped).cloned().collect(),
+                    ..self.plan().clone()
+                }
+            };
+            let plans: Vec<Plan> = candidates.iter().map(with).collect();
+            self.try_plans(&plans, SCHEDULES_FEW)
+        });
+    }
+
+    /// Forgets names that were left out in vain: of scenarios that do not ask [`Client::does`](crate::Client::does),
+    /// and of operations whose client is gone. A client that does nothing any more is gone.
+    fn keep_what_matters(&mut self) {
+        let calls = self.best.calls();
+        let happens = |name: &String| calls.iter().any(|(op, of)| op == name || of == name);
+        let without: &Vec<String> = &self.plan().without;
+        let gone = |client: &String| {
+            let left_out = |(op, of): (&String, &String)| of == client && without.contains(op);
+            !happens(client) && (without.contains(client) || self.known.iter().any(left_out))
+        };
+        let clients: BTreeSet<&String> =
+            self.known.values().filter(|client| gone(client)).collect();
+        let names = without.iter().filter(|name| {
+            let client = self.known.get(*name);
+            !happens(name)
+                && !clients.contains(name)
+                && client.is_none_or(|of| !clients.contains(of))
+        });
+        let kept: Vec<String> = clients.iter().copied().chain(names).cloned().collect();
+        if kept != *without {
+            let plan = Plan {
+                without: kept,
+                ..self.plan().clone()
+            };
+            self.try_plans(&[plan], 1);
+        }
+    }
+
+    /// For each fault, takes the first of its alternatives that fails, until none does.
+    fn each_fault(&mut self, schedules: usize, alternatives: fn(&Context<'_>) -> Vec<Fault>) {
+        let links = self.lab.scenario.profile().links;
+        let mut index = 0;
+        while index < self.plan().faults.len() {
+            let context = Context {
+                observed: &self.best,
+                index,
+                links: &links,
+            };
+            let plans: Vec<Plan> = alternatives(&context)
+                .into_iter()
+                .map(|fault| {
+                    let mut plan = self.plan().clone();
+                    plan.faults[index] = fault;
+                    plan
+                })
+                .collect();
+            if self.try_plans(&plans, schedules).is_none() {
+                index += 1;
+            }
+        }
+    }
+
+    /// Tasks run by lot, or by priorities that change less often.
+    fn shallower_priorities(&mut self) {
+        let Some(depth) = self.plan().pct else {
+            return;
+        };
+        let with = |pct| Plan {
+            pct,
+            ..self.plan().clone()
+        };
+        let fewer = (1..depth.min(4)).map(Some);
+        let plans: Vec<Plan> = std::iter::once(None).chain(fewer).map(with).collect();
+        self.try_plans(&plans, SCHEDULES_MAX);
+    }
+
+    /// Back to the schedule that the seed draws by itself.
+    fn own_schedule(&mut self) {
+        if self.plan().schedule.is_some() {
+            let plan = Plan {
+                schedule: None,
+                ..self.plan().clone()
+            };
+            self.try_plans(&[plan], 1);
+        }
+    }
+}
+
+/// A fault that is looked at, in the run in which it happened.
+pub(super) struct Context<'c> {
+    pub observed: &'c Observed,
+    /// Its place in the plan.
+    pub index: usize,
+    /// Who calls whom.
+    pub links: &'c [(&'static str, &'static str)],
+}
+
+impl Context<'_> {
+    pub fn fault(&self) -> &Fault {
+        &self.observed.outcome.plan.faults[self.index]
+    }
+}

@@ -1,0 +1,196 @@
+//! Arbitrary storms, with every kind of fault at every kind of site.
+
+use proptest::{collection::vec, option, prelude::*, sample::select};
+
+use crate::{
+    site::{Kind, Site},
+    storm::{Action, Fault, PCT_MAX, PLAN_VERSION, Plan, When},
+};
+
+pub const NODES: [&str; 5] = ["vault", "teller", "ann", "ben", "cho"];
+
+fn node() -> impl Strategy<Value = String> {
+    select(&["vault", "teller"][..]).prop_map(str::to_owned)
+}
+
+fn kind() -> BoxedStrategy<Kind> {
+    prop_oneof![
+        node().prop_map(Kind::Send),
+        Just(Kind::Commit),
+        Just(Kind::Write),
+        Just(Kind::Sync),
+        "[a-z]{1,8}".prop_map(Kind::Event),
+    ]
+    .boxed()
+}
+
+fn when(kind: BoxedStrategy<Kind>) -> impl Strategy<Value = When> {
+    let site = (node(), kind.clone(), "[a-z0-9/-]{0,12}", 1u32..9);
+    prop_oneof![
+        site.prop_map(|(node, kind, label, attempt)| {
+            When::Site(Site {
+                node,
+                kind,
+                label,
+                attempt,
+            })
+        }),
+        (node(), kind, 1u32..99).prop_map(|(node, kind, nth)| When::Nth { node, kind, nth }),
+    ]
+}
+
+fn anywhere() -> impl Strategy<Value = Action> {
+    let ms = || 1u64..100_000;
+    let ends = || {
+        select(&[("vault", "teller"), ("teller", "vault")][..])
+            .prop_map(|(a, b)| (a.to_owned(), b.to_owned()))
+    };
+    let of_a_node =
+        (node(), ms(), ms(), 2u32..9, any::<i32>()).prop_flat_map(|(node, a, b, times, signed)| {
+            let node = || node.clone();
+            let signed = i64::from(signed % 1_000_000).max(1);
+            select(vec![
+                Action::Crash {
+                    node: node(),
+                    down_ms: a,
+                },
+                Action::PowerLoss {
+                    node: node(),
+                    down_ms: a,
+                },
+                Action::CrashLoop {
+                    node: node(),
+                    times,
+                    down_ms: a,
+                },
+                Action::Pause {
+                    node: node(),
+                    for_ms: a,
+                },
+                Action::Restart { node: node() },
+                Action::SlowNode {
+                    node: node(),
+                    wait_ms: a,
+                    for_ms: b,
+                },
+                Action::Isolate {
+                    node: node(),
+                    for_ms: a,
+                },
+                Action::Refuse {
+                    node: node(),
+                    for_ms: a,
+                },
+                Action::HangConnects {
+                    node: node(),
+                    for_ms: a,
+                },
+                Action::SlowDisk {
+                    node: node(),
+                    extra_ms: a,
+                    for_ms: b,
+                },
+                Action::SyncError { node: node() },
+                Action::WriteError { node: node() },
+                Action::DiskFull {
+                    node: node(),
+                    for_ms: a,
+                },
+                Action::SectorError {
+                    node: node(),
+                    choice: a,
+                },
+                Action::ClockJump {
+                    node: node(),
+                    by_ms: signed,
+                },
+                Action::ClockDrift {
+                    node: node(),
+                    ppm: -signed,
+                    for_ms: a,
+                },
+                Action::Custom {
+                    name: "doubt".to_owned(),
+                    node: node(),
+                    amount: a,
+                    for_ms: b,
+                },
+            ])
+        });
+    let of_a_link = (ends(), ms(), ms(), 2u32..9, 1u8..=100, any::<bool>()).prop_flat_map(
+        |((from, to), a, b, times, percent, both)| {
+            let (from, to) = (|| from.clone(), || to.clone());
+            select(vec![
+                Action::Cut {
+                    from: from(),
+                    to: to(),
+                    both,
+                    for_ms: a,
+                },
+                Action::Flap {
+                    from: from(),
+                    to: to(),
+                    times,
+                    each_ms: a,
+                },
+                Action::Latency {
+                    from: from(),
+                    to: to(),
+                    extra_ms: a,
+                    for_ms: b,
+                },
+                Action::Loss {
+                    from: from(),
+                    to: to(),
+                    percent,
+                    for_ms: a,
+                },
+                Action::Trickle {
+                    from: from(),
+                    to: to(),
+                    bytes_per_s: a,
+                    for_ms: b,
+                },
+                Action::ResetConnections {
+                    from: from(),
+                    to: to(),
+                },
+                Action::HalfOpen {
+                    from: from(),
+                    to: to(),
+                },
+            ])
+        },
+    );
+    prop_oneof![of_a_node, of_a_link]
+}
+
+fn at_a_burst() -> impl Strategy<Value = Action> {
+    prop_oneof![
+        Just(Action::LoseBurst {}),
+        Just(Action::ResetBurst {}),
+        (1u64..100_000).prop_map(|by_ms| Action::DelayBurst { by_ms }),
+        (1u64..100_000).prop_map(|after_ms| Action::DuplicateBurst { after_ms }),
+    ]
+}
+
+pub fn fault() -> impl Strategy<Value = Fault> {
+    let anywhere = (
+        prop_oneof![(0u64..300_000).prop_map(When::AtMs), when(kind())],
+        anywhere(),
+    );
+    let at_a_burst = (when(node().prop_map(Kind::Send).boxed()), at_a_burst());
+    prop_oneof![3 => anywhere, 1 => at_a_burst].prop_map(|(when, action)| Fault { when, action })
+}
+
+pub fn plan() -> impl Strategy<Value = Plan> {
+    let names = proptest::sample::subsequence(vec!["ann-1", "ann-2", "ben", "nobody"], 0..=2);
+    let schedule = (option::of(any::<u64>()), option::of(1..=PCT_MAX));
+    (schedule, names, vec(fault(), 0..5)).prop_map(|((schedule, pct), names, faults)| Plan {
+        version: PLAN_VERSION,
+        schedule,
+        pct,
+        without: names.into_iter().map(str::to_owned).collect(),
+        faults,
+    })
+}

@@ -1,0 +1,162 @@
+//! A sweep tries everything everywhere once, and what it leaves out would have told the same.
+
+use std::collections::BTreeMap;
+
+use squall::{
+    campaign::{Campaign, Seeds, Totals},
+    explore::{Sweep, sweep::Matrix},
+    run::{Options, Outcome, Spec, Verdict, run, run_with},
+    scenario::Scenario,
+    seed::Seed,
+    site::{Kind, Met},
+    storm::{Action, Fault, Plan, When},
+};
+
+use crate::{
+    bank::Bank,
+    little::{crash, power_loss},
+};
+
+fn sweep(plant: Option<&str>, pairs: usize, jobs: usize) -> (Totals, Matrix) {
+    let seeds = Seeds::one(Seed(1));
+    let campaign = Campaign {
+        jobs,
+        plant: plant.map(str::to_owned),
+        ..Campaign::over(&Bank, seeds)
+    };
+    let mut explorer = Sweep::new(&Bank, seeds, pairs);
+    let totals = campaign.explore(&mut explorer, &mut |_| ());
+    (totals, explorer.matrix())
+}
+
+#[test]
+fn every_fault_of_a_sweep_strikes_and_a_sound_bank_survives_them() {
+    let (totals, matrix) = sweep(None, 0, 2);
+    assert!(totals.is_clean(), "{:#?}", totals.failures);
+    assert_eq!(totals.tally.runs, 1 + matrix.storms);
+    assert!(matrix.sites_pruned > 0 && matrix.rows.len() > 20);
+    let stand_for: u64 = matrix.rows.iter().map(|row| row.stands_for).sum();
+    assert_eq!(stand_for, matrix.sites_met);
+    for column in &matrix.columns {
+        assert_eq!(column.fired, column.planned, "{}", column.name);
+        assert_eq!(column.survived, column.planned, "{}", column.name);
+        assert!(column.effective > 0, "{}", column.name);
+    }
+    let names: Vec<&str> = matrix.columns.iter().map(|c| &*c.name).collect();
+    for name in [
+        "crash after",
+        "power loss before",
+        "answer lost",
+        "delayed",
+        "sync error",
+        "doubt 5",
+    ] {
+        assert!(names.contains(&name), "{name} is missing in {names:?}");
+    }
+}
+
+#[test]
+fn a_sweep_finds_bugs_of_one_fault_and_their_plans_replay() {
+    for bug in ["ack-before-commit", "commit-without-sync"] {
+        let (totals, matrix) = sweep(Some(bug), 0, 2);
+        let failure = totals
+            .failures
+            .first()
+            .unwrap_or_else(|| panic!("{bug} was not found"));
+        let plan = failure.plan.clone().expect("a sweep plans its storms");
+        assert_eq!(plan.faults.len(), 1);
+        let spec = Spec {
+            plant: Some(bug.to_owned()),
+            plan: Some(plan),
+            ..Spec::of(&Bank, failure.seed)
+        };
+        let replayed = run(&Bank, &spec, false);
+        assert_eq!(replayed.verdict, Verdict::Violated);
+        assert_eq!(replayed.violations.first(), failure.violation.as_ref());
+        let broken = matrix.rows.iter().flat_map(|row| &row.cells);
+        assert!(broken.filter(|cell| cell.broke.is_some()).count() > 0);
+    }
+}
+
+#[test]
+fn a_sweep_with_pairs_is_the_same_for_any_number_of_workers() {
+    let alone = sweep(Some("ack-before-commit"), 60, 1);
+    let pairs = alone.1.pairs.expect("there is a budget");
+    assert_eq!((pairs.planned, pairs.run), (60, 60));
+    assert!(pairs.possible > 60 && pairs.fired > 30, "{pairs:?}");
+    assert!(alone == sweep(Some("ack-before-commit"), 60, 4));
+}
+
+fn outcome(plant: &str, faults: Vec<Fault>, census: bool) -> Outcome {
+    let spec = Spec {
+        plant: Some(plant.to_owned()),
+        plan: Some(Plan::new(faults)),
+        ..Spec::of(&Bank, Seed(1))
+    };
+    let options = Options {
+        census,
+        ..Options::default()
+    };
+    run_with(&Bank, &spec, options)
+}
+
+fn at(met: &Met, action: Action) -> Fault {
+    Fault {
+        when: When::Site(met.site.clone()),
+        action,
+    }
+}
+
+#[test]
+fn a_census_sees_every_kind_of_site_and_changes_no_storm() {
+    let sites = outcome("", vec![], true).sites;
+    let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
+    for met in &sites {
+        let kind = match met.site.kind {
+            Kind::Send(_) => "send",
+            Kind::Commit => "commit",
+            Kind::Write => "write",
+            Kind::Sync => "sync",
+            Kind::Event(_) => "event",
+        };
+        *kinds.entry(kind).or_default() += 1;
+    }
+    assert_eq!(kinds.len(), 5, "{kinds:?}");
+    for met in sites.iter().step_by(17) {
+        let storm = || vec![at(met, crash("vault", 300))];
+        let (with, without) = (outcome("", storm(), true), outcome("", storm(), false));
+        assert_eq!(with.hash, without.hash, "{}", met.site);
+        assert_eq!(with.faults, without.faults);
+        assert!(with.faults[0].fired.is_some(), "{}", met.site);
+        assert!(without.sites.is_empty() && !with.sites.is_empty());
+    }
+}
+
+#[test]
+fn a_site_that_is_pruned_breaks_as_the_one_that_stands_for_it() {
+    let mut alike: BTreeMap<u64, Vec<Met>> = BTreeMap::new();
+    for met in outcome("", vec![], true).sites {
+        if Bank.profile().nodes.contains(&&*met.site.node) {
+            alike.entry(met.alike).or_default().push(met);
+        }
+    }
+    let (mut broke, mut held) = (0, 0);
+    for bug in ["ack-before-commit", "commit-without-sync"] {
+        for sites in alike.values().filter(|sites| sites.len() > 1) {
+            let (first, last) = (&sites[0], &sites[sites.len() - 1]);
+            let tell = |met: &Met| {
+                let death = power_loss(&met.site.node, 500);
+                let outcome = outcome(bug, vec![at(met, death)], false);
+                outcome.signature("", "")
+            };
+            let told = tell(first);
+            assert_eq!(told, tell(last), "{bug}: {} and {}", first.site, last.site);
+            *(if told.is_some() {
+                &mut broke
+            } else {
+                &mut held
+            }) += 1;
+        }
+    }
+    assert!(broke > 0 && held > 0, "{broke} broke, {held} held");
+}
