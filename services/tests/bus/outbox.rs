@@ -256,3 +256,41 @@ async fn what_was_sent_is_kept_for_a_week() {
     town.world.pass(Duration::from_secs(4 * 60 * 60)).await;
     assert_eq!(shop.rows(&PUBLISHED), 0);
 }
+
+/// How long rows took from their commit to the bus, in virtual time, and how many commits that cost the sender.
+async fn delay_and_load(mode: Mode) -> (Duration, usize) {
+    const ROWS: usize = 40;
+    let town = Town::new().await;
+    let mut shop = Shop::new(&town).await;
+    shop.open(mode).await;
+    let before = shop.machine.commits.lock().unwrap().len();
+    let mut waited = Duration::ZERO;
+    for n in 0..ROWS {
+        let event = town.event("told", &format!("key-{n}"));
+        shop.tell(&event).await;
+        let committed = tokio::time::Instant::now();
+        let on_the_bus = || {
+            let commits = town.bus.commits.lock().unwrap();
+            let rows = commits.iter().flatten();
+            rows.filter(|row| row.table == "events").count() > n
+        };
+        while !on_the_bus() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        waited += committed.elapsed();
+        town.world.pass(Duration::from_millis(50)).await;
+    }
+    let commits = shop.machine.commits.lock().unwrap().len() - before;
+    (waited / ROWS as u32, commits / ROWS)
+}
+
+#[tokio::test]
+async fn change_data_capture_is_quicker_than_polling_and_commits_less() {
+    let (polled, polling_commits) = delay_and_load(Mode::Polling).await;
+    let (tailed, cdc_commits) = delay_and_load(Mode::Cdc).await;
+    println!("mode     delay       commits a row");
+    println!("polling  {polled:<10?}  {polling_commits}");
+    println!("cdc      {tailed:<10?}  {cdc_commits}");
+    assert!(tailed < polled);
+    assert_eq!((polling_commits, cdc_commits), (3, 2));
+}
