@@ -11,7 +11,8 @@ use squall::{
     testing,
 };
 use squall_scenarios::{
-    catalogue, challenge_reward::ChallengeReward, order_saga::OrderSaga, stock_room::StockRoom,
+    catalogue, challenge_reward::ChallengeReward, item_purchase::ItemPurchase,
+    order_saga::OrderSaga, stock_room::StockRoom,
 };
 
 /// Storms in which a bug has to show.
