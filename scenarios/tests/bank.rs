@@ -104,11 +104,11 @@ bank! {
     a_look_at_an_old_copy_is_noticed_from_outside: StockRoom + "stale-read" =>
         "operations on a product are linearizable";
 
-    an_event_acknowledged_before_it_is_handled_is_found: ItemPurchase + "ack-before-handled" =>
+    an_event_acknowledged_before_it_is_handled_is_found: ItemPurchase + "ack-before-handled" at 19 =>
         "every event is handled or dead-lettered" | "a purchase is everything or nothing" | "every consumer's effect happens once per event";
     a_consumer_without_an_inbox_is_found: ItemPurchase + "no-inbox" =>
         "every consumer's effect happens once per event";
-    an_inbox_that_forgets_too_soon_is_found: ItemPurchase + "inbox-pruned-too-soon" =>
+    an_inbox_that_forgets_too_soon_is_found: ItemPurchase + "inbox-pruned-too-soon" at 123 =>
         "every consumer's effect happens once per event";
     events_kept_in_memory_only_are_found: ItemPurchase + "events-only-in-memory" =>
         "a purchase is everything or nothing" | "every consumer's effect happens once per event";
@@ -126,7 +126,7 @@ bank! {
         "every committed outbox row is sent or dead-lettered";
     events_by_publish_subscribe_only_are_found: ItemPurchase + "pubsub-only" =>
         "a purchase is everything or nothing" | "every consumer's effect happens once per event";
-    a_dual_write_is_found: ItemPurchase + "dual-write" =>
+    a_dual_write_is_found: ItemPurchase + "dual-write" at 30 =>
         "a purchase is everything or nothing" | "every consumer's effect happens once per event";
     an_event_published_before_the_commit_is_found: ItemPurchase + "publish-before-commit" =>
         "a purchase is everything or nothing" | "every consumer's effect happens once per event";
