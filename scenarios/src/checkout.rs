@@ -1,6 +1,7 @@
 //! System B: checkout with balance and coupon, and after-commit events.
 
 pub mod books;
+pub mod isolation;
 pub mod nodes;
 pub mod orders;
 pub mod people;

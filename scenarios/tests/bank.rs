@@ -11,7 +11,8 @@ use squall::{
     testing,
 };
 use squall_scenarios::{
-    catalogue, challenge_reward::ChallengeReward, order_saga::OrderSaga, stock_room::StockRoom,
+    catalogue, challenge_reward::ChallengeReward, item_purchase::ItemPurchase,
+    order_saga::OrderSaga, stock_room::StockRoom,
 };
 
 /// Storms in which a bug has to show.
@@ -102,6 +103,39 @@ bank! {
         "operations on a product are linearizable";
     a_look_at_an_old_copy_is_noticed_from_outside: StockRoom + "stale-read" =>
         "operations on a product are linearizable";
+
+    an_event_acknowledged_before_it_is_handled_is_found: ItemPurchase + "ack-before-handled" at 19 =>
+        "every event is handled or dead-lettered" | "a purchase is everything or nothing" | "every consumer's effect happens once per event";
+    a_consumer_without_an_inbox_is_found: ItemPurchase + "no-inbox" =>
+        "every consumer's effect happens once per event";
+    an_inbox_that_forgets_too_soon_is_found: ItemPurchase + "inbox-pruned-too-soon" at 123 =>
+        "every consumer's effect happens once per event";
+    events_kept_in_memory_only_are_found: ItemPurchase + "events-only-in-memory" =>
+        "a purchase is everything or nothing" | "every consumer's effect happens once per event";
+    an_outbox_row_that_stays_claimed_is_found: ItemPurchase + "outbox-stuck-processing" =>
+        "every committed outbox row is sent or dead-lettered";
+    an_outbox_row_that_is_forgotten_is_found: ItemPurchase + "outbox-pending-forgotten" =>
+        "every committed outbox row is sent or dead-lettered";
+    an_outbox_row_that_is_claimed_twice_is_found: ItemPurchase + "outbox-claimed-twice" =>
+        "every committed outbox row is sent or dead-lettered" | "outbox rows of a key keep their order";
+    poison_that_blocks_the_outbox_is_found: ItemPurchase + "outbox-poison-blocks" =>
+        "every committed outbox row is sent or dead-lettered";
+    an_outbox_that_reorders_a_key_is_found: ItemPurchase + "outbox-reorders-a-key" =>
+        "outbox rows of a key keep their order";
+    a_dead_letter_that_is_dropped_is_found: ItemPurchase + "dead-letter-dropped" =>
+        "every committed outbox row is sent or dead-lettered";
+    events_by_publish_subscribe_only_are_found: ItemPurchase + "pubsub-only" =>
+        "a purchase is everything or nothing" | "every consumer's effect happens once per event";
+    a_dual_write_is_found: ItemPurchase + "dual-write" at 30 =>
+        "a purchase is everything or nothing" | "every consumer's effect happens once per event";
+    an_event_published_before_the_commit_is_found: ItemPurchase + "publish-before-commit" =>
+        "a purchase is everything or nothing" | "every consumer's effect happens once per event";
+    a_remembered_balance_that_is_restored_is_found: ItemPurchase + "restore-remembered-balance" =>
+        "balances, slots and stock add up";
+    rollback_data_in_the_memory_of_the_bus_is_found: ItemPurchase + "rollback-data-in-bus-memory" =>
+        "a purchase is everything or nothing" | "every consumer's effect happens once per event";
+    a_purchase_without_a_deadline_is_found: ItemPurchase + "no-purchase-timeout" =>
+        "every purchase ends";
 }
 
 #[test]
