@@ -11,6 +11,7 @@ pub mod invariants;
 pub mod item_purchase;
 pub mod mirror;
 pub mod operator;
+pub mod order_replicas;
 pub mod order_saga;
 pub mod platform;
 pub mod shop;
@@ -25,6 +26,7 @@ pub fn catalogue() -> Catalogue {
     Catalogue {
         scenarios: vec![
             Box::new(order_saga::OrderSaga),
+            Box::new(order_replicas::OrderReplicas),
             Box::new(challenge_reward::ChallengeReward),
             Box::new(stock_room::StockRoom),
             Box::new(item_purchase::ItemPurchase),

@@ -12,7 +12,7 @@ use squall::{
 };
 use squall_scenarios::{
     catalogue, challenge_reward::ChallengeReward, item_purchase::ItemPurchase,
-    order_saga::OrderSaga, stock_room::StockRoom,
+    order_replicas::OrderReplicas, order_saga::OrderSaga, stock_room::StockRoom,
 };
 
 /// Storms in which a bug has to show.
@@ -71,6 +71,48 @@ bank! {
     a_recovery_that_races_the_owner_is_found: OrderSaga + "recovery-races-owner" at 441 =>
         "every saga ends" | "an order goes its way" | "no double charge, no double refund" | "no lost refund"
         | "stock adds up" | "acknowledged is durable" | "a saga takes its steps in order" | "compensation runs in reverse";
+    a_cancel_after_the_pivot_is_found: OrderSaga + "compensate-after-pivot" =>
+        "a saga turns back before its pivot only";
+    an_order_that_is_cancelled_once_is_found: OrderSaga + "order-cancel-not-retried" at 287 =>
+        "every saga ends";
+    a_cancel_after_completion_is_found: OrderSaga + "cancel-after-completed" =>
+        "an order goes its way";
+    a_hold_that_is_never_voided_is_found: OrderSaga + "hold-never-voided" =>
+        "no lost refund";
+    a_permit_that_leaks_is_found: OrderSaga + "permit-leaked" =>
+        "permits all returned";
+    a_conflict_taken_for_done_is_found: OrderSaga + "conflict-taken-for-done" =>
+        "no lost refund" | "every saga ends" | "stock adds up" | "no oversell";
+    a_hold_that_is_asked_for_twice_is_found: OrderSaga + "retry-of-non-idempotent" =>
+        "no double charge, no double refund" | "no lost refund";
+    a_key_that_expires_too_soon_is_found: OrderSaga + "key-expires-too-soon" =>
+        "one key, one effect";
+    a_repeat_that_is_not_refused_in_flight_is_found: OrderSaga + "in-flight-not-refused" =>
+        "one key, one effect";
+    a_transient_failure_that_is_kept_is_found: OrderSaga + "transient-failure-cached" =>
+        "one key, one effect";
+    a_breaker_that_stays_open_is_found: OrderSaga + "breaker-never-half-opens" =>
+        "every saga ends" | "no lost refund" | "no leaked reservation" | "no leaked semantic lock";
+    a_trace_id_that_leaks_is_found: OrderSaga + "trace-id-leaks" =>
+        "one trace id per saga";
+
+    a_cancel_that_gives_up_without_its_lease_is_found:
+        OrderReplicas + "lock-failure-in-compensation-gives-up" at 170 =>
+        "no leaked reservation" | "no leaked semantic lock" | "no oversell";
+    a_lease_that_is_released_before_the_commit_is_found: OrderReplicas + "release-before-commit" at 8 =>
+        "stock adds up" | "a semantic lock has one owner";
+    a_lease_without_a_watchdog_is_found: OrderReplicas + "no-watchdog" at 80 =>
+        "stock adds up" | "two holders of a lease never both write" | "a semantic lock has one owner";
+    a_watchdog_without_a_limit_is_found: OrderReplicas + "watchdog-without-limit" at 179 =>
+        "no leaked lease lock" | "every saga ends" | "no lost refund";
+    a_sweeper_that_does_not_ask_is_found: OrderReplicas + "sweeper-frees-the-living" at 252 =>
+        "no lost refund" | "every saga ends" | "a semantic lock has one owner" | "no oversell";
+    a_refund_at_the_current_price_is_found: OrderReplicas + "refund-at-current-price" at 73 =>
+        "no lost refund" | "every saga ends" | "no double charge, no double refund" | "ledger and payment records agree";
+    a_key_that_ignores_the_body_is_found: OrderReplicas + "key-ignores-body" =>
+        "one key, one effect";
+    a_key_that_users_share_is_found: OrderReplicas + "key-shared-across-users" =>
+        "one key, one effect";
 
     a_reward_whose_journal_is_in_memory_is_found: ChallengeReward + "no-journal" =>
         "completion ⇔ exactly one live reward order" | "every saga ends";
@@ -86,6 +128,10 @@ bank! {
         "never a reward for an unsold product";
     a_notice_that_overtakes_another_is_found: ChallengeReward + "events-without-version" at 182 =>
         "copies agree with the catalog in the end" | "never a reward for an unsold product";
+    a_notice_that_skips_a_version_and_is_dropped_is_found: ChallengeReward + "events-without-resync" =>
+        "copies agree with the catalog in the end" | "never a reward for an unsold product";
+    a_copy_that_never_expires_is_found: ChallengeReward + "cache-never-expires" =>
+        "inconsistency windows stay within the mode's bound";
 
     a_late_reserve_is_noticed_from_outside: StockRoom + "late-reserve-after-cancel" =>
         "operations on a product are linearizable";

@@ -18,7 +18,7 @@ use squall::{
 };
 use squall_scenarios::{
     challenge_reward::ChallengeReward, checkout::Checkout, item_purchase::ItemPurchase,
-    order_saga::OrderSaga,
+    order_replicas::OrderReplicas, order_saga::OrderSaga,
 };
 
 /// How many seeds are compared.
@@ -30,6 +30,14 @@ const WRITE_TO: &str = "SQUALL_DETERMINISM_WRITE_TO";
 #[test]
 fn order_saga_runs_are_the_same_bytes_everywhere() {
     is_the_same_everywhere(&OrderSaga, "order_saga_runs_are_the_same_bytes_everywhere");
+}
+
+#[test]
+fn order_replicas_runs_are_the_same_bytes_everywhere() {
+    is_the_same_everywhere(
+        &OrderReplicas,
+        "order_replicas_runs_are_the_same_bytes_everywhere",
+    );
 }
 
 #[test]

@@ -8,7 +8,7 @@ use squall::{
 };
 use squall_scenarios::{
     catalogue, challenge_reward::ChallengeReward, checkout::Checkout, item_purchase::ItemPurchase,
-    order_saga::OrderSaga,
+    order_replicas::OrderReplicas, order_saga::OrderSaga,
 };
 
 const SEEDS: u64 = 100;
@@ -16,6 +16,11 @@ const SEEDS: u64 = 100;
 #[test]
 fn the_documented_order_saga_fails_in_several_ways() {
     fails_in_several_ways(&OrderSaga);
+}
+
+#[test]
+fn the_documented_order_saga_with_leases_and_replicas_fails_in_several_ways() {
+    fails_in_several_ways(&OrderReplicas);
 }
 
 #[test]

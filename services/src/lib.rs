@@ -21,6 +21,7 @@ pub mod coupon;
 pub mod dataplatform;
 pub mod gateway;
 pub mod inventory;
+pub mod lock;
 pub mod notification;
 pub mod order;
 pub mod payment;

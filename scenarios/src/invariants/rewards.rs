@@ -16,6 +16,7 @@ use squall_services::{
         sync::Mode,
     },
     kit::{
+        Reply,
         outbox::{DEAD_LETTERS, OUTBOX, Row},
         saga::{self, SagaRecord},
     },
@@ -74,6 +75,23 @@ impl Told {
             .get(key)
             .map(|completion| completion.status);
         (status != Some(CompletionStatus::Completed)).then(|| format!("{status:?}"))
+    }
+}
+
+/// Holds a page to the age that it tells: a copy past its time to live is marked stale, or fetched anew.
+pub fn judge_page(client: &Client, page: &Reply, fresh_for: Duration) {
+    let product = &page.body["product"];
+    let age = product["age_ms"].as_u64().map(Duration::from_millis);
+    if let (Some(age), Some(false)) = (age, product["stale"].as_bool())
+        && age > fresh_for
+    {
+        client.broken(
+            "inconsistency windows stay within the mode's bound",
+            "past its time to live",
+            &[product["sku"].as_str().unwrap_or_default()],
+            format!("a copy of {fresh_for:?} at most, or one that is marked stale"),
+            format!("{age:?}, as if fresh"),
+        );
     }
 }
 
