@@ -58,6 +58,11 @@ const BUGS: &[Gap] = &[
     Gap::KeyStoredAfterEffect,
     Gap::StaleRead,
     Gap::RecoveryRacesOwner,
+    Gap::UndoOnlyOnAnsweredNo,
+    Gap::RecoveryOnlyFailed,
+    Gap::RecoveryForgetsCompensating,
+    Gap::CompensateInOrder,
+    Gap::StopAtFirstCompensationError,
 ];
 
 const CUSTOMERS: [&str; 3] = ["ann", "ben", "cho"];
