@@ -77,11 +77,11 @@ bank! {
         | "compensation runs in reverse" | "ledger and payment records agree";
     an_order_whose_recovery_looks_at_what_failed_only_is_found: OrderSaga + "recovery-only-failed" =>
         "every saga ends" | "no lost refund" | "no leaked reservation" | "no leaked semantic lock" | "no oversell";
-    an_order_whose_recovery_forgets_compensations_is_found: OrderSaga + "recovery-forgets-compensating" =>
+    an_order_whose_recovery_forgets_compensations_is_found: OrderSaga + "recovery-forgets-compensating" at 49 =>
         "every saga ends" | "no lost refund" | "no leaked reservation" | "no leaked semantic lock";
     an_order_that_is_compensated_in_order_is_found: OrderSaga + "compensate-in-order" =>
         "compensation runs in reverse";
-    an_order_whose_compensation_stops_at_an_error_is_found: OrderSaga + "stop-at-first-compensation-error" =>
+    an_order_whose_compensation_stops_at_an_error_is_found: OrderSaga + "stop-at-first-compensation-error" at 20 =>
         "no lost refund" | "no leaked reservation" | "no leaked semantic lock";
 
     a_reward_whose_journal_is_in_memory_is_found: ChallengeReward + "no-journal" =>
@@ -122,7 +122,7 @@ bank! {
         "completed or fully undone" | "no leaked reservation" | "no leaked semantic lock";
     a_checkout_that_is_taken_back_once_is_found: Checkout + "compensation-not-retried" =>
         "every saga ends" | "completed or fully undone";
-    a_checkout_told_before_the_commit_is_found: Checkout + "ack-before-commit" =>
+    a_checkout_told_before_the_commit_is_found: Checkout + "ack-before-commit" at 49 =>
         "acknowledged is durable";
     a_checkout_that_is_undone_only_on_an_answered_no_is_found: Checkout + "undo-only-on-answered-no" =>
         "completed or fully undone" | "compensation runs in reverse";
@@ -132,19 +132,19 @@ bank! {
         "every saga ends" | "completed or fully undone";
     a_checkout_without_a_deadline_is_found: Checkout + "no-saga-deadline" =>
         "a saga that is late turns back";
-    a_checkout_that_journals_after_the_call_is_found: Checkout + "journal-after-call" =>
+    a_checkout_that_journals_after_the_call_is_found: Checkout + "journal-after-call" at 56 =>
         "completed or fully undone";
     a_checkout_that_is_compensated_in_order_is_found: Checkout + "compensate-in-order" =>
         "compensation runs in reverse";
     a_checkout_whose_compensation_stops_at_an_error_is_found: Checkout + "stop-at-first-compensation-error" =>
         "completed or fully undone";
-    a_conflict_in_a_compensation_that_is_not_asked_again_is_found: Checkout + "conflict-in-compensation-gives-up" =>
+    a_conflict_in_a_compensation_that_is_not_asked_again_is_found: Checkout + "conflict-in-compensation-gives-up" at 167 =>
         "completed or fully undone";
     a_rollback_that_overtakes_a_late_success_is_found: Checkout + "rollback-overtakes-late-success" =>
         "completed or fully undone";
     a_remembered_balance_is_found: Checkout + "restore-remembered-balance" =>
         "balances add up";
-    a_coupon_that_is_checked_and_then_used_is_found: Checkout + "coupon-check-then-use" =>
+    a_coupon_that_is_checked_and_then_used_is_found: Checkout + "coupon-check-then-use" at 68 =>
         "coupons are issued and used at most once";
     coupons_that_are_counted_and_then_issued_are_found: Checkout + "coupon-over-issued" =>
         "coupons are issued and used at most once";
