@@ -140,7 +140,7 @@ bank! {
         "completed or fully undone";
     a_conflict_in_a_compensation_that_is_not_asked_again_is_found: Checkout + "conflict-in-compensation-gives-up" at 167 =>
         "completed or fully undone";
-    a_rollback_that_overtakes_a_late_success_is_found: Checkout + "rollback-overtakes-late-success" =>
+    a_rollback_that_overtakes_a_late_success_is_found: Checkout + "rollback-overtakes-late-success" at 474 =>
         "completed or fully undone";
     a_remembered_balance_is_found: Checkout + "restore-remembered-balance" =>
         "balances add up";
