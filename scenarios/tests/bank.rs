@@ -11,7 +11,7 @@ use squall::{
     testing,
 };
 use squall_scenarios::{
-    catalogue, challenge_reward::ChallengeReward, item_purchase::ItemPurchase,
+    catalogue, challenge_reward::ChallengeReward, checkout::Checkout, item_purchase::ItemPurchase,
     order_replicas::OrderReplicas, order_saga::OrderSaga, stock_room::StockRoom,
 };
 
@@ -114,6 +114,18 @@ bank! {
     a_key_that_users_share_is_found: OrderReplicas + "key-shared-across-users" =>
         "one key, one effect";
 
+    an_order_that_is_undone_only_on_an_answered_no_is_found: OrderSaga + "undo-only-on-answered-no" =>
+        "no lost refund" | "no leaked reservation" | "no leaked semantic lock" | "no oversell"
+        | "compensation runs in reverse" | "ledger and payment records agree";
+    an_order_whose_recovery_looks_at_what_failed_only_is_found: OrderSaga + "recovery-only-failed" =>
+        "every saga ends" | "no lost refund" | "no leaked reservation" | "no leaked semantic lock" | "no oversell";
+    an_order_whose_recovery_forgets_compensations_is_found: OrderSaga + "recovery-forgets-compensating" at 49 =>
+        "every saga ends" | "no lost refund" | "no leaked reservation" | "no leaked semantic lock";
+    an_order_that_is_compensated_in_order_is_found: OrderSaga + "compensate-in-order" =>
+        "compensation runs in reverse";
+    an_order_whose_compensation_stops_at_an_error_is_found: OrderSaga + "stop-at-first-compensation-error" at 20 =>
+        "no lost refund" | "no leaked reservation" | "no leaked semantic lock";
+
     a_reward_whose_journal_is_in_memory_is_found: ChallengeReward + "no-journal" =>
         "completion ⇔ exactly one live reward order" | "every saga ends";
     a_reward_whose_timeout_is_taken_for_a_no_is_found: ChallengeReward + "timeout-means-no" =>
@@ -182,6 +194,53 @@ bank! {
         "a purchase is everything or nothing" | "every consumer's effect happens once per event";
     a_purchase_without_a_deadline_is_found: ItemPurchase + "no-purchase-timeout" =>
         "every purchase ends";
+
+    a_checkout_whose_journal_is_in_memory_is_found: Checkout + "no-journal" =>
+        "every saga ends" | "completed or fully undone" | "no leaked semantic lock" | "acknowledged is durable";
+    a_checkout_whose_timeout_is_taken_for_a_no_is_found: Checkout + "timeout-means-no" =>
+        "completed or fully undone" | "no leaked reservation" | "no leaked semantic lock";
+    a_checkout_that_is_taken_back_once_is_found: Checkout + "compensation-not-retried" =>
+        "every saga ends" | "completed or fully undone";
+    a_checkout_told_before_the_commit_is_found: Checkout + "ack-before-commit" at 49 =>
+        "acknowledged is durable";
+    a_checkout_that_is_undone_only_on_an_answered_no_is_found: Checkout + "undo-only-on-answered-no" =>
+        "completed or fully undone" | "compensation runs in reverse";
+    a_checkout_whose_recovery_looks_at_what_failed_only_is_found: Checkout + "recovery-only-failed" =>
+        "every saga ends" | "completed or fully undone";
+    a_checkout_whose_recovery_forgets_compensations_is_found: Checkout + "recovery-forgets-compensating" =>
+        "every saga ends" | "completed or fully undone";
+    a_checkout_without_a_deadline_is_found: Checkout + "no-saga-deadline" =>
+        "a saga that is late turns back";
+    a_checkout_that_journals_after_the_call_is_found: Checkout + "journal-after-call" at 56 =>
+        "completed or fully undone";
+    a_checkout_that_is_compensated_in_order_is_found: Checkout + "compensate-in-order" =>
+        "compensation runs in reverse";
+    a_checkout_whose_compensation_stops_at_an_error_is_found: Checkout + "stop-at-first-compensation-error" =>
+        "completed or fully undone";
+    a_conflict_in_a_compensation_that_is_not_asked_again_is_found: Checkout + "conflict-in-compensation-gives-up" at 167 =>
+        "completed or fully undone";
+    a_rollback_that_overtakes_a_late_success_is_found: Checkout + "rollback-overtakes-late-success" at 474 =>
+        "completed or fully undone";
+    a_remembered_balance_is_found: Checkout + "restore-remembered-balance" =>
+        "balances add up";
+    a_coupon_that_is_checked_and_then_used_is_found: Checkout + "coupon-check-then-use" at 68 =>
+        "coupons are issued and used at most once";
+    coupons_that_are_counted_and_then_issued_are_found: Checkout + "coupon-over-issued" =>
+        "coupons are issued and used at most once";
+    subscribers_inside_the_transaction_are_found: Checkout + "subscriber-inside-transaction" =>
+        "subscribers hear of what is committed";
+    events_in_memory_are_found: Checkout + "events-only-in-memory" =>
+        "subscribers hear of what is committed";
+    a_missing_bulkhead_is_found: Checkout + "no-bulkhead" =>
+        "queues are bounded";
+    a_shared_executor_is_found: Checkout + "shared-executor" =>
+        "a slow subscriber starves no other";
+    an_unbounded_queue_is_found: Checkout + "queue-unbounded" =>
+        "queues are bounded";
+    a_price_of_the_clients_is_found: Checkout + "client-price-trusted" =>
+        "price charged = unit price × quantity − discount";
+    a_price_of_another_instant_is_found: Checkout + "price-not-snapshotted" =>
+        "price charged = unit price × quantity − discount";
 }
 
 #[test]

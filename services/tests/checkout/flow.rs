@@ -48,7 +48,14 @@ impl Shop {
         };
         serve!(world, inventory, inventory);
         serve!(world, catalog, catalog::Config::default());
-        serve!(world, user, user::Config { gaps });
+        serve!(
+            world,
+            user,
+            user::Config {
+                gaps,
+                ..Default::default()
+            }
+        );
         serve!(
             world,
             coupon,

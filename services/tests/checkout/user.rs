@@ -12,7 +12,15 @@ async fn open(gap: Option<Gap>) -> World {
     let gaps = gap.into_iter().collect();
     let served = platform.clone();
     platform.spawn("service", async move {
-        user::run(served, user::Config { gaps }).await.unwrap();
+        user::run(
+            served,
+            user::Config {
+                gaps,
+                ..Default::default()
+            },
+        )
+        .await
+        .unwrap();
     });
     tokio::time::sleep(Duration::from_millis(50)).await;
     let kim = json!({ "name": "Kim", "balance": 1000 });
