@@ -16,6 +16,7 @@ use crate::{
     bank,
     customer::{Person, keyed, unkeyed},
     invariants::{orders, rewards, sagas::saga_counts, stock},
+    operator,
     shop::{self, Hand, Shelf},
     sometimes, topology,
 };
@@ -185,6 +186,9 @@ impl Scenario for ChallengeReward {
         });
         sim.after_storm("referee", |client| async move {
             Hand::new(&client).tend_rewards().await
+        });
+        sim.after_storm("postmaster", |client| async move {
+            operator::tend(&client, &["catalog"]).await
         });
         sim.at_end(|truth| {
             saga_counts(

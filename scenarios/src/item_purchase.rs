@@ -1,7 +1,6 @@
 //! System E: item purchase, choreographed by events. Documented over publish/subscribe, hardened over a stream.
 
 mod buyer;
-mod operator;
 
 use std::sync::Arc;
 
@@ -24,6 +23,7 @@ use self::buyer::Deed;
 use crate::{
     bank,
     invariants::{outbox, purchases},
+    operator,
     topology::{self, member},
 };
 

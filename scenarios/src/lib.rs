@@ -10,6 +10,7 @@ pub mod flows;
 pub mod invariants;
 pub mod item_purchase;
 pub mod mirror;
+pub mod operator;
 pub mod order_replicas;
 pub mod order_saga;
 pub mod platform;

@@ -70,6 +70,11 @@ const BUGS: &[Gap] = &[
     Gap::TransientFailureCached,
     Gap::BreakerNeverHalfOpens,
     Gap::TraceIdLeaks,
+    Gap::UndoOnlyOnAnsweredNo,
+    Gap::RecoveryOnlyFailed,
+    Gap::RecoveryForgetsCompensating,
+    Gap::CompensateInOrder,
+    Gap::StopAtFirstCompensationError,
 ];
 
 /// Who buys.

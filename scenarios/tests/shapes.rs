@@ -7,7 +7,7 @@ use squall::{
     scenario::Scenario,
 };
 use squall_scenarios::{
-    catalogue, challenge_reward::ChallengeReward, checkout::Checkout,
+    catalogue, challenge_reward::ChallengeReward, checkout::Checkout, item_purchase::ItemPurchase,
     order_replicas::OrderReplicas, order_saga::OrderSaga,
 };
 
@@ -31,6 +31,11 @@ fn the_documented_challenge_reward_fails_in_several_ways() {
 #[test]
 fn the_documented_checkout_fails_in_several_ways() {
     fails_in_several_ways(&Checkout);
+}
+
+#[test]
+fn the_documented_item_purchase_fails_in_several_ways() {
+    fails_in_several_ways(&ItemPurchase);
 }
 
 #[test]

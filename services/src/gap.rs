@@ -89,7 +89,7 @@ gaps! {
     NoPurchaseTimeout "no-purchase-timeout" "a purchase has no deadline: it waits for ever for an event that never comes"
     RestoreRememberedBalance "restore-remembered-balance" "a release sets the balance to what it was when the amount was reserved, wiping out what happened since"
     ConflictInCompensationGivesUp "conflict-in-compensation-gives-up" "a release reads its row first and answers VERSION_CONFLICT if that changed meanwhile; the saga does not ask again and takes it for undone"
-    RollbackOvertakesLateSuccess "rollback-overtakes-late-success" "an unknown outcome is rolled back at once instead of being asked again (releases leave no tombstone, and a reserve's key is not kept)"
+    RollbackOvertakesLateSuccess "rollback-overtakes-late-success" "an unknown outcome is rolled back at once: neither the call nor the saga asks again (releases leave no tombstone, and a reserve's key is not kept)"
     CouponCheckThenUse "coupon-check-then-use" "a coupon is checked in one transaction and taken in another, whoever has it by then (nor does its use ask whose it is)"
     CouponOverIssued "coupon-over-issued" "coupons are counted in one transaction and issued in another"
     SharedExecutor "shared-executor" "all after-commit subscribers share one executor"

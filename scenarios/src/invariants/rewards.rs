@@ -8,7 +8,7 @@ use std::{
 
 use squall::{Client, Sim};
 use squall_services::{
-    catalog::store::{Notice, OUTBOX, PRODUCTS, Product, VERSIONS, Version, version_key},
+    catalog::store::{PRODUCTS, Product, VERSIONS, Version, version_key},
     challenge::{
         model::CompletionStatus,
         reward::RewardData,
@@ -17,6 +17,7 @@ use squall_services::{
     },
     kit::{
         Reply,
+        outbox::{DEAD_LETTERS, OUTBOX, Row},
         saga::{self, SagaRecord},
     },
     order::{
@@ -39,11 +40,12 @@ pub struct Rewards {
     settings: Mirror<Sync>,
     products: Mirror<Product>,
     versions: Mirror<Version>,
-    outbox: Mirror<Notice>,
+    outbox: Mirror<Row>,
+    dead_letters: Mirror<Row>,
 }
 
-/// A notice is redelivered with growing pauses until it is acknowledged; this long after the storm at the latest.
-const NOTICED: Duration = Duration::from_secs(3 * 60);
+/// A notice is sent again with growing pauses, at last from the dead letters; this long after the storm at the latest.
+const NOTICED: Duration = super::outbox::SENT;
 
 /// What users were told: a completion that is saved stays so.
 pub struct Told {
@@ -103,6 +105,7 @@ pub fn watch(sim: &Sim, orders: &Arc<Mutex<Orders>>) -> Arc<Told> {
         products: Mirror::new("catalog", PRODUCTS),
         versions: Mirror::new("catalog", VERSIONS),
         outbox: Mirror::new("catalog", OUTBOX),
+        dead_letters: Mirror::new("catalog", DEAD_LETTERS),
     }));
 
     let told = Arc::new(Told {
@@ -129,6 +132,7 @@ pub fn watch(sim: &Sim, orders: &Arc<Mutex<Orders>>) -> Arc<Told> {
                 judge_course(&change, findings);
             }
             rewards.outbox.follow(commit);
+            rewards.dead_letters.follow(commit);
             rewards.copies.follow(commit);
             rewards.settings.follow(commit);
             rewards.products.follow(commit);
@@ -204,7 +208,8 @@ pub fn watch(sim: &Sim, orders: &Arc<Mutex<Orders>>) -> Arc<Told> {
 
     let outbox = rewards.clone();
     sim.finally("every notice is delivered", NOTICED, move |_, findings| {
-        for (key, _) in lock(&outbox).outbox.iter() {
+        let rewards = lock(&outbox);
+        for (key, _) in rewards.outbox.iter().chain(rewards.dead_letters.iter()) {
             findings.broken(
                 "left in the outbox",
                 &[key],
