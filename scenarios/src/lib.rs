@@ -10,6 +10,8 @@ pub mod flows;
 pub mod invariants;
 pub mod item_purchase;
 pub mod mirror;
+pub mod operator;
+pub mod order_choreography;
 pub mod order_saga;
 pub mod platform;
 pub mod shop;
@@ -27,6 +29,7 @@ pub fn catalogue() -> Catalogue {
             Box::new(challenge_reward::ChallengeReward),
             Box::new(stock_room::StockRoom),
             Box::new(item_purchase::ItemPurchase),
+            Box::new(order_choreography::OrderChoreography),
             Box::new(checkout::Checkout),
         ],
         canary: Some(("order-saga", "no-journal")),

@@ -14,7 +14,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(10);
 const CHANCES: u64 = 1;
 
 /// Tends these services for ever.
-pub(super) async fn tend(client: &Client, services: &[&'static str]) {
+pub async fn tend(client: &Client, services: &[&'static str]) {
     let platform = platform(client.node());
     let context = Context::fresh(&platform, client.name());
     let peers: Vec<Peer> = services
