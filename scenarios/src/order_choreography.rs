@@ -3,6 +3,7 @@
 mod buyer;
 pub mod nodes;
 pub mod orders;
+pub mod tale;
 
 use squall::{
     Sim,
