@@ -178,7 +178,7 @@ impl Scenario for ItemPurchase {
             sim.link(name, "order", Latency::INTERNET);
         }
         sim.after_storm("operator", |client| async move {
-            operator::tend(&client, &MEMBERS).await;
+            operator::tend(&client, &MEMBERS, 1).await;
         });
         sim.at_end(purchases::counts);
     }

@@ -96,6 +96,9 @@ const STRANGER: &str = "stranger";
 /// Who orders in a storm, once each: two users, and somebody drawn from all of them and the stranger.
 const BUYERS: [&str; 3] = ["kim", "lee", "passer-by"];
 
+/// How often an operator replays an event that is refused: past every breaker that is open still.
+const CHANCES: u32 = 6;
+
 /// What there is. One product is rare.
 const SHELVES: [Shelf; 2] = [
     Shelf {
@@ -188,12 +191,12 @@ impl Scenario for OrderChoreography {
             sim.link(name, "gateway", Latency::INTERNET);
         }
         let price = workload.between(1, 50) * 1_000;
-        let after_ms = workload.below(300);
+        let after_ms = workload.below(1_500);
         sim.client("clerk", move |client| {
             buyer::reprice(client, SHELVES[0].sku, price, after_ms)
         });
         sim.after_storm("operator", |client| async move {
-            operator::tend(&client, &MEMBERS).await;
+            operator::tend(&client, &MEMBERS, CHANCES).await;
         });
         sim.at_end(orders::counts);
     }

@@ -144,10 +144,14 @@ pub fn open_till(sim: &Sim, gaps: Gaps, permits: usize) -> Permits {
     permits
 }
 
-/// The node that rewards: users whose name begins with "unlucky" are refused at the very last step.
-pub fn challenges(gaps: Gaps) -> Member {
+/// How long a cached copy of a product is fresh, as published.
+pub const TTL: Duration = Duration::from_secs(5 * 60);
+
+/// The node that rewards: copies of products are fresh for `ttl`; users whose name begins with "unlucky" are refused at the very last step.
+pub fn challenges(gaps: Gaps, ttl: Duration) -> Member {
     let config = challenge::Config {
         gaps,
+        ttl,
         barred: Some("unlucky".to_owned()),
         ..Default::default()
     };
@@ -169,13 +173,18 @@ pub struct Hand {
 impl Hand {
     /// The hand of this client.
     pub fn new(client: &Client) -> Self {
+        Hand::through(client, "inventory")
+    }
+
+    /// The same, where inventory is reached at another name.
+    pub fn through(client: &Client, inventory: &str) -> Self {
         let platform = platform(client.node());
         let peer = |name| Peer::new(&platform, name, browser());
         Hand {
             client: client.clone(),
             context: Context::fresh(&platform, client.name()),
             catalog: peer("catalog"),
-            inventory: peer("inventory"),
+            inventory: peer(inventory),
             order: peer("order"),
             challenge: peer("challenge"),
         }

@@ -17,7 +17,8 @@ use squall::{
     seed::Seed,
 };
 use squall_scenarios::{
-    challenge_reward::ChallengeReward, checkout::Checkout, order_saga::OrderSaga,
+    challenge_reward::ChallengeReward, checkout::Checkout, item_purchase::ItemPurchase,
+    order_replicas::OrderReplicas, order_saga::OrderSaga,
 };
 
 /// How many seeds are compared.
@@ -32,6 +33,14 @@ fn order_saga_runs_are_the_same_bytes_everywhere() {
 }
 
 #[test]
+fn order_replicas_runs_are_the_same_bytes_everywhere() {
+    is_the_same_everywhere(
+        &OrderReplicas,
+        "order_replicas_runs_are_the_same_bytes_everywhere",
+    );
+}
+
+#[test]
 fn challenge_reward_runs_are_the_same_bytes_everywhere() {
     is_the_same_everywhere(
         &ChallengeReward,
@@ -42,6 +51,14 @@ fn challenge_reward_runs_are_the_same_bytes_everywhere() {
 #[test]
 fn checkout_runs_are_the_same_bytes_everywhere() {
     is_the_same_everywhere(&Checkout, "checkout_runs_are_the_same_bytes_everywhere");
+}
+
+#[test]
+fn item_purchase_runs_are_the_same_bytes_everywhere() {
+    is_the_same_everywhere(
+        &ItemPurchase,
+        "item_purchase_runs_are_the_same_bytes_everywhere",
+    );
 }
 
 /// `test` is the name of the test that calls this.

@@ -7,7 +7,8 @@ use squall::{
     scenario::Scenario,
 };
 use squall_scenarios::{
-    catalogue, challenge_reward::ChallengeReward, checkout::Checkout, order_saga::OrderSaga,
+    catalogue, challenge_reward::ChallengeReward, checkout::Checkout, item_purchase::ItemPurchase,
+    order_replicas::OrderReplicas, order_saga::OrderSaga,
 };
 
 const SEEDS: u64 = 100;
@@ -18,6 +19,11 @@ fn the_documented_order_saga_fails_in_several_ways() {
 }
 
 #[test]
+fn the_documented_order_saga_with_leases_and_replicas_fails_in_several_ways() {
+    fails_in_several_ways(&OrderReplicas);
+}
+
+#[test]
 fn the_documented_challenge_reward_fails_in_several_ways() {
     fails_in_several_ways(&ChallengeReward);
 }
@@ -25,6 +31,11 @@ fn the_documented_challenge_reward_fails_in_several_ways() {
 #[test]
 fn the_documented_checkout_fails_in_several_ways() {
     fails_in_several_ways(&Checkout);
+}
+
+#[test]
+fn the_documented_item_purchase_fails_in_several_ways() {
+    fails_in_several_ways(&ItemPurchase);
 }
 
 #[test]

@@ -2,8 +2,8 @@
 
 use squall::{campaign::Totals, scenario::Scenario, testing};
 use squall_scenarios::{
-    challenge_reward::ChallengeReward, checkout::Checkout, order_saga::OrderSaga,
-    stock_room::StockRoom,
+    challenge_reward::ChallengeReward, checkout::Checkout, item_purchase::ItemPurchase,
+    order_replicas::OrderReplicas, order_saga::OrderSaga, stock_room::StockRoom,
 };
 
 /// Seeds of each campaign, unless the environment asks for others.
@@ -14,6 +14,11 @@ const MANY: u64 = 100;
 #[test]
 fn order_saga_survives() {
     let _ = survives(&OrderSaga);
+}
+
+#[test]
+fn order_replicas_survives() {
+    let _ = survives(&OrderReplicas);
 }
 
 #[test]
@@ -34,6 +39,11 @@ fn stock_room_survives() {
 #[test]
 fn checkout_survives() {
     survives(&Checkout);
+}
+
+#[test]
+fn item_purchase_survives() {
+    survives(&ItemPurchase);
 }
 
 fn survives(scenario: &dyn Scenario) -> Totals {

@@ -1,24 +1,26 @@
 //! The catalog service: products, prices with a version, sale status; it tells its subscribers of every change.
 //!
 //! A change, the version that it makes and the notices about it are one commit: nobody is told of a change that did
-//! not happen, and no change that happened goes untold.
+//! not happen, and no change that happened goes untold. Per product they are told in the order of its versions; the
+//! network can still reorder a late first attempt, so subscribers compare versions.
 
 mod api;
-mod outbox;
 pub mod store;
 
 use std::{io, sync::Arc};
 
-use tokio::sync::Notify;
+use axum::Router;
 
 use crate::{
-    kit::{self, Context, Problem, Store, StoreError},
+    kit::{
+        self, Context, Problem, Store, StoreError,
+        bus::Event,
+        outbox::{self, Outbox, Target, enqueue},
+    },
     ports::Platform,
     service::{Demo, Service},
 };
-use store::{
-    Change, Notice, OUTBOX, PRODUCTS, Product, VERSIONS, Version, notice_key, version_key,
-};
+use store::{Change, PRODUCTS, Product, VERSIONS, Version, version_key};
 
 pub use api::{New, Patch};
 
@@ -62,39 +64,37 @@ pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
     let store = Store::open(&platform, store::FILE)
         .await
         .map_err(io::Error::other)?;
-    let catalog = Catalog::start(platform.clone(), store, config);
-    kit::http::serve(&platform, api::router(catalog)).await
+    let mut notices = Router::new();
+    if !config.subscribers.is_empty() {
+        let one_poller = outbox::Config {
+            pollers: 1,
+            ..Default::default()
+        };
+        let outbox = Outbox::open(&platform, &store, one_poller).await;
+        notices = outbox::api::router(outbox.map_err(io::Error::other)?);
+    }
+    let catalog = Arc::new(Catalog {
+        platform: platform.clone(),
+        store,
+        subscribers: config.subscribers,
+    });
+    kit::http::serve(&platform, api::router(catalog).merge(notices)).await
 }
+
+/// What a change is called when subscribers are told of it.
+pub const PRODUCT_CHANGED: &str = "product.changed";
+
+/// Where subscribers are told: the body is a [`Change`].
+const WEBHOOK: &str = "/webhooks/products";
 
 /// The service's state.
 struct Catalog {
     platform: Platform,
     store: Store,
-    subscribers: Vec<(String, Arc<Notify>)>,
+    subscribers: Vec<String>,
 }
 
 impl Catalog {
-    /// Takes up the deliveries that an earlier life left.
-    fn start(platform: Platform, store: Store, config: Config) -> Arc<Self> {
-        let mut subscribers = Vec::new();
-        for name in config.subscribers {
-            let changed = Arc::new(Notify::new());
-            let delivery = outbox::deliver(
-                platform.clone(),
-                store.clone(),
-                name.clone(),
-                changed.clone(),
-            );
-            platform.spawn("catalog-outbox", delivery);
-            subscribers.push((name, changed));
-        }
-        Arc::new(Catalog {
-            platform,
-            store,
-            subscribers,
-        })
-    }
-
     fn product(&self, sku: &str) -> Result<Option<Product>, StoreError> {
         self.store.read(|rows| rows.get(&PRODUCTS, sku))
     }
@@ -106,11 +106,7 @@ impl Catalog {
         sku: &str,
         edit: impl FnOnce(Option<&Product>) -> Result<Product, Problem> + Send + 'static,
     ) -> Result<Product, Problem> {
-        let subscribers: Vec<_> = self
-            .subscribers
-            .iter()
-            .map(|(name, _)| name.clone())
-            .collect();
+        let (subscribers, platform) = (self.subscribers.clone(), self.platform.clone());
         let from_ms = self.platform.clock.now_ms();
         let (key, context) = (sku.to_owned(), context.clone());
         let (product, changed) = self
@@ -131,25 +127,20 @@ impl Catalog {
                     from_ms,
                 };
                 tx.put(&VERSIONS, &version_key(&key, product.version), &offered)?;
-                for subscriber in subscribers {
-                    let notice = Notice {
-                        context: context.clone(),
-                        change: Change::of(&product),
+                for service in subscribers {
+                    let target = Target::Webhook {
+                        service,
+                        path: WEBHOOK.to_owned(),
                     };
-                    tx.put(
-                        &OUTBOX,
-                        &notice_key(&subscriber, &key, product.version),
-                        &notice,
-                    )?;
+                    let change = Change::of(&product);
+                    let event = Event::new(&platform, PRODUCT_CHANGED, &key, &context, &change);
+                    enqueue(tx, target, event, from_ms)?;
                 }
                 Ok((product, true))
             })
             .await?;
         if changed {
             tracing::info!(sku, version = product.version, "product changed");
-            for (_, changed) in &self.subscribers {
-                changed.notify_one();
-            }
         }
         Ok(product)
     }

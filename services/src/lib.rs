@@ -23,6 +23,7 @@ pub mod dataplatform;
 pub mod delivery;
 pub mod gateway;
 pub mod inventory;
+pub mod lock;
 pub mod notification;
 pub mod order;
 pub mod payment;

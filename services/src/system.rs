@@ -2,7 +2,7 @@
 
 use crate::{
     bag, bus, catalog, challenge, checkout, choreography, coupon, dataplatform, delivery,
-    inventory, notification, order, payment, pg, purchase, ranking, service::Service, user,
+    inventory, lock, notification, order, payment, pg, purchase, ranking, service::Service, user,
 };
 
 /// A system that runs as a whole.
@@ -37,13 +37,17 @@ pub const SYSTEMS: &[System] = &[
     },
     System {
         name: "orders",
-        about: "the shop alone",
+        about: "the shop alone, its stock under lease locks",
         services: &[
             order::SERVICE,
-            inventory::SERVICE,
+            Service {
+                run: |p| Box::pin(inventory::run(p, inventory::Config::under_leases())),
+                ..inventory::SERVICE
+            },
             payment::SERVICE,
             catalog::SERVICE,
             pg::SERVICE,
+            lock::SERVICE,
         ],
     },
     System {

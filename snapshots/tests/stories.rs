@@ -143,8 +143,8 @@ fn a_choreographed_order_that_cannot_be_delivered_is_undone() {
 }
 
 #[test]
-fn a_crash_between_a_change_and_its_event_strands_a_choreographed_order() {
-    review_tale(&tale::crash_between_two_writes(), Verdict::Violated);
+fn an_event_that_is_lost_after_its_change_strands_a_choreographed_order() {
+    review_tale(&tale::event_lost(), Verdict::Violated);
 }
 
 #[test]

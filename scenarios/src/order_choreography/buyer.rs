@@ -29,7 +29,7 @@ pub(super) struct Wish {
 impl Wish {
     pub(super) fn draw(rng: &mut Stream, user: &'static str, shelves: &[Shelf]) -> Self {
         Wish {
-            wait: Duration::from_millis(rng.below(300)),
+            wait: Duration::from_millis(rng.below(1_500)),
             user,
             product: rng.pick(shelves).sku,
             quantity: match rng.chance(0.1) {

@@ -10,7 +10,6 @@ use squall_services::{
     gateway,
     kit::{Context, Peer, Reply, bulkhead::Permits, bus::Settings, outbox::Mode},
     notification, payment, pg,
-    service::Service,
     system::System,
     user,
 };
@@ -39,20 +38,6 @@ pub const NODES: [&str; 10] = [
     "bus",
     "pg",
 ];
-
-/// The single entry point.
-const GATEWAY: Service = Service {
-    name: "gateway",
-    paths: &[],
-    run: |platform| {
-        let system = System::named("choreography").expect("the services declare it");
-        Box::pin(gateway::run(
-            platform,
-            gateway::Config::over(system.services),
-        ))
-    },
-    demo: &[],
-};
 
 /// How the nodes are set up.
 #[derive(Clone, Debug)]
@@ -133,7 +118,10 @@ pub fn open(sim: &Sim, shop: &Shop) -> Permits {
             }),
             member(user::SERVICE, move |p| user::run(p, user.clone())),
             catalog::SERVICE.into(),
-            GATEWAY.into(),
+            member(gateway::SERVICE, |p| {
+                let system = System::named("choreography").expect("the services declare it");
+                gateway::run(p, gateway::Config::over(system.services))
+            }),
         ],
     );
     sim.link("payment", "pg", Latency::INTERNET);

@@ -78,6 +78,10 @@ impl Till {
                 let failed = placed.failed(problem.detail);
                 self.say(event, PAYMENT_FAILED, failed).await
             }
+            // The event has come again, and the charge was paid back meanwhile: all is said.
+            Err(problem) if problem.code == Code::InvalidState => {
+                self.member.once(event, |_, _| Ok(())).await
+            }
             Err(problem) => Err(problem.into()),
         }
     }
@@ -85,6 +89,7 @@ impl Till {
     async fn refund(&self, event: &Event, placed: Placed) -> Result<(), HandlerError> {
         let demand = Demand::Cancel {
             saga_id: placed.order_id.clone(),
+            amount: None,
         };
         let context = event.context.step("refund");
         self.service.serve(context, None, demand).await?;
