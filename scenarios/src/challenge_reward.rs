@@ -188,7 +188,7 @@ impl Scenario for ChallengeReward {
             Hand::new(&client).tend_rewards().await
         });
         sim.after_storm("postmaster", |client| async move {
-            operator::tend(&client, &["catalog"]).await
+            operator::tend(&client, &["catalog"], 1).await
         });
         sim.at_end(|truth| {
             saga_counts(

@@ -11,6 +11,7 @@ pub mod invariants;
 pub mod item_purchase;
 pub mod mirror;
 pub mod operator;
+pub mod order_choreography;
 pub mod order_replicas;
 pub mod order_saga;
 pub mod platform;
@@ -30,6 +31,7 @@ pub fn catalogue() -> Catalogue {
             Box::new(challenge_reward::ChallengeReward),
             Box::new(stock_room::StockRoom),
             Box::new(item_purchase::ItemPurchase),
+            Box::new(order_choreography::OrderChoreography),
             Box::new(checkout::Checkout),
         ],
         canary: Some(("order-saga", "no-journal")),

@@ -80,6 +80,23 @@ fn pg_rule(name: &str, amount: u64) -> Option<(Rule, &'static str)> {
     Some((Rule::next(fault, times), fault.kind()))
 }
 
+/// Switches a fault of the gateway on or off; no other.
+pub fn switch_pg(behaviour: &Behaviour, name: &str, amount: u64, begins: bool) {
+    let Some((rule, kind)) = pg_rule(name, amount) else {
+        return;
+    };
+    let mut rules = behaviour.rules();
+    rules.retain(|r| r.fault.kind() != kind);
+    rules.extend(begins.then_some(rule));
+    behaviour.replace(rules);
+}
+
+/// How often a fault of the gateway has touched a call.
+pub fn pg_effects(behaviour: &Behaviour, name: &str) -> u64 {
+    let kind = pg_rule(name, 1).map_or("", |(_, kind)| kind);
+    behaviour.applied().get(kind).copied().unwrap_or(0)
+}
+
 /// The nodes that sell: order, inventory, catalog.
 pub fn counter(gaps: Gaps, order: order::Config, catalog: catalog::Config) -> [Member; 3] {
     let inventory = inventory::Config {
@@ -119,21 +136,10 @@ pub fn open_till(sim: &Sim, gaps: Gaps, permits: usize) -> Permits {
 
     sim.link("payment", "pg", Latency::INTERNET);
 
-    let (knob, counts) = (behaviour.clone(), behaviour.clone());
+    let counts = behaviour.clone();
     sim.custom_faults(
-        move |name, amount, begins| {
-            let Some((rule, kind)) = pg_rule(name, amount) else {
-                return;
-            };
-            let mut rules = knob.rules();
-            rules.retain(|r| r.fault.kind() != kind);
-            rules.extend(begins.then_some(rule));
-            knob.replace(rules);
-        },
-        move |name| {
-            let kind = pg_rule(name, 1).map_or("", |(_, kind)| kind);
-            counts.applied().get(kind).copied().unwrap_or(0)
-        },
+        move |name, amount, begins| switch_pg(&behaviour, name, amount, begins),
+        move |name| pg_effects(&counts, name),
     );
     permits
 }

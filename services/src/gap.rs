@@ -98,6 +98,9 @@ gaps! {
     PriceNotSnapshotted "price-not-snapshotted" "the amount is worked out anew from the price of the moment when the balance is reserved"
     QueueUnbounded "queue-unbounded" "executors take whatever they are given into their queues"
     NoBulkhead "no-bulkhead" "executors start whatever they are given at once, however much is running"
+    FallbackDefaultUser "fallback-default-user" "while the user service does not answer, a default user stands in for whoever orders, known or not"
+    PaymentFailedKeepsOrder "payment-failed-keeps-order" "the order does not hear of a failed payment: its goods go back, and it stays pending for ever"
+    DeliveryFailureKeepsMoney "delivery-failure-keeps-money" "the payment does not hear of a failed delivery: the order is cancelled and the money kept"
 }
 
 /// A set of gaps.
