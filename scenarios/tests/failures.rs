@@ -125,9 +125,9 @@ fn leaves_the_stock_reserved(flow: Flow, gap: Gap) {
                 What::Commit { rows, .. } if event.node == "inventory" => Some(rows.into_owned()),
                 _ => None,
             });
-        let reservation = rows.flatten().filter(|row| row.table == RESERVATIONS.name);
+        let mut reservation = rows.flatten().filter(|row| row.table == RESERVATIONS.name);
         let last = reservation
-            .last()
+            .next_back()
             .and_then(|row| row.value)
             .expect("there is one");
         RESERVATIONS.decode(&last).expect("it is one").state
