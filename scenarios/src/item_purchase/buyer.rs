@@ -37,7 +37,7 @@ impl Deed {
     pub(super) fn draw(rng: &mut Stream, items: &[&'static str]) -> Self {
         Deed {
             wait: Duration::from_millis(rng.below(250)),
-            item: *rng.pick::<&str>(items),
+            item: rng.pick::<&str>(items),
             quantity: rng.between(1, 2),
             tops_up: rng.chance(0.3).then(|| rng.between(1, 20) * 1_000),
             click_again: rng
