@@ -39,19 +39,8 @@ const BUGS: &[Gap] = &[
     Gap::DeliveryFailureKeepsMoney,
     Gap::ClientPriceTrusted,
     Gap::CheckThenActStock,
-    Gap::AckBeforeHandled,
     Gap::NoInbox,
-    Gap::InboxPrunedTooSoon,
-    Gap::EventsOnlyInMemory,
-    Gap::OutboxStuckProcessing,
-    Gap::OutboxPendingForgotten,
-    Gap::OutboxClaimedTwice,
     Gap::DualWrite,
-    Gap::PublishBeforeCommit,
-    Gap::DeadLetterDropped,
-    Gap::CaptureWithoutKey,
-    Gap::RefundWithoutKey,
-    Gap::RefundMarkedNotAsked,
 ];
 
 /// Who has to handle what.

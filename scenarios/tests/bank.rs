@@ -12,7 +12,8 @@ use squall::{
 };
 use squall_scenarios::{
     catalogue, challenge_reward::ChallengeReward, checkout::Checkout, item_purchase::ItemPurchase,
-    order_replicas::OrderReplicas, order_saga::OrderSaga, stock_room::StockRoom,
+    order_choreography::OrderChoreography, order_replicas::OrderReplicas, order_saga::OrderSaga,
+    stock_room::StockRoom,
 };
 
 /// Storms in which a bug has to show.
@@ -245,6 +246,21 @@ bank! {
         "price charged = unit price × quantity − discount";
     a_price_of_another_instant_is_found: Checkout + "price-not-snapshotted" =>
         "price charged = unit price × quantity − discount";
+    a_default_user_is_found: OrderChoreography + "fallback-default-user" =>
+        "only users order";
+    an_order_deaf_to_failed_payments_is_found: OrderChoreography + "payment-failed-keeps-order" =>
+        "every order ends";
+    a_payment_deaf_to_failed_deliveries_is_found: OrderChoreography + "delivery-failure-keeps-money" =>
+        "no lost refund";
+    a_price_of_the_clients_is_found_in_choreography: OrderChoreography + "client-price-trusted" =>
+        "price charged = unit price × quantity";
+    stock_that_is_checked_and_then_taken_is_found_in_choreography: OrderChoreography + "check-then-act-stock" =>
+        "stock adds up";
+    a_missing_inbox_is_found_in_choreography: OrderChoreography + "no-inbox" =>
+        "every consumer's effect happens once per event";
+    two_writes_are_found_in_choreography: OrderChoreography + "dual-write" =>
+        "every order ends" | "every consumer's effect happens once per event" | "an order is everything or nothing"
+        | "no lost refund";
 }
 
 #[test]

@@ -143,8 +143,8 @@ fn a_choreographed_order_that_cannot_be_delivered_is_undone() {
 }
 
 #[test]
-fn an_event_that_is_lost_after_its_change_strands_a_choreographed_order() {
-    review_tale(&tale::event_lost(), Verdict::Violated);
+fn a_failed_delivery_that_payment_does_not_hear_of_keeps_the_money() {
+    review_tale(&tale::money_kept(), Verdict::Violated);
 }
 
 #[test]
