@@ -105,15 +105,12 @@ impl Scenario for ChallengeReward {
 
     fn build(&self, sim: &Sim, setup: &Setup) {
         let gaps = bank::gaps(setup, DOCUMENTED);
-        let subscribers = vec!["challenge".to_owned()];
+        let told = catalog::Config::webhooks(&["challenge"]);
         let order = order::Config {
             gaps,
             ..Default::default()
         };
-        topology::open(
-            sim,
-            shop::counter(gaps, order, catalog::Config { subscribers }),
-        );
+        topology::open(sim, shop::counter(gaps, order, told));
         topology::open(sim, [shop::challenges(gaps)]);
 
         let stock = stock::watch(sim);

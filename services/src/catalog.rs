@@ -1,32 +1,84 @@
-//! The catalog service: products, prices with a version, sale status; it tells its subscribers of every change.
+//! The catalog service: products, prices with a version, sale status; it tells of every change.
 //!
-//! A change, the version that it makes and the notices about it are one commit: nobody is told of a change that did
-//! not happen, and no change that happened goes untold.
+//! A change, the version that it makes and the notices about it in the [outbox](kit::outbox) are one commit: nobody is
+//! told of a change that did not happen, and no change that happened goes untold.
 
 mod api;
-mod outbox;
 pub mod store;
 
-use std::{io, sync::Arc};
-
-use tokio::sync::Notify;
+use std::{io, sync::Arc, time::Duration};
 
 use crate::{
-    kit::{self, Context, Problem, Store, StoreError},
+    kit::{
+        self, Context, Problem, Store, StoreError,
+        bus::Event,
+        outbox::{self, Mode, Outbox, Outgoing, Policy, Target},
+    },
     ports::Platform,
     service::{Demo, Service},
 };
-use store::{
-    Change, Notice, OUTBOX, PRODUCTS, Product, VERSIONS, Version, notice_key, version_key,
-};
+use store::{Change, PRODUCTS, Product, VERSIONS, Version, version_key};
 
 pub use api::{New, Patch};
 
+/// The topic, and the channel, of changed products.
+pub const TOPIC: &str = "products";
+
+/// The kind of a notice on the bus. Its key is the SKU, its body a [`Change`].
+pub const PRODUCT_CHANGED: &str = "product.changed";
+
+/// Where webhooks go.
+const WEBHOOK: &str = "/webhooks/products";
+
 /// How the service is set up.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Config {
-    /// The services that are told of every change (`POST /webhooks/products`).
-    pub subscribers: Vec<String>,
+    /// Where every change is told.
+    pub tells: Vec<Target>,
+    /// The bus's name.
+    pub bus: String,
+}
+
+impl Default for Config {
+    /// Nobody is told.
+    fn default() -> Self {
+        Config {
+            tells: Vec::new(),
+            bus: "bus".to_owned(),
+        }
+    }
+}
+
+impl Config {
+    /// Tells these services by webhook (`POST /webhooks/products`).
+    pub fn webhooks<S: AsRef<str>>(services: &[S]) -> Self {
+        let webhook = |service: &S| Target::Webhook {
+            service: service.as_ref().to_owned(),
+            path: WEBHOOK.to_owned(),
+        };
+        Config {
+            tells: services.iter().map(webhook).collect(),
+            ..Config::default()
+        }
+    }
+
+    /// Tells the bus too: the stream and the channel of [`TOPIC`].
+    pub fn and_bus(mut self) -> Self {
+        self.tells.push(Target::Stream(TOPIC.to_owned()));
+        self.tells.push(Target::Channel(TOPIC.to_owned()));
+        self
+    }
+}
+
+/// The forty tries span six minutes at least, so that only a longer outage leaves a dead letter: a reader would stay
+/// stale until somebody redrives it.
+fn patience() -> Policy {
+    Policy {
+        attempts_max: 40,
+        backoff: Duration::from_millis(500),
+        backoff_max: Duration::from_secs(10),
+        ..Policy::default()
+    }
 }
 
 /// The service, as topologies list it.
@@ -62,39 +114,36 @@ pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
     let store = Store::open(&platform, store::FILE)
         .await
         .map_err(io::Error::other)?;
-    let catalog = Catalog::start(platform.clone(), store, config);
-    kit::http::serve(&platform, api::router(catalog)).await
+    let Config { tells, bus } = config;
+    let config = outbox::Config {
+        // One tail, two commits a notice.
+        mode: Mode::Cdc,
+        policy: patience(),
+        bus,
+        ..Default::default()
+    };
+    let outbox = Outbox::open(&platform, &store, config)
+        .await
+        .map_err(io::Error::other)?;
+    let catalog = Arc::new(Catalog {
+        platform: platform.clone(),
+        store,
+        outbox: outbox.clone(),
+        tells,
+    });
+    let routes = api::router(catalog).merge(outbox::api::router(outbox));
+    kit::http::serve(&platform, routes).await
 }
 
 /// The service's state.
 struct Catalog {
     platform: Platform,
     store: Store,
-    subscribers: Vec<(String, Arc<Notify>)>,
+    outbox: Outbox,
+    tells: Vec<Target>,
 }
 
 impl Catalog {
-    /// Takes up the deliveries that an earlier life left.
-    fn start(platform: Platform, store: Store, config: Config) -> Arc<Self> {
-        let mut subscribers = Vec::new();
-        for name in config.subscribers {
-            let changed = Arc::new(Notify::new());
-            let delivery = outbox::deliver(
-                platform.clone(),
-                store.clone(),
-                name.clone(),
-                changed.clone(),
-            );
-            platform.spawn("catalog-outbox", delivery);
-            subscribers.push((name, changed));
-        }
-        Arc::new(Catalog {
-            platform,
-            store,
-            subscribers,
-        })
-    }
-
     fn product(&self, sku: &str) -> Result<Option<Product>, StoreError> {
         self.store.read(|rows| rows.get(&PRODUCTS, sku))
     }
@@ -104,18 +153,14 @@ impl Catalog {
         &self,
         context: &Context,
         sku: &str,
-        edit: impl FnOnce(Option<&Product>) -> Result<Product, Problem> + Send + 'static,
+        edit: impl FnOnce(Option<&Product>) -> Result<Product, Problem> + Clone + Send + 'static,
     ) -> Result<Product, Problem> {
-        let subscribers: Vec<_> = self
-            .subscribers
-            .iter()
-            .map(|(name, _)| name.clone())
-            .collect();
-        let from_ms = self.platform.clock.now_ms();
-        let (key, context) = (sku.to_owned(), context.clone());
+        let platform = self.platform.clone();
+        let from_ms = platform.clock.now_ms();
+        let (key, context, tells) = (sku.to_owned(), context.clone(), self.tells.clone());
         let (product, changed) = self
-            .store
-            .write(move |tx| {
+            .outbox
+            .write(move |tx, outgoing| {
                 let before = tx.get(&PRODUCTS, &key)?;
                 let mut product = edit(before.as_ref())?;
                 let version = before.as_ref().map_or(0, |before| before.version);
@@ -131,25 +176,19 @@ impl Catalog {
                     from_ms,
                 };
                 tx.put(&VERSIONS, &version_key(&key, product.version), &offered)?;
-                for subscriber in subscribers {
-                    let notice = Notice {
-                        context: context.clone(),
-                        change: Change::of(&product),
-                    };
-                    tx.put(
-                        &OUTBOX,
-                        &notice_key(&subscriber, &key, product.version),
-                        &notice,
-                    )?;
+                if !tells.is_empty() {
+                    let change = Change::of(&product);
+                    let event = Event::new(&platform, PRODUCT_CHANGED, &key, &context, &change);
+                    outgoing.extend(tells.into_iter().map(|target| Outgoing {
+                        target,
+                        event: event.clone(),
+                    }));
                 }
                 Ok((product, true))
             })
             .await?;
         if changed {
             tracing::info!(sku, version = product.version, "product changed");
-            for (_, changed) in &self.subscribers {
-                changed.notify_one();
-            }
         }
         Ok(product)
     }

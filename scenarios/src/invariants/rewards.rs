@@ -8,14 +8,17 @@ use std::{
 
 use squall::{Client, Sim};
 use squall_services::{
-    catalog::store::{Notice, OUTBOX, PRODUCTS, Product, VERSIONS, Version, version_key},
+    catalog::store::{PRODUCTS, Product, VERSIONS, Version, version_key},
     challenge::{
         model::CompletionStatus,
         reward::RewardData,
         store::{self, COMPLETIONS, Completion, SETTINGS, Sync, completion_key},
         sync::Mode,
     },
-    kit::saga::{self, SagaRecord},
+    kit::{
+        outbox::{OUTBOX, Row},
+        saga::{self, SagaRecord},
+    },
     order::{
         model::Status,
         store::{Kind, OrderRow},
@@ -36,7 +39,7 @@ pub struct Rewards {
     settings: Mirror<Sync>,
     products: Mirror<Product>,
     versions: Mirror<Version>,
-    outbox: Mirror<Notice>,
+    outbox: Mirror<Row>,
 }
 
 /// A notice is redelivered with growing pauses until it is acknowledged; this long after the storm at the latest.

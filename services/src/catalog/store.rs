@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::kit::{Context, Table};
+use crate::kit::Table;
 
 /// The database's file.
 pub const FILE: &str = "catalog.redb";
@@ -12,9 +12,6 @@ pub const PRODUCTS: Table<Product> = Table::new("products");
 
 /// Key: [`version_key`]. Every version that a product ever had.
 pub const VERSIONS: Table<Version> = Table::new("versions");
-
-/// Key: [`notice_key`]. Notices that a subscriber has not acknowledged yet.
-pub const OUTBOX: Table<Notice> = Table::new("outbox");
 
 /// A product as it is offered now.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,16 +41,7 @@ pub struct Version {
     pub from_ms: u64,
 }
 
-/// A change that a subscriber is to be told.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Notice {
-    /// The request that made the change.
-    pub context: Context,
-    /// What is told.
-    pub change: Change,
-}
-
-/// The body of a webhook: a product's state after a change.
+/// What is told: a product's state after a change. The body of a webhook, and of an event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
     /// Which product.
@@ -71,9 +59,4 @@ pub struct Change {
 /// Keys in version order.
 pub fn version_key(sku: &str, version: u64) -> String {
     format!("{sku}/{version:010}")
-}
-
-/// Keys by subscriber, then product, then version.
-pub fn notice_key(subscriber: &str, sku: &str, version: u64) -> String {
-    format!("{subscriber}/{sku}/{version:010}")
 }

@@ -58,6 +58,8 @@ pub struct Policy {
     pub attempts_max: u32,
     /// Wait after a first failure; doubled each time.
     pub backoff: Duration,
+    /// No wait is longer.
+    pub backoff_max: Duration,
     /// Age from which a claim is given back.
     pub claim_max: Duration,
     /// How often the outbox is looked at without a wake.
@@ -76,6 +78,7 @@ impl Default for Policy {
         Policy {
             attempts_max: 5,
             backoff: Duration::from_secs(5),
+            backoff_max: Duration::MAX,
             claim_max: Duration::from_secs(5 * 60),
             look_every: Duration::from_secs(60),
             keep_every: Duration::from_secs(60 * 60),

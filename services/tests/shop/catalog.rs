@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 use squall_services::{
     catalog::{
         self, Config,
-        store::{Change, OUTBOX, VERSIONS, version_key},
+        store::{Change, VERSIONS, version_key},
     },
-    kit::http::Body,
+    kit::{http::Body, outbox::OUTBOX},
 };
 
 use super::{
@@ -23,9 +23,7 @@ use super::{
 
 async fn open(world: &World, subscribers: &[&str]) -> Arc<Machine> {
     let (platform, machine) = world.machine("catalog");
-    let config = Config {
-        subscribers: subscribers.iter().map(|name| name.to_string()).collect(),
-    };
+    let config = Config::webhooks(subscribers);
     let served = platform.clone();
     platform.spawn("service", async move {
         catalog::run(served, config).await.unwrap();
@@ -130,8 +128,8 @@ async fn changes_are_told_in_order_once_the_subscriber_is_there() {
     world.pass(Duration::from_secs(12)).await;
     let pens = (1..=4).map(|version| ("pen".to_owned(), version));
     assert_eq!(challenge.accepted(), pens.collect::<Vec<_>>());
-    let left = row(&machine, &OUTBOX, "challenge/pen/0000000004");
-    assert_eq!(left, None, "acknowledged notices are deleted");
+    let left = row(&machine, &OUTBOX, "0000000000000004");
+    assert_eq!(left, None, "acknowledged notices leave the outbox");
 }
 
 #[tokio::test]
@@ -167,9 +165,7 @@ async fn an_outbox_of_an_earlier_life_is_taken_up_on_boot() {
     challenge.serve(&world, "challenge");
     let (platform, machine) = world.machine("catalog");
     machine.put_file("catalog.redb", bytes);
-    let config = Config {
-        subscribers: vec!["challenge".to_owned()],
-    };
+    let config = Config::webhooks(&["challenge"]);
     let served = platform.clone();
     platform.spawn("service", async move {
         catalog::run(served, config).await.unwrap();

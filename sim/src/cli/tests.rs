@@ -69,6 +69,7 @@ fn squall_with(catalogue: &Catalogue, runner: Runner<'_>, line: &str) -> Said {
     let (out, err) = (Pipe::default(), Pipe::default());
     let exit = Session {
         catalogue,
+        brought: &[],
         runner,
         out: Output::new(Box::new(out.clone())),
         err: Output::new(Box::new(err.clone())),
@@ -528,6 +529,7 @@ fn a_reader_that_has_gone_changes_neither_the_exit_code_nor_stderr() {
         let err = Pipe::default();
         let exit = Session {
             catalogue: &catalogue(),
+            brought: &[],
             runner: &fake::run,
             out: Output::new(Box::new(Broken(to))),
             err: Output::new(Box::new(err.clone())),

@@ -164,7 +164,9 @@ impl Inner {
             return;
         }
         tracing::warn!(kind, attempts = row.attempts, reason, "outbox row failed");
-        memory.back_off(key, backoff(self.config.policy.backoff, row.attempts));
+        let policy = &self.config.policy;
+        let wait = backoff(policy.backoff, row.attempts).min(policy.backoff_max);
+        memory.back_off(key, wait);
     }
 }
 
