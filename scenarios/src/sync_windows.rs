@@ -168,9 +168,15 @@ pub struct Windows {
     refused: u64,
 }
 
-/// Watches a run whose copies live for `ttl`, and whose challenge service begins in this way. `judged` says whether the
-/// bounds are to be kept: over a channel that forgets, nobody can.
-pub fn watch(sim: &Sim, ttl: Duration, initial: Way, judged: bool) -> Arc<Mutex<Windows>> {
+/// Watches a run whose copies live for `ttl`, whose challenge service begins in this way, and whose products change for so
+/// long, maybe after the storm. `judged` says whether the bounds are to be kept: over a channel that forgets, nobody can.
+pub fn watch(
+    sim: &Sim,
+    ttl: Duration,
+    initial: Way,
+    changing: Duration,
+    judged: bool,
+) -> Arc<Mutex<Windows>> {
     let windows = Arc::new(Mutex::new(Windows {
         ttl,
         initial,
@@ -194,7 +200,7 @@ pub fn watch(sim: &Sim, ttl: Duration, initial: Way, judged: bool) -> Arc<Mutex<
     );
     if judged {
         let judge = windows.clone();
-        let last = Way::Cache.bound(ttl).max(DELIVERY_MAX) + ROUND_TRIP_MAX;
+        let last = Way::Cache.bound(ttl).max(DELIVERY_MAX) + ROUND_TRIP_MAX + changing;
         sim.finally(WITHIN_BOUND, last, move |_, findings| {
             lock(&judge).judge(findings);
         });

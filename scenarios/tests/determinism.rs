@@ -18,6 +18,7 @@ use squall::{
 };
 use squall_scenarios::{
     challenge_reward::ChallengeReward, checkout::Checkout, order_saga::OrderSaga,
+    sync_windows::scenario::ProductSync,
 };
 
 /// How many seeds are compared.
@@ -42,6 +43,14 @@ fn challenge_reward_runs_are_the_same_bytes_everywhere() {
 #[test]
 fn checkout_runs_are_the_same_bytes_everywhere() {
     is_the_same_everywhere(&Checkout, "checkout_runs_are_the_same_bytes_everywhere");
+}
+
+#[test]
+fn product_sync_runs_are_the_same_bytes_everywhere() {
+    is_the_same_everywhere(
+        &ProductSync::default(),
+        "product_sync_runs_are_the_same_bytes_everywhere",
+    );
 }
 
 /// `test` is the name of the test that calls this.

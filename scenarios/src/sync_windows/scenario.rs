@@ -178,8 +178,8 @@ impl Scenario for ProductSync {
         let Drawn { way, ttl, pace, .. } = drawn;
         let begins = if drawn.configured { way } else { Way::Cache };
         let forgets = self.course.is_some() && way == Way::PubSub;
-        let windows = watch(sim, ttl, begins, !forgets);
-        events(sim);
+        let windows = watch(sim, ttl, begins, pace.span, !forgets);
+        sim.sometimes_logged("a notice was sent again", "catalog", "outbox row failed");
 
         sim.prepare(move |client| async move { set_up(&client, way).await });
         let span = pace.span.as_millis() as u64;
@@ -245,11 +245,6 @@ impl Scenario for ProductSync {
             counts
         });
     }
-}
-
-fn events(sim: &Sim) {
-    sim.sometimes_logged("a notice was missed", "challenge", "notice missed");
-    sim.sometimes_logged("a breaker opened", "challenge", "the breaker opened");
 }
 
 /// Adds the nodes.
