@@ -218,7 +218,9 @@ impl Scenario for ProductSync {
         for reader in READERS {
             sim.link(reader, "challenge", Latency::DATA_CENTRE);
         }
+        // The bus stands beside the catalog.
         sim.link("challenge", "catalog", Latency::INTERNET);
+        sim.link("challenge", "bus", Latency::INTERNET);
         let referee = windows.clone();
         sim.after_storm("referee", |client| async move {
             lock(&referee).healed(client.now());
