@@ -16,6 +16,7 @@ use crate::{
     bank,
     customer::{Person, keyed, unkeyed},
     invariants::{orders, rewards, sagas::saga_counts, stock},
+    operator,
     shop::{self, Hand, Shelf},
     sometimes, topology,
 };
@@ -43,6 +44,8 @@ const BUGS: &[Gap] = &[
     Gap::RewardForUnsoldProduct,
     Gap::EventsWithoutVersion,
     Gap::AckBeforeCommit,
+    Gap::EventsWithoutResync,
+    Gap::CacheNeverExpires,
 ];
 
 const REWARDS: [Shelf; 2] = [
@@ -111,7 +114,13 @@ impl Scenario for ChallengeReward {
             ..Default::default()
         };
         topology::open(sim, shop::counter(gaps, order, told));
-        topology::open(sim, [shop::challenges(gaps)]);
+        // Half of the caches expire while somebody is still looking.
+        let mut caching = sim.seed().stream("caching");
+        let ttl = match caching.chance(0.5) {
+            true => Duration::from_millis(caching.between(50, 500)),
+            false => shop::TTL,
+        };
+        topology::open(sim, [shop::challenges(gaps, ttl)]);
 
         let stock = stock::watch(sim);
         let orders = orders::watch(sim);
@@ -131,20 +140,28 @@ impl Scenario for ChallengeReward {
             }
             hand.open_challenges(mode, &CHALLENGES).await;
         });
+        let mut visits = Vec::new();
         for name in USERS {
             let deeds: Vec<Deed> = (0..2).map(|_| Deed::draw(&mut workload)).collect();
-            let told = told.clone();
-            sim.client(name, move |client| async move {
-                let person = Person::new(&client, "challenge");
-                for (n, deed) in deeds.iter().enumerate() {
-                    deed.carry_out(&client, &person, &told, &format!("{name}-{}", n + 1))
-                        .await;
-                }
-            });
+            visits.push((name, deeds));
         }
         let changes: Vec<Change> = (0..workload.between(1, 5))
             .map(|_| Change::draw(&mut workload))
             .collect();
+        let switched = |change: &Change| matches!(change.what, What::Mode(_));
+        let cached = mode == "cache" && !changes.iter().any(switched);
+        let fresh_for = cached.then_some(ttl);
+        for (name, deeds) in visits {
+            let told = told.clone();
+            sim.client(name, move |client| async move {
+                let person = Person::new(&client, "challenge");
+                for (n, deed) in deeds.iter().enumerate() {
+                    let op = format!("{name}-{}", n + 1);
+                    deed.carry_out(&client, &person, &told, fresh_for, &op)
+                        .await;
+                }
+            });
+        }
         sim.client("keeper", move |client| async move {
             let (shop, challenges) = (
                 Person::new(&client, "catalog"),
@@ -166,6 +183,9 @@ impl Scenario for ChallengeReward {
         });
         sim.after_storm("referee", |client| async move {
             Hand::new(&client).tend_rewards().await
+        });
+        sim.after_storm("postmaster", |client| async move {
+            operator::tend(&client, &["catalog"], 1).await
         });
         sim.at_end(|truth| {
             saga_counts(
@@ -197,16 +217,24 @@ impl Deed {
         }
     }
 
-    async fn carry_out(&self, client: &Client, person: &Person, told: &rewards::Told, op: &str) {
+    async fn carry_out(
+        &self,
+        client: &Client,
+        person: &Person,
+        told: &rewards::Told,
+        fresh_for: Option<Duration>,
+        op: &str,
+    ) {
         client.node().sleep(self.wait).await;
         if !client.does(op) {
             return;
         }
         let path = format!("/challenges/{}", self.challenge);
         if self.look_first {
-            let _ = person
-                .ask(&unkeyed(&format!("{op}-look"), "GET", &path, ()))
-                .await;
+            let look = unkeyed(&format!("{op}-look"), "GET", &path, ());
+            if let (Ok(reply), Some(fresh_for)) = (person.ask(&look).await, fresh_for) {
+                rewards::judge_page(client, &reply, fresh_for);
+            }
         }
         let request = keyed(
             op,

@@ -1,6 +1,7 @@
 //! System B: checkout with balance and coupon, and after-commit events.
 
 pub mod books;
+pub mod isolation;
 pub mod nodes;
 pub mod orders;
 pub mod people;
@@ -19,6 +20,7 @@ use squall_services::{
     checkout::{self, Rollback, SUBSCRIPTIONS, Variant},
     gap::Gap,
     kit::{
+        PeerPolicy,
         events::Subscription,
         executor::{Load, Size},
     },
@@ -45,7 +47,6 @@ const DOCUMENTED: &[Gap] = &[
 const BUGS: &[Gap] = &[
     Gap::NoJournal,
     Gap::TimeoutMeansNo,
-    Gap::LateReserveAfterCancel,
     Gap::CompensationNotRetried,
     Gap::AckBeforeCommit,
     Gap::UndoOnlyOnAnsweredNo,
@@ -160,7 +161,11 @@ impl Scenario for Checkout {
                 rng.between(1, 4) as usize,
             )
         };
-        let deadline = Duration::from_secs(settings.between(3, 8));
+        let deadline = Duration::from_secs(settings.between(2, 6));
+        let calls = PeerPolicy {
+            timeout: Duration::from_secs(settings.between(1, 5)),
+            ..PeerPolicy::internal()
+        };
         let config = checkout::Config {
             gaps,
             variant,
@@ -169,6 +174,7 @@ impl Scenario for Checkout {
                 false => Rollback::Needed,
             },
             saga_deadline: deadline,
+            calls,
             recover_every: Duration::from_secs(settings.between(2, 20)),
             subscriptions: SUBSCRIPTIONS
                 .map(|subscription| Subscription {
@@ -192,9 +198,13 @@ impl Scenario for Checkout {
         sim.prepare(|client| nodes::set_the_scene(client, &SHELVES));
         let mut workload = sim.seed().stream("workload");
         for name in CUSTOMERS {
-            let purchases: Vec<Purchase> = (0..CHECKOUTS / 3)
+            let mut purchases: Vec<Purchase> = (0..CHECKOUTS / 3)
                 .map(|_| Purchase::draw(&mut workload, name))
                 .collect();
+            if workload.chance(0.5) {
+                let twin = purchases[0].twin();
+                purchases.push(twin);
+            }
             let orders = orders.clone();
             sim.client(name, move |client| async move {
                 let (client, orders) = (&client, &orders);

@@ -165,6 +165,7 @@ pub fn unkeyed(op: &str, method: &'static str, path: &str, body: impl Serialize)
 pub struct Customer {
     person: Person,
     promises: Arc<Promises>,
+    plain_keys: bool,
     /// What this customer was told of orders.
     session: Arc<Mutex<Session<Status>>>,
 }
@@ -175,7 +176,16 @@ impl Customer {
         Customer {
             person: Person::new(client, "order"),
             promises: promises.clone(),
+            plain_keys: false,
             session: Arc::default(),
+        }
+    }
+
+    /// The same customer, whose keys are those that others choose too: `checkout-1`, `checkout-2` ...
+    pub fn with_plain_keys(self) -> Self {
+        Customer {
+            plain_keys: true,
+            ..self
         }
     }
 
@@ -183,7 +193,38 @@ impl Customer {
     pub fn order(&self, op: &str, sku: &str, quantity: u64, card: &str) -> Request {
         let body =
             json!({ "user": self.person.name(), "sku": sku, "quantity": quantity, "card": card });
-        keyed(op, "POST", "/orders", body)
+        let mut request = keyed(op, "POST", "/orders", body);
+        if self.plain_keys {
+            let number = op.rsplit('-').next().unwrap_or_default();
+            request.key = Some(format!("checkout-{number}"));
+        }
+        request
+    }
+
+    /// Asks for something else under the key of an earlier order.
+    pub async fn reuse_key(&self, of: &str, sku: &str, quantity: u64, card: &str) {
+        let mut request = self.order(of, sku, quantity, card);
+        request.op = format!("{of}-again");
+        if let Some(reply) = self.person.insist(&request).await {
+            self.answers(&request, &reply);
+            self.note(&reply);
+        }
+    }
+
+    /// Holds the shop to answering what was asked.
+    fn answers(&self, request: &Request, reply: &Reply) {
+        let differs = ["user", "sku", "quantity"]
+            .into_iter()
+            .find(|member| reply.is_success() && reply.body[member] != request.body[member]);
+        if let Some(member) = differs {
+            self.person.client.broken(
+                "one key, one effect",
+                "answered for another request",
+                &[&request.op],
+                format!("the {member} {}", request.body[member]),
+                reply.body[member].to_string(),
+            );
+        }
     }
 
     /// Places an order, sometimes with a double click; unless the plan leaves it out.
@@ -199,6 +240,16 @@ impl Customer {
                 .click_again(&request, Duration::from_millis(later));
         }
         if let Some(reply) = self.person.insist(&request).await {
+            self.answers(&request, &reply);
+            if !reply.is_success() && reply.problem().code == Code::IdempotencyMismatch {
+                self.person.client.broken(
+                    "one key, one effect",
+                    "refused for another's request",
+                    &[op],
+                    "an answer to the first request under this key",
+                    reply.body["detail"].to_string(),
+                );
+            }
             self.note(&reply);
         }
     }

@@ -47,6 +47,8 @@ pub struct Flow {
     pub storm: Vec<Fault>,
     /// Whether somebody else buys something else meanwhile.
     pub company: bool,
+    /// What somebody does who wants the same.
+    pub rival: Option<Deed>,
 }
 
 /// A reference system.
@@ -129,6 +131,7 @@ impl Flow {
             deed,
             storm: Vec::new(),
             company: false,
+            rival: None,
         }
     }
 
@@ -195,7 +198,7 @@ impl Scenario for Flow {
 
         let rewards = self.system == System::Rewards;
         if rewards {
-            topology::open(sim, [shop::challenges(gaps)]);
+            topology::open(sim, [shop::challenges(gaps, shop::TTL)]);
             reward_checks::watch(sim, &orders);
         }
         let lamp = Shelf {
@@ -212,7 +215,11 @@ impl Scenario for Flow {
             }
         });
         let company = Deed::buy("ben", CHAIR.sku, 1, "visa");
-        let deeds = [Some(self.deed.clone()), self.company.then_some(company)];
+        let deeds = [
+            Some(self.deed.clone()),
+            self.company.then_some(company),
+            self.rival.clone(),
+        ];
         for deed in deeds.into_iter().flatten() {
             let promises = promises.clone();
             sim.client(deed.who, move |client| async move {

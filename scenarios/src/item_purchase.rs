@@ -1,7 +1,6 @@
 //! System E: item purchase, choreographed by events. Documented over publish/subscribe, hardened over a stream.
 
-mod buyer;
-mod operator;
+pub(crate) mod buyer;
 
 use std::sync::Arc;
 
@@ -24,6 +23,7 @@ use self::buyer::Deed;
 use crate::{
     bank,
     invariants::{outbox, purchases},
+    operator,
     topology::{self, member},
 };
 
@@ -178,7 +178,7 @@ impl Scenario for ItemPurchase {
             sim.link(name, "order", Latency::INTERNET);
         }
         sim.after_storm("operator", |client| async move {
-            operator::tend(&client, &MEMBERS).await;
+            operator::tend(&client, &MEMBERS, 1).await;
         });
         sim.at_end(purchases::counts);
     }
@@ -252,7 +252,7 @@ fn open(sim: &Sim, gaps: Gaps, mode: Mode) {
 }
 
 /// The faults of the bus.
-fn bus_faults() -> Vec<CustomFault> {
+pub(crate) fn bus_faults() -> Vec<CustomFault> {
     let fault = |fault: Fault| CustomFault {
         name: fault.name(),
         node: "bus",
@@ -261,6 +261,6 @@ fn bus_faults() -> Vec<CustomFault> {
     Fault::ALL.map(fault).into()
 }
 
-fn bus_fault(name: &str) -> Option<Fault> {
+pub(crate) fn bus_fault(name: &str) -> Option<Fault> {
     Fault::ALL.into_iter().find(|fault| fault.name() == name)
 }

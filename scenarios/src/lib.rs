@@ -10,6 +10,9 @@ pub mod flows;
 pub mod invariants;
 pub mod item_purchase;
 pub mod mirror;
+pub mod operator;
+pub mod order_choreography;
+pub mod order_replicas;
 pub mod order_saga;
 pub mod platform;
 pub mod shop;
@@ -25,9 +28,11 @@ pub fn catalogue() -> Catalogue {
     Catalogue {
         scenarios: vec![
             Box::new(order_saga::OrderSaga),
+            Box::new(order_replicas::OrderReplicas),
             Box::new(challenge_reward::ChallengeReward),
             Box::new(stock_room::StockRoom),
             Box::new(item_purchase::ItemPurchase),
+            Box::new(order_choreography::OrderChoreography),
             Box::new(checkout::Checkout),
             Box::new(sync_windows::scenario::ProductSync::default()),
         ],

@@ -29,7 +29,7 @@ use crate::{
 pub struct OrderSaga;
 
 /// What the design's authors list, or what follows from their description.
-const DOCUMENTED: &[Gap] = &[
+pub(crate) const DOCUMENTED: &[Gap] = &[
     Gap::NoJournal,
     Gap::TimeoutMeansNo,
     Gap::LateReserveAfterCancel,
@@ -58,14 +58,33 @@ const BUGS: &[Gap] = &[
     Gap::KeyStoredAfterEffect,
     Gap::StaleRead,
     Gap::RecoveryRacesOwner,
+    Gap::CompensateAfterPivot,
+    Gap::OrderCancelNotRetried,
+    Gap::CancelAfterCompleted,
+    Gap::HoldNeverVoided,
+    Gap::PermitLeaked,
+    Gap::ConflictTakenForDone,
+    Gap::RetryOfNonIdempotent,
+    Gap::KeyExpiresTooSoon,
+    Gap::InFlightNotRefused,
+    Gap::TransientFailureCached,
+    Gap::BreakerNeverHalfOpens,
+    Gap::TraceIdLeaks,
+    Gap::UndoOnlyOnAnsweredNo,
+    Gap::RecoveryOnlyFailed,
+    Gap::RecoveryForgetsCompensating,
+    Gap::CompensateInOrder,
+    Gap::StopAtFirstCompensationError,
 ];
 
-const CUSTOMERS: [&str; 3] = ["ann", "ben", "cho"];
+/// Who buys.
+pub(crate) const CUSTOMERS: [&str; 3] = ["ann", "ben", "cho"];
 
 /// Orders in a storm.
-const ORDERS: u64 = 5;
+pub(crate) const ORDERS: u64 = 5;
 
-const SHELVES: [Shelf; 2] = [
+/// What is sold.
+pub(crate) const SHELVES: [Shelf; 2] = [
     Shelf {
         sku: "lamp",
         stock: 4,
@@ -181,17 +200,17 @@ impl Scenario for OrderSaga {
 
 /// What a customer does next.
 #[derive(Clone, Debug)]
-struct Purchase {
+pub(crate) struct Purchase {
     wait: Duration,
-    sku: &'static str,
-    quantity: u64,
-    card: &'static str,
+    pub(crate) sku: &'static str,
+    pub(crate) quantity: u64,
+    pub(crate) card: &'static str,
     /// Cancels it, this long after the click.
     cancel: Option<Duration>,
 }
 
 impl Purchase {
-    fn draw(rng: &mut squall::seed::Stream) -> Self {
+    pub(crate) fn draw(rng: &mut squall::seed::Stream) -> Self {
         let card = match rng.below(20) {
             0..2 => "declined",
             2..5 => "capture-declined",
@@ -208,7 +227,7 @@ impl Purchase {
         }
     }
 
-    async fn carry_out(&self, client: &squall::Client, customer: &Customer, op: &str) {
+    pub(crate) async fn carry_out(&self, client: &squall::Client, customer: &Customer, op: &str) {
         client.node().sleep(self.wait).await;
         if let Some(after) = self.cancel {
             let (customer, node, op) = (

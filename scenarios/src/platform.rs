@@ -4,16 +4,24 @@ use std::{future::Future, io, pin::Pin, sync::Arc};
 
 use redb::StorageBackend;
 use squall::{Node, net, trace::Row};
-use squall_services::ports::{
-    BoxFuture, Clock, Connection, Listener, Net, Platform, Process, Random, RowChange, Storage,
+use squall_services::{
+    kit::store::Shared,
+    ports::{
+        BoxFuture, Clock, Connection, Listener, Net, Platform, Process, Random, RowChange, Storage,
+    },
 };
 
 /// One life of a simulated machine, through the services' ports.
-struct Machine(Node);
+struct Machine(Node, Option<Shared>);
 
 /// The platform of a service on this node.
 pub fn platform(node: &Node) -> Platform {
-    let machine = Arc::new(Machine(node.clone()));
+    platform_over(node, None)
+}
+
+/// The same, with a database that others share.
+pub fn platform_over(node: &Node, shared: Option<Shared>) -> Platform {
+    let machine = Arc::new(Machine(node.clone(), shared));
     Platform {
         name: node.name().into(),
         net: machine.clone(),
@@ -59,6 +67,10 @@ impl Storage for Machine {
 
     fn remove(&self, file: &str) -> io::Result<()> {
         self.0.disk().remove(file)
+    }
+
+    fn shared(&self) -> Option<Shared> {
+        self.1.clone()
     }
 
     fn execute(&self, job: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()> {

@@ -80,6 +80,23 @@ fn pg_rule(name: &str, amount: u64) -> Option<(Rule, &'static str)> {
     Some((Rule::next(fault, times), fault.kind()))
 }
 
+/// Switches a fault of the gateway on or off; no other.
+pub fn switch_pg(behaviour: &Behaviour, name: &str, amount: u64, begins: bool) {
+    let Some((rule, kind)) = pg_rule(name, amount) else {
+        return;
+    };
+    let mut rules = behaviour.rules();
+    rules.retain(|r| r.fault.kind() != kind);
+    rules.extend(begins.then_some(rule));
+    behaviour.replace(rules);
+}
+
+/// How often a fault of the gateway has touched a call.
+pub fn pg_effects(behaviour: &Behaviour, name: &str) -> u64 {
+    let kind = pg_rule(name, 1).map_or("", |(_, kind)| kind);
+    behaviour.applied().get(kind).copied().unwrap_or(0)
+}
+
 /// The nodes that sell: order, inventory, catalog.
 pub fn counter(gaps: Gaps, order: order::Config, catalog: catalog::Config) -> [Member; 3] {
     let inventory = inventory::Config {
@@ -119,29 +136,22 @@ pub fn open_till(sim: &Sim, gaps: Gaps, permits: usize) -> Permits {
 
     sim.link("payment", "pg", Latency::INTERNET);
 
-    let (knob, counts) = (behaviour.clone(), behaviour.clone());
+    let counts = behaviour.clone();
     sim.custom_faults(
-        move |name, amount, begins| {
-            let Some((rule, kind)) = pg_rule(name, amount) else {
-                return;
-            };
-            let mut rules = knob.rules();
-            rules.retain(|r| r.fault.kind() != kind);
-            rules.extend(begins.then_some(rule));
-            knob.replace(rules);
-        },
-        move |name| {
-            let kind = pg_rule(name, 1).map_or("", |(_, kind)| kind);
-            counts.applied().get(kind).copied().unwrap_or(0)
-        },
+        move |name, amount, begins| switch_pg(&behaviour, name, amount, begins),
+        move |name| pg_effects(&counts, name),
     );
     permits
 }
 
-/// The node that rewards: users whose name begins with "unlucky" are refused at the very last step.
-pub fn challenges(gaps: Gaps) -> Member {
+/// How long a cached copy of a product is fresh, as published.
+pub const TTL: Duration = Duration::from_secs(5 * 60);
+
+/// The node that rewards: copies of products are fresh for `ttl`; users whose name begins with "unlucky" are refused at the very last step.
+pub fn challenges(gaps: Gaps, ttl: Duration) -> Member {
     let config = challenge::Config {
         gaps,
+        ttl,
         barred: Some("unlucky".to_owned()),
         ..Default::default()
     };
@@ -163,13 +173,18 @@ pub struct Hand {
 impl Hand {
     /// The hand of this client.
     pub fn new(client: &Client) -> Self {
+        Hand::through(client, "inventory")
+    }
+
+    /// The same, where inventory is reached at another name.
+    pub fn through(client: &Client, inventory: &str) -> Self {
         let platform = platform(client.node());
         let peer = |name| Peer::new(&platform, name, browser());
         Hand {
             client: client.clone(),
             context: Context::fresh(&platform, client.name()),
             catalog: peer("catalog"),
-            inventory: peer("inventory"),
+            inventory: peer(inventory),
             order: peer("order"),
             challenge: peer("challenge"),
         }

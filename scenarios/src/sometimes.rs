@@ -42,6 +42,12 @@ pub fn sagas(sim: &Sim, node: &'static str) {
 
 /// What befalls services and their callers, in every scenario.
 pub fn services(sim: &Sim, callers: &[&'static str]) {
+    self::callers(sim, callers);
+    sim.goal(ANSWER_LOST);
+}
+
+/// The same, where nobody tells of lost answers.
+pub fn callers(sim: &Sim, callers: &[&'static str]) {
     for caller in callers {
         sim.sometimes_logged("a breaker opened", caller, "the breaker opened");
     }
@@ -49,7 +55,6 @@ pub fn services(sim: &Sim, callers: &[&'static str]) {
         "a transaction was durable whose writer had died in it",
         |commit| !commit.acknowledged,
     );
-    sim.goal(ANSWER_LOST);
 }
 
 /// What befalls stock.

@@ -1,19 +1,21 @@
 //! Topologies: which services a scenario runs, each on a node of its own, and how they are set up. One line a service.
 
-use std::{io, sync::Arc};
+use std::{io, sync::Arc, time::Duration};
 
 use squall::Sim;
 use squall_services::{
+    kit::store::{self, Seat, Shared},
     ports::Platform,
     service::{Service, Serving},
 };
 
-use crate::platform::{platform, read_store};
+use crate::platform::{platform_over, read_store};
 
 /// One node and what runs there.
 #[derive(Clone)]
 pub struct Member {
-    name: &'static str,
+    name: String,
+    shared: Option<Shared>,
     run: Arc<dyn Fn(Platform) -> Serving + Send + Sync>,
 }
 
@@ -23,7 +25,8 @@ where
     F: Future<Output = io::Result<()>> + Send + 'static,
 {
     Member {
-        name: service.name,
+        name: service.name.to_owned(),
+        shared: None,
         run: Arc::new(move |platform| Box::pin(run(platform))),
     }
 }
@@ -35,10 +38,33 @@ impl From<Service> for Member {
     }
 }
 
+/// Two replicas of a service, on the nodes `{name}-1` and `{name}-2`, and the database that they share, which is a
+/// failure domain of its own: `{name}-db`. A transaction may take as long as `within`, there and back.
+pub fn replicas(service: Member, file: &'static str, within: Duration) -> [Member; 3] {
+    let seat = Seat::default();
+    let database = format!("{}-db", service.name);
+    let shared = Shared {
+        seat: seat.clone(),
+        peer: Some(database.clone()),
+        within,
+    };
+    let replica = |n: u32| Member {
+        name: format!("{}-{n}", service.name),
+        shared: Some(shared.clone()),
+        run: service.run.clone(),
+    };
+    let host = Member {
+        name: database,
+        shared: None,
+        run: Arc::new(move |platform| Box::pin(store::host(platform, file, seat.clone()))),
+    };
+    [replica(1), replica(2), host]
+}
+
 /// Adds the nodes to the world, in this order.
 pub fn open(sim: &Sim, members: impl IntoIterator<Item = Member>) {
     sim.read_stores_with(read_store);
-    for Member { name, run } in members {
-        sim.node(name, move |node| run(platform(&node)));
+    for Member { name, shared, run } in members {
+        sim.node(&name, move |node| run(platform_over(&node, shared.clone())));
     }
 }

@@ -11,7 +11,8 @@ use squall::{
     testing,
 };
 use squall_scenarios::{
-    catalogue, challenge_reward::ChallengeReward, order_saga::OrderSaga, stock_room::StockRoom,
+    catalogue, challenge_reward::ChallengeReward, checkout::Checkout, item_purchase::ItemPurchase,
+    order_replicas::OrderReplicas, order_saga::OrderSaga, stock_room::StockRoom,
     sync_windows::scenario::ProductSync,
 };
 
@@ -73,6 +74,64 @@ bank! {
     a_recovery_that_races_the_owner_is_found: OrderSaga + "recovery-races-owner" at 441 =>
         "every saga ends" | "an order goes its way" | "no double charge, no double refund" | "no lost refund"
         | "stock adds up" | "acknowledged is durable" | "a saga takes its steps in order" | "compensation runs in reverse";
+    a_cancel_after_the_pivot_is_found: OrderSaga + "compensate-after-pivot" =>
+        "a saga turns back before its pivot only";
+    an_order_that_is_cancelled_once_is_found: OrderSaga + "order-cancel-not-retried" at 287 =>
+        "every saga ends";
+    a_cancel_after_completion_is_found: OrderSaga + "cancel-after-completed" =>
+        "an order goes its way";
+    a_hold_that_is_never_voided_is_found: OrderSaga + "hold-never-voided" =>
+        "no lost refund";
+    a_permit_that_leaks_is_found: OrderSaga + "permit-leaked" =>
+        "permits all returned";
+    a_conflict_taken_for_done_is_found: OrderSaga + "conflict-taken-for-done" =>
+        "no lost refund" | "every saga ends" | "stock adds up" | "no oversell";
+    a_hold_that_is_asked_for_twice_is_found: OrderSaga + "retry-of-non-idempotent" =>
+        "no double charge, no double refund" | "no lost refund";
+    a_key_that_expires_too_soon_is_found: OrderSaga + "key-expires-too-soon" =>
+        "one key, one effect";
+    a_repeat_that_is_not_refused_in_flight_is_found: OrderSaga + "in-flight-not-refused" =>
+        "one key, one effect";
+    a_transient_failure_that_is_kept_is_found: OrderSaga + "transient-failure-cached" =>
+        "one key, one effect";
+    a_breaker_that_stays_open_is_found: OrderSaga + "breaker-never-half-opens" =>
+        "every saga ends" | "no lost refund" | "no leaked reservation" | "no leaked semantic lock";
+    a_trace_id_that_leaks_is_found: OrderSaga + "trace-id-leaks" =>
+        "one trace id per saga";
+
+    a_cancel_that_gives_up_without_its_lease_is_found:
+        OrderReplicas + "lock-failure-in-compensation-gives-up" at 170 =>
+        "no leaked reservation" | "no leaked semantic lock" | "no oversell";
+    a_lease_that_is_released_before_the_commit_is_found: OrderReplicas + "release-before-commit" at 8 =>
+        "stock adds up" | "a semantic lock has one owner";
+    a_lease_without_fencing_is_found: OrderReplicas + "lease-without-fencing" at 224 =>
+        "stock adds up" | "a semantic lock has one owner" | "no oversell";
+    a_release_by_another_than_the_owner_is_found: OrderReplicas + "release-not-owner" at 869 =>
+        "stock adds up" | "two holders of a lease never both write" | "a semantic lock has one owner";
+    a_lease_without_a_watchdog_is_found: OrderReplicas + "no-watchdog" at 80 =>
+        "stock adds up" | "two holders of a lease never both write" | "a semantic lock has one owner";
+    a_watchdog_without_a_limit_is_found: OrderReplicas + "watchdog-without-limit" at 179 =>
+        "no leaked lease lock" | "every saga ends" | "no lost refund";
+    a_sweeper_that_does_not_ask_is_found: OrderReplicas + "sweeper-frees-the-living" at 252 =>
+        "no lost refund" | "every saga ends" | "a semantic lock has one owner" | "no oversell";
+    a_refund_at_the_current_price_is_found: OrderReplicas + "refund-at-current-price" at 73 =>
+        "no lost refund" | "every saga ends" | "no double charge, no double refund" | "ledger and payment records agree";
+    a_key_that_ignores_the_body_is_found: OrderReplicas + "key-ignores-body" =>
+        "one key, one effect";
+    a_key_that_users_share_is_found: OrderReplicas + "key-shared-across-users" =>
+        "one key, one effect";
+
+    an_order_that_is_undone_only_on_an_answered_no_is_found: OrderSaga + "undo-only-on-answered-no" =>
+        "no lost refund" | "no leaked reservation" | "no leaked semantic lock" | "no oversell"
+        | "compensation runs in reverse" | "ledger and payment records agree";
+    an_order_whose_recovery_looks_at_what_failed_only_is_found: OrderSaga + "recovery-only-failed" =>
+        "every saga ends" | "no lost refund" | "no leaked reservation" | "no leaked semantic lock" | "no oversell";
+    an_order_whose_recovery_forgets_compensations_is_found: OrderSaga + "recovery-forgets-compensating" at 49 =>
+        "every saga ends" | "no lost refund" | "no leaked reservation" | "no leaked semantic lock";
+    an_order_that_is_compensated_in_order_is_found: OrderSaga + "compensate-in-order" =>
+        "compensation runs in reverse";
+    an_order_whose_compensation_stops_at_an_error_is_found: OrderSaga + "stop-at-first-compensation-error" at 20 =>
+        "no lost refund" | "no leaked reservation" | "no leaked semantic lock";
 
     a_reward_whose_journal_is_in_memory_is_found: ChallengeReward + "no-journal" =>
         "completion ⇔ exactly one live reward order" | "every saga ends";
@@ -88,6 +147,10 @@ bank! {
         "never a reward for an unsold product";
     a_notice_that_overtakes_another_is_found: ChallengeReward + "events-without-version" at 182 =>
         "copies agree with the catalog in the end" | "never a reward for an unsold product";
+    a_notice_that_skips_a_version_and_is_dropped_is_found: ChallengeReward + "events-without-resync" =>
+        "copies agree with the catalog in the end" | "never a reward for an unsold product";
+    a_copy_that_never_expires_is_found: ChallengeReward + "cache-never-expires" =>
+        "inconsistency windows stay within the mode's bound";
 
     a_copy_that_never_expires_is_found: PRODUCT_SYNC + "cache-never-expires" =>
         "inconsistency windows stay within the mode's bound";
@@ -114,6 +177,86 @@ bank! {
         "operations on a product are linearizable";
     a_look_at_an_old_copy_is_noticed_from_outside: StockRoom + "stale-read" =>
         "operations on a product are linearizable";
+
+    an_event_acknowledged_before_it_is_handled_is_found: ItemPurchase + "ack-before-handled" at 19 =>
+        "every event is handled or dead-lettered" | "a purchase is everything or nothing" | "every consumer's effect happens once per event";
+    a_consumer_without_an_inbox_is_found: ItemPurchase + "no-inbox" =>
+        "every consumer's effect happens once per event";
+    an_inbox_that_forgets_too_soon_is_found: ItemPurchase + "inbox-pruned-too-soon" at 123 =>
+        "every consumer's effect happens once per event";
+    events_kept_in_memory_only_are_found: ItemPurchase + "events-only-in-memory" =>
+        "a purchase is everything or nothing" | "every consumer's effect happens once per event";
+    an_outbox_row_that_stays_claimed_is_found: ItemPurchase + "outbox-stuck-processing" =>
+        "every committed outbox row is sent or dead-lettered";
+    an_outbox_row_that_is_forgotten_is_found: ItemPurchase + "outbox-pending-forgotten" =>
+        "every committed outbox row is sent or dead-lettered";
+    an_outbox_row_that_is_claimed_twice_is_found: ItemPurchase + "outbox-claimed-twice" =>
+        "every committed outbox row is sent or dead-lettered" | "outbox rows of a key keep their order";
+    poison_that_blocks_the_outbox_is_found: ItemPurchase + "outbox-poison-blocks" =>
+        "every committed outbox row is sent or dead-lettered";
+    an_outbox_that_reorders_a_key_is_found: ItemPurchase + "outbox-reorders-a-key" =>
+        "outbox rows of a key keep their order";
+    a_dead_letter_that_is_dropped_is_found: ItemPurchase + "dead-letter-dropped" =>
+        "every committed outbox row is sent or dead-lettered";
+    events_by_publish_subscribe_only_are_found: ItemPurchase + "pubsub-only" =>
+        "a purchase is everything or nothing" | "every consumer's effect happens once per event";
+    a_dual_write_is_found: ItemPurchase + "dual-write" at 30 =>
+        "a purchase is everything or nothing" | "every consumer's effect happens once per event";
+    an_event_published_before_the_commit_is_found: ItemPurchase + "publish-before-commit" =>
+        "a purchase is everything or nothing" | "every consumer's effect happens once per event";
+    a_remembered_balance_that_is_restored_is_found: ItemPurchase + "restore-remembered-balance" =>
+        "balances, slots and stock add up";
+    rollback_data_in_the_memory_of_the_bus_is_found: ItemPurchase + "rollback-data-in-bus-memory" =>
+        "a purchase is everything or nothing" | "every consumer's effect happens once per event";
+    a_purchase_without_a_deadline_is_found: ItemPurchase + "no-purchase-timeout" =>
+        "every purchase ends";
+
+    a_checkout_whose_journal_is_in_memory_is_found: Checkout + "no-journal" =>
+        "every saga ends" | "completed or fully undone" | "no leaked semantic lock" | "acknowledged is durable";
+    a_checkout_whose_timeout_is_taken_for_a_no_is_found: Checkout + "timeout-means-no" =>
+        "completed or fully undone" | "no leaked reservation" | "no leaked semantic lock";
+    a_checkout_that_is_taken_back_once_is_found: Checkout + "compensation-not-retried" =>
+        "every saga ends" | "completed or fully undone";
+    a_checkout_told_before_the_commit_is_found: Checkout + "ack-before-commit" at 49 =>
+        "acknowledged is durable";
+    a_checkout_that_is_undone_only_on_an_answered_no_is_found: Checkout + "undo-only-on-answered-no" =>
+        "completed or fully undone" | "compensation runs in reverse";
+    a_checkout_whose_recovery_looks_at_what_failed_only_is_found: Checkout + "recovery-only-failed" =>
+        "every saga ends" | "completed or fully undone";
+    a_checkout_whose_recovery_forgets_compensations_is_found: Checkout + "recovery-forgets-compensating" =>
+        "every saga ends" | "completed or fully undone";
+    a_checkout_without_a_deadline_is_found: Checkout + "no-saga-deadline" =>
+        "a saga that is late turns back";
+    a_checkout_that_journals_after_the_call_is_found: Checkout + "journal-after-call" at 56 =>
+        "completed or fully undone";
+    a_checkout_that_is_compensated_in_order_is_found: Checkout + "compensate-in-order" =>
+        "compensation runs in reverse";
+    a_checkout_whose_compensation_stops_at_an_error_is_found: Checkout + "stop-at-first-compensation-error" =>
+        "completed or fully undone";
+    a_conflict_in_a_compensation_that_is_not_asked_again_is_found: Checkout + "conflict-in-compensation-gives-up" at 167 =>
+        "completed or fully undone";
+    a_rollback_that_overtakes_a_late_success_is_found: Checkout + "rollback-overtakes-late-success" at 474 =>
+        "completed or fully undone";
+    a_remembered_balance_is_found: Checkout + "restore-remembered-balance" =>
+        "balances add up";
+    a_coupon_that_is_checked_and_then_used_is_found: Checkout + "coupon-check-then-use" at 68 =>
+        "coupons are issued and used at most once";
+    coupons_that_are_counted_and_then_issued_are_found: Checkout + "coupon-over-issued" =>
+        "coupons are issued and used at most once";
+    subscribers_inside_the_transaction_are_found: Checkout + "subscriber-inside-transaction" =>
+        "subscribers hear of what is committed";
+    events_in_memory_are_found: Checkout + "events-only-in-memory" =>
+        "subscribers hear of what is committed";
+    a_missing_bulkhead_is_found: Checkout + "no-bulkhead" =>
+        "queues are bounded";
+    a_shared_executor_is_found: Checkout + "shared-executor" =>
+        "a slow subscriber starves no other";
+    an_unbounded_queue_is_found: Checkout + "queue-unbounded" =>
+        "queues are bounded";
+    a_price_of_the_clients_is_found: Checkout + "client-price-trusted" =>
+        "price charged = unit price × quantity − discount";
+    a_price_of_another_instant_is_found: Checkout + "price-not-snapshotted" =>
+        "price charged = unit price × quantity − discount";
 }
 
 #[test]

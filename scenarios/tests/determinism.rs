@@ -17,8 +17,8 @@ use squall::{
     seed::Seed,
 };
 use squall_scenarios::{
-    challenge_reward::ChallengeReward, checkout::Checkout, order_saga::OrderSaga,
-    sync_windows::scenario::ProductSync,
+    challenge_reward::ChallengeReward, checkout::Checkout, item_purchase::ItemPurchase,
+    order_replicas::OrderReplicas, order_saga::OrderSaga, sync_windows::scenario::ProductSync,
 };
 
 /// How many seeds are compared.
@@ -30,6 +30,14 @@ const WRITE_TO: &str = "SQUALL_DETERMINISM_WRITE_TO";
 #[test]
 fn order_saga_runs_are_the_same_bytes_everywhere() {
     is_the_same_everywhere(&OrderSaga, "order_saga_runs_are_the_same_bytes_everywhere");
+}
+
+#[test]
+fn order_replicas_runs_are_the_same_bytes_everywhere() {
+    is_the_same_everywhere(
+        &OrderReplicas,
+        "order_replicas_runs_are_the_same_bytes_everywhere",
+    );
 }
 
 #[test]
@@ -50,6 +58,14 @@ fn product_sync_runs_are_the_same_bytes_everywhere() {
     is_the_same_everywhere(
         &ProductSync::default(),
         "product_sync_runs_are_the_same_bytes_everywhere",
+    );
+}
+
+#[test]
+fn item_purchase_runs_are_the_same_bytes_everywhere() {
+    is_the_same_everywhere(
+        &ItemPurchase,
+        "item_purchase_runs_are_the_same_bytes_everywhere",
     );
 }
 

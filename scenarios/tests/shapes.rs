@@ -7,8 +7,8 @@ use squall::{
     scenario::Scenario,
 };
 use squall_scenarios::{
-    catalogue, challenge_reward::ChallengeReward, checkout::Checkout, order_saga::OrderSaga,
-    sync_windows::scenario::ProductSync,
+    catalogue, challenge_reward::ChallengeReward, checkout::Checkout, item_purchase::ItemPurchase,
+    order_replicas::OrderReplicas, order_saga::OrderSaga, sync_windows::scenario::ProductSync,
 };
 
 const SEEDS: u64 = 100;
@@ -16,6 +16,11 @@ const SEEDS: u64 = 100;
 #[test]
 fn the_documented_order_saga_fails_in_several_ways() {
     fails_in_several_ways(&OrderSaga);
+}
+
+#[test]
+fn the_documented_order_saga_with_leases_and_replicas_fails_in_several_ways() {
+    fails_in_several_ways(&OrderReplicas);
 }
 
 #[test]
@@ -31,6 +36,11 @@ fn the_documented_checkout_fails_in_several_ways() {
 #[test]
 fn the_documented_product_sync_fails_in_several_ways() {
     fails_in_several_ways(&ProductSync::default());
+}
+
+#[test]
+fn the_documented_item_purchase_fails_in_several_ways() {
+    fails_in_several_ways(&ItemPurchase);
 }
 
 #[test]

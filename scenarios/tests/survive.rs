@@ -2,8 +2,9 @@
 
 use squall::{campaign::Totals, scenario::Scenario, testing};
 use squall_scenarios::{
-    challenge_reward::ChallengeReward, checkout::Checkout, order_saga::OrderSaga,
-    stock_room::StockRoom, sync_windows::scenario::ProductSync,
+    challenge_reward::ChallengeReward, checkout::Checkout, item_purchase::ItemPurchase,
+    order_replicas::OrderReplicas, order_saga::OrderSaga, stock_room::StockRoom,
+    sync_windows::scenario::ProductSync,
 };
 
 /// Seeds of each campaign, unless the environment asks for others.
@@ -14,6 +15,11 @@ const MANY: u64 = 100;
 #[test]
 fn order_saga_survives() {
     let _ = survives(&OrderSaga);
+}
+
+#[test]
+fn order_replicas_survives() {
+    let _ = survives(&OrderReplicas);
 }
 
 #[test]
@@ -47,6 +53,11 @@ fn product_sync_survives_and_shows_what_changed() {
         assert!(count("reads refused") > 0 && 2 * count("reads refused") < count("reads"));
         most_kinds_of_fault_bite(&scenario, &totals);
     }
+}
+
+#[test]
+fn item_purchase_survives() {
+    survives(&ItemPurchase);
 }
 
 fn survives(scenario: &dyn Scenario) -> Totals {

@@ -70,13 +70,13 @@ impl Config {
     }
 }
 
-/// The forty tries span six minutes at least, so that only a longer outage leaves a dead letter: a reader would stay
+/// The tries span six minutes at least, so that only a longer outage leaves a dead letter: a reader would stay
 /// stale until somebody redrives it.
 fn patience() -> Policy {
     Policy {
-        attempts_max: 40,
-        backoff: Duration::from_millis(500),
-        backoff_max: Duration::from_secs(10),
+        attempts_max: 200,
+        backoff: Duration::from_secs(2),
+        growth: 1,
         ..Policy::default()
     }
 }

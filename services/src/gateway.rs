@@ -68,6 +68,14 @@ impl Config {
     }
 }
 
+/// The gateway, as topologies list it: it routes nowhere unless it is told.
+pub const SERVICE: Service = Service {
+    name: "gateway",
+    paths: &[],
+    run: |platform| Box::pin(run(platform, Config::default())),
+    demo: &[],
+};
+
 /// Serves until the process ends.
 pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
     let routes = config.routes.into_iter().map(|(path, replicas)| Route {

@@ -20,11 +20,13 @@ use tokio::sync::Notify;
 use crate::{
     gap::{Gap, Gaps},
     kit::{
-        self, Code, Problem, Store, StoreError, Writer,
+        self, Code, Context, Problem, Store, StoreError, Writer,
         http::IdempotencyKey,
         idempotency::{self, StoredAnswer, fingerprint},
+        lease::{Lease, LeasePolicy, Leases},
         stale::Stale,
     },
+    lock,
     ports::Platform,
     service::{Demo, Service},
 };
@@ -51,6 +53,25 @@ pub struct Config {
     pub sweep_every: Duration,
     /// The service that knows whether a saga has ended (`GET /sagas/{id}`).
     pub orchestrator: String,
+    /// How operations on a product keep out of each other's way. One process over a database of its own needs nothing
+    /// but its transactions; replicas that read in one and write in another do.
+    pub locking: Locking,
+}
+
+/// How operations on a product keep out of each other's way.
+#[derive(Clone, Debug, Default)]
+pub enum Locking {
+    /// Each operation is one transaction.
+    #[default]
+    Transactions,
+    /// Each operation reads, computes and writes under a lease of the product (`inventory:lock:{sku}`), which is released after the
+    /// commit. The version of the row is the last line, and the lease's token is shown to it.
+    Leases {
+        /// The lock service.
+        service: String,
+        /// How they are held.
+        policy: LeasePolicy,
+    },
 }
 
 impl Default for Config {
@@ -60,6 +81,20 @@ impl Default for Config {
             lock_age: Duration::from_secs(30 * 60),
             sweep_every: Duration::from_secs(60),
             orchestrator: "order".to_owned(),
+            locking: Locking::default(),
+        }
+    }
+}
+
+impl Config {
+    /// Operations on a product under leases of the service `lock`, held as published.
+    pub fn under_leases() -> Self {
+        Config {
+            locking: Locking::Leases {
+                service: lock::SERVICE.name.to_owned(),
+                policy: LeasePolicy::default(),
+            },
+            ..Config::default()
         }
     }
 }
@@ -98,6 +133,7 @@ struct Inventory {
     platform: Platform,
     store: Store,
     config: Config,
+    leases: Option<Leases>,
     shown: Stale<Option<Product>>,
     /// Told of each lock that is taken.
     locked: Notify,
@@ -105,9 +141,16 @@ struct Inventory {
 
 impl Inventory {
     fn start(platform: Platform, store: Store, config: Config) -> Arc<Self> {
+        let leases = match &config.locking {
+            Locking::Transactions => None,
+            Locking::Leases { service, policy } => {
+                Some(Leases::new(&platform, service, *policy, config.gaps))
+            }
+        };
         let inventory = Arc::new(Inventory {
             platform,
             store,
+            leases,
             config,
             shown: Stale::default(),
             locked: Notify::new(),
@@ -141,51 +184,135 @@ impl Inventory {
 
     async fn restock(
         &self,
+        context: &Context,
         key: Key,
         sku: String,
         restock: Restock,
     ) -> Result<StoredAnswer, Problem> {
         let request = (StatusCode::OK, "restock", fingerprint(&(&sku, &restock)));
-        self.once(key, request, Remembered::Nothing, move |desk| {
-            desk.restock(&sku, restock.quantity, restock.version)
+        let product = self.leases.is_some().then(|| sku.clone());
+        self.guarded(context, product, false, async |remembered| {
+            self.once(key, request, remembered, move |desk| {
+                desk.restock(&sku, restock.quantity, restock.version)
+            })
+            .await
         })
         .await
     }
 
-    async fn reserve(&self, key: Key, ask: Reserve) -> Result<StoredAnswer, Problem> {
-        let remembered = self.remember(&ask.sku, true)?;
+    async fn reserve(
+        &self,
+        context: &Context,
+        key: Key,
+        ask: Reserve,
+    ) -> Result<StoredAnswer, Problem> {
+        let product = Some(ask.sku.clone());
         if self.config.gaps.has(Gap::SemanticLockNeverSwept) {
             let ask = ask.clone();
             self.write(Remembered::Nothing, move |desk| desk.acquire(&ask))
                 .await?;
         }
-        let request = (StatusCode::CREATED, "reserve", fingerprint(&ask));
-        let answer = self
-            .once(key, request, remembered, move |desk| desk.reserve(&ask))
-            .await;
+        let answer = self.guarded(context, product, true, async |remembered| {
+            let request = (StatusCode::CREATED, "reserve", fingerprint(&ask));
+            self.once(key, request, remembered, move |desk| desk.reserve(&ask))
+                .await
+        });
+        let answer = answer.await;
         self.locked.notify_one();
         answer
     }
 
-    async fn confirm(&self, key: Key, saga_id: String) -> Result<StoredAnswer, Problem> {
-        let remembered = self.remember_of(&saga_id)?;
+    async fn confirm(
+        &self,
+        context: &Context,
+        key: Key,
+        saga_id: String,
+    ) -> Result<StoredAnswer, Problem> {
         let request = (StatusCode::OK, "confirm", fingerprint(&saga_id));
-        self.once(key, request, remembered, move |desk| desk.confirm(&saga_id))
-            .await
+        let product = self.sku_of(&saga_id)?;
+        self.guarded(context, product, false, async |remembered| {
+            self.once(key, request, remembered, move |desk| desk.confirm(&saga_id))
+                .await
+        })
+        .await
     }
 
     async fn cancel(
         &self,
+        context: &Context,
         key: Key,
         saga_id: String,
         sku: Option<String>,
     ) -> Result<StoredAnswer, Problem> {
-        let remembered = self.remember_of(&saga_id)?;
         let request = (StatusCode::OK, "cancel", fingerprint(&saga_id));
-        self.once(key, request, remembered, move |desk| {
-            desk.cancel(&saga_id, sku.as_deref())
-        })
-        .await
+        let product = self
+            .sku_of(&saga_id)?
+            .or_else(|| self.leases.as_ref().and(sku.clone()));
+        let cancelled = self.guarded(context, product, false, async |remembered| {
+            self.once(key, request, remembered, move |desk| {
+                desk.cancel(&saga_id, sku.as_deref())
+            })
+            .await
+        });
+        match cancelled.await {
+            Err(why)
+                if why.code == Code::LockNotAcquired
+                    && self.config.gaps.has(Gap::LockFailureInCompensationGivesUp) =>
+            {
+                tracing::error!(%why, "cancel failed");
+                Ok(StoredAnswer::new(StatusCode::OK, &why.body())?)
+            }
+            cancelled => cancelled,
+        }
+    }
+
+    /// The product that a saga has reserved, if anybody looks at it before the transaction.
+    fn sku_of(&self, saga_id: &str) -> Result<Option<String>, StoreError> {
+        if self.leases.is_none() && !self.config.gaps.has(Gap::NoVersionCheck) {
+            return Ok(None);
+        }
+        let reservation = self.reservation(saga_id)?;
+        Ok(reservation
+            .map(|reservation| reservation.sku)
+            .filter(|sku| !sku.is_empty()))
+    }
+
+    /// Work on a product, which keeps others out of its way as the policy says. `taking` is whether it takes units.
+    async fn guarded(
+        &self,
+        context: &Context,
+        sku: Option<String>,
+        taking: bool,
+        work: impl AsyncFnOnce(Remembered) -> Result<StoredAnswer, Problem>,
+    ) -> Result<StoredAnswer, Problem> {
+        let (Some(leases), Some(sku)) = (&self.leases, &sku) else {
+            let remembered = match &sku {
+                Some(sku) => self.remember(sku, taking)?,
+                None => Remembered::Nothing,
+            };
+            return work(remembered).await;
+        };
+        let mut lease = Some(
+            leases
+                .acquire(context, &format!("inventory:lock:{sku}"))
+                .await?,
+        );
+        let token = lease.as_ref().map_or(0, Lease::token);
+        let done = async {
+            let product = self.product(sku)?;
+            if self.config.gaps.has(Gap::ReleaseBeforeCommit)
+                && let Some(lease) = lease.take()
+            {
+                lease.release().await;
+            }
+            let leased = |product| Remembered::Leased { product, token };
+            work(product.map_or(Remembered::Nothing, leased)).await
+        };
+        let done = leases.limit(done).await;
+        if let Some(lease) = lease.take() {
+            lease.release().await;
+        }
+        done
     }
 
     /// What a request looks at before its transaction begins: nothing, unless a gap says so.
@@ -199,17 +326,6 @@ impl Inventory {
             Some(product) if taking => Remembered::OnHand(product.units.on_hand),
             _ => Remembered::Nothing,
         })
-    }
-
-    fn remember_of(&self, saga_id: &str) -> Result<Remembered, StoreError> {
-        let gaps = self.config.gaps;
-        if !gaps.has(Gap::NoVersionCheck) {
-            return Ok(Remembered::Nothing);
-        }
-        match self.reservation(saga_id)? {
-            Some(reservation) => self.remember(&reservation.sku, false),
-            None => Ok(Remembered::Nothing),
-        }
     }
 
     /// Runs `work` in one transaction and tells what it did.

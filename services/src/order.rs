@@ -53,6 +53,8 @@ pub struct Config {
     pub answer_within: Duration,
     /// How the catalog is called.
     pub catalog_calls: PeerPolicy,
+    /// The service that inventory is called through: its own name, or a gateway's in front of its replicas.
+    pub inventory: String,
     /// How inventory is called.
     pub inventory_calls: PeerPolicy,
     /// How payment is called.
@@ -68,6 +70,7 @@ impl Default for Config {
             recover_every: Duration::from_secs(60),
             answer_within: Duration::from_secs(8),
             catalog_calls: PeerPolicy::internal(),
+            inventory: "inventory".to_owned(),
             inventory_calls: PeerPolicy::internal(),
             payment_calls: PeerPolicy::payment(),
         }
@@ -109,7 +112,9 @@ impl Orders {
     fn new(platform: &Platform, store: &Store, config: Config) -> Self {
         let saga = saga::OrderSaga {
             peers: peers::Peers::new(platform, &config),
-            clock: platform.clock.clone(),
+            platform: platform.clone(),
+            store: store.clone(),
+            gaps: config.gaps,
         };
         let engine_config = engine::Config {
             gaps: config.gaps,

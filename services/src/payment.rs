@@ -5,6 +5,7 @@
 //! cancel, a webhook, the next boot, or the minute's look.
 
 pub mod api;
+mod choreography;
 mod gateway;
 mod keys;
 pub mod model;
@@ -22,7 +23,7 @@ pub use store::{BY_ORDER, Order, PAYMENTS, Payment};
 
 use crate::{
     gap::Gaps,
-    kit::{Store, bulkhead::Permits, http, idempotency},
+    kit::{Store, bulkhead::Permits, bus::Settings, http, idempotency},
     pg::KeyStyle,
     ports::Platform,
     service::Service,
@@ -42,6 +43,8 @@ pub struct Config {
     pub gateway_style: KeyStyle,
     /// Permits to call the gateway, [`CALLS_MAX`] of them. All are free when nothing is under way.
     pub permits: Permits,
+    /// How it takes part in choreographed orders, if it does.
+    pub choreography: Option<Settings>,
 }
 
 impl Default for Config {
@@ -51,6 +54,7 @@ impl Default for Config {
             gateway: "pg".to_owned(),
             gateway_style: KeyStyle::default(),
             permits: Permits::new(CALLS_MAX),
+            choreography: None,
         }
     }
 }
@@ -73,10 +77,15 @@ pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
         idempotency::keep_sweeping(platform.clone(), store.clone()),
     );
     let keys = keys::Keys::new(&platform, store.clone());
-    let book = store::Book::new(store, config.gaps).map_err(io::Error::other)?;
+    let book = store::Book::new(store.clone(), config.gaps).map_err(io::Error::other)?;
     let gateway = gateway::Gateway::new(&platform, &config);
     let service = service::Service::new(&platform, book, gateway, keys, config.gaps);
     let service = Arc::new(service);
     platform.spawn("payment-settler", settler::run(service.clone()));
-    http::serve(&platform, api::router(service)).await
+    let mut router = api::router(service.clone());
+    if let Some(settings) = &config.choreography {
+        let joined = choreography::join(&platform, &store, service, settings).await;
+        router = router.merge(joined.map_err(io::Error::other)?);
+    }
+    http::serve(&platform, router).await
 }

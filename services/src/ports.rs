@@ -10,6 +10,8 @@ use std::{fmt, future::Future, io, pin::Pin, sync::Arc};
 use redb::StorageBackend;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use crate::kit::store::Shared;
+
 /// A boxed future, as the object-safe ports return it.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -59,6 +61,10 @@ pub trait Storage: Send + Sync {
     /// Whether each database is read and verified in full when it is opened: worth its time where bits rot.
     fn verifies_on_open(&self) -> bool {
         false
+    }
+    /// The database that this machine has in common with others, in place of its own.
+    fn shared(&self) -> Option<Shared> {
+        None
     }
     /// Runs a whole transaction, off the async threads where there are such.
     fn execute(&self, job: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()>;

@@ -1,8 +1,8 @@
 //! The reference systems: which services each is made of. One line a service.
 
 use crate::{
-    bag, bus, catalog, challenge, checkout, coupon, dataplatform, inventory, notification, order,
-    payment, pg, purchase, ranking, service::Service, user,
+    bag, bus, catalog, challenge, checkout, choreography, coupon, dataplatform, delivery,
+    inventory, lock, notification, order, payment, pg, purchase, ranking, service::Service, user,
 };
 
 /// A system that runs as a whole.
@@ -37,13 +37,17 @@ pub const SYSTEMS: &[System] = &[
     },
     System {
         name: "orders",
-        about: "the shop alone",
+        about: "the shop alone, its stock under lease locks",
         services: &[
             order::SERVICE,
-            inventory::SERVICE,
+            Service {
+                run: |p| Box::pin(inventory::run(p, inventory::Config::under_leases())),
+                ..inventory::SERVICE
+            },
             payment::SERVICE,
             catalog::SERVICE,
             pg::SERVICE,
+            lock::SERVICE,
         ],
     },
     System {
@@ -100,6 +104,39 @@ pub const SYSTEMS: &[System] = &[
                 },
                 ..notification::SERVICE
             },
+        ],
+    },
+    System {
+        name: "choreography",
+        about: "a shop whose orders are choreographed by events on a durable log",
+        services: &[
+            bus::SERVICE,
+            choreography::orders::SERVICE,
+            choreography::stock::SERVICE,
+            Service {
+                run: |p| {
+                    let config = payment::Config {
+                        choreography: Some(Default::default()),
+                        ..Default::default()
+                    };
+                    Box::pin(payment::run(p, config))
+                },
+                ..payment::SERVICE
+            },
+            pg::SERVICE,
+            delivery::SERVICE,
+            Service {
+                run: |p| {
+                    let config = notification::Config {
+                        listens: Some(choreography::notices(Default::default())),
+                        ..Default::default()
+                    };
+                    Box::pin(notification::run(p, config))
+                },
+                ..notification::SERVICE
+            },
+            user::SERVICE,
+            catalog::SERVICE,
         ],
     },
 ];

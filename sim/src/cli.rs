@@ -146,9 +146,7 @@ enum Refusal {
 impl Refusal {
     fn exit(&self) -> Exit {
         match self {
-            Refusal::Picture { .. } | Refusal::Unwritable { .. } | Refusal::Output(_) => {
-                Exit::Failed
-            }
+            Refusal::Picture { .. } | Refusal::Output(_) => Exit::Failed,
             Refusal::Brought(BroughtError::Failed(_) | BroughtError::Output(_)) => Exit::Failed,
             _ => Exit::Usage,
         }

@@ -5,7 +5,10 @@ use squall::{
     seed::Seed,
     storm::{Action, Fault, When},
 };
-use squall_scenarios::flows::{Flow, orders, rewards};
+use squall_scenarios::{
+    flows::{Flow, orders, rewards},
+    order_choreography::tale::{self, Tale},
+};
 
 const SEED: Seed = Seed(1);
 /// Two screens.
@@ -28,12 +31,15 @@ fn compare(flow: &Flow, outcome: &Outcome) {
         assert!(report.fired.is_some(), "never fired: {}", report.fault);
         assert!(report.effective, "touched nothing: {}", report.fault);
     }
-    let story = flow.story(outcome);
+    compare_story((flow.name, flow.about), &flow.storm, &flow.story(outcome));
+}
+
+fn compare_story((name, about): (&str, &str), storm: &[Fault], story: &str) {
     assert!(
         story.lines().count() <= LINES_MAX,
         "too long for a reader:\n{story}"
     );
-    let storm: Vec<String> = flow.storm.iter().map(Fault::to_string).collect();
+    let storm: Vec<String> = storm.iter().map(Fault::to_string).collect();
     let storm = match storm.is_empty() {
         true => String::new(),
         false => format!(" Storm: {}.", storm.join("; ")),
@@ -42,8 +48,8 @@ fn compare(flow: &Flow, outcome: &Outcome) {
     settings.set_snapshot_path("../stories");
     settings.set_prepend_module_to_snapshot(false);
     settings.set_omit_expression(true);
-    settings.set_description(format!("{}{storm}", flow.about));
-    settings.bind(|| insta::assert_snapshot!(flow.name, story));
+    settings.set_description(format!("{about}{storm}"));
+    settings.bind(|| insta::assert_snapshot!(name, story));
 }
 
 #[test]
@@ -114,6 +120,42 @@ fn a_completed_challenge_is_rewarded() {
 #[test]
 fn a_reward_that_may_not_be_is_taken_back() {
     review(&rewards::rolled_back());
+}
+
+/// Plays a choreographed order and compares its story with the reviewed one.
+fn review_tale(tale: &Tale, verdict: Verdict) {
+    let outcome = tale.play(SEED);
+    assert_eq!(outcome.verdict, verdict, "{:?}", outcome.violations);
+    for report in &outcome.faults {
+        assert!(report.fired.is_some(), "never fired: {}", report.fault);
+    }
+    compare_story((tale.name, tale.about), &tale.storm, &tale.story(&outcome));
+}
+
+#[test]
+fn a_choreographed_order_is_completed() {
+    review_tale(&tale::completed(), Verdict::Survived);
+}
+
+#[test]
+fn a_choreographed_order_that_cannot_be_delivered_is_undone() {
+    review_tale(&tale::undeliverable(), Verdict::Survived);
+}
+
+#[test]
+fn an_event_that_is_lost_after_its_change_strands_a_choreographed_order() {
+    review_tale(&tale::event_lost(), Verdict::Violated);
+}
+
+#[test]
+fn the_story_of_a_choreographed_order_does_not_depend_on_latencies() {
+    for tale in tale::all() {
+        let story = tale.story(&tale.play(SEED));
+        for seed in 2..6 {
+            let other = tale.play(Seed(seed));
+            assert_eq!(story, tale.story(&other), "{} with seed {seed}", tale.name);
+        }
+    }
 }
 
 fn all() -> Vec<Flow> {

@@ -49,6 +49,17 @@ impl Purchase {
         }
     }
 
+    /// The same customer buys something else at the same instant, in another window, with the same coupon.
+    pub fn twin(&self) -> Self {
+        let other = SHELVES.iter().find(|shelf| shelf.sku != self.sku);
+        Purchase {
+            sku: other.expect("there are two shelves").sku,
+            quantity: 1,
+            click_again: None,
+            ..self.clone()
+        }
+    }
+
     /// Buys, and holds the shop to what it says.
     pub async fn carry_out(&self, client: &Client, orders: &Mutex<Orders>, op: &str) {
         client.node().sleep(self.wait).await;
@@ -65,6 +76,9 @@ impl Purchase {
             body["price"] = price.into();
         }
         let request = keyed(op, "POST", "/checkouts", body);
+        if !client.does(op) {
+            return;
+        }
         orders::asked(orders, op);
         if let Some(later) = self.click_again {
             person.click_again(&request, later);
@@ -94,15 +108,17 @@ pub async fn rush(client: Client, people: u64) {
             Person::new(&client, "coupon"),
             client.draw(|rng| rng.below(30)),
         );
-        let node = client.node();
+        let (client, node) = (&client, client.node());
         async move {
             node.sleep(Duration::from_millis(100 + wait)).await;
             // Fewer users than requests: who asks twice is refused once.
             let user = format!("crowd-{}", n % (people - people / 4));
             let (op, path) = (format!("rush-{n}"), format!("/campaigns/{RUSH}/coupons"));
-            person
-                .insist(&keyed(&op, "POST", &path, json!({ "user": user })))
-                .await;
+            if client.does(&op) {
+                person
+                    .insist(&keyed(&op, "POST", &path, json!({ "user": user })))
+                    .await;
+            }
         }
     });
     join_all(asks).await;
@@ -114,9 +130,11 @@ pub async fn credit(client: Client, credits: Vec<(Duration, &'static str, u64)>)
     for (n, (wait, user, amount)) in credits.into_iter().enumerate() {
         client.node().sleep(wait).await;
         let (op, path) = (format!("credit-{n}"), format!("/users/{user}/credits"));
-        person
-            .insist(&keyed(&op, "POST", &path, json!({ "amount": amount })))
-            .await;
+        if client.does(&op) {
+            person
+                .insist(&keyed(&op, "POST", &path, json!({ "amount": amount })))
+                .await;
+        }
     }
 }
 
@@ -126,8 +144,10 @@ pub async fn reprice(client: Client, changes: Vec<(Duration, &'static str, u64)>
     for (n, (wait, sku, price)) in changes.into_iter().enumerate() {
         client.node().sleep(wait).await;
         let (op, path) = (format!("price-{n}"), format!("/products/{sku}"));
-        person
-            .insist(&unkeyed(&op, "PATCH", &path, json!({ "price": price })))
-            .await;
+        if client.does(&op) {
+            person
+                .insist(&unkeyed(&op, "PATCH", &path, json!({ "price": price })))
+                .await;
+        }
     }
 }

@@ -25,6 +25,8 @@ pub struct Deed {
     /// Who.
     pub who: &'static str,
     what: What,
+    /// When, from the beginning.
+    begins: Duration,
 }
 
 #[derive(Clone, Debug)]
@@ -49,7 +51,17 @@ impl Deed {
             card,
             patience: PATIENCE,
         };
-        Deed { who, what }
+        Deed {
+            who,
+            what,
+            begins: Duration::ZERO,
+        }
+    }
+
+    /// The same, but later.
+    pub fn after(mut self, begins: Duration) -> Self {
+        self.begins = begins;
+        self
     }
 
     /// The same, but who has no answer after a while closes the window and cancels.
@@ -62,8 +74,11 @@ impl Deed {
 
     /// Completes a challenge.
     pub fn complete(who: &'static str, challenge: &'static str) -> Self {
-        let what = What::Complete { challenge };
-        Deed { who, what }
+        Deed {
+            who,
+            what: What::Complete { challenge },
+            begins: Duration::ZERO,
+        }
     }
 
     /// The label of what is done.
@@ -72,6 +87,9 @@ impl Deed {
     }
 
     pub(super) async fn carry_out(&self, client: &Client, promises: &Arc<Promises>) {
+        if !self.begins.is_zero() {
+            client.node().sleep(self.begins).await;
+        }
         let op = self.op();
         match self.what {
             What::Buy {

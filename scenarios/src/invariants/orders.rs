@@ -5,14 +5,14 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use squall::{Client, Sim};
+use squall::{Client, Sim, check::Findings};
 use squall_services::{
     catalog::store::{VERSIONS, Version, version_key},
     inventory::model::ReservationState,
-    kit::saga::SagaRecord,
+    kit::{Code, saga::SagaRecord},
     order::{
         model::Status,
-        store::{Kind, ORDERS, OrderData, OrderRow, SAGAS},
+        store::{KEYS, KeyRow, KeyState, Kind, ORDERS, OrderData, OrderRow, SAGAS},
     },
 };
 
@@ -22,7 +22,10 @@ use super::{
     sagas::{JOURNAL_ENDS, SAGAS_END},
     stock::Stock,
 };
-use crate::{lock, mirror::Mirror};
+use crate::{
+    lock,
+    mirror::{Change, Mirror},
+};
 
 /// The order service as committed.
 pub struct Orders {
@@ -30,6 +33,8 @@ pub struct Orders {
     pub orders: Mirror<OrderRow>,
     /// By id.
     pub sagas: Mirror<SagaRecord<OrderData>>,
+    /// What is kept under the clients' keys.
+    keys: Mirror<KeyRow>,
     /// What each version of a product cost, in the catalog's books.
     versions: Mirror<Version>,
     /// The orders that each client operation has made.
@@ -43,6 +48,7 @@ pub fn watch(sim: &Sim) -> Arc<Mutex<Orders>> {
     let orders = Arc::new(Mutex::new(Orders {
         orders: Mirror::new("order", ORDERS),
         sagas: Mirror::new("order", SAGAS),
+        keys: Mirror::new("order", KEYS),
         versions: Mirror::new("catalog", VERSIONS),
         made_by: BTreeMap::new(),
         traces: BTreeMap::new(),
@@ -53,6 +59,9 @@ pub fn watch(sim: &Sim) -> Arc<Mutex<Orders>> {
         orders.versions.follow(commit);
         for change in orders.sagas.follow(commit) {
             sagas::judge_course(&change, findings);
+        }
+        for change in orders.keys.follow(commit) {
+            judge_key(&change, findings);
         }
         let mut ops = Vec::new();
         for change in orders.orders.follow(commit) {
@@ -148,6 +157,23 @@ pub fn watch(sim: &Sim) -> Arc<Mutex<Orders>> {
         }
     });
     orders
+}
+
+/// Reports a key under which a refusal is kept that would not last.
+fn judge_key(change: &Change<KeyRow>, findings: &mut Findings) {
+    let Some(KeyState::Answered { answer, .. }) = change.after.as_ref().map(|row| &row.state)
+    else {
+        return;
+    };
+    let code = serde_json::from_value::<Code>(answer.body["code"].clone());
+    if code.is_ok_and(Code::is_transient) {
+        findings.broken(
+            "transient refusal kept",
+            &[&change.key],
+            "an answer that stays true",
+            format!("{} {}", answer.status, answer.body["code"]),
+        );
+    }
 }
 
 /// Judges orders against money: the three-way agreement of order, ledger and customer.

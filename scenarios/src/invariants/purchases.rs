@@ -13,6 +13,7 @@ use squall::{
 use squall_services::{
     bag::store::BAGS,
     kit::{
+        Table,
         holding::{Hold, Holding, Pool},
         reservation::ReservationState,
     },
@@ -40,10 +41,12 @@ const WHOLE: &str = "a purchase is everything or nothing";
 const ONCE: &str = "every consumer's effect happens once per event";
 
 /// Pools and what is held of them, on one node.
-struct Holdings {
+pub struct Holdings {
     node: &'static str,
-    pools: Mirror<Pool>,
-    holds: Mirror<Hold>,
+    /// The pools, by id.
+    pub pools: Mirror<Pool>,
+    /// What is held, by owner.
+    pub holds: Mirror<Hold>,
 }
 
 /// The services as committed.
@@ -58,13 +61,36 @@ pub struct Purchases {
     told_of: BTreeSet<String>,
 }
 
+type Found = Box<dyn Fn(&str) -> Option<Status> + Send + Sync>;
+
 /// What buyers were told: an order that was accepted is there, and what has ended stays so.
 pub struct Told {
-    purchases: Arc<Mutex<Purchases>>,
+    found: Found,
     accepted: Mutex<BTreeMap<String, Option<Status>>>,
 }
 
 impl Told {
+    /// Holds the shop to what is told. `found` says how an order is, if there is one.
+    pub fn watch(
+        sim: &Sim,
+        found: impl Fn(&str) -> Option<Status> + Send + Sync + 'static,
+    ) -> Arc<Self> {
+        let told = Arc::new(Told {
+            found: Box::new(found),
+            accepted: Mutex::default(),
+        });
+        let kept = told.clone();
+        sim.finally(DURABLE, SETTLED, move |_, findings| {
+            for (id, ended) in lock(&kept.accepted).iter() {
+                if let Some(found) = kept.contradiction(id, *ended) {
+                    let expected = format!("{ended:?}, as told");
+                    findings.broken("told otherwise", &[id], expected, found);
+                }
+            }
+        });
+        told
+    }
+
     /// A buyer is told of an order: it must be so already, and stay so.
     pub fn told(&self, client: &Client, id: &str, status: Status) {
         let ended = (status != Status::Pending).then_some(status);
@@ -83,11 +109,7 @@ impl Told {
     }
 
     fn contradiction(&self, id: &str, ended: Option<Status>) -> Option<String> {
-        let found = lock(&self.purchases)
-            .orders
-            .get(id)
-            .map(|order| order.status);
-        match (found, ended) {
+        match ((self.found)(id), ended) {
             (None, _) => Some("no such order".to_owned()),
             (Some(found), Some(ended)) if found != ended => Some(format!("{found:?}")),
             _ => None,
@@ -97,17 +119,12 @@ impl Told {
 
 /// Watches the nodes of the scenario.
 pub fn watch(sim: &Sim) -> Arc<Told> {
-    let holdings = |node, holding: &'static Holding| Holdings {
-        node,
-        pools: Mirror::new(node, squall_services::kit::Table::new(holding.pools.name)),
-        holds: Mirror::new(node, squall_services::kit::Table::new(holding.holds.name)),
-    };
     let purchases = Arc::new(Mutex::new(Purchases {
         orders: Mirror::new("order", ORDERS),
         users: Mirror::new("user", USERS),
         reservations: Mirror::new("user", RESERVATIONS),
-        bags: holdings("bag", &BAGS),
-        items: holdings("item", &ITEMS),
+        bags: Holdings::new("bag", &BAGS),
+        items: Holdings::new("item", &ITEMS),
         payments: Mirror::new("payment", PAYMENTS),
         messages: Mirror::new("notification", MESSAGES),
         told_of: BTreeSet::new(),
@@ -143,20 +160,10 @@ pub fn watch(sim: &Sim) -> Arc<Told> {
         lock(&once).judge_messages(findings);
     });
 
-    let told = Arc::new(Told {
-        purchases,
-        accepted: Mutex::default(),
-    });
-    let kept = told.clone();
-    sim.finally(DURABLE, SETTLED, move |_, findings| {
-        for (id, ended) in lock(&kept.accepted).iter() {
-            if let Some(found) = kept.contradiction(id, *ended) {
-                let expected = format!("{ended:?}, as told");
-                findings.broken("told otherwise", &[id], expected, found);
-            }
-        }
-    });
-    told
+    Told::watch(sim, move |id| {
+        let purchases = lock(&purchases);
+        purchases.orders.get(id).map(|order| order.status)
+    })
 }
 
 impl Purchases {
@@ -330,7 +337,17 @@ impl Purchases {
 }
 
 impl Holdings {
-    fn follow(&mut self, commit: &Commit<'_>, findings: &mut Findings) {
+    /// Those of this node.
+    pub fn new(node: &'static str, holding: &'static Holding) -> Self {
+        Holdings {
+            node,
+            pools: Mirror::new(node, Table::new(holding.pools.name)),
+            holds: Mirror::new(node, Table::new(holding.holds.name)),
+        }
+    }
+
+    /// Takes a commit over; every pool must add up, and agree with what is held of it.
+    pub fn follow(&mut self, commit: &Commit<'_>, findings: &mut Findings) {
         let pools = self.pools.follow(commit);
         let holds = self.holds.follow(commit);
         if pools.is_empty() && holds.is_empty() {

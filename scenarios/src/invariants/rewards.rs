@@ -16,7 +16,8 @@ use squall_services::{
         sync::Mode,
     },
     kit::{
-        outbox::{OUTBOX, Row},
+        Reply,
+        outbox::{DEAD_LETTERS, OUTBOX, Row},
         saga::{self, SagaRecord},
     },
     order::{
@@ -40,10 +41,11 @@ pub struct Rewards {
     products: Mirror<Product>,
     versions: Mirror<Version>,
     outbox: Mirror<Row>,
+    dead_letters: Mirror<Row>,
 }
 
-/// A notice is redelivered with growing pauses until it is acknowledged; this long after the storm at the latest.
-const NOTICED: Duration = Duration::from_secs(3 * 60);
+/// A notice is sent again with growing pauses, at last from the dead letters; this long after the storm at the latest.
+const NOTICED: Duration = super::outbox::SENT;
 
 /// What users were told: a completion that is saved stays so.
 pub struct Told {
@@ -76,6 +78,23 @@ impl Told {
     }
 }
 
+/// Holds a page to the age that it tells: a copy past its time to live is marked stale, or fetched anew.
+pub fn judge_page(client: &Client, page: &Reply, fresh_for: Duration) {
+    let product = &page.body["product"];
+    let age = product["age_ms"].as_u64().map(Duration::from_millis);
+    if let (Some(age), Some(false)) = (age, product["stale"].as_bool())
+        && age > fresh_for
+    {
+        client.broken(
+            "inconsistency windows stay within the mode's bound",
+            "past its time to live",
+            &[product["sku"].as_str().unwrap_or_default()],
+            format!("a copy of {fresh_for:?} at most, or one that is marked stale"),
+            format!("{age:?}, as if fresh"),
+        );
+    }
+}
+
 /// Watches the nodes `"challenge"` and `"catalog"` beside the orders.
 pub fn watch(sim: &Sim, orders: &Arc<Mutex<Orders>>) -> Arc<Told> {
     let rewards = Arc::new(Mutex::new(Rewards {
@@ -86,6 +105,7 @@ pub fn watch(sim: &Sim, orders: &Arc<Mutex<Orders>>) -> Arc<Told> {
         products: Mirror::new("catalog", PRODUCTS),
         versions: Mirror::new("catalog", VERSIONS),
         outbox: Mirror::new("catalog", OUTBOX),
+        dead_letters: Mirror::new("catalog", DEAD_LETTERS),
     }));
 
     let told = Arc::new(Told {
@@ -112,6 +132,7 @@ pub fn watch(sim: &Sim, orders: &Arc<Mutex<Orders>>) -> Arc<Told> {
                 judge_course(&change, findings);
             }
             rewards.outbox.follow(commit);
+            rewards.dead_letters.follow(commit);
             rewards.copies.follow(commit);
             rewards.settings.follow(commit);
             rewards.products.follow(commit);
@@ -187,7 +208,8 @@ pub fn watch(sim: &Sim, orders: &Arc<Mutex<Orders>>) -> Arc<Told> {
 
     let outbox = rewards.clone();
     sim.finally("every notice is delivered", NOTICED, move |_, findings| {
-        for (key, _) in lock(&outbox).outbox.iter() {
+        let rewards = lock(&outbox);
+        for (key, _) in rewards.outbox.iter().chain(rewards.dead_letters.iter()) {
             findings.broken(
                 "left in the outbox",
                 &[key],

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use squall::check::{Findings, Truth};
 use squall_services::kit::{
     Table,
-    saga::{SagaRecord, Status, StepStatus},
+    saga::{SagaRecord, Status, StepRecord, StepStatus},
 };
 
 use crate::mirror::{Change, Mirror};
@@ -17,7 +17,10 @@ pub const SAGAS_END: Duration = Duration::from_secs(5 * 60);
 /// What a saga that does not end has done to money and stock speaks first; the journal has this much longer.
 pub const JOURNAL_ENDS: Duration = Duration::from_secs(6 * 60);
 
-/// Reports a saga that goes forward over a step that is not done, or undoes its steps in any order but the reverse.
+/// The steps from which on the sagas only go forward.
+const PIVOTS: [&str; 2] = ["payment-capture", "order-confirm"];
+
+/// Reports a saga that turns back once its pivot is done, that goes forward over a step that is not done, or undoes its steps in any order but the reverse.
 pub fn judge_course<D>(change: &Change<SagaRecord<D>>, findings: &mut Findings) {
     let Some(saga) = &change.after else { return };
     let undone = |status| matches!(status, StepStatus::Failed | StepStatus::Compensated);
@@ -25,6 +28,21 @@ pub fn judge_course<D>(change: &Change<SagaRecord<D>>, findings: &mut Findings) 
         .steps
         .iter()
         .position(|step| step.status == StepStatus::CompensationIntended);
+    let passed = |step: &&StepRecord| {
+        let kept = matches!(step.status, StepStatus::Done | StepStatus::Compensated);
+        PIVOTS.contains(&step.name.as_str()) && kept
+    };
+    if saga.refusal.is_some()
+        && let Some(pivot) = saga.steps.iter().find(passed)
+    {
+        findings.broken_as(
+            "a saga turns back before its pivot only",
+            "the pivot was passed",
+            &[&saga.id, &pivot.name],
+            "a saga that goes on",
+            format!("{:?}", saga.status),
+        );
+    }
     let rest = match (saga.status, undoing) {
         (Status::Running, _) => {
             let before = saga

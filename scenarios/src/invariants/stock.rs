@@ -70,9 +70,14 @@ impl Stock {
 
 /// Watches the inventory of the node `"inventory"`.
 pub fn watch(sim: &Sim) -> Arc<Mutex<Stock>> {
+    watch_at(sim, "inventory")
+}
+
+/// Watches the inventory whose database is on `node`.
+pub fn watch_at(sim: &Sim, node: &'static str) -> Arc<Mutex<Stock>> {
     let stock = Arc::new(Mutex::new(Stock {
-        products: Mirror::new("inventory", PRODUCTS),
-        reservations: Mirror::new("inventory", RESERVATIONS),
+        products: Mirror::new(node, PRODUCTS),
+        reservations: Mirror::new(node, RESERVATIONS),
     }));
     let follow = stock.clone();
     sim.always("stock adds up", move |commit, findings| {
@@ -95,6 +100,15 @@ pub fn watch(sim: &Sim) -> Arc<Mutex<Stock>> {
             let (Some(before), Some(after)) = (&change.before, &change.after) else {
                 continue;
             };
+            if after.fence < before.fence {
+                findings.broken_as(
+                    "two holders of a lease never both write",
+                    "an earlier lease wrote",
+                    &[&change.key],
+                    format!("token {} or a later one", before.fence),
+                    after.fence.to_string(),
+                );
+            }
             let (Some(old), Some(new)) = (&before.lock, &after.lock) else {
                 continue;
             };

@@ -111,7 +111,7 @@ pub(super) async fn buy(client: &Client, told: &Arc<Told>, deeds: &[Deed]) {
 }
 
 /// Holds the shop to what it says of an order; its id.
-fn hold_to(client: &Client, told: &Told, reply: &Reply) -> Option<String> {
+pub(crate) fn hold_to(client: &Client, told: &Told, reply: &Reply) -> Option<String> {
     let id = reply.body["id"].as_str()?;
     let status: Status = serde_json::from_value(reply.body["status"].clone()).ok()?;
     told.told(client, id, status);
@@ -119,7 +119,7 @@ fn hold_to(client: &Client, told: &Told, reply: &Reply) -> Option<String> {
 }
 
 /// Asks until there is an answer: here 202 is one.
-async fn insist(client: &Client, person: &Person, request: &Request) -> Option<Reply> {
+pub(crate) async fn insist(client: &Client, person: &Person, request: &Request) -> Option<Reply> {
     let op = &request.op;
     for attempt in 1..=PATIENCE {
         client.invoked(op, &format!("{} {}", request.method, request.path));

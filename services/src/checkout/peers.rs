@@ -48,7 +48,11 @@ pub(super) struct Peers {
 
 impl Peers {
     pub fn new(platform: &Platform, config: &Config, locks: Box<dyn UserLocks>) -> Self {
-        let peer = |name| Peer::new(platform, name, config.calls.clone());
+        let mut calls = config.calls.clone();
+        if config.gaps.has(Gap::RollbackOvertakesLateSuccess) {
+            calls.attempts = 1;
+        }
+        let peer = |name| Peer::new(platform, name, calls.clone());
         Peers {
             catalog: peer("catalog"),
             inventory: peer("inventory"),

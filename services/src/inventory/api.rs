@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     Json, Router,
-    extract::{FromRequest, Path, Request, State},
-    http::header::CONTENT_TYPE,
+    extract::{Path, State},
     routing::{get, post},
 };
 use serde::{Deserialize, Serialize};
@@ -16,8 +15,8 @@ use super::{
     store::{PRODUCTS, Product},
 };
 use crate::kit::{
-    Problem,
-    http::{Body, IdempotencyKey},
+    Context, Problem,
+    http::{Body, IdempotencyKey, Perhaps},
     idempotency::StoredAnswer,
     input::{QUANTITY, plain_id, within},
 };
@@ -91,16 +90,18 @@ async fn create(
 
 async fn restock(
     State(inventory): State<Arc<Inventory>>,
+    context: Context,
     key: Option<IdempotencyKey>,
     Path(sku): Path<String>,
     Body(restock): Body<Restock>,
 ) -> Result<StoredAnswer, Problem> {
     within("quantity", restock.quantity, QUANTITY)?;
-    inventory.restock(key, sku, restock).await
+    inventory.restock(&context, key, sku, restock).await
 }
 
 async fn reserve(
     State(inventory): State<Arc<Inventory>>,
+    context: Context,
     key: Option<IdempotencyKey>,
     Body(ask): Body<Reserve>,
 ) -> Result<StoredAnswer, Problem> {
@@ -108,19 +109,21 @@ async fn reserve(
     plain_id("order_id", &ask.order_id)?;
     plain_id("sku", &ask.sku)?;
     within("quantity", ask.quantity, QUANTITY)?;
-    inventory.reserve(key, ask).await
+    inventory.reserve(&context, key, ask).await
 }
 
 async fn confirm(
     State(inventory): State<Arc<Inventory>>,
+    context: Context,
     key: Option<IdempotencyKey>,
     Path(saga_id): Path<String>,
 ) -> Result<StoredAnswer, Problem> {
-    inventory.confirm(key, saga_id).await
+    inventory.confirm(&context, key, saga_id).await
 }
 
 async fn cancel(
     State(inventory): State<Arc<Inventory>>,
+    context: Context,
     key: Option<IdempotencyKey>,
     Path(saga_id): Path<String>,
     Perhaps(Cancel { sku }): Perhaps<Cancel>,
@@ -129,20 +132,5 @@ async fn cancel(
     if let Some(sku) = &sku {
         plain_id("sku", sku)?;
     }
-    inventory.cancel(key, saga_id, sku).await
-}
-
-/// A JSON body, or its default where the request declares none.
-struct Perhaps<T>(T);
-
-impl<S: Send + Sync, T: Default + serde::de::DeserializeOwned> FromRequest<S> for Perhaps<T> {
-    type Rejection = Problem;
-
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        if !request.headers().contains_key(CONTENT_TYPE) {
-            return Ok(Perhaps(T::default()));
-        }
-        let Body(body) = Body::from_request(request, state).await?;
-        Ok(Perhaps(body))
-    }
+    inventory.cancel(&context, key, saga_id, sku).await
 }

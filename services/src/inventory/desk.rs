@@ -35,6 +35,11 @@ pub(super) enum Remembered {
     Nothing,
     OnHand(u64),
     Row(Product),
+    /// Read under a lease: the row must not have changed, nor have seen a later lease, when it is written.
+    Leased {
+        product: Product,
+        token: u64,
+    },
 }
 
 /// A transaction with what the work in it needs to know.
@@ -254,6 +259,7 @@ impl Desk<'_, '_> {
             units,
             version: 1,
             lock: None,
+            fence: 0,
         };
         self.tx.put(&PRODUCTS, sku, &product)?;
         Ok(product)
@@ -292,7 +298,7 @@ impl Desk<'_, '_> {
         };
         match &self.remembered {
             Remembered::Nothing => stored(),
-            Remembered::Row(product) => Ok(product.clone()),
+            Remembered::Row(product) | Remembered::Leased { product, .. } => Ok(product.clone()),
             Remembered::OnHand(on_hand) => stored().map(|mut product: Product| {
                 product.units.on_hand = *on_hand;
                 product
@@ -332,7 +338,34 @@ impl Desk<'_, '_> {
         Ok(())
     }
 
+    /// Compares what was read under a lease with what is there, and leaves the lease's token.
+    fn show(&self, product: &mut Product, token: u64) -> Result<(), Problem> {
+        let masked = |gaps: &[Gap]| gaps.iter().any(|gap| self.gaps.has(*gap));
+        let fenced = !masked(&[
+            Gap::LeaseWithoutFencing,
+            Gap::ReleaseNotOwner,
+            Gap::NoWatchdog,
+        ]);
+        let versioned = fenced && !self.gaps.has(Gap::ReleaseBeforeCommit);
+        let stored = self.tx.get(&PRODUCTS, &product.sku)?;
+        let stored = stored.ok_or_else(|| unknown_product(&product.sku))?;
+        if fenced && stored.fence > token {
+            tracing::info!(token, seen = stored.fence, "write fenced off");
+            return Err(conflict(&product.sku, "a later lease has written"));
+        }
+        if versioned && stored.version != product.version {
+            return Err(conflict(&product.sku, "it has changed since it was read"));
+        }
+        if !self.gaps.has(Gap::LeaseWithoutFencing) {
+            product.fence = token;
+        }
+        Ok(())
+    }
+
     fn put(&mut self, mut product: Product, units: Units) -> Result<Product, Problem> {
+        if let Remembered::Leased { token, .. } = self.remembered {
+            self.show(&mut product, token)?;
+        }
         product.units = units;
         product.version += 1;
         self.tx.put(&PRODUCTS, &product.sku, &product)?;
@@ -363,6 +396,13 @@ fn in_progress(sku: &str) -> Problem {
     Problem::new(
         Code::SagaInProgress,
         format!("another order for {sku} is in progress; try again shortly"),
+    )
+}
+
+fn conflict(sku: &str, why: &str) -> Problem {
+    Problem::new(
+        Code::VersionConflict,
+        format!("{sku}: {why}; nothing was done, try again"),
     )
 }
 

@@ -26,6 +26,13 @@ pub struct Product {
     pub version: u64,
     /// The saga in whose hands the product is.
     pub lock: Option<SemanticLock>,
+    /// The token of the last lease under which the row was written; 0 where no leases are used.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub fence: u64,
+}
+
+fn is_zero(fence: &u64) -> bool {
+    *fence == 0
 }
 
 /// What a saga has set aside, bought or given back.

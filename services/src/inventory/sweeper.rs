@@ -14,7 +14,10 @@ use super::{
     model::SemanticLock,
     store::{PRODUCTS, Product},
 };
-use crate::kit::{Context, Peer, PeerPolicy, Problem, StoreError};
+use crate::{
+    gap::Gap,
+    kit::{Context, Peer, PeerPolicy, Problem, StoreError},
+};
 
 fn policy() -> PeerPolicy {
     PeerPolicy {
@@ -76,7 +79,11 @@ async fn sweep_once(inventory: &Inventory, peer: &Peer, seen: &Seen) -> Result<(
         let by_clock = Duration::from_millis(now_ms.saturating_sub(lock.since_ms));
         let since = seen.get(&(sku.clone(), lock.owner.clone()));
         let age = by_clock.max(since.map_or(Duration::ZERO, Instant::elapsed));
-        if age < inventory.config.lock_age || !has_ended(inventory, peer, &lock.owner).await {
+        if age < inventory.config.lock_age {
+            continue;
+        }
+        let asks = !inventory.config.gaps.has(Gap::SweeperFreesTheLiving);
+        if asks && !has_ended(inventory, peer, &lock.owner).await {
             continue;
         }
         inventory

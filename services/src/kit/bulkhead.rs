@@ -16,7 +16,15 @@ pub struct Permits {
 #[derive(Debug)]
 #[must_use = "a permit that is dropped at once limits nothing"]
 pub struct Permit {
-    _returned_on_drop: OwnedSemaphorePermit,
+    returned_on_drop: OwnedSemaphorePermit,
+}
+
+impl Permit {
+    /// Never returns the permit. Only for the planted bug `permit-leaked`.
+    pub fn leak(self) -> Option<Permit> {
+        self.returned_on_drop.forget();
+        None
+    }
 }
 
 impl Permits {
@@ -31,7 +39,7 @@ impl Permits {
     pub async fn acquire(&self, wait: Duration) -> Option<Permit> {
         let permit = within(wait, self.semaphore.clone().acquire_owned()).await?;
         Some(Permit {
-            _returned_on_drop: permit.expect("the semaphore is never closed"),
+            returned_on_drop: permit.expect("the semaphore is never closed"),
         })
     }
 

@@ -28,7 +28,7 @@ use super::{
 };
 use crate::ports::{Connection, Platform};
 
-pub use extract::{Body, IdempotencyKey};
+pub use extract::{Body, IdempotencyKey, Perhaps};
 
 /// The largest request body.
 pub const BODY_BYTES_MAX: usize = 64 << 10;

@@ -2,6 +2,8 @@
 
 use std::ops::RangeInclusive;
 
+use serde::{Deserialize, Deserializer, Serialize};
+
 use super::{Code, Problem};
 
 /// Longest id that is accepted, in bytes.
@@ -12,6 +14,26 @@ pub const QUANTITY: RangeInclusive<u64> = 1..=1000;
 
 /// The largest amount of one payment, in minor units; the smallest is 1.
 pub const AMOUNT_MAX: i64 = 1_000_000_000_000;
+
+/// An id, which clients may send as a number.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Id(pub String);
+
+impl<'de> Deserialize<'de> for Id {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged, expecting = "expected an id: a text or a whole number")]
+        enum TextOrNumber {
+            Text(String),
+            Number(u64),
+        }
+        Ok(Id(match TextOrNumber::deserialize(deserializer)? {
+            TextOrNumber::Text(text) => text,
+            TextOrNumber::Number(number) => number.to_string(),
+        }))
+    }
+}
 
 /// An id of 1 to [`ID_MAX`] letters, digits, `-`, `_`, `.` and `:`: safe in paths, headers, keys and logs.
 pub fn plain_id(field: &str, id: &str) -> Result<(), Problem> {

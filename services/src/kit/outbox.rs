@@ -56,10 +56,10 @@ pub enum Mode {
 pub struct Policy {
     /// Tries before a row becomes a dead letter.
     pub attempts_max: u32,
-    /// Wait after a first failure; doubled each time.
+    /// Wait after a first failure.
     pub backoff: Duration,
-    /// No wait is longer.
-    pub backoff_max: Duration,
+    /// What each further wait is multiplied by.
+    pub growth: u32,
     /// Age from which a claim is given back.
     pub claim_max: Duration,
     /// How often the outbox is looked at without a wake.
@@ -73,12 +73,13 @@ pub struct Policy {
 }
 
 impl Default for Policy {
-    /// The five tries span 75 s, so that an outage of a minute costs no dead letter.
+    /// The second try follows soon, for a call that was lost; the five tries span 78 s, so that an outage of a minute costs
+    /// no dead letter.
     fn default() -> Self {
         Policy {
             attempts_max: 5,
-            backoff: Duration::from_secs(5),
-            backoff_max: Duration::MAX,
+            backoff: Duration::from_millis(500),
+            growth: 5,
             claim_max: Duration::from_secs(5 * 60),
             look_every: Duration::from_secs(60),
             keep_every: Duration::from_secs(60 * 60),

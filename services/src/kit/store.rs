@@ -6,6 +6,7 @@
 
 mod file;
 mod rows;
+mod shared;
 
 use std::{
     future::pending,
@@ -21,6 +22,7 @@ use tokio::sync::broadcast;
 use crate::ports::{Platform, RowChange};
 
 pub use rows::{Reader, Writer};
+pub use shared::{Seat, Shared, host};
 
 /// A logical table: its name and the type of its rows. Keys are text.
 pub struct Table<V> {
@@ -58,10 +60,21 @@ pub enum StoreError {
     /// The disk refused.
     #[error("the disk refused: {0}")]
     Io(String),
+    /// A database that replicas share is away: nothing was done.
+    #[error("the database cannot be reached: {0}")]
+    Unreachable(String),
+    /// Nobody knows what a database that replicas share has made of the transaction.
+    #[error("the outcome of the transaction is not known: {0}")]
+    Unknown(String),
 }
 
 impl From<StoreError> for super::Problem {
     fn from(error: StoreError) -> Self {
+        if let StoreError::Unreachable(_) | StoreError::Unknown(_) = error {
+            tracing::info!(%error, "store");
+            let detail = format!("{error}; repeat the request with the same Idempotency-Key");
+            return super::Problem::new(super::Code::ServiceUnavailable, detail);
+        }
         tracing::error!(%error, "store");
         super::Problem::new(
             super::Code::Internal,
@@ -82,7 +95,15 @@ pub fn dump(backend: Box<dyn StorageBackend>) -> Result<Dump, StoreError> {
 /// A service's database. Cheap to clone.
 #[derive(Clone)]
 pub struct Store {
-    inner: Arc<Inner>,
+    place: Place,
+}
+
+#[derive(Clone)]
+enum Place {
+    /// In this process.
+    Own(Arc<Inner>),
+    /// Where others transact too.
+    Shared(Shared, Platform),
 }
 
 struct Inner {
@@ -100,17 +121,24 @@ const FEED_COMMITS_MAX: usize = 256;
 
 impl Store {
     /// Opens the service's database, creating it under a temporary name first.
+    ///
+    /// One that the platform shares with others is opened where it is: see [`host`].
     pub async fn open(platform: &Platform, file: &str) -> Result<Store, StoreError> {
+        if let Some(shared) = platform.storage.shared() {
+            return Ok(Store {
+                place: Place::Shared(shared, platform.clone()),
+            });
+        }
         let (storage, name) = (platform.storage.clone(), file.to_owned());
         let database =
             run_in_storage(platform, move || file::open(storage.as_ref(), &name)).await?;
         Ok(Store {
-            inner: Arc::new(Inner {
+            place: Place::Own(Arc::new(Inner {
                 database,
                 file: file.to_owned(),
                 platform: platform.clone(),
                 feed: broadcast::Sender::new(FEED_COMMITS_MAX),
-            }),
+            })),
         })
     }
 
@@ -147,23 +175,28 @@ impl Store {
         &self,
         work: impl FnOnce(&Reader) -> Result<T, E>,
     ) -> Result<T, E> {
-        let reader = Reader::begin(&self.inner.database).map_err(|e| self.refused(e))?;
-        let result = work(&reader);
-        if let Some(error) = reader.refusal() {
-            self.refused(StoreError::Io(error));
-        }
-        result
+        self.at_hand()?.read(work)
     }
 
     /// Every commit from now on, in their order: what change data capture tails. A reader that falls behind is told
-    /// so, and has to read the tables.
+    /// so, and has to read the tables. The feed of a database that is down has ended.
     pub fn feed(&self) -> broadcast::Receiver<Commit> {
-        self.inner.feed.subscribe()
+        match self.at_hand() {
+            Ok(inner) => inner.feed.subscribe(),
+            Err(_) => broadcast::Sender::new(1).subscribe(),
+        }
     }
 
     /// All rows, for tests and audits.
     pub fn dump(&self) -> Result<Dump, StoreError> {
-        rows::dump(&self.inner.database)
+        rows::dump(&self.at_hand()?.database)
+    }
+
+    fn at_hand(&self) -> Result<Arc<Inner>, StoreError> {
+        match &self.place {
+            Place::Own(inner) => Ok(inner.clone()),
+            Place::Shared(shared, _) => shared.seat.database(),
+        }
     }
 
     async fn transact<T, E>(
@@ -175,9 +208,41 @@ impl Store {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        let store = self.clone();
-        let job = move || store.transact_now(durability, work);
-        match run_in_storage(&self.inner.platform, job).await {
+        match &self.place {
+            Place::Own(inner) => Inner::transact(inner.clone(), durability, work).await,
+            Place::Shared(shared, platform) => {
+                let slot = Arc::new(Mutex::new(None));
+                let answer = slot.clone();
+                let job = shared::spanned(move |inner| {
+                    Box::pin(async move {
+                        let result = Inner::transact(inner, durability, work).await;
+                        *answer.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
+                    })
+                });
+                shared.carry(platform, job).await?;
+                let result = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
+                result.unwrap_or_else(|| {
+                    let lost = "it was lost on its way".to_owned();
+                    Err(StoreError::Unknown(lost).into())
+                })
+            }
+        }
+    }
+}
+
+impl Inner {
+    async fn transact<T, E>(
+        self: Arc<Self>,
+        durability: Durability,
+        work: impl FnOnce(&mut Writer) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let inner = self.clone();
+        let job = move || inner.transact_now(durability, work);
+        match run_in_storage(&self.platform, job).await {
             Ended::Answered(result) => result,
             Ended::Panicked(panic) => resume_unwind(panic),
             Ended::DiskRefused(error) => {
@@ -187,6 +252,18 @@ impl Store {
         }
     }
 
+    fn read<T, E: From<StoreError>>(
+        &self,
+        work: impl FnOnce(&Reader) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let reader = Reader::begin(&self.database).map_err(|e| self.refused(e))?;
+        let result = work(&reader);
+        if let Some(error) = reader.refusal() {
+            self.refused(StoreError::Io(error));
+        }
+        result
+    }
+
     fn transact_now<T, E>(
         &self,
         durability: Durability,
@@ -194,11 +271,11 @@ impl Store {
     ) -> Ended<T, E> {
         // While something reads, redb leaves the pages that a commit replaces to the next commit. With no reader it
         // frees them at once, by a second commit in memory that takes a quarter of the time of the first.
-        let reading = match self.inner.database.begin_read() {
+        let reading = match self.database.begin_read() {
             Ok(reading) => reading,
             Err(error) => return Ended::DiskRefused(StoreError::Io(error.to_string())),
         };
-        let mut transaction = match self.inner.database.begin_write() {
+        let mut transaction = match self.database.begin_write() {
             Ok(transaction) => transaction,
             Err(error) => return Ended::DiskRefused(StoreError::Io(error.to_string())),
         };
@@ -244,7 +321,7 @@ impl Store {
             file,
             feed,
             ..
-        } = &*self.inner;
+        } = self;
         platform.storage.committed(file, &changes);
         if feed.receiver_count() > 0 {
             // Nobody listens any more only if the last reader has just gone.
@@ -253,7 +330,7 @@ impl Store {
     }
 
     fn refused(&self, error: StoreError) -> StoreError {
-        let Inner { platform, file, .. } = &*self.inner;
+        let Inner { platform, file, .. } = self;
         tracing::error!(%error, file, "the outcome of a transaction is unknown");
         platform.process.fail(&format!("{file}: {error}"));
         error

@@ -25,7 +25,7 @@ use crate::{
     system::{SYSTEMS, System},
 };
 
-const GATEWAY: &str = "gateway";
+const GATEWAY: &str = gateway::SERVICE.name;
 
 /// Runs the reference services on real sockets and files until Ctrl-C or SIGTERM.
 #[derive(Parser)]

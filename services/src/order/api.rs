@@ -137,7 +137,7 @@ async fn place(
     plain_id("sku", &order.sku)?;
     plain_id("card", &order.card)?;
     within("quantity", order.quantity, QUANTITY)?;
-    let key = Key::new("place", &order.user, &key, &order);
+    let key = Key::new(orders.config.gaps, ("place", &order.user), &key, &order);
     let wish = Wish {
         user: order.user,
         sku: order.sku,
@@ -157,7 +157,7 @@ async fn place_reward(
     plain_id("sku", &reward.sku)?;
     plain_id("challenge_completion", &reward.challenge_completion)?;
     within("quantity", reward.quantity, QUANTITY)?;
-    let key = Key::new(REWARD, &reward.user, &key, &reward);
+    let key = Key::new(orders.config.gaps, (REWARD, &reward.user), &key, &reward);
     let wish = Wish {
         user: reward.user,
         sku: reward.sku,

@@ -7,7 +7,10 @@ use super::{
     model::{Flow, Status},
     store::{Kind, ORDERS, OrderData, OrderRow, SAGAS},
 };
-use crate::kit::{Code, Context, Problem, Writer, saga::SagaRecord};
+use crate::{
+    gap::Gap,
+    kit::{Code, Context, Problem, Writer, saga::SagaRecord},
+};
 
 impl Orders {
     /// Cancels an order and waits, within limits, until nothing of it is left. Repeating it does no harm.
@@ -68,7 +71,9 @@ impl Orders {
         }
         self.engine.wait(&order.saga_id).await?;
         let order = self.order(id)?;
-        if order.kind == Kind::Reward && order.status == Status::Confirmed {
+        let sold = order.status == Status::Completed;
+        let live = order.kind == Kind::Reward && order.status == Status::Confirmed;
+        if live || sold && self.config.gaps.has(Gap::CancelAfterCompleted) {
             self.begin_cancel(context, order).await?;
         }
         if let Some(saga) = self.order(id)?.cancel_saga_id {
@@ -89,12 +94,13 @@ impl Orders {
             card: String::new(),
             key: None,
         };
+        let seen = order.status;
         let rows = move |tx: &mut Writer<'_>, saga: &mut SagaRecord<OrderData>| {
             let not_now = || Problem::new(Code::VersionConflict, "the order has just changed");
             let mut order = tx.get(&ORDERS, &order.id)?.ok_or_else(not_now)?;
             let made = tx.get(&SAGAS, &order.saga_id)?;
             let ended = made.is_some_and(|saga| saga.status.is_ended());
-            if !ended || order.status != Status::Confirmed {
+            if !ended || order.status != seen {
                 return Err(not_now());
             }
             order.status = Status::Cancelling;

@@ -10,6 +10,7 @@ use tokio::time::sleep;
 
 use super::store::{KEYS, KeyRow, KeyState};
 use crate::{
+    gap::{Gap, Gaps},
     kit::{
         Code, Problem, Store, StoreError, Writer,
         idempotency::{Begin, RETENTION_MS, StoredAnswer, fingerprint},
@@ -24,13 +25,35 @@ pub(super) struct Key {
     pub id: String,
     /// Of the request.
     pub fingerprint: u64,
+    gaps: Gaps,
 }
 
 impl Key {
-    pub fn new(operation: &str, user: &str, key: &str, request: &impl Serialize) -> Self {
+    pub fn new(
+        gaps: Gaps,
+        (operation, user): (&str, &str),
+        key: &str,
+        request: &impl Serialize,
+    ) -> Self {
+        let user = match gaps.has(Gap::KeySharedAcrossUsers) {
+            true => "",
+            false => user,
+        };
+        let fingerprint = match gaps.has(Gap::KeyIgnoresBody) {
+            true => 0,
+            false => fingerprint(request),
+        };
         Key {
             id: id(operation, user, key),
-            fingerprint: fingerprint(request),
+            fingerprint,
+            gaps,
+        }
+    }
+
+    fn kept_ms(&self) -> u64 {
+        match self.gaps.has(Gap::KeyExpiresTooSoon) {
+            true => 2_000,
+            false => RETENTION_MS,
         }
     }
 
@@ -43,7 +66,8 @@ impl Key {
                 Code::InvalidState,
                 "this request was cancelled before it arrived",
             ),
-            KeyState::Answered { .. } if row.at_ms.saturating_add(RETENTION_MS) < now => Ok(None),
+            KeyState::Answered { .. } if row.at_ms.saturating_add(self.kept_ms()) < now => Ok(None),
+            KeyState::InFlight { .. } if self.gaps.has(Gap::InFlightNotRefused) => Ok(None),
             _ if row.fingerprint != self.fingerprint => Begin::Mismatch.proceed(),
             KeyState::InFlight { .. } => Begin::InFlight.proceed(),
             KeyState::Answered { answer, .. } => Begin::Replay(answer).proceed(),
@@ -80,19 +104,19 @@ pub(super) fn id(operation: &str, user: &str, key: &str) -> String {
     format!("{operation}/{user}/{key}")
 }
 
-/// Settles the key of an order whose saga has ended: a terminal answer is kept, a transient refusal is forgotten, so
+/// Settles the key of an order whose saga has ended: a terminal answer is kept; with none the key is forgotten, so
 /// that a retry starts anew.
 pub(super) fn settle(
     tx: &mut Writer<'_>,
     id: &str,
     order_id: &str,
-    answer: Result<StoredAnswer, Problem>,
+    answer: Option<StoredAnswer>,
     now: u64,
 ) -> Result<(), StoreError> {
     let Some(mut row) = tx.get(&KEYS, id)? else {
         return Ok(());
     };
-    let Some(answer) = answer.map_or_else(|why| StoredAnswer::of_problem(&why), Some) else {
+    let Some(answer) = answer else {
         return tx.delete(&KEYS, id);
     };
     row.state = KeyState::Answered {

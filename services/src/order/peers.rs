@@ -1,11 +1,16 @@
 //! The calls to catalog, inventory and payment, and what their answers mean.
 
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{Config, store::OrderData};
 use crate::{
-    gap::Gap,
+    gap::{Gap, Gaps},
     kit::{
         CallError, Code, Context, Peer, PeerPolicy, Problem, Reply,
         saga::{Act, Call, Undo, offered, settled, undone},
@@ -22,6 +27,9 @@ pub(super) struct Product {
     pub on_sale: bool,
 }
 
+/// Longer than any process lives.
+const A_YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 pub(super) struct Peers {
     catalog: Peer,
     inventory: Peer,
@@ -30,17 +38,29 @@ pub(super) struct Peers {
     keyed: bool,
     /// What is not on sale is not sold.
     heeds_sale_status: bool,
+    gaps: Gaps,
+    /// The trace of the last call. Only for the planted bug `trace-id-leaks`.
+    ambient: Mutex<Option<String>>,
 }
 
 impl Peers {
     pub fn new(platform: &Platform, config: &Config) -> Self {
-        let peer = |name, policy: &PeerPolicy| Peer::new(platform, name, policy.clone());
+        let gaps = config.gaps;
+        let peer = |name: &str, policy: &PeerPolicy| {
+            let mut policy = policy.clone();
+            if gaps.has(Gap::BreakerNeverHalfOpens) {
+                policy.breaker_open = A_YEAR;
+            }
+            Peer::new(platform, name, policy)
+        };
         Peers {
             catalog: peer("catalog", &config.catalog_calls),
-            inventory: peer("inventory", &config.inventory_calls),
+            inventory: peer(&config.inventory, &config.inventory_calls),
             payment: peer("payment", &config.payment_calls),
             keyed: !config.gaps.has(Gap::NoKey),
             heeds_sale_status: !config.gaps.has(Gap::RewardForUnsoldProduct),
+            gaps,
+            ambient: Mutex::default(),
         }
     }
 
@@ -67,7 +87,7 @@ impl Peers {
             "quantity": data.quantity,
         });
         let reply = self.post(&self.inventory, "/reservations", call, &body);
-        offered(reply.await)
+        self.offered(reply.await)
     }
 
     pub async fn confirm(&self, data: &OrderData, call: Call<'_>) -> Act {
@@ -93,7 +113,7 @@ impl Peers {
             "card": data.card,
             "mode": mode,
         });
-        offered(self.post(&self.payment, "/payments", call, &body).await)
+        self.offered(self.post(&self.payment, "/payments", call, &body).await)
     }
 
     pub async fn capture(&self, data: &OrderData, call: Call<'_>) -> Act {
@@ -111,7 +131,14 @@ impl Peers {
 
     pub async fn give_back(&self, data: &OrderData, call: Call<'_>) -> Undo {
         let path = format!("/payments/{}/cancel", data.owner);
-        undone(self.post(&self.payment, &path, call, &json!({})).await)
+        let mut body = json!({});
+        if self.gaps.has(Gap::RefundAtCurrentPrice) {
+            match self.product(call.context, &data.sku).await {
+                Ok(product) => body["amount"] = json!(product.price * data.quantity),
+                Err(why) => return Undo::Retry(why.to_string()),
+            }
+        }
+        undone(self.post(&self.payment, &path, call, &body).await)
     }
 
     async fn post(
@@ -122,6 +149,20 @@ impl Peers {
         body: &(impl Serialize + Sync),
     ) -> Result<Reply, CallError> {
         let key = self.keyed.then_some(call.key);
-        peer.call(call.context, "POST", path, key, body).await
+        let mut context = call.context.clone();
+        if self.gaps.has(Gap::TraceIdLeaks) {
+            let mut ambient = self.ambient.lock().unwrap_or_else(PoisonError::into_inner);
+            let leaked = ambient.replace(context.trace_id.clone());
+            context.trace_id = leaked.unwrap_or(context.trace_id);
+        }
+        peer.call(&context, "POST", path, key, body).await
+    }
+
+    /// The answer to something that may be refused and can be undone.
+    fn offered(&self, reply: Result<Reply, CallError>) -> Act {
+        match offered(reply) {
+            Act::Busy(_) if self.gaps.has(Gap::ConflictTakenForDone) => Act::Done,
+            act => act,
+        }
     }
 }

@@ -1,26 +1,50 @@
 //! What the steps of an order's saga do, and how the order follows.
 
-use std::sync::Arc;
-
 use axum::http::StatusCode;
 
 use super::{
     keys,
+    model::Status as OrderStatus,
     peers::Peers,
     store::{ORDERS, OrderData, OrderRow},
 };
 use crate::{
+    gap::{Gap, Gaps},
     kit::{
-        Code, Problem, StoreError, Writer,
+        Code, Problem, Store, StoreError, Writer,
         idempotency::StoredAnswer,
         saga::{Act, Call, Saga, SagaRecord, Status, Step, Undo},
     },
-    ports::Clock,
+    ports::Platform,
 };
 
 pub(super) struct OrderSaga {
     pub peers: Peers,
-    pub clock: Arc<dyn Clock>,
+    pub platform: Platform,
+    pub store: Store,
+    pub gaps: Gaps,
+}
+
+impl OrderSaga {
+    /// Cancels the order in a commit of its own, once. Only for the planted bug `order-cancel-not-retried`.
+    fn cancel_once(&self, order: OrderRow) {
+        let store = self.store.clone();
+        self.platform.spawn("order-cancel", async move {
+            let cancel = move |tx: &mut Writer<'_>| tx.put(&ORDERS, &order.id, &order);
+            let _: Result<(), StoreError> = store.write(cancel).await;
+        });
+    }
+
+    /// What to keep under the client's key.
+    fn kept(&self, answer: Result<StoredAnswer, Problem>) -> Option<StoredAnswer> {
+        match answer {
+            Err(why) if self.gaps.has(Gap::TransientFailureCached) => Some(StoredAnswer {
+                status: why.code.status(),
+                body: why.body(),
+            }),
+            answer => answer.map_or_else(|why| StoredAnswer::of_problem(&why), Some),
+        }
+    }
 }
 
 #[async_trait::async_trait]
@@ -67,11 +91,14 @@ impl Saga for OrderSaga {
             return Ok(());
         };
         let order = follow(before.clone(), saga);
-        if order != before {
+        if order.status == OrderStatus::Cancelled && self.gaps.has(Gap::OrderCancelNotRetried) {
+            self.cancel_once(order.clone());
+        } else if order != before {
             tx.put(&ORDERS, &order.id, &order)?;
         }
         if let (Some(key), Some(answer)) = (&saga.data.key, answer(&order, saga)) {
-            keys::settle(tx, key, &order.id, answer, self.clock.now_ms())?;
+            let now = self.platform.clock.now_ms();
+            keys::settle(tx, key, &order.id, self.kept(answer), now)?;
         }
         Ok(())
     }

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     kit::{
         Code, Context, Problem,
-        http::{Body, IdempotencyKey},
+        http::{Body, IdempotencyKey, Perhaps},
         idempotency::StoredAnswer as Answer,
         input::AMOUNT_MAX,
     },
@@ -101,14 +101,28 @@ async fn capture(
     serve(service, context, key, Demand::Capture { saga_id }).await
 }
 
+/// The body of `POST /payments/{saga_id}/cancel`; may be missing.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+struct Cancel {
+    /// Minor units to be paid back, if not all of them.
+    amount: Option<i64>,
+}
+
 async fn cancel(
     State(service): Served,
     context: Context,
     key: Option<IdempotencyKey>,
     Path(saga_id): Path<String>,
+    Perhaps(Cancel { amount }): Perhaps<Cancel>,
 ) -> Result<Answer, Problem> {
     plain("saga_id", &saga_id)?;
-    serve(service, context, key, Demand::Cancel { saga_id }).await
+    if amount.is_some_and(|amount| !(1..=AMOUNT_MAX).contains(&amount)) {
+        return Err(invalid(format!(
+            "`amount` must be 1 to {AMOUNT_MAX} minor units"
+        )));
+    }
+    let demand = Demand::Cancel { saga_id, amount };
+    serve(service, context, key, demand).await
 }
 
 async fn serve(

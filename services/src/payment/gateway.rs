@@ -102,7 +102,12 @@ pub(super) struct Gateway {
 impl Gateway {
     pub fn new(platform: &Platform, config: &Config) -> Self {
         let gaps = config.gaps;
-        let keyless = [Gap::NoKey, Gap::CaptureWithoutKey, Gap::RefundWithoutKey];
+        let keyless = [
+            Gap::NoKey,
+            Gap::CaptureWithoutKey,
+            Gap::RefundWithoutKey,
+            Gap::RetryOfNonIdempotent,
+        ];
         let keyless = keyless.into_iter().any(|gap| gaps.has(gap));
         let policy = PeerPolicy {
             // The attempts of one call share its key, which would hide that the next call has another.
@@ -138,6 +143,10 @@ impl Gateway {
         action: Action,
         permit: Option<Permit>,
     ) -> Result<Told, Problem> {
+        if self.gaps.has(Gap::HoldNeverVoided) && action == Action::Void {
+            let id = payment.gateway_id.clone().unwrap_or_default();
+            return Ok(Told::Done { id });
+        }
         let told = self.ask_soundly(context, payment, action, permit).await;
         if self.gaps.has(Gap::RefundMarkedNotAsked) && action.is_undo() && told.is_err() {
             let id = payment.gateway_id.clone().unwrap_or_default();
@@ -153,7 +162,7 @@ impl Gateway {
         action: Action,
         permit: Option<Permit>,
     ) -> Result<Told, Problem> {
-        let _permit = match permit {
+        let permit = match permit {
             Some(permit) => permit,
             None => self.permit().await?,
         };
@@ -170,6 +179,10 @@ impl Gateway {
                 &body(payment, action)?,
             )
             .await;
+        let _held_to_the_end = match self.gaps.has(Gap::PermitLeaked) && answer.is_err() {
+            true => permit.leak(),
+            false => Some(permit),
+        };
         match answer {
             Ok(reply) => self.read(action, reply.status, &reply.body),
             Err(CallError::Unknown { .. }) if self.gaps.has(Gap::TimeoutMeansNo) => {
@@ -253,7 +266,8 @@ impl Gateway {
         let keyless = match action {
             Action::Charge | Action::Capture => self.gaps.has(Gap::CaptureWithoutKey),
             Action::Refund => self.gaps.has(Gap::RefundWithoutKey),
-            Action::Authorize | Action::Void => false,
+            Action::Authorize => self.gaps.has(Gap::RetryOfNonIdempotent),
+            Action::Void => false,
         };
         let (id, name) = (&payment.id, action.name());
         (!keyless && !self.gaps.has(Gap::NoKey))
@@ -279,7 +293,7 @@ fn body(payment: &Payment, action: Action) -> Result<Value, Problem> {
         }),
         Action::Refund => json!(pg::api::Refund {
             payment: id()?.to_owned(),
-            amount: payment.amount,
+            amount: payment.refund.unwrap_or(payment.amount),
         }),
     })
 }

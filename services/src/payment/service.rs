@@ -31,8 +31,15 @@ const QUESTIONS_MAX: usize = 4;
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Demand {
     Create(Order),
-    Capture { saga_id: String },
-    Cancel { saga_id: String },
+    Capture {
+        saga_id: String,
+    },
+    Cancel {
+        saga_id: String,
+        /// What is paid back if it was taken already: all of it unless said.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        amount: Option<i64>,
+    },
 }
 
 impl Demand {
@@ -48,7 +55,7 @@ impl Demand {
     fn saga_id(&self) -> &str {
         match self {
             Demand::Create(order) => &order.saga_id,
-            Demand::Capture { saga_id } | Demand::Cancel { saga_id } => saga_id,
+            Demand::Capture { saga_id } | Demand::Cancel { saga_id, .. } => saga_id,
         }
     }
 
@@ -172,8 +179,11 @@ impl Service {
                 Code::NotFound,
                 format!("the saga `{saga_id}` has no payment; create it first"),
             )),
-            (Demand::Cancel { .. }, Some(payment)) => self.cancel(context, payment).await,
-            (Demand::Cancel { saga_id }, None) => {
+            (Demand::Cancel { amount, .. }, Some(mut payment)) => {
+                payment.refund = payment.refund.or(*amount);
+                self.cancel(context, payment).await
+            }
+            (Demand::Cancel { saga_id, .. }, None) => {
                 let tombstone = Payment::tombstone(saga_id, context);
                 Ok((self.book.commit(tombstone, |_| Ok(())).await?, None))
             }

@@ -62,6 +62,9 @@ pub struct Payment {
     /// Per action, the number of the attempt that is or was made; absent means the first. Raised only when the
     /// gateway certainly did nothing and never will under the old number.
     pub attempts: BTreeMap<Action, u32>,
+    /// What is paid back, in minor units, if not all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refund: Option<i64>,
     /// Raised by every commit, from 1.
     pub version: u64,
 }
@@ -80,6 +83,7 @@ impl Payment {
             status: Status::Created,
             gateway_id: None,
             attempts: BTreeMap::new(),
+            refund: None,
             version: 0,
         }
     }

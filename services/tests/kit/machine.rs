@@ -10,8 +10,11 @@ use std::{
 };
 
 use redb::StorageBackend;
-use squall_services::ports::{
-    BoxFuture, Clock, Connection, Listener, Net, Platform, Process, Random, RowChange, Storage,
+use squall_services::{
+    kit::store::Shared,
+    ports::{
+        BoxFuture, Clock, Connection, Listener, Net, Platform, Process, Random, RowChange, Storage,
+    },
 };
 use tokio::{io::duplex, sync::mpsc};
 
@@ -56,9 +59,19 @@ impl Network {
 
     /// A machine of this name with its own disk.
     pub fn machine(&self, name: &str) -> (Platform, Arc<Machine>) {
+        self.machine_over(name, None)
+    }
+
+    /// A machine of this name over a database that it shares.
+    pub fn sharing(&self, name: &str, shared: &Shared) -> Platform {
+        self.machine_over(name, Some(shared.clone())).0
+    }
+
+    fn machine_over(&self, name: &str, shared: Option<Shared>) -> (Platform, Arc<Machine>) {
         let machine = Arc::new(Machine {
             name: name.to_owned(),
             network: self.clone(),
+            shared,
             ..Machine::default()
         });
         let platform = Platform {
@@ -78,6 +91,7 @@ impl Network {
 pub struct Machine {
     name: String,
     network: Network,
+    shared: Option<Shared>,
     files: Mutex<BTreeMap<String, MemoryFile>>,
     pub commits: Mutex<Vec<Vec<RowChange>>>,
     pub disk_fails: Arc<AtomicBool>,
@@ -143,6 +157,9 @@ impl Storage for Machine {
     fn remove(&self, file: &str) -> io::Result<()> {
         self.files.lock().unwrap().remove(file);
         Ok(())
+    }
+    fn shared(&self) -> Option<Shared> {
+        self.shared.clone()
     }
     fn execute(&self, job: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()> {
         Box::pin(async move { job() })

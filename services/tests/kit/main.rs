@@ -3,6 +3,7 @@
 mod gateway;
 mod http;
 mod idempotency;
+mod lease;
 mod machine;
 mod peer;
 mod store;

@@ -13,7 +13,10 @@ use squall_services::{
         self, Config,
         store::{Change, VERSIONS, version_key},
     },
-    kit::{http::Body, outbox::OUTBOX},
+    kit::{
+        http::Body,
+        outbox::{OUTBOX, PUBLISHED},
+    },
 };
 
 use super::{
@@ -125,11 +128,14 @@ async fn changes_are_told_in_order_once_the_subscriber_is_there() {
     world.pass(Duration::from_secs(3)).await;
     let challenge = Subscriber::default();
     challenge.serve(&world, "challenge");
-    world.pass(Duration::from_secs(12)).await;
+    world.pass(Duration::from_secs(15)).await;
     let pens = (1..=4).map(|version| ("pen".to_owned(), version));
     assert_eq!(challenge.accepted(), pens.collect::<Vec<_>>());
-    let left = row(&machine, &OUTBOX, "0000000000000004");
-    assert_eq!(left, None, "acknowledged notices leave the outbox");
+    for number in 1..=4 {
+        let key = format!("{number:016}");
+        assert_eq!(row(&machine, &OUTBOX, &key), None, "it is sent");
+        assert!(row(&machine, &PUBLISHED, &key).is_some());
+    }
 }
 
 #[tokio::test]

@@ -113,7 +113,7 @@ fn shards_that_were_stopped_and_went_on_give_together_what_one_campaign_gives() 
             .collect();
         let (united, _) = unite(&logs).unwrap();
         let united: Vec<Totals> = united.into_values().collect();
-        assert_eq!(united, [whole.clone()], "{of} shards");
+        assert_eq!(united, std::slice::from_ref(&whole), "{of} shards");
     }
 }
 

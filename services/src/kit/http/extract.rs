@@ -36,6 +36,21 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     }
 }
 
+/// A JSON body, or its default where the request declares none.
+pub struct Perhaps<T>(pub T);
+
+impl<S: Send + Sync, T: Default + DeserializeOwned> FromRequest<S> for Perhaps<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        if !request.headers().contains_key(header::CONTENT_TYPE) {
+            return Ok(Perhaps(T::default()));
+        }
+        let Body(body) = Body::from_request(request, state).await?;
+        Ok(Perhaps(body))
+    }
+}
+
 /// `application/json` or `application/anything+json`, with or without parameters.
 pub(super) fn is_json(content_type: &str) -> bool {
     let kind = content_type.split(';').next().unwrap_or_default().trim();

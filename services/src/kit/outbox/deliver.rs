@@ -5,11 +5,16 @@ use std::{sync::PoisonError, time::Duration};
 use futures_util::future::join_all;
 use tracing::Instrument;
 
-use super::{Bulkhead, DEAD_LETTERS, Inner, OUTBOX, Outgoing, PUBLISHED, Row, State, Target};
+use super::{
+    Bulkhead, DEAD_LETTERS, Inner, OUTBOX, Outgoing, PUBLISHED, Policy, Row, State, Target,
+};
 use crate::{
     gap::Gap,
     kit::{Peer, PeerPolicy, StoreError, Writer},
 };
+
+/// The longest wait between two tries.
+const BACKOFF_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Rows that one pass takes.
 pub(super) const BATCH: usize = 16;
@@ -164,9 +169,7 @@ impl Inner {
             return;
         }
         tracing::warn!(kind, attempts = row.attempts, reason, "outbox row failed");
-        let policy = &self.config.policy;
-        let wait = backoff(policy.backoff, row.attempts).min(policy.backoff_max);
-        memory.back_off(key, wait);
+        memory.back_off(key, backoff(&self.config.policy, row.attempts));
     }
 }
 
@@ -179,6 +182,7 @@ fn bury(tx: &mut Writer<'_>, key: &str, row: &mut Row, drop_it: bool) -> Result<
     }
 }
 
-fn backoff(first: Duration, attempts: u32) -> Duration {
-    first * 2_u32.saturating_pow(attempts.saturating_sub(1).min(10))
+fn backoff(policy: &Policy, attempts: u32) -> Duration {
+    let growth = policy.growth.saturating_pow(attempts.saturating_sub(1));
+    policy.backoff.saturating_mul(growth).min(BACKOFF_MAX)
 }

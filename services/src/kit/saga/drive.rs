@@ -315,6 +315,9 @@ impl<S: Saga> Drive<'_, S> {
 
     /// Like [`reason_to_stop`](Self::reason_to_stop), once the step is done; from the last chance on there is none.
     fn reason_to_stop_after(&self, saga: &SagaRecord<S::Data>, step: &Step) -> Option<Problem> {
+        if !self.inner.defences.pivot_is_final {
+            return self.reason_to_stop();
+        }
         if step.role != Role::Compensatable {
             return None;
         }

@@ -270,7 +270,7 @@ impl<D> SagaRecord<D> {
                 }
                 self.advance(plan, now_ms);
             }
-            (Status::Running, Some(Role::Compensatable), Event::DoneButTurnBack(why)) => {
+            (Status::Running, Some(_), Event::DoneButTurnBack(why)) => {
                 self.turn_back(order, plan, StepStatus::Done, why.clone(), now_ms);
             }
             (Status::Running, Some(Role::Compensatable), Event::Abandoned(why)) => {
@@ -358,7 +358,8 @@ impl<D> SagaRecord<D> {
         self.retreat(order, plan, now_ms);
     }
 
-    /// Intends the next undo, newest first, undoing the local ones on the way; ends the saga if there is none.
+    /// Intends the next undo, newest first, undoing the local ones and those without an undo on the way; ends the saga
+    /// if there is none.
     fn retreat(&mut self, order: UndoOrder, plan: &[Step], now_ms: u64) {
         let steps = self.steps.len();
         for nth in 0..steps {
@@ -369,7 +370,7 @@ impl<D> SagaRecord<D> {
             let (record, step) = (&mut self.steps[index], &plan[index]);
             match record.status {
                 StepStatus::Failed | StepStatus::Compensated => {}
-                _ if step.local => record.status = StepStatus::Compensated,
+                _ if step.local || step.undo.is_none() => record.status = StepStatus::Compensated,
                 _ => {
                     record.status = StepStatus::CompensationIntended;
                     record.attempts = 0;

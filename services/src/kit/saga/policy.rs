@@ -96,6 +96,8 @@ pub(super) struct Defences {
     pub sync: bool,
     /// Waiters learn of the end after its commit.
     pub commit_before_ack: bool,
+    /// From the pivot on there is no way back.
+    pub pivot_is_final: bool,
     /// A step without an answer is settled or undone, rather than left with all before it.
     pub undo_without_answer: bool,
     /// An unknown outcome is asked for again before it is undone.
@@ -125,6 +127,7 @@ impl Defences {
             respect_owner: !gaps.has(Gap::RecoveryRacesOwner),
             sync: !gaps.has(Gap::CommitWithoutSync),
             commit_before_ack: !gaps.has(Gap::AckBeforeCommit),
+            pivot_is_final: !gaps.has(Gap::CompensateAfterPivot),
             undo_without_answer: !gaps.has(Gap::UndoOnlyOnAnsweredNo),
             ask_again: !gaps.has(Gap::RollbackOvertakesLateSuccess),
             recover_running: !gaps.has(Gap::RecoveryOnlyFailed),

@@ -55,6 +55,7 @@ impl StoreError {
         match self {
             StoreError::Corrupt(what) => StoreError::Corrupt(format!("{file}: {what}")),
             StoreError::Io(what) => StoreError::Io(format!("{file}: {what}")),
+            elsewhere => elsewhere,
         }
     }
 }

@@ -8,7 +8,7 @@ use axum::{
     extract::{Path, State},
     routing::{get, post},
 };
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 use super::{
     Orders,
@@ -19,31 +19,11 @@ use crate::kit::{
     Code, Context, Problem, StoreError,
     http::{Body, IdempotencyKey},
     idempotency::StoredAnswer,
-    input::{QUANTITY, plain_id, within},
+    input::{Id, QUANTITY, plain_id, within},
 };
 
 /// Longest note, in bytes.
 const NOTE_MAX: usize = 32 << 10;
-
-/// An id, which clients may send as a number.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(transparent)]
-pub struct Id(pub String);
-
-impl<'de> Deserialize<'de> for Id {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged, expecting = "expected an id: a text or a whole number")]
-        enum TextOrNumber {
-            Text(String),
-            Number(u64),
-        }
-        Ok(Id(match TextOrNumber::deserialize(deserializer)? {
-            TextOrNumber::Text(text) => text,
-            TextOrNumber::Number(number) => number.to_string(),
-        }))
-    }
-}
 
 /// The body of `POST /orders`. Other members, a price among them, are ignored.
 #[derive(Clone, Debug, Serialize, Deserialize)]

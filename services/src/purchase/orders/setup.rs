@@ -3,11 +3,11 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Orders, api::Id, store::PRICES};
+use super::{Orders, store::PRICES};
 use crate::{
     kit::{
         Context, Peer, PeerPolicy, Problem,
-        input::{AMOUNT_MAX, plain_id, within},
+        input::{AMOUNT_MAX, Id, plain_id, within},
     },
     ports::Platform,
 };

@@ -1,6 +1,6 @@
 //! Whoever looks after the services when the storm is over: redrives the outboxes' dead letters, replays events.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use serde_json::json;
 use squall::Client;
@@ -13,19 +13,22 @@ const LOOK_EVERY: Duration = Duration::from_secs(10);
 /// Times that a dead letter is given another chance.
 const CHANCES: u64 = 1;
 
-/// Tends these services for ever.
-pub(super) async fn tend(client: &Client, services: &[&'static str]) {
+/// Tends these services for ever. What is refused again is given so many `chances`: a breaker that is open still, or a
+/// neighbour that is not back, is no reason to give an event up.
+pub async fn tend(client: &Client, services: &[&'static str], chances: u32) {
     let platform = platform(client.node());
     let context = Context::fresh(&platform, client.name());
     let peers: Vec<Peer> = services
         .iter()
         .map(|service| Peer::new(&platform, service, browser()))
         .collect();
-    let mut tended = BTreeSet::new();
+    let mut tended: BTreeMap<(&str, String), u32> = BTreeMap::new();
     loop {
         for (service, peer) in services.iter().zip(&peers) {
             for path in listed(&context, peer).await {
-                if tended.insert((*service, path.clone())) {
+                let times = tended.entry((*service, path.clone())).or_default();
+                if *times < chances {
+                    *times += 1;
                     let _ = peer.call(&context, "POST", &path, None, &json!({})).await;
                 }
             }

@@ -1,0 +1,235 @@
+//! System D: orders choreographed over a durable log by eight services, beside the bus and the payment gateway.
+
+mod buyer;
+pub mod nodes;
+pub mod orders;
+pub mod tale;
+
+use squall::{
+    Sim,
+    net::Latency,
+    scenario::{Bug, Scenario, Setup, Shape},
+    storm::Profile,
+};
+use squall_services::{choreography as flow, gap::Gap, kit::outbox::Mode};
+
+use self::{
+    buyer::Wish,
+    nodes::{MEMBERS, NODES, Shop},
+};
+use crate::{
+    bank,
+    invariants::outbox,
+    item_purchase::bus_faults,
+    operator,
+    shop::{Shelf, pg_faults},
+    sometimes,
+};
+
+/// The scenario `order-choreography`.
+pub struct OrderChoreography;
+
+/// Events are sent after the commit, handlers are not idempotent, whoever cannot be asked for is a default user.
+const DOCUMENTED: &[Gap] = &[Gap::DualWrite, Gap::NoInbox, Gap::FallbackDefaultUser];
+
+/// The bugs that can be planted alone.
+const BUGS: &[Gap] = &[
+    Gap::FallbackDefaultUser,
+    Gap::PaymentFailedKeepsOrder,
+    Gap::DeliveryFailureKeepsMoney,
+    Gap::ClientPriceTrusted,
+    Gap::CheckThenActStock,
+    Gap::AckBeforeHandled,
+    Gap::NoInbox,
+    Gap::InboxPrunedTooSoon,
+    Gap::EventsOnlyInMemory,
+    Gap::OutboxStuckProcessing,
+    Gap::OutboxPendingForgotten,
+    Gap::OutboxClaimedTwice,
+    Gap::DualWrite,
+    Gap::PublishBeforeCommit,
+    Gap::DeadLetterDropped,
+    Gap::CaptureWithoutKey,
+    Gap::RefundWithoutKey,
+    Gap::RefundMarkedNotAsked,
+];
+
+/// Who has to handle what.
+const INTERESTS: outbox::Interests = &[
+    (
+        "order",
+        &[
+            flow::INVENTORY_FAILED,
+            flow::PAYMENT_FAILED,
+            flow::DELIVERY_FAILED,
+            flow::DELIVERY_COMPLETED,
+        ],
+    ),
+    (
+        "inventory",
+        &[
+            flow::ORDER_CREATED,
+            flow::PAYMENT_FAILED,
+            flow::DELIVERY_FAILED,
+            flow::DELIVERY_COMPLETED,
+        ],
+    ),
+    (
+        "payment",
+        &[flow::INVENTORY_RESERVED, flow::DELIVERY_FAILED],
+    ),
+    ("delivery", &[flow::PAYMENT_COMPLETED]),
+    (
+        "notification",
+        &[
+            flow::ORDER_CREATED,
+            flow::DELIVERY_STARTED,
+            flow::DELIVERY_COMPLETED,
+        ],
+    ),
+];
+
+/// Users with an account. The last one's card is declined.
+const USERS: [&str; 3] = ["kim", "lee", "declined-max"];
+/// Somebody without one.
+const STRANGER: &str = "stranger";
+/// Who orders in a storm, once each: two users, and somebody drawn from all of them and the stranger.
+const BUYERS: [&str; 3] = ["kim", "lee", "passer-by"];
+
+/// How often an operator replays an event that is refused: past every breaker that is open still.
+const CHANCES: u32 = 6;
+
+/// What there is. One product is rare.
+const SHELVES: [Shelf; 2] = [
+    Shelf {
+        sku: "lamp",
+        stock: 2,
+        price: 12_000,
+    },
+    Shelf {
+        sku: "chair",
+        stock: 5,
+        price: 45_000,
+    },
+];
+
+impl Scenario for OrderChoreography {
+    fn name(&self) -> &str {
+        "order-choreography"
+    }
+
+    fn about(&self) -> &str {
+        "orders choreographed over a durable log: stock, payment, delivery, notification"
+    }
+
+    fn shapes(&self) -> Vec<Shape> {
+        bank::shapes(
+            "no outbox, no inbox, a default user while nobody can be asked: expected to fail",
+        )
+    }
+
+    fn bugs(&self) -> Vec<Bug> {
+        bank::bugs(BUGS)
+    }
+
+    fn profile(&self) -> Profile {
+        let mut links: Vec<_> = MEMBERS.map(|member| (member, "bus")).into();
+        links.extend([
+            ("gateway", "order"),
+            ("order", "user"),
+            ("order", "catalog"),
+            ("payment", "pg"),
+        ]);
+        links.extend(BUYERS.map(|buyer| (buyer, "gateway")));
+        let mut events: Vec<_> = MEMBERS.map(|member| (member, "says")).into();
+        events.extend([
+            ("payment", "payment charging"),
+            ("payment", "payment charged"),
+            ("payment", "payment refunding"),
+            ("delivery", "delivery given up"),
+        ]);
+        Profile {
+            custom: [bus_faults(), pg_faults()].concat(),
+            events,
+            horizon_ms: 2_500,
+            bursts: 20,
+            ..Profile::new(&NODES, &links)
+        }
+    }
+
+    fn build(&self, sim: &Sim, setup: &Setup) {
+        let gaps = bank::gaps(setup, DOCUMENTED);
+        let mut workload = sim.seed().stream("workload");
+        let mode = match workload.chance(0.7) {
+            true => Mode::Polling,
+            false => Mode::Cdc,
+        };
+        let permits = nodes::open(sim, &Shop::new(gaps, mode));
+
+        let inboxes = ![Gap::NoInbox, Gap::InboxPrunedTooSoon]
+            .into_iter()
+            .any(|gap| gaps.has(gap));
+        // Whoever is deaf to an event on purpose is caught by what does not happen then.
+        let deaf = [Gap::PaymentFailedKeepsOrder, Gap::DeliveryFailureKeepsMoney]
+            .into_iter()
+            .any(|gap| gaps.has(gap));
+        outbox::watch(sim, &MEMBERS, INTERESTS, inboxes && !deaf);
+        let told = orders::watch(sim, &permits);
+        aim(sim);
+
+        sim.prepare(|client| async move { nodes::fill(&client, &USERS, &SHELVES).await });
+        for name in BUYERS {
+            let user = match name {
+                "passer-by" => *workload.pick(&["kim", "lee", "declined-max", STRANGER]),
+                user => user,
+            };
+            let wish = Wish::draw(&mut workload, user, &SHELVES);
+            let told = told.clone();
+            sim.client(name, move |client| async move {
+                buyer::order(&client, &told, &wish).await;
+            });
+            sim.link(name, "gateway", Latency::INTERNET);
+        }
+        let price = workload.between(1, 50) * 1_000;
+        let after_ms = workload.below(1_500);
+        sim.client("clerk", move |client| {
+            buyer::reprice(client, SHELVES[0].sku, price, after_ms)
+        });
+        sim.after_storm("operator", |client| async move {
+            operator::tend(&client, &MEMBERS, CHANCES).await;
+        });
+        sim.at_end(orders::counts);
+    }
+}
+
+/// What a campaign should have met before its silence counts.
+fn aim(sim: &Sim) {
+    sometimes::callers(sim, &["order"]);
+    for (name, node, message) in [
+        (
+            "somebody came for the last unit too late",
+            "inventory",
+            "stock refused",
+        ),
+        (
+            "goods went back on the shelf",
+            "inventory",
+            "stock released",
+        ),
+        ("a card was declined", "payment", "payment declined"),
+        ("a charge was paid back", "payment", "payment refunded"),
+        (
+            "a payment could not be settled at once",
+            "payment",
+            "payment not settled yet",
+        ),
+        ("a delivery was given up", "delivery", "delivery given up"),
+        (
+            "an order was refused because nobody could say who ordered",
+            "order",
+            "order refused: the user is not known yet",
+        ),
+    ] {
+        sim.sometimes_logged(name, node, message);
+    }
+}

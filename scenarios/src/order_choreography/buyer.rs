@@ -1,0 +1,90 @@
+//! Whoever orders, through the gateway, and looks what became of it.
+
+use std::{sync::Arc, time::Duration};
+
+use serde_json::json;
+use squall::{Client, seed::Stream};
+
+use crate::{
+    customer::{Person, Request, keyed, unkeyed},
+    invariants::purchases::Told,
+    item_purchase::buyer::{hold_to, insist},
+    shop::Shelf,
+};
+
+/// How often a buyer looks what became of an order.
+const LOOKS: u32 = 3;
+
+/// What somebody orders.
+pub(super) struct Wish {
+    wait: Duration,
+    user: &'static str,
+    product: &'static str,
+    quantity: u64,
+    /// What the client takes for the price.
+    price: Option<u64>,
+    click_again: Option<Duration>,
+}
+
+impl Wish {
+    pub(super) fn draw(rng: &mut Stream, user: &'static str, shelves: &[Shelf]) -> Self {
+        Wish {
+            wait: Duration::from_millis(rng.below(1_500)),
+            user,
+            product: rng.pick(shelves).sku,
+            quantity: match rng.chance(0.1) {
+                true => 999,
+                false => rng.between(1, 2),
+            },
+            price: rng.chance(0.3).then_some(1),
+            click_again: rng
+                .chance(0.2)
+                .then(|| Duration::from_millis(rng.below(40))),
+        }
+    }
+
+    fn request(&self, op: &str) -> Request {
+        let mut body = json!({
+            "userId": self.user, "productId": self.product, "quantity": self.quantity,
+        });
+        if let Some(price) = self.price {
+            body["price"] = price.into();
+        }
+        keyed(op, "POST", "/orders", body)
+    }
+}
+
+/// Orders, and looks a few times what became of it.
+pub(super) async fn order(client: &Client, told: &Arc<Told>, wish: &Wish) {
+    let shop = Person::new(client, "gateway");
+    let op = format!("{}-1", client.name());
+    if !client.does(&op) {
+        return;
+    }
+    client.node().sleep(wish.wait).await;
+    let request = wish.request(&op);
+    if let Some(later) = wish.click_again {
+        shop.click_again(&request, later);
+    }
+    let Some(reply) = insist(client, &shop, &request).await else {
+        return;
+    };
+    let Some(id) = hold_to(client, told, &reply) else {
+        return;
+    };
+    for _ in 0..LOOKS {
+        client.node().sleep(Duration::from_secs(1)).await;
+        let look = unkeyed(client.name(), "GET", &format!("/orders/{id}"), ());
+        if let Ok(reply) = shop.ask(&look).await {
+            hold_to(client, told, &reply);
+        }
+    }
+}
+
+/// Changes the price of a product.
+pub(super) async fn reprice(client: Client, product: &'static str, price: u64, after_ms: u64) {
+    client.node().sleep(Duration::from_millis(after_ms)).await;
+    let path = format!("/products/{product}");
+    let change = unkeyed("clerk-1", "PATCH", &path, json!({ "price": price }));
+    insist(&client, &Person::new(&client, "gateway"), &change).await;
+}

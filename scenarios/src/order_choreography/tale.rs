@@ -1,0 +1,198 @@
+//! Single choreographed orders, to be read: one user orders one thing. They are no part of the random campaigns; their
+//! stories are reviewed as snapshots.
+
+use std::time::Duration;
+
+use serde_json::json;
+use squall::{
+    Sim,
+    run::{self, Outcome, Spec},
+    scenario::{Scenario, Setup},
+    seed::Seed,
+    site::{Kind, Site},
+    storm::{Action, Fault, Plan, Profile, When},
+    trace::story::{self, Untold},
+};
+use squall_services::{
+    gap::{Gap, Gaps},
+    kit::outbox::Mode,
+};
+
+use super::{
+    nodes::{self, NODES, Shop},
+    orders,
+};
+use crate::{
+    customer::{Person, keyed},
+    shop::Shelf,
+};
+
+/// Who orders.
+const USER: &str = "ann";
+/// The label of the order.
+const OP: &str = "ann-1";
+
+/// One order and what goes wrong meanwhile.
+#[derive(Clone, Debug)]
+pub struct Tale {
+    /// Its name, in kebab case.
+    pub name: &'static str,
+    /// What happens, in a sentence.
+    pub about: &'static str,
+    /// The weaknesses of the services.
+    pub gaps: Gaps,
+    /// One try of a delivery in so many finds nobody.
+    pub misses_one_in: u64,
+    /// What goes wrong, and where.
+    pub storm: Vec<Fault>,
+}
+
+/// Bookkeeping of the log, its readers and its writers.
+const UNTOLD: Untold<'static> = Untold {
+    tables: &[
+        "answers",
+        "events",
+        "groups",
+        "idempotency",
+        "inbox",
+        "open_shipments",
+        "orders_of_user",
+        "outbox",
+        "outbox_published",
+        "outbox_sequence",
+        "payments_by_order",
+    ],
+    fields: &[
+        "attempts",
+        "captures",
+        "card",
+        "context",
+        "event_id",
+        "gateway_id",
+        "id",
+        "name",
+        "placed",
+        "reference",
+        "refunds",
+        "version",
+    ],
+    logs: &[
+        "calling again",
+        "message sent",
+        "payment charged",
+        "payment charging",
+        "payment refunded",
+        "payment refunding",
+        "stock released",
+    ],
+};
+
+/// Nothing goes wrong.
+pub fn completed() -> Tale {
+    Tale {
+        name: "choreography-completed",
+        about: "Each service acts on the event before it: reserved, paid, delivered, completed, and three messages sent.",
+        gaps: Gaps::NONE,
+        misses_one_in: u64::MAX,
+        storm: Vec::new(),
+    }
+}
+
+/// Nobody opens, twice.
+pub fn undeliverable() -> Tale {
+    Tale {
+        name: "choreography-undeliverable",
+        about: "The courier finds nobody, twice: the money is paid back, the lamp goes back on the shelf, the order is cancelled.",
+        misses_one_in: 1,
+        ..completed()
+    }
+}
+
+/// The payment's event does not get through, and nobody sends it again.
+pub fn event_lost() -> Tale {
+    Tale {
+        name: "choreography-dual-write",
+        about: "As documented: the change and its event are two writes, and the second one is lost on its way. The money is \
+                taken and nobody hears of it: the order stays pending for ever.",
+        gaps: Gaps::NONE.with(Gap::DualWrite),
+        storm: vec![Fault {
+            when: When::Site(Site {
+                node: "payment".to_owned(),
+                kind: Kind::Send("bus".to_owned()),
+                label: format!("{OP}/append"),
+                attempt: 1,
+            }),
+            action: Action::LoseBurst {},
+        }],
+        ..completed()
+    }
+}
+
+/// All of them.
+pub fn all() -> Vec<Tale> {
+    vec![completed(), undeliverable(), event_lost()]
+}
+
+impl Tale {
+    /// Plays it, with everything recorded.
+    pub fn play(&self, seed: Seed) -> Outcome {
+        let spec = Spec {
+            plan: Some(Plan::new(self.storm.clone())),
+            ..Spec::of(self, seed)
+        };
+        run::run(self, &spec, true)
+    }
+
+    /// The story of the order; empty if the outcome bears no trace of it.
+    pub fn story(&self, outcome: &Outcome) -> String {
+        let Some(trace) = &outcome.trace else {
+            return String::new();
+        };
+        let first = trace.events.iter().find(|event| event.scope.op == OP);
+        first.map_or_else(String::new, |event| {
+            story::retell(trace, &event.scope.trace_id, &UNTOLD)
+        })
+    }
+}
+
+impl Scenario for Tale {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn about(&self) -> &str {
+        self.about
+    }
+
+    fn profile(&self) -> Profile {
+        Profile::new(&NODES, &[])
+    }
+
+    fn build(&self, sim: &Sim, _: &Setup) {
+        let shop = Shop {
+            misses_one_in: self.misses_one_in,
+            ..Shop::new(self.gaps, Mode::Polling)
+        };
+        let permits = nodes::open(sim, &shop);
+        let told = orders::watch(sim, &permits);
+        let lamp = Shelf {
+            sku: "lamp",
+            stock: 3,
+            price: 12_000,
+        };
+        sim.prepare(move |client| async move { nodes::fill(&client, &[USER], &[lamp]).await });
+        sim.client(USER, move |client| async move {
+            client.node().sleep(Duration::from_millis(50)).await;
+            let body = json!({ "userId": USER, "productId": "lamp", "quantity": 1 });
+            let order = keyed(OP, "POST", "/orders", body);
+            client.invoked(OP, "1 × lamp");
+            match Person::new(&client, "gateway").ask(&order).await {
+                Ok(reply) => {
+                    client.ok(OP, &reply.status.to_string());
+                    crate::item_purchase::buyer::hold_to(&client, &told, &reply);
+                }
+                Err(reason) => client.unknown(OP, reason),
+            }
+        });
+    }
+}

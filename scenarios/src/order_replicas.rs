@@ -1,0 +1,287 @@
+//! System C with its lease locks: inventory runs in two replicas behind the gateway, over one database that fails on
+//! its own, and every operation on a product reads and writes under a lease of the lock service.
+
+use std::time::Duration;
+
+use squall::{
+    Client, Sim,
+    net::Latency,
+    scenario::{Bug, Scenario, Setup, Shape},
+    seed::Stream,
+    storm::Profile,
+};
+use squall_services::{
+    catalog,
+    gap::{Gap, Gaps},
+    gateway,
+    inventory::{self, Locking},
+    kit::{PeerPolicy, lease::LeasePolicy},
+    lock,
+    order::{self, store::SAGAS},
+};
+
+use crate::{
+    bank,
+    customer::{Customer, Person, unkeyed},
+    invariants::{
+        leases, money, orders,
+        sagas::{self, saga_counts},
+        stock,
+    },
+    order_saga::{self, CUSTOMERS, ORDERS, Purchase, SHELVES},
+    shop::{self, Hand},
+    topology::{self, member, replicas},
+};
+
+/// The scenario `order-replicas`.
+pub struct OrderReplicas;
+
+/// Those of `order-saga`, and what is documented of the lease locks.
+const LEASES_DOCUMENTED: [Gap; 3] = [
+    Gap::LeaseWithoutFencing,
+    Gap::ReleaseBeforeCommit,
+    Gap::LockFailureInCompensationGivesUp,
+];
+
+/// The gaps that need leases, replicas, prices that change, or customers who are careless with their keys.
+const BUGS: &[Gap] = &[
+    Gap::LeaseWithoutFencing,
+    Gap::ReleaseNotOwner,
+    Gap::ReleaseBeforeCommit,
+    Gap::LockFailureInCompensationGivesUp,
+    Gap::NoWatchdog,
+    Gap::WatchdogWithoutLimit,
+    Gap::SweeperFreesTheLiving,
+    Gap::KeyIgnoresBody,
+    Gap::KeySharedAcrossUsers,
+    Gap::RefundAtCurrentPrice,
+];
+
+const NODES: [&str; 9] = [
+    "order",
+    "gateway",
+    "inventory-1",
+    "inventory-2",
+    "inventory-db",
+    "lock",
+    "payment",
+    "pg",
+    "catalog",
+];
+
+const LINKS: [(&str, &str); 10] = [
+    ("order", "gateway"),
+    ("gateway", "inventory-1"),
+    ("gateway", "inventory-2"),
+    ("inventory-1", "inventory-db"),
+    ("inventory-2", "inventory-db"),
+    ("inventory-1", "lock"),
+    ("inventory-2", "lock"),
+    ("order", "payment"),
+    ("payment", "pg"),
+    ("order", "catalog"),
+];
+
+impl Scenario for OrderReplicas {
+    fn name(&self) -> &str {
+        "order-replicas"
+    }
+
+    fn about(&self) -> &str {
+        "order-saga with lease locks, and two replicas of inventory over one database, behind the gateway"
+    }
+
+    fn shapes(&self) -> Vec<Shape> {
+        bank::shapes(
+            "leases without fencing, released before the commit, and the gaps of order-saga: expected to fail",
+        )
+    }
+
+    fn bugs(&self) -> Vec<Bug> {
+        bank::bugs(BUGS)
+    }
+
+    fn profile(&self) -> Profile {
+        let mut links = LINKS.to_vec();
+        links.extend(CUSTOMERS.map(|name| (name, "order")));
+        Profile {
+            custom: shop::pg_faults(),
+            events: vec![
+                ("order", "saga starts"),
+                ("order", "step done"),
+                ("order", "compensating"),
+                ("order", "step undone"),
+                ("lock", "lease granted"),
+                ("inventory-1", "lease held"),
+                ("inventory-2", "lease held"),
+                ("payment", "payment authorized"),
+            ],
+            horizon_ms: 1_500,
+            ..Profile::new(&NODES, &links)
+        }
+    }
+
+    fn build(&self, sim: &Sim, setup: &Setup) {
+        let documented: Vec<Gap> = [order_saga::DOCUMENTED, &LEASES_DOCUMENTED].concat();
+        let gaps = bank::gaps(setup, &documented);
+        let mut settings = sim.seed().stream("settings");
+        let shelf = lock::Shelf::default();
+        open_counter(sim, gaps, &shelf, &mut settings);
+        let permits = shop::open_till(sim, gaps, settings.between(1, 10) as usize);
+
+        let stock = stock::watch_at(sim, "inventory-db");
+        let money = money::watch(sim, &permits, sagas::JOURNAL_ENDS);
+        let orders = orders::watch(sim);
+        orders::watch_money(sim, &orders, &money);
+        orders::watch_stock(sim, &orders, &stock);
+        leases::watch(sim, &shelf);
+        let promises = orders::Promises::watch(sim, &orders);
+
+        sim.prepare(|client| async move {
+            let hand = Hand::through(&client, "gateway");
+            for shelf in SHELVES {
+                hand.fill(shelf).await;
+            }
+        });
+        let mut workload = sim.seed().stream("workload");
+        for (i, name) in CUSTOMERS.into_iter().enumerate() {
+            let promises = promises.clone();
+            let purchases = ORDERS / 3 + u64::from((i as u64) < ORDERS % 3);
+            let basket: Vec<(Purchase, bool)> = (0..purchases)
+                .map(|_| (Purchase::draw(&mut workload), workload.chance(0.2)))
+                .collect();
+            sim.client(name, move |client| async move {
+                let customer = Customer::new(&client, &promises).with_plain_keys();
+                for (n, (purchase, careless)) in basket.iter().enumerate() {
+                    let op = format!("{}-{}", client.name(), n + 1);
+                    purchase.carry_out(&client, &customer, &op).await;
+                    if *careless {
+                        let Purchase {
+                            sku,
+                            quantity,
+                            card,
+                            ..
+                        } = purchase;
+                        customer.reuse_key(&op, sku, quantity + 1, card).await;
+                    }
+                }
+            });
+        }
+        let prices: Vec<Price> = (0..workload.between(0, 4))
+            .map(|_| Price::draw(&mut workload))
+            .collect();
+        sim.client("keeper", move |client| async move {
+            let catalog = Person::new(&client, "catalog");
+            for (n, price) in prices.iter().enumerate() {
+                price
+                    .set(&client, &catalog, &format!("keeper-{}", n + 1))
+                    .await;
+            }
+        });
+        for name in CUSTOMERS {
+            sim.link(name, "order", Latency::INTERNET);
+        }
+        // In half of the worlds the database is far away, and a transaction takes as long as a short lease.
+        if settings.chance(0.5) {
+            for replica in ["inventory-1", "inventory-2"] {
+                sim.link(replica, "inventory-db", Latency::INTERNET);
+            }
+        }
+        sim.after_storm("operator", |client| async move {
+            Hand::new(&client).tend_orders().await
+        });
+        sim.at_end(|truth| saga_counts(truth, "order", &SAGAS));
+    }
+}
+
+/// Adds the nodes that sell: order, the gateway, inventory twice with its database, the lock service, catalog.
+fn open_counter(sim: &Sim, gaps: Gaps, shelf: &lock::Shelf, settings: &mut Stream) {
+    let order = order::Config {
+        gaps,
+        payment: match settings.chance(0.5) {
+            true => order::PaymentMode::OneStep,
+            false => order::PaymentMode::TwoStep,
+        },
+        recover_every: Duration::from_secs(settings.between(2, 20)),
+        inventory: "gateway".to_owned(),
+        // Longer than a wait for a lease.
+        inventory_calls: PeerPolicy {
+            timeout: Duration::from_secs(8),
+            ..PeerPolicy::internal()
+        },
+        ..Default::default()
+    };
+    // From shorter than a pause to as long as published: 30 s.
+    let lease = Duration::from_millis(match settings.chance(0.8) {
+        true => settings.between(100, 400),
+        false => 30_000,
+    });
+    let inventory = inventory::Config {
+        gaps,
+        // Younger than the sagas that the storm holds up.
+        lock_age: Duration::from_secs(settings.between(1, 20)),
+        sweep_every: Duration::from_secs(1),
+        locking: Locking::Leases {
+            service: lock::SERVICE.name.to_owned(),
+            policy: LeasePolicy {
+                lease,
+                renew_every: lease / 3,
+                ..LeasePolicy::default()
+            },
+        },
+        ..Default::default()
+    };
+    let patience = match gaps.has(Gap::WatchdogWithoutLimit) {
+        true => Duration::from_secs(24 * 60 * 60),
+        false => Duration::from_secs(5),
+    };
+    let gateway = gateway::Config {
+        routes: ["/inventory", "/reservations"]
+            .map(|path| {
+                let replicas = ["inventory-1", "inventory-2"].map(str::to_owned);
+                (path.to_owned(), replicas.to_vec())
+            })
+            .to_vec(),
+    };
+    let lock = lock::Config {
+        gaps,
+        leases: shelf.clone(),
+    };
+    topology::open(
+        sim,
+        [
+            member(order::SERVICE, move |p| order::run(p, order.clone())),
+            member(gateway::SERVICE, move |p| gateway::run(p, gateway.clone())),
+            member(lock::SERVICE, move |p| lock::run(p, lock.clone())),
+            member(catalog::SERVICE, |p| catalog::run(p, Default::default())),
+        ],
+    );
+    let inventory = member(inventory::SERVICE, move |p| {
+        inventory::run(p, inventory.clone())
+    });
+    topology::open(sim, replicas(inventory, inventory::store::FILE, patience));
+}
+
+/// What the shopkeeper changes.
+struct Price {
+    wait: Duration,
+    sku: &'static str,
+    price: u64,
+}
+
+impl Price {
+    fn draw(rng: &mut Stream) -> Self {
+        Price {
+            wait: Duration::from_millis(rng.below(500)),
+            sku: rng.pick(&SHELVES).sku,
+            price: 1_000 * rng.between(5, 60),
+        }
+    }
+
+    async fn set(&self, client: &Client, catalog: &Person, op: &str) {
+        client.node().sleep(self.wait).await;
+        let body = serde_json::json!({ "price": self.price });
+        let path = format!("/products/{}", self.sku);
+        catalog.insist(&unkeyed(op, "PATCH", &path, body)).await;
+    }
+}

@@ -1,0 +1,206 @@
+//! Each failure that the authors of system C list, reproduced with the gap that they describe by a storm that is aimed
+//! at it, and gone from the hardened services in the very same storm.
+
+use std::time::Duration;
+
+use squall::{
+    run::{Outcome, Verdict},
+    seed::Seed,
+    site::{Kind, Site},
+    storm::{Action, Fault, When},
+    trace::What,
+};
+use squall_scenarios::flows::{Flow, LAMP, orders, people::Deed};
+use squall_services::{
+    gap::{Gap, Gaps},
+    inventory::{model::ReservationState, store::RESERVATIONS},
+};
+
+#[test]
+fn a_crash_after_the_reservation_leaves_the_stock_reserved_for_ever() {
+    let flow = Flow {
+        storm: vec![crash("order", "step done", "ann-1/inventory-reserve")],
+        ..orders::completed()
+    };
+    leaves_the_stock_reserved(flow, Gap::NoJournal);
+}
+
+#[test]
+fn a_crash_after_the_charge_takes_the_money_and_confirms_no_order() {
+    let flow = orders::crash_without_journal();
+    breaks(flow, Gap::NoJournal, "no lost refund");
+}
+
+#[test]
+fn a_crash_in_the_middle_of_compensating_gives_the_money_back_and_not_the_stock() {
+    let flow = Flow {
+        storm: vec![crash("order", "step undone", "ann-1/payment-cancel")],
+        ..orders::capture_refused()
+    };
+    leaves_the_stock_reserved(flow, Gap::NoJournal);
+}
+
+#[test]
+fn a_refund_that_fails_inside_is_marked_done_and_was_never_asked() {
+    let asks = (1..=9).map(|nth| lost("payment", "pg", "ann-1/payment-cancel", nth));
+    let flow = Flow {
+        storm: asks.collect(),
+        ..orders::capture_refused()
+    };
+    breaks(flow, Gap::RefundMarkedNotAsked, "no lost refund");
+}
+
+#[test]
+fn a_lost_answer_and_a_retry_without_a_key_reserve_twice() {
+    breaks(orders::lost_answer(), Gap::NoKey, "stock adds up");
+}
+
+#[test]
+fn an_order_whose_cancel_fails_stays_as_it_was() {
+    let flow = Flow {
+        storm: vec![crash("order", "saga compensated", "ann-1")],
+        ..orders::out_of_stock()
+    };
+    breaks(flow, Gap::OrderCancelNotRetried, "every saga ends");
+}
+
+#[test]
+fn a_reserved_row_is_taken_by_another_saga_when_the_lock_heeds_reserving_only() {
+    let hold = site(
+        "pg",
+        Kind::Send("payment".to_owned()),
+        "ann-1/payment-authorize",
+        1,
+    );
+    let flow = Flow {
+        storm: vec![at(hold, Action::DelayBurst { by_ms: 1_500 })],
+        rival: Some(Deed::buy("cho", LAMP, 1, "visa").after(Duration::from_millis(700))),
+        ..orders::completed()
+    };
+    breaks(
+        flow,
+        Gap::SemanticLockReservingOnly,
+        "a semantic lock has one owner",
+    );
+}
+
+#[test]
+fn a_semantic_lock_whose_reservation_never_followed_is_never_swept() {
+    let locked = site("inventory", Kind::Commit, "ann-1/inventory-reserve", 1);
+    let goes_dark = Action::PowerLoss {
+        node: "inventory".to_owned(),
+        down_ms: 5_000,
+    };
+    let flow = Flow {
+        deed: Deed::buy("ann", LAMP, 1, "visa").or_cancel(Duration::from_millis(1_500)),
+        storm: vec![at(locked, goes_dark)],
+        ..orders::completed()
+    };
+    breaks(flow, Gap::SemanticLockNeverSwept, "no leaked semantic lock");
+}
+
+#[test]
+fn a_compensation_that_fails_is_only_logged_and_lost() {
+    let asks = (1..=3).map(|nth| lost("order", "inventory", "ann-1/inventory-cancel", nth));
+    let flow = Flow {
+        storm: asks.collect(),
+        ..orders::capture_refused()
+    };
+    leaves_the_stock_reserved(flow, Gap::CompensationNotRetried);
+}
+
+/// The gap lets the saga never end, and the stock that it has reserved stay so; without it neither happens.
+fn leaves_the_stock_reserved(flow: Flow, gap: Gap) {
+    let state_at_the_end = |gaps| {
+        let outcome = Flow {
+            gaps,
+            ..flow.clone()
+        }
+        .play(Seed(1));
+        let trace = outcome.trace.expect("a flow is recorded");
+        let rows = trace
+            .events
+            .into_iter()
+            .filter_map(|event| match event.what {
+                What::Commit { rows, .. } if event.node == "inventory" => Some(rows.into_owned()),
+                _ => None,
+            });
+        let reservation = rows.flatten().filter(|row| row.table == RESERVATIONS.name);
+        let last = reservation
+            .last()
+            .and_then(|row| row.value)
+            .expect("there is one");
+        RESERVATIONS.decode(&last).expect("it is one").state
+    };
+    breaks(flow.clone(), gap, "every saga ends");
+    assert_eq!(
+        state_at_the_end(Gaps::NONE.with(gap)),
+        ReservationState::Reserved
+    );
+    assert_ne!(state_at_the_end(Gaps::NONE), ReservationState::Reserved);
+}
+
+/// The gap breaks the invariant; without it the same storm breaks nothing.
+fn breaks(flow: Flow, gap: Gap, invariant: &str) {
+    let gaps = Gaps::NONE.with(gap);
+    is_broken(
+        &Flow {
+            gaps,
+            ..flow.clone()
+        }
+        .play(Seed(1)),
+        invariant,
+    );
+    let gaps = Gaps::NONE;
+    let hardened = Flow { gaps, ..flow }.play(Seed(1));
+    assert_eq!(
+        hardened.verdict,
+        Verdict::Survived,
+        "{:#?}",
+        hardened.violations
+    );
+}
+
+fn is_broken(outcome: &Outcome, invariant: &str) {
+    let broken: Vec<_> = outcome
+        .violations
+        .iter()
+        .map(|v| v.invariant.as_str())
+        .collect();
+    assert!(broken.contains(&invariant), "broken: {broken:?}");
+}
+
+fn crash(node: &str, event: &str, label: &str) -> Fault {
+    let node = node.to_owned();
+    let site = site(&node, Kind::Event(event.to_owned()), label, 1);
+    at(
+        site,
+        Action::Crash {
+            node,
+            down_ms: 2_000,
+        },
+    )
+}
+
+fn lost(node: &str, to: &str, label: &str, nth: u32) -> Fault {
+    at(
+        site(node, Kind::Send(to.to_owned()), label, nth),
+        Action::LoseBurst {},
+    )
+}
+
+fn site(node: &str, kind: Kind, label: &str, attempt: u32) -> Site {
+    Site {
+        node: node.to_owned(),
+        kind,
+        label: label.to_owned(),
+        attempt,
+    }
+}
+
+fn at(site: Site, action: Action) -> Fault {
+    Fault {
+        when: When::Site(site),
+        action,
+    }
+}

@@ -1,0 +1,248 @@
+//! The order service of choreographed orders: it asks who orders and what it costs, begins, and hears how it ends.
+
+mod api;
+mod ask;
+pub mod store;
+
+use std::{io, sync::Arc};
+
+use async_trait::async_trait;
+use axum::http::StatusCode;
+
+use super::{
+    DELIVERY_COMPLETED, DELIVERY_FAILED, INVENTORY_FAILED, ORDER_COMPLETED, ORDER_CREATED,
+    PAYMENT_FAILED, Placed, TOPIC,
+};
+use crate::{
+    gap::Gap,
+    kit::{
+        self, Code, Context, Problem, Store, Writer,
+        bus::{Event, Handler, HandlerError, Member, Says, Settings},
+        http::IdempotencyKey,
+        idempotency::{self, StoredAnswer, fingerprint},
+        input::{AMOUNT_MAX, within},
+    },
+    ports::Platform,
+    service::Service,
+};
+use ask::Peers;
+use store::{ORDERS, ORDERS_OF_USER, Order, Snapshot, Status};
+
+pub use api::Place;
+pub use ask::DEFAULT_USER;
+
+/// The service, as topologies list it.
+pub const SERVICE: Service = Service {
+    name: "order",
+    paths: &["/orders"],
+    run: |platform| Box::pin(run(platform, Settings::default())),
+    demo: &[],
+};
+
+/// Serves until the process ends.
+///
+/// # Errors
+/// The database or the service's address cannot be used.
+pub async fn run(platform: Platform, settings: Settings) -> io::Result<()> {
+    let store = Store::open(&platform, store::FILE)
+        .await
+        .map_err(io::Error::other)?;
+    let member = Member::join(&platform, &store, TOPIC, &settings)
+        .await
+        .map_err(io::Error::other)?;
+    platform.spawn(
+        "key-sweeper",
+        idempotency::keep_sweeping(platform.clone(), store.clone()),
+    );
+    let orders = Arc::new(Orders {
+        member: member.clone(),
+        peers: Peers::new(&platform, settings.gaps),
+    });
+    let kinds = [
+        Some(INVENTORY_FAILED),
+        (!settings.gaps.has(Gap::PaymentFailedKeepsOrder)).then_some(PAYMENT_FAILED),
+        Some(DELIVERY_FAILED),
+        Some(DELIVERY_COMPLETED),
+    ];
+    let kinds: Vec<&str> = kinds.into_iter().flatten().collect();
+    let events = member.hear(&kinds, orders.clone());
+    kit::http::serve(&platform, api::router(orders).merge(events)).await
+}
+
+/// The service's state.
+struct Orders {
+    member: Member,
+    peers: Peers,
+}
+
+#[async_trait]
+impl Handler for Orders {
+    async fn handle(&self, event: &Event) -> Result<(), HandlerError> {
+        let placed = Placed::of(event)?;
+        let status = match event.kind.as_str() {
+            DELIVERY_COMPLETED => Status::Completed,
+            _ => Status::Cancelled,
+        };
+        let (now_ms, context) = (self.now_ms(), event.context.clone());
+        let ended = self.member.once(event, move |tx, says| {
+            let order = tx.get(&ORDERS, &placed.order_id)?;
+            let Some(mut order) = order.filter(|order| order.status == Status::Pending) else {
+                return Ok(());
+            };
+            order.status = status;
+            order.reason = placed.reason.clone();
+            order.ended_ms = Some(now_ms);
+            tx.put(&ORDERS, &order.id, &order)?;
+            if status == Status::Completed {
+                says.say(ORDER_COMPLETED, &order.id, &context, &placed);
+            }
+            Ok(())
+        });
+        ended.await
+    }
+}
+
+impl Orders {
+    fn now_ms(&self) -> u64 {
+        self.member.platform().clock.now_ms()
+    }
+
+    /// Begins an order; once per key, where the client sends one.
+    async fn place(
+        &self,
+        context: &Context,
+        key: Option<IdempotencyKey>,
+        place: Place,
+    ) -> Result<StoredAnswer, Problem> {
+        let once = Once::new(key, &place);
+        if let Some(answer) = once.answered(self.member.store())? {
+            return Ok(answer);
+        }
+        let platform = self.member.platform();
+        let (id, boot_id) = (platform.short_id("ORD"), platform.process.boot_id());
+        let (context, now_ms) = (context.with_saga(&id), self.now_ms());
+        let order = self.draft(&context, id, &place).await?;
+        let placed = self.member.write(move |tx, says| {
+            if let Some(answer) = once.begin(tx, boot_id, now_ms)? {
+                return Ok::<_, Problem>(answer);
+            }
+            open(tx, says, &order, &context)?;
+            let answer = StoredAnswer::new(StatusCode::ACCEPTED, &order)?;
+            once.finish(tx, &answer, now_ms)?;
+            Ok(answer)
+        });
+        placed.await
+    }
+
+    /// The order as it would be, once the user and the catalog have been asked.
+    async fn draft(&self, context: &Context, id: String, place: &Place) -> Result<Order, Problem> {
+        let user_id = self.peers.user(context, &place.user_id.0).await?;
+        let product = self.peers.product(context, &place.product_id.0).await?;
+        let trusts_clients = self.member.gaps().has(Gap::ClientPriceTrusted);
+        let unit_price = place
+            .price
+            .filter(|_| trusts_clients)
+            .unwrap_or(product.price);
+        let amount = unit_price.saturating_mul(place.quantity);
+        within("the amount", amount, 1..=AMOUNT_MAX.unsigned_abs())?;
+        Ok(Order {
+            id,
+            user_id,
+            product: Snapshot {
+                product_id: product.sku,
+                name: product.name,
+                unit_price,
+                price_version: product.version,
+            },
+            quantity: place.quantity,
+            amount,
+            status: Status::Pending,
+            reason: None,
+            created_ms: self.now_ms(),
+            ended_ms: None,
+        })
+    }
+}
+
+/// What makes a request one that is carried out once, if its client has sent a key.
+#[derive(Clone)]
+struct Once {
+    key: Option<String>,
+    scope: String,
+    print: u64,
+}
+
+impl Once {
+    const OPERATION: &str = "order";
+
+    fn new(key: Option<IdempotencyKey>, place: &Place) -> Self {
+        Once {
+            key: key.map(|key| key.0),
+            scope: place.user_id.0.clone(),
+            print: fingerprint(place),
+        }
+    }
+
+    /// The answer that it was given before: whoever asks again needs neither the user service nor the catalog.
+    fn answered(&self, store: &Store) -> Result<Option<StoredAnswer>, Problem> {
+        let Some(key) = &self.key else {
+            return Ok(None);
+        };
+        let (scope, print) = (&self.scope, self.print);
+        store
+            .read(|rows| idempotency::find(rows, scope, Self::OPERATION, key, print))?
+            .proceed()
+    }
+
+    fn begin(
+        &self,
+        tx: &mut Writer<'_>,
+        boot_id: u64,
+        now_ms: u64,
+    ) -> Result<Option<StoredAnswer>, Problem> {
+        let Some(key) = &self.key else {
+            return Ok(None);
+        };
+        let (scope, print) = (&self.scope, self.print);
+        idempotency::begin(tx, scope, Self::OPERATION, key, print, boot_id, now_ms)?.proceed()
+    }
+
+    fn finish(
+        &self,
+        tx: &mut Writer<'_>,
+        answer: &StoredAnswer,
+        now_ms: u64,
+    ) -> Result<(), Problem> {
+        let Some(key) = &self.key else {
+            return Ok(());
+        };
+        let (scope, print) = (&self.scope, self.print);
+        idempotency::finish(tx, scope, Self::OPERATION, key, print, answer, now_ms)?;
+        Ok(())
+    }
+}
+
+/// Puts a new order down and says so.
+fn open(
+    tx: &mut Writer<'_>,
+    says: &mut Says<'_>,
+    order: &Order,
+    context: &Context,
+) -> Result<(), Problem> {
+    let (id, user) = (&order.id, &order.user_id);
+    if tx.get(&ORDERS, id)?.is_some() {
+        return Err(Problem::new(Code::VersionConflict, "try again"));
+    }
+    tx.put(&ORDERS, id, order)?;
+    tx.put(&ORDERS_OF_USER, &format!("{user}/{id}"), id)?;
+    let placed = Placed {
+        order_id: id.clone(),
+        user_id: user.clone(),
+        product_id: order.product.product_id.clone(),
+        quantity: order.quantity,
+        amount: order.amount,
+        reason: None,
+    };
+    says.say(ORDER_CREATED, id, context, &placed);
+    Ok(())
+}

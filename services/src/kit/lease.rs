@@ -1,0 +1,212 @@
+//! Working under a lease of the [lock service](crate::lock): acquire, renew while the work goes on, release after it.
+//!
+//! A lease keeps others out only for as long as it lasts, and nobody can tell in the middle of a pause that it has
+//! ended: what is written under it carries its [token](Lease::token), and the resource refuses one older than it has
+//! seen. The watchdog renews a lease in time, but no longer than the [limit](LeasePolicy::limit) of the work.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    sync::Notify,
+    time::{Instant, timeout},
+};
+
+use super::{CallError, Code, Context, Peer, PeerPolicy, Problem};
+use crate::{
+    gap::{Gap, Gaps},
+    lock::{Acquire, Granted, Prove},
+    ports::Platform,
+};
+
+/// How a lease is held.
+#[derive(Clone, Copy, Debug)]
+pub struct LeasePolicy {
+    /// How long to wait for it.
+    pub wait: Duration,
+    /// How long it lasts unless it is renewed.
+    pub lease: Duration,
+    /// Time between two renewals: a third of the lease leaves two for a lost one.
+    pub renew_every: Duration,
+    /// How long the work under it may take: the watchdog does not renew for ever.
+    pub limit: Duration,
+}
+
+impl Default for LeasePolicy {
+    fn default() -> Self {
+        LeasePolicy {
+            wait: Duration::from_secs(5),
+            lease: Duration::from_secs(30),
+            renew_every: Duration::from_secs(10),
+            limit: Duration::from_secs(30),
+        }
+    }
+}
+
+/// The way to leases.
+#[derive(Clone)]
+pub struct Leases {
+    platform: Platform,
+    peer: Peer,
+    policy: LeasePolicy,
+    gaps: Gaps,
+}
+
+/// A lease that is held. Dropped without a release, it is renewed no more and ends by itself.
+#[must_use = "a lease that is dropped at once keeps nobody out"]
+pub struct Lease {
+    leases: Leases,
+    context: Context,
+    path: String,
+    prove: Prove,
+    dropped: Arc<Notify>,
+}
+
+impl Leases {
+    /// Leases of the lock service that is called `name`.
+    pub fn new(platform: &Platform, name: &str, policy: LeasePolicy, gaps: Gaps) -> Self {
+        let calls = PeerPolicy {
+            attempts: 2,
+            timeout: policy.wait + Duration::from_secs(1),
+            ..PeerPolicy::internal()
+        };
+        Leases {
+            platform: platform.clone(),
+            peer: Peer::new(platform, name, calls),
+            policy,
+            gaps,
+        }
+    }
+
+    /// Waits for a lease of `name`.
+    ///
+    /// # Errors
+    /// `LOCK_NOT_ACQUIRED`: it was not free in time, or the lock service could not be reached. Nothing is held then, or
+    /// nothing for longer than a lease.
+    pub async fn acquire(&self, context: &Context, name: &str) -> Result<Lease, Problem> {
+        let LeasePolicy { wait, lease, .. } = self.policy;
+        let lease_ms = lease.as_millis() as u64;
+        let ask = Acquire {
+            owner: format!(
+                "{}-{:016x}",
+                self.platform.name,
+                self.platform.random.next_u64()
+            ),
+            wait_ms: wait.as_millis() as u64,
+            lease_ms,
+        };
+        let context = context.step("lease");
+        let path = format!("/locks/{name}/acquire");
+        let asked = self.peer.call(&context, "POST", &path, None, &ask).await;
+        let granted: Granted = match asked {
+            Ok(reply) => reply.ok()?,
+            Err(CallError::NotSent { reason, .. } | CallError::Unknown { reason, .. }) => {
+                return Err(Problem::new(
+                    Code::LockNotAcquired,
+                    format!(
+                        "the lock {name} was not obtained: {reason}; nothing was done, try again"
+                    ),
+                ));
+            }
+        };
+        tracing::info!(lock = name, token = granted.token, "lease held");
+        let lease = Lease {
+            leases: self.clone(),
+            context,
+            path: format!("/locks/{name}"),
+            prove: Prove {
+                owner: ask.owner,
+                token: granted.token,
+                lease_ms,
+            },
+            dropped: Arc::new(Notify::new()),
+        };
+        if !self.gaps.has(Gap::NoWatchdog) {
+            self.platform.spawn("lease-watchdog", lease.keep_renewing());
+        }
+        Ok(lease)
+    }
+
+    /// The answer of work under a lease, which has to come within the [limit](LeasePolicy::limit).
+    ///
+    /// # Errors
+    /// Those of the work; `SERVICE_UNAVAILABLE` at the limit, and nobody knows whether it was done.
+    pub async fn limit<T>(
+        &self,
+        work: impl Future<Output = Result<T, Problem>>,
+    ) -> Result<T, Problem> {
+        if self.gaps.has(Gap::WatchdogWithoutLimit) {
+            return work.await;
+        }
+        timeout(self.policy.limit, work).await.unwrap_or_else(|_| {
+            Err(Problem::new(
+                Code::ServiceUnavailable,
+                "it took longer than a lock may be held; repeat the request with the same Idempotency-Key",
+            ))
+        })
+    }
+}
+
+impl Lease {
+    /// The fencing token: greater than that of every lease of any lock before.
+    pub fn token(&self) -> u64 {
+        self.prove.token
+    }
+
+    /// Lets others in. If this does not get through, the lease ends by itself.
+    pub async fn release(self) {
+        self.dropped.notify_one();
+        let path = format!("{}/release", self.path);
+        let peer = &self.leases.peer;
+        if let Err(error) = peer
+            .call(&self.context, "POST", &path, None, &self.prove)
+            .await
+        {
+            tracing::info!(%error, "lease not released");
+        }
+    }
+
+    /// Renews the lease until it is dropped, lost, or held for as long as the work may take.
+    fn keep_renewing(&self) -> impl Future<Output = ()> + Send + 'static {
+        let (leases, context, prove) = (
+            self.leases.clone(),
+            self.context.clone(),
+            self.prove.clone(),
+        );
+        let (path, dropped) = (format!("{}/renew", self.path), self.dropped.clone());
+        let since = Instant::now();
+        async move {
+            let LeasePolicy {
+                renew_every, limit, ..
+            } = leases.policy;
+            let for_ever = leases.gaps.has(Gap::WatchdogWithoutLimit);
+            let mut next = since + renew_every;
+            while for_ever || next < since + limit {
+                if timeout(
+                    next.saturating_duration_since(Instant::now()),
+                    dropped.notified(),
+                )
+                .await
+                .is_ok()
+                {
+                    return;
+                }
+                let renewed = leases
+                    .peer
+                    .call(&context, "POST", &path, None, &prove)
+                    .await;
+                // No answer is no reason to stop: the lease may last still.
+                if renewed.is_ok_and(|reply| !reply.is_success()) {
+                    tracing::info!(token = prove.token, "lease lost");
+                    return;
+                }
+                next += renew_every;
+            }
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.dropped.notify_one();
+    }
+}

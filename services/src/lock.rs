@@ -1,0 +1,179 @@
+//! The lock service: leases with a wait queue, renewal, release by the owner only, and fencing tokens.
+//!
+//! It is one node, not a quorum, and who holds what is kept in memory: a crash forgets every lease, and the next
+//! caller is let in while the last holder still works. That is why each lease has a *fencing token*, which its holder
+//! shows at the resource: a resource that has seen a later token refuses
+//! ([Kleppmann](https://martin.kleppmann.com/2016/02/08/how-to-do-distributed-locking.html)). Tokens never go back: a
+//! counter of boots, which is on the disk, makes their upper half.
+
+mod api;
+pub mod model;
+pub mod store;
+
+use std::{
+    io,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::{sync::Notify, time::Instant};
+
+use crate::{
+    gap::{Gap, Gaps},
+    kit::{Code, Problem, Store, StoreError, http},
+    ports::Platform,
+    service::Service,
+};
+use model::{Leases, Renewal, Turn};
+use store::{BOOTS, Boot, FILE};
+
+pub use api::{Acquire, Granted, Held, Prove};
+
+/// The longest wait for a lease.
+pub const WAIT_MAX: Duration = Duration::from_secs(30);
+/// The longest lease; whoever works longer renews.
+pub const LEASE_MAX: Duration = Duration::from_secs(60);
+/// Most that wait for one lock; further ones are refused at once.
+pub const QUEUE_MAX: usize = 1_000;
+
+/// How the service is set up.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    /// The weaknesses of the shape.
+    pub gaps: Gaps,
+    /// Where the leases are kept; each life of the process begins with none.
+    pub leases: Shelf,
+}
+
+/// The service, as topologies list it.
+pub const SERVICE: Service = Service {
+    name: "lock",
+    paths: &["/locks"],
+    run: |platform| Box::pin(run(platform, Config::default())),
+    demo: &[],
+};
+
+/// Serves until the process ends.
+///
+/// # Errors
+/// The database or the service's address cannot be used.
+pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
+    let store = Store::open(&platform, FILE).await;
+    let store = store.map_err(io::Error::other)?;
+    let boots = store.write(|tx| {
+        let boots = tx.get(&BOOTS, "lock")?.map_or(1, |boot| boot.number + 1);
+        tx.put(&BOOTS, "lock", &Boot { number: boots })?;
+        Ok::<_, StoreError>(boots)
+    });
+    let first_token = boots.await.map_err(io::Error::other)? << 32;
+    *config.leases.open() = Leases::new(first_token + 1);
+    let desk = Desk {
+        leases: config.leases,
+        gaps: config.gaps,
+        changed: Notify::new(),
+    };
+    http::serve(&platform, api::router(Arc::new(desk))).await
+}
+
+/// The leases in a service's memory, as whoever watches it may look at them.
+#[derive(Clone, Debug)]
+pub struct Shelf(Arc<Mutex<Leases<Instant>>>);
+
+impl Default for Shelf {
+    fn default() -> Self {
+        Shelf(Arc::new(Mutex::new(Leases::new(1))))
+    }
+}
+
+impl Shelf {
+    fn open(&self) -> MutexGuard<'_, Leases<Instant>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is held now: the lock, its owner and its token.
+    pub fn held(&self) -> Vec<(String, String, u64)> {
+        let now = Instant::now();
+        let held = |(name, lease): (&str, &model::Lease<Instant>)| {
+            (name.to_owned(), lease.owner.clone(), lease.token)
+        };
+        self.open().held(now).map(held).collect()
+    }
+}
+
+/// The service's state.
+struct Desk {
+    leases: Shelf,
+    gaps: Gaps,
+    /// Told of every release.
+    changed: Notify,
+}
+
+impl Desk {
+    /// A lease, in the order of asking. A caller that holds it already is given it anew.
+    async fn acquire(&self, name: &str, ask: &Acquire) -> Result<Granted, Problem> {
+        let deadline = Instant::now() + Duration::from_millis(ask.wait_ms);
+        let lease = Duration::from_millis(ask.lease_ms);
+        loop {
+            let mut changed = std::pin::pin!(self.changed.notified());
+            changed.as_mut().enable();
+            let now = Instant::now();
+            let turn = self.leases.open().ask(name, &ask.owner, now, now + lease);
+            let free_at = match turn {
+                Turn::Granted(token) => {
+                    tracing::info!(lock = name, token, "lease granted");
+                    return Ok(Granted { token });
+                }
+                Turn::QueueFull => return Err(not_acquired(name, "too many wait for it")),
+                Turn::Waits { free_at } => free_at,
+            };
+            if now >= deadline {
+                self.leases.open().leave(name, &ask.owner);
+                // Whoever is next in the queue has become the first.
+                self.changed.notify_waiters();
+                tracing::info!(lock = name, "lease refused");
+                return Err(not_acquired(name, "it was not free in time"));
+            }
+            let _ = tokio::time::timeout(deadline.min(free_at) - now, changed).await;
+        }
+    }
+
+    fn renew(&self, name: &str, prove: &Prove) -> Result<Granted, Problem> {
+        let now = Instant::now();
+        let until = now + Duration::from_millis(prove.lease_ms);
+        let renewed = self
+            .leases
+            .open()
+            .renew(name, (&prove.owner, prove.token), now, until);
+        match renewed {
+            Renewal::Renewed => Ok(Granted { token: prove.token }),
+            Renewal::NotYours => Err(not_yours(name)),
+        }
+    }
+
+    fn release(&self, name: &str, prove: &Prove) -> Result<Granted, Problem> {
+        let anybodys = self.gaps.has(Gap::ReleaseNotOwner);
+        let owner = (!anybodys).then_some((prove.owner.as_str(), prove.token));
+        let released = self.leases.open().release(name, owner);
+        self.changed.notify_waiters();
+        match released {
+            true => Ok(Granted { token: prove.token }),
+            false => Err(not_yours(name)),
+        }
+    }
+}
+
+fn not_acquired(name: &str, why: &str) -> Problem {
+    Problem::new(
+        Code::LockNotAcquired,
+        format!("the lock {name} was not obtained: {why}; nothing was done, try again"),
+    )
+}
+
+fn not_yours(name: &str) -> Problem {
+    Problem::new(
+        Code::InvalidState,
+        format!(
+            "the lock {name} is not held under this owner and token, or no more; acquire it anew"
+        ),
+    )
+}

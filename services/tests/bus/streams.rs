@@ -1,0 +1,132 @@
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use squall_services::kit::{
+    Context,
+    bus::{Outcome, Read, Refused, Settled},
+};
+
+use super::{
+    town::{Town, ids, serve},
+    world::World,
+};
+
+#[tokio::test]
+async fn an_event_is_appended_once_however_often_it_is_sent() {
+    let town = Town::new().await;
+    let event = town.event("told", "a");
+    for _ in 0..3 {
+        town.client().append("news", &event).await.unwrap();
+    }
+    let first = town.read("g", &[]).await;
+    assert_eq!(ids(&first), [&event.id]);
+    assert_eq!(town.read("g", &[&first[0]]).await, []);
+}
+
+#[tokio::test]
+async fn every_group_hears_every_event_and_keys_keep_their_order() {
+    let town = Town::new().await;
+    let events = ["a", "a", "a"].map(|key| town.event("told", key));
+    for event in &events {
+        town.client().append("news", event).await.unwrap();
+    }
+    for group in ["one", "two"] {
+        let mut heard = Vec::new();
+        let mut last = Vec::new();
+        for _ in &events {
+            let settled: Vec<_> = last.iter().collect();
+            last = town.read(group, &settled).await;
+            heard.extend(last.clone());
+        }
+        assert_eq!(ids(&heard), events.each_ref().map(|event| &event.id));
+    }
+}
+
+#[tokio::test]
+async fn a_restart_loses_no_event_and_delivers_again_what_was_not_settled() {
+    let town = Town::new().await;
+    let events = ["a", "a"].map(|key| town.event("told", key));
+    for event in &events {
+        town.client().append("news", event).await.unwrap();
+    }
+    let first = town.read("g", &[]).await;
+    assert_eq!(ids(&first), [&events[0].id]);
+
+    let world = World::new();
+    let bus = serve(&world, Some(&town.bus));
+    let (client, _) = world.machine("client");
+    world.pass(Duration::from_millis(50)).await;
+    let reborn = Town { world, bus, client };
+    let again = reborn.read("g", &[]).await;
+    assert_eq!(ids(&again), [&events[0].id]);
+    assert_eq!(again[0].deliveries, 2);
+    let next = reborn.read("g", &[&again[0]]).await;
+    assert_eq!(ids(&next), [&events[1].id]);
+    reborn.client().append("news", &events[1]).await.unwrap();
+    assert_eq!(reborn.read("g", &[&next[0]]).await, [], "it was known");
+}
+
+#[tokio::test]
+async fn a_read_waits_for_an_event_and_no_longer_than_it_said() {
+    let town = Town::new().await;
+    let (bus, context) = (town.client(), Context::fresh(&town.client, "read"));
+    let read = Read {
+        consumer: "reader".to_owned(),
+        max: 4,
+        wait_ms: 5_000,
+        ..Read::default()
+    };
+    let began = tokio::time::Instant::now();
+    assert_eq!(bus.read(&context, "news", "g", &read).await.unwrap(), []);
+    assert!(began.elapsed() >= Duration::from_secs(5));
+
+    let event = town.event("told", "a");
+    let (sender, told) = (town.client(), event.clone());
+    town.client.spawn("sender", async move {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        sender.append("news", &told).await.unwrap();
+    });
+    let began = tokio::time::Instant::now();
+    let heard = bus.read(&context, "news", "g", &read).await.unwrap();
+    assert_eq!(ids(&heard), [&event.id]);
+    assert!(began.elapsed() < Duration::from_secs(2));
+}
+
+#[tokio::test]
+async fn what_is_to_be_tried_later_is_delivered_later() {
+    let town = Town::new().await;
+    let event = town.event("told", "a");
+    town.client().append("news", &event).await.unwrap();
+    let first = town.read("g", &[]).await;
+    let later = Read {
+        consumer: "reader".to_owned(),
+        settled: vec![Settled {
+            offset: first[0].offset,
+            outcome: Outcome::RetryAfterMs(2_000),
+        }],
+        ..Read::default()
+    };
+    let context = Context::fresh(&town.client, "read");
+    let bus = town.client();
+    let settled = bus.read(&context, "news", "g", &later);
+    assert_eq!(settled.await.unwrap(), []);
+    assert_eq!(town.read("g", &[]).await, []);
+    town.world.pass(Duration::from_secs(2)).await;
+    assert_eq!(town.read("g", &[]).await[0].deliveries, 2);
+}
+
+#[tokio::test]
+async fn an_event_that_is_too_large_is_refused_and_says_how_large_it_may_be() {
+    let town = Town::new().await;
+    let mut event = town.event("told", "a");
+    event.body = json!("x".repeat(20_000));
+    let Err(Refused::Problem(problem)) = town.client().append("news", &event).await else {
+        panic!("it was taken");
+    };
+    assert!(problem.detail.contains("at most 16384"), "{problem}");
+    let (_, groups) = town
+        .world
+        .ask("bus", "GET /streams/news", None, Value::Null)
+        .await;
+    assert_eq!(groups, json!([]));
+}
