@@ -108,15 +108,12 @@ impl Scenario for ChallengeReward {
 
     fn build(&self, sim: &Sim, setup: &Setup) {
         let gaps = bank::gaps(setup, DOCUMENTED);
-        let subscribers = vec!["challenge".to_owned()];
+        let told = catalog::Config::webhooks(&["challenge"]);
         let order = order::Config {
             gaps,
             ..Default::default()
         };
-        topology::open(
-            sim,
-            shop::counter(gaps, order, catalog::Config { subscribers }),
-        );
+        topology::open(sim, shop::counter(gaps, order, told));
         // Half of the caches expire while somebody is still looking.
         let mut caching = sim.seed().stream("caching");
         let ttl = match caching.chance(0.5) {

@@ -18,6 +18,7 @@ pub mod platform;
 pub mod shop;
 pub mod sometimes;
 pub mod stock_room;
+pub mod sync_windows;
 pub mod topology;
 
 use squall::scenario::Catalogue;
@@ -33,6 +34,7 @@ pub fn catalogue() -> Catalogue {
             Box::new(item_purchase::ItemPurchase),
             Box::new(order_choreography::OrderChoreography),
             Box::new(checkout::Checkout),
+            Box::new(sync_windows::scenario::ProductSync::default()),
         ],
         canary: Some(("order-saga", "no-journal")),
     }

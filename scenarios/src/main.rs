@@ -8,5 +8,6 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    squall::cli::main(squall_scenarios::catalogue())
+    let brought = vec![squall_scenarios::sync_windows::command::brought()];
+    squall::cli::main_with(squall_scenarios::catalogue(), brought)
 }

@@ -13,8 +13,10 @@ use squall::{
 use squall_scenarios::{
     catalogue, challenge_reward::ChallengeReward, checkout::Checkout, item_purchase::ItemPurchase,
     order_choreography::OrderChoreography, order_replicas::OrderReplicas, order_saga::OrderSaga,
-    stock_room::StockRoom,
+    stock_room::StockRoom, sync_windows::scenario::ProductSync,
 };
+
+static PRODUCT_SYNC: ProductSync = ProductSync { course: None };
 
 /// Storms in which a bug has to show.
 const SEEDS: u64 = 2_000;
@@ -148,6 +150,15 @@ bank! {
     a_notice_that_skips_a_version_and_is_dropped_is_found: ChallengeReward + "events-without-resync" =>
         "copies agree with the catalog in the end" | "never a reward for an unsold product";
     a_copy_that_never_expires_is_found: ChallengeReward + "cache-never-expires" =>
+        "inconsistency windows stay within the mode's bound";
+
+    a_copy_that_never_expires_is_found: PRODUCT_SYNC + "cache-never-expires" =>
+        "inconsistency windows stay within the mode's bound";
+    a_gap_that_is_not_resolved_is_found: PRODUCT_SYNC + "events-without-resync" =>
+        "inconsistency windows stay within the mode's bound";
+    a_notice_without_a_version_is_found: PRODUCT_SYNC + "events-without-version" =>
+        "inconsistency windows stay within the mode's bound" | "copies are never older than before";
+    a_channel_that_forgets_is_found: PRODUCT_SYNC + "pubsub-only" =>
         "inconsistency windows stay within the mode's bound";
 
     a_late_reserve_is_noticed_from_outside: StockRoom + "late-reserve-after-cancel" =>

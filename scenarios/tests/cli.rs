@@ -469,6 +469,50 @@ fn help_shows_examples_that_name_what_there_is() {
 }
 
 #[test]
+fn sync_windows_compares_the_modes_in_every_storm() {
+    let directory = file("windows", "").with_extension("html");
+    let line = format!(
+        "sync-windows --seeds 1 --format json --html {}",
+        directory.display()
+    );
+    let said = squall(&line);
+    assert_eq!(said.exit, 0, "{}", said.err);
+    let told: Value = serde_json::from_str(&said.out).expect("JSON");
+    let rows = told["windows"].as_array().expect("a row a storm and mode");
+    assert_eq!(rows.len(), 6 * 5);
+    let of = |sync: &str, what: &str| {
+        let row = rows
+            .iter()
+            .find(|row| row["storm"] == "calm" && row["sync"] == sync);
+        row.expect("it is measured")[what].as_f64()
+    };
+    for sync in [
+        "live",
+        "cache",
+        "events, webhook",
+        "events, pub/sub",
+        "events, stream",
+    ] {
+        assert_eq!(
+            (of(sync, "never"), of(sync, "refused")),
+            (Some(0.0), Some(0.0)),
+            "{sync}"
+        );
+    }
+    assert!(of("live", "max_ms") < Some(2_000.0));
+    assert!(of("events, stream", "max_ms") < Some(5_000.0));
+    assert!(
+        of("cache", "max_ms") > Some(60_000.0),
+        "a copy lives for five minutes"
+    );
+    assert!(of("cache", "max_ms") < Some(302_000.0));
+    let page = fs::read_to_string(directory).expect("the page is there");
+    assert_eq!(page.matches("<svg").count(), 6);
+    assert_eq!(squall("sync-windows --seeds 0").exit, 2);
+    assert_eq!(squall("sync-windows --format pdf").exit, 2);
+}
+
+#[test]
 fn a_reader_that_has_gone_is_no_error() {
     for (line, exit) in [
         ("--help", 0),

@@ -18,7 +18,7 @@ use squall::{
 };
 use squall_scenarios::{
     challenge_reward::ChallengeReward, checkout::Checkout, item_purchase::ItemPurchase,
-    order_replicas::OrderReplicas, order_saga::OrderSaga,
+    order_replicas::OrderReplicas, order_saga::OrderSaga, sync_windows::scenario::ProductSync,
 };
 
 /// How many seeds are compared.
@@ -51,6 +51,14 @@ fn challenge_reward_runs_are_the_same_bytes_everywhere() {
 #[test]
 fn checkout_runs_are_the_same_bytes_everywhere() {
     is_the_same_everywhere(&Checkout, "checkout_runs_are_the_same_bytes_everywhere");
+}
+
+#[test]
+fn product_sync_runs_are_the_same_bytes_everywhere() {
+    is_the_same_everywhere(
+        &ProductSync::default(),
+        "product_sync_runs_are_the_same_bytes_everywhere",
+    );
 }
 
 #[test]

@@ -8,7 +8,7 @@ use squall::{
 };
 use squall_scenarios::{
     catalogue, challenge_reward::ChallengeReward, checkout::Checkout, item_purchase::ItemPurchase,
-    order_replicas::OrderReplicas, order_saga::OrderSaga,
+    order_replicas::OrderReplicas, order_saga::OrderSaga, sync_windows::scenario::ProductSync,
 };
 
 const SEEDS: u64 = 100;
@@ -31,6 +31,11 @@ fn the_documented_challenge_reward_fails_in_several_ways() {
 #[test]
 fn the_documented_checkout_fails_in_several_ways() {
     fails_in_several_ways(&Checkout);
+}
+
+#[test]
+fn the_documented_product_sync_fails_in_several_ways() {
+    fails_in_several_ways(&ProductSync::default());
 }
 
 #[test]

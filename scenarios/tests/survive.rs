@@ -4,6 +4,7 @@ use squall::{campaign::Totals, scenario::Scenario, testing};
 use squall_scenarios::{
     challenge_reward::ChallengeReward, checkout::Checkout, item_purchase::ItemPurchase,
     order_replicas::OrderReplicas, order_saga::OrderSaga, stock_room::StockRoom,
+    sync_windows::scenario::ProductSync,
 };
 
 /// Seeds of each campaign, unless the environment asks for others.
@@ -39,6 +40,19 @@ fn stock_room_survives() {
 #[test]
 fn checkout_survives() {
     survives(&Checkout);
+}
+
+#[test]
+fn product_sync_survives_and_shows_what_changed() {
+    let scenario = ProductSync::default();
+    let totals = testing::check(&scenario, 200);
+    let count = |name| totals.tally.count(name);
+    if totals.tally.runs >= MANY {
+        assert!(count("windows") > 4 * totals.tally.runs);
+        assert_eq!(count("never shown"), 0);
+        assert!(count("reads refused") > 0 && 2 * count("reads refused") < count("reads"));
+        most_kinds_of_fault_bite(&scenario, &totals);
+    }
 }
 
 #[test]

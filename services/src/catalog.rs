@@ -1,21 +1,18 @@
-//! The catalog service: products, prices with a version, sale status; it tells its subscribers of every change.
+//! The catalog service: products, prices with a version, sale status; it tells of every change.
 //!
-//! A change, the version that it makes and the notices about it are one commit: nobody is told of a change that did
-//! not happen, and no change that happened goes untold. Per product they are told in the order of its versions; the
-//! network can still reorder a late first attempt, so subscribers compare versions.
+//! A change, the version that it makes and the notices about it in the [outbox](kit::outbox) are one commit: nobody is
+//! told of a change that did not happen, and no change that happened goes untold.
 
 mod api;
 pub mod store;
 
-use std::{io, sync::Arc};
-
-use axum::Router;
+use std::{io, sync::Arc, time::Duration};
 
 use crate::{
     kit::{
         self, Context, Problem, Store, StoreError,
         bus::Event,
-        outbox::{self, Outbox, Target, enqueue},
+        outbox::{self, Mode, Outbox, Outgoing, Policy, Target},
     },
     ports::Platform,
     service::{Demo, Service},
@@ -24,11 +21,64 @@ use store::{Change, PRODUCTS, Product, VERSIONS, Version, version_key};
 
 pub use api::{New, Patch};
 
+/// The topic, and the channel, of changed products.
+pub const TOPIC: &str = "products";
+
+/// The kind of a notice on the bus. Its key is the SKU, its body a [`Change`].
+pub const PRODUCT_CHANGED: &str = "product.changed";
+
+/// Where webhooks go.
+const WEBHOOK: &str = "/webhooks/products";
+
 /// How the service is set up.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Config {
-    /// The services that are told of every change (`POST /webhooks/products`).
-    pub subscribers: Vec<String>,
+    /// Where every change is told.
+    pub tells: Vec<Target>,
+    /// The bus's name.
+    pub bus: String,
+}
+
+impl Default for Config {
+    /// Nobody is told.
+    fn default() -> Self {
+        Config {
+            tells: Vec::new(),
+            bus: "bus".to_owned(),
+        }
+    }
+}
+
+impl Config {
+    /// Tells these services by webhook (`POST /webhooks/products`).
+    pub fn webhooks<S: AsRef<str>>(services: &[S]) -> Self {
+        let webhook = |service: &S| Target::Webhook {
+            service: service.as_ref().to_owned(),
+            path: WEBHOOK.to_owned(),
+        };
+        Config {
+            tells: services.iter().map(webhook).collect(),
+            ..Config::default()
+        }
+    }
+
+    /// Tells the bus too: the stream and the channel of [`TOPIC`].
+    pub fn and_bus(mut self) -> Self {
+        self.tells.push(Target::Stream(TOPIC.to_owned()));
+        self.tells.push(Target::Channel(TOPIC.to_owned()));
+        self
+    }
+}
+
+/// The tries span six minutes at least, so that only a longer outage leaves a dead letter: a reader would stay
+/// stale until somebody redrives it.
+fn patience() -> Policy {
+    Policy {
+        attempts_max: 200,
+        backoff: Duration::from_secs(2),
+        growth: 1,
+        ..Policy::default()
+    }
 }
 
 /// The service, as topologies list it.
@@ -64,34 +114,33 @@ pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
     let store = Store::open(&platform, store::FILE)
         .await
         .map_err(io::Error::other)?;
-    let mut notices = Router::new();
-    if !config.subscribers.is_empty() {
-        let one_poller = outbox::Config {
-            pollers: 1,
-            ..Default::default()
-        };
-        let outbox = Outbox::open(&platform, &store, one_poller).await;
-        notices = outbox::api::router(outbox.map_err(io::Error::other)?);
-    }
+    let Config { tells, bus } = config;
+    let config = outbox::Config {
+        // One tail, two commits a notice.
+        mode: Mode::Cdc,
+        policy: patience(),
+        bus,
+        ..Default::default()
+    };
+    let outbox = Outbox::open(&platform, &store, config)
+        .await
+        .map_err(io::Error::other)?;
     let catalog = Arc::new(Catalog {
         platform: platform.clone(),
         store,
-        subscribers: config.subscribers,
+        outbox: outbox.clone(),
+        tells,
     });
-    kit::http::serve(&platform, api::router(catalog).merge(notices)).await
+    let routes = api::router(catalog).merge(outbox::api::router(outbox));
+    kit::http::serve(&platform, routes).await
 }
-
-/// What a change is called when subscribers are told of it.
-pub const PRODUCT_CHANGED: &str = "product.changed";
-
-/// Where subscribers are told: the body is a [`Change`].
-const WEBHOOK: &str = "/webhooks/products";
 
 /// The service's state.
 struct Catalog {
     platform: Platform,
     store: Store,
-    subscribers: Vec<String>,
+    outbox: Outbox,
+    tells: Vec<Target>,
 }
 
 impl Catalog {
@@ -104,14 +153,14 @@ impl Catalog {
         &self,
         context: &Context,
         sku: &str,
-        edit: impl FnOnce(Option<&Product>) -> Result<Product, Problem> + Send + 'static,
+        edit: impl FnOnce(Option<&Product>) -> Result<Product, Problem> + Clone + Send + 'static,
     ) -> Result<Product, Problem> {
-        let (subscribers, platform) = (self.subscribers.clone(), self.platform.clone());
-        let from_ms = self.platform.clock.now_ms();
-        let (key, context) = (sku.to_owned(), context.clone());
+        let platform = self.platform.clone();
+        let from_ms = platform.clock.now_ms();
+        let (key, context, tells) = (sku.to_owned(), context.clone(), self.tells.clone());
         let (product, changed) = self
-            .store
-            .write(move |tx| {
+            .outbox
+            .write(move |tx, outgoing| {
                 let before = tx.get(&PRODUCTS, &key)?;
                 let mut product = edit(before.as_ref())?;
                 let version = before.as_ref().map_or(0, |before| before.version);
@@ -127,14 +176,13 @@ impl Catalog {
                     from_ms,
                 };
                 tx.put(&VERSIONS, &version_key(&key, product.version), &offered)?;
-                for service in subscribers {
-                    let target = Target::Webhook {
-                        service,
-                        path: WEBHOOK.to_owned(),
-                    };
+                if !tells.is_empty() {
                     let change = Change::of(&product);
                     let event = Event::new(&platform, PRODUCT_CHANGED, &key, &context, &change);
-                    enqueue(tx, target, event, from_ms)?;
+                    outgoing.extend(tells.into_iter().map(|target| Outgoing {
+                        target,
+                        event: event.clone(),
+                    }));
                 }
                 Ok((product, true))
             })

@@ -1,7 +1,7 @@
 //! The challenge service: who completes a challenge is rewarded with an order in the shop.
 //!
 //! It has its own database and its own [saga](reward); the shop knows nothing of challenges. What it shows of a reward
-//! comes from the catalog in one of three [ways](sync).
+//! comes from the catalog in one of three [modes](sync).
 //!
 //! Rewards that a person must look at are found and redriven at its own port, under `/dead-letters`: behind the gateway
 //! that path is the order service's.
@@ -22,7 +22,7 @@ use crate::{
     service::Service,
 };
 use reward::Reward;
-use sync::{Mode, View};
+use sync::{Mode, Transport, View, transport};
 
 pub use api::{Complete, Put, Switch};
 
@@ -33,6 +33,10 @@ pub struct Config {
     pub gaps: Gaps,
     /// How copies of products are kept until somebody switches with `PUT /sync`.
     pub sync: Mode,
+    /// How notices come in the mode `events`, until the same.
+    pub transport: Transport,
+    /// The bus's name; without one, notices can only come by webhook.
+    pub bus: Option<String>,
     /// How long a cached copy is fresh.
     pub ttl: Duration,
     /// Up to which age a copy is shown during an outage of the catalog, marked stale.
@@ -54,6 +58,8 @@ impl Default for Config {
         Config {
             gaps: Gaps::NONE,
             sync: Mode::default(),
+            transport: Transport::default(),
+            bus: None,
             ttl: Duration::from_secs(5 * 60),
             stale_limit: Duration::from_secs(60 * 60),
             catalog: "catalog".to_owned(),
@@ -102,16 +108,26 @@ pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
         "key-sweeper",
         kit::idempotency::keep_sweeping(platform.clone(), store.clone()),
     );
-    let view = View {
+    if config.bus.is_none() && config.transport != Transport::Webhook {
+        return Err(io::Error::other(
+            "product notices are to come over a bus, and none is named: name one, or let them come by webhook",
+        ));
+    }
+    let view = Arc::new(View {
         catalog: Peer::new(&platform, &config.catalog, PeerPolicy::internal()),
         platform: platform.clone(),
         store: store.clone(),
         gaps: config.gaps,
         ttl: config.ttl,
         stale_limit: config.stale_limit,
-        initial: config.sync,
+        initial: (config.sync, config.transport),
+        has_bus: config.bus.is_some(),
         fetched: Default::default(),
-    };
+    });
+    view.begin().await.map_err(io::Error::other)?;
+    let heard = config
+        .bus
+        .map(|bus| transport::listen(&platform, &store, config.gaps, &bus, &view));
     let challenges = Arc::new(Challenges {
         platform: platform.clone(),
         store,
@@ -119,7 +135,8 @@ pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
         view,
         answer_within: config.answer_within,
     });
-    kit::http::serve(&platform, api::router(challenges)).await
+    let routes = api::router(challenges).merge(heard.unwrap_or_default());
+    kit::http::serve(&platform, routes).await
 }
 
 /// The service's state.
@@ -127,6 +144,6 @@ struct Challenges {
     platform: Platform,
     store: Store,
     sagas: saga::Engine<Reward>,
-    view: View,
+    view: Arc<View>,
     answer_within: Duration,
 }

@@ -27,8 +27,8 @@ pub const SYSTEMS: &[System] = &[
             challenge::SERVICE,
             Service {
                 run: |p| {
-                    let subscribers = vec![challenge::SERVICE.name.to_owned()];
-                    Box::pin(catalog::run(p, catalog::Config { subscribers }))
+                    let told = catalog::Config::webhooks(&[challenge::SERVICE.name]);
+                    Box::pin(catalog::run(p, told))
                 },
                 ..catalog::SERVICE
             },

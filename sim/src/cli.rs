@@ -15,6 +15,7 @@
 mod args;
 mod bank;
 mod bar;
+mod brought;
 mod canary;
 mod choice;
 mod duration;
@@ -52,13 +53,23 @@ use crate::{
     storm::PlanError,
     trace::Trace,
 };
-use args::Command;
+use args::{Asked, Command};
 use output::Output;
+
+pub use brought::{Brought, BroughtError};
+/// The parser of arguments, for whoever brings a command.
+pub use clap;
 
 /// The whole program: reads the arguments, runs, prints, and gives the exit code.
 pub fn main(catalogue: Catalogue) -> ExitCode {
+    main_with(catalogue, Vec::new())
+}
+
+/// The same with commands of the program's own.
+pub fn main_with(catalogue: Catalogue, brought: Vec<Brought>) -> ExitCode {
     let mut session = Session {
         catalogue: &catalogue,
+        brought: &brought,
         runner: &crate::run::run_with,
         out: Output::new(Box::new(io::stdout())),
         err: Output::new(Box::new(io::stderr())),
@@ -91,6 +102,9 @@ impl Exit {
 /// Why a command could not be carried out.
 #[derive(Debug, thiserror::Error)]
 enum Refusal {
+    /// A command that the program brought has failed.
+    #[error(transparent)]
+    Brought(#[from] BroughtError),
     /// What was asked for makes no sense here.
     #[error("{0}")]
     Usage(String),
@@ -133,6 +147,7 @@ impl Refusal {
     fn exit(&self) -> Exit {
         match self {
             Refusal::Picture { .. } | Refusal::Output(_) => Exit::Failed,
+            Refusal::Brought(BroughtError::Failed(_) | BroughtError::Output(_)) => Exit::Failed,
             _ => Exit::Usage,
         }
     }
@@ -141,6 +156,7 @@ impl Refusal {
 /// One invocation of the program.
 struct Session<'a> {
     catalogue: &'a Catalogue,
+    brought: &'a [Brought],
     runner: Runner<'a>,
     /// Results.
     out: Output,
@@ -155,16 +171,17 @@ struct Session<'a> {
 
 impl Session<'_> {
     fn serve(&mut self, args: impl IntoIterator<Item = OsString>) -> Exit {
-        let done = match args::parse(self.catalogue, args) {
-            Ok(None) => self.everything(),
-            Ok(Some(Command::Run(args))) => self.run(&args),
-            Ok(Some(Command::Replay(args))) => self.replay(&args),
-            Ok(Some(Command::Fuzz(args))) => self.fuzz(&args),
-            Ok(Some(Command::Merge(args))) => self.merge(&args),
-            Ok(Some(Command::Bank(args))) => self.bank(&args),
-            Ok(Some(Command::Sweep(args))) => self.sweep(&args),
-            Ok(Some(Command::Shrink(args))) => self.shrink(&args),
-            Ok(Some(Command::List)) => self.list(),
+        let done = match args::parse(self.catalogue, self.brought, args) {
+            Ok(Asked::Everything) => self.everything(),
+            Ok(Asked::Command(Command::Run(args))) => self.run(&args),
+            Ok(Asked::Command(Command::Replay(args))) => self.replay(&args),
+            Ok(Asked::Command(Command::Fuzz(args))) => self.fuzz(&args),
+            Ok(Asked::Command(Command::Merge(args))) => self.merge(&args),
+            Ok(Asked::Command(Command::Bank(args))) => self.bank(&args),
+            Ok(Asked::Command(Command::Sweep(args))) => self.sweep(&args),
+            Ok(Asked::Command(Command::Shrink(args))) => self.shrink(&args),
+            Ok(Asked::Command(Command::List)) => self.list(),
+            Ok(Asked::Brought(index, args)) => self.brought(index, &args),
             Err(asked) if !asked.use_stderr() => write!(self.out, "{asked}")
                 .map(|()| Exit::Survived)
                 .map_err(Refusal::from),

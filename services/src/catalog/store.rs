@@ -41,7 +41,7 @@ pub struct Version {
     pub from_ms: u64,
 }
 
-/// The body of a webhook: a product's state after a change.
+/// What is told: a product's state after a change. The body of a webhook, and of an event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
     /// Which product.

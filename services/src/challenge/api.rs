@@ -16,7 +16,7 @@ use super::{
     Challenges,
     complete::Told,
     store::{CHALLENGES, Challenge, Completion, Product, Sync, completion_key},
-    sync::Mode,
+    sync::{Mode, Transport},
 };
 use crate::{
     catalog::store::Change,
@@ -54,6 +54,9 @@ pub struct Complete {
 pub struct Switch {
     /// How copies of products are kept from now on.
     pub mode: Mode,
+    /// How notices come in the mode `events`; by webhook if not said.
+    #[serde(default)]
+    pub transport: Transport,
 }
 
 /// Longest title, in bytes.
@@ -170,9 +173,9 @@ async fn sync(State(challenges): State<Arc<Challenges>>) -> Result<Json<Sync>, P
 
 async fn switch(
     State(challenges): State<Arc<Challenges>>,
-    Body(Switch { mode }): Body<Switch>,
+    Body(Switch { mode, transport }): Body<Switch>,
 ) -> Result<Json<Sync>, Problem> {
-    challenges.view.switch(mode).await.map(Json)
+    challenges.view.switch(mode, transport).await.map(Json)
 }
 
 async fn hear(
@@ -181,15 +184,11 @@ async fn hear(
     Body(change): Body<Change>,
 ) -> Result<Json<Value>, Problem> {
     plain_id("sku", &change.sku)?;
-    let told = Product {
-        sku: change.sku,
-        name: change.name,
-        price: change.price,
-        version: change.version,
-        on_sale: change.on_sale,
-        at_ms: 0,
-    };
-    challenges.view.hear(&context, told).await?;
+    let told = Product::from(change);
+    challenges
+        .view
+        .hear(&context, told, Transport::Webhook)
+        .await?;
     Ok(Json(json!({})))
 }
 

@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{model::CompletionStatus, sync::Mode};
+use super::{
+    model::CompletionStatus,
+    sync::{Mode, Transport},
+};
 use crate::kit::Table;
 
 /// The database's file.
@@ -76,6 +79,9 @@ pub struct Product {
 pub struct Sync {
     /// The mode.
     pub mode: Mode,
+    /// How notices come in the mode `events`.
+    #[serde(default)]
+    pub transport: Transport,
     /// Raised by every switch, so that what was fetched before one is not kept after it.
     pub epoch: u64,
 }

@@ -1,4 +1,5 @@
-//! How the challenge service learns what its rewards are: three modes, switchable while running.
+//! How the challenge service learns what its rewards are: three modes, the last over three [transports](transport), all
+//! switchable while running.
 //!
 //! | mode | a read | a notice | while the catalog is away |
 //! |---|---|---|---|
@@ -6,8 +7,12 @@
 //! | cache | shows the copy; past its time to live asks | is acknowledged only | shows the copy, marked stale, up to a limit |
 //! | events | shows the copy, which notices keep; asks where there is none | is applied, ignored or resolved by asking | shows the copy |
 //!
-//! A copy is never replaced by an older version. A switch forgets all copies, since they may have missed notices; an
+//! A copy that heard of every version but one is old without knowing it: a notice that skips a version is resolved by
+//! asking. A channel forgets what nobody hears, so that a process that was away while notices came that way begins
+//! without copies. A copy is never replaced by an older version. A switch forgets all copies, since they may have missed notices; an
 //! answer that was asked for before a switch is shown but not kept.
+
+pub mod transport;
 
 use std::{
     collections::BTreeMap,
@@ -27,6 +32,8 @@ use crate::{
     kit::{CallError, Code, Context, Peer, Problem, Store, StoreError, Writer},
     ports::Platform,
 };
+
+pub use transport::Transport;
 
 /// How copies of products are kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,8 +68,10 @@ pub(super) struct View {
     pub(super) ttl: Duration,
     pub(super) stale_limit: Duration,
     pub(super) catalog: Peer,
-    /// The mode until somebody switches.
-    pub(super) initial: Mode,
+    /// The mode until somebody switches, and how notices come.
+    pub(super) initial: (Mode, Transport),
+    /// Whether there is a bus to hear notices from.
+    pub(super) has_bus: bool,
     /// When this life of the process fetched a copy: the wall clock may jump.
     pub(super) fetched: Mutex<BTreeMap<String, Instant>>,
 }
@@ -75,8 +84,10 @@ impl View {
     }
 
     fn never_switched(&self) -> Sync {
+        let (mode, transport) = self.initial;
         Sync {
-            mode: self.initial,
+            mode,
+            transport,
             epoch: 0,
         }
     }
@@ -130,9 +141,14 @@ impl View {
     }
 
     /// Carries out a notice. An error means: not acknowledged, send it again.
-    pub(super) async fn hear(&self, context: &Context, told: Product) -> Result<(), Problem> {
+    pub(super) async fn hear(
+        &self,
+        context: &Context,
+        told: Product,
+        by: Transport,
+    ) -> Result<(), Problem> {
         let sync = self.sync()?;
-        if sync.mode != Mode::Events {
+        if sync.mode != Mode::Events || sync.transport != by {
             return Ok(());
         }
         let copy = self.copy(&told.sku)?.map(|copy| copy.version);
@@ -155,29 +171,55 @@ impl View {
         }
     }
 
-    /// Switches the mode. Copies that may have missed notices are forgotten in the same commit.
-    pub(super) async fn switch(&self, mode: Mode) -> Result<Sync, Problem> {
+    /// Switches the mode and the transport. Copies that may have missed notices are forgotten in the same commit.
+    pub(super) async fn switch(&self, mode: Mode, transport: Transport) -> Result<Sync, Problem> {
+        if transport != Transport::Webhook && !self.has_bus {
+            return Err(Problem::new(
+                Code::InvalidRequest,
+                "there is no bus here: the transport can only be webhook",
+            ));
+        }
         let (never_switched, gaps) = (self.never_switched(), self.gaps);
         let switched = move |tx: &mut Writer<'_>| {
             let before = tx.get(&SETTINGS, SYNC)?.unwrap_or(never_switched);
-            if before.mode == mode {
+            if (before.mode, before.transport) == (mode, transport) {
                 return Ok::<_, Problem>(before);
             }
             let after = Sync {
                 mode,
+                transport,
                 epoch: before.epoch + 1,
             };
             tx.put(&SETTINGS, SYNC, &after)?;
             if !gaps.has(Gap::EventsWithoutResync) {
-                for (sku, _) in tx.scan(&PRODUCTS, "")? {
-                    tx.delete(&PRODUCTS, &sku)?;
-                }
+                forget_all(tx)?;
             }
             Ok(after)
         };
         let sync = self.store.write(switched).await?;
-        tracing::info!(mode = ?sync.mode, "sync mode");
+        tracing::info!(mode = ?sync.mode, transport = ?sync.transport, "sync mode");
         Ok(sync)
+    }
+
+    /// Forgets, as a process begins, what may have changed while nobody listened.
+    pub(super) async fn begin(&self) -> Result<(), StoreError> {
+        let sync = self.sync()?;
+        let deaf = (sync.mode, sync.transport) == (Mode::Events, Transport::PubSub);
+        let copies = self.store.read(|rows| rows.scan(&PRODUCTS, ""))?;
+        if !deaf || copies.is_empty() || self.gaps.has(Gap::EventsWithoutResync) {
+            return Ok(());
+        }
+        self.store.write(forget_all).await
+    }
+
+    /// Forgets the copy of a product if it is older than `version`.
+    async fn forget_older(&self, sku: &str, version: u64) -> Result<(), StoreError> {
+        let sku = sku.to_owned();
+        let forgotten = move |tx: &mut Writer<'_>| match tx.get(&PRODUCTS, &sku)? {
+            Some(copy) if copy.version < version => tx.delete(&PRODUCTS, &sku),
+            _ => Ok(()),
+        };
+        self.store.write(forgotten).await
     }
 
     /// Asks the catalog; `None` if it has no such product.
@@ -243,4 +285,11 @@ impl View {
             }
         }
     }
+}
+
+fn forget_all(tx: &mut Writer<'_>) -> Result<(), StoreError> {
+    for (sku, _) in tx.scan(&PRODUCTS, "")? {
+        tx.delete(&PRODUCTS, &sku)?;
+    }
+    Ok(())
 }

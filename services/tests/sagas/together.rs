@@ -22,12 +22,7 @@ impl Shop {
     async fn open(stock: u64) -> Shop {
         let network = Network::default();
         let (platform, _) = network.machine("catalog");
-        let running = catalog::run(
-            platform.clone(),
-            catalog::Config {
-                subscribers: vec![],
-            },
-        );
+        let running = catalog::run(platform.clone(), catalog::Config::default());
         platform.spawn("catalog", async move { running.await.unwrap() });
         let (platform, _) = network.machine("inventory");
         let running = inventory::run(platform.clone(), inventory::Config::default());

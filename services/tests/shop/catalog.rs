@@ -26,9 +26,7 @@ use super::{
 
 async fn open(world: &World, subscribers: &[&str]) -> Arc<Machine> {
     let (platform, machine) = world.machine("catalog");
-    let config = Config {
-        subscribers: subscribers.iter().map(|name| name.to_string()).collect(),
-    };
+    let config = Config::webhooks(subscribers);
     let served = platform.clone();
     platform.spawn("service", async move {
         catalog::run(served, config).await.unwrap();
@@ -173,9 +171,7 @@ async fn an_outbox_of_an_earlier_life_is_taken_up_on_boot() {
     challenge.serve(&world, "challenge");
     let (platform, machine) = world.machine("catalog");
     machine.put_file("catalog.redb", bytes);
-    let config = Config {
-        subscribers: vec!["challenge".to_owned()],
-    };
+    let config = Config::webhooks(&["challenge"]);
     let served = platform.clone();
     platform.spawn("service", async move {
         catalog::run(served, config).await.unwrap();

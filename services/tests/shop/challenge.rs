@@ -426,6 +426,9 @@ async fn bad_requests_are_refused_with_an_explanation() {
         .ask("PUT /sync", None, json!({ "mode": "guess" }))
         .await;
     assert_eq!(mode, code(400, "INVALID_REQUEST"));
+    let no_bus = json!({ "mode": "events", "transport": "stream" });
+    let no_bus = arena.ask("PUT /sync", None, no_bus).await;
+    assert_eq!(no_bus, code(400, "INVALID_REQUEST"));
     let absent = arena
         .ask("GET /challenges/c1/completions/ann", None, Value::Null)
         .await;

@@ -7,4 +7,5 @@ mod machine;
 mod catalog;
 mod challenge;
 mod inventory;
+mod transports;
 mod world;

@@ -3,10 +3,11 @@
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{
-    Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, builder::PossibleValue,
+    ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum,
+    builder::PossibleValue,
 };
 
-use super::duration;
+use super::{Brought, duration};
 use crate::{
     campaign::Seeds, explore::Way, fuzz::Shard, scenario::Catalogue, seed::Seed, shrink::Budget,
     time::VirtualTime,
@@ -380,13 +381,32 @@ Exit codes:
      failed, a seed gave two different runs, or the self-test did not find its bug
   2  bad usage";
 
-/// Reads the arguments, the program's name first. `None`: there is no command.
+/// What is to be done.
+pub(super) enum Asked {
+    /// There is no command.
+    Everything,
+    Command(Command),
+    /// The program's own, by its place.
+    Brought(usize, ArgMatches),
+}
+
+/// Reads the arguments, the program's name first.
 pub(super) fn parse(
     catalogue: &Catalogue,
+    brought: &[Brought],
     args: impl IntoIterator<Item = OsString>,
-) -> Result<Option<Command>, clap::Error> {
-    let matches = command(catalogue).try_get_matches_from(args)?;
-    Ok(Line::from_arg_matches(&matches)?.command)
+) -> Result<Asked, clap::Error> {
+    let own = brought.iter().map(|brought| brought.command.clone());
+    let matches = command(catalogue)
+        .subcommands(own)
+        .try_get_matches_from(args)?;
+    if let Some((name, args)) = matches.subcommand()
+        && let Some(index) = brought.iter().position(|b| b.command.get_name() == name)
+    {
+        return Ok(Asked::Brought(index, args.clone()));
+    }
+    let command = Line::from_arg_matches(&matches)?.command;
+    Ok(command.map_or(Asked::Everything, Asked::Command))
 }
 
 /// The command line with examples that work for this catalogue.

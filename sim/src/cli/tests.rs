@@ -66,9 +66,19 @@ struct Said {
 }
 
 fn squall_with(catalogue: &Catalogue, runner: Runner<'_>, line: &str) -> Said {
+    squall_bringing(catalogue, &[], runner, line)
+}
+
+fn squall_bringing(
+    catalogue: &Catalogue,
+    brought: &[Brought],
+    runner: Runner<'_>,
+    line: &str,
+) -> Said {
     let (out, err) = (Pipe::default(), Pipe::default());
     let exit = Session {
         catalogue,
+        brought,
         runner,
         out: Output::new(Box::new(out.clone())),
         err: Output::new(Box::new(err.clone())),
@@ -108,6 +118,43 @@ fn assert_has(text: &str, parts: &[&str]) {
     for part in parts {
         assert!(text.contains(part), "'{part}' is missing in:\n{text}");
     }
+}
+
+#[test]
+fn a_command_that_the_program_brings_stands_beside_the_others() {
+    let count = clap::Arg::new("count").value_parser(clap::value_parser!(u64));
+    let greet = Brought {
+        command: clap::Command::new("greet").about("Say hello").arg(count),
+        run: Box::new(|args, out| match args.get_one::<u64>("count") {
+            Some(0) => Err(BroughtError::Usage("greet somebody".to_owned())),
+            Some(13) => Err(BroughtError::Failed("nobody came".to_owned())),
+            count => Ok(writeln!(out, "hello {count:?}")?),
+        }),
+    };
+    let greet = [greet];
+    let said = |line| squall_bringing(&catalogue(), &greet, &fake::run, line);
+    let help = said("--help");
+    assert_has(&help.out, &["  greet ", "Say hello", "  run "]);
+    let hello = said("greet 3");
+    assert_eq!(
+        (hello.exit, &*hello.out),
+        (Exit::Survived, "hello Some(3)\n")
+    );
+    assert_eq!(said("greet x").exit, Exit::Usage);
+    let (usage, failed) = (said("greet 0"), said("greet 13"));
+    assert_eq!(
+        (usage.exit, &*usage.err),
+        (Exit::Usage, "error: greet somebody\n")
+    );
+    assert_eq!(
+        (failed.exit, &*failed.err),
+        (Exit::Failed, "error: nobody came\n")
+    );
+    assert_eq!(
+        said("list").exit,
+        Exit::Survived,
+        "the others are still there"
+    );
 }
 
 #[test]
@@ -528,6 +575,7 @@ fn a_reader_that_has_gone_changes_neither_the_exit_code_nor_stderr() {
         let err = Pipe::default();
         let exit = Session {
             catalogue: &catalogue(),
+            brought: &[],
             runner: &fake::run,
             out: Output::new(Box::new(Broken(to))),
             err: Output::new(Box::new(err.clone())),

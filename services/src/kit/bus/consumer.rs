@@ -71,6 +71,8 @@ pub struct Subscription {
     pub workers: usize,
     /// Deliveries after which an event goes to the dead letters.
     pub deliveries_max: u32,
+    /// Hear the channel, which forgets what nobody hears at that instant, rather than the stream.
+    pub channel: bool,
 }
 
 impl Subscription {
@@ -82,6 +84,7 @@ impl Subscription {
             kinds: kinds.iter().map(|&kind| kind.to_owned()).collect(),
             workers: 4,
             deliveries_max: 10,
+            channel: false,
         }
     }
 }
@@ -120,7 +123,7 @@ impl Consumer {
             handler,
         });
         let hearing = inner.clone();
-        match gaps.has(Gap::PubsubOnly) {
+        match hearing.subscription.channel || gaps.has(Gap::PubsubOnly) {
             true => platform.spawn("subscriber", async move { listen::renew(hearing).await }),
             false => platform.spawn("consumer", async move { hearing.consume().await }),
         }

@@ -13,7 +13,10 @@ use serde_json::{Value, json};
 use tracing::Instrument;
 
 use super::{Consumer, Event, Subscribe, consumer::Inner, dead};
-use crate::kit::{Context, Problem, http::Body};
+use crate::{
+    gap::Gap,
+    kit::{Context, Problem, http::Body},
+};
 
 /// How often a lease is renewed; well within its [length](crate::bus::LEASE).
 const RENEW_EVERY: Duration = Duration::from_secs(10);
@@ -57,7 +60,8 @@ async fn hear(
         .map(|consumer| &consumer.inner)
         .filter(|inner| {
             let subscription = &inner.subscription;
-            subscription.topic == channel
+            (subscription.channel || inner.gaps.has(Gap::PubsubOnly))
+                && subscription.topic == channel
                 && (subscription.kinds.is_empty() || subscription.kinds.contains(&event.kind))
         });
     for inner in concerned {

@@ -1,0 +1,49 @@
+//! Commands that a program brings beside those of the harness.
+//!
+//! ```no_run
+//! use squall::{cli::{self, Brought, clap}, scenario::Catalogue};
+//!
+//! fn main() -> std::process::ExitCode {
+//!     let greet = Brought {
+//!         command: clap::Command::new("greet").about("Say hello"),
+//!         run: Box::new(|_, out| Ok(writeln!(out, "hello")?)),
+//!     };
+//!     cli::main_with(Catalogue { scenarios: vec![], canary: None }, vec![greet])
+//! }
+//! ```
+
+use std::io::{self, Write};
+
+use clap::{ArgMatches, Command};
+
+use super::{Exit, Refusal, Session};
+
+/// A command of the program's own: it stands in the help beside the others.
+pub struct Brought {
+    /// Its name, arguments and help.
+    pub command: Command,
+    /// Carries it out. Results go to the writer, which is stdout.
+    #[allow(clippy::type_complexity)]
+    pub run: Box<dyn Fn(&ArgMatches, &mut dyn Write) -> Result<(), BroughtError>>,
+}
+
+/// Why such a command could not be carried out. It should say what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum BroughtError {
+    /// What was asked for makes no sense; the exit code is 2.
+    #[error("{0}")]
+    Usage(String),
+    /// It did not work; the exit code is 1.
+    #[error("{0}")]
+    Failed(String),
+    /// The result could not be written; the exit code is 1.
+    #[error("cannot write the result: {0}")]
+    Output(#[from] io::Error),
+}
+
+impl Session<'_> {
+    pub(super) fn brought(&mut self, index: usize, args: &ArgMatches) -> Result<Exit, Refusal> {
+        (self.brought[index].run)(args, &mut self.out)?;
+        Ok(Exit::Survived)
+    }
+}
