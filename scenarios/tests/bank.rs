@@ -152,7 +152,7 @@ bank! {
     a_copy_that_never_expires_is_found: ChallengeReward + "cache-never-expires" =>
         "inconsistency windows stay within the mode's bound";
 
-    a_copy_that_never_expires_is_found: PRODUCT_SYNC + "cache-never-expires" =>
+    a_shown_copy_that_never_expires_is_found: PRODUCT_SYNC + "cache-never-expires" =>
         "inconsistency windows stay within the mode's bound";
     a_gap_that_is_not_resolved_is_found: PRODUCT_SYNC + "events-without-resync" =>
         "inconsistency windows stay within the mode's bound";
