@@ -42,7 +42,6 @@ const BUGS: &[Gap] = &[
     Gap::CompensationNotRetried,
     Gap::CommitWithoutSync,
     Gap::RewardForUnsoldProduct,
-    Gap::EventsWithoutVersion,
     Gap::AckBeforeCommit,
     Gap::EventsWithoutResync,
     Gap::CacheNeverExpires,

@@ -145,8 +145,6 @@ bank! {
         "acknowledged is durable";
     a_reward_that_is_not_for_sale_is_found: ChallengeReward + "reward-for-unsold-product" =>
         "never a reward for an unsold product";
-    a_notice_that_overtakes_another_is_found: ChallengeReward + "events-without-version" at 182 =>
-        "copies agree with the catalog in the end" | "never a reward for an unsold product";
     a_notice_that_skips_a_version_and_is_dropped_is_found: ChallengeReward + "events-without-resync" =>
         "copies agree with the catalog in the end" | "never a reward for an unsold product";
     a_copy_that_never_expires_is_found: ChallengeReward + "cache-never-expires" =>
