@@ -19,7 +19,7 @@ pub enum Fault {
     Redeliver,
     /// Gives everything pending to whoever reads next, as if the group's members had changed.
     Rebalance,
-    /// Loses a message of a channel.
+    /// Loses a message of a channel for good; of a stream, until it is delivered again.
     Lose,
 }
 

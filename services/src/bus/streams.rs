@@ -135,12 +135,15 @@ impl Bus {
                     None => visibility,
                 };
                 let place = known.place(&group);
-                deliveries.push(Delivery {
+                let delivery = Delivery {
                     offset: pending.offset,
                     deliveries: place.deliver(partition, pending.offset, visibility),
                     event: entry.event,
-                });
+                };
                 changed = true;
+                if behaviour.strikes(Fault::Lose).is_none() {
+                    deliveries.push(delivery);
+                }
             }
             if changed {
                 let stored = &known.place(&group).stored;
