@@ -204,7 +204,11 @@ impl<S: Saga> Drive<'_, S> {
             (Act::Done, _) => {
                 tracing::info!("step done");
                 let stop = self.reason_to_stop_after(saga, step);
-                Ok(stop.map_or(Event::Done, Event::DoneButTurnBack))
+                Ok(match stop {
+                    None => Event::Done,
+                    Some(why) if step.role == Role::Compensatable => Event::DoneButTurnBack(why),
+                    Some(why) => Event::DoneTurnBackTooLate(why),
+                })
             }
             (Act::Refused(why), Role::Compensatable) => {
                 tracing::info!(reason = %why, "step refused");

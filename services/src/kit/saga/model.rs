@@ -152,6 +152,8 @@ pub enum Event {
     Done,
     /// The step under way was done, but the saga turns back for this reason.
     DoneButTurnBack(Problem),
+    /// The same from the pivot on, where there is no way back: only for the planted bug `compensate-after-pivot`.
+    DoneTurnBackTooLate(Problem),
     /// The step under way was definitively not done.
     Refused(Problem),
     /// Nobody waits for the outcome of the step under way any longer: it is undone with the others.
@@ -270,7 +272,8 @@ impl<D> SagaRecord<D> {
                 }
                 self.advance(plan, now_ms);
             }
-            (Status::Running, Some(_), Event::DoneButTurnBack(why)) => {
+            (Status::Running, Some(Role::Compensatable), Event::DoneButTurnBack(why))
+            | (Status::Running, Some(_), Event::DoneTurnBackTooLate(why)) => {
                 self.turn_back(order, plan, StepStatus::Done, why.clone(), now_ms);
             }
             (Status::Running, Some(Role::Compensatable), Event::Abandoned(why)) => {
@@ -361,7 +364,7 @@ impl<D> SagaRecord<D> {
     /// Intends the next undo, newest first, undoing the local ones and those without an undo on the way; ends the saga
     /// if there is none.
     fn retreat(&mut self, order: UndoOrder, plan: &[Step], now_ms: u64) {
-        let steps = self.steps.len();
+        let steps = self.steps.len().min(plan.len());
         for nth in 0..steps {
             let index = match order {
                 UndoOrder::Reverse => steps - 1 - nth,
