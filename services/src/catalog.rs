@@ -1,6 +1,6 @@
 //! The catalog service: products, prices with a version, sale status; it tells of every change.
 //!
-//! A change, the version that it makes and the notices about it in the [outbox](kit::outbox) are one commit: nobody is
+//! A change, the version that it makes and the notices about it in the outbox are one commit: nobody is
 //! told of a change that did not happen, and no change that happened goes untold.
 
 mod api;

@@ -1,6 +1,6 @@
 //! Notifications: a stand-in for the messengers, which keeps what was sent to whom.
 //!
-//! It is told of events by webhook, or [listens](listen) to the bus. An event is told once however often it arrives: a
+//! It is told of events by webhook, or listens to the bus. An event is told once however often it arrives: a
 //! webhook's id is the message's, and what is heard on the bus is known by the inbox.
 
 mod listen;

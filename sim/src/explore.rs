@@ -1,6 +1,6 @@
 //! Ways of exploring: which storm is tried next, and what is learned from how it went.
 //!
-//! An [`Explorer`] decides what is run; a [`Campaign`](crate::campaign::Campaign) runs it on its workers. What an
+//! An [`Explorer`] decides what is run; a [`Campaign`] runs it on its workers. What an
 //! explorer is told does not depend on their number: it hears of every trial of a generation in the generation's own
 //! order, and nothing of the next generation is asked for before.
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::join;
 use serde_json::json;
 use squall_services::{
     gap::{Gap, Gaps},
@@ -56,12 +57,14 @@ async fn who_waits_is_let_in_when_the_holder_releases_under_a_greater_token() {
     let (_, _, _, leases, context) = open(Gaps::NONE).await;
     let first = leases.acquire(&context, NAME).await.unwrap();
     let token = first.token();
-    let (waiting, who) = (leases.clone(), context.clone());
-    let second = tokio::spawn(async move { waiting.acquire(&who, NAME).await.unwrap().token() });
-    sleep(Duration::from_millis(100)).await;
-    assert!(!second.is_finished());
-    first.release().await;
-    assert!(second.await.unwrap() > token);
+    let began = Instant::now();
+    let holding = async {
+        sleep(Duration::from_millis(100)).await;
+        first.release().await;
+    };
+    let (second, ()) = join(leases.acquire(&context, NAME), holding).await;
+    assert!(began.elapsed() >= Duration::from_millis(100));
+    assert!(second.unwrap().token() > token);
 }
 
 #[tokio::test]
