@@ -15,6 +15,7 @@ use crate::{
 
 #[derive(Debug, Parser)]
 #[command(
+    version,
     about = "Seeded storms over a whole system of services",
     long_about = "Seeded storms over a whole system of services inside one process.\n\nWithout a command: storms over \
                   every scenario in every shape that must survive, then the self-test: a known bug is planted and has \
