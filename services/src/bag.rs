@@ -4,7 +4,6 @@ pub mod store;
 
 use std::{collections::BTreeMap, io, sync::Arc};
 
-use async_trait::async_trait;
 use axum::{
     Json, Router,
     extract::{Path, State},
@@ -15,8 +14,8 @@ use serde_json::{Value, json};
 
 use crate::{
     kit::{
-        self, Code, Problem, Store, StoreError,
-        bus::{Event, Handler, HandlerError, Member, Settings},
+        self, Code, Problem, StoreError,
+        bus::{Member, Settings},
         holding::{Ask, Hold},
         http::Body,
         input::{plain_id, within},
@@ -24,8 +23,8 @@ use crate::{
     },
     ports::Platform,
     purchase::{
-        INVENTORY_FAILED, INVENTORY_RELEASED, INVENTORY_RESERVED, ORDER_CANCELLED, ORDER_COMPLETED,
-        Purchase, TOPIC, USER_VALIDATED, keep_rollback_data, knows_rollback_data,
+        INVENTORY_FAILED, INVENTORY_RELEASED, INVENTORY_RESERVED, TOPIC, USER_VALIDATED,
+        holder::{Holder, Part},
     },
     service::Service,
 };
@@ -52,17 +51,12 @@ pub struct Create {
 
 /// Serves until the process ends.
 pub async fn run(platform: Platform, settings: Settings) -> io::Result<()> {
-    let store = Store::open(&platform, store::FILE)
-        .await
-        .map_err(io::Error::other)?;
-    let member = Member::join(&platform, &store, TOPIC, &settings)
-        .await
-        .map_err(io::Error::other)?;
-    let bags = Arc::new(Bags {
+    let member = Member::open(&platform, store::FILE, TOPIC, &settings).await?;
+    let bags = Arc::new(Holder {
         member: member.clone(),
+        part: &SLOTS,
     });
-    let kinds = [USER_VALIDATED, ORDER_COMPLETED, ORDER_CANCELLED];
-    let events = member.hear(&kinds, bags.clone());
+    let events = member.hear(&bags.kinds(), bags.clone());
     let router = Router::new()
         .route("/bags/{user}", put(create))
         .route("/user/{id}/inventory", get(show))
@@ -71,75 +65,23 @@ pub async fn run(platform: Platform, settings: Settings) -> io::Result<()> {
     kit::http::serve(&platform, router).await
 }
 
-struct Bags {
-    member: Member,
-}
+/// A purchase's units take as many slots of the user's bag.
+const SLOTS: Part = Part {
+    holding: &BAGS,
+    ask: |purchase| Ask {
+        owner: &purchase.order_id,
+        pool: &purchase.user_id,
+        label: &purchase.item_id,
+        quantity: purchase.quantity,
+    },
+    pool: |purchase| format!("the bag of {}", purchase.user_id),
+    follows: USER_VALIDATED,
+    reserved: INVENTORY_RESERVED,
+    failed: INVENTORY_FAILED,
+    released: INVENTORY_RELEASED,
+};
 
-#[async_trait]
-impl Handler for Bags {
-    async fn handle(&self, event: &Event) -> Result<(), HandlerError> {
-        let purchase = Purchase::of(event)?;
-        match event.kind.as_str() {
-            USER_VALIDATED => self.reserve(event, purchase).await,
-            ORDER_COMPLETED => self.confirm(event, purchase).await,
-            ORDER_CANCELLED => self.release(event, purchase).await,
-            _ => Ok(()),
-        }
-    }
-}
-
-impl Bags {
-    async fn reserve(&self, event: &Event, purchase: Purchase) -> Result<(), HandlerError> {
-        let now_ms = self.member.platform().clock.now_ms();
-        let context = event.context.clone();
-        let reserved = self.member.once(event, move |tx, says| {
-            let ask = Ask {
-                owner: &purchase.order_id,
-                pool: &purchase.user_id,
-                label: &purchase.item_id,
-                quantity: purchase.quantity,
-            };
-            let key = &purchase.order_id;
-            match BAGS.reserve(tx, ask, now_ms)? {
-                Ok(()) => says.say(INVENTORY_RESERVED, key, &context, &purchase),
-                Err(refusal) => {
-                    let why = format!("the bag of {}: {refusal}", purchase.user_id);
-                    says.say(INVENTORY_FAILED, key, &context, &purchase.failed(why));
-                }
-            }
-            Ok(())
-        });
-        reserved.await?;
-        keep_rollback_data(&self.member, event).await;
-        Ok(())
-    }
-
-    async fn confirm(&self, event: &Event, purchase: Purchase) -> Result<(), HandlerError> {
-        let now_ms = self.member.platform().clock.now_ms();
-        let confirmed = self.member.once(event, move |tx, _| {
-            BAGS.confirm(tx, &purchase.order_id, now_ms)?;
-            Ok(())
-        });
-        confirmed.await
-    }
-
-    async fn release(&self, event: &Event, purchase: Purchase) -> Result<(), HandlerError> {
-        if !knows_rollback_data(&self.member, event).await {
-            return self.member.once(event, |_, _| Ok(())).await;
-        }
-        let now_ms = self.member.platform().clock.now_ms();
-        let context = event.context.clone();
-        let released = self.member.once(event, move |tx, says| {
-            if BAGS.release(tx, &purchase.order_id, now_ms)? {
-                says.say(INVENTORY_RELEASED, &purchase.order_id, &context, &purchase);
-            }
-            Ok(())
-        });
-        released.await
-    }
-}
-
-type App = State<Arc<Bags>>;
+type App = State<Arc<Holder>>;
 
 async fn create(
     State(bags): App,

@@ -27,7 +27,7 @@ use crate::{
     service::Service,
 };
 
-pub use api::{PlaceOrder, SagaView};
+pub use api::PlaceOrder;
 pub use saga::{ORDER_COMPLETED, PRODUCT_RANKING_UPDATE};
 
 /// What is remembered of a checkout under way, and where.

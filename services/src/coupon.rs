@@ -21,6 +21,7 @@ use crate::{
         http::IdempotencyKey,
         idempotency::{self, StoredAnswer, fingerprint},
         once::Once,
+        reservation::forgets_releases,
     },
     ports::Platform,
     service::Service,
@@ -159,8 +160,7 @@ impl Coupons {
             state,
             ..Remembered::default()
         };
-        let keeps_keys = !self.gaps.has(Gap::LateReserveAfterCancel)
-            && !self.gaps.has(Gap::RollbackOvertakesLateSuccess);
+        let keeps_keys = !forgets_releases(self.gaps);
         let request = ("reserve", StatusCode::CREATED, fingerprint(&ask));
         let key = keeps_keys.then_some(key);
         self.once(key, request, remembered, move |desk| desk.reserve(&ask))

@@ -20,7 +20,7 @@ use tokio::sync::Notify;
 use crate::{
     choreography::{DELIVERY_STARTED, PAYMENT_COMPLETED, Placed, TOPIC},
     kit::{
-        self, Code, Problem, Store,
+        self, Code, Problem,
         bus::{Event, Handler, HandlerError, Member, Settings},
     },
     ports::Platform,
@@ -65,12 +65,7 @@ impl Default for Config {
 /// # Errors
 /// The database or the service's address cannot be used.
 pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
-    let store = Store::open(&platform, store::FILE)
-        .await
-        .map_err(io::Error::other)?;
-    let member = Member::join(&platform, &store, TOPIC, &config.settings)
-        .await
-        .map_err(io::Error::other)?;
+    let member = Member::open(&platform, store::FILE, TOPIC, &config.settings).await?;
     let deliveries = Arc::new(Deliveries {
         member: member.clone(),
         accepted: Notify::new(),

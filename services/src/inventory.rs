@@ -24,6 +24,7 @@ use crate::{
         http::IdempotencyKey,
         idempotency::{self, StoredAnswer, fingerprint},
         lease::{Lease, LeasePolicy, Leases},
+        reservation::forgets_releases,
         stale::Stale,
     },
     lock,
@@ -364,7 +365,7 @@ impl Inventory {
     ) -> Result<StoredAnswer, Problem> {
         let key = match key {
             _ if self.config.gaps.has(Gap::NoKey) => None,
-            _ if desk::forgets_releases(self.config.gaps) && operation == "reserve" => None,
+            _ if forgets_releases(self.config.gaps) && operation == "reserve" => None,
             Some(IdempotencyKey(key)) => Some(key),
             None => {
                 return Err(Problem::new(

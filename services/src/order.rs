@@ -26,7 +26,7 @@ use crate::{
     service::Service,
 };
 
-pub use api::{CancelByKey, PlaceOrder, PlaceReward, SagaView, SetStatus};
+pub use api::{CancelByKey, PlaceOrder, PlaceReward, SetStatus};
 
 /// How money is taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

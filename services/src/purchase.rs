@@ -11,6 +11,7 @@
 //!
 //! The user's and the bag's parts are in [`user`](crate::user) and [`bag`](crate::bag).
 
+pub(crate) mod holder;
 pub mod items;
 pub mod orders;
 pub mod payments;

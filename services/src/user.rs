@@ -21,6 +21,7 @@ use crate::{
         http::IdempotencyKey,
         idempotency::{self, StoredAnswer, fingerprint},
         once::Once,
+        reservation::forgets_releases,
     },
     ports::Platform,
     service::{Demo, Service},
@@ -88,8 +89,7 @@ impl Users {
         key: Option<IdempotencyKey>,
         ask: Reserve,
     ) -> Result<StoredAnswer, Problem> {
-        let keeps_keys = !self.gaps.has(Gap::LateReserveAfterCancel)
-            && !self.gaps.has(Gap::RollbackOvertakesLateSuccess);
+        let keeps_keys = !forgets_releases(self.gaps);
         let once = Once {
             key: api::needed(key)?.filter(|_| keeps_keys),
             operation: "reserve",

@@ -23,7 +23,7 @@ use crate::kit::{
     input::{QUANTITY, plain_id, within},
     outbox,
     saga::{
-        SagaRecord, Status as SagaStatus, StepRecord, api as dead_letters,
+        SagaView, api as dead_letters,
         facts::{self, FactRow},
     },
 };
@@ -43,42 +43,6 @@ pub struct PlaceOrder {
     /// What the client takes for the price of one unit, in won. It is ignored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price: Option<u64>,
-}
-
-/// A checkout's saga as told to others.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct SagaView {
-    /// `SAGA-XXXXXXXX`.
-    pub id: String,
-    /// What kind of saga it is.
-    pub kind: String,
-    /// Where it is: `Completed` and `Compensated` are its ends.
-    pub status: SagaStatus,
-    /// Its order.
-    pub order_id: String,
-    /// The steps that were intended, in order.
-    pub steps: Vec<StepRecord>,
-    /// Why it turned back.
-    pub refusal: Option<Problem>,
-    /// When it began; wall clock.
-    pub created_ms: u64,
-    /// When it ended; wall clock.
-    pub ended_ms: Option<u64>,
-}
-
-impl From<SagaRecord<CheckoutData>> for SagaView {
-    fn from(saga: SagaRecord<CheckoutData>) -> Self {
-        SagaView {
-            id: saga.id,
-            kind: saga.kind,
-            status: saga.status,
-            order_id: saga.data.order_id,
-            steps: saga.steps,
-            refusal: saga.refusal,
-            created_ms: saga.created_ms,
-            ended_ms: saga.ended_ms,
-        }
-    }
 }
 
 type App = State<Arc<Checkouts>>;
@@ -167,7 +131,8 @@ async fn show_saga(
 ) -> Result<Json<SagaView>, Problem> {
     let saga = checkouts.engine.read(&id)?;
     let missing = || Problem::new(Code::NotFound, format!("there is no saga {id}"));
-    Ok(Json(saga.ok_or_else(missing)?.into()))
+    let saga = saga.ok_or_else(missing)?;
+    Ok(Json(SagaView::of(saga, |data| data.order_id)))
 }
 
 /// Makes the read side anew from the event store.

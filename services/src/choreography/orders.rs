@@ -44,15 +44,10 @@ pub const SERVICE: Service = Service {
 /// # Errors
 /// The database or the service's address cannot be used.
 pub async fn run(platform: Platform, settings: Settings) -> io::Result<()> {
-    let store = Store::open(&platform, store::FILE)
-        .await
-        .map_err(io::Error::other)?;
-    let member = Member::join(&platform, &store, TOPIC, &settings)
-        .await
-        .map_err(io::Error::other)?;
+    let member = Member::open(&platform, store::FILE, TOPIC, &settings).await?;
     platform.spawn(
         "key-sweeper",
-        idempotency::keep_sweeping(platform.clone(), store.clone()),
+        idempotency::keep_sweeping(platform.clone(), member.store().clone()),
     );
     let orders = Arc::new(Orders {
         member: member.clone(),

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     gap::Gap,
     kit::{
-        self, Code, Problem, Store, Table,
+        self, Code, Problem, Table,
         bus::{Event, Handler, HandlerError, Member, Settings},
         holding::{Ask, Hold, Holding, Pool, Refusal},
         http::Body,
@@ -75,12 +75,7 @@ pub struct Create {
 /// # Errors
 /// The database or the service's address cannot be used.
 pub async fn run(platform: Platform, settings: Settings) -> io::Result<()> {
-    let store = Store::open(&platform, FILE)
-        .await
-        .map_err(io::Error::other)?;
-    let member = Member::join(&platform, &store, TOPIC, &settings)
-        .await
-        .map_err(io::Error::other)?;
+    let member = Member::open(&platform, FILE, TOPIC, &settings).await?;
     let stock = Arc::new(Stock {
         member: member.clone(),
     });

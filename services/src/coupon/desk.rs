@@ -10,7 +10,7 @@ use crate::{
     gap::{Gap, Gaps},
     kit::{
         Code, Problem, Writer,
-        reservation::{ReservationEvent, ReservationState},
+        reservation::{ReservationEvent, ReservationState, forgets_releases},
     },
     ports::Platform,
 };
@@ -181,16 +181,11 @@ impl Desk<'_, '_> {
         }
         reservation.state = ReservationState::Released;
         self.settle(&mut reservation, CouponEvent::Release)?;
-        if !self.leaves_tombstones() {
+        if forgets_releases(self.gaps) {
             self.tx.delete(&RESERVATIONS, saga_id)?;
         }
         tracing::info!(coupon = reservation.coupon, "coupon released");
         Ok(reservation)
-    }
-
-    fn leaves_tombstones(&self) -> bool {
-        !self.gaps.has(Gap::LateReserveAfterCancel)
-            && !self.gaps.has(Gap::RollbackOvertakesLateSuccess)
     }
 
     fn entomb(&mut self, saga_id: &str, coupon: &str) -> Result<Reservation, Problem> {
@@ -202,7 +197,7 @@ impl Desk<'_, '_> {
             state: ReservationState::Released,
             at_ms: self.now_ms,
         };
-        if self.leaves_tombstones() {
+        if !forgets_releases(self.gaps) {
             self.tx.put(&RESERVATIONS, saga_id, &tombstone)?;
             tracing::info!("tombstone left");
         }

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     gap::{Gap, Gaps},
-    kit::{Code, Problem, Writer},
+    kit::{Code, Problem, Writer, reservation::forgets_releases},
 };
 
 /// A request for units.
@@ -371,11 +371,6 @@ impl Desk<'_, '_> {
         self.tx.put(&PRODUCTS, &product.sku, &product)?;
         Ok(product)
     }
-}
-
-/// Whether a release leaves nothing that refuses a late reserve.
-pub(super) fn forgets_releases(gaps: Gaps) -> bool {
-    gaps.has(Gap::LateReserveAfterCancel) || gaps.has(Gap::RollbackOvertakesLateSuccess)
 }
 
 pub(super) fn unknown_product(sku: &str) -> Problem {

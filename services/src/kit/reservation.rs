@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::gap::{Gap, Gaps};
+
 /// Where a reservation is. One that was never heard of is `None`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ReservationState {
@@ -37,6 +39,11 @@ pub enum Refusal {
     /// There is nothing that could be confirmed.
     #[error("nothing is reserved for this saga; reserve first")]
     NothingReserved,
+}
+
+/// Whether a release leaves nothing that refuses a late reserve: no tombstone, and the reserve's key is not kept.
+pub fn forgets_releases(gaps: Gaps) -> bool {
+    gaps.has(Gap::LateReserveAfterCancel) || gaps.has(Gap::RollbackOvertakesLateSuccess)
 }
 
 impl ReservationState {

@@ -22,6 +22,7 @@ mod registry;
 mod replies;
 #[cfg(test)]
 mod tests;
+mod view;
 
 use async_trait::async_trait;
 use serde::{Serialize, de::DeserializeOwned};
@@ -31,6 +32,7 @@ pub use journal::{DEAD_LETTERS, DeadLetter, OPEN_SAGAS, OpenSaga, table};
 pub use model::{Event, Illegal, Role, SagaRecord, Status, Step, StepRecord, StepStatus};
 pub use policy::{Backoff, Config, Journal};
 pub use replies::{offered, settled, undone};
+pub use view::SagaView;
 
 use super::{Context, Problem, StoreError, Writer};
 

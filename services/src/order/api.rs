@@ -23,7 +23,7 @@ use crate::kit::{
     Code, Context, Problem, StoreError,
     http::{Body, IdempotencyKey},
     input::{QUANTITY, plain_id, within},
-    saga::{SagaRecord, Status as SagaStatus, StepRecord, api as dead_letters},
+    saga::{SagaRecord, SagaView, Status as SagaStatus, api as dead_letters},
 };
 
 /// Most sagas in one listing.
@@ -69,45 +69,6 @@ pub struct CancelByKey {
 pub struct SetStatus {
     /// `CANCELLED`; a client can set no other.
     pub status: Status,
-}
-
-/// A saga as told to others.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct SagaView {
-    /// `SAGA-XXXXXXXX`.
-    pub id: String,
-    /// What kind of saga it is.
-    pub kind: String,
-    /// Where it is: `Completed` and `Compensated` are its ends.
-    pub status: SagaStatus,
-    /// Its order.
-    pub order_id: String,
-    /// The trace that it belongs to.
-    pub trace_id: String,
-    /// The steps that were intended, in order.
-    pub steps: Vec<StepRecord>,
-    /// Why it turned back.
-    pub refusal: Option<Problem>,
-    /// When it began; wall clock.
-    pub created_ms: u64,
-    /// When it ended; wall clock.
-    pub ended_ms: Option<u64>,
-}
-
-impl From<SagaRecord<OrderData>> for SagaView {
-    fn from(saga: SagaRecord<OrderData>) -> Self {
-        SagaView {
-            id: saga.id,
-            kind: saga.kind,
-            status: saga.status,
-            order_id: saga.data.order_id,
-            trace_id: saga.context.trace_id,
-            steps: saga.steps,
-            refusal: saga.refusal,
-            created_ms: saga.created_ms,
-            ended_ms: saga.ended_ms,
-        }
-    }
 }
 
 type App = State<Arc<Orders>>;
@@ -221,7 +182,11 @@ async fn list(
 async fn show_saga(State(orders): App, Path(id): Path<String>) -> Result<Json<SagaView>, Problem> {
     let saga = orders.engine.read(&id)?;
     let missing = || Problem::new(Code::NotFound, format!("there is no saga {id}"));
-    Ok(Json(saga.ok_or_else(missing)?.into()))
+    Ok(Json(view(saga.ok_or_else(missing)?)))
+}
+
+fn view(saga: SagaRecord<OrderData>) -> SagaView {
+    SagaView::of(saga, |data| data.order_id)
 }
 
 #[derive(Deserialize)]
@@ -260,7 +225,7 @@ async fn list_sagas(
         }
         Ok(sagas)
     })?;
-    Ok(Json(sagas.into_iter().map(SagaView::from).collect()))
+    Ok(Json(sagas.into_iter().map(view).collect()))
 }
 
 /// 201 with the order once the saga has ended; 202 with the order as it is, until then.

@@ -2,7 +2,6 @@
 
 use std::{io, sync::Arc};
 
-use async_trait::async_trait;
 use axum::{
     Json, Router,
     extract::{Path, State},
@@ -12,13 +11,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
-    INVENTORY_RESERVED, ITEM_FAILED, ITEM_RELEASED, ITEM_RESERVED, ORDER_CANCELLED,
-    ORDER_COMPLETED, Purchase, TOPIC, keep_rollback_data, knows_rollback_data,
+    INVENTORY_RESERVED, ITEM_FAILED, ITEM_RELEASED, ITEM_RESERVED, TOPIC,
+    holder::{Holder, Part},
 };
 use crate::{
     kit::{
-        self, Code, Problem, Store, Table,
-        bus::{Event, Handler, HandlerError, Member, Settings},
+        self, Code, Problem, Table,
+        bus::{Member, Settings},
         holding::{Ask, Hold, Holding, Pool},
         http::Body,
         input::{plain_id, within},
@@ -57,17 +56,12 @@ pub struct Create {
 
 /// Serves until the process ends.
 pub async fn run(platform: Platform, settings: Settings) -> io::Result<()> {
-    let store = Store::open(&platform, FILE)
-        .await
-        .map_err(io::Error::other)?;
-    let member = Member::join(&platform, &store, TOPIC, &settings)
-        .await
-        .map_err(io::Error::other)?;
-    let items = Arc::new(Items {
+    let member = Member::open(&platform, FILE, TOPIC, &settings).await?;
+    let items = Arc::new(Holder {
         member: member.clone(),
+        part: &UNITS,
     });
-    let kinds = [INVENTORY_RESERVED, ORDER_COMPLETED, ORDER_CANCELLED];
-    let events = member.hear(&kinds, items.clone());
+    let events = member.hear(&items.kinds(), items.clone());
     let router = Router::new()
         .route("/items", get(list))
         .route("/items/{id}", get(show).put(create))
@@ -76,75 +70,23 @@ pub async fn run(platform: Platform, settings: Settings) -> io::Result<()> {
     kit::http::serve(&platform, router).await
 }
 
-struct Items {
-    member: Member,
-}
+/// A purchase's units of its item.
+const UNITS: Part = Part {
+    holding: &ITEMS,
+    ask: |purchase| Ask {
+        owner: &purchase.order_id,
+        pool: &purchase.item_id,
+        label: &purchase.user_id,
+        quantity: purchase.quantity,
+    },
+    pool: |purchase| format!("item {}", purchase.item_id),
+    follows: INVENTORY_RESERVED,
+    reserved: ITEM_RESERVED,
+    failed: ITEM_FAILED,
+    released: ITEM_RELEASED,
+};
 
-#[async_trait]
-impl Handler for Items {
-    async fn handle(&self, event: &Event) -> Result<(), HandlerError> {
-        let purchase = Purchase::of(event)?;
-        match event.kind.as_str() {
-            INVENTORY_RESERVED => self.reserve(event, purchase).await,
-            ORDER_COMPLETED => self.confirm(event, purchase).await,
-            ORDER_CANCELLED => self.release(event, purchase).await,
-            _ => Ok(()),
-        }
-    }
-}
-
-impl Items {
-    async fn reserve(&self, event: &Event, purchase: Purchase) -> Result<(), HandlerError> {
-        let now_ms = self.member.platform().clock.now_ms();
-        let context = event.context.clone();
-        let reserved = self.member.once(event, move |tx, says| {
-            let ask = Ask {
-                owner: &purchase.order_id,
-                pool: &purchase.item_id,
-                label: &purchase.user_id,
-                quantity: purchase.quantity,
-            };
-            let key = &purchase.order_id;
-            match ITEMS.reserve(tx, ask, now_ms)? {
-                Ok(()) => says.say(ITEM_RESERVED, key, &context, &purchase),
-                Err(refusal) => {
-                    let failed = purchase.failed(format!("item {}: {refusal}", purchase.item_id));
-                    says.say(ITEM_FAILED, key, &context, &failed);
-                }
-            }
-            Ok(())
-        });
-        reserved.await?;
-        keep_rollback_data(&self.member, event).await;
-        Ok(())
-    }
-
-    async fn confirm(&self, event: &Event, purchase: Purchase) -> Result<(), HandlerError> {
-        let now_ms = self.member.platform().clock.now_ms();
-        let confirmed = self.member.once(event, move |tx, _| {
-            ITEMS.confirm(tx, &purchase.order_id, now_ms)?;
-            Ok(())
-        });
-        confirmed.await
-    }
-
-    async fn release(&self, event: &Event, purchase: Purchase) -> Result<(), HandlerError> {
-        if !knows_rollback_data(&self.member, event).await {
-            return self.member.once(event, |_, _| Ok(())).await;
-        }
-        let now_ms = self.member.platform().clock.now_ms();
-        let context = event.context.clone();
-        let released = self.member.once(event, move |tx, says| {
-            if ITEMS.release(tx, &purchase.order_id, now_ms)? {
-                says.say(ITEM_RELEASED, &purchase.order_id, &context, &purchase);
-            }
-            Ok(())
-        });
-        released.await
-    }
-}
-
-type App = State<Arc<Items>>;
+type App = State<Arc<Holder>>;
 
 async fn list(State(items): App) -> Result<Json<Vec<Value>>, Problem> {
     let rows = items

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     gap::Gap,
     kit::{
-        self, Code, Context, Problem, Store, StoreError, Writer,
+        self, Code, Context, Problem, StoreError, Writer,
         bus::{Event, Handler, HandlerError, Member, Says, Settings},
         http::IdempotencyKey,
         idempotency::{self, StoredAnswer, fingerprint},
@@ -59,15 +59,10 @@ impl Default for Config {
 
 /// Serves until the process ends.
 pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
-    let store = Store::open(&platform, store::FILE)
-        .await
-        .map_err(io::Error::other)?;
-    let member = Member::join(&platform, &store, TOPIC, &config.settings)
-        .await
-        .map_err(io::Error::other)?;
+    let member = Member::open(&platform, store::FILE, TOPIC, &config.settings).await?;
     platform.spawn(
         "key-sweeper",
-        idempotency::keep_sweeping(platform.clone(), store.clone()),
+        idempotency::keep_sweeping(platform.clone(), member.store().clone()),
     );
     let orders = Arc::new(Orders {
         member: member.clone(),

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     kit::{
-        self, Code, Problem, Store, Table,
+        self, Code, Problem, Table,
         bus::{Event, Handler, HandlerError, Member, Settings},
     },
     ports::Platform,
@@ -73,12 +73,7 @@ pub enum Outcome {
 
 /// Serves until the process ends.
 pub async fn run(platform: Platform, settings: Settings) -> io::Result<()> {
-    let store = Store::open(&platform, FILE)
-        .await
-        .map_err(io::Error::other)?;
-    let member = Member::join(&platform, &store, TOPIC, &settings)
-        .await
-        .map_err(io::Error::other)?;
+    let member = Member::open(&platform, FILE, TOPIC, &settings).await?;
     let payments = Arc::new(Payments {
         member: member.clone(),
     });

@@ -10,7 +10,7 @@ use crate::{
     gap::{Gap, Gaps},
     kit::{
         Code, Problem, Writer,
-        reservation::{ReservationEvent, ReservationState},
+        reservation::{ReservationEvent, ReservationState, forgets_releases},
     },
 };
 
@@ -129,7 +129,7 @@ impl Desk<'_, '_> {
             _ => return Ok(reservation),
         };
         self.settle(&mut reservation, way)?;
-        if !self.leaves_tombstones() {
+        if forgets_releases(self.gaps) {
             self.tx.delete(&RESERVATIONS, saga_id)?;
         }
         tracing::info!(
@@ -138,11 +138,6 @@ impl Desk<'_, '_> {
             "balance released"
         );
         Ok(reservation)
-    }
-
-    fn leaves_tombstones(&self) -> bool {
-        !self.gaps.has(Gap::LateReserveAfterCancel)
-            && !self.gaps.has(Gap::RollbackOvertakesLateSuccess)
     }
 
     fn entomb(&mut self, saga_id: &str, user: &str) -> Result<Reservation, Problem> {
@@ -155,7 +150,7 @@ impl Desk<'_, '_> {
             state: ReservationState::Released,
             at_ms: self.now_ms,
         };
-        if self.leaves_tombstones() {
+        if !forgets_releases(self.gaps) {
             self.tx.put(&RESERVATIONS, saga_id, &tombstone)?;
             tracing::info!("tombstone left");
         }

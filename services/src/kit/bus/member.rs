@@ -1,6 +1,6 @@
 //! A service's part in a choreography: it hears events, and what it changes and says about each is one commit.
 
-use std::sync::Arc;
+use std::{io, sync::Arc};
 
 use axum::Router;
 use serde::Serialize;
@@ -69,6 +69,20 @@ impl Says<'_> {
 }
 
 impl Member {
+    /// Opens the service's own database, `file`, and [joins](Self::join) with it.
+    pub async fn open(
+        platform: &Platform,
+        file: &str,
+        topic: &str,
+        settings: &Settings,
+    ) -> io::Result<Self> {
+        let opened = async {
+            let store = Store::open(platform, file).await?;
+            Member::join(platform, &store, topic, settings).await
+        };
+        opened.await.map_err(io::Error::other)
+    }
+
     /// Takes part in `topic` as the group of the service's own name, with outbox and inbox in its store.
     pub async fn join(
         platform: &Platform,
