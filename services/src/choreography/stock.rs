@@ -21,7 +21,7 @@ use super::{
 use crate::{
     gap::Gap,
     kit::{
-        self, Code, Problem, Table,
+        self, Code, Listed, Page, Problem, Table,
         bus::{Event, Handler, HandlerError, Member, Settings},
         holding::{Ask, Hold, Holding, Pool, Refusal},
         http::Body,
@@ -176,12 +176,10 @@ impl Stock {
 
 type App = State<Arc<Stock>>;
 
-async fn list(State(stock): App) -> Result<Json<Vec<Value>>, Problem> {
-    let rows = stock
-        .member
-        .store()
-        .read(|rows| rows.scan(&STOCK.pools, ""))?;
-    Ok(Json(rows.iter().map(|(id, pool)| view(id, pool)).collect()))
+async fn list(State(stock): App, page: Page) -> Result<Listed<Value>, Problem> {
+    let store = stock.member.store();
+    let pools = store.read(|rows| page.read(rows, &STOCK.pools, "", |_| true))?;
+    Ok(pools.map(|(id, pool)| view(&id, &pool)))
 }
 
 async fn show(State(stock): App, Path(id): Path<String>) -> Result<Json<Value>, Problem> {
