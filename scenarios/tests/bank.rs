@@ -105,9 +105,9 @@ bank! {
     a_lease_that_is_released_before_the_commit_is_found: OrderReplicas + "release-before-commit" at 8 =>
         "stock adds up" | "a semantic lock has one owner";
     a_lease_without_fencing_is_found: OrderReplicas + "lease-without-fencing" at 224 =>
-        "stock adds up" | "a semantic lock has one owner" | "no oversell";
-    a_release_by_another_than_the_owner_is_found: OrderReplicas + "release-not-owner" at 869 =>
-        "stock adds up" | "two holders of a lease never both write" | "a semantic lock has one owner";
+        "two holders of a lease never both write" | "stock adds up" | "a semantic lock has one owner" | "no oversell";
+    a_release_by_another_than_the_owner_is_found: OrderReplicas + "release-not-owner" =>
+        "a lease is released by its owner only";
     a_lease_without_a_watchdog_is_found: OrderReplicas + "no-watchdog" at 80 =>
         "stock adds up" | "two holders of a lease never both write" | "a semantic lock has one owner";
     a_watchdog_without_a_limit_is_found: OrderReplicas + "watchdog-without-limit" at 179 =>
