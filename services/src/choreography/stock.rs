@@ -22,7 +22,7 @@ use super::{
 use crate::{
     gap::Gap,
     kit::{
-        self, Code, Problem, StoreError, Table, Writer,
+        self, Code, Listed, Page, Problem, StoreError, Table, Writer,
         bus::{Event, Handler, HandlerError, Member, Says, Settings},
         holding::{Ask, Hold, Holding, Pool, Refusal},
         http::Body,
@@ -295,12 +295,10 @@ fn changed(product: &str, why: &str) -> HandlerError {
 
 type App = State<Arc<Stock>>;
 
-async fn list(State(stock): App) -> Result<Json<Vec<Value>>, Problem> {
-    let rows = stock
-        .member
-        .store()
-        .read(|rows| rows.scan(&STOCK.pools, ""))?;
-    Ok(Json(rows.iter().map(|(id, pool)| view(id, pool)).collect()))
+async fn list(State(stock): App, page: Page) -> Result<Listed<Value>, Problem> {
+    let store = stock.member.store();
+    let pools = store.read(|rows| page.read(rows, &STOCK.pools, "", |_| true))?;
+    Ok(pools.map(|(id, pool)| view(&id, &pool)))
 }
 
 async fn show(State(stock): App, Path(id): Path<String>) -> Result<Json<Value>, Problem> {
