@@ -121,7 +121,9 @@ impl Scenario for Checkout {
     }
 
     fn profile(&self) -> Profile {
+        let nodes = [&NODES[..], &[lock::SERVICE.name]].concat();
         let mut links = LINKS.to_vec();
+        links.push(("checkout", lock::SERVICE.name));
         links.extend(CUSTOMERS.map(|name| (name, "checkout")));
         links.push(("crowd", "coupon"));
         Profile {
@@ -144,7 +146,7 @@ impl Scenario for Checkout {
                 ("checkout", "lease held"),
             ],
             horizon_ms: 1_500,
-            ..Profile::new(&NODES, &links)
+            ..Profile::new(&nodes, &links)
         }
     }
 

@@ -26,8 +26,8 @@ use crate::{
     topology::{self, member},
 };
 
-/// Who takes part. The last is there only if it keeps the users' locks.
-pub const NODES: [&str; 9] = [
+/// Who takes part, the keeper of users' locks excepted.
+pub const NODES: [&str; 8] = [
     "checkout",
     "inventory",
     "catalog",
@@ -36,11 +36,10 @@ pub const NODES: [&str; 9] = [
     "dataplatform",
     "notification",
     "ranking",
-    "lock",
 ];
 
 /// Who calls whom.
-pub const LINKS: [(&str, &str); 8] = [
+pub const LINKS: [(&str, &str); 7] = [
     ("checkout", "inventory"),
     ("checkout", "catalog"),
     ("checkout", "user"),
@@ -48,7 +47,6 @@ pub const LINKS: [(&str, &str); 8] = [
     ("checkout", "dataplatform"),
     ("checkout", "notification"),
     ("checkout", "ranking"),
-    ("checkout", "lock"),
 ];
 
 /// Those who are told after the commit.

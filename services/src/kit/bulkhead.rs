@@ -165,13 +165,7 @@ mod tests {
         let second = second.await.expect("its turn has come");
         drop(second);
         assert!(third.await.is_some());
-        assert_eq!(
-            permits.peaks(),
-            Peaks {
-                lent: 1,
-                waiting: 2
-            }
-        );
+        assert_eq!(permits.most().in_line, 2);
     }
 
     #[tokio::test]
