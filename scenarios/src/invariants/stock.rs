@@ -11,6 +11,7 @@ use squall_services::inventory::{
     store::{PRODUCTS, Product, RESERVATIONS, Reservation},
 };
 
+use super::leases;
 use crate::{lock, mirror::Mirror};
 
 /// The inventory as committed.
@@ -98,15 +99,7 @@ pub fn watch_at(sim: &Sim, node: &'static str) -> Arc<Mutex<Stock>> {
             let (Some(before), Some(after)) = (&change.before, &change.after) else {
                 continue;
             };
-            if after.fence < before.fence {
-                findings.broken_as(
-                    "two holders of a lease never both write",
-                    "an earlier lease wrote",
-                    &[&change.key],
-                    format!("token {} or a later one", before.fence),
-                    after.fence.to_string(),
-                );
-            }
+            leases::judge_fence(&change.key, (before.fence, after.fence), findings);
             let (Some(old), Some(new)) = (&before.lock, &after.lock) else {
                 continue;
             };
