@@ -325,6 +325,14 @@ async fn finish(
     });
     let recorded = recorder.map(Recorder::finish).unwrap_or_default();
     lock(&world.custom).take();
+    let operations = std::mem::take(&mut *lock(&world.operations));
+    let nodes = world.nodes();
+    let is_met = |name: &String| {
+        nodes.iter().any(|node| *node.name == **name)
+            || operations.iter().any(|known| known.name == *name)
+    };
+    let unmet = plan.without.iter().filter(|name| !is_met(name));
+    let unmet = unmet.cloned().collect();
     let (faults, sites) = {
         let mut injector = lock(&world.injector);
         (injector.reports().to_vec(), injector.take_met())
@@ -336,6 +344,8 @@ async fn finish(
         plan: plan.clone(),
         faults,
         sites,
+        operations,
+        unmet,
         counts: std::mem::take(&mut ledger.counts),
         sometimes,
         features,
