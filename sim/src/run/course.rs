@@ -42,11 +42,15 @@ pub(super) fn run_here(
         ))
         .build()
         .expect("a runtime without I/O needs nothing that can fail");
-    let outcome = around.block_on(tokio_real::task::unconstrained(async {
-        let runtime = Runtime::with_seed_and_config(schedule, Config::default());
-        let gate = plan.pct.map(|depth| Gate::new(schedule, depth));
-        runtime.block_on(course(scenario, spec, plan, options, gate))
-    }));
+    // By its handle, which brings the generator and no scheduler: a task that yields is then woken at once, where a
+    // scheduler would put its waker off until this thread is idle, which is never.
+    let outcome = around
+        .handle()
+        .block_on(tokio_real::task::unconstrained(async {
+            let runtime = Runtime::with_seed_and_config(schedule, Config::default());
+            let gate = plan.pct.map(|depth| Gate::new(schedule, depth));
+            runtime.block_on(course(scenario, spec, plan, options, gate))
+        }));
     assert_eq!(
         around.metrics().num_alive_tasks(),
         0,
