@@ -216,10 +216,12 @@ async fn settle(world: &Arc<World>, healed: VirtualTime) {
     loop {
         let now = world.now();
         let commits = lock(&world.ledger).commits;
-        if judged != Some(commits) || bound.is_some_and(|at| now >= at) {
+        // What lives in memory (leases, permits) changes without a commit.
+        let stands = judged.is_some_and(|(at, of)| of == commits && now.since(at) < QUIET);
+        if !stands || bound.is_some_and(|at| now >= at) {
             open = lock(&world.ledger).settle(now, healed);
             bound = lock(&world.ledger).next_bound(now, healed);
-            judged = Some(commits);
+            judged = Some((now, commits));
         }
         if lock(&world.ledger).is_broken() || now >= last {
             break;
