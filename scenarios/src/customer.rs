@@ -120,8 +120,12 @@ impl Person {
         None
     }
 
-    /// Sends the same request once more after `later`, on the side; nobody waits for the answer.
+    /// Sends the same request once more after `later`, on the side; nobody waits for the answer. Unless the plan leaves
+    /// it out.
     pub fn click_again(&self, request: &Request, later: Duration) {
+        if !self.client.does(&format!("{}-twice", request.op)) {
+            return;
+        }
         let (person, request) = (self.clone(), request.clone());
         self.client.node().spawn(async move {
             person.client.node().sleep(later).await;

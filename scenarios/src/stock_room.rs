@@ -186,8 +186,13 @@ impl Clerk {
     async fn run(&self, errand: &Errand, saga: &str) {
         let Errand { sku, quantity, .. } = *errand;
         self.client.node().sleep(errand.wait).await;
-        if let Some(units) = errand.restock {
-            let op = format!("{saga}/restock");
+        if !self.client.does(saga) {
+            return;
+        }
+        let op = format!("{saga}/restock");
+        if let Some(units) = errand.restock
+            && self.client.does(&op)
+        {
             let path = format!("/inventory/{sku}/restock");
             let request = keyed(&op, "POST", &path, json!({ "quantity": units }));
             self.insist(sku, Call::Restock { units }, &request).await;
@@ -231,6 +236,9 @@ impl Clerk {
     /// Looks once: a reading that is lost tells nothing and changes nothing.
     async fn look(&self, sku: &str, saga: &str, nth: u32) {
         let op = format!("{saga}/look-{nth}");
+        if !self.client.does(&op) {
+            return;
+        }
         let request = unkeyed(&op, "GET", &format!("/inventory/{sku}"), ());
         let ticket = self.begin(sku, Call::Look, &request);
         match self.person.ask(&request).await {

@@ -62,7 +62,7 @@ gaps! {
     LeaseWithoutFencing "lease-without-fencing" "a write's fencing token is compared with nothing: whoever lost the lease in a pause writes all the same (the version check is off too)"
     ReleaseNotOwner "release-not-owner" "a lease is released by its name, whoever holds it by now: a third comes in while the second works still"
     ReleaseBeforeCommit "release-before-commit" "the lease is released before the commit: the next holder reads the old row (the version check is off too)"
-    LockFailureInCompensationGivesUp "lock-failure-in-compensation-gives-up" "a cancel that does not obtain the lease is only logged and answered as done"
+    LockFailureInCompensationGivesUp "lock-failure-in-compensation-gives-up" "a cancel that does not obtain the lease is only logged and answered as done (no sweeper comes by either)"
     NoWatchdog "no-watchdog" "a lease is not renewed while the work goes on (the version check and the fencing are off too)"
     WatchdogWithoutLimit "watchdog-without-limit" "a lease is renewed for as long as the work hangs, and the work may hang for ever"
     UndoOnlyOnAnsweredNo "undo-only-on-answered-no" "a step that gets no answer ends the saga on the spot, and nothing is undone: only an answered \"no\" is compensated"

@@ -137,7 +137,11 @@ impl Inventory {
             shown: Stale::default(),
             locked: Notify::new(),
         });
-        if !inventory.config.gaps.has(Gap::SemanticLockNeverSwept) {
+        let unswept = [
+            Gap::SemanticLockNeverSwept,
+            Gap::LockFailureInCompensationGivesUp,
+        ];
+        if !unswept.iter().any(|gap| inventory.config.gaps.has(*gap)) {
             inventory
                 .platform
                 .spawn("sweeper", sweeper::sweep(inventory.clone()));

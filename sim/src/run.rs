@@ -4,7 +4,7 @@ mod course;
 mod outcome;
 mod sim;
 
-pub use outcome::{Outcome, Signature, Spec, Verdict};
+pub use outcome::{Operation, Outcome, Signature, Spec, Verdict};
 pub use sim::{Client, Sim};
 
 use std::{cell::Cell, time::Duration};

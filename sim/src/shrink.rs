@@ -12,6 +12,7 @@ mod ddmin;
 mod lab;
 mod observed;
 mod passes;
+mod reaim;
 mod sentence;
 mod weaken;
 
@@ -80,6 +81,22 @@ pub struct Effort {
     pub cut_short: bool,
 }
 
+/// How far it has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Progress {
+    /// Runs that are done.
+    pub runs: u64,
+    /// Runs that there may be.
+    pub runs_max: u64,
+    /// Faults that are left.
+    pub faults: usize,
+    /// Requests that are left.
+    pub requests: usize,
+}
+
+/// Is told after each run, by whichever thread carried it out.
+pub(crate) type Watch<'a> = &'a (dyn Fn(Progress) + Sync);
+
 /// A failure made small.
 #[derive(Clone, Debug)]
 pub struct Shrunk {
@@ -133,7 +150,18 @@ pub(crate) fn shrink_by(
     signature: &Signature,
     budget: Budget,
 ) -> Result<Shrunk, NotReproduced> {
-    let mut lab = Lab::new(runner, scenario, spec, signature, budget);
+    shrink_watched(runner, scenario, spec, signature, budget, &|_| {})
+}
+
+pub(crate) fn shrink_watched(
+    runner: Runner<'_>,
+    scenario: &dyn Scenario,
+    spec: &Spec,
+    signature: &Signature,
+    budget: Budget,
+    watch: Watch<'_>,
+) -> Result<Shrunk, NotReproduced> {
+    let mut lab = Lab::new(runner, scenario, spec, signature, budget, watch);
     let first = lab.run_in_full(spec.plan.as_ref());
     let seen = first.signature(scenario.name(), &spec.shape);
     if seen.as_ref() != Some(signature) {

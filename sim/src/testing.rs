@@ -151,7 +151,15 @@ fn check_by(
             return failure::failure(&totals, failed, &told, &replay, Style::PLAIN);
         }
         let signature = &failed.signature;
-        match keep(runner, scenario, &spec, signature, budget(), directory) {
+        match keep(
+            runner,
+            scenario,
+            &spec,
+            signature,
+            budget(),
+            directory,
+            &|_| {},
+        ) {
             Ok(kept) => {
                 let file = kept.path().map(replay_command);
                 let replay = file.unwrap_or_else(|| campaign.replay_command(failed.seed));

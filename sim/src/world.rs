@@ -33,6 +33,7 @@ pub(crate) use task::{panic_text, silence_service_panics};
 use crate::{
     host::{Host, NodeIx, Reached, Verdict},
     net::Net,
+    run::Operation,
     seed::Seed,
     site::{About, Kind},
     storm::Injector,
@@ -74,6 +75,8 @@ pub(crate) struct World {
     pub clients: Mutex<usize>,
     /// Clients and operations that the plan leaves out.
     pub without: Vec<String>,
+    /// The operations of which clients asked, if anybody wants to know.
+    pub operations: Mutex<Vec<Operation>>,
 }
 
 /// The world as the network and the disks see it; weak, because the world owns them.
@@ -107,6 +110,7 @@ impl World {
             healed: tokio::sync::watch::channel(false).0,
             clients: Mutex::new(0),
             without,
+            operations: Mutex::default(),
         })
     }
 

@@ -81,21 +81,21 @@ pub(super) async fn buy(client: &Client, told: &Arc<Told>, deeds: &[Deed]) {
     for (n, deed) in deeds.iter().enumerate() {
         let op = format!("{}-{}", client.name(), n + 1);
         client.node().sleep(deed.wait).await;
-        let request = deed.order(&op, client.name());
-        if let Some(later) = deed.click_again {
-            shop.click_again(&request, later);
+        if client.does(&op) {
+            let request = deed.order(&op, client.name());
+            if let Some(later) = deed.click_again {
+                shop.click_again(&request, later);
+            }
+            if let Some(reply) = insist(client, &shop, &request).await {
+                ordered.extend(hold_to(client, told, &reply));
+            }
         }
-        if let Some(reply) = insist(client, &shop, &request).await {
-            ordered.extend(hold_to(client, told, &reply));
-        }
-        if let Some(amount) = deed.tops_up {
+        let top_up = format!("{op}-top-up");
+        if let Some(amount) = deed.tops_up
+            && client.does(&top_up)
+        {
             let path = format!("/users/{}/credits", client.name());
-            let credit = keyed(
-                &format!("{op}-top-up"),
-                "POST",
-                &path,
-                json!({ "amount": amount }),
-            );
+            let credit = keyed(&top_up, "POST", &path, json!({ "amount": amount }));
             insist(client, &bank, &credit).await;
         }
     }

@@ -114,7 +114,8 @@ impl Orders {
         self.shipments.follow(commit);
         self.stock.follow(commit, findings);
         for change in self.fences.follow(commit) {
-            let tokens = (change.before.unwrap_or(0), change.after.unwrap_or(0));
+            let token = |at: Option<Arc<u64>>| at.map_or(0, |token| *token);
+            let tokens = (token(change.before), token(change.after));
             leases::judge_fence(&change.key, tokens, findings);
         }
         for change in self.orders.follow(commit) {

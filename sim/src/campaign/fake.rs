@@ -98,6 +98,8 @@ pub(crate) fn run(scenario: &dyn Scenario, spec: &Spec, options: Options) -> Out
         faults: plan.faults.iter().map(report).collect(),
         plan,
         sites: if options.census { sites() } else { Vec::new() },
+        operations: Vec::new(),
+        unmet: Vec::new(),
         counts: BTreeMap::from([
             ("completed".to_owned(), 3),
             ("compensated".to_owned(), seed % 2),

@@ -5,6 +5,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::{
     campaign::Progress,
     report::{count, rate},
+    shrink,
 };
 
 /// A bar for `runs` runs; hidden unless it is to be shown. It goes away when it is dropped.
@@ -22,6 +23,38 @@ impl Bar {
         Bar(bar)
     }
 
+    /// A bar for making a failure small, of which nobody knows how long it takes.
+    pub fn shrinking(shown: bool, name: &str) -> Self {
+        if !shown {
+            return Bar(ProgressBar::hidden());
+        }
+        let look = "{prefix:.bold} {spinner} {msg} {elapsed}";
+        let bar = ProgressBar::new_spinner()
+            .with_style(ProgressStyle::with_template(look).expect("the template is well-formed"))
+            .with_prefix(name.to_owned());
+        Bar(bar)
+    }
+
+    pub fn shrinks(&self, progress: shrink::Progress) {
+        if self.0.is_hidden() {
+            return;
+        }
+        let shrink::Progress {
+            runs,
+            runs_max,
+            faults,
+            requests,
+        } = progress;
+        self.0.set_position(runs);
+        self.0.set_message(format!(
+            "shrinks · {} of at most {} runs · left: {}, {} ·",
+            count(runs),
+            count(runs_max),
+            some(faults, "fault"),
+            some(requests, "request"),
+        ));
+    }
+
     pub fn show(&self, progress: Progress) {
         if self.0.is_hidden() {
             return;
@@ -36,6 +69,12 @@ impl Bar {
             count(progress.failed)
         ));
     }
+}
+
+/// `1 fault`, `2 faults`.
+fn some(n: usize, what: &str) -> String {
+    let plural = if n == 1 { "" } else { "s" };
+    format!("{n} {what}{plural}")
 }
 
 impl Drop for Bar {

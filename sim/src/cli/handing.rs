@@ -5,7 +5,7 @@ use std::{
     path::PathBuf,
 };
 
-use super::Session;
+use super::{Session, bar::Bar};
 use crate::{
     campaign::{Campaign, Failure, Totals},
     failure::{Kept, keep, replay_command},
@@ -85,6 +85,7 @@ impl Session<'_> {
         };
         handing.left = handing.left.saturating_sub(1);
         let (signature, directory) = (&failed.signature, Some(&*handing.directory));
+        let bar = Bar::shrinking(self.bars, campaign.scenario.name());
         match keep(
             self.runner,
             campaign.scenario,
@@ -92,6 +93,7 @@ impl Session<'_> {
             signature,
             budget,
             directory,
+            &|progress| bar.shrinks(progress),
         ) {
             Ok(kept) => Handed::Kept(Box::new(kept)),
             Err(gone) => Handed::Gone(gone),

@@ -2,11 +2,11 @@
 
 use std::{io::Write, path::Path};
 
-use super::{Exit, Refusal, Session, args::ShrinkArgs};
+use super::{Exit, Refusal, Session, args::ShrinkArgs, bar::Bar};
 use crate::{
     failure::{FailureFile, replay_command},
     report::{self, Paint, failure},
-    shrink::{Budget, shrink_by},
+    shrink::{Budget, shrink_watched},
 };
 
 impl Session<'_> {
@@ -18,7 +18,11 @@ impl Session<'_> {
             ..usual
         };
         let (spec, signature) = (file.spec(), file.signature());
-        let shrunk = match shrink_by(self.runner, scenario, &spec, &signature, budget) {
+        let bar = Bar::shrinking(self.bars, scenario.name());
+        let watch = |progress| bar.shrinks(progress);
+        let shrunk = shrink_watched(self.runner, scenario, &spec, &signature, budget, &watch);
+        drop(bar);
+        let shrunk = match shrunk {
             Ok(shrunk) => shrunk,
             Err(gone) if file.build.is_present() => {
                 let defect = self.style.paint(Paint::Bad, "NOT DETERMINISTIC");

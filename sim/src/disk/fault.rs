@@ -90,6 +90,16 @@ impl Disk {
         self.state().faults.failing_syncs = n;
     }
 
+    /// Syncs that are still to fail.
+    pub fn failing_syncs(&self) -> u32 {
+        self.state().faults.failing_syncs
+    }
+
+    /// Writes that are still to fail.
+    pub fn failing_writes(&self) -> u32 {
+        self.state().faults.failing_writes
+    }
+
     /// Fails the next `n` writes with `EIO`, without effect. 0 ends it.
     pub fn fail_writes(&self, n: u32) {
         self.state().faults.failing_writes = n;

@@ -10,7 +10,7 @@ use crate::{
     campaign::Runner,
     run::{Signature, Spec},
     scenario::Scenario,
-    shrink::{Budget, NotReproduced, Shrunk, shrink_by},
+    shrink::{Budget, NotReproduced, Shrunk, Watch, shrink_watched},
 };
 
 /// A failure that was made small.
@@ -35,8 +35,9 @@ pub(crate) fn keep(
     signature: &Signature,
     budget: Budget,
     directory: Option<&Path>,
+    watch: Watch<'_>,
 ) -> Result<Kept, NotReproduced> {
-    let shrunk = shrink_by(runner, scenario, spec, signature, budget)?;
+    let shrunk = shrink_watched(runner, scenario, spec, signature, budget, watch)?;
     let file = directory.map(|directory| FailureFile::of(signature, &shrunk).write(directory));
     Ok(Kept { shrunk, file })
 }

@@ -42,11 +42,15 @@ pub(super) fn run_here(
         ))
         .build()
         .expect("a runtime without I/O needs nothing that can fail");
-    let outcome = around.block_on(tokio_real::task::unconstrained(async {
-        let runtime = Runtime::with_seed_and_config(schedule, Config::default());
-        let gate = plan.pct.map(|depth| Gate::new(schedule, depth));
-        runtime.block_on(course(scenario, spec, plan, options, gate))
-    }));
+    // By its handle, which brings the generator and no scheduler: a task that yields is then woken at once, where a
+    // scheduler would put its waker off until this thread is idle, which is never.
+    let outcome = around
+        .handle()
+        .block_on(tokio_real::task::unconstrained(async {
+            let runtime = Runtime::with_seed_and_config(schedule, Config::default());
+            let gate = plan.pct.map(|depth| Gate::new(schedule, depth));
+            runtime.block_on(course(scenario, spec, plan, options, gate))
+        }));
     assert_eq!(
         around.metrics().num_alive_tasks(),
         0,
@@ -325,6 +329,14 @@ async fn finish(
     });
     let recorded = recorder.map(Recorder::finish).unwrap_or_default();
     lock(&world.custom).take();
+    let operations = std::mem::take(&mut *lock(&world.operations));
+    let nodes = world.nodes();
+    let is_met = |name: &String| {
+        nodes.iter().any(|node| *node.name == **name)
+            || operations.iter().any(|known| known.name == *name)
+    };
+    let unmet = plan.without.iter().filter(|name| !is_met(name));
+    let unmet = unmet.cloned().collect();
     let (faults, sites) = {
         let mut injector = lock(&world.injector);
         (injector.reports().to_vec(), injector.take_met())
@@ -336,6 +348,8 @@ async fn finish(
         plan: plan.clone(),
         faults,
         sites,
+        operations,
+        unmet,
         counts: std::mem::take(&mut ledger.counts),
         sometimes,
         features,

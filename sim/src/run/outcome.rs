@@ -93,6 +93,15 @@ pub enum Verdict {
     HarnessFailed(String),
 }
 
+/// Something that a client can leave undone. See [`Client::does`](crate::Client::does).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Operation {
+    /// Its name.
+    pub name: String,
+    /// Whose it is.
+    pub client: String,
+}
+
 /// What a run gave.
 #[derive(Clone, Debug)]
 pub struct Outcome {
@@ -108,6 +117,12 @@ pub struct Outcome {
     pub faults: Vec<FaultReport>,
     /// Every site that was met while the storm went on, in order, if a census was asked for.
     pub sites: Vec<Met>,
+    /// The operations of which clients asked whether they are to happen, in the order in which they first did; those
+    /// that the plan leaves out too. Empty unless the run has its whole trace or its plan leaves something out.
+    pub operations: Vec<Operation>,
+    /// Names that the plan leaves out and that nobody in this run goes by: no client, and no operation of which anybody
+    /// asked before the run ended.
+    pub unmet: Vec<String>,
     /// What the scenario counted (sagas completed, compensated ...) and the harness (`commits`, `calls ok`, ...).
     pub counts: BTreeMap<String, u64>,
     /// How often each thing happened that should sometimes happen; 0 for those that did not.
@@ -142,6 +157,8 @@ impl Outcome {
             plan,
             faults: Vec::new(),
             sites: Vec::new(),
+            operations: Vec::new(),
+            unmet: Vec::new(),
             counts: BTreeMap::new(),
             sometimes: BTreeMap::new(),
             features: Vec::new(),

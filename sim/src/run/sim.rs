@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use super::Operation;
 use crate::{
     check::{Commit, Findings, Goal, Truth},
     clock::WallClock,
@@ -301,7 +302,17 @@ impl Client {
     /// Whether the operation of this label is to happen. To be asked before each operation that a smaller workload can
     /// do without, and after everything that it draws: the others must not notice.
     pub fn does(&self, op: &str) -> bool {
-        !self.node.world().without.iter().any(|name| name == op)
+        let world = self.node.world();
+        if world.full || !world.without.is_empty() {
+            let mut operations = lock(&world.operations);
+            if !operations.iter().any(|known| known.name == op) {
+                operations.push(Operation {
+                    name: op.to_owned(),
+                    client: self.name().to_owned(),
+                });
+            }
+        }
+        !world.without.iter().any(|name| name == op)
     }
 
     /// Records that a call begins.

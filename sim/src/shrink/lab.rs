@@ -4,13 +4,13 @@ use std::{
     collections::BTreeSet,
     sync::{
         Mutex,
-        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     thread,
     time::{Duration, Instant},
 };
 
-use super::{Budget, Effort};
+use super::{Budget, Effort, Progress, Watch};
 use crate::{
     campaign::{Runner, guarded},
     run::{Options, Outcome, Signature, Spec},
@@ -31,6 +31,9 @@ pub(super) struct Lab<'a> {
     jobs: usize,
     runs_max: u64,
     deadline: Instant,
+    watch: Watch<'a>,
+    /// The size of what is left, for whoever watches.
+    pub left: (usize, usize),
     runs: u64,
     cpu: Duration,
     cut_short: bool,
@@ -45,6 +48,7 @@ impl<'a> Lab<'a> {
         spec: &'a Spec,
         signature: &'a Signature,
         budget: Budget,
+        watch: Watch<'a>,
     ) -> Self {
         Lab {
             runner,
@@ -54,6 +58,8 @@ impl<'a> Lab<'a> {
             jobs: budget.jobs.max(1),
             runs_max: budget.runs,
             deadline: Instant::now() + budget.time,
+            watch,
+            left: (0, 0),
             runs: 0,
             cpu: Duration::ZERO,
             cut_short: false,
@@ -78,10 +84,34 @@ impl<'a> Lab<'a> {
 
     /// Runs a plan, or what the seed draws, with its whole trace.
     pub fn run_in_full(&mut self, plan: Option<&Plan>) -> Outcome {
-        let (outcome, took) = self.run(plan, true);
+        self.run_alone(plan, Options::traced(true))
+    }
+
+    /// Runs a plan and notes every site that it meets.
+    pub fn census(&mut self, plan: &Plan) -> Outcome {
+        let options = Options {
+            census: true,
+            ..Options::default()
+        };
+        self.run_alone(Some(plan), options)
+    }
+
+    fn run_alone(&mut self, plan: Option<&Plan>, options: Options) -> Outcome {
+        let (outcome, took) = self.run(plan, options);
         self.runs += 1;
         self.cpu += took;
+        self.tell(0);
         outcome
+    }
+
+    fn tell(&self, under_way: u64) {
+        let (faults, requests) = self.left;
+        (self.watch)(Progress {
+            runs: self.runs + under_way,
+            runs_max: self.runs_max,
+            faults,
+            requests,
+        });
     }
 
     /// Whether this run fails as it should.
@@ -148,6 +178,7 @@ impl<'a> Lab<'a> {
         let first = AtomicUsize::new(usize::MAX);
         let late = AtomicBool::new(false);
         let cpu = Mutex::new(Duration::ZERO);
+        let done = AtomicU64::new(0);
         let work = || {
             loop {
                 let place = next.fetch_add(1, Relaxed);
@@ -158,7 +189,8 @@ impl<'a> Lab<'a> {
                     late.store(true, Relaxed);
                     break;
                 }
-                let (outcome, took) = self.run(Some(&trials[place].1), false);
+                let (outcome, took) = self.run(Some(&trials[place].1), Options::default());
+                self.tell(done.fetch_add(1, Relaxed) + 1);
                 *cpu.lock().expect("nobody panics under this lock") += took;
                 if self.fails(&outcome) {
                     first.fetch_min(place, Relaxed);
@@ -176,13 +208,13 @@ impl<'a> Lab<'a> {
         Some(first.into_inner()).filter(|first| *first < usize::MAX)
     }
 
-    fn run(&self, plan: Option<&Plan>, full: bool) -> (Outcome, Duration) {
+    fn run(&self, plan: Option<&Plan>, options: Options) -> (Outcome, Duration) {
         let spec = Spec {
             plan: plan.cloned(),
             ..self.spec.clone()
         };
         let began = Instant::now();
-        let outcome = guarded(self.runner, self.scenario, &spec, Options::traced(full));
+        let outcome = guarded(self.runner, self.scenario, &spec, options);
         (outcome, began.elapsed())
     }
 }

@@ -37,7 +37,7 @@ impl Observed {
         calls(self.events())
     }
 
-    /// The clients among them.
+    /// The clients that called for anything.
     pub fn clients(&self) -> Vec<&str> {
         let mut clients = Vec::new();
         for (_, client) in self.calls() {
@@ -46,6 +46,19 @@ impl Observed {
             }
         }
         clients
+    }
+
+    /// The operations that happened and could be left out, in the order in which their clients asked.
+    pub fn operations(&self) -> Vec<&str> {
+        let happened = |name: &&str| !self.outcome.plan.without.iter().any(|gone| gone == name);
+        let all = self.outcome.operations.iter().map(|one| &*one.name);
+        all.filter(happened).collect()
+    }
+
+    /// Whether a client asked if this is to happen.
+    pub fn asks(&self, operation: &str) -> bool {
+        let mut all = self.outcome.operations.iter();
+        all.any(|one| one.name == operation)
     }
 
     /// Every site of the run that has a name to aim at, in order. Disk writes and syncs leave no mark in a trace.

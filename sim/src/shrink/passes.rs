@@ -7,26 +7,32 @@ use super::{
     ddmin::ddmin,
     lab::{Lab, SCHEDULES_MAX},
     observed::Observed,
-    weaken,
+    reaim, weaken,
 };
-use crate::storm::{Fault, Plan};
+use crate::{
+    run::Outcome,
+    storm::{Fault, Plan},
+};
 
 /// Schedules tried for each way to change requests, and for each weaker fault: what these steps gain is less.
 const SCHEDULES_FEW: usize = 4;
 /// Schedules tried for each shorter or rounder number.
 const SCHEDULES_FEWEST: usize = 2;
 /// All steps are gone through this often at most.
-const ROUNDS_MAX: usize = 4;
+const ROUNDS_MAX: usize = 6;
 
 /// The smallest run that fails in the same way and was found.
 pub(super) fn reduce(lab: &mut Lab<'_>, failing: Observed) -> Observed {
     let calls = failing.calls().into_iter();
-    let known = calls.map(|(op, client)| (op.to_owned(), client.to_owned()));
+    let calls = calls.map(|(op, client)| (op.to_owned(), client.to_owned()));
+    let asked = failing.outcome.operations.iter();
+    let asked = asked.map(|one| (one.name.clone(), one.client.clone()));
     let mut present = Reduction {
         lab,
-        known: known.collect(),
+        known: calls.chain(asked).collect(),
         best: failing,
     };
+    present.lab.left = present.size();
     for _ in 0..ROUNDS_MAX {
         let before = present.best.outcome.plan.clone();
         present.drop_faults();
@@ -38,7 +44,8 @@ pub(super) fn reduce(lab: &mut Lab<'_>, failing: Observed) -> Observed {
         present.each_fault(SCHEDULES_FEWEST, aim::at_a_rounder_time);
         present.each_fault(SCHEDULES_FEWEST, weaken::smaller);
         present.own_schedule();
-        if present.best.outcome.plan == before || present.lab.is_spent() {
+        let helped = present.best.outcome.plan != before || present.drop_and_aim_anew();
+        if !helped || present.lab.is_spent() {
             break;
         }
     }
@@ -57,12 +64,18 @@ impl Reduction<'_, '_> {
         &self.best.outcome.plan
     }
 
+    /// Faults and requests that are left.
+    fn size(&self) -> (usize, usize) {
+        (self.plan().faults.len(), self.best.calls().len())
+    }
+
     /// Takes a plan over that failed, if it does so with its whole trace too.
     fn adopt(&mut self, plan: &Plan) -> bool {
         let outcome = self.lab.run_in_full(Some(plan));
         let fails = self.lab.fails(&outcome);
         if fails {
             self.best = Observed::of(outcome);
+            self.lab.left = self.size();
         }
         fails
     }
@@ -101,10 +114,43 @@ impl Reduction<'_, '_> {
     }
 
     fn drop_requests(&mut self) {
-        let calls = self.best.calls().into_iter();
-        let requests = calls.map(|(op, _)| op.to_owned()).collect();
-        self.drop_names(requests);
+        let operations = self.best.operations().into_iter();
+        self.drop_names(operations.map(str::to_owned).collect());
         self.keep_what_matters();
+    }
+
+    /// Drops a client or a request and aims a fault at what is then the same moment. True if that helped.
+    ///
+    /// A fault whose site is counted, or has its name from the one that is dropped, strikes at another moment of the
+    /// smaller run or at none, and so seems to need what it does not need.
+    fn drop_and_aim_anew(&mut self) -> bool {
+        let clients = self.best.clients();
+        let clients = clients.iter().filter(|_| clients.len() > 1);
+        let operations = self.best.operations();
+        let operations = operations.iter().filter(|_| operations.len() > 1);
+        let names: Vec<String> = clients.chain(operations).map(|&n| n.to_owned()).collect();
+        if names.is_empty() || self.plan().faults.is_empty() || self.lab.is_spent() {
+            return false;
+        }
+        let whole = self.lab.census(&self.plan().clone());
+        names
+            .into_iter()
+            .any(|name| self.aims_without(name, &whole))
+    }
+
+    fn aims_without(&mut self, name: String, whole: &Outcome) -> bool {
+        if self.lab.is_spent() {
+            return false;
+        }
+        let mut smaller = self.plan().clone();
+        smaller.without.push(name);
+        let smaller = self.lab.census(&smaller);
+        let plans = reaim::aimed_anew(whole, &smaller);
+        let helped = self.try_plans(&plans, 1).is_some();
+        if helped {
+            self.keep_what_matters();
+        }
+        helped
     }
 
     fn drop_names(&mut self, names: Vec<String>) {
@@ -122,8 +168,8 @@ impl Reduction<'_, '_> {
         });
     }
 
-    /// Forgets names that were left out in vain: of scenarios that do not ask [`Client::does`](crate::Client::does),
-    /// and of operations whose client is gone. A client that does nothing any more is gone.
+    /// Forgets names that were left out in vain: of operations of which nobody [asks](crate::Client::does) any more,
+    /// and of those whose client is gone. A client that does nothing any more is gone.
     fn keep_what_matters(&mut self) {
         let calls = self.best.calls();
         let happens = |name: &String| calls.iter().any(|(op, of)| op == name || of == name);
@@ -137,6 +183,7 @@ impl Reduction<'_, '_> {
         let names = without.iter().filter(|name| {
             let client = self.known.get(*name);
             !happens(name)
+                && self.best.asks(name)
                 && !clients.contains(name)
                 && client.is_none_or(|of| !clients.contains(of))
         });

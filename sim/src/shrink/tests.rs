@@ -5,9 +5,9 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     campaign::fake::{self, BANK},
-    run::{Options, Verdict},
+    run::{Operation, Options, Verdict},
     seed::Seed,
-    site::{Kind, Site},
+    site::{Kind, Met, Site},
     storm::{Action, Fault, FaultKind, FaultReport, Plan, When},
     trace::{Mode, Recorder, Scope, Trace, What},
 };
@@ -53,6 +53,7 @@ fn outcome(spec: &Spec, options: Options, fails: bool) -> Outcome {
             .into_iter()
             .collect(),
         faults,
+        operations: operations(&plan),
         trace: options.full.then(|| calls(&plan)),
         plan,
         ..made_up
@@ -69,6 +70,16 @@ const CALLS: [(&str, &str); 5] = [
 
 fn happens(plan: &Plan, client: &str, op: &str) -> bool {
     !plan.without.iter().any(|name| name == client || name == op)
+}
+
+/// A client who is there asks of each operation whether it is to happen.
+fn operations(plan: &Plan) -> Vec<Operation> {
+    let is_there = |(client, _): &&(&str, &str)| !plan.without.iter().any(|name| name == client);
+    let operation = |(client, op): &(&str, &str)| Operation {
+        name: (*op).to_owned(),
+        client: (*client).to_owned(),
+    };
+    CALLS.iter().filter(is_there).map(operation).collect()
 }
 
 fn calls(plan: &Plan) -> Trace {
@@ -187,6 +198,112 @@ fn a_failure_that_needs_another_schedule_once_something_is_gone_is_still_made_sm
     let plan = shrunk.spec.plan.expect("it is said");
     assert_eq!(plan.faults.len(), 1);
     assert!(plan.schedule.is_some_and(|s| s.is_multiple_of(4)));
+}
+
+/// One sync for each request, all under the same name.
+fn syncs(plan: &Plan) -> Vec<Met> {
+    let made = (1..).zip(
+        CALLS
+            .iter()
+            .filter(|(client, op)| happens(plan, client, op)),
+    );
+    let sync = |(attempt, (client, _)): (u32, &(&str, &str))| Met {
+        site: Site {
+            node: "vault".to_owned(),
+            kind: Kind::Sync,
+            label: String::new(),
+            attempt,
+        },
+        at: VirtualTime(u64::from(attempt) * 1_000),
+        behalf: (*client).to_owned(),
+        asks: None,
+        alike: crate::seed::hash(client.as_bytes()),
+    };
+    made.map(sync).collect()
+}
+
+#[test]
+fn a_fault_at_a_counted_site_does_not_keep_the_requests_that_it_counts() {
+    let storm = Plan::new(vec![Fault {
+        when: When::Nth {
+            node: "vault".to_owned(),
+            kind: Kind::Sync,
+            nth: 4,
+        },
+        action: Action::SyncError {
+            node: "vault".to_owned(),
+        },
+    }]);
+    // The sync of ben's second request has to fail, whichever it is.
+    let fails = |plan: &Plan| {
+        let made = CALLS
+            .iter()
+            .filter(|(client, op)| happens(plan, client, op));
+        let nth = (1..).zip(made).find(|(_, call)| call.1 == "ben-2");
+        plan.faults.iter().any(|fault| match (&fault.when, nth) {
+            (When::Nth { nth: n, .. }, Some((at, _))) => *n == at,
+            (When::Site(site), Some((at, _))) => site.attempt == at,
+            _ => false,
+        })
+    };
+    let runner = |_: &dyn Scenario, spec: &Spec, options: Options| {
+        let plan = spec.plan.as_ref().expect("said");
+        let mut outcome = outcome(spec, options, fails(plan));
+        if options.census {
+            outcome.sites = syncs(plan);
+        }
+        let named = |site: &mut Site| {
+            site.attempt = match plan.faults[0].when {
+                When::Nth { nth, .. } => nth,
+                _ => site.attempt,
+            }
+        };
+        for site in outcome
+            .faults
+            .iter_mut()
+            .flat_map(|report| &mut report.site)
+        {
+            site.label = String::new();
+            named(site);
+        }
+        outcome
+    };
+    let shrunk =
+        shrink_by(&runner, &BANK, &spec(storm), &signature(), budget(2)).expect("it fails");
+    assert_eq!(shrunk.after.requests, 1, "{:?}", shrunk.spec.plan);
+    let plan = shrunk.spec.plan.expect("it is said");
+    assert_eq!(plan.without, ["ann", "cho", "ben-1"]);
+    assert!(fails(&plan));
+}
+
+#[test]
+fn whoever_watches_hears_of_each_run_and_of_what_is_left() {
+    let storm = Plan::new(vec![crash("vault", 5), crash("teller", 5)]);
+    let runner = |_: &dyn Scenario, spec: &Spec, options: Options| {
+        outcome(
+            spec,
+            options,
+            happens(spec.plan.as_ref().expect("said"), "ben", "ben-2"),
+        )
+    };
+    let told = std::sync::Mutex::new(Vec::new());
+    let watch = |progress| told.lock().expect("nobody panics").push(progress);
+    let shrunk = shrink_watched(
+        &runner,
+        &BANK,
+        &spec(storm),
+        &signature(),
+        budget(1),
+        &watch,
+    )
+    .expect("it fails");
+    let told = told.into_inner().expect("nobody panics");
+    assert_eq!(told.len() as u64, shrunk.effort.runs);
+    let runs: Vec<u64> = told.iter().map(|progress| progress.runs).collect();
+    assert!(runs.is_sorted(), "{runs:?}");
+    let last = told.last().expect("there were runs");
+    assert_eq!((last.faults, last.requests), (0, 1));
+    assert_eq!(last.runs, shrunk.effort.runs);
 }
 
 #[test]

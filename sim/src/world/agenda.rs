@@ -108,6 +108,21 @@ impl Agenda {
             .collect()
     }
 
+    /// The links that a flap has down until its next change.
+    pub fn flapped_down(&self) -> Vec<(String, String)> {
+        let down = |todo: &Todo| match todo {
+            Todo::Flip { from, to, left, .. } if !left.is_multiple_of(2) => {
+                Some((from.clone(), to.clone()))
+            }
+            _ => None,
+        };
+        lock(&self.queue)
+            .entries
+            .values()
+            .filter_map(down)
+            .collect()
+    }
+
     pub async fn changed(&self) {
         self.changed.notified().await;
     }

@@ -196,8 +196,12 @@ impl World {
                     self.net.half_open(a, b);
                 }
             }
-            Action::SyncError { node } => self.at(node, |n| n.disk.fail_syncs(1)),
-            Action::WriteError { node } => self.at(node, |n| n.disk.fail_writes(1)),
+            Action::SyncError { node } => self.at(node, |n| {
+                n.disk.fail_syncs(n.disk.failing_syncs() + 1);
+            }),
+            Action::WriteError { node } => self.at(node, |n| {
+                n.disk.fail_writes(n.disk.failing_writes() + 1);
+            }),
             Action::SectorError { node, choice } => self.at(node, |n| {
                 n.disk.latent_sector_error(*choice);
             }),
@@ -229,12 +233,29 @@ impl World {
             lock(&self.injector).bites(due.index);
         }
         self.announce(&due, "ends");
+        let others = self.like(&due.action);
         match &due.action {
             Action::Pause { node, .. } => self.resume(node),
-            Action::SyncError { node } => self.at(node, |n| n.disk.fail_syncs(0)),
-            Action::WriteError { node } => self.at(node, |n| n.disk.fail_writes(0)),
-            Action::SectorError { node, .. } => self.at(node, |n| n.disk.repair_sectors()),
-            Action::Custom { name, amount, .. } => self.custom(name, *amount, false),
+            Action::SyncError { node } => self.at(node, |n| {
+                n.disk
+                    .fail_syncs(n.disk.failing_syncs().min(others.len() as u32));
+            }),
+            Action::WriteError { node } => self.at(node, |n| {
+                n.disk
+                    .fail_writes(n.disk.failing_writes().min(others.len() as u32));
+            }),
+            Action::SectorError { node, .. } if others.is_empty() => {
+                self.at(node, |n| n.disk.repair_sectors());
+            }
+            Action::SectorError { .. } => {}
+            Action::Custom { name, amount, .. } => {
+                self.custom(name, *amount, false);
+                for other in &others {
+                    if let Action::Custom { name, amount, .. } = other {
+                        self.custom(name, *amount, true);
+                    }
+                }
+            }
             lasting => {
                 self.switch(lasting, false);
                 self.switch_on_again();

@@ -67,6 +67,21 @@ impl World {
         for action in self.agenda.lasting() {
             self.switch(&action, true);
         }
+        for (from, to) in self.agenda.flapped_down() {
+            if let (Some(a), Some(b)) = (self.find(&from), self.find(&to)) {
+                self.net.cut(a.ix, b.ix);
+                self.net.cut(b.ix, a.ix);
+            }
+        }
+    }
+
+    /// The faults that go on, or lie in wait, and do the same to the same node as this one.
+    pub(super) fn like(&self, action: &Action) -> Vec<Action> {
+        let mut lasting = self.agenda.lasting();
+        lasting.retain(|other| {
+            other.counted_as() == action.counted_as() && other.nodes() == action.nodes()
+        });
+        lasting
     }
 
     /// Stops a node's tasks. False if it is down.

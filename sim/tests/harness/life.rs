@@ -562,3 +562,31 @@ fn every_node_is_killed_at_the_end_and_nothing_of_it_is_left() {
     drop(little);
     assert_eq!(Arc::strong_count(&life), 1);
 }
+
+#[test]
+fn a_task_that_yields_lets_the_others_have_their_turns() {
+    for seed in 0..8 {
+        let log = Log::default();
+        let told = log.clone();
+        let outcome = Little(move |sim: &Sim| {
+            let log = told.clone();
+            sim.node("busy", move |node: Node| {
+                let log = log.clone();
+                async move {
+                    let other = Arc::new(Mutex::new(false));
+                    let done = other.clone();
+                    node.spawn(async move { *done.lock().unwrap() = true });
+                    while !*other.lock().unwrap() {
+                        tokio::task::yield_now().await;
+                    }
+                    log.tell(now(), "the other had its turn");
+                    for_ever().await
+                }
+            });
+            lasts(sim, 1);
+        })
+        .run_seed(seed, vec![]);
+        assert_eq!(outcome.verdict, Verdict::Survived);
+        assert_eq!(log.lines(), ["the other had its turn"], "seed {seed}");
+    }
+}

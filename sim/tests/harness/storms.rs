@@ -526,3 +526,81 @@ fn a_commit_is_a_site_of_the_node_that_made_it_only() {
     assert!(outcome.faults[0].fired.is_none());
     assert!(!Bank.profile().kinds().is_empty());
 }
+
+/// A node that syncs at these seconds, and which of its syncs failed.
+fn failed_syncs(faults: Vec<Fault>, seconds: &'static [u64]) -> Vec<bool> {
+    let log = Log::default();
+    let told = log.clone();
+    let outcome = Little(move |sim: &Sim| {
+        let log = told.clone();
+        sim.node("store", move |node: Node| {
+            let log = log.clone();
+            async move {
+                use redb::StorageBackend;
+                let file = node.disk().open("file").map_err(|e| e.to_string())?;
+                file.set_len(4_096).map_err(|e| e.to_string())?;
+                let mut slept = 0;
+                for second in seconds {
+                    node.sleep(Duration::from_secs(second - slept)).await;
+                    slept = *second;
+                    let _ = file.write(0, &[1]);
+                    log.tell(now(), file.sync_data().is_err().to_string());
+                }
+                for_ever().await
+            }
+        });
+        lasts(sim, 100);
+    })
+    .run(faults);
+    assert_eq!(outcome.verdict, Verdict::Survived);
+    log.lines().iter().map(|line| line == "true").collect()
+}
+
+#[test]
+fn each_of_two_disk_errors_that_lie_in_wait_at_once_bites_by_itself() {
+    let error = || Action::SyncError {
+        node: "store".into(),
+    };
+    assert_eq!(
+        failed_syncs(vec![at(0, error()), at(10, error())], &[1, 1, 1]),
+        [true, true, false]
+    );
+    // The first is given up after a minute, the second is not.
+    assert_eq!(
+        failed_syncs(vec![at(0, error()), at(30_000, error())], &[70, 71]),
+        [true, false]
+    );
+    assert_eq!(
+        failed_syncs(vec![at(0, error()), at(10, error())], &[70]),
+        [false]
+    );
+}
+
+#[test]
+fn a_link_that_flaps_twice_over_is_up_only_when_neither_flap_has_it_down() {
+    let flap = |times, each_ms| Action::Flap {
+        from: "front".into(),
+        to: "back".into(),
+        times,
+        each_ms,
+    };
+    let log = Log::default();
+    let told = log.clone();
+    // Down from 0 to 2 s and from 4 to 6 s; down from 1 to 9 s, too.
+    let outcome = Little(move |sim: &Sim| {
+        echo(sim, "back");
+        let log = told.clone();
+        sim.client("front", move |client: Client| async move {
+            for ask in [0_500, 2_500, 6_500, 9_500] {
+                let due = Duration::from_millis(ask);
+                let past = client.now().since_start() - Duration::from_millis(20);
+                client.node().sleep(due.saturating_sub(past)).await;
+                let answer = Asking::default().ask(client.node(), "back", "hello").await;
+                log.tell(now(), answer.unwrap_or_default());
+            }
+        });
+    })
+    .run(vec![at(0, flap(2, 2_000)), at(1_000, flap(1, 8_000))]);
+    assert_eq!(outcome.verdict, Verdict::Survived);
+    assert_eq!(log.lines(), ["", "", "", "hello"]);
+}
