@@ -77,7 +77,6 @@ const BUGS: &[Gap] = &[
     Gap::CompensateInOrder,
     Gap::StopAtFirstCompensationError,
     Gap::NoBulkhead,
-    Gap::QueueUnbounded,
 ];
 
 /// Who buys.

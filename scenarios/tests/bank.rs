@@ -106,7 +106,7 @@ bank! {
         "stock adds up" | "a semantic lock has one owner";
     a_lease_without_fencing_is_found: OrderReplicas + "lease-without-fencing" at 224 =>
         "two holders of a lease never both write" | "stock adds up" | "a semantic lock has one owner" | "no oversell";
-    a_release_by_another_than_the_owner_is_found: OrderReplicas + "release-not-owner" =>
+    a_release_by_another_than_the_owner_is_found: OrderReplicas + "release-not-owner" at 240 =>
         "a lease is released by its owner only";
     a_lease_without_a_watchdog_is_found: OrderReplicas + "no-watchdog" at 80 =>
         "stock adds up" | "two holders of a lease never both write" | "a semantic lock has one owner";
@@ -134,8 +134,6 @@ bank! {
         "no lost refund" | "no leaked reservation" | "no leaked semantic lock";
 
     calls_to_the_gateway_without_permits_are_found: OrderSaga + "no-bulkhead" =>
-        "calls to the gateway are bounded";
-    an_unbounded_line_for_the_gateway_is_found: OrderSaga + "queue-unbounded" =>
         "calls to the gateway are bounded";
 
     a_reward_whose_journal_is_in_memory_is_found: ChallengeReward + "no-journal" =>
@@ -229,7 +227,7 @@ bank! {
         "completed or fully undone" | "compensation runs in reverse";
     a_checkout_whose_recovery_looks_at_what_failed_only_is_found: Checkout + "recovery-only-failed" =>
         "every saga ends" | "completed or fully undone";
-    a_checkout_whose_recovery_forgets_compensations_is_found: Checkout + "recovery-forgets-compensating" =>
+    a_checkout_whose_recovery_forgets_compensations_is_found: Checkout + "recovery-forgets-compensating" at 440 =>
         "every saga ends" | "completed or fully undone";
     a_checkout_without_a_deadline_is_found: Checkout + "no-saga-deadline" =>
         "a saga that is late turns back";
@@ -257,13 +255,13 @@ bank! {
         "queues are bounded";
     a_shared_executor_is_found: Checkout + "shared-executor" =>
         "a slow subscriber starves no other";
-    an_unbounded_queue_is_found: Checkout + "queue-unbounded" =>
+    an_unbounded_queue_is_found: Checkout + "queue-unbounded" at 216 =>
         "queues are bounded";
     a_price_of_the_clients_is_found: Checkout + "client-price-trusted" =>
         "price charged = unit price × quantity − discount";
     a_price_of_another_instant_is_found: Checkout + "price-not-snapshotted" =>
         "price charged = unit price × quantity − discount";
-    a_default_user_is_found: OrderChoreography + "fallback-default-user" =>
+    a_default_user_is_found: OrderChoreography + "fallback-default-user" at 130 =>
         "only users order";
     an_order_deaf_to_failed_payments_is_found: OrderChoreography + "payment-failed-keeps-order" =>
         "every order ends";
@@ -275,7 +273,7 @@ bank! {
         "stock adds up";
     a_missing_inbox_is_found_in_choreography: OrderChoreography + "no-inbox" =>
         "every consumer's effect happens once per event";
-    a_lease_without_fencing_is_found_in_choreography: OrderChoreography + "lease-without-fencing" =>
+    a_lease_without_fencing_is_found_in_choreography: OrderChoreography + "lease-without-fencing" at 364 =>
         "two holders of a lease never both write" | "stock adds up";
     an_event_published_before_the_commit_is_found_in_choreography: OrderChoreography + "publish-before-commit" =>
         "an order is everything or nothing" | "every order ends" | "no lost refund"
@@ -285,7 +283,7 @@ bank! {
         | "no lost refund" | "every consumer's effect happens once per event";
     an_inbox_that_forgets_too_soon_is_found_in_choreography: OrderChoreography + "inbox-pruned-too-soon" =>
         "every consumer's effect happens once per event";
-    events_in_memory_are_found_in_choreography: OrderChoreography + "events-only-in-memory" =>
+    events_in_memory_are_found_in_choreography: OrderChoreography + "events-only-in-memory" at 192 =>
         "every order ends" | "every consumer's effect happens once per event" | "an order is everything or nothing"
         | "no lost refund";
     events_by_publish_subscribe_only_are_found_in_choreography: OrderChoreography + "pubsub-only" =>
@@ -297,11 +295,11 @@ bank! {
         "every committed outbox row is sent or dead-lettered";
     an_outbox_row_that_is_claimed_twice_is_found_in_choreography: OrderChoreography + "outbox-claimed-twice" =>
         "every committed outbox row is sent or dead-lettered" | "outbox rows of a key keep their order";
-    poison_that_blocks_the_outbox_is_found_in_choreography: OrderChoreography + "outbox-poison-blocks" =>
+    poison_that_blocks_the_outbox_is_found_in_choreography: OrderChoreography + "outbox-poison-blocks" at 1349 =>
         "every committed outbox row is sent or dead-lettered";
     an_outbox_that_reorders_a_key_is_found_in_choreography: OrderChoreography + "outbox-reorders-a-key" =>
         "outbox rows of a key keep their order";
-    a_dead_letter_that_is_dropped_is_found_in_choreography: OrderChoreography + "dead-letter-dropped" =>
+    a_dead_letter_that_is_dropped_is_found_in_choreography: OrderChoreography + "dead-letter-dropped" at 196 =>
         "every committed outbox row is sent or dead-lettered";
     a_trace_id_that_leaks_is_found_in_choreography: OrderChoreography + "trace-id-leaks" =>
         "one trace id per saga";
