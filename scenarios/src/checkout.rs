@@ -6,6 +6,7 @@ pub mod nodes;
 pub mod orders;
 pub mod people;
 pub mod subscribers;
+pub mod tale;
 
 use std::time::Duration;
 
@@ -17,20 +18,25 @@ use squall::{
     storm::Profile,
 };
 use squall_services::{
-    checkout::{self, Rollback, SUBSCRIPTIONS, Variant},
+    checkout::{self, Rollback, SUBSCRIPTIONS, Variant, lock::Kept},
     gap::Gap,
     kit::{
         PeerPolicy,
         events::Subscription,
         executor::{Load, Size},
     },
+    lock,
 };
 
 use self::{
     nodes::{LINKS, NODES},
     people::Purchase,
 };
-use crate::{bank, invariants::stock, shop::Shelf};
+use crate::{
+    bank,
+    invariants::{leases, stock},
+    shop::Shelf,
+};
 
 /// The scenario `checkout`.
 pub struct Checkout;
@@ -115,7 +121,9 @@ impl Scenario for Checkout {
     }
 
     fn profile(&self) -> Profile {
+        let nodes = [&NODES[..], &[lock::SERVICE.name]].concat();
         let mut links = LINKS.to_vec();
+        links.push(("checkout", lock::SERVICE.name));
         links.extend(CUSTOMERS.map(|name| (name, "checkout")));
         links.push(("crowd", "coupon"));
         Profile {
@@ -134,9 +142,11 @@ impl Scenario for Checkout {
                 ("user", "balance released"),
                 ("coupon", "coupon issued"),
                 ("coupon", "coupon reserved"),
+                ("lock", "lease granted"),
+                ("checkout", "lease held"),
             ],
             horizon_ms: 1_500,
-            ..Profile::new(&NODES, &links)
+            ..Profile::new(&nodes, &links)
         }
     }
 
@@ -174,6 +184,7 @@ impl Scenario for Checkout {
                 false => Rollback::Needed,
             },
             saga_deadline: deadline,
+            user_locks: Kept::Service(lock::SERVICE.name.to_owned()),
             calls,
             recover_every: Duration::from_secs(settings.between(2, 20)),
             subscriptions: SUBSCRIPTIONS
@@ -194,6 +205,7 @@ impl Scenario for Checkout {
         orders::watch_books(sim, &orders, &stock, &books);
         subscribers::watch(sim, &orders);
         subscribers::watch_load(sim, &knobs.load);
+        leases::watch(sim, &knobs.leases);
 
         sim.prepare(|client| nodes::set_the_scene(client, &SHELVES));
         let mut workload = sim.seed().stream("workload");

@@ -235,7 +235,7 @@ fn at_event(node: &str, event: &str, label: &str, action: Action) -> Fault {
 }
 
 /// At the n-th burst from `node` to `to` for `label`.
-fn at_send(node: &str, to: &str, label: &str, nth: u32, action: Action) -> Fault {
+pub(crate) fn at_send(node: &str, to: &str, label: &str, nth: u32, action: Action) -> Fault {
     at(node, Kind::Send(to.to_owned()), label, nth, action)
 }
 

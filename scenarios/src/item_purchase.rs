@@ -1,6 +1,7 @@
 //! System E: item purchase, choreographed by events. Documented over publish/subscribe, hardened over a stream.
 
 pub(crate) mod buyer;
+pub mod tale;
 
 use std::sync::Arc;
 
@@ -16,13 +17,15 @@ use squall_services::{
     bus::{self, Behaviour, Fault},
     gap::{Gap, Gaps},
     kit::{bus::Settings, outbox::Mode},
-    notification, purchase, user,
+    notification,
+    purchase::{self, payments},
+    user,
 };
 
 use self::buyer::Deed;
 use crate::{
     bank,
-    invariants::{outbox, purchases},
+    invariants::{outbox, purchases, sagas},
     operator,
     topology::{self, member},
 };
@@ -60,6 +63,7 @@ const BUGS: &[Gap] = &[
     Gap::RestoreRememberedBalance,
     Gap::RollbackDataInBusMemory,
     Gap::NoPurchaseTimeout,
+    Gap::TraceIdLeaks,
 ];
 
 /// The services that speak, beside the bus.
@@ -158,13 +162,14 @@ impl Scenario for ItemPurchase {
             true => Mode::Polling,
             false => Mode::Cdc,
         };
-        open(sim, gaps, mode);
+        open(sim, gaps, mode, payments::Config::default().refused_one_in);
 
         let inboxes = ![Gap::NoInbox, Gap::InboxPrunedTooSoon, Gap::PubsubOnly]
             .into_iter()
             .any(|gap| gaps.has(gap));
         outbox::watch(sim, &MEMBERS, INTERESTS, inboxes);
         let told = purchases::watch(sim);
+        sagas::watch_traces(sim);
 
         sim.prepare(|client| async move { buyer::set_up(&client, &test_data()).await });
         for (name, ..) in USERS {
@@ -191,8 +196,8 @@ fn test_data() -> serde_json::Value {
     json!({ "users": users, "items": items })
 }
 
-/// Adds the nodes.
-fn open(sim: &Sim, gaps: Gaps, mode: Mode) {
+/// Adds the nodes. One payment in so many is refused.
+fn open(sim: &Sim, gaps: Gaps, mode: Mode, refused_one_in: u64) {
     let settings = Settings {
         gaps,
         mode,
@@ -216,7 +221,11 @@ fn open(sim: &Sim, gaps: Gaps, mode: Mode) {
         listens: Some(purchase::notices(settings.clone())),
         ..Default::default()
     };
-    let (bag, item, payment) = (settings.clone(), settings.clone(), settings);
+    let (bag, item) = (settings.clone(), settings.clone());
+    let payment = payments::Config {
+        settings,
+        refused_one_in,
+    };
     topology::open(
         sim,
         [
@@ -229,8 +238,8 @@ fn open(sim: &Sim, gaps: Gaps, mode: Mode) {
             member(purchase::items::SERVICE, move |p| {
                 purchase::items::run(p, item.clone())
             }),
-            member(purchase::payments::SERVICE, move |p| {
-                purchase::payments::run(p, payment.clone())
+            member(payments::SERVICE, move |p| {
+                payments::run(p, payment.clone())
             }),
             member(notification::SERVICE, move |p| {
                 notification::run(p, notification.clone())

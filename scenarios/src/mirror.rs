@@ -1,6 +1,6 @@
 //! Typed mirrors of the services' tables, kept from the feed of commits: what the invariants look at.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde::de::DeserializeOwned;
 use squall::check::Commit;
@@ -10,7 +10,7 @@ use squall_services::kit::Table;
 pub struct Mirror<V: 'static> {
     node: &'static str,
     table: Table<V>,
-    rows: BTreeMap<String, V>,
+    rows: BTreeMap<String, Arc<V>>,
 }
 
 /// A row before and after a commit.
@@ -18,12 +18,12 @@ pub struct Change<V> {
     /// The row's key.
     pub key: String,
     /// As it was; `None` if it is new.
-    pub before: Option<V>,
+    pub before: Option<Arc<V>>,
     /// As it is; `None` if it was deleted.
-    pub after: Option<V>,
+    pub after: Option<Arc<V>>,
 }
 
-impl<V: DeserializeOwned + Clone> Mirror<V> {
+impl<V: DeserializeOwned> Mirror<V> {
     /// An empty mirror of `table` on `node`.
     pub fn new(node: &'static str, table: Table<V>) -> Self {
         Mirror {
@@ -52,7 +52,7 @@ impl<V: DeserializeOwned + Clone> Mirror<V> {
                 .value
                 .as_ref()
                 .map(|value| match self.table.decode(value) {
-                    Ok(after) => after,
+                    Ok(after) => Arc::new(after),
                     Err(error) => panic!("{}/{}/{}: {error}", self.node, row.table, row.key),
                 });
             let before = match &after {
@@ -70,16 +70,16 @@ impl<V: DeserializeOwned + Clone> Mirror<V> {
 
     /// One row.
     pub fn get(&self, key: &str) -> Option<&V> {
-        self.rows.get(key)
+        self.rows.get(key).map(|row| &**row)
     }
 
     /// All rows, by key.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &V)> {
-        self.rows.iter().map(|(key, row)| (key.as_str(), row))
+        self.rows.iter().map(|(key, row)| (key.as_str(), &**row))
     }
 
     /// All rows, without their keys.
     pub fn values(&self) -> impl Iterator<Item = &V> {
-        self.rows.values()
+        self.rows.values().map(|row| &**row)
     }
 }

@@ -5,21 +5,27 @@ pub mod nodes;
 pub mod orders;
 pub mod tale;
 
+use std::time::Duration;
+
 use squall::{
     Sim,
     net::Latency,
     scenario::{Bug, Scenario, Setup, Shape},
     storm::Profile,
 };
-use squall_services::{choreography as flow, gap::Gap, kit::outbox::Mode};
+use squall_services::{
+    choreography::{self as flow, stock::LEASE},
+    gap::Gap,
+    kit::{lease::LeasePolicy, outbox::Mode},
+};
 
 use self::{
     buyer::Wish,
-    nodes::{MEMBERS, NODES, Shop},
+    nodes::{MEMBERS, NODES, STOCK_PAUSE, Shop},
 };
 use crate::{
     bank,
-    invariants::outbox,
+    invariants::{leases, outbox, sagas},
     item_purchase::bus_faults,
     operator,
     shop::{Shelf, pg_faults},
@@ -29,8 +35,14 @@ use crate::{
 /// The scenario `order-choreography`.
 pub struct OrderChoreography;
 
-/// Events are sent after the commit, handlers are not idempotent, whoever cannot be asked for is a default user.
-const DOCUMENTED: &[Gap] = &[Gap::DualWrite, Gap::NoInbox, Gap::FallbackDefaultUser];
+/// Events are sent after the commit, handlers are not idempotent, whoever cannot be asked for is a default user, and who
+/// has lost a lease in a pause writes all the same.
+const DOCUMENTED: &[Gap] = &[
+    Gap::DualWrite,
+    Gap::NoInbox,
+    Gap::FallbackDefaultUser,
+    Gap::LeaseWithoutFencing,
+];
 
 /// The bugs that can be planted alone.
 const BUGS: &[Gap] = &[
@@ -41,6 +53,19 @@ const BUGS: &[Gap] = &[
     Gap::CheckThenActStock,
     Gap::NoInbox,
     Gap::DualWrite,
+    Gap::LeaseWithoutFencing,
+    Gap::PublishBeforeCommit,
+    Gap::AckBeforeHandled,
+    Gap::InboxPrunedTooSoon,
+    Gap::EventsOnlyInMemory,
+    Gap::PubsubOnly,
+    Gap::OutboxStuckProcessing,
+    Gap::OutboxPendingForgotten,
+    Gap::OutboxClaimedTwice,
+    Gap::OutboxPoisonBlocks,
+    Gap::OutboxReordersAKey,
+    Gap::DeadLetterDropped,
+    Gap::TraceIdLeaks,
 ];
 
 /// Who has to handle what.
@@ -113,7 +138,7 @@ impl Scenario for OrderChoreography {
 
     fn shapes(&self) -> Vec<Shape> {
         bank::shapes(
-            "no outbox, no inbox, a default user while nobody can be asked: expected to fail",
+            "no outbox, no inbox, no fencing, a default user while nobody can be asked: expected to fail",
         )
     }
 
@@ -128,6 +153,7 @@ impl Scenario for OrderChoreography {
             ("order", "user"),
             ("order", "catalog"),
             ("payment", "pg"),
+            ("inventory", "lock"),
         ]);
         links.extend(BUYERS.map(|buyer| (buyer, "gateway")));
         let mut events: Vec<_> = MEMBERS.map(|member| (member, "says")).into();
@@ -136,9 +162,11 @@ impl Scenario for OrderChoreography {
             ("payment", "payment charged"),
             ("payment", "payment refunding"),
             ("delivery", "delivery given up"),
+            ("lock", "lease granted"),
+            ("inventory", "lease held"),
         ]);
         Profile {
-            custom: [bus_faults(), pg_faults()].concat(),
+            custom: [bus_faults(), pg_faults(), vec![STOCK_PAUSE]].concat(),
             events,
             horizon_ms: 2_500,
             bursts: 20,
@@ -153,7 +181,22 @@ impl Scenario for OrderChoreography {
             true => Mode::Polling,
             false => Mode::Cdc,
         };
-        let permits = nodes::open(sim, &Shop::new(gaps, mode));
+        let mut settings = sim.seed().stream("settings");
+        // From shorter than a slow commit to as long as published.
+        let lease = match settings.chance(0.8) {
+            true => Duration::from_millis(settings.between(100, 400)),
+            false => LEASE.lease,
+        };
+        let shop = Shop {
+            lease: Some(LeasePolicy { lease, ..LEASE }),
+            ..Shop::new(gaps, mode)
+        };
+        // Sometimes everybody comes at once, and stock is wanted by several at a time.
+        let within = Duration::from_millis(match settings.chance(0.4) {
+            true => 30,
+            false => 1_500,
+        });
+        let counters = nodes::open(sim, &shop);
 
         let inboxes = ![Gap::NoInbox, Gap::InboxPrunedTooSoon]
             .into_iter()
@@ -163,7 +206,9 @@ impl Scenario for OrderChoreography {
             .into_iter()
             .any(|gap| gaps.has(gap));
         outbox::watch(sim, &MEMBERS, INTERESTS, inboxes && !deaf);
-        let told = orders::watch(sim, &permits);
+        leases::watch(sim, &counters.leases);
+        let told = orders::watch(sim, &counters.permits);
+        sagas::watch_traces(sim);
         aim(sim);
 
         sim.prepare(|client| async move { nodes::fill(&client, &USERS, &SHELVES).await });
@@ -172,7 +217,7 @@ impl Scenario for OrderChoreography {
                 "passer-by" => *workload.pick(&["kim", "lee", "declined-max", STRANGER]),
                 user => user,
             };
-            let wish = Wish::draw(&mut workload, user, &SHELVES);
+            let wish = Wish::draw(&mut workload, user, &SHELVES, within);
             let told = told.clone();
             sim.client(name, move |client| async move {
                 buyer::order(&client, &told, &wish).await;

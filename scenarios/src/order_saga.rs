@@ -11,6 +11,7 @@ use squall::{
 use squall_services::{
     gap::Gap,
     order::{self, store::SAGAS},
+    payment::Beyond,
 };
 
 use crate::{
@@ -75,6 +76,8 @@ const BUGS: &[Gap] = &[
     Gap::RecoveryForgetsCompensating,
     Gap::CompensateInOrder,
     Gap::StopAtFirstCompensationError,
+    Gap::NoBulkhead,
+    Gap::QueueUnbounded,
 ];
 
 /// Who buys.
@@ -154,7 +157,13 @@ impl Scenario for OrderSaga {
         };
         topology::open(sim, shop::counter(gaps, config, Default::default()));
         // Few enough that orders sometimes have to wait for one.
-        let permits = shop::open_till(sim, gaps, settings.between(1, 10) as usize);
+        let calls = settings.between(1, 10) as usize;
+        let beyond = match settings.chance(0.4) {
+            true => Beyond::LinesUp(settings.between(1, 2) as usize),
+            false => Beyond::Waits,
+        };
+        let permits = shop::open_till_that(sim, gaps, calls, beyond);
+        money::watch_calls(sim, &permits, calls, beyond);
 
         let stock = stock::watch(sim);
         let money = money::watch(sim, &permits, sagas::JOURNAL_ENDS);

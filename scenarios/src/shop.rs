@@ -9,7 +9,8 @@ use squall_services::{
     gap::Gaps,
     inventory,
     kit::{Context, Peer, bulkhead::Permits},
-    order, payment,
+    order,
+    payment::{self, Beyond},
     pg::{self, Behaviour, Fault, Rule},
 };
 
@@ -114,11 +115,17 @@ pub fn counter(gaps: Gaps, order: order::Config, catalog: catalog::Config) -> [M
 
 /// Adds the nodes that take money: payment and the gateway. The `permits` to call the gateway are returned.
 pub fn open_till(sim: &Sim, gaps: Gaps, permits: usize) -> Permits {
+    open_till_that(sim, gaps, permits, Beyond::default())
+}
+
+/// The same, where it is said what becomes of a call while all permits are lent.
+pub fn open_till_that(sim: &Sim, gaps: Gaps, permits: usize, beyond: Beyond) -> Permits {
     let permits = Permits::new(permits);
     let behaviour = Arc::new(Behaviour::default());
     let payment = payment::Config {
         gaps,
         permits: permits.clone(),
+        beyond,
         ..Default::default()
     };
     let pg = pg::Config {

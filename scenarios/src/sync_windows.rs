@@ -283,7 +283,7 @@ impl Windows {
             // The first version is there before anybody reads.
             if let Some(product) = change.after.filter(|product| product.version > 1) {
                 self.waiting.push(Waiting {
-                    sku: product.sku,
+                    sku: product.sku.clone(),
                     version: product.version,
                     since: now,
                     asked: None,

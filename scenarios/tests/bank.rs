@@ -105,9 +105,9 @@ bank! {
     a_lease_that_is_released_before_the_commit_is_found: OrderReplicas + "release-before-commit" at 8 =>
         "stock adds up" | "a semantic lock has one owner";
     a_lease_without_fencing_is_found: OrderReplicas + "lease-without-fencing" at 224 =>
-        "stock adds up" | "a semantic lock has one owner" | "no oversell";
-    a_release_by_another_than_the_owner_is_found: OrderReplicas + "release-not-owner" at 869 =>
-        "stock adds up" | "two holders of a lease never both write" | "a semantic lock has one owner";
+        "two holders of a lease never both write" | "stock adds up" | "a semantic lock has one owner" | "no oversell";
+    a_release_by_another_than_the_owner_is_found: OrderReplicas + "release-not-owner" =>
+        "a lease is released by its owner only";
     a_lease_without_a_watchdog_is_found: OrderReplicas + "no-watchdog" at 80 =>
         "stock adds up" | "two holders of a lease never both write" | "a semantic lock has one owner";
     a_watchdog_without_a_limit_is_found: OrderReplicas + "watchdog-without-limit" at 179 =>
@@ -132,6 +132,11 @@ bank! {
         "compensation runs in reverse";
     an_order_whose_compensation_stops_at_an_error_is_found: OrderSaga + "stop-at-first-compensation-error" at 20 =>
         "no lost refund" | "no leaked reservation" | "no leaked semantic lock";
+
+    calls_to_the_gateway_without_permits_are_found: OrderSaga + "no-bulkhead" =>
+        "calls to the gateway are bounded";
+    an_unbounded_line_for_the_gateway_is_found: OrderSaga + "queue-unbounded" =>
+        "calls to the gateway are bounded";
 
     a_reward_whose_journal_is_in_memory_is_found: ChallengeReward + "no-journal" =>
         "completion ⇔ exactly one live reward order" | "every saga ends";
@@ -209,6 +214,9 @@ bank! {
     a_purchase_without_a_deadline_is_found: ItemPurchase + "no-purchase-timeout" =>
         "every purchase ends";
 
+    a_trace_id_that_leaks_into_another_purchase_is_found: ItemPurchase + "trace-id-leaks" =>
+        "one trace id per saga";
+
     a_checkout_whose_journal_is_in_memory_is_found: Checkout + "no-journal" =>
         "every saga ends" | "completed or fully undone" | "no leaked semantic lock" | "acknowledged is durable";
     a_checkout_whose_timeout_is_taken_for_a_no_is_found: Checkout + "timeout-means-no" =>
@@ -267,6 +275,36 @@ bank! {
         "stock adds up";
     a_missing_inbox_is_found_in_choreography: OrderChoreography + "no-inbox" =>
         "every consumer's effect happens once per event";
+    a_lease_without_fencing_is_found_in_choreography: OrderChoreography + "lease-without-fencing" =>
+        "two holders of a lease never both write" | "stock adds up";
+    an_event_published_before_the_commit_is_found_in_choreography: OrderChoreography + "publish-before-commit" =>
+        "an order is everything or nothing" | "every order ends" | "no lost refund"
+        | "every consumer's effect happens once per event";
+    an_event_acknowledged_before_it_is_handled_is_found_in_choreography: OrderChoreography + "ack-before-handled" =>
+        "every event is handled or dead-lettered" | "every order ends" | "an order is everything or nothing"
+        | "no lost refund" | "every consumer's effect happens once per event";
+    an_inbox_that_forgets_too_soon_is_found_in_choreography: OrderChoreography + "inbox-pruned-too-soon" =>
+        "every consumer's effect happens once per event";
+    events_in_memory_are_found_in_choreography: OrderChoreography + "events-only-in-memory" =>
+        "every order ends" | "every consumer's effect happens once per event" | "an order is everything or nothing"
+        | "no lost refund";
+    events_by_publish_subscribe_only_are_found_in_choreography: OrderChoreography + "pubsub-only" =>
+        "every order ends" | "every consumer's effect happens once per event" | "an order is everything or nothing"
+        | "no lost refund";
+    an_outbox_row_that_stays_claimed_is_found_in_choreography: OrderChoreography + "outbox-stuck-processing" =>
+        "every committed outbox row is sent or dead-lettered";
+    an_outbox_row_that_is_forgotten_is_found_in_choreography: OrderChoreography + "outbox-pending-forgotten" =>
+        "every committed outbox row is sent or dead-lettered";
+    an_outbox_row_that_is_claimed_twice_is_found_in_choreography: OrderChoreography + "outbox-claimed-twice" =>
+        "every committed outbox row is sent or dead-lettered" | "outbox rows of a key keep their order";
+    poison_that_blocks_the_outbox_is_found_in_choreography: OrderChoreography + "outbox-poison-blocks" =>
+        "every committed outbox row is sent or dead-lettered";
+    an_outbox_that_reorders_a_key_is_found_in_choreography: OrderChoreography + "outbox-reorders-a-key" =>
+        "outbox rows of a key keep their order";
+    a_dead_letter_that_is_dropped_is_found_in_choreography: OrderChoreography + "dead-letter-dropped" =>
+        "every committed outbox row is sent or dead-lettered";
+    a_trace_id_that_leaks_is_found_in_choreography: OrderChoreography + "trace-id-leaks" =>
+        "one trace id per saga";
     two_writes_are_found_in_choreography: OrderChoreography + "dual-write" =>
         "every order ends" | "every consumer's effect happens once per event" | "an order is everything or nothing"
         | "no lost refund";

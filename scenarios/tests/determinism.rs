@@ -12,13 +12,14 @@ use std::{
 };
 
 use squall::{
-    run::{Spec, run},
+    run::{Options, Spec, Verdict, run, run_with},
     scenario::Scenario,
     seed::Seed,
 };
 use squall_scenarios::{
     challenge_reward::ChallengeReward, checkout::Checkout, item_purchase::ItemPurchase,
-    order_replicas::OrderReplicas, order_saga::OrderSaga, sync_windows::scenario::ProductSync,
+    order_choreography::OrderChoreography, order_replicas::OrderReplicas, order_saga::OrderSaga,
+    stock_room::StockRoom, sync_windows::scenario::ProductSync,
 };
 
 /// How many seeds are compared.
@@ -67,6 +68,35 @@ fn item_purchase_runs_are_the_same_bytes_everywhere() {
         &ItemPurchase,
         "item_purchase_runs_are_the_same_bytes_everywhere",
     );
+}
+
+#[test]
+fn order_choreography_runs_are_the_same_bytes_everywhere() {
+    is_the_same_everywhere(
+        &OrderChoreography,
+        "order_choreography_runs_are_the_same_bytes_everywhere",
+    );
+}
+
+#[test]
+fn stock_room_runs_are_the_same_bytes_everywhere() {
+    is_the_same_everywhere(&StockRoom, "stock_room_runs_are_the_same_bytes_everywhere");
+}
+
+/// What `benches/storms.rs` compares: both are quiet, and so over, as soon as their clients have what they asked for.
+#[test]
+fn a_calm_run_goes_the_same_way_whether_it_is_watched_or_not() {
+    for scenario in [&OrderSaga as &dyn Scenario, &ChallengeReward] {
+        let spec = Spec::of(scenario, Seed(1)).calm();
+        let unwatched = Options {
+            watch: false,
+            ..Options::default()
+        };
+        let [watched, unwatched] =
+            [Options::default(), unwatched].map(|options| run_with(scenario, &spec, options));
+        assert_eq!(unwatched.verdict, Verdict::Survived);
+        assert_eq!(watched.counts["commits"], unwatched.counts["commits"]);
+    }
 }
 
 /// `test` is the name of the test that calls this.

@@ -99,8 +99,8 @@ impl Scenario for Rush {
             misses_one_in: u64::MAX,
             ..Shop::new(self.gaps, Mode::Polling)
         };
-        let permits = nodes::open(sim, &shop);
-        let _told = orders::watch(sim, &permits);
+        let counters = nodes::open(sim, &shop);
+        let _told = orders::watch(sim, &counters.permits);
         let lamp = Shelf {
             sku: "lamp",
             stock: self.stock,

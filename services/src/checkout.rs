@@ -105,6 +105,8 @@ pub struct Config {
     pub recover_every: Duration,
     /// How long a client waits for the end of the saga before it is told 202.
     pub answer_within: Duration,
+    /// Where the locks of users are kept, which a parallel step takes.
+    pub user_locks: lock::Kept,
     /// How the other services are called.
     pub calls: PeerPolicy,
     /// Who is told of completed orders.
@@ -141,6 +143,7 @@ impl Default for Config {
             saga_deadline: Duration::from_secs(60),
             recover_every: Duration::from_secs(60),
             answer_within: Duration::from_secs(8),
+            user_locks: lock::Kept::default(),
             calls: PeerPolicy {
                 timeout: Duration::from_secs(5),
                 ..PeerPolicy::internal()
@@ -184,7 +187,7 @@ impl Checkouts {
         };
         let (subscriptions, load) = (&config.subscriptions, &config.load);
         let events = Events::start(platform, store, outbox, subscriptions, load).await?;
-        let locks = Box::new(lock::InProcess::default());
+        let locks = config.user_locks.open(platform, gaps);
         let saga = saga::Checkout {
             peers: peers::Peers::new(platform, &config, locks),
             events,

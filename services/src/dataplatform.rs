@@ -7,7 +7,7 @@ use std::{io, sync::Arc};
 use axum::{Json, Router, extract::State, routing::post};
 
 use crate::{
-    kit::{self, Problem, Store, events::Event, http::Body, temper::Temper},
+    kit::{self, Listed, Page, Problem, Store, events::Event, http::Body, temper::Temper},
     ports::Platform,
     service::Service,
 };
@@ -62,7 +62,6 @@ async fn take(State(app): App, Body(event): Body<Event>) -> Result<Json<Event>, 
     Ok(Json(event))
 }
 
-async fn list(State(app): App) -> Result<Json<Vec<Event>>, Problem> {
-    let events = app.store.read(|rows| rows.scan(&FACTS, ""))?;
-    Ok(Json(events.into_iter().map(|(_, event)| event).collect()))
+async fn list(State(app): App, page: Page) -> Result<Listed<Event>, Problem> {
+    Ok(app.store.read(|rows| page.of(rows, &FACTS))?)
 }

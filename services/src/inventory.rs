@@ -23,7 +23,7 @@ use crate::{
         self, Code, Context, Problem, Store, StoreError, Writer,
         http::IdempotencyKey,
         idempotency::{self, StoredAnswer, fingerprint},
-        lease::{Lease, LeasePolicy, Leases},
+        lease::{Lease, LeasePolicy, Leases, product_lock},
         reservation::forgets_releases,
         stale::Stale,
     },
@@ -37,6 +37,8 @@ use store::{PRODUCTS, Product, RESERVATIONS, Reservation};
 
 pub use api::{Cancel, Create, Restock};
 pub use desk::Reserve;
+
+pub use crate::kit::lease::Locking;
 
 /// Keys come from sagas and operators; their operation tells them apart.
 const SCOPE: &str = "";
@@ -57,22 +59,6 @@ pub struct Config {
     /// How operations on a product keep out of each other's way. One process over a database of its own needs nothing
     /// but its transactions; replicas that read in one and write in another do.
     pub locking: Locking,
-}
-
-/// How operations on a product keep out of each other's way.
-#[derive(Clone, Debug, Default)]
-pub enum Locking {
-    /// Each operation is one transaction.
-    #[default]
-    Transactions,
-    /// Each operation reads, computes and writes under a lease of the product (`inventory:lock:{sku}`), which is released after the
-    /// commit. The version of the row is the last line, and the lease's token is shown to it.
-    Leases {
-        /// The lock service.
-        service: String,
-        /// How they are held.
-        policy: LeasePolicy,
-    },
 }
 
 impl Default for Config {
@@ -142,12 +128,7 @@ struct Inventory {
 
 impl Inventory {
     fn start(platform: Platform, store: Store, config: Config) -> Arc<Self> {
-        let leases = match &config.locking {
-            Locking::Transactions => None,
-            Locking::Leases { service, policy } => {
-                Some(Leases::new(&platform, service, *policy, config.gaps))
-            }
-        };
+        let leases = config.locking.leases(&platform, config.gaps);
         let inventory = Arc::new(Inventory {
             platform,
             store,
@@ -156,7 +137,11 @@ impl Inventory {
             shown: Stale::default(),
             locked: Notify::new(),
         });
-        if !inventory.config.gaps.has(Gap::SemanticLockNeverSwept) {
+        let unswept = [
+            Gap::SemanticLockNeverSwept,
+            Gap::LockFailureInCompensationGivesUp,
+        ];
+        if !unswept.iter().any(|gap| inventory.config.gaps.has(*gap)) {
             inventory
                 .platform
                 .spawn("sweeper", sweeper::sweep(inventory.clone()));
@@ -293,11 +278,7 @@ impl Inventory {
             };
             return work(remembered).await;
         };
-        let mut lease = Some(
-            leases
-                .acquire(context, &format!("inventory:lock:{sku}"))
-                .await?,
-        );
+        let mut lease = Some(leases.acquire(context, &product_lock(sku)).await?);
         let token = lease.as_ref().map_or(0, Lease::token);
         let done = async {
             let product = self.product(sku)?;

@@ -13,6 +13,7 @@ pub mod input;
 pub mod lease;
 pub mod once;
 pub mod outbox;
+pub mod page;
 pub mod peer;
 pub mod problem;
 pub mod reservation;
@@ -24,6 +25,7 @@ pub(crate) mod timer;
 
 pub use bulkhead::{Permit, Permits};
 pub use context::Context;
+pub use page::{Listed, Page};
 pub use peer::{CallError, Peer, PeerPolicy, Reply};
 pub use problem::{Code, Problem};
 pub use store::{Reader, Store, StoreError, Table, Writer};

@@ -24,7 +24,7 @@ use crate::{
     ports::Platform,
     service::Service,
 };
-use model::{Leases, Renewal, Turn};
+use model::{Leases, Renewal, Turn, Whose};
 use store::{BOOTS, Boot, FILE};
 
 pub use api::{Acquire, Granted, Held, Prove};
@@ -77,17 +77,49 @@ pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
 
 /// The leases in a service's memory, as whoever watches it may look at them.
 #[derive(Clone, Debug)]
-pub struct Shelf(Arc<Mutex<Leases<Instant>>>);
+pub struct Shelf {
+    leases: Arc<Mutex<Leases<Instant>>>,
+    lost: Arc<Mutex<Vec<Lost>>>,
+}
+
+/// A lease that somebody else than its owner released.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lost {
+    /// The lock.
+    pub name: String,
+    /// Who held it, and under which token.
+    pub holder: (String, u64),
+    /// Who released it, and under which token.
+    pub by: (String, u64),
+}
 
 impl Default for Shelf {
     fn default() -> Self {
-        Shelf(Arc::new(Mutex::new(Leases::new(1))))
+        Shelf {
+            leases: Arc::new(Mutex::new(Leases::new(1))),
+            lost: Arc::default(),
+        }
     }
 }
 
 impl Shelf {
     fn open(&self) -> MutexGuard<'_, Leases<Instant>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.leases.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The leases that somebody else than their owners released, in the order of it.
+    pub fn lost(&self) -> Vec<Lost> {
+        let lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        lost.clone()
+    }
+
+    fn note_lost(&self, name: &str, lease: model::Lease<Instant>, by: &Prove) {
+        let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        lost.push(Lost {
+            name: name.to_owned(),
+            holder: (lease.owner, lease.token),
+            by: (by.owner.clone(), by.token),
+        });
     }
 
     /// What is held now: the lock, its owner and its token.
@@ -151,14 +183,20 @@ impl Desk {
     }
 
     fn release(&self, name: &str, prove: &Prove) -> Result<Granted, Problem> {
-        let anybodys = self.gaps.has(Gap::ReleaseNotOwner);
-        let owner = (!anybodys).then_some((prove.owner.as_str(), prove.token));
-        let released = self.leases.open().release(name, owner);
+        let whose = match self.gaps.has(Gap::ReleaseNotOwner) {
+            true => Whose::Anybodys,
+            false => Whose::Owners,
+        };
+        let by = (prove.owner.as_str(), prove.token);
+        let released = self.leases.open().release(name, by, whose);
         self.changed.notify_waiters();
-        match released {
-            true => Ok(Granted { token: prove.token }),
-            false => Err(not_yours(name)),
+        let Some(lease) = released else {
+            return Err(not_yours(name));
+        };
+        if !lease.is_of(&prove.owner, prove.token) && lease.until > Instant::now() {
+            self.leases.note_lost(name, lease, prove);
         }
+        Ok(Granted { token: prove.token })
     }
 }
 

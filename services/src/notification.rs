@@ -16,7 +16,7 @@ use axum::{
 use serde::Deserialize;
 
 use crate::{
-    kit::{self, Code, Problem, Store, events::Event, http::Body, temper::Temper},
+    kit::{self, Code, Listed, Page, Problem, Store, events::Event, http::Body, temper::Temper},
     ports::Platform,
     service::Service,
 };
@@ -98,7 +98,6 @@ async fn tell(State(app): App, Body(event): Body<Event>) -> Result<Json<Sent>, P
     sent.await.map(Json)
 }
 
-async fn list(State(app): App) -> Result<Json<Vec<Sent>>, Problem> {
-    let rows = app.store.read(|rows| rows.scan(&SENT, ""))?;
-    Ok(Json(rows.into_iter().map(|(_, sent)| sent).collect()))
+async fn list(State(app): App, page: Page) -> Result<Listed<Sent>, Problem> {
+    Ok(app.store.read(|rows| page.of(rows, &SENT))?)
 }

@@ -18,7 +18,7 @@ use std::{io, sync::Arc, time::Duration};
 use crate::{
     gap::Gaps,
     kit::{
-        self, Code, PeerPolicy, Problem, Store, StoreError,
+        self, Code, Listed, Page, PeerPolicy, Problem, Store, StoreError,
         saga::{self as engine, Engine},
         stale::Stale,
     },
@@ -105,7 +105,7 @@ struct Orders {
     store: Store,
     engine: Engine<saga::OrderSaga>,
     config: Config,
-    lists: Stale<Vec<store::OrderRow>>,
+    lists: Stale<Listed<store::OrderRow>>,
 }
 
 impl Orders {
@@ -138,17 +138,11 @@ impl Orders {
     }
 
     /// A user's orders, in the order of their ids.
-    fn orders_of(&self, user: &str) -> Result<Vec<store::OrderRow>, StoreError> {
+    fn orders_of(&self, user: &str, page: &Page) -> Result<Listed<store::OrderRow>, StoreError> {
         self.lists.read(self.config.gaps, user, || {
-            self.store.read(|tx| {
-                let ids = tx.scan(&store::ORDERS_OF_USER, &format!("{user}/"))?;
-                let orders = ids.iter().map(|(_, id)| tx.get(&store::ORDERS, id));
-                Ok(orders
-                    .collect::<Result<Vec<_>, _>>()?
-                    .into_iter()
-                    .flatten()
-                    .collect())
-            })
+            let index = (&store::ORDERS_OF_USER, &*format!("{user}/"));
+            self.store
+                .read(|rows| page.through(rows, index, &store::ORDERS))
         })
     }
 }

@@ -32,6 +32,16 @@ use crate::{
 /// The file that holds the service's database.
 pub const FILE: &str = "payment.redb";
 
+/// What becomes of a call to the gateway while all permits are lent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Beyond {
+    /// It waits for [`PERMIT_WAIT`] and is refused then: `PG_THROTTLED`.
+    #[default]
+    Waits,
+    /// It is buffered: it stands in line until its turn comes. At so many places, the next is refused at once.
+    LinesUp(usize),
+}
+
 /// How the service is set up.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -43,6 +53,8 @@ pub struct Config {
     pub gateway_style: KeyStyle,
     /// Permits to call the gateway, [`CALLS_MAX`] of them. All are free when nothing is under way.
     pub permits: Permits,
+    /// What becomes of a call to the gateway while all permits are lent.
+    pub beyond: Beyond,
     /// How it takes part in choreographed orders, if it does.
     pub choreography: Option<Settings>,
 }
@@ -54,6 +66,7 @@ impl Default for Config {
             gateway: "pg".to_owned(),
             gateway_style: KeyStyle::default(),
             permits: Permits::new(CALLS_MAX),
+            beyond: Beyond::default(),
             choreography: None,
         }
     }

@@ -6,8 +6,10 @@ use squall::{
     storm::{Action, Fault, When},
 };
 use squall_scenarios::{
+    checkout::tale as checkouts,
     flows::{Flow, orders, rewards},
-    order_choreography::tale::{self, Tale},
+    item_purchase::tale as purchases,
+    order_choreography::tale,
 };
 
 const SEED: Seed = Seed(1);
@@ -122,14 +124,54 @@ fn a_reward_that_may_not_be_is_taken_back() {
     review(&rewards::rolled_back());
 }
 
-/// Plays a choreographed order and compares its story with the reviewed one.
-fn review_tale(tale: &Tale, verdict: Verdict) {
+/// A single saga that is played and told.
+trait Tale {
+    /// Its name, what happens, and what goes wrong.
+    fn title(&self) -> (&'static str, &'static str, &[Fault]);
+    fn play(&self, seed: Seed) -> Outcome;
+    fn story(&self, outcome: &Outcome) -> String;
+}
+
+macro_rules! tales {
+    ($($tale:ty),*) => {$(
+        impl Tale for $tale {
+            fn title(&self) -> (&'static str, &'static str, &[Fault]) {
+                (self.name, self.about, &self.storm)
+            }
+
+            fn play(&self, seed: Seed) -> Outcome {
+                <$tale>::play(self, seed)
+            }
+
+            fn story(&self, outcome: &Outcome) -> String {
+                <$tale>::story(self, outcome)
+            }
+        }
+    )*};
+}
+
+tales!(tale::Tale, checkouts::Tale, purchases::Tale);
+
+/// Plays a tale and compares its story with the reviewed one.
+fn review_tale(tale: &impl Tale, verdict: Verdict) {
     let outcome = tale.play(SEED);
     assert_eq!(outcome.verdict, verdict, "{:?}", outcome.violations);
     for report in &outcome.faults {
         assert!(report.fired.is_some(), "never fired: {}", report.fault);
     }
-    compare_story((tale.name, tale.about), &tale.storm, &tale.story(&outcome));
+    let (name, about, storm) = tale.title();
+    compare_story((name, about), storm, &tale.story(&outcome));
+}
+
+fn depends_on_no_latency(tales: &[impl Tale]) {
+    for tale in tales {
+        let story = tale.story(&tale.play(SEED));
+        for seed in 2..6 {
+            let other = tale.play(Seed(seed));
+            let name = tale.title().0;
+            assert_eq!(story, tale.story(&other), "{name} with seed {seed}");
+        }
+    }
 }
 
 #[test]
@@ -148,14 +190,48 @@ fn a_failed_delivery_that_payment_does_not_hear_of_keeps_the_money() {
 }
 
 #[test]
+fn a_checkout_is_completed() {
+    review_tale(&checkouts::completed(), Verdict::Survived);
+}
+
+#[test]
+fn a_checkout_whose_coupon_is_refused_is_undone_in_reverse() {
+    review_tale(&checkouts::compensated(), Verdict::Survived);
+}
+
+#[test]
+fn a_naive_checkout_leaves_behind_what_it_gets_no_answer_about() {
+    review_tale(&checkouts::unanswered(), Verdict::Violated);
+}
+
+#[test]
+fn a_parallel_checkout_holds_its_users_lease() {
+    review_tale(&checkouts::parallel(), Verdict::Survived);
+}
+
+#[test]
+fn a_purchase_is_completed() {
+    review_tale(&purchases::completed(), Verdict::Survived);
+}
+
+#[test]
+fn a_purchase_whose_payment_fails_gives_everything_back() {
+    review_tale(&purchases::payment_failed(), Verdict::Survived);
+}
+
+#[test]
+fn a_purchase_that_nobody_hears_of_waits_for_ever() {
+    review_tale(&purchases::message_lost(), Verdict::Violated);
+}
+
+#[test]
 fn the_story_of_a_choreographed_order_does_not_depend_on_latencies() {
-    for tale in tale::all() {
-        let story = tale.story(&tale.play(SEED));
-        for seed in 2..6 {
-            let other = tale.play(Seed(seed));
-            assert_eq!(story, tale.story(&other), "{} with seed {seed}", tale.name);
-        }
-    }
+    depends_on_no_latency(&tale::all());
+}
+
+#[test]
+fn the_story_of_a_checkout_does_not_depend_on_latencies() {
+    depends_on_no_latency(&checkouts::sequential());
 }
 
 fn all() -> Vec<Flow> {

@@ -44,7 +44,7 @@ pub fn watch(sim: &Sim) -> Arc<Mutex<Books>> {
         let mut touched: Vec<String> = Vec::new();
         touched.extend(books.users.follow(commit).into_iter().map(|c| c.key));
         for change in books.balances.follow(commit) {
-            touched.extend(change.after.or(change.before).map(|row| row.user));
+            touched.extend(change.after.or(change.before).map(|row| row.user.clone()));
         }
         touched.sort_unstable();
         touched.dedup();
@@ -65,8 +65,8 @@ pub fn watch(sim: &Sim) -> Arc<Mutex<Books>> {
             }
             let settled = used.into_iter().filter_map(|change| change.after);
             let changed = coupons.into_iter().filter_map(|change| change.after);
-            let mut ids: Vec<String> = settled.map(|row| row.coupon).collect();
-            ids.extend(changed.map(|coupon| coupon.id));
+            let mut ids: Vec<String> = settled.map(|row| row.coupon.clone()).collect();
+            ids.extend(changed.map(|coupon| coupon.id.clone()));
             ids.sort_unstable();
             ids.dedup();
             for id in ids {

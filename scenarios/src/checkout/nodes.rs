@@ -5,7 +5,9 @@ use std::{sync::Arc, time::Duration};
 use serde_json::{Value, json};
 use squall::{Client, Sim, net::Latency, storm::CustomFault};
 use squall_services::{
-    catalog, checkout, coupon, dataplatform,
+    catalog,
+    checkout::{self, lock::Kept},
+    coupon, dataplatform,
     gap::Gaps,
     inventory,
     kit::{
@@ -13,7 +15,7 @@ use squall_services::{
         executor::{Load, Size},
         temper::Temper,
     },
-    notification, ranking, user,
+    lock, notification, ranking, user,
 };
 
 use super::{BALANCE, CUSTOMERS, DISCOUNT, RUSHED, orders::Lives, people};
@@ -24,7 +26,7 @@ use crate::{
     topology::{self, member},
 };
 
-/// Who takes part.
+/// Who takes part, the keeper of users' locks excepted.
 pub const NODES: [&str; 8] = [
     "checkout",
     "inventory",
@@ -73,6 +75,8 @@ pub struct Knobs {
     pub lives: Lives,
     /// What the executors come to.
     pub load: Load,
+    /// Locks of users.
+    pub leases: lock::Shelf,
 }
 
 /// Adds the nodes. `issue` is the size of the executor that issues coupons.
@@ -92,6 +96,16 @@ pub fn open(sim: &Sim, gaps: Gaps, config: checkout::Config, issue: Size) -> Kno
         load: knobs.load.clone(),
     };
     let lives = knobs.lives.clone();
+    let lock = match config.user_locks {
+        Kept::InProcess => None,
+        Kept::Service(_) => {
+            let lock = lock::Config {
+                gaps,
+                leases: knobs.leases.clone(),
+            };
+            Some(member(lock::SERVICE, move |p| lock::run(p, lock.clone())))
+        }
+    };
     let [platform_temper, messenger_temper, ranking_temper] = (*knobs.tempers).clone();
     topology::open(
         sim,
@@ -134,6 +148,7 @@ pub fn open(sim: &Sim, gaps: Gaps, config: checkout::Config, issue: Size) -> Kno
             }),
         ],
     );
+    topology::open(sim, lock);
     obey_faults(sim, &knobs.tempers);
     knobs
 }

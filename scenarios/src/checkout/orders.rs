@@ -281,7 +281,7 @@ impl Orders {
             let id = change.key.split('/').next().unwrap_or_default().to_owned();
             if let (None, Some(row)) = (change.before, change.after) {
                 let saga = self.folded.entry(id.clone()).or_default();
-                facts::apply(saga, row.fact);
+                facts::apply(saga, row.fact.clone());
             }
             sagas.push(id);
         }

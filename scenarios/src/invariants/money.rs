@@ -8,8 +8,8 @@ use std::{
 
 use squall::Sim;
 use squall_services::{
-    kit::bulkhead::Permits,
-    payment::{PAYMENTS, Payment, Status},
+    kit::bulkhead::{Counts, Permits},
+    payment::{Beyond, PAYMENTS, Payment, Status},
     pg::{Entry, LEDGER},
 };
 
@@ -43,6 +43,34 @@ impl Money {
         }
         balances
     }
+}
+
+/// Watches that no more than so many `calls` to the gateway are under way at once, and that only so many wait as there
+/// are places.
+pub fn watch_calls(sim: &Sim, permits: &Permits, calls: usize, beyond: Beyond) {
+    let permits = permits.clone();
+    sim.finally(
+        "calls to the gateway are bounded",
+        Duration::ZERO,
+        move |_, findings| {
+            let Counts { at_it, in_line } = permits.most();
+            if at_it > calls {
+                let expected = format!("at most {calls} calls at once");
+                findings.broken(
+                    "too many at once",
+                    &["payment"],
+                    expected,
+                    at_it.to_string(),
+                );
+            }
+            if let Beyond::LinesUp(places) = beyond
+                && in_line > places
+            {
+                let expected = format!("at most {places} in line");
+                findings.broken("queue", &["payment"], expected, in_line.to_string());
+            }
+        },
+    );
 }
 
 /// Watches the nodes `"pg"` and `"payment"`. `settled` is the bound of what the payment service must have settled.

@@ -18,8 +18,7 @@ use squall_services::{
 
 use super::{
     money::Money,
-    sagas,
-    sagas::{JOURNAL_ENDS, SAGAS_END},
+    sagas::{self, JOURNAL_ENDS, SAGAS_END, Traces},
     stock::Stock,
 };
 use crate::{
@@ -40,7 +39,7 @@ pub struct Orders {
     /// The orders that each client operation has made.
     made_by: BTreeMap<String, Vec<String>>,
     /// The trace that each saga belongs to.
-    traces: BTreeMap<String, String>,
+    traces: Traces,
 }
 
 /// Watches the nodes `"order"` and `"catalog"`.
@@ -51,7 +50,7 @@ pub fn watch(sim: &Sim) -> Arc<Mutex<Orders>> {
         keys: Mirror::new("order", KEYS),
         versions: Mirror::new("catalog", VERSIONS),
         made_by: BTreeMap::new(),
-        traces: BTreeMap::new(),
+        traces: Traces::default(),
     }));
     let follow = orders.clone();
     sim.always("one key, one effect", move |commit, findings| {
@@ -117,22 +116,7 @@ pub fn watch(sim: &Sim) -> Arc<Mutex<Orders>> {
                 );
             }
         }
-        let (saga, trace) = (&commit.scope.saga_id, &commit.scope.trace_id);
-        if !saga.is_empty() && !trace.is_empty() {
-            let first = orders
-                .traces
-                .entry(saga.clone())
-                .or_insert_with(|| trace.clone());
-            if first != trace {
-                findings.broken_as(
-                    "one trace id per saga",
-                    "two traces",
-                    &[saga, commit.node],
-                    first.clone(),
-                    trace.clone(),
-                );
-            }
-        }
+        orders.traces.judge(commit, findings);
     });
 
     let ended = orders.clone();

@@ -108,7 +108,7 @@ impl Post {
     fn follow(&mut self, commit: &Commit<'_>, findings: &mut Findings) {
         for change in self.stream.follow(commit) {
             if let Some(entry) = change.after {
-                self.on_stream.insert(entry.event.id);
+                self.on_stream.insert(entry.event.id.clone());
             }
         }
         let Some(desk) = self.desks.iter_mut().find(|desk| desk.node == commit.node) else {
@@ -192,7 +192,7 @@ fn judge_step(node: &str, change: &Change<Row>, findings: &mut Findings) {
         State::Processing { by, boot_id } => Some((by.clone(), *boot_id)),
         _ => None,
     };
-    let before = change.before.as_ref().and_then(holder);
+    let before = change.before.as_deref().and_then(holder);
     if let (Some(before), Some(now)) = (before, holder(after))
         && before != now
     {

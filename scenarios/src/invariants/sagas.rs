@@ -1,15 +1,25 @@
 //! Sagas: every one ends.
 
-use std::time::Duration;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use serde::de::DeserializeOwned;
-use squall::check::{Findings, Truth};
+use squall::{
+    Sim,
+    check::{Commit, Findings, Truth},
+};
 use squall_services::kit::{
     Table,
     saga::{SagaRecord, Status, StepRecord, StepStatus},
 };
 
-use crate::mirror::{Change, Mirror};
+use crate::{
+    lock,
+    mirror::{Change, Mirror},
+};
 
 /// A saga retries its undos for some three minutes, then a person redrives it; two minutes for that.
 pub const SAGAS_END: Duration = Duration::from_secs(5 * 60);
@@ -19,6 +29,35 @@ pub const JOURNAL_ENDS: Duration = Duration::from_secs(6 * 60);
 
 /// The steps from which on the sagas only go forward.
 const PIVOTS: [&str; 2] = ["payment-capture", "order-confirm"];
+
+const TRACE: &str = "one trace id per saga";
+
+/// The trace that each saga was first seen in.
+#[derive(Default)]
+pub struct Traces(BTreeMap<String, String>);
+
+impl Traces {
+    /// Reports a commit that is made for a saga within another trace than those before.
+    pub fn judge(&mut self, commit: &Commit<'_>, findings: &mut Findings) {
+        let (saga, trace) = (&commit.scope.saga_id, &commit.scope.trace_id);
+        if saga.is_empty() || trace.is_empty() {
+            return;
+        }
+        let first = self.0.entry(saga.clone()).or_insert_with(|| trace.clone());
+        if first != trace {
+            let (expected, found) = (first.clone(), trace.clone());
+            findings.broken_as(TRACE, "two traces", &[saga, commit.node], expected, found);
+        }
+    }
+}
+
+/// Watches the traces of sagas that nobody orchestrates.
+pub fn watch_traces(sim: &Sim) {
+    let traces = Arc::new(Mutex::new(Traces::default()));
+    sim.always(TRACE, move |commit, findings| {
+        lock(&traces).judge(commit, findings);
+    });
+}
 
 /// Reports a saga that turns back once its pivot is done, that goes forward over a step that is not done, or undoes its steps in any order but the reverse.
 pub fn judge_course<D>(change: &Change<SagaRecord<D>>, findings: &mut Findings) {

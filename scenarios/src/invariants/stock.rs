@@ -11,6 +11,7 @@ use squall_services::inventory::{
     store::{PRODUCTS, Product, RESERVATIONS, Reservation},
 };
 
+use super::leases;
 use crate::{lock, mirror::Mirror};
 
 /// The inventory as committed.
@@ -85,12 +86,10 @@ pub fn watch_at(sim: &Sim, node: &'static str) -> Arc<Mutex<Stock>> {
         let products = stock.products.follow(commit);
         let reservations = stock.reservations.follow(commit);
         let mut skus: Vec<&str> = products.iter().map(|p| p.key.as_str()).collect();
-        let of = |r: &Option<Reservation>| r.as_ref().map(|r| r.sku.clone());
-        let moved: Vec<String> = reservations
+        let moved = reservations
             .iter()
-            .filter_map(|r| of(&r.after).or(of(&r.before)))
-            .collect();
-        skus.extend(moved.iter().map(String::as_str));
+            .filter_map(|r| r.after.as_deref().or(r.before.as_deref()));
+        skus.extend(moved.map(|reservation| reservation.sku.as_str()));
         skus.sort_unstable();
         skus.dedup();
         for sku in skus {
@@ -100,15 +99,7 @@ pub fn watch_at(sim: &Sim, node: &'static str) -> Arc<Mutex<Stock>> {
             let (Some(before), Some(after)) = (&change.before, &change.after) else {
                 continue;
             };
-            if after.fence < before.fence {
-                findings.broken_as(
-                    "two holders of a lease never both write",
-                    "an earlier lease wrote",
-                    &[&change.key],
-                    format!("token {} or a later one", before.fence),
-                    after.fence.to_string(),
-                );
-            }
+            leases::judge_fence(&change.key, (before.fence, after.fence), findings);
             let (Some(old), Some(new)) = (&before.lock, &after.lock) else {
                 continue;
             };

@@ -27,9 +27,15 @@ pub(super) struct Wish {
 }
 
 impl Wish {
-    pub(super) fn draw(rng: &mut Stream, user: &'static str, shelves: &[Shelf]) -> Self {
+    /// A wish of the next `within`.
+    pub(super) fn draw(
+        rng: &mut Stream,
+        user: &'static str,
+        shelves: &[Shelf],
+        within: Duration,
+    ) -> Self {
         Wish {
-            wait: Duration::from_millis(rng.below(1_500)),
+            wait: Duration::from_millis(rng.below(within.as_millis() as u64)),
             user,
             product: rng.pick(shelves).sku,
             quantity: match rng.chance(0.1) {

@@ -1,15 +1,22 @@
 //! The nodes of choreographed orders, the faults that they bring, and what is on the shelves.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
-use squall::{Client, Sim, net::Latency};
+use squall::{Client, Sim, net::Latency, storm::CustomFault};
 use squall_services::{
     bus, catalog, choreography, delivery,
     gap::Gaps,
     gateway,
-    kit::{Context, Peer, Reply, bulkhead::Permits, bus::Settings, outbox::Mode},
-    notification, payment, pg,
+    kit::{
+        Context, Peer, Reply,
+        bulkhead::Permits,
+        bus::Settings,
+        lease::{LeasePolicy, Locking},
+        outbox::Mode,
+        temper::Temper,
+    },
+    lock, notification, payment, pg,
     system::System,
     user,
 };
@@ -25,8 +32,8 @@ use crate::{
 /// The services that speak.
 pub const MEMBERS: [&str; 5] = ["order", "inventory", "payment", "delivery", "notification"];
 
-/// All nodes.
-pub const NODES: [&str; 10] = [
+/// All nodes. The last is there only if stock is kept under leases.
+pub const NODES: [&str; 11] = [
     "gateway",
     "order",
     "inventory",
@@ -37,7 +44,15 @@ pub const NODES: [&str; 10] = [
     "catalog",
     "bus",
     "pg",
+    "lock",
 ];
+
+/// Inventory stands still between its look at a product and its writing; amounts in milliseconds.
+pub const STOCK_PAUSE: CustomFault = CustomFault {
+    name: "stock-pause",
+    node: "inventory",
+    amount: (50, 5_000),
+};
 
 /// How the nodes are set up.
 #[derive(Clone, Debug)]
@@ -46,6 +61,8 @@ pub struct Shop {
     pub settings: Settings,
     /// One try of a delivery in so many finds nobody.
     pub misses_one_in: u64,
+    /// How leases of products are held, if stock is kept under leases.
+    pub lease: Option<LeasePolicy>,
 }
 
 impl Shop {
@@ -58,12 +75,21 @@ impl Shop {
                 ..Default::default()
             },
             misses_one_in: 3,
+            lease: None,
         }
     }
 }
 
-/// Adds the nodes and their faults; the permits to call the payment gateway.
-pub fn open(sim: &Sim, shop: &Shop) -> Permits {
+/// What is known of the nodes beside their databases.
+pub struct Counters {
+    /// To call the payment gateway.
+    pub permits: Permits,
+    /// Leases of products.
+    pub leases: lock::Shelf,
+}
+
+/// Adds the nodes and their faults.
+pub fn open(sim: &Sim, shop: &Shop) -> Counters {
     let settings = shop.settings.clone();
     let gaps = settings.gaps;
     let permits = Permits::new(payment::CALLS_MAX);
@@ -97,7 +123,27 @@ pub fn open(sim: &Sim, shop: &Shop) -> Permits {
         gaps,
         ..Default::default()
     };
-    let stock = settings.clone();
+    let (leases, temper) = (lock::Shelf::default(), Temper::default());
+    let stock = choreography::stock::Config {
+        settings: settings.clone(),
+        locking: shop
+            .lease
+            .map_or(Locking::Transactions, |policy| Locking::Leases {
+                service: lock::SERVICE.name.to_owned(),
+                policy,
+            }),
+        temper: temper.clone(),
+    };
+    if shop.lease.is_some() {
+        let lock = lock::Config {
+            gaps,
+            leases: leases.clone(),
+        };
+        topology::open(
+            sim,
+            [member(lock::SERVICE, move |p| lock::run(p, lock.clone()))],
+        );
+    }
     topology::open(
         sim,
         [
@@ -126,19 +172,23 @@ pub fn open(sim: &Sim, shop: &Shop) -> Permits {
     );
     sim.link("payment", "pg", Latency::INTERNET);
 
-    let (log_counts, bank_counts) = (log.clone(), bank.clone());
+    let (log_counts, bank_counts, felt) = (log.clone(), bank.clone(), temper.clone());
     sim.custom_faults(
         move |name, amount, begins| match (bus_fault(name), begins) {
             (Some(fault), true) => log.begin(fault, amount),
             (Some(fault), false) => log.end(fault),
+            (None, _) if name == STOCK_PAUSE.name => {
+                temper.slow(Duration::from_millis(if begins { amount } else { 0 }));
+            }
             (None, _) => switch_pg(&bank, name, amount, begins),
         },
         move |name| match bus_fault(name) {
             Some(fault) => log_counts.struck(fault),
+            None if name == STOCK_PAUSE.name => felt.felt(),
             None => pg_effects(&bank_counts, name),
         },
     );
-    permits
+    Counters { permits, leases }
 }
 
 /// Makes accounts and fills the shelves.

@@ -15,7 +15,7 @@ use squall_services::{
     choreography::{
         DELIVERY_COMPLETED, DELIVERY_STARTED, ORDER_CREATED,
         orders::store::{ORDERS, Order, Status},
-        stock::{OUT_OF_STOCK, STOCK},
+        stock::{FENCES, OUT_OF_STOCK, STOCK},
     },
     delivery::{
         model::State,
@@ -28,6 +28,7 @@ use squall_services::{
 
 use crate::{
     invariants::{
+        leases,
         money::{self, Balance, Money},
         purchases::{Holdings, Told},
     },
@@ -50,6 +51,7 @@ struct Orders {
     users: Mirror<User>,
     versions: Mirror<Version>,
     stock: Holdings,
+    fences: Mirror<u64>,
     shipments: Mirror<Shipment>,
     messages: Mirror<Message>,
     told_of: BTreeSet<String>,
@@ -63,6 +65,7 @@ pub fn watch(sim: &Sim, permits: &Permits) -> Arc<Told> {
         users: Mirror::new("user", USERS),
         versions: Mirror::new("catalog", VERSIONS),
         stock: Holdings::new("inventory", &STOCK),
+        fences: Mirror::new("inventory", FENCES),
         shipments: Mirror::new("delivery", SHIPMENTS),
         messages: Mirror::new("notification", MESSAGES),
         told_of: BTreeSet::new(),
@@ -110,6 +113,11 @@ impl Orders {
         self.versions.follow(commit);
         self.shipments.follow(commit);
         self.stock.follow(commit, findings);
+        for change in self.fences.follow(commit) {
+            let token = |at: Option<Arc<u64>>| at.map_or(0, |token| *token);
+            let tokens = (token(change.before), token(change.after));
+            leases::judge_fence(&change.key, tokens, findings);
+        }
         for change in self.orders.follow(commit) {
             match (&change.before, &change.after) {
                 (None, Some(order)) => self.judge_new(order, findings),

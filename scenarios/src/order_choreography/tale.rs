@@ -163,8 +163,8 @@ impl Scenario for Tale {
             misses_one_in: self.misses_one_in,
             ..Shop::new(self.gaps, Mode::Polling)
         };
-        let permits = nodes::open(sim, &shop);
-        let told = orders::watch(sim, &permits);
+        let counters = nodes::open(sim, &shop);
+        let told = orders::watch(sim, &counters.permits);
         let lamp = Shelf {
             sku: "lamp",
             stock: 3,

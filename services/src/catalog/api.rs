@@ -14,7 +14,7 @@ use super::{
     store::{PRODUCTS, Product},
 };
 use crate::kit::{
-    Code, Context, Problem,
+    Code, Context, Listed, Page, Problem,
     http::Body,
     input::{plain_id, within},
 };
@@ -72,14 +72,14 @@ pub(super) fn router(catalog: Arc<Catalog>) -> Router {
 
 async fn list(
     State(catalog): State<Arc<Catalog>>,
-    Query(filter): Query<Filter>,
-) -> Result<Json<Vec<Product>>, Problem> {
-    let rows = catalog.store.read(|rows| rows.scan(&PRODUCTS, ""))?;
-    let products = rows.into_iter().map(|(_, product)| product);
-    Ok(Json(match filter.category {
-        Some(category) => products.filter(|p| p.category == category).collect(),
-        None => products.collect(),
-    }))
+    Query(Filter { category }): Query<Filter>,
+    page: Page,
+) -> Result<Listed<Product>, Problem> {
+    let wanted = |product: &Product| category.as_ref().is_none_or(|c| product.category == *c);
+    let found = catalog
+        .store
+        .read(|rows| page.read(rows, &PRODUCTS, "", wanted))?;
+    Ok(found.map(|(_, product)| product))
 }
 
 async fn show(

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     catalog::store::Change,
     kit::{
-        Code, Context, Problem,
+        Code, Context, Listed, Page, Problem,
         http::{Body, IdempotencyKey},
         input::{ID_MAX, QUANTITY, plain_id, within},
         saga::api as dead_letters,
@@ -77,11 +77,11 @@ pub(super) fn router(challenges: Arc<Challenges>) -> Router {
         .merge(dead_letters::router(challenges.sagas.clone()))
 }
 
-async fn list(State(challenges): State<Arc<Challenges>>) -> Result<Json<Vec<Challenge>>, Problem> {
-    let rows = challenges.store.read(|rows| rows.scan(&CHALLENGES, ""))?;
-    Ok(Json(
-        rows.into_iter().map(|(_, challenge)| challenge).collect(),
-    ))
+async fn list(
+    State(challenges): State<Arc<Challenges>>,
+    page: Page,
+) -> Result<Listed<Challenge>, Problem> {
+    Ok(challenges.store.read(|rows| page.of(rows, &CHALLENGES))?)
 }
 
 /// The challenge and its reward as the sync mode shows it; `null` if the catalog has no such product.

@@ -18,7 +18,7 @@ use super::{
     store::{CheckoutData, FACTS, ORDERS, ORDERS_OF_USER, OrderRow},
 };
 use crate::kit::{
-    Code, Context, Problem, StoreError,
+    Code, Context, Listed, Page, Problem,
     http::{Body, IdempotencyKey},
     input::{QUANTITY, plain_id, within},
     outbox,
@@ -111,18 +111,16 @@ struct OfUser {
 async fn list(
     State(checkouts): App,
     Query(OfUser { user }): Query<OfUser>,
-) -> Result<Json<Vec<OrderRow>>, Problem> {
+    page: Page,
+) -> Result<Listed<OrderRow>, Problem> {
     let user = user.ok_or_else(|| {
         let detail = "say whose orders: /checkouts?user=...";
         Problem::new(Code::InvalidRequest, detail)
     })?;
     plain_id("user", &user)?;
-    let orders = checkouts.store.read(|rows| {
-        let ids = rows.scan(&ORDERS_OF_USER, &format!("{user}/"))?;
-        let orders = ids.iter().map(|(_, id)| rows.get(&ORDERS, id));
-        orders.collect::<Result<Vec<_>, StoreError>>()
-    })?;
-    Ok(Json(orders.into_iter().flatten().collect()))
+    let index = (&ORDERS_OF_USER, &*format!("{user}/"));
+    let store = &checkouts.store;
+    Ok(store.read(|rows| page.through(rows, index, &ORDERS))?)
 }
 
 async fn show_saga(

@@ -1,7 +1,8 @@
 //! One checkout at a time per user, where stock and balance are reserved at once.
 //!
-//! A seam: here within this process, elsewhere by a lock service. A lease ends even if its holder does not, so the lock
-//! is a courtesy that keeps a user's checkouts from crowding each other; the balance itself is guarded by its rows.
+//! A seam: the locks are kept within this process, or by the [lock service](crate::lock). A lease ends even if its
+//! holder does not, so the lock is a courtesy that keeps a user's checkouts from crowding each other; the balance itself
+//! is guarded by its rows.
 
 use std::{
     collections::BTreeMap,
@@ -15,14 +16,49 @@ use tokio::{
 };
 
 use crate::{
-    kit::{Code, Context, Problem},
-    ports::BoxFuture,
+    gap::Gaps,
+    kit::{
+        Code, Context, Problem,
+        lease::{LeasePolicy, Leases},
+    },
+    ports::{BoxFuture, Platform},
 };
 
 /// How long a checkout waits for its user's lock.
 pub const WAIT: Duration = Duration::from_secs(30);
 /// How long it has it at most.
 pub const LEASE: Duration = Duration::from_secs(60);
+
+/// Where the locks of users are kept.
+#[derive(Clone, Debug, Default)]
+pub enum Kept {
+    /// Within this process.
+    #[default]
+    InProcess,
+    /// By the lock service of this name.
+    Service(String),
+}
+
+impl Kept {
+    /// The locks.
+    pub fn open(&self, platform: &Platform, gaps: Gaps) -> Box<dyn UserLocks> {
+        match self {
+            Kept::InProcess => Box::new(InProcess::default()),
+            Kept::Service(name) => Box::new(Leased {
+                leases: Leases::new(platform, name, POLICY, gaps),
+                platform: platform.clone(),
+            }),
+        }
+    }
+}
+
+/// Nobody renews the lease: it is longer than all that is done under it.
+const POLICY: LeasePolicy = LeasePolicy {
+    wait: WAIT,
+    lease: LEASE,
+    renew_every: LEASE,
+    limit: LEASE,
+};
 
 /// A lock per user.
 pub trait UserLocks: Send + Sync {
@@ -52,6 +88,26 @@ impl Drop for Guard {
         if let Some(release) = self.release.take() {
             release();
         }
+    }
+}
+
+/// The locks that the lock service keeps.
+struct Leased {
+    leases: Leases,
+    platform: Platform,
+}
+
+impl UserLocks for Leased {
+    fn acquire(&self, context: &Context, user: &str) -> BoxFuture<'_, Result<Guard, Problem>> {
+        let (context, name) = (context.clone(), format!("checkout:lock:{user}"));
+        Box::pin(async move {
+            let lease = self.leases.acquire(&context, &name).await?;
+            let platform = self.platform.clone();
+            // Nobody waits for the release.
+            Ok(Guard::new(move || {
+                platform.spawn("user-unlock", lease.release())
+            }))
+        })
     }
 }
 

@@ -1,9 +1,10 @@
 //! The inventory of choreographed orders: units of products in stock, and what orders have set aside of them.
 //!
-//! Units are only added and taken away, and a reservation is checked and made in one transaction: there is no semantic
-//! lock, for an order holds its goods until they are delivered, and nobody else has to wait for that.
+//! There is no semantic lock, for an order holds its goods until they are delivered, and nobody else has to wait for
+//! that. What is read and written about one event is one transaction, or is done under a [lease](LEASE) of the product,
+//! whose fencing token is kept beside the units.
 
-use std::{io, sync::Arc};
+use std::{io, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use axum::{
@@ -21,11 +22,13 @@ use super::{
 use crate::{
     gap::Gap,
     kit::{
-        self, Code, Problem, Table,
-        bus::{Event, Handler, HandlerError, Member, Settings},
+        self, Code, Listed, Page, Problem, StoreError, Table, Writer,
+        bus::{Event, Handler, HandlerError, Member, Says, Settings},
         holding::{Ask, Hold, Holding, Pool, Refusal},
         http::Body,
         input::{plain_id, within},
+        lease::{Lease, LeasePolicy, Leases, Locking, product_lock},
+        temper::Temper,
     },
     ports::Platform,
     service::{Demo, Service},
@@ -35,7 +38,7 @@ use crate::{
 pub const SERVICE: Service = Service {
     name: "inventory",
     paths: &["/inventory"],
-    run: |platform| Box::pin(run(platform, Settings::default())),
+    run: |platform| Box::pin(run(platform, Config::default())),
     demo: &[Demo {
         list: "/inventory",
         puts: &[
@@ -56,6 +59,28 @@ pub const STOCK: Holding = Holding {
     holds: Table::<Hold>::new("stock_reservations"),
 };
 
+/// By product: the token of the last lease under which it was written. Empty where no leases are used.
+pub const FENCES: Table<u64> = Table::new("fences");
+
+/// How a lease of a product is held, as published: nobody renews it.
+pub const LEASE: LeasePolicy = LeasePolicy {
+    wait: Duration::from_secs(5),
+    lease: Duration::from_secs(3),
+    renew_every: Duration::from_secs(30),
+    limit: Duration::from_secs(30),
+};
+
+/// How the service is set up.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    /// How it takes part.
+    pub settings: Settings,
+    /// How operations on a product keep out of each other's way.
+    pub locking: Locking,
+    /// What it has to bear between its look at a product and its writing, as in a pause of its garbage collector.
+    pub temper: Temper,
+}
+
 /// Why an order is cancelled that nothing is left for.
 pub const OUT_OF_STOCK: &str = "out of stock";
 
@@ -74,10 +99,17 @@ pub struct Create {
 ///
 /// # Errors
 /// The database or the service's address cannot be used.
-pub async fn run(platform: Platform, settings: Settings) -> io::Result<()> {
+pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
+    let Config {
+        settings,
+        locking,
+        temper,
+    } = config;
     let member = Member::open(&platform, FILE, TOPIC, &settings).await?;
     let stock = Arc::new(Stock {
         member: member.clone(),
+        leases: locking.leases(&platform, settings.gaps),
+        temper,
     });
     let kinds = [
         ORDER_CREATED,
@@ -96,6 +128,15 @@ pub async fn run(platform: Platform, settings: Settings) -> io::Result<()> {
 
 struct Stock {
     member: Member,
+    leases: Option<Leases>,
+    temper: Temper,
+}
+
+/// What was seen of a product before the transaction began, and under which lease if under any.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    pool: Pool,
+    token: Option<u64>,
 }
 
 #[async_trait]
@@ -113,17 +154,10 @@ impl Handler for Stock {
 
 impl Stock {
     async fn reserve(&self, event: &Event, placed: Placed) -> Result<(), HandlerError> {
-        let now_ms = self.member.platform().clock.now_ms();
-        let context = event.context.clone();
-        let seen = match self.member.gaps().has(Gap::CheckThenActStock) {
-            true => self.pool(&placed.product_id)?,
-            false => None,
-        };
-        let reserved = self.member.once(event, move |tx, says| {
+        let (now_ms, context) = (self.now_ms(), event.context.clone());
+        let product = placed.product_id.clone();
+        self.guarded(event, &product, move |tx, says| {
             let key = &placed.order_id;
-            if let Some(seen) = &seen {
-                tx.put(&STOCK.pools, &placed.product_id, seen)?;
-            }
             let ask = Ask {
                 owner: key,
                 pool: &placed.product_id,
@@ -144,29 +178,88 @@ impl Stock {
                 }
             }
             Ok(())
-        });
-        reserved.await
+        })
+        .await
     }
 
     async fn confirm(&self, event: &Event, placed: Placed) -> Result<(), HandlerError> {
-        let now_ms = self.member.platform().clock.now_ms();
-        let confirmed = self.member.once(event, move |tx, _| {
+        let (now_ms, product) = (self.now_ms(), placed.product_id.clone());
+        self.guarded(event, &product, move |tx, _| {
             STOCK.confirm(tx, &placed.order_id, now_ms)?;
             Ok(())
-        });
-        confirmed.await
+        })
+        .await
     }
 
     async fn release(&self, event: &Event, placed: Placed) -> Result<(), HandlerError> {
-        let now_ms = self.member.platform().clock.now_ms();
-        let released = self.member.once(event, move |tx, _| {
+        let (now_ms, product) = (self.now_ms(), placed.product_id.clone());
+        self.guarded(event, &product, move |tx, _| {
             if STOCK.release(tx, &placed.order_id, now_ms)? {
                 let (product, quantity) = (&placed.product_id, placed.quantity);
                 tracing::info!(product, quantity, "stock released");
             }
             Ok(())
+        })
+        .await
+    }
+
+    /// Does about an event what is to be done once with a product, keeping others out of its way as the policy says. A
+    /// lease that is not obtained in time is asked for again when the event is delivered again.
+    async fn guarded(
+        &self,
+        event: &Event,
+        product: &str,
+        work: impl FnOnce(&mut Writer, &mut Says) -> Result<(), HandlerError> + Clone + Send + 'static,
+    ) -> Result<(), HandlerError> {
+        let gaps = self.member.gaps();
+        if gaps.has(Gap::CheckThenActStock) {
+            let seen = self.see(product, None)?;
+            return self.act(event, product, seen, work).await;
+        }
+        let Some(leases) = &self.leases else {
+            return self.act(event, product, None, work).await;
+        };
+        let lease = leases
+            .acquire(&event.context, &product_lock(product))
+            .await?;
+        let done = async {
+            let seen = self.see(product, Some(&lease))?;
+            self.temper.bear().await?;
+            self.act(event, product, seen, work).await
+        };
+        let done = leases.limit(done).await;
+        lease.release().await;
+        done
+    }
+
+    fn see(&self, product: &str, lease: Option<&Lease>) -> Result<Option<Seen>, StoreError> {
+        let token = lease.map(Lease::token);
+        Ok(self.pool(product)?.map(|pool| Seen { pool, token }))
+    }
+
+    /// One transaction, which goes by what was seen before it began, if anything was.
+    async fn act(
+        &self,
+        event: &Event,
+        product: &str,
+        seen: Option<Seen>,
+        work: impl FnOnce(&mut Writer, &mut Says) -> Result<(), HandlerError> + Clone + Send + 'static,
+    ) -> Result<(), HandlerError> {
+        let (product, fenced) = (
+            product.to_owned(),
+            !self.member.gaps().has(Gap::LeaseWithoutFencing),
+        );
+        let acted = self.member.once(event, move |tx, says| {
+            if let Some(seen) = seen {
+                seen.show(tx, &product, fenced)?;
+            }
+            work(tx, says)
         });
-        released.await
+        acted.await
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.member.platform().clock.now_ms()
     }
 
     fn pool(&self, id: &str) -> Result<Option<Pool>, kit::StoreError> {
@@ -174,14 +267,38 @@ impl Stock {
     }
 }
 
+impl Seen {
+    /// Leaves the lease's token, and what was seen as what the transaction goes by. Under a lease and `fenced`, neither
+    /// may a later lease have written nor the product have changed since.
+    fn show(self, tx: &mut Writer<'_>, product: &str, fenced: bool) -> Result<(), HandlerError> {
+        if let Some(token) = self.token {
+            let latest = tx.get(&FENCES, product)?.unwrap_or(0);
+            if fenced && latest > token {
+                tracing::info!(token, seen = latest, "write fenced off");
+                return Err(changed(product, "a later lease has written"));
+            }
+            tx.put(&FENCES, product, &token)?;
+        }
+        if tx.get(&STOCK.pools, product)? == Some(self.pool) {
+            return Ok(());
+        }
+        match fenced && self.token.is_some() {
+            true => Err(changed(product, "it has changed since it was read")),
+            false => Ok(tx.put(&STOCK.pools, product, &self.pool)?),
+        }
+    }
+}
+
+fn changed(product: &str, why: &str) -> HandlerError {
+    HandlerError::Retry(format!("product {product}: {why}; nothing was done"))
+}
+
 type App = State<Arc<Stock>>;
 
-async fn list(State(stock): App) -> Result<Json<Vec<Value>>, Problem> {
-    let rows = stock
-        .member
-        .store()
-        .read(|rows| rows.scan(&STOCK.pools, ""))?;
-    Ok(Json(rows.iter().map(|(id, pool)| view(id, pool)).collect()))
+async fn list(State(stock): App, page: Page) -> Result<Listed<Value>, Problem> {
+    let store = stock.member.store();
+    let pools = store.read(|rows| page.read(rows, &STOCK.pools, "", |_| true))?;
+    Ok(pools.map(|(id, pool)| view(&id, &pool)))
 }
 
 async fn show(State(stock): App, Path(id): Path<String>) -> Result<Json<Value>, Problem> {

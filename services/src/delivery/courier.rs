@@ -3,7 +3,7 @@
 //! How long a try takes is counted from when this process first saw the shipment or tried it last, so no jump of the
 //! wall clock moves it.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, convert::Infallible, sync::Arc};
 
 use tokio::time::Instant;
 use tracing::Instrument;
@@ -20,13 +20,16 @@ use crate::{
 
 /// Works for ever.
 pub(super) async fn work(deliveries: Arc<Deliveries>) {
-    if let Err(error) = deliveries.deliver_all().await {
-        tracing::error!(%error, "nothing is delivered any more");
+    loop {
+        let Err(error) = deliveries.deliver_all().await;
+        error
+            .endure(deliveries.member.platform(), "the courier")
+            .await;
     }
 }
 
 impl Deliveries {
-    async fn deliver_all(&self) -> Result<(), StoreError> {
+    async fn deliver_all(&self) -> Result<Infallible, StoreError> {
         let takes = self.config.takes;
         let mut set_out: BTreeMap<String, Instant> = BTreeMap::new();
         loop {

@@ -15,7 +15,7 @@ use super::{
     store::{PRODUCTS, Product},
 };
 use crate::kit::{
-    Context, Problem,
+    Context, Listed, Page, Problem,
     http::{Body, IdempotencyKey, Perhaps},
     idempotency::StoredAnswer,
     input::{QUANTITY, plain_id, within},
@@ -63,9 +63,11 @@ pub(super) fn router(inventory: Arc<Inventory>) -> Router {
         .with_state(inventory)
 }
 
-async fn list(State(inventory): State<Arc<Inventory>>) -> Result<Json<Vec<Product>>, Problem> {
-    let rows = inventory.store.read(|rows| rows.scan(&PRODUCTS, ""))?;
-    Ok(Json(rows.into_iter().map(|(_, product)| product).collect()))
+async fn list(
+    State(inventory): State<Arc<Inventory>>,
+    page: Page,
+) -> Result<Listed<Product>, Problem> {
+    Ok(inventory.store.read(|rows| page.of(rows, &PRODUCTS))?)
 }
 
 async fn show(

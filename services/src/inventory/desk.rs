@@ -341,11 +341,7 @@ impl Desk<'_, '_> {
     /// Compares what was read under a lease with what is there, and leaves the lease's token.
     fn show(&self, product: &mut Product, token: u64) -> Result<(), Problem> {
         let masked = |gaps: &[Gap]| gaps.iter().any(|gap| self.gaps.has(*gap));
-        let fenced = !masked(&[
-            Gap::LeaseWithoutFencing,
-            Gap::ReleaseNotOwner,
-            Gap::NoWatchdog,
-        ]);
+        let fenced = !masked(&[Gap::LeaseWithoutFencing, Gap::NoWatchdog]);
         let versioned = fenced && !self.gaps.has(Gap::ReleaseBeforeCommit);
         let stored = self.tx.get(&PRODUCTS, &product.sku)?;
         let stored = stored.ok_or_else(|| unknown_product(&product.sku))?;
@@ -356,9 +352,7 @@ impl Desk<'_, '_> {
         if versioned && stored.version != product.version {
             return Err(conflict(&product.sku, "it has changed since it was read"));
         }
-        if !self.gaps.has(Gap::LeaseWithoutFencing) {
-            product.fence = token;
-        }
+        product.fence = token;
         Ok(())
     }
 

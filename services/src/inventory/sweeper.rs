@@ -54,10 +54,7 @@ pub(super) async fn sweep(inventory: Arc<Inventory>) {
                     tracing::warn!(%problem, "sweep failed");
                 }
             }
-            Err(error) => {
-                tracing::error!(%error, "sweeper stops");
-                return;
-            }
+            Err(error) => error.endure(&inventory.platform, "the sweeper").await,
         }
     }
 }

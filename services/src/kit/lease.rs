@@ -42,6 +42,39 @@ impl Default for LeasePolicy {
     }
 }
 
+/// How operations on a product keep out of each other's way.
+#[derive(Clone, Debug, Default)]
+pub enum Locking {
+    /// Each operation is one transaction.
+    #[default]
+    Transactions,
+    /// Each operation reads, computes and writes under a lease of the [product](product_lock), which is released after
+    /// the commit. That the row has not changed since is the last line, and the lease's token is shown to it.
+    Leases {
+        /// The lock service.
+        service: String,
+        /// How they are held.
+        policy: LeasePolicy,
+    },
+}
+
+impl Locking {
+    /// The way to the leases, if there are any.
+    pub fn leases(&self, platform: &Platform, gaps: Gaps) -> Option<Leases> {
+        match self {
+            Locking::Transactions => None,
+            Locking::Leases { service, policy } => {
+                Some(Leases::new(platform, service, *policy, gaps))
+            }
+        }
+    }
+}
+
+/// The lock of a product's stock.
+pub fn product_lock(product: &str) -> String {
+    format!("inventory:lock:{product}")
+}
+
 /// The way to leases.
 #[derive(Clone)]
 pub struct Leases {
@@ -130,18 +163,16 @@ impl Leases {
     ///
     /// # Errors
     /// Those of the work; `SERVICE_UNAVAILABLE` at the limit, and nobody knows whether it was done.
-    pub async fn limit<T>(
+    pub async fn limit<T, E: From<Problem>>(
         &self,
-        work: impl Future<Output = Result<T, Problem>>,
-    ) -> Result<T, Problem> {
+        work: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
         if self.gaps.has(Gap::WatchdogWithoutLimit) {
             return work.await;
         }
         timeout(self.policy.limit, work).await.unwrap_or_else(|_| {
-            Err(Problem::new(
-                Code::ServiceUnavailable,
-                "it took longer than a lock may be held; repeat the request with the same Idempotency-Key",
-            ))
+            let detail = "it took longer than a lock may be held; repeat the request with the same Idempotency-Key";
+            Err(Problem::new(Code::ServiceUnavailable, detail).into())
         })
     }
 }

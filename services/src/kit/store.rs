@@ -4,6 +4,7 @@
 //! A row is a text key and a JSON value. Writing is a closure that runs in one piece; what it returns as an error is
 //! rolled back. A commit that fails is an unknown outcome: the process ends rather than answer for it.
 
+mod endure;
 mod file;
 mod rows;
 mod shared;

@@ -31,6 +31,22 @@ pub struct Lease<I> {
     pub until: I,
 }
 
+impl<I> Lease<I> {
+    /// Whether it was granted to this owner under this token.
+    pub fn is_of(&self, owner: &str, token: u64) -> bool {
+        (&*self.owner, self.token) == (owner, token)
+    }
+}
+
+/// Which lease a release ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whose {
+    /// That of the owner who asks.
+    Owners,
+    /// Any. Unsound.
+    Anybodys,
+}
+
 /// What an owner who asks is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Turn<I> {
@@ -117,7 +133,7 @@ impl<I: Copy + Ord> Leases<I> {
             .get_mut(name)
             .and_then(|lock| lock.lease.as_mut());
         match lease {
-            Some(lease) if (&*lease.owner, lease.token) == (owner, token) && lease.until > now => {
+            Some(lease) if lease.is_of(owner, token) && lease.until > now => {
                 lease.until = until;
                 Renewal::Renewed
             }
@@ -125,13 +141,17 @@ impl<I: Copy + Ord> Leases<I> {
         }
     }
 
-    /// Ends a lease, of this owner only if one is named; whether there was one.
-    pub fn release(&mut self, name: &str, owner: Option<(&str, u64)>) -> bool {
-        let Some(lock) = self.locks.get_mut(name) else {
-            return false;
-        };
-        let is_owners = |lease: &Lease<I>| owner.is_none_or(|o| o == (&lease.owner, lease.token));
-        let released = lock.lease.take_if(|lease| is_owners(lease)).is_some();
+    /// Ends the lease of this owner and token, or whoever's it is by now; the lease that ended.
+    pub fn release(
+        &mut self,
+        name: &str,
+        (owner, token): (&str, u64),
+        whose: Whose,
+    ) -> Option<Lease<I>> {
+        let lock = self.locks.get_mut(name)?;
+        let released = lock
+            .lease
+            .take_if(|lease| whose == Whose::Anybodys || lease.is_of(owner, token));
         self.tidy(name);
         released
     }
@@ -205,7 +225,10 @@ mod tests {
                 match deed {
                     Deed::Pass(time) => now += time,
                     Deed::Leave => leases.leave("x", &who),
-                    Deed::Release => prop_assert!(leases.release("x", Some((&who, token))) || !mine),
+                    Deed::Release => {
+                        let released = leases.release("x", (&who, token), Whose::Owners);
+                        prop_assert!(released.is_some() || !mine);
+                    },
                     Deed::Renew(time) => {
                         let renewed = leases.renew("x", (&who, token), now, now + time);
                         prop_assert_eq!(renewed == Renewal::Renewed, mine);
@@ -232,10 +255,10 @@ mod tests {
         assert_eq!(leases.ask("x", "ann", 0, 10), Turn::Granted(1));
         assert_eq!(leases.ask("x", "ben", 1, 11), Turn::Waits { free_at: 10 });
         assert_eq!(leases.ask("x", "cho", 2, 12), Turn::Waits { free_at: 10 });
-        assert!(leases.release("x", Some(("ann", 1))));
+        assert!(leases.release("x", ("ann", 1), Whose::Owners).is_some());
         assert_eq!(leases.ask("x", "cho", 3, 13), Turn::Waits { free_at: 13 });
         assert_eq!(leases.ask("x", "ben", 3, 13), Turn::Granted(2));
-        assert!(leases.release("x", Some(("ben", 2))));
+        assert!(leases.release("x", ("ben", 2), Whose::Owners).is_some());
         assert_eq!(leases.ask("x", "cho", 4, 14), Turn::Granted(3));
     }
 
@@ -248,9 +271,9 @@ mod tests {
             Turn::Granted(2),
             "ann's has ended"
         );
-        assert!(!leases.release("x", Some(("ann", 1))));
+        assert!(leases.release("x", ("ann", 1), Whose::Owners).is_none());
         assert_eq!(leases.renew("x", ("ann", 1), 11, 21), Renewal::NotYours);
-        assert!(leases.release("x", Some(("ben", 2))));
+        assert!(leases.release("x", ("ben", 2), Whose::Owners).is_some());
         assert_eq!(leases.held(11).count(), 0);
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use axum::{
-    Json, Router,
+    Router,
     extract::{Query, State},
     routing::get,
 };
@@ -14,7 +14,7 @@ use serde::Deserialize;
 use super::store::{MESSAGES, Message};
 use crate::{
     kit::{
-        Problem, Store, StoreError,
+        Listed, Page, Problem, Store, StoreError,
         bus::{Event, Handler, HandlerError, Member, Settings},
         input::plain_id,
     },
@@ -87,12 +87,13 @@ struct OfUser {
 async fn list(
     State(desk): State<Arc<Desk>>,
     Query(OfUser { user }): Query<OfUser>,
-) -> Result<Json<Vec<Message>>, Problem> {
+    page: Page,
+) -> Result<Listed<Message>, Problem> {
     if let Some(user) = &user {
         plain_id("user", user)?;
     }
-    let rows = desk.member.store().read(|rows| rows.scan(&MESSAGES, ""))?;
-    let messages = rows.into_iter().map(|(_, message)| message);
     let wanted = |message: &Message| user.as_ref().is_none_or(|user| message.user_id == *user);
-    Ok(Json(messages.filter(wanted).collect()))
+    let store = desk.member.store();
+    let found = store.read(|rows| page.read(rows, &MESSAGES, "", wanted))?;
+    Ok(found.map(|(_, message)| message))
 }

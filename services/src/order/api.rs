@@ -20,7 +20,7 @@ use super::{
     store::{DEAD_LETTERS, OPEN_SAGAS, OrderData, OrderRow, SAGAS},
 };
 use crate::kit::{
-    Code, Context, Problem, StoreError,
+    Code, Context, Listed, Page, Problem, StoreError,
     http::{Body, IdempotencyKey},
     input::{QUANTITY, plain_id, within},
     saga::{SagaRecord, SagaView, Status as SagaStatus, api as dead_letters},
@@ -173,10 +173,11 @@ struct OfUser {
 async fn list(
     State(orders): App,
     Query(OfUser { user }): Query<OfUser>,
-) -> Result<Json<Vec<OrderRow>>, Problem> {
+    page: Page,
+) -> Result<Listed<OrderRow>, Problem> {
     let user = user.ok_or_else(|| invalid("say whose orders: /orders?user=..."))?;
     plain_id("user", &user)?;
-    Ok(Json(orders.orders_of(&user)?))
+    Ok(orders.orders_of(&user, &page)?)
 }
 
 async fn show_saga(State(orders): App, Path(id): Path<String>) -> Result<Json<SagaView>, Problem> {

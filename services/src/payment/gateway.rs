@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Config, store::Payment};
+use super::{Beyond, Config, store::Payment};
 use crate::{
     gap::{Gap, Gaps},
     kit::{
@@ -95,6 +95,7 @@ pub(super) struct Gateway {
     /// one at every repeat, and must not keep us from learning that it is stored.
     records: Peer,
     permits: Permits,
+    beyond: Beyond,
     style: KeyStyle,
     gaps: Gaps,
 }
@@ -123,14 +124,25 @@ impl Gateway {
             records: Peer::new(platform, &config.gateway, policy.clone()),
             peer: Peer::new(platform, &config.gateway, policy),
             permits: config.permits.clone(),
+            beyond: match config.beyond {
+                Beyond::LinesUp(_) if gaps.has(Gap::QueueUnbounded) => Beyond::LinesUp(usize::MAX),
+                beyond => beyond,
+            },
             style: config.gateway_style,
             gaps,
         }
     }
 
-    /// A permit to call, or `PG_THROTTLED` after [`PERMIT_WAIT`].
+    /// A permit to call, or `PG_THROTTLED`: after [`PERMIT_WAIT`], or because too many stand in line.
     pub async fn permit(&self) -> Result<Permit, Problem> {
-        self.permits.acquire(PERMIT_WAIT).await.ok_or_else(|| {
+        if self.gaps.has(Gap::NoBulkhead) {
+            return Ok(Permit::forged());
+        }
+        let permit = match self.beyond {
+            Beyond::Waits => self.permits.acquire(PERMIT_WAIT).await,
+            Beyond::LinesUp(places) => self.permits.line_up(places).await,
+        };
+        permit.ok_or_else(|| {
             throttled("too many payments at once; nothing was done, ask again with the same key")
         })
     }
@@ -166,6 +178,7 @@ impl Gateway {
             Some(permit) => permit,
             None => self.permit().await?,
         };
+        let _call = self.permits.at_it();
         let known_key = self.key(payment, action);
         let fresh_key = || self.platform.short_id("NOKEY");
         let key = known_key.clone().unwrap_or_else(fresh_key);

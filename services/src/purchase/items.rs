@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     kit::{
-        self, Code, Problem, Table,
+        self, Code, Listed, Page, Problem, Table,
         bus::{Member, Settings},
         holding::{Ask, Hold, Holding, Pool},
         http::Body,
@@ -88,13 +88,10 @@ const UNITS: Part = Part {
 
 type App = State<Arc<Holder>>;
 
-async fn list(State(items): App) -> Result<Json<Vec<Value>>, Problem> {
-    let rows = items
-        .member
-        .store()
-        .read(|rows| rows.scan(&ITEMS.pools, ""))?;
-    let all = rows.into_iter().map(|(id, pool)| view(&id, &pool));
-    Ok(Json(all.collect()))
+async fn list(State(items): App, page: Page) -> Result<Listed<Value>, Problem> {
+    let store = items.member.store();
+    let pools = store.read(|rows| page.read(rows, &ITEMS.pools, "", |_| true))?;
+    Ok(pools.map(|(id, pool)| view(&id, &pool)))
 }
 
 async fn show(State(items): App, Path(id): Path<String>) -> Result<Json<Value>, Problem> {

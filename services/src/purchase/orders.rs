@@ -150,15 +150,17 @@ impl Orders {
     /// Cancels a purchase that takes too long; one that has ended meanwhile stays as it is.
     async fn expire(&self, id: &str) -> Result<(), StoreError> {
         let (id, now_ms) = (id.to_owned(), self.now_ms());
-        let order = self.member.store().read(|rows| rows.get(&ORDERS, &id))?;
-        let Some(order) = order else { return Ok(()) };
-        let context = order.context.clone();
+        let open = self.member.store().read(|rows| rows.get(&OPEN, &id))?;
+        let Some(Open { context }) = open else {
+            return Ok(());
+        };
+        let span = context.span();
         let expired = self.member.write(move |tx, says| {
             let verdict = (Status::Cancelled, Some("it took too long"));
             end(tx, says, &id, verdict, &context, now_ms)
         });
         use tracing::Instrument;
-        expired.instrument(order.context.span()).await
+        expired.instrument(span).await
     }
 }
 
@@ -188,12 +190,14 @@ fn open(
         amount,
         status: Status::Pending,
         reason: None,
-        context: context.clone(),
         created_ms: now_ms,
         ended_ms: None,
     };
     tx.put(&ORDERS, id, &order)?;
-    tx.put(&OPEN, id, &Open {})?;
+    let open = Open {
+        context: context.clone(),
+    };
+    tx.put(&OPEN, id, &open)?;
     tx.put(&ORDERS_OF_USER, &format!("{user_id}/{id}"), &id.to_owned())?;
     let purchase = Purchase {
         order_id: id.to_owned(),

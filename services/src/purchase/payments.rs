@@ -1,4 +1,4 @@
-//! The payment service of item purchases: one payment in ten is refused, at random, as a card network would.
+//! The payment service of item purchases: some payments are refused, at random, as a card network would.
 //!
 //! The money itself is the user's balance; a payment says whether it may be taken.
 
@@ -29,7 +29,7 @@ use crate::{
 pub const SERVICE: Service = Service {
     name: "payment",
     paths: &["/payments"],
-    run: |platform| Box::pin(run(platform, Settings::default())),
+    run: |platform| Box::pin(run(platform, Config::default())),
     demo: &[],
 };
 
@@ -39,8 +39,23 @@ pub const FILE: &str = "item_payment.redb";
 /// Payments, by order.
 pub const PAYMENTS: Table<Payment> = Table::new("item_payments");
 
-/// One payment in so many is refused.
-const REFUSED_ONE_IN: u64 = 10;
+/// How the service is set up.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// How it takes part.
+    pub settings: Settings,
+    /// One payment in so many is refused.
+    pub refused_one_in: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            settings: Settings::default(),
+            refused_one_in: 10,
+        }
+    }
+}
 
 /// A payment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,10 +87,11 @@ pub enum Outcome {
 }
 
 /// Serves until the process ends.
-pub async fn run(platform: Platform, settings: Settings) -> io::Result<()> {
-    let member = Member::open(&platform, FILE, TOPIC, &settings).await?;
+pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
+    let member = Member::open(&platform, FILE, TOPIC, &config.settings).await?;
     let payments = Arc::new(Payments {
         member: member.clone(),
+        refused_one_in: config.refused_one_in,
     });
     let events = member.hear(&[ITEM_RESERVED, ORDER_CANCELLED], payments.clone());
     let router = Router::new()
@@ -87,6 +103,7 @@ pub async fn run(platform: Platform, settings: Settings) -> io::Result<()> {
 
 struct Payments {
     member: Member,
+    refused_one_in: u64,
 }
 
 #[async_trait]
@@ -105,7 +122,8 @@ impl Payments {
     async fn process(&self, event: &Event, purchase: Purchase) -> Result<(), HandlerError> {
         let platform = self.member.platform();
         let now_ms = platform.clock.now_ms();
-        let refused = platform.random.next_u64().is_multiple_of(REFUSED_ONE_IN);
+        let draw = platform.random.next_u64();
+        let refused = draw.is_multiple_of(self.refused_one_in);
         let context = event.context.clone();
         let processed = self.member.once(event, move |tx, says| {
             let key = purchase.order_id.clone();

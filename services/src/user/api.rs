@@ -17,7 +17,7 @@ use super::{
     store::{RESERVATIONS, Reservation, USERS, User},
 };
 use crate::kit::{
-    Code, Problem,
+    Code, Listed, Page, Problem,
     http::{Body, IdempotencyKey},
     idempotency::{StoredAnswer, fingerprint},
     input::{AMOUNT_MAX, plain_id, within},
@@ -77,9 +77,8 @@ pub(super) fn router(users: Arc<Users>) -> Router {
         .with_state(users)
 }
 
-async fn list(State(users): App) -> Result<Json<Vec<User>>, Problem> {
-    let rows = users.store.read(|rows| rows.scan(&USERS, ""))?;
-    Ok(Json(rows.into_iter().map(|(_, user)| user).collect()))
+async fn list(State(users): App, page: Page) -> Result<Listed<User>, Problem> {
+    Ok(users.store.read(|rows| page.of(rows, &USERS))?)
 }
 
 async fn show(State(users): App, Path(id): Path<String>) -> Result<Json<User>, Problem> {

@@ -68,7 +68,7 @@ async fn connect() -> Connection {
     connect_to(router()).await
 }
 
-async fn connect_to(router: Router) -> Connection {
+pub async fn connect_to(router: Router) -> Connection {
     let network = Network::default();
     let (platform, _) = network.machine("shop");
     let server = platform.clone();
@@ -77,15 +77,15 @@ async fn connect_to(router: Router) -> Connection {
     network.connect("shop").unwrap()
 }
 
-struct Answer {
-    status: u16,
-    head: String,
-    body: String,
+pub struct Answer {
+    pub status: u16,
+    pub head: String,
+    pub body: String,
 }
 
 impl Answer {
     /// The problem's code and detail.
-    fn problem(&self) -> (String, String) {
+    pub fn problem(&self) -> (String, String) {
         assert!(
             self.head.contains("application/problem+json"),
             "{}",
@@ -98,7 +98,7 @@ impl Answer {
     }
 }
 
-async fn send(connection: &mut Connection, head: &str, body: &[u8]) -> Answer {
+pub async fn send(connection: &mut Connection, head: &str, body: &[u8]) -> Answer {
     let head = format!(
         "{head}\r\nhost: shop\r\ncontent-length: {}\r\n\r\n",
         body.len()

@@ -100,7 +100,7 @@ async fn the_watchdog_renews_up_to_the_limit_and_no_longer() {
     assert_eq!(held(), [], "though nobody has released it");
     let late = leases.limit(async {
         sleep(Duration::from_secs(11)).await;
-        Ok(())
+        Ok::<_, Problem>(())
     });
     assert_eq!(late.await.unwrap_err().code, Code::ServiceUnavailable);
 }

@@ -5,5 +5,6 @@ mod http;
 mod idempotency;
 mod lease;
 mod machine;
+mod page;
 mod peer;
 mod store;

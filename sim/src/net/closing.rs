@@ -6,7 +6,7 @@ use super::{
     Aftermath, Fabric,
     connection::{CLIENT, Connection, SERVER},
     linux::{self, error},
-    pipe::{Content, Packet},
+    pipe::{Content, Flight, Packet},
     sending::Kind,
 };
 use crate::time::VirtualTime;
@@ -91,7 +91,8 @@ impl Connection {
         if self.obstacle(end, fabric).is_none() {
             let burst = self.pipes[end].bursts;
             let arrives = at + self.travel(end, Kind::Reset, burst, fabric);
-            self.launch(end, Packet::control(Content::Reset, burst), at, arrives);
+            let packet = Packet::control(Content::Reset, burst);
+            self.launch(end, Flight::unhindered(packet, at, arrives));
         }
     }
 

@@ -91,6 +91,11 @@ impl Link {
         self.loss > 0.0 && unit(bits.rotate_left(32)) < self.loss
     }
 
+    /// Forgets what waits for its bandwidth: all of that is planned anew.
+    pub fn clear(&mut self) {
+        self.busy_until = VirtualTime::ZERO;
+    }
+
     /// When `bytes` that are ready at `at` have left through the bandwidth limit.
     pub fn through(&mut self, bytes: usize, at: VirtualTime) -> VirtualTime {
         let Some(limit) = self.bandwidth else {

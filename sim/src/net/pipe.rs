@@ -53,9 +53,26 @@ impl Packet {
 #[derive(Clone, Debug)]
 pub struct Flight {
     pub packet: Packet,
-    /// When it leaves: later than now while it waits for its retransmission.
+    /// When it was sent first.
+    pub sent: VirtualTime,
+    /// When it is sent last: later than now while it waits for its retransmission.
+    pub ready: VirtualTime,
+    /// When it has left: later than now while a limit of the link's bandwidth holds it up.
     pub departs: VirtualTime,
     pub arrives: VirtualTime,
+}
+
+impl Flight {
+    /// Leaves at once.
+    pub fn unhindered(packet: Packet, at: VirtualTime, arrives: VirtualTime) -> Self {
+        Flight {
+            packet,
+            sent: at,
+            ready: at,
+            departs: at,
+            arrives,
+        }
+    }
 }
 
 /// News for the sender.

@@ -98,43 +98,42 @@ impl Connection {
             let bits = self.bits(end, kind, packet.burst, packet.part, fabric);
             let timeout = fabric.first_timeout(from, to);
             let link = fabric.link_mut(from, to);
-            let mut departs = at;
+            let mut ready = at;
             let mut attempt = bits;
             while link.loses(attempt) {
-                departs =
-                    linux::next_retransmission(at, timeout, departs + Duration::from_nanos(1));
+                ready = linux::next_retransmission(at, timeout, ready + Duration::from_nanos(1));
                 attempt = mix(attempt);
                 link.touch(Effect::Loss);
             }
-            let left = link.through(packet.len(), departs);
+            let departs = link.through(packet.len(), ready);
             if matches!(kind, Kind::Data) {
-                if left > departs {
+                if departs > ready {
                     link.touch(Effect::Bandwidth);
                 }
                 if link.change.is_some() {
                     link.touch(Effect::Latency);
                 }
             }
-            let arrives = left + link.travel(bits) + packet.extra;
-            self.launch(end, packet, departs, arrives);
+            let arrives = departs + link.travel(bits) + packet.extra;
+            self.launch(
+                end,
+                Flight {
+                    packet,
+                    sent: at,
+                    ready,
+                    departs,
+                    arrives,
+                },
+            );
         }
     }
 
-    pub fn launch(
-        &mut self,
-        end: usize,
-        packet: Packet,
-        departs: VirtualTime,
-        arrives: VirtualTime,
-    ) {
+    /// Puts a packet on the wire, behind those that are there.
+    pub fn launch(&mut self, end: usize, mut flight: Flight) {
         let pipe = &mut self.pipes[end];
-        let arrives = arrives.max(pipe.last_arrival);
-        pipe.last_arrival = arrives;
-        pipe.flight.push_back(Flight {
-            packet,
-            departs,
-            arrives,
-        });
+        flight.arrives = flight.arrives.max(pipe.last_arrival);
+        pipe.last_arrival = flight.arrives;
+        pipe.flight.push_back(flight);
     }
 
     /// 64 bits for a packet sent by `end`, which depend on nothing else that happens.
@@ -229,6 +228,21 @@ impl Connection {
         }
         if let Some(stall) = &mut self.pipes[end].stall {
             stall.retry = None;
+        }
+    }
+
+    /// The link from `end` loses or carries another share from now on: what has not left yet leaves under its new
+    /// terms, and what was lost at its next retransmission.
+    pub fn plan_anew(&mut self, end: usize, fabric: &mut Fabric, now: VirtualTime) {
+        let waiting = self.pipes[end].flight.iter().position(|f| f.departs > now);
+        let Some(first) = waiting else { return };
+        let Flight { sent, ready, .. } = self.pipes[end].flight[first];
+        self.pipes[end].take_back(first);
+        if ready > now {
+            self.stall(end, Lost::Packet, sent, fabric);
+            self.resume(fabric, now);
+        } else {
+            self.transmit(end, fabric, now);
         }
     }
 

@@ -3,6 +3,7 @@
 use super::{
     Effect, Fabric, Latency, LatencyChange, Net,
     connection::{CLIENT, Connection, SERVER},
+    fabric::Link,
 };
 use crate::host::NodeIx;
 
@@ -66,14 +67,39 @@ impl Net {
         self.lock().fabric.link_mut(from, to).change = change;
     }
 
-    /// Limits what a link carries from now on; `None` is no limit.
+    /// Limits what a link carries; `None` is no limit. What waits for the limit that was waits no longer.
     pub fn set_bandwidth(&self, from: NodeIx, to: NodeIx, bytes_per_s: Option<u64>) {
-        self.lock().fabric.link_mut(from, to).bandwidth = bytes_per_s;
+        if self.lock().fabric.link(from, to).bandwidth != bytes_per_s {
+            self.plan_anew(from, to, |link| link.bandwidth = bytes_per_s);
+        }
     }
 
-    /// Loses packets with this probability (less than 1). TCP sends them again: what a process sees is a delay.
+    /// Loses packets with this probability, less than 1. TCP sends them again: what a process sees is a delay. Once
+    /// nothing is lost any more, the next retransmission gets through.
     pub fn set_loss(&self, from: NodeIx, to: NodeIx, probability: f64) {
-        self.lock().fabric.link_mut(from, to).loss = probability.clamp(0.0, 0.99);
+        let probability = probability.clamp(0.0, 0.99);
+        if self.lock().fabric.link(from, to).loss != probability {
+            self.plan_anew(from, to, |link| link.loss = probability);
+        }
+    }
+
+    fn plan_anew(&self, from: NodeIx, to: NodeIx, set: impl FnOnce(&mut Link)) {
+        let change = |fabric: &mut Fabric| {
+            let link = fabric.link_mut(from, to);
+            set(link);
+            link.clear();
+        };
+        self.change(
+            |connection| connection.is_between(from, to),
+            change,
+            |connection, fabric, _, now| {
+                for end in [CLIENT, SERVER] {
+                    if connection.ends[end].node == from {
+                        connection.plan_anew(end, fabric, now);
+                    }
+                }
+            },
+        );
     }
 
     /// Connects to `node` are refused although it listens.

@@ -350,7 +350,9 @@ impl Client {
             ..Findings::default()
         };
         findings.broken_as(invariant, tag, entities, expected, found);
-        lock(&world.ledger).violations.append(&mut findings.list);
+        for violation in findings.list {
+            lock(&world.ledger).broken(violation);
+        }
         world.report_violations();
     }
 

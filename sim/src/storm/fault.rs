@@ -307,7 +307,9 @@ impl Action {
             CrashLoop { times, .. } | Flap { times, .. } if *times > 1_000 => {
                 Some("it recurs at most 1000 times")
             }
-            Loss { percent, .. } if *percent > 100 => Some("there are only 100 percent"),
+            Loss { percent, .. } if *percent > 99 => {
+                Some("something gets through: at most 99 percent, or say \"cut\"")
+            }
             Trickle { bytes_per_s: 0, .. } => Some("nothing would pass: say \"cut\""),
             ClockJump { by_ms, .. } if by_ms.unsigned_abs() > 36_500 * DAY_MS => {
                 Some("a clock jumps by at most a hundred years")

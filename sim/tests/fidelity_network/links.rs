@@ -149,3 +149,67 @@ fn loss_20() {
     assert_between(took[450], 0.7, 4.0);
     assert_between(took[454], 1.0, 10.0);
 }
+
+#[test]
+fn loss_ends() {
+    // As after a cut: the next retransmission gets through.
+    for (ends, after) in [(0.1, 0.16), (1.0, 0.94), (3.0, 0.86)] {
+        run(async {
+            let (world, net) = World::new();
+            let (mut client, mut server, _listener) = connected(&net).await;
+            net.set_loss(CLIENT, SERVER, 0.99);
+            let written = world.elapsed();
+            say(&mut client, b"first ").await.unwrap();
+            pause(ends / 2.0).await;
+            say(&mut client, b"second").await.unwrap();
+            pause(ends / 2.0).await;
+            net.set_loss(CLIENT, SERVER, 0.0);
+            hear(&mut server, b"first ").await;
+            assert_took(world.elapsed() - written, ends + after);
+            hear(&mut server, b"second").await;
+            assert!(within(60.0, read(&mut server)).await.is_none());
+        });
+    }
+}
+
+#[test]
+fn a_loss_that_goes_on_is_not_begun_anew() {
+    let took = |again: bool| {
+        run(async move {
+            let (world, net) = World::new();
+            let (mut client, mut server, _listener) = connected(&net).await;
+            net.set_loss(CLIENT, SERVER, 0.9);
+            let written = world.elapsed();
+            say(&mut client, b"data").await.unwrap();
+            pause(0.5).await;
+            if again {
+                net.set_loss(CLIENT, SERVER, 0.9);
+            }
+            hear(&mut server, b"data").await;
+            world.elapsed() - written
+        })
+    };
+    assert!(
+        took(false) > Duration::from_millis(500),
+        "or it shows nothing"
+    );
+    assert_eq!(took(true), took(false));
+}
+
+#[test]
+fn a_limit_that_ends_holds_nothing_up() {
+    run(async {
+        let (world, net) = World::new();
+        let (mut client, mut server, _listener) = connected(&net).await;
+        net.set_bandwidth(CLIENT, SERVER, Some(100));
+        let written = world.elapsed();
+        say(&mut client, &[1; 100]).await.unwrap();
+        say(&mut client, &[2; 500]).await.unwrap();
+        hear(&mut server, &[1; 100]).await;
+        assert_took(world.elapsed() - written, 1.02);
+        pause(0.98).await;
+        net.set_bandwidth(CLIENT, SERVER, None);
+        hear(&mut server, &[2; 500]).await;
+        assert_took(world.elapsed() - written, 2.02);
+    });
+}

@@ -7,7 +7,7 @@ use std::{
 
 use squall::{
     campaign::{Campaign, Seeds},
-    run::{Options, Spec, run, run_with},
+    run::{Options, Spec, Verdict, run, run_with},
     seed::{Seed, hash},
 };
 
@@ -101,6 +101,7 @@ fn keeping_the_trace_does_not_change_the_hash_and_not_watching_does_not_change_t
             ..Options::default()
         };
         let unwatched = run_with(&Bank, &calm, unwatched);
+        assert_eq!(unwatched.verdict, Verdict::Survived);
         assert_eq!(watched.counts["calls ok"], unwatched.counts["calls ok"]);
         assert_eq!(watched.counts["commits"], unwatched.counts["commits"]);
     }

@@ -14,7 +14,7 @@ use super::{
     store::{ORDERS, ORDERS_OF_USER, Order},
 };
 use crate::kit::{
-    Code, Context, Problem, StoreError,
+    Code, Context, Listed, Page, Problem,
     http::{Body, IdempotencyKey},
     idempotency::StoredAnswer,
     input::{Id, QUANTITY, plain_id, within},
@@ -72,14 +72,10 @@ struct OfUser {
 async fn list(
     State(orders): App,
     Query(OfUser { user_id }): Query<OfUser>,
-) -> Result<Json<Vec<Order>>, Problem> {
+    page: Page,
+) -> Result<Listed<Order>, Problem> {
     plain_id("userId", &user_id)?;
-    let found = orders.member.store().read(|rows| {
-        let mut orders = Vec::new();
-        for (_, id) in rows.scan(&ORDERS_OF_USER, &format!("{user_id}/"))? {
-            orders.extend(rows.get(&ORDERS, &id)?);
-        }
-        Ok::<_, StoreError>(orders)
-    });
-    Ok(Json(found?))
+    let index = (&ORDERS_OF_USER, &*format!("{user_id}/"));
+    let store = orders.member.store();
+    Ok(store.read(|rows| page.through(rows, index, &ORDERS))?)
 }

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     gap::Gap,
-    kit::{Code, Problem, StoreError, Table},
+    kit::{Code, Listed, Page, Problem, StoreError, Table},
 };
 
 /// Key: `{group}:{event id}`.
@@ -72,15 +72,15 @@ pub(super) fn router(consumers: Vec<Consumer>) -> Router {
         .with_state(consumers)
 }
 
-async fn list(State(consumers): State<Vec<Consumer>>) -> Result<Json<Vec<DeadEvent>>, Problem> {
+async fn list(
+    State(consumers): State<Vec<Consumer>>,
+    page: Page,
+) -> Result<Listed<DeadEvent>, Problem> {
     let Some(consumer) = consumers.first() else {
-        return Ok(Json(Vec::new()));
+        return Ok(Listed::default());
     };
-    let rows = consumer
-        .inner
-        .store
-        .read(|rows| rows.scan(&DEAD_EVENTS, ""))?;
-    Ok(Json(rows.into_iter().map(|(_, letter)| letter).collect()))
+    let store = &consumer.inner.store;
+    Ok(store.read(|rows| page.of(rows, &DEAD_EVENTS))?)
 }
 
 /// Handles it once more; 200 and gone from the list if that works.

@@ -1,6 +1,9 @@
 //! A service's part in a choreography: it hears events, and what it changes and says about each is one commit.
 
-use std::{io, sync::Arc};
+use std::{
+    io,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use axum::Router;
 use serde::Serialize;
@@ -48,6 +51,8 @@ pub struct Member {
     topic: Arc<str>,
     group: Arc<str>,
     gaps: Gaps,
+    /// The trace of what was said last. Only for the planted bug `trace-id-leaks`.
+    ambient: Arc<Mutex<Option<String>>>,
 }
 
 /// What a transaction has to say, once it commits.
@@ -59,7 +64,8 @@ pub struct Says<'a> {
 impl Says<'_> {
     /// Tells that something happened to `key`.
     pub fn say(&mut self, kind: &str, key: &str, context: &Context, body: &impl Serialize) {
-        let event = Event::new(&self.member.platform, kind, key, context, body);
+        let context = self.member.perhaps_anothers(context);
+        let event = Event::new(&self.member.platform, kind, key, &context, body);
         tracing::info!(kind, key, "says");
         self.outgoing.push(Outgoing {
             target: self.member.target(),
@@ -107,6 +113,7 @@ impl Member {
             topic: topic.into(),
             group,
             gaps,
+            ambient: Arc::default(),
         })
     }
 
@@ -176,6 +183,16 @@ impl Member {
     /// The weaknesses of the shape.
     pub fn gaps(&self) -> Gaps {
         self.gaps
+    }
+
+    fn perhaps_anothers(&self, context: &Context) -> Context {
+        let mut context = context.clone();
+        if self.gaps.has(Gap::TraceIdLeaks) {
+            let mut ambient = self.ambient.lock().unwrap_or_else(PoisonError::into_inner);
+            let leaked = ambient.replace(context.trace_id.clone());
+            context.trace_id = leaked.unwrap_or(context.trace_id);
+        }
+        context
     }
 
     fn target(&self) -> Target {

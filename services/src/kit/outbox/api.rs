@@ -9,7 +9,7 @@ use axum::{
 use serde::{Deserialize, Serialize};
 
 use super::{DEAD_LETTERS, OUTBOX, Outbox, Row, State};
-use crate::kit::{Code, Problem, StoreError};
+use crate::kit::{Code, Listed, Page, Problem, Reader, StoreError};
 
 /// How many rows are in which state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,13 +59,10 @@ async fn count(App(outbox): App<Outbox>) -> Result<Json<Counts>, Problem> {
     }))
 }
 
-async fn list(App(outbox): App<Outbox>) -> Result<Json<Vec<DeadLetter>>, Problem> {
-    let rows = outbox
-        .inner
-        .store
-        .read(|rows| rows.scan(&DEAD_LETTERS, ""))?;
-    let letters = rows.into_iter().map(|(key, row)| DeadLetter { key, row });
-    Ok(Json(letters.collect()))
+async fn list(App(outbox): App<Outbox>, page: Page) -> Result<Listed<DeadLetter>, Problem> {
+    let read = |rows: &Reader| page.read(rows, &DEAD_LETTERS, "", |_| true);
+    let letters = outbox.inner.store.read(read)?;
+    Ok(letters.map(|(key, row)| DeadLetter { key, row }))
 }
 
 /// Puts the row back into the outbox, under its old key, with all its tries before it.

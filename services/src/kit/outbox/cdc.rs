@@ -2,7 +2,7 @@
 //!
 //! The feed begins with the process, so the tail reads the table once at boot, and again should it fall behind.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, convert::Infallible, sync::Arc};
 
 use tokio::sync::broadcast::{
     Receiver,
@@ -14,8 +14,9 @@ use crate::kit::{StoreError, store::Commit, timer::within};
 
 /// Tails for ever.
 pub(super) async fn tail(outbox: Arc<Inner>) {
-    if let Err(error) = outbox.follow().await {
-        tracing::error!(%error, "the outbox's tail stops");
+    loop {
+        let Err(error) = outbox.follow().await;
+        error.endure(&outbox.platform, "the outbox's tail").await;
     }
 }
 
@@ -23,7 +24,7 @@ pub(super) async fn tail(outbox: Arc<Inner>) {
 type Log = BTreeMap<String, Row>;
 
 impl Inner {
-    async fn follow(&self) -> Result<(), StoreError> {
+    async fn follow(&self) -> Result<Infallible, StoreError> {
         let mut feed = self.store.feed();
         let mut log = self.read_log()?;
         loop {
@@ -41,7 +42,9 @@ impl Inner {
                 match within(limit, feed.recv()).await {
                     Some(Ok(commit)) => apply(&mut log, &commit)?,
                     Some(Err(RecvError::Lagged(_))) => log = self.read_log()?,
-                    Some(Err(RecvError::Closed)) => return Ok(()),
+                    Some(Err(RecvError::Closed)) => {
+                        return Err(StoreError::Unreachable("its feed has ended".to_owned()));
+                    }
                     None => {}
                 }
                 continue;

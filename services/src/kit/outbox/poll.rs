@@ -19,15 +19,13 @@ use crate::{
 
 /// Polls for ever.
 pub(super) async fn poll(outbox: Arc<Inner>, by: String, own: Option<Bulkhead>) {
-    let mut feed = outbox.store.feed();
     loop {
+        // Anew each time: the feed of a database that was away has ended.
+        let mut feed = outbox.store.feed();
         match outbox.pass(&by, own.as_ref()).await {
             Ok(Some(wait)) => sleep(&mut feed, wait.min(outbox.config.policy.look_every)).await,
             Ok(None) => {}
-            Err(error) => {
-                tracing::error!(%error, "an outbox poller stops");
-                return;
-            }
+            Err(error) => error.endure(&outbox.platform, "an outbox poller").await,
         }
     }
 }
@@ -174,6 +172,9 @@ impl Inner {
 
     async fn give_back(&self, keys: Vec<String>) -> Result<(), StoreError> {
         let now_ms = self.platform.clock.now_ms();
+        for key in &keys {
+            self.memory().forget(key);
+        }
         self.store
             .write(move |tx| {
                 for key in keys {

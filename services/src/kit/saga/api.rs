@@ -8,7 +8,7 @@ use axum::{
 };
 
 use super::{DeadLetter, Engine, Saga};
-use crate::kit::Problem;
+use crate::kit::{Listed, Page, Problem};
 
 /// `GET /dead-letters` and `POST /dead-letters/{id}/redrive` (202), for the service that owns the engine.
 pub fn router<S: Saga>(engine: Engine<S>) -> Router {
@@ -18,8 +18,11 @@ pub fn router<S: Saga>(engine: Engine<S>) -> Router {
         .with_state(engine)
 }
 
-async fn list<S: Saga>(State(engine): State<Engine<S>>) -> Result<Json<Vec<DeadLetter>>, Problem> {
-    Ok(Json(engine.dead_letters()?))
+async fn list<S: Saga>(
+    State(engine): State<Engine<S>>,
+    page: Page,
+) -> Result<Listed<DeadLetter>, Problem> {
+    Ok(engine.dead_letters(&page)?)
 }
 
 async fn redrive<S: Saga>(

@@ -11,7 +11,7 @@ use super::{
     registry::{Driven, Registry},
 };
 use crate::{
-    kit::{Code, Context, Problem, Store, StoreError, Writer},
+    kit::{Code, Context, Listed, Page, Problem, Store, StoreError, Writer},
     ports::Platform,
 };
 
@@ -189,9 +189,8 @@ impl<S: Saga> Engine<S> {
     }
 
     /// Every saga that a person had or has to look at, by dead letter id.
-    pub fn dead_letters(&self) -> Result<Vec<DeadLetter>, StoreError> {
-        let letters = self.0.store.read(|tx| tx.scan(&DEAD_LETTERS, ""))?;
-        Ok(letters.into_iter().map(|(_, letter)| letter).collect())
+    pub fn dead_letters(&self, page: &Page) -> Result<Listed<DeadLetter>, StoreError> {
+        self.0.store.read(|rows| page.of(rows, &DEAD_LETTERS))
     }
 
     /// Sends the saga of a dead letter on its way again, from where it was.

@@ -1,6 +1,6 @@
 //! Rows of logical tables within the one physical B-tree: the key is `table`, a NUL, the row's key.
 
-use std::{cell::RefCell, collections::BTreeMap};
+use std::{cell::RefCell, collections::BTreeMap, ops::Bound};
 
 use redb::{
     Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition,
@@ -95,12 +95,17 @@ fn scan<V: DeserializeOwned>(
     rows: &impl ReadableTable<Bytes, Bytes>,
     refusal: &Refusal,
     table: &Table<V>,
-    prefix: &str,
+    (prefix, after): (&str, Option<&str>),
     (limit, wanted): (usize, impl Fn(&V) -> bool),
 ) -> Result<Vec<(String, V)>, StoreError> {
     let first = physical_key(table.name, prefix);
+    let before = after.map(|after| [&first, after.as_bytes()].concat());
+    let begin = match &before {
+        Some(before) => Bound::Excluded(before.as_slice()),
+        None => Bound::Included(first.as_slice()),
+    };
     let mut found = Vec::new();
-    for entry in refusal.note(rows.range(first.as_slice()..))? {
+    for entry in refusal.note(rows.range::<&[u8]>((begin, Bound::Unbounded)))? {
         let (key, value) = refusal.note(entry)?;
         if !key.value().starts_with(&first) || found.len() == limit {
             break;
@@ -163,8 +168,18 @@ impl Reader {
         limit: usize,
         wanted: impl Fn(&V) -> bool,
     ) -> Result<Vec<(String, V)>, StoreError> {
+        self.scan_after(table, (prefix, None), (limit, wanted))
+    }
+
+    /// Like [`scan_some`](Self::scan_some), of the rows behind the key `prefix` + `after`, which need not be there.
+    pub(in crate::kit) fn scan_after<V: DeserializeOwned>(
+        &self,
+        table: &Table<V>,
+        place: (&str, Option<&str>),
+        which: (usize, impl Fn(&V) -> bool),
+    ) -> Result<Vec<(String, V)>, StoreError> {
         match &self.rows {
-            Some(rows) => scan(rows, &self.refusal, table, prefix, (limit, wanted)),
+            Some(rows) => scan(rows, &self.refusal, table, place, which),
             None => Ok(Vec::new()),
         }
     }
@@ -215,7 +230,7 @@ impl<'t> Writer<'t> {
             &self.rows,
             &self.refusal,
             table,
-            prefix,
+            (prefix, None),
             (usize::MAX, |_: &V| true),
         )
     }

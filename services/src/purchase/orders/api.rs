@@ -16,7 +16,7 @@ use super::{
     store::{ORDERS, ORDERS_OF_USER, Order},
 };
 use crate::kit::{
-    Code, Context, Problem, StoreError,
+    Code, Context, Listed, Page, Problem,
     http::{Body, IdempotencyKey},
     idempotency::StoredAnswer,
     input::{Id, QUANTITY, plain_id, within},
@@ -72,16 +72,15 @@ async fn show(State(orders): App, Path(id): Path<String>) -> Result<Json<Order>,
     order.map(Json).ok_or_else(missing)
 }
 
-async fn list(State(orders): App, Path(user): Path<String>) -> Result<Json<Vec<Order>>, Problem> {
+async fn list(
+    State(orders): App,
+    Path(user): Path<String>,
+    page: Page,
+) -> Result<Listed<Order>, Problem> {
     plain_id("id", &user)?;
-    let found = orders.member.store().read(|rows| {
-        let mut orders = Vec::new();
-        for (_, id) in rows.scan(&ORDERS_OF_USER, &format!("{user}/"))? {
-            orders.extend(rows.get(&ORDERS, &id)?);
-        }
-        Ok::<_, StoreError>(orders)
-    });
-    Ok(Json(found?))
+    let index = (&ORDERS_OF_USER, &*format!("{user}/"));
+    let store = orders.member.store();
+    Ok(store.read(|rows| page.through(rows, index, &ORDERS))?)
 }
 
 /// With a body, what it says; without one, something to play with.

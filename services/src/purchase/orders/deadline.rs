@@ -2,7 +2,7 @@
 //!
 //! A deadline is counted from when this process first saw the order, so no jump of the wall clock moves it.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, convert::Infallible, sync::Arc};
 
 use tokio::time::Instant;
 
@@ -11,13 +11,16 @@ use crate::kit::{StoreError, timer::within};
 
 /// Keeps deadlines for ever.
 pub(super) async fn keep(orders: Arc<Orders>) {
-    if let Err(error) = orders.keep_deadlines().await {
-        tracing::error!(%error, "deadlines are not kept any more");
+    loop {
+        let Err(error) = orders.keep_deadlines().await;
+        error
+            .endure(orders.member.platform(), "who keeps the deadlines")
+            .await;
     }
 }
 
 impl Orders {
-    async fn keep_deadlines(&self) -> Result<(), StoreError> {
+    async fn keep_deadlines(&self) -> Result<Infallible, StoreError> {
         let mut seen: BTreeMap<String, Instant> = BTreeMap::new();
         loop {
             let open = self.member.store().read(|rows| rows.scan(&OPEN, ""))?;

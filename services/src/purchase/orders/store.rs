@@ -50,8 +50,6 @@ pub struct Order {
     /// Why it was cancelled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// The request that began it.
-    pub context: Context,
     /// When it began; wall clock.
     pub created_ms: u64,
     /// When it ended; wall clock.
@@ -59,6 +57,9 @@ pub struct Order {
     pub ended_ms: Option<u64>,
 }
 
-/// A mark that an order has not ended.
+/// An order that has not ended.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Open {}
+pub struct Open {
+    /// The request that began it.
+    pub context: Context,
+}

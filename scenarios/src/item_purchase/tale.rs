@@ -1,0 +1,174 @@
+//! Single purchases, to be read: one user buys one thing. They are no part of the random campaigns; their stories are
+//! reviewed as snapshots.
+
+use std::time::Duration;
+
+use serde_json::json;
+use squall::{
+    Sim,
+    run::{self, Outcome, Spec},
+    scenario::{Scenario, Setup},
+    seed::Seed,
+    storm::{Action, Fault, Plan, Profile, When},
+    trace::story::{self, Untold},
+};
+use squall_services::{
+    bus,
+    gap::{Gap, Gaps},
+    kit::outbox::Mode,
+};
+
+use super::{MEMBERS, buyer, open};
+use crate::{
+    customer::{Person, keyed},
+    invariants::purchases,
+};
+
+/// Who buys.
+const USER: &str = "ann";
+/// The label of the purchase.
+const OP: &str = "ann-1";
+
+/// One purchase and what goes wrong meanwhile.
+#[derive(Clone, Debug)]
+pub struct Tale {
+    /// Its name, in kebab case.
+    pub name: &'static str,
+    /// What happens, in a sentence.
+    pub about: &'static str,
+    /// The weaknesses of the services.
+    pub gaps: Gaps,
+    /// One payment in so many is refused.
+    pub refused_one_in: u64,
+    /// What goes wrong, and where.
+    pub storm: Vec<Fault>,
+}
+
+/// Bookkeeping of the bus, its readers and its writers.
+const UNTOLD: Untold<'static> = Untold {
+    tables: &[
+        "answers",
+        "events",
+        "groups",
+        "idempotency",
+        "inbox",
+        "open_purchases",
+        "outbox",
+        "outbox_published",
+        "outbox_sequence",
+        "purchases_of_user",
+    ],
+    fields: &["event_id", "id", "user_id", "version"],
+    logs: &[
+        "an event is to be delivered again",
+        "balance released",
+        "balance reserved",
+        "calling again",
+        "message sent",
+    ],
+};
+
+/// Nothing goes wrong.
+pub fn completed() -> Tale {
+    Tale {
+        name: "purchase-completed",
+        about: "Each service acts on the event before it: balance, bag slot and potion are reserved, the payment goes through, \
+                and what was reserved is taken for good.",
+        gaps: Gaps::NONE,
+        refused_one_in: u64::MAX,
+        storm: Vec::new(),
+    }
+}
+
+/// The payment is refused.
+pub fn payment_failed() -> Tale {
+    Tale {
+        name: "purchase-payment-failed",
+        about: "The payment is refused: the purchase is cancelled, and the potion, the bag slot and the balance are given back.",
+        refused_one_in: 1,
+        ..completed()
+    }
+}
+
+/// Nobody is told.
+pub fn message_lost() -> Tale {
+    Tale {
+        name: "purchase-message-lost",
+        about: "As documented, events travel by publish/subscribe and no purchase has a deadline: the one message that tells of \
+                it is lost, nobody says it again, and it stays pending for good.",
+        gaps: Gaps::NONE
+            .with(Gap::PubsubOnly)
+            .with(Gap::NoPurchaseTimeout),
+        storm: vec![Fault {
+            when: When::AtMs(0),
+            action: Action::Custom {
+                name: bus::Fault::Lose.name().to_owned(),
+                node: "bus".to_owned(),
+                amount: 1,
+                for_ms: 5_000,
+            },
+        }],
+        ..completed()
+    }
+}
+
+impl Tale {
+    /// Plays it, with everything recorded.
+    pub fn play(&self, seed: Seed) -> Outcome {
+        let spec = Spec {
+            plan: Some(Plan::new(self.storm.clone())),
+            ..Spec::of(self, seed)
+        };
+        run::run(self, &spec, true)
+    }
+
+    /// The story of the purchase; empty if the outcome bears no trace of it.
+    pub fn story(&self, outcome: &Outcome) -> String {
+        let Some(trace) = &outcome.trace else {
+            return String::new();
+        };
+        let first = trace.events.iter().find(|event| event.scope.op == OP);
+        first.map_or_else(String::new, |event| {
+            story::retell(trace, &event.scope.trace_id, &UNTOLD)
+        })
+    }
+}
+
+impl Scenario for Tale {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn about(&self) -> &str {
+        self.about
+    }
+
+    fn profile(&self) -> Profile {
+        let mut nodes = vec!["bus"];
+        nodes.extend(MEMBERS);
+        Profile::new(&nodes, &[])
+    }
+
+    fn build(&self, sim: &Sim, _: &Setup) {
+        open(sim, self.gaps, Mode::Polling, self.refused_one_in);
+        let told = purchases::watch(sim);
+        let data = json!({
+            "users": [{ "id": USER, "balance": 20_000, "slots": 4 }],
+            "items": [{ "id": "potion", "price": 5_000, "stock": 9 }],
+        });
+        sim.prepare(move |client| async move { buyer::set_up(&client, &data).await });
+        sim.client(USER, move |client| async move {
+            client.node().sleep(Duration::from_millis(50)).await;
+            let body = json!({ "userId": USER, "itemId": "potion", "quantity": 1 });
+            let order = keyed(OP, "POST", "/orders", body);
+            client.invoked(OP, "1 × potion");
+            match Person::new(&client, "order").ask(&order).await {
+                Ok(reply) => {
+                    client.ok(OP, &reply.status.to_string());
+                    buyer::hold_to(&client, &told, &reply);
+                }
+                Err(reason) => client.unknown(OP, reason),
+            }
+        });
+    }
+}

@@ -1,0 +1,147 @@
+//! Listings come in pages, in the order of their keys.
+
+use axum::{
+    Json,
+    extract::{FromRequestParts, Query},
+    http::{HeaderValue, header, request::Parts},
+    response::{IntoResponse, Response},
+};
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{Code, Problem, Reader, StoreError, Table, input::within};
+
+/// Rows of a page if the request does not say.
+const ROWS: usize = 100;
+/// Most rows of a page.
+const ROWS_MAX: usize = 1000;
+
+/// The part of a listing that a request asks for: `?limit=N&after=KEY`, neither of them needed.
+#[derive(Clone, Debug)]
+pub struct Page {
+    limit: usize,
+    after: Option<String>,
+    /// What else the request asked, and the next page's has to ask.
+    others: Vec<(String, String)>,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Page {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let refused = |what: String| Problem::new(Code::InvalidRequest, what);
+        let Query(asked) = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri)
+            .map_err(|error| refused(error.body_text()))?;
+        let mut page = Page {
+            limit: ROWS,
+            after: None,
+            others: Vec::new(),
+        };
+        for (name, value) in asked {
+            match name.as_str() {
+                "limit" => {
+                    let limit = value.parse().map_err(|_| {
+                        refused(format!("limit must be 1 to {ROWS_MAX}, not {value:?}"))
+                    })?;
+                    within("limit", limit, 1..=ROWS_MAX as u64)?;
+                    page.limit = limit as usize;
+                }
+                "after" => page.after = Some(value),
+                _ => page.others.push((name, value)),
+            }
+        }
+        Ok(page)
+    }
+}
+
+impl Page {
+    /// The wanted rows of a table whose key begins with `prefix`: those behind it are the keys of the pages.
+    pub fn read<V: DeserializeOwned>(
+        &self,
+        rows: &Reader,
+        table: &Table<V>,
+        prefix: &str,
+        wanted: impl Fn(&V) -> bool,
+    ) -> Result<Listed<(String, V)>, StoreError> {
+        let place = (prefix, self.after.as_deref());
+        let mut found = rows.scan_after(table, place, (self.limit + 1, wanted))?;
+        let more = found.len() > self.limit;
+        found.truncate(self.limit);
+        let last = found.last().filter(|_| more);
+        let next = last.map(|(key, _)| self.behind(&key[prefix.len()..]));
+        Ok(Listed { rows: found, next })
+    }
+
+    /// All rows of a table, without their keys.
+    pub fn of<V: DeserializeOwned>(
+        &self,
+        rows: &Reader,
+        table: &Table<V>,
+    ) -> Result<Listed<V>, StoreError> {
+        Ok(self.read(rows, table, "", |_| true)?.map(|(_, row)| row))
+    }
+
+    /// The rows that an index names: `prefix` is that of the index.
+    pub fn through<V: DeserializeOwned>(
+        &self,
+        rows: &Reader,
+        (index, prefix): (&Table<String>, &str),
+        table: &Table<V>,
+    ) -> Result<Listed<V>, StoreError> {
+        let Listed { rows: ids, next } = self.read(rows, index, prefix, |_| true)?;
+        let named = ids.iter().map(|(_, id)| rows.get(table, id));
+        let rows = named.collect::<Result<Vec<_>, _>>()?;
+        Ok(Listed {
+            rows: rows.into_iter().flatten().collect(),
+            next,
+        })
+    }
+
+    /// The query of the page behind a key.
+    fn behind(&self, key: &str) -> String {
+        form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(&self.others)
+            .append_pair("after", key)
+            .append_pair("limit", &self.limit.to_string())
+            .finish()
+    }
+}
+
+/// A page: a JSON array, with a `Link` to the next one where there is more
+/// ([RFC 8288](https://www.rfc-editor.org/rfc/rfc8288)).
+#[derive(Clone, Debug)]
+pub struct Listed<T> {
+    rows: Vec<T>,
+    next: Option<String>,
+}
+
+impl<T> Listed<T> {
+    /// The same page of what `each` makes of its rows.
+    pub fn map<U>(self, each: impl FnMut(T) -> U) -> Listed<U> {
+        Listed {
+            rows: self.rows.into_iter().map(each).collect(),
+            next: self.next,
+        }
+    }
+}
+
+impl<T: Serialize> IntoResponse for Listed<T> {
+    fn into_response(self) -> Response {
+        let link = self
+            .next
+            .map(|next| HeaderValue::from_str(&format!("<?{next}>; rel=\"next\"")));
+        let mut response = Json(self.rows).into_response();
+        if let Some(Ok(link)) = link {
+            response.headers_mut().insert(header::LINK, link);
+        }
+        response
+    }
+}
+
+impl<T> Default for Listed<T> {
+    fn default() -> Self {
+        Listed {
+            rows: Vec::new(),
+            next: None,
+        }
+    }
+}
