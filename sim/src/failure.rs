@@ -21,7 +21,6 @@ pub(crate) use keep::{Kept, keep};
 use crate::{
     check::Violation,
     run::{Outcome, Signature, Spec, Verdict},
-    scenario::Scenario,
     seed::Seed,
     shrink::{Effort, Shrunk, Sizes},
     storm::Plan,
@@ -306,21 +305,4 @@ pub(crate) fn replay_command(path: &Path) -> String {
         "cargo run --release -- replay {} --trace",
         crate::campaign::quoted(&path.to_string_lossy())
     )
-}
-
-/// Whether the scenario has the shape and the bug of a failure.
-pub(crate) fn variant_exists(
-    file: &FailureFile,
-    scenario: &dyn Scenario,
-) -> Result<(), crate::campaign::Unknown> {
-    use crate::campaign::{
-        Unknown,
-        names::{bugs, shapes},
-    };
-    let place = format!("{} has", scenario.name());
-    Unknown::unless_known(&place, "shape", &file.shape, &shapes(scenario))?;
-    match &file.plant {
-        Some(bug) => Unknown::unless_known(&place, "bug", bug, &bugs(scenario)),
-        None => Ok(()),
-    }
 }

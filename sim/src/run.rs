@@ -12,6 +12,7 @@ use std::{cell::Cell, time::Duration};
 use cpu_time::ThreadTime;
 
 use crate::{
+    campaign::names::variant_exists,
     scenario::Scenario,
     storm::Plan,
     world::{lock, panic_text, silence_service_panics},
@@ -58,10 +59,10 @@ pub fn run(scenario: &dyn Scenario, spec: &Spec, full: bool) -> Outcome {
 /// Runs it with these options.
 pub fn run_with(scenario: &dyn Scenario, spec: &Spec, options: Options) -> Outcome {
     silence_service_panics();
-    let plan = spec
-        .plan
-        .clone()
-        .unwrap_or_else(|| scenario.profile().draw(spec.seed));
+    let plan = plan_of(scenario, spec);
+    if let Err(unknown) = variant_exists(scenario, &spec.shape, spec.plant.as_deref()) {
+        return Outcome::harness_failed(plan, unknown.to_string());
+    }
     let thread = std::thread::scope(|scope| {
         // A fresh thread: a reused one has other hash seeds and thread-locals (see "Determinism" in the README).
         #[allow(clippy::disallowed_methods)]

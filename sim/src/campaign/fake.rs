@@ -96,10 +96,15 @@ pub(crate) fn run(scenario: &dyn Scenario, spec: &Spec, options: Options) -> Out
         violations,
         hash: crate::seed::mix(seed ^ crate::seed::hash(scenario.name().as_bytes())),
         faults: plan.faults.iter().map(report).collect(),
-        plan,
         sites: if options.census { sites() } else { Vec::new() },
         operations: Vec::new(),
-        unmet: Vec::new(),
+        unmet: plan
+            .without
+            .iter()
+            .filter(|name| *name != "teller")
+            .cloned()
+            .collect(),
+        plan,
         counts: BTreeMap::from([
             ("completed".to_owned(), 3),
             ("compensated".to_owned(), seed % 2),

@@ -53,6 +53,20 @@ impl Campaign<'_> {
     }
 }
 
+/// Whether the scenario has this shape and can have this bug.
+pub(crate) fn variant_exists(
+    scenario: &dyn Scenario,
+    shape: &str,
+    plant: Option<&str>,
+) -> Result<(), Unknown> {
+    let place = format!("{} has", scenario.name());
+    Unknown::unless_known(&place, "shape", shape, &shapes(scenario))?;
+    match plant {
+        Some(bug) => Unknown::unless_known(&place, "bug", bug, &bugs(scenario)),
+        None => Ok(()),
+    }
+}
+
 pub(crate) fn shapes(scenario: &dyn Scenario) -> Vec<&'static str> {
     scenario.shapes().iter().map(|shape| shape.name).collect()
 }

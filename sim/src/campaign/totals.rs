@@ -46,6 +46,9 @@ pub struct Tally {
     pub counts: BTreeMap<String, u64>,
     /// In how many runs each thing happened that should sometimes happen; 0 for those that never did.
     pub sometimes: BTreeMap<String, u64>,
+    /// In how many runs nobody went by a name that the storm leaves out.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub unmet: BTreeMap<String, u64>,
     /// Seeds that were run twice.
     pub watched: u64,
     /// Those whose second run had another hash.
@@ -225,6 +228,14 @@ impl Tally {
             .map(|(name, _)| name.as_str())
     }
 
+    /// Names that the storm leaves out and that no client and no operation of any run goes by.
+    pub fn without_in_vain(&self) -> impl Iterator<Item = &str> {
+        self.unmet
+            .iter()
+            .filter(|(_, runs)| **runs == self.runs)
+            .map(|(name, _)| name.as_str())
+    }
+
     /// The sum of several.
     pub fn sum<'a>(tallies: impl IntoIterator<Item = &'a Tally>) -> Tally {
         let mut sum = Tally::default();
@@ -247,6 +258,9 @@ impl Tally {
             }
             for (name, runs) in &tally.sometimes {
                 *sum.sometimes.entry(name.clone()).or_default() += runs;
+            }
+            for (name, runs) in &tally.unmet {
+                *sum.unmet.entry(name.clone()).or_default() += runs;
             }
         }
         sum
@@ -277,6 +291,9 @@ impl Tally {
             } else {
                 self.counts.insert(name.clone(), *count);
             }
+        }
+        for name in &outcome.unmet {
+            *self.unmet.entry(name.clone()).or_default() += 1;
         }
         for (name, times) in &outcome.sometimes {
             let reached = u64::from(*times > 0);

@@ -279,6 +279,9 @@ pub(super) struct MergeArgs {
     /// Keep the united log and the report, as text and JSON, in this directory
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    /// Write the report as an HTML page too, and beside it a page for each failure whose file is there and still fails
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
     /// How the result is written
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,

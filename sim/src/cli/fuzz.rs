@@ -1,6 +1,7 @@
 //! `fuzz`: campaigns that go on until time is up, and can be gone on with.
 
 use std::{
+    collections::BTreeMap,
     io::Write,
     path::Path,
     sync::{Arc, atomic::AtomicBool, atomic::Ordering},
@@ -10,7 +11,7 @@ use std::{
 use super::{Exit, Refusal, Session, args::FuzzArgs, choice, handing::Handing, stop};
 use crate::{
     campaign::{Campaign, Failure, Seeds, Tally, Totals},
-    explore::Way,
+    explore::{Guided, Way},
     fuzz::{BLOCK, FAILURES, Finding, Header, LOG_VERSION, Lane, Log, Step},
     report::{self, summary},
     shrink::Budget,
@@ -74,6 +75,8 @@ impl Session<'_> {
         stop: &Arc<AtomicBool>,
         log: &mut Log,
     ) -> Result<(), Refusal> {
+        // What a guided lane has learned, it knows in its later blocks too.
+        let mut guides = BTreeMap::new();
         loop {
             let mut due = false;
             for lane in &mut *lanes {
@@ -87,7 +90,8 @@ impl Session<'_> {
                     due = true;
                     lane.seeds = seeds;
                     lane.limit = left;
-                    self.step(lane, args, log)?;
+                    let guide = guides.entry(lane_of(lane)).or_default();
+                    self.step(lane, args, guide, log)?;
                 }
             }
             if !due {
@@ -97,13 +101,28 @@ impl Session<'_> {
     }
 
     /// Runs what is left of a block, writes it down and tells what is new.
-    fn step(&mut self, lane: &Campaign<'_>, args: &FuzzArgs, log: &mut Log) -> Result<(), Refusal> {
+    fn step(
+        &mut self,
+        lane: &Campaign<'_>,
+        args: &FuzzArgs,
+        guide: &mut Option<Guided>,
+        log: &mut Log,
+    ) -> Result<(), Refusal> {
         let out = args.out.as_deref();
         let corpus = args.corpus.clone().or(out.map(|out| out.join(CORPUS)));
         let began = Instant::now();
         let totals = match corpus {
-            Some(corpus) if lane.way == Way::Guided => self.guided(lane, &corpus)?,
-            _ => self.campaign(lane),
+            _ if lane.way != Way::Guided => self.campaign(lane),
+            corpus => {
+                let guided = match guide {
+                    Some(guided) => {
+                        guided.go_on(lane.seeds);
+                        guided
+                    }
+                    None => guide.insert(self.guide(lane, corpus.as_deref())?),
+                };
+                self.guided(lane, guided, corpus.as_deref())?
+            }
         };
         let from = lane.seeds.nth(0).expect("a range of seeds is never empty");
         let step = Step {

@@ -13,16 +13,17 @@ use super::{
     args::{Format, MergeArgs},
 };
 use crate::{
-    campaign::{Campaign, Failure, Seeds, Tally, Totals},
+    campaign::{Campaign, Failure, Seeds, Tally, Totals, guarded, names::variant_exists},
     explore::Way,
     failure::{FailureFile, replay_command},
     fuzz::{FAILURES, FILE, Header, LOG_VERSION, Lane, Line, Log, LogError, Step, lines, unite},
+    picture::campaign::Report,
     report::{
         self, Style,
         failure::{self, Told},
         json, summary,
     },
-    run::Signature,
+    run::{Options, Signature},
     seed::Seed,
 };
 
@@ -68,6 +69,9 @@ impl Session<'_> {
             Format::Json => self.as_json(&union),
         };
         write!(self.out, "{text}")?;
+        if let Some(file) = &args.html {
+            self.page(file, &union)?;
+        }
         let sum = Tally::sum(union.all.iter().map(|totals| &totals.tally));
         writeln!(
             self.err,
@@ -77,6 +81,32 @@ impl Session<'_> {
             report::duration(elapsed)
         )?;
         Ok(Exit::survived_if(union.all.iter().all(Totals::is_clean)))
+    }
+
+    /// The report as an HTML page. A failure whose file this build can run, and which fails again, has its own page.
+    fn page(&mut self, file: &Path, union: &Union) -> Result<(), Refusal> {
+        let Union { lanes, all, .. } = union;
+        let mut report = Report::of("merge", all, union.elapsed);
+        let failures = lanes.iter().zip(all);
+        let failures: Vec<(&Lane, &Failure)> = failures
+            .flat_map(|(lane, totals)| totals.failures.iter().map(move |failed| (lane, failed)))
+            .collect();
+        for (told, (lane, failed)) in report.failures.iter_mut().zip(&failures) {
+            told.replay = self.replay_line(union, lane, failed);
+            let kept = union.file(lane, &failed.signature);
+            told.sentence = kept.map(|(_, kept)| kept.sentence.clone());
+        }
+        let (runner, catalogue) = (self.runner, self.catalogue);
+        self.report_with(file, report, &|place| {
+            let (lane, failed) = failures[place];
+            let (_, file) = union.file(lane, &failed.signature)?;
+            let scenario = catalogue.get(&file.scenario)?;
+            variant_exists(scenario, &file.shape, file.plant.as_deref()).ok()?;
+            let spec = file.spec();
+            let outcome = guarded(runner, scenario, &spec, Options::traced(true));
+            let fails = outcome.signature(&file.scenario, &spec.shape);
+            (fails.as_ref() == Some(&failed.signature)).then_some((spec, outcome))
+        })
     }
 
     /// The report as tables, then each distinct failure.

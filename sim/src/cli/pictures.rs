@@ -6,7 +6,7 @@ use super::{Refusal, Session, args::Pictures, handing::Handed};
 use crate::{
     campaign::{Campaign, Failure, guarded},
     picture::{Subject, campaign::Report, page, perfetto},
-    run::Options,
+    run::{Options, Outcome, Spec},
 };
 
 /// So many distinct failures of a report get a page of their own.
@@ -33,23 +33,39 @@ impl Session<'_> {
         mut report: Report,
         failures: &[Shown<'_>],
     ) -> Result<(), Refusal> {
-        self.out.flush()?;
         for (told, (campaign, failed, handed)) in report.failures.iter_mut().zip(failures) {
             told.replay = handed.replay(campaign, failed);
             told.sentence = handed.kept().map(|kept| kept.shrunk.sentence.clone());
         }
-        // The report first: whether it can be written is known before any seed is run again.
-        write_file(file, &report.html())?;
-        let pages = report.failures.iter_mut().zip(failures).take(PAGES_MAX);
-        for (number, (told, (campaign, failed, handed))) in (1..).zip(pages) {
-            let (spec, outcome) = match handed.kept() {
+        let runner = self.runner;
+        self.report_with(file, report, &|place| {
+            let (campaign, failed, handed) = &failures[place];
+            Some(match handed.kept() {
                 Some(kept) => (kept.shrunk.spec.clone(), kept.shrunk.outcome.clone()),
                 None => {
                     let spec = campaign.spec_of(&failed.trial());
                     let run = Options::traced(true);
-                    let outcome = guarded(self.runner, campaign.scenario, &spec, run);
+                    let outcome = guarded(runner, campaign.scenario, &spec, run);
                     (spec, outcome)
                 }
+            })
+        })
+    }
+
+    /// Writes a report, and beside it a page for each of its failures of which there is a run to show.
+    pub(super) fn report_with(
+        &mut self,
+        file: &Path,
+        mut report: Report,
+        run_of: &dyn Fn(usize) -> Option<(Spec, Outcome)>,
+    ) -> Result<(), Refusal> {
+        self.out.flush()?;
+        // The report first: whether it can be written is known before any seed is run again.
+        write_file(file, &report.html())?;
+        let failures = report.failures.iter_mut().take(PAGES_MAX);
+        for (place, told) in failures.enumerate() {
+            let Some((spec, outcome)) = run_of(place) else {
+                continue;
             };
             let subject = Subject {
                 scenario: &told.scenario,
@@ -58,7 +74,7 @@ impl Session<'_> {
                 sentence: told.sentence.as_deref(),
                 replay: &told.replay,
             };
-            let name = page_name(file, number);
+            let name = page_name(file, place + 1);
             write_file(&file.with_file_name(&name), &page::html(&subject))?;
             told.page = Some(name);
         }

@@ -9,7 +9,7 @@ use std::{
 
 use super::{Exit, Refusal, Session, args::ReplayArgs, choice};
 use crate::{
-    campaign::{Seeds, Unknown, guarded},
+    campaign::{Seeds, Unknown, guarded, names::variant_exists},
     failure::{self as kept, FailureFile},
     picture::Subject,
     report::{self, Paint, again, failure, summary},
@@ -101,7 +101,7 @@ impl<'a> Session<'a> {
         let all: Vec<&str> = self.catalogue.scenarios.iter().map(|s| s.name()).collect();
         Unknown::unless_known("there is", "scenario", &file.scenario, &all)?;
         let scenario = self.catalogue.get(&file.scenario).expect("it is known");
-        kept::variant_exists(&file, scenario)?;
+        variant_exists(scenario, &file.shape, file.plant.as_deref())?;
         choice::check(&file.plan, scenario).map_err(|wrong| Refusal::Misplaced {
             scenario: file.scenario.clone(),
             wrong,
@@ -184,6 +184,9 @@ impl<'a> Session<'a> {
         }
         if !outcome.plan.without.is_empty() {
             writeln!(self.out, "without {}", outcome.plan.without.join(", "))?;
+        }
+        for name in &outcome.unmet {
+            write!(self.out, "{}", summary::in_vain(name))?;
         }
         if !outcome.counts.is_empty() {
             let counts = summary::counts(&outcome.counts, self.style);

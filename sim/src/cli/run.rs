@@ -40,7 +40,10 @@ impl Session<'_> {
         let mut all: Vec<Totals> = Vec::new();
         for campaign in &campaigns {
             let totals = match &args.corpus {
-                Some(dir) => self.guided(campaign, dir)?,
+                Some(dir) => {
+                    let mut guided = self.guide(campaign, Some(dir))?;
+                    self.guided(campaign, &mut guided, Some(dir))?
+                }
                 None => self.campaign(campaign),
             };
             let failed = totals.tally.failed() > 0;
@@ -99,16 +102,34 @@ impl Session<'_> {
         campaign.run_by(self.runner, &mut |progress| bar.show(progress))
     }
 
-    /// Runs one guided campaign that begins with what `dir` holds, and adds what it found there.
-    pub(super) fn guided(&self, campaign: &Campaign<'_>, dir: &Path) -> Result<Totals, Refusal> {
+    /// A guided explorer for a campaign; it begins with what the corpus holds, if there is one.
+    pub(super) fn guide(
+        &self,
+        campaign: &Campaign<'_>,
+        corpus: Option<&Path>,
+    ) -> Result<Guided, Refusal> {
         let guided = Guided::new(campaign.scenario, campaign.seeds);
+        let Some(dir) = corpus else {
+            return Ok(guided);
+        };
         let corpus = corpus::read(dir, campaign.scenario.name(), guided.nodes())?;
-        let mut guided = guided.with_corpus(corpus);
+        Ok(guided.with_corpus(corpus))
+    }
+
+    /// Runs one guided campaign, and adds what it found to the corpus, if there is one.
+    pub(super) fn guided(
+        &self,
+        campaign: &Campaign<'_>,
+        guided: &mut Guided,
+        corpus: Option<&Path>,
+    ) -> Result<Totals, Refusal> {
         let name = format!("{} ({})", campaign.scenario.name(), campaign.shape);
         let bar = Bar::new(self.bars, &name, campaign.seeds.len());
-        let totals =
-            campaign.explore_by(self.runner, &mut guided, &mut |progress| bar.show(progress));
-        corpus::write(dir, guided.found())?;
+        let totals = campaign.explore_by(self.runner, guided, &mut |progress| bar.show(progress));
+        let found = guided.take_found();
+        if let Some(dir) = corpus {
+            corpus::write(dir, &found)?;
+        }
         Ok(totals)
     }
 
@@ -122,6 +143,11 @@ impl Session<'_> {
             writeln!(self.out, "{sometimes}")?;
         }
         write!(self.out, "{}", summary::watch(&sum))?;
+        for totals in all {
+            for name in totals.tally.without_in_vain() {
+                write!(self.out, "{}: {}", totals.scenario, summary::in_vain(name))?;
+            }
+        }
         Ok(())
     }
 

@@ -37,11 +37,13 @@ pub struct Guided {
     nodes: Vec<&'static str>,
     seeds: Seeds,
     rng: Stream,
-    /// Fresh seeds that were used.
+    /// Fresh seeds that were used, and trials that were asked for, of these seeds.
     drawn: u64,
     issued: u64,
+    /// Trials in all.
+    begun: u64,
     /// Storms of an earlier campaign that are still to be run.
-    loaded: VecDeque<Trial>,
+    loaded: VecDeque<Kept>,
     kept: Vec<Entry>,
     /// Runs that covered a feature.
     hits: BTreeMap<u64, u64>,
@@ -73,6 +75,7 @@ impl Guided {
             rng: first.stream("guided"),
             drawn: 0,
             issued: 0,
+            begun: 0,
             loaded: VecDeque::new(),
             kept: Vec::new(),
             hits: BTreeMap::new(),
@@ -82,12 +85,15 @@ impl Guided {
 
     /// Begins with these storms.
     pub fn with_corpus(mut self, corpus: Vec<Kept>) -> Self {
-        let trials = corpus.into_iter().map(|kept| Trial {
-            seed: kept.seed,
-            plan: Some(kept.plan),
-        });
-        self.loaded = trials.collect();
+        self.loaded = corpus.into();
         self
+    }
+
+    /// Goes on with as many trials as there are of these seeds, and with all that was learned.
+    pub fn go_on(&mut self, seeds: Seeds) {
+        self.seeds = seeds;
+        self.drawn = 0;
+        self.issued = 0;
     }
 
     /// The nodes that its plans may speak of.
@@ -98,6 +104,11 @@ impl Guided {
     /// The storms that covered something new, in the order in which they did.
     pub fn found(&self) -> &[Kept] {
         &self.found
+    }
+
+    /// The same, and they are not told again.
+    pub fn take_found(&mut self) -> Vec<Kept> {
+        std::mem::take(&mut self.found)
     }
 
     /// How many features were covered so far.
@@ -113,6 +124,23 @@ impl Guided {
     fn energy(&self, entry: &Entry) -> f64 {
         let rare: f64 = entry.added.iter().map(|id| self.rarity(*id)).sum();
         rare / (1.0 + entry.picks as f64).sqrt()
+    }
+
+    /// A storm of the corpus of which not all is known to be covered by now. What it is said to have added was added
+    /// to another corpus or by another build: a storm with features unknown here is run.
+    fn of_corpus(&mut self) -> Option<Trial> {
+        loop {
+            let kept = self.loaded.pop_front()?;
+            let known = |id: &String| {
+                u64::from_str_radix(id, 16).is_ok_and(|id| self.hits.contains_key(&id))
+            };
+            if kept.added.is_empty() || !kept.added.iter().all(known) {
+                return Some(Trial {
+                    seed: kept.seed,
+                    plan: Some(kept.plan),
+                });
+            }
+        }
     }
 
     fn fresh(&mut self) -> Option<Trial> {
@@ -170,8 +198,11 @@ impl Explorer for Guided {
         let mut generation = Vec::new();
         while self.issued < self.seeds.len() && (generation.len() as u64) < GENERATION {
             let is_fresh =
-                self.kept.is_empty() || self.drawn < FRESH_FIRST || self.rng.chance(FRESH);
-            let trial = match self.loaded.pop_front() {
+                self.kept.is_empty() || self.begun < FRESH_FIRST || self.rng.chance(FRESH);
+            // A large corpus must not be all that a short sitting tries.
+            let is_old = self.issued.is_multiple_of(2);
+            let old = if is_old { self.of_corpus() } else { None };
+            let trial = match old {
                 Some(trial) => Some(trial),
                 None if is_fresh => self.fresh(),
                 None => self.mutant(),
@@ -180,6 +211,7 @@ impl Explorer for Guided {
                 break;
             };
             self.issued += 1;
+            self.begun += 1;
             generation.push(trial);
         }
         generation

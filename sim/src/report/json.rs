@@ -83,6 +83,9 @@ struct One<'a> {
     verdicts: Verdicts,
     counts: &'a BTreeMap<String, u64>,
     sometimes: &'a BTreeMap<String, u64>,
+    /// Names that the plan leaves out and that nobody goes by.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    without_in_vain: Vec<&'a str>,
 }
 
 /// A failure, and what was made of it.
@@ -156,6 +159,7 @@ pub(crate) fn report(
                 verdicts: totals.tally.verdicts,
                 counts: &totals.tally.counts,
                 sometimes: &totals.tally.sometimes,
+                without_in_vain: totals.tally.without_in_vain().collect(),
             })
             .collect(),
     };

@@ -177,3 +177,10 @@ pub(crate) fn watch(tally: &Tally) -> String {
         ),
     }
 }
+
+/// Tells that a plan leaves something out that is not there.
+pub(crate) fn in_vain(name: &str) -> String {
+    format!(
+        "the plan is without {name:?}, but no client and no operation goes by that name: see to its spelling\n"
+    )
+}

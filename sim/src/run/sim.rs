@@ -99,7 +99,7 @@ impl Sim {
         F: Future<Output = ()> + Send + 'static,
     {
         let client = self.new_client(name);
-        if client.does(name) {
+        if !self.world.without.iter().any(|gone| gone == name) {
             lock(&self.parts)
                 .clients
                 .push((client, Box::new(move |client| Box::pin(task(client)))));

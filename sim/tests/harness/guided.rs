@@ -185,6 +185,77 @@ fn a_corpus_is_read_as_it_was_written_and_a_campaign_begins_with_it() {
 }
 
 #[test]
+fn a_corpus_larger_than_a_sitting_leaves_room_for_what_is_new() {
+    let corpus = explore("200", 2, Vec::new()).0.found().to_vec();
+    assert!(corpus.len() > 40);
+    // All of them have to be run: what they are said to have added is unknown here.
+    let unknown = |kept: &Kept| Kept {
+        added: vec!["0123456789abcdef".to_owned()],
+        ..kept.clone()
+    };
+    let sitting = explore("1000..1040", 2, corpus.iter().map(unknown).collect());
+    let is_old = |trial: &&Trial| {
+        corpus
+            .iter()
+            .any(|kept| kept.seed == trial.seed && Some(&kept.plan) == trial.plan.as_ref())
+    };
+    let old = sitting.1.iter().map(|(trial, _)| trial).filter(is_old);
+    assert_eq!((sitting.1.len(), old.count()), (40, 20));
+}
+
+#[test]
+fn a_storm_that_can_add_nothing_any_more_is_not_run_again() {
+    let mut corpus = explore("64", 2, Vec::new()).0.found().to_vec();
+    corpus.truncate(1);
+    let one = corpus[0].clone();
+    let twice = explore("1000..1010", 1, vec![one.clone(), one.clone()]);
+    let runs = twice
+        .1
+        .iter()
+        .filter(|(trial, _)| trial.seed == one.seed && trial.plan.as_ref() == Some(&one.plan));
+    // Both are handed out before the first is learned; in a later generation one would do.
+    assert_eq!(runs.count(), 2);
+    let mut guided = Guided::new(&Bank, "1000..1032".parse().expect("seeds"));
+    for (trial, _) in &twice.1 {
+        guided.learn(trial, &run_with(&Bank, &spec_of(trial), COVERED));
+    }
+    let mut guided = guided.with_corpus(vec![one.clone()]);
+    assert!(
+        !guided
+            .next()
+            .iter()
+            .any(|trial| trial.plan.as_ref() == Some(&one.plan))
+    );
+}
+
+fn spec_of(trial: &Trial) -> Spec {
+    Spec {
+        plan: trial.plan.clone(),
+        ..Spec::of(&Bank, trial.seed)
+    }
+}
+
+#[test]
+fn an_explorer_that_goes_on_knows_what_it_has_learned() {
+    let first: Seeds = "100".parse().expect("seeds");
+    let later: Seeds = "100..150".parse().expect("seeds");
+    let mut guided = Guided::new(&Bank, first);
+    Campaign::over(&Bank, first).explore(&mut guided, &mut |_| ());
+    let (known, found) = (guided.features(), guided.take_found());
+    assert!(known > 100 && !found.is_empty());
+    assert!(guided.found().is_empty(), "they are told once");
+    guided.go_on(later);
+    let mut noted = Noted(guided, Vec::new());
+    Campaign::over(&Bank, later).explore(&mut noted, &mut |_| ());
+    assert_eq!(noted.1.len(), 50);
+    assert!(noted.0.features() >= known);
+    // It does not begin anew with fresh storms alone.
+    let mutants = noted.1.iter().filter(|(trial, _)| trial.plan.is_some());
+    assert!(mutants.count() > 10);
+    assert!(noted.0.found().iter().all(|kept| !found.contains(kept)));
+}
+
+#[test]
 fn a_damaged_corpus_is_refused_with_the_name_of_the_file() {
     let dir = folder("damaged");
     let kept = explore("64", 2, Vec::new()).0.found()[0].clone();

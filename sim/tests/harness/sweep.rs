@@ -87,9 +87,9 @@ fn a_sweep_with_pairs_is_the_same_for_any_number_of_workers() {
     assert!(alone == sweep(Some("ack-before-commit"), 60, 4));
 }
 
-fn outcome(plant: &str, faults: Vec<Fault>, census: bool) -> Outcome {
+fn outcome(plant: Option<&str>, faults: Vec<Fault>, census: bool) -> Outcome {
     let spec = Spec {
-        plant: Some(plant.to_owned()),
+        plant: plant.map(str::to_owned),
         plan: Some(Plan::new(faults)),
         ..Spec::of(&Bank, Seed(1))
     };
@@ -109,7 +109,7 @@ fn at(met: &Met, action: Action) -> Fault {
 
 #[test]
 fn a_census_sees_every_kind_of_site_and_changes_no_storm() {
-    let sites = outcome("", vec![], true).sites;
+    let sites = outcome(None, vec![], true).sites;
     let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
     for met in &sites {
         let kind = match met.site.kind {
@@ -124,7 +124,7 @@ fn a_census_sees_every_kind_of_site_and_changes_no_storm() {
     assert_eq!(kinds.len(), 5, "{kinds:?}");
     for met in sites.iter().step_by(17) {
         let storm = || vec![at(met, crash("vault", 300))];
-        let (with, without) = (outcome("", storm(), true), outcome("", storm(), false));
+        let (with, without) = (outcome(None, storm(), true), outcome(None, storm(), false));
         assert_eq!(with.hash, without.hash, "{}", met.site);
         assert_eq!(with.faults, without.faults);
         assert!(with.faults[0].fired.is_some(), "{}", met.site);
@@ -135,7 +135,7 @@ fn a_census_sees_every_kind_of_site_and_changes_no_storm() {
 #[test]
 fn a_site_that_is_pruned_breaks_as_the_one_that_stands_for_it() {
     let mut alike: BTreeMap<u64, Vec<Met>> = BTreeMap::new();
-    for met in outcome("", vec![], true).sites {
+    for met in outcome(None, vec![], true).sites {
         if Bank.profile().nodes.contains(&&*met.site.node) {
             alike.entry(met.alike).or_default().push(met);
         }
@@ -146,7 +146,7 @@ fn a_site_that_is_pruned_breaks_as_the_one_that_stands_for_it() {
             let (first, last) = (&sites[0], &sites[sites.len() - 1]);
             let tell = |met: &Met| {
                 let death = power_loss(&met.site.node, 500);
-                let outcome = outcome(bug, vec![at(met, death)], false);
+                let outcome = outcome(Some(bug), vec![at(met, death)], false);
                 outcome.signature("", "")
             };
             let told = tell(first);

@@ -11,8 +11,9 @@ use std::{
 use squall::{
     Client, Node, Sim,
     campaign::{Campaign, Seeds},
-    run::Verdict,
-    storm::Action,
+    run::{Spec, Verdict, run},
+    seed::Seed,
+    storm::{Action, Plan},
     trace::{Row, What},
 };
 
@@ -349,4 +350,73 @@ fn what_a_client_sees_broken_is_a_violation() {
     assert_eq!(outcome.verdict, Verdict::Violated);
     let violation = &outcome.violations[0];
     assert_eq!((&*violation.invariant, &*violation.tag), ("reads", "stale"));
+}
+
+#[test]
+fn a_misspelt_shape_or_bug_is_told_and_nothing_is_run() {
+    let little = Little(|sim: &Sim| lasts(sim, 1));
+    let good = Spec::of(&little, Seed(1));
+    assert_eq!(run(&little, &good, false).verdict, Verdict::Survived);
+    for (spec, told) in [
+        (
+            Spec {
+                shape: "hardend".into(),
+                ..good.clone()
+            },
+            "little has no shape 'hardend' (did you mean 'hardened'?)",
+        ),
+        (
+            Spec {
+                plant: Some("no-journal".into()),
+                ..good.clone()
+            },
+            "little has no bug 'no-journal'",
+        ),
+    ] {
+        let outcome = run(&little, &spec, false);
+        match &outcome.verdict {
+            Verdict::HarnessFailed(why) => assert!(why.contains(told), "{why}"),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(outcome.ended.since_start(), Duration::ZERO);
+    }
+}
+
+#[test]
+fn a_name_that_is_left_out_and_that_nobody_goes_by_is_told() {
+    let little = Little(|sim: &Sim| {
+        for name in ["alice", "ben"] {
+            sim.client(name, move |client: Client| async move {
+                for n in 1..=2 {
+                    let op = format!("{name}-{n}");
+                    if client.does(&op) {
+                        client.invoked(&op, "");
+                    }
+                }
+            });
+        }
+    });
+    let without = |names: &[&str]| {
+        let spec = Spec {
+            plan: Some(Plan {
+                without: names.iter().map(|&name| name.to_owned()).collect(),
+                ..Plan::calm()
+            }),
+            ..Spec::of(&little, Seed(1))
+        };
+        run(&little, &spec, false)
+    };
+    let outcome = without(&["alice", "ben-2", "alise", "ben-3"]);
+    assert_eq!(outcome.unmet, ["alise", "ben-3"]);
+    let asked = outcome
+        .operations
+        .iter()
+        .map(|one| (&*one.name, &*one.client));
+    assert_eq!(
+        asked.collect::<Vec<_>>(),
+        [("ben-1", "ben"), ("ben-2", "ben")]
+    );
+    assert_eq!(outcome.counts["calls invoked"], 1);
+    let nothing = without(&[]);
+    assert!(nothing.unmet.is_empty() && nothing.operations.is_empty());
 }

@@ -352,3 +352,24 @@ fn files_that_cannot_be_used_are_refused_with_the_reason() {
         "the file itself is good"
     );
 }
+
+#[test]
+fn a_name_that_a_plan_leaves_out_in_vain_is_told() {
+    let path = scratch("in-vain").join("plan.json");
+    let plan = serde_json::json!({"version": 1, "without": ["teller", "tellr"], "faults": []});
+    fs::write(&path, plan.to_string()).unwrap();
+    let notice = "the plan is without \"tellr\", but no client and no operation goes by that name";
+    for line in ["run bank --seeds 9", "replay bank --seed 1"] {
+        let said = squall(&format!("{line} --plan {}", path.display()));
+        assert_eq!(said.exit, Exit::Survived, "{}", said.err);
+        assert_has(&said.out, &[notice]);
+        assert!(!said.out.contains("without \"teller\""), "{}", said.out);
+    }
+    let said = squall(&format!(
+        "run bank --seeds 9 --format json --plan {}",
+        path.display()
+    ));
+    let report: serde_json::Value = serde_json::from_str(&said.out).unwrap();
+    let in_vain = &report["campaigns"][0]["without_in_vain"];
+    assert_eq!(*in_vain, serde_json::json!(["tellr"]));
+}

@@ -185,3 +185,32 @@ fn the_bank_measures_every_bug_in_every_way_and_says_what_no_way_found() {
         &[&format!("line {}", measured + 1), "earlier line"],
     );
 }
+
+#[test]
+fn a_merged_report_is_a_page_that_links_to_the_pages_of_its_failures() {
+    let scratch = Scratch::new("cli-merged-page");
+    for shard in 0..2 {
+        in_place(
+            &scratch,
+            &format!("fuzz bank --plant forgets --runs 3000 --shard {shard}/2 --out {{}}/{shard}"),
+        );
+    }
+    let merged = in_place(&scratch, "merge {}/0 {}/1 --html {}/report.html");
+    assert_eq!(merged.exit, Exit::Failed, "{}", merged.err);
+    let read = |name: &str| fs::read_to_string(scratch.path().join(name)).unwrap();
+    let report = read("report.html");
+    assert_has(&report, &["no money is lost", "3,000"]);
+    for number in 1..=3 {
+        let name = format!("report-{number}.html");
+        assert_has(&report, &[&format!("href=\"{name}\"")]);
+        assert_has(&read(&name), &["replay"]);
+    }
+    // Without its file nothing is there to show of a failure but its line.
+    for shard in 0..2 {
+        fs::remove_dir_all(scratch.path().join(format!("{shard}/failures"))).unwrap();
+    }
+    in_place(&scratch, "merge {}/0 {}/1 --html {}/bare.html");
+    let bare = read("bare.html");
+    assert_has(&bare, &["no money is lost"]);
+    assert!(!bare.contains("href=\"bare-1.html\""));
+}
