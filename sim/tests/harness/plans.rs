@@ -405,7 +405,7 @@ fn extremes(more: u64) -> Vec<Fault> {
         Action::Loss {
             from: from(),
             to: to(),
-            percent: 100 + more as u8,
+            percent: 99 + more as u8,
             for_ms: 1_000,
         },
         Action::Trickle {
