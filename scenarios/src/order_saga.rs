@@ -62,6 +62,7 @@ const BUGS: &[Gap] = &[
     Gap::OrderCancelNotRetried,
     Gap::CancelAfterCompleted,
     Gap::HoldNeverVoided,
+    Gap::CaptureAfterVoid,
     Gap::PermitLeaked,
     Gap::ConflictTakenForDone,
     Gap::RetryOfNonIdempotent,
