@@ -63,6 +63,7 @@ const BUGS: &[Gap] = &[
     Gap::OrderCancelNotRetried,
     Gap::CancelAfterCompleted,
     Gap::HoldNeverVoided,
+    Gap::CaptureAfterVoid,
     Gap::PermitLeaked,
     Gap::ConflictTakenForDone,
     Gap::RetryOfNonIdempotent,

@@ -82,6 +82,8 @@ bank! {
         "an order goes its way";
     a_hold_that_is_never_voided_is_found: OrderSaga + "hold-never-voided" =>
         "no lost refund";
+    a_capture_after_the_void_is_found: OrderSaga + "capture-after-void" at 58 =>
+        "no lost refund";
     a_permit_that_leaks_is_found: OrderSaga + "permit-leaked" =>
         "permits all returned";
     a_conflict_taken_for_done_is_found: OrderSaga + "conflict-taken-for-done" =>

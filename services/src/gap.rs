@@ -47,6 +47,7 @@ gaps! {
     OrderCancelNotRetried "order-cancel-not-retried" "the order of a compensated saga is cancelled in a commit of its own, tried once"
     CancelAfterCompleted "cancel-after-completed" "an order that is completed can be cancelled: its stock is taken back, its money kept"
     HoldNeverVoided "hold-never-voided" "a hold that is given up is marked voided, and the payment gateway is not asked"
+    CaptureAfterVoid "capture-after-void" "a capture that gets no answer is told as refused and put into a queue; its turn comes whatever has become of the hold, and one that is gone is authorized anew"
     PermitLeaked "permit-leaked" "a permit to call the payment gateway is not returned when the call fails"
     ConflictTakenForDone "conflict-taken-for-done" "a step that is refused because another saga is in the way, or the row has changed, is taken for done"
     RefundAtCurrentPrice "refund-at-current-price" "what is paid back is what the product costs now, not what was paid"

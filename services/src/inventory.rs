@@ -56,6 +56,9 @@ pub struct Config {
     pub sweep_every: Duration,
     /// The service that knows whether a saga has ended (`GET /sagas/{id}`).
     pub orchestrator: String,
+    /// Whether a product in the hands of one saga is refused to every other. Not needed where sagas hold a lock of
+    /// their own on the product.
+    pub semantic_lock: bool,
     /// How operations on a product keep out of each other's way. One process over a database of its own needs nothing
     /// but its transactions; replicas that read in one and write in another do.
     pub locking: Locking,
@@ -68,6 +71,7 @@ impl Default for Config {
             lock_age: Duration::from_secs(30 * 60),
             sweep_every: Duration::from_secs(60),
             orchestrator: "order".to_owned(),
+            semantic_lock: true,
             locking: Locking::default(),
         }
     }
@@ -317,10 +321,12 @@ impl Inventory {
         work: impl FnOnce(&mut Desk<'_, '_>) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
         let (gaps, now_ms) = (self.config.gaps, self.platform.clock.now_ms());
+        let semantic_lock = self.config.semantic_lock;
         let transaction = move |tx: &mut Writer<'_>| {
             let mut desk = Desk {
                 tx,
                 gaps,
+                semantic_lock,
                 now_ms,
                 remembered,
                 note: None,

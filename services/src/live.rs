@@ -8,26 +8,31 @@ mod files;
 mod machine;
 mod net;
 mod program;
+mod replicas;
 
 use std::{collections::BTreeMap, io, net::SocketAddr, path::Path, sync::Arc};
 
-use crate::ports::Platform;
+use crate::{kit::store::Shared, ports::Platform};
 
 pub use machine::EXIT_FAILED;
 pub use program::main;
 
-/// The machine of the service `name`: its databases are in `data_dir` (made if need be), it listens on its own entry of
-/// `addresses`, and calls its peers at theirs.
+/// Where services listen, by name. A name with several addresses stands for replicas, which are called in turn.
+pub type Addresses = BTreeMap<String, Vec<SocketAddr>>;
+
+/// The machine of the service `name`: its databases are in `data_dir` (made if need be) unless it shares one, it listens
+/// on its own entry of `addresses`, and calls its peers at theirs.
 pub fn platform(
     name: &str,
     data_dir: &Path,
-    addresses: BTreeMap<String, SocketAddr>,
+    addresses: Addresses,
+    shared: Option<Shared>,
 ) -> io::Result<Platform> {
     let machine = Arc::new(machine::Machine::new(name));
     Ok(Platform {
         name: name.into(),
         net: Arc::new(net::Tcp::new(name, addresses)?),
-        storage: Arc::new(files::Files::new(data_dir)?),
+        storage: Arc::new(files::Files::new(data_dir, shared)?),
         clock: machine.clone(),
         random: machine.clone(),
         process: machine,

@@ -3,6 +3,8 @@
 //! An order and its saga change in the same commits, and so does the idempotency key of the client who placed it. The
 //! price is the catalog's at the time of the order; stock and money belong to inventory and payment, and are spoken of
 //! by the saga's id.
+//!
+//! It may run as replicas over one database: each saga is driven by one of them, and any answers for all.
 
 mod api;
 mod cancel;
@@ -11,6 +13,7 @@ pub mod model;
 mod peers;
 mod place;
 mod saga;
+mod scope;
 pub mod store;
 
 use std::{io, sync::Arc, time::Duration};
@@ -27,6 +30,7 @@ use crate::{
 };
 
 pub use api::{CancelByKey, PlaceOrder, PlaceReward, SetStatus};
+pub use scope::LockScope;
 
 /// How money is taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -49,8 +53,12 @@ pub struct Config {
     pub saga_deadline: Duration,
     /// Time between two recoveries of sagas that nobody drives.
     pub recover_every: Duration,
+    /// How long a replica may be silent before another one takes over its sagas.
+    pub lease: Duration,
     /// How long a client waits for the end of the saga before it is told 202.
     pub answer_within: Duration,
+    /// How much of a saga keeps other sagas off its product.
+    pub lock_scope: LockScope,
     /// How the catalog is called.
     pub catalog_calls: PeerPolicy,
     /// The service that inventory is called through: its own name, or a gateway's in front of its replicas.
@@ -68,7 +76,9 @@ impl Default for Config {
             payment: PaymentMode::default(),
             saga_deadline: Duration::from_secs(60),
             recover_every: Duration::from_secs(60),
+            lease: Duration::from_secs(10),
             answer_within: Duration::from_secs(8),
+            lock_scope: LockScope::default(),
             catalog_calls: PeerPolicy::internal(),
             inventory: "inventory".to_owned(),
             inventory_calls: PeerPolicy::internal(),
@@ -112,6 +122,7 @@ impl Orders {
     fn new(platform: &Platform, store: &Store, config: Config) -> Self {
         let saga = saga::OrderSaga {
             peers: peers::Peers::new(platform, &config),
+            scope: scope::Scope::new(platform, &config.lock_scope, config.gaps),
             platform: platform.clone(),
             store: store.clone(),
             gaps: config.gaps,
@@ -120,6 +131,7 @@ impl Orders {
             gaps: config.gaps,
             deadline: config.saga_deadline,
             recover_every: config.recover_every,
+            lease: config.lease,
             ..engine::Config::default()
         };
         Orders {

@@ -13,6 +13,7 @@ mod service;
 mod settler;
 mod store;
 mod turns;
+mod unsound;
 
 use std::{io, sync::Arc};
 

@@ -38,9 +38,15 @@ struct Answer {
 impl Shop {
     /// Starts the program over `data` and waits until its gateway and order service answer.
     fn open(data: &Path, port_base: u16) -> Shop {
+        Shop::open_with(data, port_base, &[])
+    }
+
+    /// The same, with more arguments.
+    fn open_with(data: &Path, port_base: u16, more: &[&str]) -> Shop {
         let program = Command::new(PROGRAM)
             .args(["--data", &data.display().to_string()])
             .args(["--port-base", &port_base.to_string(), "--seed-demo"])
+            .args(more)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
@@ -97,32 +103,7 @@ impl Shop {
         kind: &str,
         body: &str,
     ) -> Option<Answer> {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
-        stream
-            .set_read_timeout(Some(Duration::from_secs(20)))
-            .ok()?;
-        let key = key
-            .map(|key| format!("idempotency-key: {key}\r\n"))
-            .unwrap_or_default();
-        let kind = if kind.is_empty() {
-            String::new()
-        } else {
-            format!("content-type: {kind}\r\n")
-        };
-        let length = body.len();
-        let head = format!(
-            "{method} {path} HTTP/1.1\r\nhost: shop\r\nconnection: close\r\n{key}{kind}content-length: {length}\r\n\r\n"
-        );
-        stream.write_all(head.as_bytes()).ok()?;
-        stream.write_all(body.as_bytes()).ok()?;
-        let mut text = String::new();
-        stream.read_to_string(&mut text).ok()?;
-        let status = text.split(' ').nth(1)?.parse().ok()?;
-        let (_, body) = text.split_once("\r\n\r\n")?;
-        Some(Answer {
-            status,
-            body: serde_json::from_str(body).unwrap_or(Value::Null),
-        })
+        send(self.port, method, path, key, kind, body)
     }
 
     fn units(&self, sku: &str) -> (u64, u64, u64) {
@@ -139,18 +120,55 @@ impl Shop {
     }
 }
 
+/// One request to one port, on a connection of its own; `None` if there is no answer.
+fn send(
+    port: u16,
+    method: &str,
+    path: &str,
+    key: Option<&str>,
+    kind: &str,
+    body: &str,
+) -> Option<Answer> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+    stream
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .ok()?;
+    let key = key
+        .map(|key| format!("idempotency-key: {key}\r\n"))
+        .unwrap_or_default();
+    let kind = if kind.is_empty() {
+        String::new()
+    } else {
+        format!("content-type: {kind}\r\n")
+    };
+    let length = body.len();
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nhost: shop\r\nconnection: close\r\n{key}{kind}content-length: {length}\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).ok()?;
+    stream.write_all(body.as_bytes()).ok()?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text).ok()?;
+    let status = text.split(' ').nth(1)?.parse().ok()?;
+    let (_, body) = text.split_once("\r\n\r\n")?;
+    Some(Answer {
+        status,
+        body: serde_json::from_str(body).unwrap_or(Value::Null),
+    })
+}
+
 /// A folder of the test's own, and a run of free ports, one for the gateway and each service. Tests have different
 /// `slot`s, so that those that run side by side never look at the same ports.
 fn place(slot: u16) -> (PathBuf, u16) {
-    const SLOTS: u16 = 3;
+    const SLOTS: u16 = 4;
     let pid = std::process::id();
     let data = std::env::temp_dir().join(format!("squall-live-{pid}-{slot}"));
     let _ = std::fs::remove_dir_all(&data);
     let free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
     // Below 32,768, where the kernel takes the ports of outgoing connections from.
-    let first = (pid % 400) as u16;
-    let base = (0..400)
-        .map(|n| 20_000 + ((first + n) % 400 * SLOTS + slot) * 10)
+    let first = (pid % 300) as u16;
+    let base = (0..300)
+        .map(|n| 20_000 + ((first + n) % 300 * SLOTS + slot) * 10)
         .find(|base| (0..10).all(|n| free(base + n)))
         .expect("some ports are free");
     (data, base)
@@ -323,5 +341,53 @@ fn bad_input_is_refused_with_an_explanation_and_never_a_500() {
             "{method} {path} {shown}: {}",
             answer.body
         );
+    }
+}
+
+#[test]
+fn replicas_share_their_orders_and_each_answers_for_all() {
+    let (data, port) = place(3);
+    let shop = Shop::open_with(&data, port, &["--replicas", "2"]);
+    let sku = first_sku(&shop);
+    let before = shop.units(&sku);
+    let order = json!({ "user": "cho", "sku": sku, "quantity": 1, "card": "visa" });
+    let placed: Vec<Answer> = (0..6)
+        .map(|n| shop.post("/orders", &format!("checkout-{n}"), &order))
+        .collect();
+    for (n, placed) in placed.iter().enumerate() {
+        assert_eq!(placed.status, 201, "{}", placed.body);
+        let again = shop.post("/orders", &format!("checkout-{n}"), &order);
+        assert_eq!((again.status, &again.body["id"]), (201, &placed.body["id"]));
+    }
+    assert_eq!(shop.units(&sku), (before.0 - 6, 0, before.2 + 6));
+
+    // The gateway has the first port, then come order-1 and order-2.
+    for replica in [port + 1, port + 2] {
+        let orders =
+            send(replica, "GET", "/orders?user=cho", None, "", "").expect("each replica listens");
+        assert_eq!(orders.body.as_array().map(Vec::len), Some(6));
+    }
+}
+
+#[test]
+fn a_number_of_replicas_that_cannot_be_is_refused_with_the_reason() {
+    for (arguments, reason) in [
+        (&["--replicas", "0"][..], "0 is not in 1..=9"),
+        (&["--replicas", "10"], "10 is not in 1..=9"),
+        (&["--replicas", "two"], "invalid digit"),
+        (
+            &["--replicas", "2", "--system", "purchases"],
+            "no service of the system purchases can run as replicas",
+        ),
+        (
+            &["--replicas", "2", "--port", "order=9001"],
+            "it has gateway, order-1, order-2,",
+        ),
+    ] {
+        let ended = Command::new(PROGRAM).args(arguments).output();
+        let ended = ended.expect("the program starts");
+        let told = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(2), "{arguments:?}: {told}");
+        assert!(told.contains(reason), "{arguments:?}: {told}");
     }
 }

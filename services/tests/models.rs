@@ -159,6 +159,7 @@ fn record() -> impl Strategy<Value = SagaRecord<()>> {
             refusal: refused.then(problem),
             created_ms: 0,
             ended_ms,
+            version: 0,
         })
 }
 

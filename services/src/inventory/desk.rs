@@ -46,6 +46,7 @@ pub(super) enum Remembered {
 pub(super) struct Desk<'a, 't> {
     pub(super) tx: &'a mut Writer<'t>,
     pub(super) gaps: Gaps,
+    pub(super) semantic_lock: bool,
     pub(super) now_ms: u64,
     pub(super) remembered: Remembered,
     pub(super) note: Option<Note>,
@@ -308,7 +309,10 @@ impl Desk<'_, '_> {
 
     /// Moves the semantic lock on.
     fn lock(&self, product: &mut Product, event: LockEvent, saga_id: &str) -> Result<(), NotOwner> {
-        if self.gaps.has(Gap::CheckThenActStock) || self.gaps.has(Gap::NoVersionCheck) {
+        if !self.semantic_lock
+            || self.gaps.has(Gap::CheckThenActStock)
+            || self.gaps.has(Gap::NoVersionCheck)
+        {
             return Ok(());
         }
         let reserving_only = self.gaps.has(Gap::SemanticLockReservingOnly);

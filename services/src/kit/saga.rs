@@ -8,8 +8,10 @@
 //! commit with the intent of the next, so a saga of *n* remote steps costs *n* + 1 commits. The service's own rows change
 //! in those very commits ([`Saga::on_change`]).
 //!
-//! What this does *not* do: isolate sagas from each other (that is the semantic lock's work), or coordinate several
-//! processes over one database (one process owns all sagas of its store).
+//! A saga has one owner. Where replicas share the store, the owner is in the journal and every commit is fenced by the
+//! saga's version: see [`owner`].
+//!
+//! What this does *not* do: isolate sagas from each other (that is the semantic lock's work).
 
 pub mod api;
 mod drive;
@@ -17,6 +19,7 @@ mod engine;
 pub mod facts;
 mod journal;
 mod model;
+pub mod owner;
 mod policy;
 mod registry;
 mod replies;
@@ -69,6 +72,11 @@ pub trait Saga: Send + Sync + 'static {
     /// Told after each commit but the first, once it is durable.
     fn committed(&self, saga: &SagaRecord<Self::Data>) {
         let _ = saga;
+    }
+
+    /// Told when another replica has taken the saga over.
+    fn lost(&self, saga_id: &str) {
+        let _ = saga_id;
     }
 
     /// What a fact is called in the business's own words, where sagas are kept as [`Journal::Facts`].

@@ -143,6 +143,11 @@ impl Store {
         })
     }
 
+    /// Whether others transact over the same database.
+    pub fn is_shared(&self) -> bool {
+        matches!(self.place, Place::Shared(..))
+    }
+
     /// Runs `work` in a transaction and commits it durably. An `Err` rolls back.
     ///
     /// A transaction that changes nothing commits nothing. If the disk refuses, nobody can tell whether the commit

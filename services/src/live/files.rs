@@ -8,17 +8,22 @@ use std::{
 
 use redb::{StorageBackend, backends::FileBackend};
 
-use crate::ports::{BoxFuture, RowChange, Storage};
+use crate::{
+    kit::store::Shared,
+    ports::{BoxFuture, RowChange, Storage},
+};
 
 pub(super) struct Files {
     folder: PathBuf,
+    shared: Option<Shared>,
 }
 
 impl Files {
-    pub(super) fn new(folder: &Path) -> io::Result<Self> {
+    pub(super) fn new(folder: &Path, shared: Option<Shared>) -> io::Result<Self> {
         fs::create_dir_all(folder).map_err(|error| about(folder, error))?;
         Ok(Files {
             folder: folder.to_owned(),
+            shared,
         })
     }
 }
@@ -60,6 +65,10 @@ impl Storage for Files {
 
     fn verifies_on_open(&self) -> bool {
         true
+    }
+
+    fn shared(&self) -> Option<Shared> {
+        self.shared.clone()
     }
 
     fn execute(&self, job: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()> {

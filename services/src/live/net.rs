@@ -1,9 +1,15 @@
 //! TCP.
 
-use std::{collections::BTreeMap, io, net::SocketAddr, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
 
 use tokio::net::{TcpListener, TcpStream};
 
+use super::Addresses;
 use crate::ports::{BoxFuture, Connection, Listener, Net};
 
 /// Pause after an accept that failed for want of something (file descriptors), which may come back.
@@ -11,19 +17,29 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 pub(super) struct Tcp {
     own: SocketAddr,
-    addresses: BTreeMap<String, SocketAddr>,
+    addresses: Addresses,
+    /// Connections that were opened to any peer.
+    opened: AtomicUsize,
 }
 
 impl Tcp {
-    pub(super) fn new(name: &str, addresses: BTreeMap<String, SocketAddr>) -> io::Result<Self> {
-        let own = address_of(&addresses, name)?;
-        Ok(Tcp { own, addresses })
+    pub(super) fn new(name: &str, addresses: Addresses) -> io::Result<Self> {
+        let own = nth_of(&addresses, name, 0)?;
+        let opened = AtomicUsize::new(0);
+        Ok(Tcp {
+            own,
+            addresses,
+            opened,
+        })
     }
 }
 
-fn address_of(addresses: &BTreeMap<String, SocketAddr>, name: &str) -> io::Result<SocketAddr> {
+/// One of the addresses of a name, in turn.
+fn nth_of(addresses: &Addresses, name: &str, nth: usize) -> io::Result<SocketAddr> {
     let missing = || io::Error::new(io::ErrorKind::NotFound, format!("{name} has no address"));
-    addresses.get(name).copied().ok_or_else(missing)
+    let replicas = addresses.get(name).ok_or_else(missing)?;
+    let turn = nth.checked_rem(replicas.len()).ok_or_else(missing)?;
+    Ok(replicas[turn])
 }
 
 impl Net for Tcp {
@@ -38,7 +54,8 @@ impl Net for Tcp {
     }
 
     fn connect(&self, peer: &str) -> BoxFuture<'static, io::Result<Connection>> {
-        let address = address_of(&self.addresses, peer);
+        let turn = self.opened.fetch_add(1, Ordering::Relaxed);
+        let address = nth_of(&self.addresses, peer, turn);
         Box::pin(async move {
             let stream = TcpStream::connect(address?).await?;
             stream.set_nodelay(true)?;

@@ -1,9 +1,8 @@
 //! `squall-live`: all services of a system in one process, each with its own address and database.
 
 use std::{
-    collections::BTreeMap,
     fmt::Write,
-    io, iter,
+    io,
     net::{IpAddr, SocketAddr, TcpListener},
     path::PathBuf,
     pin::pin,
@@ -17,7 +16,10 @@ use clap::{
 use futures_util::future::{Either, select};
 use tokio::sync::mpsc;
 
-use super::{demo, platform};
+use super::{
+    Addresses, demo, platform,
+    replicas::{self, Databases, REPLICAS_MAX},
+};
 use crate::{
     gateway,
     ports::Platform,
@@ -43,7 +45,10 @@ struct Options {
     /// Port of the gateway; the services get the ports after it, in the order in which they are told at the start.
     #[arg(long, default_value_t = 8080, value_parser = clap::value_parser!(u16).range(1..=65_000))]
     port_base: u16,
-    /// Port of one service; may be given for several.
+    /// How many replicas of order and inventory to run; they share a database, and the gateway takes them in turn.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=REPLICAS_MAX as i64))]
+    replicas: u16,
+    /// Port of one service, or of one replica (order-2=9001); may be given for several.
     #[arg(long = "port", value_name = "SERVICE=PORT", value_parser = port_of)]
     ports: Vec<(String, u16)>,
     /// Fill empty services with a few things to play with.
@@ -67,37 +72,64 @@ fn port_of(text: &str) -> Result<(String, u16), String> {
 impl Options {
     fn system(&self) -> io::Result<&'static System> {
         let system = System::named(&self.system).expect("clap lets no other name through");
-        let unknown = |(name, _): &&(String, u16)| names_of(system).all(|known| known != name);
-        match self.ports.iter().find(unknown) {
+        let names = self.names_of(system);
+        if self.replicas > 1 && !replicas::some_share(system) {
+            return Err(invalid(format!(
+                "--replicas {}: no service of the system {} can run as replicas; leave it out, or choose another --system",
+                self.replicas, system.name
+            )));
+        }
+        match self.ports.iter().find(|(name, _)| !names.contains(name)) {
             None => Ok(system),
-            Some((name, port)) => {
-                let names: Vec<_> = names_of(system).collect();
-                let text = format!(
-                    "--port {name}={port}: the system {} has no service {name}; it has {}",
-                    system.name,
-                    names.join(", ")
-                );
-                Err(io::Error::new(io::ErrorKind::InvalidInput, text))
-            }
+            Some((name, port)) => Err(invalid(format!(
+                "--port {name}={port}: the system {} has no service {name}; it has {}",
+                system.name,
+                names.join(", ")
+            ))),
         }
     }
 
+    /// The services of a system, replicas each by its own name, in the order of their ports.
+    fn names_of(&self, system: &'static System) -> Vec<String> {
+        let services = system.services.iter();
+        let named = services.flat_map(|service| self.replicas_of(system, service.name));
+        [GATEWAY.to_owned()].into_iter().chain(named).collect()
+    }
+
+    fn replicas_of(&self, system: &'static System, service: &str) -> Vec<String> {
+        replicas::names(system, service, self.replicas)
+    }
+
     fn addresses(&self, system: &'static System) -> Addresses {
-        let addressed = names_of(system).zip(self.port_base..).map(|(name, next)| {
-            let own = self.ports.iter().rfind(|(named, _)| named == name);
-            let port = own.map_or(next, |(_, port)| *port);
-            (name.to_owned(), SocketAddr::new(self.host, port))
-        });
-        addressed.collect()
+        let addressed = self.names_of(system).into_iter().zip(self.port_base..);
+        let mut addresses: Addresses = addressed
+            .map(|(name, next)| {
+                let own = self.ports.iter().rfind(|(named, _)| *named == name);
+                let port = own.map_or(next, |(_, port)| *port);
+                (name, vec![SocketAddr::new(self.host, port)])
+            })
+            .collect();
+        for service in system.services {
+            let replicas = self.replicas_of(system, service.name);
+            let all = replicas.iter().flat_map(|name| addresses[name].clone());
+            let all = all.collect();
+            addresses.insert(service.name.to_owned(), all);
+        }
+        addresses
+    }
+
+    fn gateway(&self, system: &'static System) -> gateway::Config {
+        let mut config = gateway::Config::over(system.services);
+        for (_, to) in &mut config.routes {
+            let replicas = to.iter().flat_map(|name| self.replicas_of(system, name));
+            *to = replicas.collect();
+        }
+        config
     }
 }
 
-type Addresses = BTreeMap<String, SocketAddr>;
-
-/// The services of a system in the order of their ports.
-fn names_of(system: &'static System) -> impl Iterator<Item = &'static str> {
-    let services = system.services.iter().map(|service| service.name);
-    iter::once(GATEWAY).chain(services)
+fn invalid(text: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, text)
 }
 
 /// Parses the command line and runs. The exit code is 0 after a signal, 2 if the services could not be started, and
@@ -121,13 +153,15 @@ pub fn main() -> ExitCode {
 async fn run(options: Options) -> io::Result<()> {
     let system = options.system()?;
     let addresses = options.addresses(system);
-    for name in names_of(system) {
-        check_free(name, addresses[name])?;
+    let names = options.names_of(system);
+    for name in &names {
+        check_free(name, addresses[name][0])?;
     }
     let data = options.data.join(system.name);
+    let databases = Databases::open(system, options.replicas, &data, &addresses).await?;
     let (failed, mut first_failure) = mpsc::unbounded_channel();
-    let start = |name: &'static str, run: &dyn Fn(Platform) -> Serving| {
-        let platform = platform(name, &data, addresses.clone())?;
+    let start = |name: String, service: &str, run: &dyn Fn(Platform) -> Serving| {
+        let platform = platform(&name, &data, addresses.clone(), databases.of(service))?;
         let (served, failed) = (run(platform.clone()), failed.clone());
         platform.spawn("service", async move {
             if let Err(error) = served.await {
@@ -137,16 +171,15 @@ async fn run(options: Options) -> io::Result<()> {
         });
         Ok::<_, io::Error>(platform)
     };
-    let gateway = start(GATEWAY, &|platform| {
-        Box::pin(gateway::run(
-            platform,
-            gateway::Config::over(system.services),
-        ))
+    let gateway = start(GATEWAY.to_owned(), GATEWAY, &|platform| {
+        Box::pin(gateway::run(platform, options.gateway(system)))
     })?;
     for service in system.services {
-        start(service.name, &service.run)?;
+        for replica in options.replicas_of(system, service.name) {
+            start(replica, service.name, &service.run)?;
+        }
     }
-    print!("{}", table(system, &addresses));
+    print!("{}", table(&names, &addresses));
     if options.seed_demo {
         let filled = demo::fill(&gateway, system.services).await;
         filled.map_err(io::Error::other)?;
@@ -166,10 +199,11 @@ fn check_free(service: &str, address: SocketAddr) -> io::Result<()> {
     })
 }
 
-fn table(system: &'static System, addresses: &Addresses) -> String {
+fn table(names: &[String], addresses: &Addresses) -> String {
     let mut text = String::new();
-    for name in names_of(system) {
-        writeln!(text, "{name:<12} http://{}", addresses[name]).expect("a string takes any text");
+    for name in names {
+        writeln!(text, "{name:<12} http://{}", addresses[name][0])
+            .expect("a string takes any text");
     }
     text
 }

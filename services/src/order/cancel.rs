@@ -61,7 +61,8 @@ impl Orders {
     async fn take_back(&self, context: &Context, id: &str) -> Result<(), Problem> {
         let order = self.order(id)?;
         if order.status == Status::Pending {
-            match self.engine.request_cancel(&order.saga_id) {
+            match self.engine.request_cancel(&order.saga_id).await {
+                Err(why) if why.code.is_transient() => return Err(why),
                 Err(why) if order.kind == Kind::Purchase => {
                     tracing::info!(%why, "cancel refused");
                     return Err(too_late(&self.order(id)?));

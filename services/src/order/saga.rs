@@ -6,6 +6,7 @@ use super::{
     keys,
     model::Status as OrderStatus,
     peers::Peers,
+    scope::Scope,
     store::{ORDERS, OrderData, OrderRow},
 };
 use crate::{
@@ -20,6 +21,7 @@ use crate::{
 
 pub(super) struct OrderSaga {
     pub peers: Peers,
+    pub scope: Scope,
     pub platform: Platform,
     pub store: Store,
     pub gaps: Gaps,
@@ -60,6 +62,9 @@ impl Saga for OrderSaga {
     }
 
     async fn act(&self, step: &'static str, data: &mut OrderData, call: Call<'_>) -> Act {
+        if let Err(why) = self.scope.hold(data, call).await {
+            return Act::Busy(why);
+        }
         match step {
             "inventory-reserve" => self.peers.reserve(data, call).await,
             "inventory-confirm" => self.peers.confirm(data, call).await,
@@ -75,11 +80,24 @@ impl Saga for OrderSaga {
     }
 
     async fn undo(&self, undo: &'static str, data: &mut OrderData, call: Call<'_>) -> Undo {
+        if let Err(why) = self.scope.hold(data, call).await {
+            return Undo::Retry(why.to_string());
+        }
         match undo {
             "inventory-cancel" => self.peers.release(data, call).await,
             "payment-cancel" => self.peers.give_back(data, call).await,
             _ => Undo::Retry(format!("no undo is called {undo}")),
         }
+    }
+
+    fn committed(&self, saga: &SagaRecord<OrderData>) {
+        if !saga.status.is_open() {
+            self.scope.let_go(&saga.id);
+        }
+    }
+
+    fn lost(&self, saga_id: &str) {
+        self.scope.let_go(saga_id);
     }
 
     fn on_change(

@@ -88,8 +88,9 @@ pub enum Told {
 }
 
 /// The way to the gateway.
+#[derive(Clone)]
 pub(super) struct Gateway {
-    platform: Platform,
+    pub(super) platform: Platform,
     peer: Peer,
     /// The same gateway, for look-ups, with a breaker of its own: an error that the gateway has stored opens the other
     /// one at every repeat, and must not keep us from learning that it is stored.
@@ -164,10 +165,15 @@ impl Gateway {
             let id = payment.gateway_id.clone().unwrap_or_default();
             return Ok(Told::Done { id });
         }
+        if self.gaps.has(Gap::CaptureAfterVoid) && action == Action::Capture && told.is_err() {
+            self.capture_later(context, payment);
+            let detail = "the gateway did not answer".to_owned();
+            return Ok(Told::Refused { detail });
+        }
         told
     }
 
-    async fn ask_soundly(
+    pub(super) async fn ask_soundly(
         &self,
         context: &Context,
         payment: &Payment,

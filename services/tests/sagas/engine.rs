@@ -319,24 +319,24 @@ async fn a_cancel_turns_the_saga_back_before_the_pivot_and_is_refused_from_there
     let (_store, engine) = bench.boot().await;
     let id = start(&engine).await;
     sleep(Duration::from_secs(3)).await;
-    engine.request_cancel(&id).unwrap();
+    engine.request_cancel(&id).await.unwrap();
     let saga = engine.wait(&id).await.unwrap().unwrap();
     assert_eq!(saga.status, Status::Compensated);
     assert!(bench.standing().is_empty());
-    engine.request_cancel(&id).unwrap();
+    engine.request_cancel(&id).await.unwrap();
 
     let bench = Bench::new(Gaps::NONE);
     bench.script("money-capture", &[Answer::LostBefore; 3], Answer::Yes);
     let (_store, engine) = bench.boot().await;
     let id = start(&engine).await;
     sleep(Duration::from_millis(300)).await;
-    let refused = engine.request_cancel(&id).unwrap_err();
+    let refused = engine.request_cancel(&id).await.unwrap_err();
     assert_eq!(refused.code, Code::InvalidState);
     let saga = engine.wait(&id).await.unwrap().unwrap();
     assert_eq!(saga.status, Status::Completed);
-    let refused = engine.request_cancel(&id).unwrap_err();
+    let refused = engine.request_cancel(&id).await.unwrap_err();
     assert_eq!(refused.code, Code::InvalidState);
-    let missing = engine.request_cancel("SAGA-0").unwrap_err();
+    let missing = engine.request_cancel("SAGA-0").await.unwrap_err();
     assert_eq!(missing.code, Code::NotFound);
 }
 
@@ -389,7 +389,7 @@ async fn weather(storm: &Storm) -> Status {
     let id = start(&engine).await;
     if let Some(cancel) = storm.cancel_ms {
         sleep(Duration::from_millis(cancel)).await;
-        let _ = engine.request_cancel(&id);
+        let _ = engine.request_cancel(&id).await;
     }
     for crash in &storm.crashes_ms {
         sleep(Duration::from_millis(*crash)).await;

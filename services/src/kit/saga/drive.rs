@@ -12,7 +12,8 @@ use tokio::time::{Instant, sleep, timeout};
 use tracing::Instrument;
 
 use super::{
-    Act, Call, Event, Role, Saga, SagaRecord, Status, Step, Undo, engine::Inner, registry::Driven,
+    Act, Call, Event, Role, Saga, SagaRecord, Status, Step, Undo, engine::Inner,
+    journal::Committed, registry::Driven,
 };
 use crate::kit::{Code, Context, Problem};
 
@@ -88,7 +89,13 @@ impl<S: Saga> Inner<S> {
                 _ => drive.backward(&mut saga).await,
             };
             let Some((event, why)) = event else { break };
-            saga = drive.turn(saga, event, why).await;
+            let Some(next) = drive.turn(saga.clone(), event, why).await else {
+                saga.context.span().in_scope(|| tracing::info!("saga lost"));
+                self.saga.lost(&saga.id);
+                self.registry.release(&saga.id, &driven);
+                return;
+            };
+            saga = next;
             drive.resumed = false;
         }
         driven.announce(saga.clone());
@@ -117,21 +124,25 @@ impl Asked {
 type Happened = Option<(Event, Option<String>)>;
 
 impl<S: Saga> Drive<'_, S> {
-    /// Applies and journals an event.
+    /// Applies and journals an event. `None`: another replica owns the saga by now.
     async fn turn(
         &self,
-        mut saga: SagaRecord<S::Data>,
+        before: SagaRecord<S::Data>,
         event: Event,
         why: Option<String>,
-    ) -> SagaRecord<S::Data> {
-        let was = saga.status;
-        let now = self.inner.platform.clock.now_ms();
-        saga.apply_in(self.inner.defences.undo_order, self.plan, event, now)
-            .expect("the driver reports only what fits the state that it reads");
-        if saga.status.is_ended() && !self.inner.defences.commit_before_ack {
-            self.driven.announce(saga.clone());
-        }
-        let saga = self.inner.commit(saga, why.clone()).await;
+    ) -> Option<SagaRecord<S::Data>> {
+        let was = before.status;
+        let saga = match self.commit(before.clone(), event, why.clone()).await {
+            Committed::Yes(saga) => saga,
+            Committed::Lost => return None,
+            Committed::Cancelled => {
+                let event = Event::DoneButTurnBack(cancelled());
+                match self.commit(before, event, None).await {
+                    Committed::Yes(saga) => saga,
+                    Committed::Lost | Committed::Cancelled => return None,
+                }
+            }
+        };
         saga.context.span().in_scope(|| {
             if was == Status::Running && saga.refusal.is_some() {
                 tracing::info!("compensating");
@@ -147,7 +158,22 @@ impl<S: Saga> Drive<'_, S> {
                 }
             }
         });
-        saga
+        Some(saga)
+    }
+
+    async fn commit(
+        &self,
+        mut saga: SagaRecord<S::Data>,
+        event: Event,
+        why: Option<String>,
+    ) -> Committed<S::Data> {
+        let now = self.inner.platform.clock.now_ms();
+        saga.apply_in(self.inner.defences.undo_order, self.plan, event, now)
+            .expect("the driver reports only what fits the state that it reads");
+        if saga.status.is_ended() && !self.inner.defences.commit_before_ack {
+            self.driven.announce(saga.clone());
+        }
+        self.inner.commit(saga, why).await
     }
 
     /// Asks the intended step until something can be said about it.
@@ -311,7 +337,7 @@ impl<S: Saga> Drive<'_, S> {
 
     fn reason_to_stop(&self) -> Option<Problem> {
         if self.driven.is_cancel_requested() {
-            return Some(Problem::new(Code::InvalidState, "cancelled by the user"));
+            return Some(cancelled());
         }
         (Instant::now() >= self.deadline)
             .then(|| unavailable("it could not be done in time; nothing of it is left".to_owned()))
@@ -341,6 +367,10 @@ impl<S: Saga> Drive<'_, S> {
 
 fn happened(event: Event) -> Happened {
     Some((event, None))
+}
+
+fn cancelled() -> Problem {
+    Problem::new(Code::InvalidState, "cancelled by the user")
 }
 
 fn unavailable(detail: String) -> Problem {

@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 use super::{
     DEAD_LETTERS, DeadLetter, Journal, OPEN_SAGAS, OpenSaga, Saga, SagaRecord, Status, facts,
     journal::table,
+    owner::LOOK_EVERY,
     policy::{Config, Defences},
     registry::{Driven, Registry},
 };
@@ -39,6 +40,8 @@ type DrivenBy<S> = Arc<Driven<<S as Saga>::Data>>;
 enum Found<S: Saga> {
     /// A live task drives it.
     Driven(DrivenBy<S>),
+    /// It is open, and another replica drives it, or will.
+    Elsewhere,
     /// There is nothing to drive, or no such saga.
     AtRest(Option<Box<SagaRecord<S::Data>>>),
 }
@@ -46,7 +49,14 @@ enum Found<S: Saga> {
 impl<S: Saga> Engine<S> {
     /// An engine over a store; call [`recover`](Self::recover) once before the first request, or spawn
     /// [`keep_recovering`](Self::keep_recovering), so that what an earlier life began is taken up.
+    ///
+    /// # Panics
+    /// If a store that replicas share is to keep sagas as [`Journal::Facts`].
     pub fn new(platform: &Platform, store: &Store, saga: S, config: Config) -> Self {
+        assert!(
+            !store.is_shared() || config.journal == Journal::State,
+            "replicas keep their sagas as they are, not as facts"
+        );
         Engine(Arc::new(Inner {
             platform: platform.clone(),
             store: store.clone(),
@@ -99,6 +109,10 @@ impl<S: Saga> Engine<S> {
         loop {
             let mut end = match self.driven(id)? {
                 Found::Driven(driven) => driven.await_end(),
+                Found::Elsewhere => {
+                    tokio::time::sleep(LOOK_EVERY).await;
+                    continue;
+                }
                 Found::AtRest(saga) => return Ok(saga.map(|saga| *saga)),
             };
             // An error means that its task let go of it without a word: look again.
@@ -116,16 +130,14 @@ impl<S: Saga> Engine<S> {
     /// A user's wish to cancel: a saga that has not come to its pivot turns back. Await the end to learn what came of it.
     ///
     /// # Errors
-    /// `NOT_FOUND`; `INVALID_STATE` at or after the pivot.
-    pub fn request_cancel(&self, id: &str) -> Result<(), Problem> {
+    /// `NOT_FOUND`; `INVALID_STATE` at or after the pivot; `SERVICE_UNAVAILABLE` if a shared database is away.
+    pub async fn request_cancel(&self, id: &str) -> Result<(), Problem> {
         match self.driven(id)? {
             Found::Driven(driven) if driven.request_cancel() => Ok(()),
+            Found::Elsewhere => self.0.ask_owner_to_cancel(id).await,
             Found::AtRest(Some(saga)) if saga.status == Status::Compensated => Ok(()),
             Found::AtRest(None) => Err(Problem::new(Code::NotFound, format!("no saga {id}"))),
-            _ => Err(Problem::new(
-                Code::InvalidState,
-                format!("saga {id} has passed the point up to which it can be cancelled"),
-            )),
+            _ => Err(past_cancelling(id)),
         }
     }
 
@@ -144,8 +156,11 @@ impl<S: Saga> Engine<S> {
         Ok(())
     }
 
-    /// Recovers now and then every [`Config::recover_every`], for ever.
+    /// Recovers now and then every [`Config::recover_every`], for ever: where replicas share the store, what none drives.
     pub async fn keep_recovering(self) {
+        if self.0.store.is_shared() {
+            self.keep_taking_over().await;
+        }
         loop {
             if let Err(error) = self.recover() {
                 self.0.end_process("recovery", &error).await;
@@ -179,7 +194,7 @@ impl<S: Saga> Engine<S> {
             for saga in &sagas {
                 tx.put(&table(), &saga.id, saga)?;
                 if saga.status.is_open() {
-                    tx.put(&OPEN_SAGAS, &saga.id, &OpenSaga {})?;
+                    tx.put(&OPEN_SAGAS, &saga.id, &OpenSaga::default())?;
                 }
                 project(tx, saga)?;
             }
@@ -219,6 +234,15 @@ impl<S: Saga> Engine<S> {
 
     /// The live task that drives a saga, started here if the saga is open and has none; or the saga, if there is nothing to drive.
     fn driven(&self, id: &str) -> Result<Found<S>, StoreError> {
+        if self.0.store.is_shared() {
+            return Ok(match self.0.registry.of(id) {
+                Some(driven) => Found::Driven(driven),
+                None => match self.read(id)? {
+                    Some(saga) if saga.status.is_open() => Found::Elsewhere,
+                    saga => Found::AtRest(saga.map(Box::new)),
+                },
+            });
+        }
         match self.0.registry.claim(id) {
             Ok(mine) => self.take_up(id, mine),
             Err(driven) => Ok(Found::Driven(driven)),
@@ -230,13 +254,7 @@ impl<S: Saga> Engine<S> {
         // Read after the claim: an owner that has just finished committed before it let go.
         match self.read(id) {
             Ok(Some(saga)) if self.0.takes_up(&saga) => {
-                if saga.is_at_pivot(self.0.saga.steps(&saga.data)) {
-                    mine.close();
-                }
-                let (inner, task) = (Arc::clone(&self.0), Arc::clone(&mine));
-                self.0.platform.spawn("saga", async move {
-                    inner.drive_resumed(saga, task).await;
-                });
+                self.resume(saga, Arc::clone(&mine));
                 Ok(Found::Driven(mine))
             }
             other => {
@@ -247,9 +265,29 @@ impl<S: Saga> Engine<S> {
     }
 }
 
+impl<S: Saga> Engine<S> {
+    /// Drives a saga that was claimed, in a task of its own.
+    pub(super) fn resume(&self, saga: SagaRecord<S::Data>, mine: DrivenBy<S>) {
+        if saga.is_at_pivot(self.0.saga.steps(&saga.data)) {
+            mine.close();
+        }
+        let inner = Arc::clone(&self.0);
+        self.0.platform.spawn("saga", async move {
+            inner.drive_resumed(saga, mine).await;
+        });
+    }
+}
+
+pub(super) fn past_cancelling(id: &str) -> Problem {
+    Problem::new(
+        Code::InvalidState,
+        format!("saga {id} has passed the point up to which it can be cancelled"),
+    )
+}
+
 impl<S: Saga> Inner<S> {
     /// Whether a driver has something to do for this saga.
-    fn takes_up(&self, saga: &SagaRecord<S::Data>) -> bool {
+    pub fn takes_up(&self, saga: &SagaRecord<S::Data>) -> bool {
         match saga.status {
             Status::Running => self.defences.journal && self.defences.recover_running,
             Status::Compensating => {

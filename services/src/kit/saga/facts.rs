@@ -183,6 +183,7 @@ pub fn apply<D>(saga: &mut Option<SagaRecord<D>>, fact: Fact<D>) {
                 refusal: None,
                 created_ms,
                 ended_ms: None,
+                version: 0,
             });
         }
         return;

@@ -5,7 +5,9 @@ use tracing::Instrument;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{Event, Journal, Saga, SagaRecord, engine::Inner, facts, registry::Driven};
+use super::{
+    Event, Journal, Saga, SagaRecord, Status, engine::Inner, facts, owner::Owner, registry::Driven,
+};
 use crate::kit::{Code, Context, Problem, StoreError, Table, Writer};
 
 /// The journal. One store holds the sagas of one [`Engine`](super::Engine).
@@ -20,8 +22,25 @@ pub const OPEN_SAGAS: Table<OpenSaga> = Table::new("open_sagas");
 pub const DEAD_LETTERS: Table<DeadLetter> = Table::new("dead_letters");
 
 /// A mark that a saga has not ended.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct OpenSaga {}
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenSaga {
+    /// The replica that drives it, where there are several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<Owner>,
+    /// Another replica was asked to cancel it: the owner turns it back unless it has come to its pivot.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cancel: bool,
+}
+
+/// What came of a commit.
+pub(super) enum Committed<D> {
+    /// It is durable.
+    Yes(SagaRecord<D>),
+    /// Another replica owns the saga now.
+    Lost,
+    /// The saga must not come to its pivot: it is to be cancelled.
+    Cancelled,
+}
 
 /// A saga that a person must look at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,10 +78,11 @@ impl<S: Saga> Inner<S> {
             let (kind, plan) = (inner.saga.kind(&data), inner.saga.steps(&data));
             let mut saga = SagaRecord::begin((id, kind), context, data, plan, now, deadline);
             let value = rows(tx, &mut saga)?;
+            saga.version = inner.next_version(&saga);
             let row = inner.journal(tx, &saga)?;
             tx.put(&table(), &saga.id, &row)?;
             if saga.status.is_open() {
-                tx.put(&OPEN_SAGAS, &saga.id, &OpenSaga {})?;
+                tx.put(&OPEN_SAGAS, &saga.id, &inner.open_mark(None))?;
             }
             let driven = inner.own(&saga);
             Ok((value, saga, driven))
@@ -75,32 +95,106 @@ impl<S: Saga> Inner<S> {
         self: &Arc<Self>,
         saga: SagaRecord<S::Data>,
         letter: Option<String>,
-    ) -> SagaRecord<S::Data> {
+    ) -> Committed<S::Data> {
         if saga.status.is_open() && !self.defences.journal {
-            return saga;
+            return Committed::Yes(saga);
         }
-        let inner = Arc::clone(self);
-        let span = saga.context.span();
-        let committed = self.write(move |tx| {
-            if let Some(reason) = letter {
-                let letter = DeadLetter {
-                    id: inner.unused_id(tx, &DEAD_LETTERS, "DEAD")?,
-                    saga_id: saga.id.clone(),
-                    reason,
-                    at_ms: inner.platform.clock.now_ms(),
-                    redriven_ms: None,
-                };
-                tx.put(&DEAD_LETTERS, &letter.id, &letter)?;
+        let next = SagaRecord {
+            version: self.next_version(&saga),
+            ..saga
+        };
+        let mut tries = 0;
+        loop {
+            let (inner, saga, letter) = (Arc::clone(self), next.clone(), letter.clone());
+            let committed = self.write(move |tx| inner.commit_in(tx, saga, letter));
+            match committed.instrument(next.context.span()).await {
+                Ok(committed) => {
+                    if let Committed::Yes(saga) = &committed {
+                        self.saga.committed(saga);
+                    }
+                    return committed;
+                }
+                // Asking again does no harm: the version tells whether this commit was there before.
+                Err(error @ (StoreError::Unreachable(_) | StoreError::Unknown(_))) => {
+                    tracing::info!(%error, "saga not journalled yet");
+                    tries += 1;
+                    let wait = self
+                        .config
+                        .asking
+                        .wait(tries, self.platform.random.as_ref());
+                    tokio::time::sleep(wait).await;
+                }
+                Err(error) => self.end_process("saga journal", &error).await,
             }
-            inner.put(tx, &saga)?;
-            Ok::<_, StoreError>(saga)
-        });
-        match committed.instrument(span).await {
-            Ok(saga) => {
-                self.saga.committed(&saga);
-                saga
+        }
+    }
+
+    fn commit_in(
+        &self,
+        tx: &mut Writer,
+        saga: SagaRecord<S::Data>,
+        letter: Option<String>,
+    ) -> Result<Committed<S::Data>, StoreError> {
+        if let Some(otherwise) = self.fenced(tx, &saga)? {
+            return Ok(otherwise);
+        }
+        if let Some(reason) = letter {
+            let letter = DeadLetter {
+                id: self.unused_id(tx, &DEAD_LETTERS, "DEAD")?,
+                saga_id: saga.id.clone(),
+                reason,
+                at_ms: self.platform.clock.now_ms(),
+                redriven_ms: None,
+            };
+            tx.put(&DEAD_LETTERS, &letter.id, &letter)?;
+        }
+        self.put(tx, &saga)?;
+        Ok(Committed::Yes(saga))
+    }
+
+    /// What is to be said of a commit among replicas, unless it is to be made.
+    fn fenced(
+        &self,
+        tx: &Writer,
+        saga: &SagaRecord<S::Data>,
+    ) -> Result<Option<Committed<S::Data>>, StoreError> {
+        let Some(me) = self.me() else { return Ok(None) };
+        let open = tx.get(&OPEN_SAGAS, &saga.id)?;
+        let Some(stored) = tx.get(&table::<S::Data>(), &saga.id)? else {
+            return Ok(Some(Committed::Lost));
+        };
+        if self.defences.respect_owner {
+            let mine = open
+                .as_ref()
+                .is_none_or(|open| open.owner.as_ref() == Some(&me));
+            if mine && stored.version == saga.version {
+                return Ok(Some(Committed::Yes(stored)));
             }
-            Err(error) => self.end_process("saga journal", &error).await,
+            if stored.version + 1 != saga.version {
+                return Ok(Some(Committed::Lost));
+            }
+        }
+        let plan = self.saga.steps(&saga.data);
+        let comes_to_pivot = saga.is_at_pivot(plan) && !stored.is_at_pivot(plan);
+        let turns_back = open.is_some_and(|open| open.cancel)
+            && comes_to_pivot
+            && matches!(saga.status, Status::Running | Status::Completed);
+        Ok(turns_back.then_some(Committed::Cancelled))
+    }
+
+    /// The version of the saga's next commit.
+    pub fn next_version(&self, saga: &SagaRecord<S::Data>) -> u64 {
+        match self.store.is_shared() {
+            true => saga.version + 1,
+            false => saga.version,
+        }
+    }
+
+    /// A mark that this process drives a saga.
+    pub fn open_mark(&self, before: Option<OpenSaga>) -> OpenSaga {
+        OpenSaga {
+            owner: self.me(),
+            cancel: before.is_some_and(|open| open.cancel),
         }
     }
 
@@ -134,6 +228,7 @@ impl<S: Saga> Inner<S> {
             let now = inner.platform.clock.now_ms();
             saga.apply(inner.saga.steps(&saga.data), Event::Redriven, now)
                 .map_err(|illegal| Problem::new(Code::InvalidState, illegal.to_string()))?;
+            saga.version = inner.next_version(&saga);
             letter.redriven_ms = Some(now);
             tx.put(&DEAD_LETTERS, &id, &letter)?;
             inner.put(tx, &saga)?;
@@ -147,7 +242,11 @@ impl<S: Saga> Inner<S> {
         let row = self.journal(tx, saga)?;
         tx.put(&table(), &saga.id, &row)?;
         if saga.status.is_open() {
-            tx.put(&OPEN_SAGAS, &saga.id, &OpenSaga {})?;
+            let before = match self.store.is_shared() {
+                true => tx.get(&OPEN_SAGAS, &saga.id)?,
+                false => None,
+            };
+            tx.put(&OPEN_SAGAS, &saga.id, &self.open_mark(before))?;
         } else {
             tx.delete(&OPEN_SAGAS, &saga.id)?;
         }
@@ -193,7 +292,7 @@ impl<S: Saga> Inner<S> {
         driven
     }
 
-    async fn write<T, E>(
+    pub(super) async fn write<T, E>(
         &self,
         work: impl FnOnce(&mut Writer) -> Result<T, E> + Send + 'static,
     ) -> Result<T, E>

@@ -143,6 +143,14 @@ pub struct SagaRecord<D> {
     pub created_ms: u64,
     /// When it completed or was compensated; wall clock.
     pub ended_ms: Option<u64>,
+    /// Raised by every commit where replicas share the journal, and compared before: it fences off whoever lost the
+    /// saga to another. 0 where one process owns all sagas.
+    #[serde(default, skip_serializing_if = "is_unversioned")]
+    pub version: u64,
+}
+
+fn is_unversioned(version: &u64) -> bool {
+    *version == 0
 }
 
 /// What can happen to a saga.
@@ -208,6 +216,7 @@ impl<D> SagaRecord<D> {
             refusal: None,
             created_ms: now_ms,
             ended_ms: None,
+            version: 0,
         };
         saga.advance(plan, now_ms);
         saga

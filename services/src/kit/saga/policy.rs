@@ -43,8 +43,11 @@ pub struct Config {
     pub insisting: Backoff,
     /// Attempts of an undo, the pivot or a retriable step before the saga needs attention.
     pub tries: u32,
-    /// Between two recoveries.
+    /// Between two recoveries; among replicas no longer than half of the lease.
     pub recover_every: Duration,
+    /// How long a replica may be silent before another one takes over its sagas. It says so four times as often while it
+    /// drives any.
+    pub lease: Duration,
     /// What is journalled.
     pub journal: Journal,
 }
@@ -56,6 +59,7 @@ pub enum Journal {
     #[default]
     State,
     /// As what happened to it: [facts](super::facts) that are appended and never changed. Its row is projected from them.
+    /// Only where one process owns all sagas.
     Facts,
 }
 
@@ -76,6 +80,7 @@ impl Default for Config {
             },
             tries: 12,
             recover_every: Duration::from_secs(60),
+            lease: Duration::from_secs(10),
             journal: Journal::State,
         }
     }
@@ -90,7 +95,7 @@ pub(super) struct Defences {
     pub unknown_is_unknown: bool,
     /// An undo is repeated until it is done or a person is told.
     pub undo_insists: bool,
-    /// The recovery leaves alone what a live task drives.
+    /// The recovery leaves alone what a live task drives; among replicas a commit asks whether its owner is the owner still.
     pub respect_owner: bool,
     /// Commits are synced.
     pub sync: bool,

@@ -1,8 +1,8 @@
 //! Which sagas a live task of this process drives: each has one owner.
 
 use std::{
-    collections::{BTreeMap, btree_map::Entry},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
 use tokio::sync::{Notify, watch};
@@ -71,39 +71,61 @@ impl<D> Driven<D> {
 }
 
 /// The owners, by saga id.
-pub(super) struct Registry<D>(Mutex<BTreeMap<String, Arc<Driven<D>>>>);
+pub(super) struct Registry<D> {
+    /// A task that is gone owns nothing, even if it could not say so.
+    driven: Mutex<BTreeMap<String, Weak<Driven<D>>>>,
+    /// Told of each saga that is driven from now on.
+    pub busy: Notify,
+}
 
 impl<D> Default for Registry<D> {
     fn default() -> Self {
-        Registry(Mutex::default())
+        Registry {
+            driven: Mutex::default(),
+            busy: Notify::new(),
+        }
     }
 }
 
 impl<D> Registry<D> {
-    fn driven(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Driven<D>>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn driven(&self) -> MutexGuard<'_, BTreeMap<String, Weak<Driven<D>>>> {
+        self.driven.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The live task that drives a saga.
+    pub fn of(&self, id: &str) -> Option<Arc<Driven<D>>> {
+        self.driven().get(id).and_then(Weak::upgrade)
     }
 
     /// Makes the caller the owner of a saga, or names the live task that is.
     pub fn claim(&self, id: &str) -> Result<Arc<Driven<D>>, Arc<Driven<D>>> {
-        match self.driven().entry(id.to_owned()) {
-            Entry::Occupied(owner) => Err(Arc::clone(owner.get())),
-            Entry::Vacant(free) => Ok(Arc::clone(free.insert(Arc::default()))),
+        match self.of(id) {
+            Some(owner) => Err(owner),
+            None => Ok(self.register(id)),
         }
     }
 
     /// Makes the caller the owner of a saga, whoever was.
     pub fn register(&self, id: &str) -> Arc<Driven<D>> {
         let driven = Arc::<Driven<D>>::default();
-        self.driven().insert(id.to_owned(), Arc::clone(&driven));
+        self.driven().insert(id.to_owned(), Arc::downgrade(&driven));
+        self.busy.notify_one();
         driven
     }
 
     /// Forgets a saga that is driven no longer.
     pub fn release(&self, id: &str, driven: &Arc<Driven<D>>) {
         let mut driven_now = self.driven();
-        if driven_now.get(id).is_some_and(|d| Arc::ptr_eq(d, driven)) {
+        let known = driven_now.get(id).map(Weak::as_ptr);
+        if known.is_some_and(|known| std::ptr::eq(known, Arc::as_ptr(driven))) {
             driven_now.remove(id);
         }
+    }
+
+    /// Whether no saga is driven; forgets those whose tasks are gone.
+    pub fn is_idle(&self) -> bool {
+        let mut driven = self.driven();
+        driven.retain(|_, task| task.strong_count() > 0);
+        driven.is_empty()
     }
 }

@@ -1,0 +1,92 @@
+//! How much of a saga keeps other sagas off its product.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::time::Instant;
+
+use super::store::OrderData;
+use crate::{
+    gap::Gaps,
+    kit::{
+        Problem,
+        lease::{Lease, LeasePolicy, Leases},
+        saga::Call,
+    },
+    ports::Platform,
+};
+
+/// The scope of the lock that isolates sagas on a product.
+#[derive(Clone, Debug, Default)]
+pub enum LockScope {
+    /// A step: inventory keeps operations apart by itself, and sagas by a semantic lock. Fast.
+    #[default]
+    Step,
+    /// The whole saga: the orchestrator holds a lease of the product (`order:lock:{sku}`) from before its first call until
+    /// its end. Others wait for seconds, and no semantic lock is needed.
+    Saga {
+        /// The lock service.
+        service: String,
+        /// How the leases are held. A saga that takes longer than the limit holds none any more and asks anew.
+        policy: LeasePolicy,
+    },
+}
+
+/// The leases of the sagas that this process drives.
+pub(super) struct Scope {
+    platform: Platform,
+    leases: Option<(Leases, LeasePolicy)>,
+    /// By saga.
+    held: Mutex<BTreeMap<String, (Lease, Instant)>>,
+}
+
+impl Scope {
+    pub fn new(platform: &Platform, scope: &LockScope, gaps: Gaps) -> Self {
+        let leases = match scope {
+            LockScope::Step => None,
+            LockScope::Saga { service, policy } => {
+                Some((Leases::new(platform, service, *policy, gaps), *policy))
+            }
+        };
+        Scope {
+            platform: platform.clone(),
+            leases,
+            held: Mutex::default(),
+        }
+    }
+
+    fn held(&self) -> MutexGuard<'_, BTreeMap<String, (Lease, Instant)>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sees to it that the saga holds its product.
+    ///
+    /// # Errors
+    /// `LOCK_NOT_ACQUIRED`: another saga has it, or the lock service cannot be reached.
+    pub async fn hold(&self, data: &OrderData, call: Call<'_>) -> Result<(), Problem> {
+        let Some((leases, policy)) = &self.leases else {
+            return Ok(());
+        };
+        let lasts = |(_, since): &(Lease, Instant)| since.elapsed() < policy.limit;
+        if self.held().get(call.saga_id).is_some_and(lasts) {
+            return Ok(());
+        }
+        self.let_go(call.saga_id);
+        let name = format!("order:lock:{}", data.sku);
+        let since = Instant::now();
+        let lease = leases.acquire(call.context, &name).await?;
+        self.held().insert(call.saga_id.to_owned(), (lease, since));
+        Ok(())
+    }
+
+    /// Lets others in.
+    pub fn let_go(&self, saga_id: &str) {
+        let Some((lease, _)) = self.held().remove(saga_id) else {
+            return;
+        };
+        self.platform
+            .spawn("lease-release", async move { lease.release().await });
+    }
+}
