@@ -185,6 +185,14 @@ impl Customer {
         }
     }
 
+    /// The same customer, who calls `entry`.
+    pub fn through(self, entry: &str) -> Self {
+        Customer {
+            person: Person::new(&self.person.client, entry),
+            ..self
+        }
+    }
+
     /// The same customer, whose keys are those that others choose too: `checkout-1`, `checkout-2` ...
     pub fn with_plain_keys(self) -> Self {
         Customer {

@@ -12,6 +12,7 @@ pub mod item_purchase;
 pub mod mirror;
 pub mod operator;
 pub mod order_choreography;
+pub mod order_cluster;
 pub mod order_replicas;
 pub mod order_saga;
 pub mod platform;
@@ -29,6 +30,7 @@ pub fn catalogue() -> Catalogue {
         scenarios: vec![
             Box::new(order_saga::OrderSaga),
             Box::new(order_replicas::OrderReplicas),
+            Box::new(order_cluster::OrderCluster),
             Box::new(challenge_reward::ChallengeReward),
             Box::new(stock_room::StockRoom),
             Box::new(item_purchase::ItemPurchase),

@@ -1,11 +1,12 @@
 //! System C: an orchestrated order saga with two-phase payment.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use squall::{
     Sim,
     net::Latency,
     scenario::{Bug, Scenario, Setup, Shape},
+    seed::Stream,
     storm::Profile,
 };
 use squall_services::{
@@ -183,27 +184,33 @@ impl Scenario for OrderSaga {
             }
         });
         let mut workload = sim.seed().stream("workload");
-        for (i, name) in CUSTOMERS.into_iter().enumerate() {
-            let promises = promises.clone();
-            let purchases = ORDERS / 3 + u64::from((i as u64) < ORDERS % 3);
-            let basket: Vec<Purchase> = (0..purchases)
-                .map(|_| Purchase::draw(&mut workload))
-                .collect();
-            sim.client(name, move |client| async move {
-                let customer = Customer::new(&client, &promises);
-                for (n, purchase) in basket.iter().enumerate() {
-                    let op = format!("{}-{}", client.name(), n + 1);
-                    purchase.carry_out(&client, &customer, &op).await;
-                }
-            });
-        }
-        for name in CUSTOMERS {
-            sim.link(name, "order", Latency::INTERNET);
-        }
+        open_doors(sim, &mut workload, "order", &promises);
         sim.after_storm("operator", |client| async move {
             Hand::new(&client).tend_orders().await
         });
         sim.at_end(|truth| saga_counts(truth, "order", &SAGAS));
+    }
+}
+
+/// The customers come, and order at `entry` over the internet.
+pub(crate) fn open_doors(
+    sim: &Sim,
+    workload: &mut Stream,
+    entry: &'static str,
+    promises: &Arc<orders::Promises>,
+) {
+    for (i, name) in CUSTOMERS.into_iter().enumerate() {
+        let promises = promises.clone();
+        let purchases = ORDERS / 3 + u64::from((i as u64) < ORDERS % 3);
+        let basket: Vec<Purchase> = (0..purchases).map(|_| Purchase::draw(workload)).collect();
+        sim.client(name, move |client| async move {
+            let customer = Customer::new(&client, &promises).through(entry);
+            for (n, purchase) in basket.iter().enumerate() {
+                let op = format!("{}-{}", client.name(), n + 1);
+                purchase.carry_out(&client, &customer, &op).await;
+            }
+        });
+        sim.link(name, entry, Latency::INTERNET);
     }
 }
 
@@ -219,7 +226,7 @@ pub(crate) struct Purchase {
 }
 
 impl Purchase {
-    pub(crate) fn draw(rng: &mut squall::seed::Stream) -> Self {
+    pub(crate) fn draw(rng: &mut Stream) -> Self {
         let card = match rng.below(20) {
             0..2 => "declined",
             2..5 => "capture-declined",

@@ -180,11 +180,16 @@ pub struct Hand {
 impl Hand {
     /// The hand of this client.
     pub fn new(client: &Client) -> Self {
-        Hand::through(client, "inventory")
+        Hand::over(client, "inventory", "order")
     }
 
-    /// The same, where inventory is reached at another name.
-    pub fn through(client: &Client, inventory: &str) -> Self {
+    /// The same, where inventory and order are reached through a gateway.
+    pub fn through(client: &Client, gateway: &str) -> Self {
+        Hand::over(client, gateway, gateway)
+    }
+
+    /// The same, where they are reached at other names.
+    pub fn over(client: &Client, inventory: &str, order: &str) -> Self {
         let platform = platform(client.node());
         let peer = |name| Peer::new(&platform, name, browser());
         Hand {
@@ -192,7 +197,7 @@ impl Hand {
             context: Context::fresh(&platform, client.name()),
             catalog: peer("catalog"),
             inventory: peer(inventory),
-            order: peer("order"),
+            order: peer(order),
             challenge: peer("challenge"),
         }
     }

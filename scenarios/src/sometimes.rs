@@ -40,6 +40,21 @@ pub fn sagas(sim: &Sim, node: &'static str) {
     sim.sometimes_logged("a compensation was asked again", node, "undo unknown");
 }
 
+/// A replica died, or seemed to, and another one had its saga before it was back.
+pub const TAKEN_OVER: &str = "a replica took over another one's saga";
+
+/// A replica that was taken for dead was not, and went on until its next commit.
+pub const FENCED_OFF: &str = "a replica that lost its saga was kept from a commit";
+
+/// What befalls sagas that replicas drive.
+pub fn replicas(sim: &Sim, nodes: &[&'static str]) {
+    for node in nodes {
+        sagas(sim, node);
+        sim.sometimes_logged(TAKEN_OVER, node, "saga taken over");
+        sim.sometimes_logged(FENCED_OFF, node, "saga lost");
+    }
+}
+
 /// What befalls services and their callers, in every scenario.
 pub fn services(sim: &Sim, callers: &[&'static str]) {
     self::callers(sim, callers);

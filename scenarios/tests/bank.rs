@@ -12,8 +12,9 @@ use squall::{
 };
 use squall_scenarios::{
     catalogue, challenge_reward::ChallengeReward, checkout::Checkout, item_purchase::ItemPurchase,
-    order_choreography::OrderChoreography, order_replicas::OrderReplicas, order_saga::OrderSaga,
-    stock_room::StockRoom, sync_windows::scenario::ProductSync,
+    order_choreography::OrderChoreography, order_cluster::OrderCluster,
+    order_replicas::OrderReplicas, order_saga::OrderSaga, stock_room::StockRoom,
+    sync_windows::scenario::ProductSync,
 };
 
 static PRODUCT_SYNC: ProductSync = ProductSync { course: None };
@@ -118,6 +119,18 @@ bank! {
         "no lost refund" | "every saga ends" | "a semantic lock has one owner" | "no oversell";
     a_refund_at_the_current_price_is_found: OrderReplicas + "refund-at-current-price" at 73 =>
         "no lost refund" | "every saga ends" | "no double charge, no double refund" | "ledger and payment records agree";
+    a_recovery_that_races_another_replica_is_found: OrderCluster + "recovery-races-owner" at 8 =>
+        "no oversell" | "no lost refund" | "every saga ends" | "an order goes its way" | "stock adds up"
+        | "a saga takes its steps in order" | "compensation runs in reverse" | "acknowledged is durable"
+        | "no leaked reservation" | "one key, one effect";
+    a_cluster_whose_recovery_looks_at_what_failed_only_is_found: OrderCluster + "recovery-only-failed" at 6 =>
+        "every saga ends" | "no lost refund" | "no leaked reservation";
+    a_cluster_that_forgets_what_compensates_is_found: OrderCluster + "recovery-forgets-compensating" at 6 =>
+        "every saga ends" | "no lost refund" | "no leaked reservation";
+    a_replica_that_begins_anew_what_another_has_under_way_is_found: OrderCluster + "in-flight-not-refused" at 0 =>
+        "one key, one effect";
+    a_cluster_that_turns_back_after_the_pivot_is_found: OrderCluster + "compensate-after-pivot" at 16 =>
+        "a saga turns back before its pivot only" | "an order goes its way" | "acknowledged is durable";
     a_key_that_ignores_the_body_is_found: OrderReplicas + "key-ignores-body" =>
         "one key, one effect";
     a_key_that_users_share_is_found: OrderReplicas + "key-shared-across-users" =>

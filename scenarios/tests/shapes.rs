@@ -8,7 +8,8 @@ use squall::{
 };
 use squall_scenarios::{
     catalogue, challenge_reward::ChallengeReward, checkout::Checkout, item_purchase::ItemPurchase,
-    order_replicas::OrderReplicas, order_saga::OrderSaga, sync_windows::scenario::ProductSync,
+    order_cluster::OrderCluster, order_replicas::OrderReplicas, order_saga::OrderSaga,
+    sync_windows::scenario::ProductSync,
 };
 
 const SEEDS: u64 = 100;
@@ -21,6 +22,11 @@ fn the_documented_order_saga_fails_in_several_ways() {
 #[test]
 fn the_documented_order_saga_with_leases_and_replicas_fails_in_several_ways() {
     fails_in_several_ways(&OrderReplicas);
+}
+
+#[test]
+fn the_documented_order_saga_in_replicas_of_its_own_fails_in_several_ways() {
+    fails_in_several_ways(&OrderCluster);
 }
 
 #[test]

@@ -3,8 +3,8 @@
 use squall::{campaign::Totals, scenario::Scenario, testing};
 use squall_scenarios::{
     challenge_reward::ChallengeReward, checkout::Checkout, item_purchase::ItemPurchase,
-    order_replicas::OrderReplicas, order_saga::OrderSaga, stock_room::StockRoom,
-    sync_windows::scenario::ProductSync,
+    order_cluster::OrderCluster, order_replicas::OrderReplicas, order_saga::OrderSaga, sometimes,
+    stock_room::StockRoom, sync_windows::scenario::ProductSync,
 };
 
 /// Seeds of each campaign, unless the environment asks for others.
@@ -20,6 +20,17 @@ fn order_saga_survives() {
 #[test]
 fn order_replicas_survives() {
     let _ = survives(&OrderReplicas);
+}
+
+#[test]
+fn order_cluster_survives_and_its_sagas_change_hands() {
+    let totals = survives(&OrderCluster);
+    if totals.tally.runs >= MANY {
+        for change in [sometimes::TAKEN_OVER, sometimes::FENCED_OFF] {
+            let storms = totals.tally.sometimes.get(change).copied();
+            assert!(storms.unwrap_or(0) > 0, "never: {change}");
+        }
+    }
 }
 
 #[test]

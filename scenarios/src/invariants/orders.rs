@@ -44,10 +44,15 @@ pub struct Orders {
 
 /// Watches the nodes `"order"` and `"catalog"`.
 pub fn watch(sim: &Sim) -> Arc<Mutex<Orders>> {
+    watch_at(sim, "order")
+}
+
+/// Watches the orders whose database is on `node`, and the node `"catalog"`.
+pub fn watch_at(sim: &Sim, node: &'static str) -> Arc<Mutex<Orders>> {
     let orders = Arc::new(Mutex::new(Orders {
-        orders: Mirror::new("order", ORDERS),
-        sagas: Mirror::new("order", SAGAS),
-        keys: Mirror::new("order", KEYS),
+        orders: Mirror::new(node, ORDERS),
+        sagas: Mirror::new(node, SAGAS),
+        keys: Mirror::new(node, KEYS),
         versions: Mirror::new("catalog", VERSIONS),
         made_by: BTreeMap::new(),
         traces: Traces::default(),

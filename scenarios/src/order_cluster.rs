@@ -1,0 +1,200 @@
+//! System C with an orchestrator that is no single point of failure: order runs in two replicas behind the gateway, over
+//! one database that fails on its own. A saga has one owner, and another replica takes it over once that one is silent.
+
+use std::time::Duration;
+
+use squall::{
+    Sim,
+    net::Latency,
+    scenario::{Bug, Scenario, Setup, Shape},
+    storm::Profile,
+};
+use squall_services::{
+    catalog,
+    gap::Gap,
+    gateway, inventory,
+    kit::lease::LeasePolicy,
+    lock,
+    order::{self, LockScope, store::SAGAS},
+};
+
+use crate::{
+    bank,
+    invariants::{
+        leases, money, orders,
+        sagas::{self, saga_counts},
+        stock,
+    },
+    order_saga::{self, CUSTOMERS, SHELVES},
+    shop::{self, Hand},
+    sometimes,
+    topology::{self, member, replicas},
+};
+
+/// The scenario `order-cluster`.
+pub struct OrderCluster;
+
+/// Whatever a replica remembers for itself, the other one does not know.
+const BUGS: &[Gap] = &[
+    Gap::RecoveryRacesOwner,
+    Gap::RecoveryOnlyFailed,
+    Gap::RecoveryForgetsCompensating,
+    Gap::InFlightNotRefused,
+    Gap::CompensateAfterPivot,
+];
+
+const REPLICAS: [&str; 2] = ["order-1", "order-2"];
+
+const NODES: [&str; 9] = [
+    "gateway",
+    "order-1",
+    "order-2",
+    "order-db",
+    "inventory",
+    "lock",
+    "payment",
+    "pg",
+    "catalog",
+];
+
+/// How long a transaction of a replica may take.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How a saga holds the lease of its product: that of a dead one ends before another one's wait does.
+const WHOLE_SAGA: LeasePolicy = LeasePolicy {
+    wait: Duration::from_secs(5),
+    lease: Duration::from_secs(3),
+    renew_every: Duration::from_secs(1),
+    limit: Duration::from_secs(30),
+};
+
+impl Scenario for OrderCluster {
+    fn name(&self) -> &str {
+        "order-cluster"
+    }
+
+    fn about(&self) -> &str {
+        "order-saga with two replicas of order over one database: sagas change hands, and in some worlds hold a lock throughout"
+    }
+
+    fn shapes(&self) -> Vec<Shape> {
+        bank::shapes("two replicas of a design that knows of one: expected to fail")
+    }
+
+    fn bugs(&self) -> Vec<Bug> {
+        bank::bugs(BUGS)
+    }
+
+    fn profile(&self) -> Profile {
+        let mut links = vec![("payment", "pg")];
+        for replica in REPLICAS {
+            links.push(("gateway", replica));
+            links.extend(
+                ["order-db", "inventory", "lock", "payment", "catalog"].map(|to| (replica, to)),
+            );
+        }
+        links.extend(CUSTOMERS.map(|name| (name, "gateway")));
+        let said = [
+            "saga starts",
+            "step intended",
+            "step done",
+            "compensating",
+            "step undone",
+            "saga resumed",
+        ];
+        let events = REPLICAS.map(|replica| said.map(|event| (replica, event)));
+        Profile {
+            custom: shop::pg_faults(),
+            events: events.into_iter().flatten().collect(),
+            horizon_ms: 1_500,
+            ..Profile::new(&NODES, &links)
+        }
+    }
+
+    fn build(&self, sim: &Sim, setup: &Setup) {
+        let documented = order_saga::DOCUMENTED.iter().chain(BUGS);
+        let documented: Vec<Gap> = documented.copied().collect();
+        let gaps = bank::gaps(setup, &documented);
+        let mut settings = sim.seed().stream("settings");
+        // In a quarter of the worlds sagas keep each other off a product as a whole, and need no semantic lock.
+        let whole = settings.chance(0.25);
+        let order = order::Config {
+            gaps,
+            lock_scope: match whole {
+                true => LockScope::Saga {
+                    service: lock::SERVICE.name.to_owned(),
+                    policy: WHOLE_SAGA,
+                },
+                false => LockScope::Step,
+            },
+            payment: match settings.chance(0.4) {
+                true => order::PaymentMode::OneStep,
+                false => order::PaymentMode::TwoStep,
+            },
+            recover_every: Duration::from_secs(settings.between(2, 20)),
+            // From shorter than a pause to longer than most.
+            lease: Duration::from_millis(settings.between(400, 3_000)),
+            ..Default::default()
+        };
+        let inventory = inventory::Config {
+            gaps,
+            semantic_lock: !whole,
+            orchestrator: "gateway".to_owned(),
+            ..Default::default()
+        };
+        let gateway = gateway::Config {
+            routes: ["/orders", "/sagas", "/dead-letters"]
+                .map(|path| (path.to_owned(), REPLICAS.map(str::to_owned).to_vec()))
+                .to_vec(),
+        };
+        let shelf = lock::Shelf::default();
+        let locks = lock::Config {
+            gaps,
+            leases: shelf.clone(),
+        };
+        topology::open(
+            sim,
+            [
+                member(gateway::SERVICE, move |p| gateway::run(p, gateway.clone())),
+                member(lock::SERVICE, move |p| lock::run(p, locks.clone())),
+                member(catalog::SERVICE, |p| catalog::run(p, Default::default())),
+                member(inventory::SERVICE, move |p| {
+                    inventory::run(p, inventory.clone())
+                }),
+            ],
+        );
+        let order = member(order::SERVICE, move |p| order::run(p, order.clone()));
+        topology::open(sim, replicas(order, order::store::FILE, PATIENCE));
+        let permits = shop::open_till(sim, gaps, settings.between(1, 10) as usize);
+
+        let stock = stock::watch(sim);
+        let money = money::watch(sim, &permits, sagas::JOURNAL_ENDS);
+        let orders = orders::watch_at(sim, "order-db");
+        orders::watch_money(sim, &orders, &money);
+        orders::watch_stock(sim, &orders, &stock);
+        leases::watch(sim, &shelf);
+        let promises = orders::Promises::watch(sim, &orders);
+        sometimes::replicas(sim, &REPLICAS);
+
+        sim.prepare(|client| async move {
+            let hand = Hand::over(&client, "inventory", "gateway");
+            for shelf in SHELVES {
+                hand.fill(shelf).await;
+            }
+        });
+        let mut workload = sim.seed().stream("workload");
+        order_saga::open_doors(sim, &mut workload, "gateway", &promises);
+        // In some worlds the replicas are far from their database, so that a claim and a commit cross each other.
+        if settings.chance(0.25) {
+            for replica in REPLICAS {
+                sim.link(replica, "order-db", Latency::INTERNET);
+            }
+        }
+        sim.after_storm("operator", |client| async move {
+            Hand::over(&client, "inventory", "gateway")
+                .tend_orders()
+                .await
+        });
+        sim.at_end(|truth| saga_counts(truth, "order-db", &SAGAS));
+    }
+}
