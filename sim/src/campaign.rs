@@ -161,6 +161,20 @@ impl<'a> Campaign<'a> {
         command
     }
 
+    /// Whether this is the run that its seed draws by itself.
+    pub fn draws(&self, trial: &Trial) -> bool {
+        trial.plan.is_none() || trial.plan == self.spec(trial.seed).plan
+    }
+
+    /// The one command that replays a run of this campaign, if there is one: a storm that no seed draws is replayed
+    /// from a file.
+    pub fn replay_of(&self, trial: &Trial) -> String {
+        match self.draws(trial) {
+            true => self.replay_command(trial.seed),
+            false => "none: no seed draws this storm, and no file holds it".to_owned(),
+        }
+    }
+
     /// Runs it. `progress` is told after each run, in the order of the trials.
     pub fn run(&self, progress: &mut dyn FnMut(Progress)) -> Totals {
         self.run_by(&crate::run::run_with, progress)

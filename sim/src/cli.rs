@@ -129,8 +129,8 @@ enum Refusal {
     /// The failure file can't be read.
     #[error(transparent)]
     File(#[from] FileError),
-    /// The failure file can't be written.
-    #[error("cannot write the failure into {directory}: {source}")]
+    /// Something can't be written into a directory.
+    #[error("cannot write into {directory}: {source}")]
     Unwritable {
         directory: String,
         source: io::Error,
@@ -146,7 +146,7 @@ enum Refusal {
 impl Refusal {
     fn exit(&self) -> Exit {
         match self {
-            Refusal::Picture { .. } | Refusal::Output(_) => Exit::Failed,
+            Refusal::Output(_) => Exit::Failed,
             Refusal::Brought(BroughtError::Failed(_) | BroughtError::Output(_)) => Exit::Failed,
             _ => Exit::Usage,
         }

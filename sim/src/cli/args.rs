@@ -92,7 +92,7 @@ pub(super) struct Shrinking {
     /// Runs for making one failure small [default: 1000]
     #[arg(long, value_name = "N")]
     pub max_runs: Option<u64>,
-    /// Where failures are written [default: failures]
+    /// Where failures are written [default: failures; for `shrink` beside the file]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
 }

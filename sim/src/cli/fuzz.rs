@@ -189,7 +189,8 @@ impl Session<'_> {
                 .into_iter()
                 .flat_map(|sum| &sum.failures)
             {
-                let replay = lane.replay_command(failed.seed);
+                let told = log.replay(&failed.signature, lane.plant.as_deref());
+                let replay = told.map_or_else(|| lane.replay_of(&failed.trial()), str::to_owned);
                 write!(self.out, "{}", summary::failure_line(failed, &replay))?;
             }
         }

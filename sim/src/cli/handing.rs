@@ -56,7 +56,7 @@ impl Handed {
     /// The command that replays what is shown of a failure.
     pub fn replay(&self, campaign: &Campaign<'_>, failed: &Failure) -> String {
         let file = self.kept().and_then(Kept::path);
-        file.map_or_else(|| campaign.replay_command(failed.seed), replay_command)
+        file.map_or_else(|| campaign.replay_of(&failed.trial()), replay_command)
     }
 }
 
@@ -70,7 +70,7 @@ impl Session<'_> {
         handing: &mut Handing,
     ) -> Handed {
         let spec = campaign.spec_of(&failed.trial());
-        let drawn = spec.plan.is_none() || spec.plan == campaign.spec(failed.seed).plan;
+        let drawn = campaign.draws(&failed.trial());
         let as_found = Budget {
             runs: 0,
             ..Budget::default()
@@ -137,7 +137,7 @@ impl Session<'_> {
             let trial = mismatch.trial();
             let traces = [0, 1].map(|_| self.trace(campaign, &trial));
             let traces = traces.each_ref().map(Option::as_ref);
-            let replay = [campaign.replay_command(mismatch.seed)];
+            let replay = [campaign.replay_of(&trial)];
             let text = failure::mismatch(totals, mismatch, traces, &replay, self.style);
             write!(self.out, "\n{text}")?;
         }

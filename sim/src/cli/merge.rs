@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     campaign::{Campaign, Failure, Seeds, Tally, Totals, guarded, names::variant_exists},
-    explore::Way,
+    explore::{Trial, Way},
     failure::{FailureFile, replay_command},
     fuzz::{FAILURES, FILE, Header, LOG_VERSION, Lane, Line, Log, LogError, Step, lines, unite},
     picture::campaign::Report,
@@ -132,7 +132,7 @@ impl Session<'_> {
                 text += &failure::failure(totals, failed, &Told::AsFound(None), &replay, style);
             }
             for mismatch in &totals.mismatches {
-                let replay = [self.command_of(lane, mismatch.seed)];
+                let replay = [self.command_of(lane, &mismatch.trial())];
                 text += "\n";
                 text += &failure::mismatch(totals, mismatch, [None, None], &replay, style);
             }
@@ -148,7 +148,7 @@ impl Session<'_> {
             })
         });
         json::report(all, failures.collect(), union.elapsed, &|place, seed| {
-            self.command_of(&lanes[place], seed)
+            self.command_of(&lanes[place], &Trial { seed, plan: None })
         })
     }
 
@@ -156,12 +156,13 @@ impl Session<'_> {
     fn replay_line(&self, union: &Union, lane: &Lane, failed: &Failure) -> String {
         match union.file(lane, &failed.signature) {
             Some((path, _)) => replay_command(path),
-            None => self.command_of(lane, failed.seed),
+            None => self.command_of(lane, &failed.trial()),
         }
     }
 
-    /// The command that replays a seed; that of a scenario that this program lacks is for the one that has it.
-    fn command_of(&self, lane: &Lane, seed: Seed) -> String {
+    /// The command that replays a run; that of a scenario that this program lacks is for the one that has it.
+    fn command_of(&self, lane: &Lane, trial: &Trial) -> String {
+        let seed = trial.seed;
         let way = Way::ALL.iter().find(|way| way.name() == lane.way);
         match (self.catalogue.get(&lane.scenario), way) {
             (Some(scenario), Some(way)) => {
@@ -169,7 +170,7 @@ impl Session<'_> {
                 campaign.shape.clone_from(&lane.shape);
                 campaign.plant.clone_from(&lane.plant);
                 campaign.way = *way;
-                campaign.replay_command(seed)
+                campaign.replay_of(trial)
             }
             _ => {
                 let planted = lane.plant.iter().map(|bug| format!(" --plant {bug}"));

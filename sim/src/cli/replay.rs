@@ -10,6 +10,7 @@ use std::{
 use super::{Exit, Refusal, Session, args::ReplayArgs, choice};
 use crate::{
     campaign::{Seeds, Unknown, guarded, names::variant_exists},
+    explore::Way,
     failure::{self as kept, FailureFile},
     picture::Subject,
     report::{self, Paint, again, failure, summary},
@@ -65,8 +66,9 @@ impl<'a> Session<'a> {
             || variant.shape.is_some()
             || variant.plant.is_some()
             || variant.plan.is_some()
+            || variant.explore != Way::default()
         {
-            let usage = "a failure file has its own seed, shape, bug and plan: leave --seed, --shape, --plant and --plan out";
+            let usage = "a failure file has its own seed, shape, bug and plan: leave --seed, --shape, --plant, --plan and --explore out";
             return Err(Refusal::Usage(usage.to_owned()));
         }
         let (file, scenario) = self.failure(path)?;

@@ -112,6 +112,8 @@ impl Session<'_> {
         let Some(dir) = corpus else {
             return Ok(guided);
         };
+        // Whether it can be written is known before hours of storms are to be kept there.
+        corpus::write(dir, &[])?;
         let corpus = corpus::read(dir, campaign.scenario.name(), guided.nodes())?;
         Ok(guided.with_corpus(corpus))
     }

@@ -44,13 +44,14 @@ impl Session<'_> {
         };
         let beside = args.file.parent().unwrap_or(Path::new(""));
         let directory = args.shrinking.out.as_deref().unwrap_or(beside);
+        write!(self.out, "{}", failure::small(&shrunk, self.style))?;
+        self.out.flush()?;
         let path = smaller
             .write(directory)
             .map_err(|source| Refusal::Unwritable {
                 directory: directory.display().to_string(),
                 source,
             })?;
-        write!(self.out, "{}", failure::small(&shrunk, self.style))?;
         writeln!(self.out, "written to {}", path.display())?;
         let command = [replay_command(&path)];
         write!(self.out, "{}", failure::replay_lines(&command, self.style))?;

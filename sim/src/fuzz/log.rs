@@ -177,6 +177,8 @@ pub struct Log {
     steps: Vec<Step>,
     done: BTreeMap<Lane, u64>,
     known: BTreeSet<(Signature, Option<String>)>,
+    /// The command that replays what is known, where it was told.
+    replays: BTreeMap<(Signature, Option<String>), String>,
     writer: Option<Writer>,
 }
 
@@ -188,6 +190,7 @@ impl Log {
             steps: Vec::new(),
             done: BTreeMap::new(),
             known: BTreeSet::new(),
+            replays: BTreeMap::new(),
             writer: None,
         }
     }
@@ -258,7 +261,7 @@ impl Log {
                     log.know(&step.totals);
                     log.keep(*step);
                 }
-                Line::Finding(_) => {}
+                Line::Finding(finding) => log.learn(&finding),
             }
         }
         Ok(log)
@@ -297,10 +300,22 @@ impl Log {
     ///
     /// When it can't be written.
     pub fn tell(&mut self, finding: Finding) -> Result<(), LogError> {
+        self.learn(&finding);
         match &mut self.writer {
             Some(writer) => Ok(writer.write(&Line::Finding(Box::new(finding)))?),
             None => Ok(()),
         }
+    }
+
+    /// The command that replays a failure, if it was told.
+    pub fn replay(&self, signature: &Signature, plant: Option<&str>) -> Option<&str> {
+        let finding = (signature.clone(), plant.map(str::to_owned));
+        self.replays.get(&finding).map(String::as_str)
+    }
+
+    fn learn(&mut self, finding: &Finding) {
+        let known = (finding.signature.clone(), finding.plant.clone());
+        self.replays.insert(known, finding.replay.clone());
     }
 
     fn know(&mut self, totals: &Totals) -> Vec<Failure> {

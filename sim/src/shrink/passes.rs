@@ -182,8 +182,10 @@ impl Reduction<'_, '_> {
             self.known.values().filter(|client| gone(client)).collect();
         let names = without.iter().filter(|name| {
             let client = self.known.get(*name);
+            // Who stayed away from the beginning is known by no operation.
+            let away = client.is_none() && !self.best.outcome.unmet.contains(name);
             !happens(name)
-                && self.best.asks(name)
+                && (away || self.best.asks(name))
                 && !clients.contains(name)
                 && client.is_none_or(|of| !clients.contains(of))
         });

@@ -54,6 +54,7 @@ fn outcome(spec: &Spec, options: Options, fails: bool) -> Outcome {
             .collect(),
         faults,
         operations: operations(&plan),
+        unmet: unmet(&plan),
         trace: options.full.then(|| calls(&plan)),
         plan,
         ..made_up
@@ -80,6 +81,17 @@ fn operations(plan: &Plan) -> Vec<Operation> {
         client: (*client).to_owned(),
     };
     CALLS.iter().filter(is_there).map(operation).collect()
+}
+
+/// Names that are of nobody, and of operations whose client is not there to ask.
+fn unmet(plan: &Plan) -> Vec<String> {
+    let operations = operations(plan);
+    let is_met = |name: &&String| {
+        CALLS.iter().any(|(client, _)| client == name)
+            || operations.iter().any(|one| one.name == **name)
+    };
+    let names = plan.without.iter();
+    names.filter(|name| !is_met(name)).cloned().collect()
 }
 
 fn calls(plan: &Plan) -> Trace {

@@ -52,7 +52,7 @@ fn a_picture_that_cannot_be_written_fails_with_a_sentence_after_the_result() {
         "run bank --seeds 2 --html",
     ] {
         let said = squall(&format!("{line} {}", file.display()));
-        assert_eq!(said.exit, Exit::Failed, "{line}");
+        assert_eq!(said.exit, Exit::Usage, "{line}");
         assert!(said.err.contains("error: cannot write"), "{}", said.err);
         assert!(
             said.err.contains("choose a file in a directory"),
