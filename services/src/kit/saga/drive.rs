@@ -133,12 +133,12 @@ impl<S: Saga> Drive<'_, S> {
     ) -> Option<SagaRecord<S::Data>> {
         let was = before.status;
         let saga = match self.commit(before.clone(), event, why.clone()).await {
-            Committed::Yes(saga) => saga,
+            Committed::Yes(saga) => *saga,
             Committed::Lost => return None,
             Committed::Cancelled => {
                 let event = Event::DoneButTurnBack(cancelled());
                 match self.commit(before, event, None).await {
-                    Committed::Yes(saga) => saga,
+                    Committed::Yes(saga) => *saga,
                     Committed::Lost | Committed::Cancelled => return None,
                 }
             }

@@ -35,7 +35,7 @@ pub struct OpenSaga {
 /// What came of a commit.
 pub(super) enum Committed<D> {
     /// It is durable.
-    Yes(SagaRecord<D>),
+    Yes(Box<SagaRecord<D>>),
     /// Another replica owns the saga now.
     Lost,
     /// The saga must not come to its pivot: it is to be cancelled.
@@ -97,7 +97,7 @@ impl<S: Saga> Inner<S> {
         letter: Option<String>,
     ) -> Committed<S::Data> {
         if saga.status.is_open() && !self.defences.journal {
-            return Committed::Yes(saga);
+            return Committed::Yes(Box::new(saga));
         }
         let next = SagaRecord {
             version: self.next_version(&saga),
@@ -149,7 +149,7 @@ impl<S: Saga> Inner<S> {
             tx.put(&DEAD_LETTERS, &letter.id, &letter)?;
         }
         self.put(tx, &saga)?;
-        Ok(Committed::Yes(saga))
+        Ok(Committed::Yes(Box::new(saga)))
     }
 
     /// What is to be said of a commit among replicas, unless it is to be made.
@@ -168,7 +168,7 @@ impl<S: Saga> Inner<S> {
                 .as_ref()
                 .is_none_or(|open| open.owner.as_ref() == Some(&me));
             if mine && stored.version == saga.version {
-                return Ok(Some(Committed::Yes(stored)));
+                return Ok(Some(Committed::Yes(Box::new(stored))));
             }
             if stored.version + 1 != saga.version {
                 return Ok(Some(Committed::Lost));
