@@ -141,6 +141,39 @@ fn leaves_the_stock_reserved(flow: Flow, gap: Gap) {
 }
 
 /// The gap breaks the invariant; without it the same storm breaks nothing.
+/// Nobody was told of it in between: a store that goes back to what it was is no order that goes back.
+#[test]
+fn a_commit_that_is_found_after_an_outage_and_then_lost_to_a_failed_sync_breaks_nothing() {
+    let done = site(
+        "order",
+        Kind::Event("step done".to_owned()),
+        "ann-1/inventory-confirm",
+        1,
+    );
+    let last_sync = site("order", Kind::Sync, "ann-1", 5);
+    let order = || "order".to_owned();
+    let flow = Flow {
+        storm: vec![
+            at(done, Action::SyncError { node: order() }),
+            at(last_sync, Action::Restart { node: order() }),
+        ],
+        ..orders::completed()
+    };
+    let outcome = flow.play(Seed(1));
+    assert!(outcome.faults.iter().all(|fault| fault.effective));
+    let events = &outcome.trace.as_ref().expect("it is kept").events;
+    let outages = events.iter().filter(|event| {
+        matches!(&event.what, What::Commit { file, .. } if file == squall::trace::FOUND_AFTER_OUTAGE)
+    });
+    assert_eq!(outages.count(), 2, "found, and gone again");
+    assert_eq!(
+        outcome.verdict,
+        Verdict::Survived,
+        "{:#?}",
+        outcome.violations
+    );
+}
+
 fn breaks(flow: Flow, gap: Gap, invariant: &str) {
     let gaps = Gaps::NONE.with(gap);
     is_broken(

@@ -23,7 +23,7 @@ use madsim::{runtime::Handle, time::TimeHandle};
 use tokio::sync::Notify;
 
 pub(crate) use agenda::{Agenda, Todo};
-pub(crate) use ledger::Ledger;
+pub(crate) use ledger::{Known, Ledger};
 pub use node::Node;
 pub(crate) use node::{Boot, NodeState, StoreReader};
 pub(crate) use pct::Gate;
@@ -197,7 +197,14 @@ impl World {
             },
         );
         let about = lock(&self.injector).is_census().then(|| rows.clone());
-        let broken = lock(&self.ledger).commit(self.now(), &node.name, file, rows, &scope, true);
+        let broken = lock(&self.ledger).commit(
+            self.now(),
+            &node.name,
+            file,
+            rows,
+            &scope,
+            Known::Acknowledged,
+        );
         if broken {
             self.report_violations();
         }

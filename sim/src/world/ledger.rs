@@ -13,6 +13,17 @@ use crate::{
     trace::{Row, Scope},
 };
 
+/// How a change of a store became known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Known {
+    /// Its writer was told that it is durable.
+    Acknowledged,
+    /// It was there when its writer, which had died in it, came back.
+    Found,
+    /// Nobody had been told of it, and it is gone again: the store is as it was before.
+    Gone,
+}
+
 /// Truth, checks and what they found.
 #[derive(Default)]
 pub(crate) struct Ledger {
@@ -39,7 +50,7 @@ impl Ledger {
         file: &str,
         rows: Vec<Row>,
         scope: &Scope,
-        acknowledged: bool,
+        known: Known,
     ) -> bool {
         self.commits += 1;
         self.last_commit = now;
@@ -51,7 +62,7 @@ impl Ledger {
             file,
             rows: &rows,
             scope,
-            acknowledged,
+            acknowledged: known == Known::Acknowledged,
         };
         let mut findings = Findings {
             now,
@@ -79,7 +90,8 @@ impl Ledger {
             self.harness = panicked;
             return true;
         }
-        self.keep(findings)
+        // What a store goes back to was judged when it was so, and no service takes the way back.
+        known != Known::Gone && self.keep(findings)
     }
 
     /// A service said something: whether that was what should sometimes happen.

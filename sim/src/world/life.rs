@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Node, NodeState, RUNNING, Todo, World, lock, task::Guarded};
+use super::{Known, Node, NodeState, RUNNING, Todo, World, lock, task::Guarded};
 use crate::{
     check::{Truth, Violation},
     time::VirtualTime,
@@ -197,10 +197,13 @@ impl World {
             return;
         }
         let was_so = |past: &Truth| past.difference(&node.name, &found).is_empty();
-        if node.in_commit.load(Relaxed) {
+        let mut known = Known::Found;
+        if lock(&node.may_return).iter().any(was_so) {
+            known = Known::Gone;
+        } else if node.in_commit.load(Relaxed) {
             let before = lock(&self.ledger).truth.of_node(&node.name);
             lock(&node.may_return).push(before);
-        } else if !lock(&node.may_return).iter().any(was_so) {
+        } else {
             let row = &rows[0];
             let text = |value: Option<&[u8]>| {
                 value.map_or_else(
@@ -226,7 +229,7 @@ impl World {
                 rows: (&rows[..]).into(),
             },
         );
-        lock(&self.ledger).commit(self.now(), &node.name, "", rows, &Scope::NONE, false);
+        lock(&self.ledger).commit(self.now(), &node.name, "", rows, &Scope::NONE, known);
         self.report_violations();
     }
 }
