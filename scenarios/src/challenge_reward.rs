@@ -153,7 +153,7 @@ impl Scenario for ChallengeReward {
         for (name, deeds) in visits {
             let told = told.clone();
             sim.client(name, move |client| async move {
-                let person = Person::new(&client, "challenge");
+                let person = Person::new(&client, "challenge").noting(told.asked());
                 for (n, deed) in deeds.iter().enumerate() {
                     let op = format!("{name}-{}", n + 1);
                     deed.carry_out(&client, &person, &told, fresh_for, &op)

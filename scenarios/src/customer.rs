@@ -15,7 +15,12 @@ use squall_services::{
     ports::Platform,
 };
 
-use crate::{invariants::orders::Promises, lock, platform::platform, sometimes};
+use crate::{
+    invariants::{orders::Promises, prices::Asked},
+    lock,
+    platform::platform,
+    sometimes,
+};
 
 /// How often a person asks for an answer before giving up.
 const PATIENCE: u32 = 12;
@@ -28,6 +33,7 @@ pub struct Person {
     client: Client,
     platform: Platform,
     entry: Peer,
+    asked: Asked,
 }
 
 /// A request, and the operation that it belongs to.
@@ -53,6 +59,15 @@ impl Person {
             client: client.clone(),
             entry: Peer::new(&platform, entry, browser()),
             platform,
+            asked: Asked::default(),
+        }
+    }
+
+    /// The same person; when they first ask for something is noted there.
+    pub fn noting(self, asked: &Asked) -> Self {
+        Person {
+            asked: asked.clone(),
+            ..self
         }
     }
 
@@ -70,6 +85,7 @@ impl Person {
             key,
             body,
         } = request;
+        self.asked.note(op, self.client.now());
         let context = Context::fresh(&self.platform, op);
         self.entry
             .call(&context, method, path, key.as_deref(), body)
@@ -178,7 +194,7 @@ impl Customer {
     /// The customer at this client's machine.
     pub fn new(client: &Client, promises: &Arc<Promises>) -> Self {
         Customer {
-            person: Person::new(client, "order"),
+            person: Person::new(client, "order").noting(promises.asked()),
             promises: promises.clone(),
             plain_keys: false,
             session: Arc::default(),
@@ -188,7 +204,7 @@ impl Customer {
     /// The same customer, who calls `entry`.
     pub fn through(self, entry: &str) -> Self {
         Customer {
-            person: Person::new(&self.person.client, entry),
+            person: Person::new(&self.person.client, entry).noting(&self.person.asked),
             ..self
         }
     }

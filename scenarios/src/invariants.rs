@@ -5,6 +5,7 @@ pub mod leases;
 pub mod money;
 pub mod orders;
 pub mod outbox;
+pub mod prices;
 pub mod purchases;
 pub mod rewards;
 pub mod sagas;

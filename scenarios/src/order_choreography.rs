@@ -25,7 +25,8 @@ use self::{
 };
 use crate::{
     bank,
-    invariants::{leases, outbox, sagas},
+    customer::Person,
+    invariants::{leases, outbox, prices::Asked, sagas},
     item_purchase::bus_faults,
     operator,
     shop::{Shelf, pg_faults},
@@ -207,7 +208,8 @@ impl Scenario for OrderChoreography {
             .any(|gap| gaps.has(gap));
         outbox::watch(sim, &MEMBERS, INTERESTS, inboxes && !deaf);
         leases::watch(sim, &counters.leases);
-        let told = orders::watch(sim, &counters.permits);
+        let asked = Asked::default();
+        let told = orders::watch(sim, &counters.permits, &asked);
         sagas::watch_traces(sim);
         aim(sim);
 
@@ -218,9 +220,10 @@ impl Scenario for OrderChoreography {
                 user => user,
             };
             let wish = Wish::draw(&mut workload, user, &SHELVES, within);
-            let told = told.clone();
+            let (told, asked) = (told.clone(), asked.clone());
             sim.client(name, move |client| async move {
-                buyer::order(&client, &told, &wish).await;
+                let shop = Person::new(&client, "gateway").noting(&asked);
+                buyer::order(&client, &shop, &told, &wish).await;
             });
             sim.link(name, "gateway", Latency::INTERNET);
         }

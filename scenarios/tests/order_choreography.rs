@@ -18,6 +18,7 @@ use squall::{
 };
 use squall_scenarios::{
     customer::{Person, keyed},
+    invariants::prices::Asked,
     order_choreography::{
         OrderChoreography,
         nodes::{self, NODES, Shop},
@@ -100,7 +101,7 @@ impl Scenario for Rush {
             ..Shop::new(self.gaps, Mode::Polling)
         };
         let counters = nodes::open(sim, &shop);
-        let _told = orders::watch(sim, &counters.permits);
+        let _told = orders::watch(sim, &counters.permits, &Asked::default());
         let lamp = Shelf {
             sku: "lamp",
             stock: self.stock,

@@ -11,7 +11,6 @@ use std::{
 
 use squall::{Client, Sim, check::Findings, time::VirtualTime};
 use squall_services::{
-    catalog::store::{VERSIONS, Version, version_key},
     checkout::{
         model,
         store::{CheckoutData, FACTS, ORDERS, OrderRow, SAGAS},
@@ -25,12 +24,12 @@ use squall_services::{
     },
     order::model::Status,
 };
-use tokio::time::Instant;
 
 use super::books::Books;
 use crate::{
     invariants::{
-        orders::DURABLE,
+        orders::{DURABLE, PRICE},
+        prices::{Asked, Prices},
         sagas::{self, JOURNAL_ENDS, SAGAS_END},
         stock::Stock,
     },
@@ -50,11 +49,9 @@ pub struct Orders {
     facts: Mirror<FactRow<CheckoutData>>,
     /// Each saga as its facts tell it.
     folded: BTreeMap<String, Option<SagaRecord<CheckoutData>>>,
-    versions: Mirror<Version>,
-    /// Since when each version is the catalog's.
-    since: BTreeMap<String, Instant>,
-    /// When each client operation was first asked for.
-    asked: BTreeMap<String, Instant>,
+    prices: Prices,
+    /// When each checkout was first asked for.
+    asked: Asked,
     /// The orders that each client operation has made.
     made_by: BTreeMap<String, Vec<String>>,
     /// When, and in which life of the process, each saga and the step that it is at began.
@@ -80,14 +77,14 @@ impl Lives {
 
 /// Watches the nodes `"checkout"` and `"catalog"`. `deadline` is the sagas'.
 pub fn watch(sim: &Sim, deadline: Duration, lives: &Lives) -> Arc<Mutex<Orders>> {
+    let asked = Asked::default();
     let orders = Arc::new(Mutex::new(Orders {
         orders: Mirror::new("checkout", ORDERS),
         sagas: Mirror::new("checkout", SAGAS),
         facts: Mirror::new("checkout", FACTS),
         folded: BTreeMap::new(),
-        versions: Mirror::new("catalog", VERSIONS),
-        since: BTreeMap::new(),
-        asked: BTreeMap::new(),
+        prices: Prices::new(&asked),
+        asked,
         made_by: BTreeMap::new(),
         began: BTreeMap::new(),
         told: Vec::new(),
@@ -95,9 +92,7 @@ pub fn watch(sim: &Sim, deadline: Duration, lives: &Lives) -> Arc<Mutex<Orders>>
     let (follow, lives) = (orders.clone(), lives.clone());
     sim.always("one key, one effect", move |commit, findings| {
         let orders = &mut *lock(&follow);
-        for change in orders.versions.follow(commit) {
-            orders.since.entry(change.key).or_insert_with(Instant::now);
-        }
+        orders.prices.follow(commit, findings.now());
         let sagas = orders.sagas.follow(commit);
         for change in &sagas {
             sagas::judge_course(change, findings);
@@ -152,10 +147,9 @@ pub fn watch(sim: &Sim, deadline: Duration, lives: &Lives) -> Arc<Mutex<Orders>>
     orders
 }
 
-/// A client asks for a checkout.
-pub fn asked(orders: &Mutex<Orders>, op: &str) {
-    let now = Instant::now();
-    lock(orders).asked.entry(op.to_owned()).or_insert(now);
+/// Where clients note what they ask for.
+pub fn asked(orders: &Mutex<Orders>) -> Asked {
+    lock(orders).asked.clone()
 }
 
 /// A client is told that an order is complete: it must be so already, and stay so.
@@ -184,9 +178,8 @@ impl Orders {
 
     /// The price is the catalog's, of a version that was valid between the request and the order.
     fn judge_price(&self, order: &OrderRow, op: &str, findings: &mut Findings) {
-        const PRICE: &str = "price charged = unit price × quantity − discount";
-        let key = version_key(&order.sku, order.price_version);
-        let price = self.versions.get(&key).map(|version| version.price);
+        let version = self.prices.version(&order.sku, order.price_version);
+        let price = version.map(|version| version.price);
         let due = (order.unit_price * order.quantity).checked_sub(order.discount);
         if price != Some(order.unit_price) || due != Some(order.total) {
             findings.broken_as(
@@ -200,22 +193,9 @@ impl Orders {
                 format!("{} at {} each", order.total, order.unit_price),
             );
         }
-        let next = version_key(&order.sku, order.price_version + 1);
-        if let (Some(outdated), Some(asked)) = (self.since.get(&next), self.asked.get(op))
-            && outdated < asked
-        {
-            findings.broken_as(
-                PRICE,
-                "an old price",
-                &[&order.id],
-                "a price that was valid when it was asked for, or later",
-                format!(
-                    "version {}, outdated {:?} before",
-                    order.price_version,
-                    asked.duration_since(*outdated)
-                ),
-            );
-        }
+        let version = (order.sku.as_str(), order.price_version);
+        self.prices
+            .judge_time((PRICE, "an old price"), &order.id, version, op, findings);
     }
 
     fn judge_once(&mut self, order: &OrderRow, op: &str, findings: &mut Findings) {
@@ -337,7 +317,7 @@ pub fn watch_books(
                 && reservation.state != ReservationState::Released
             {
                 findings.broken_as(
-                    "price charged = unit price × quantity − discount",
+                    PRICE,
                     "another amount",
                     &[&order.id],
                     format!("{} won, as ordered", order.total),

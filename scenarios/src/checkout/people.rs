@@ -67,7 +67,7 @@ impl Purchase {
             true => self.coupon(client, op).await,
             false => None,
         };
-        let person = Person::new(client, "checkout");
+        let person = Person::new(client, "checkout").noting(&orders::asked(orders));
         let mut body = json!({ "user": self.user, "sku": self.sku, "quantity": self.quantity });
         if let Some(coupon) = coupon {
             body["coupon"] = coupon.into();
@@ -79,7 +79,6 @@ impl Purchase {
         if !client.does(op) {
             return;
         }
-        orders::asked(orders, op);
         if let Some(later) = self.click_again {
             person.click_again(&request, later);
         }

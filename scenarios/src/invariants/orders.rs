@@ -7,7 +7,6 @@ use std::{
 
 use squall::{Client, Sim, check::Findings};
 use squall_services::{
-    catalog::store::{VERSIONS, Version, version_key},
     inventory::model::ReservationState,
     kit::{Code, saga::SagaRecord},
     order::{
@@ -18,6 +17,7 @@ use squall_services::{
 
 use super::{
     money::Money,
+    prices::{Asked, Prices},
     sagas::{self, JOURNAL_ENDS, SAGAS_END, Traces},
     stock::Stock,
 };
@@ -34,8 +34,9 @@ pub struct Orders {
     pub sagas: Mirror<SagaRecord<OrderData>>,
     /// What is kept under the clients' keys.
     keys: Mirror<KeyRow>,
-    /// What each version of a product cost, in the catalog's books.
-    versions: Mirror<Version>,
+    prices: Prices,
+    /// When the orders' operations were first asked for.
+    asked: Asked,
     /// The orders that each client operation has made.
     made_by: BTreeMap<String, Vec<String>>,
     /// The trace that each saga belongs to.
@@ -49,18 +50,20 @@ pub fn watch(sim: &Sim) -> Arc<Mutex<Orders>> {
 
 /// Watches the orders whose database is on `node`, and the node `"catalog"`.
 pub fn watch_at(sim: &Sim, node: &'static str) -> Arc<Mutex<Orders>> {
+    let asked = Asked::default();
     let orders = Arc::new(Mutex::new(Orders {
         orders: Mirror::new(node, ORDERS),
         sagas: Mirror::new(node, SAGAS),
         keys: Mirror::new(node, KEYS),
-        versions: Mirror::new("catalog", VERSIONS),
+        prices: Prices::new(&asked),
+        asked,
         made_by: BTreeMap::new(),
         traces: Traces::default(),
     }));
     let follow = orders.clone();
     sim.always("one key, one effect", move |commit, findings| {
         let orders = &mut *lock(&follow);
-        orders.versions.follow(commit);
+        orders.prices.follow(commit, findings.now());
         for change in orders.sagas.follow(commit) {
             sagas::judge_course(&change, findings);
         }
@@ -75,6 +78,7 @@ pub fn watch_at(sim: &Sim, node: &'static str) -> Arc<Mutex<Orders>> {
                     let made = orders.made_by.entry(commit.scope.op.clone()).or_default();
                     made.push(order.id.clone());
                     ops.push(commit.scope.op.clone());
+                    orders.judge_time(&order, &commit.scope.op, findings);
                 }
                 Some(before) if before.status.toward(order.status).is_err() => findings.broken_as(
                     "an order goes its way",
@@ -85,14 +89,14 @@ pub fn watch_at(sim: &Sim, node: &'static str) -> Arc<Mutex<Orders>> {
                 ),
                 _ => {}
             }
-            let key = version_key(&order.sku, order.price_version);
-            let price = orders.versions.get(&key).map(|version| version.price);
+            let version = orders.prices.version(&order.sku, order.price_version);
+            let price = version.map(|version| version.price);
             let asked = order.unit_price * order.quantity - order.discount;
             if order.kind == Kind::Purchase
                 && (price != Some(order.unit_price) || order.total != asked)
             {
                 findings.broken_as(
-                    "price charged = unit price × quantity − discount",
+                    PRICE,
                     "another price",
                     &[&order.id],
                     format!(
@@ -146,6 +150,17 @@ pub fn watch_at(sim: &Sim, node: &'static str) -> Arc<Mutex<Orders>> {
         }
     });
     orders
+}
+
+impl Orders {
+    /// The price of a purchase is of a version that was valid between the request and the order.
+    fn judge_time(&self, order: &OrderRow, op: &str, findings: &mut Findings) {
+        if order.kind == Kind::Purchase {
+            let version = (order.sku.as_str(), order.price_version);
+            self.prices
+                .judge_time((PRICE, "an old price"), &order.id, version, op, findings);
+        }
+    }
 }
 
 /// Reports a key under which a refusal is kept that would not last.
@@ -277,6 +292,7 @@ pub fn watch_stock(sim: &Sim, orders: &Arc<Mutex<Orders>>, stock: &Arc<Mutex<Sto
 /// What customers were told: states that an order never leaves, so they hold from that instant on.
 pub struct Promises {
     orders: Arc<Mutex<Orders>>,
+    asked: Asked,
     told: Mutex<Vec<(String, Status)>>,
 }
 
@@ -285,6 +301,7 @@ impl Promises {
     pub fn watch(sim: &Sim, orders: &Arc<Mutex<Orders>>) -> Arc<Self> {
         let promises = Arc::new(Promises {
             orders: orders.clone(),
+            asked: lock(orders).asked.clone(),
             told: Mutex::default(),
         });
         let kept = promises.clone();
@@ -301,6 +318,11 @@ impl Promises {
             }
         });
         promises
+    }
+
+    /// Where customers note what they ask for.
+    pub fn asked(&self) -> &Asked {
+        &self.asked
     }
 
     /// A customer is told that an order is in a state that it will never leave: it must be so already.
@@ -326,6 +348,9 @@ impl Promises {
             .then(|| found.map_or("no such order".to_owned(), |s| format!("{s:?}")))
     }
 }
+
+/// What an order costs.
+pub const PRICE: &str = "price charged = unit price × quantity − discount";
 
 /// The invariant that promises are held to.
 pub const DURABLE: &str = "acknowledged is durable";

@@ -1,14 +1,14 @@
 //! Rewards: a completion if and only if exactly one live reward order; nothing that the shop had stopped selling.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex},
     time::Duration,
 };
 
 use squall::{Client, Sim};
 use squall_services::{
-    catalog::store::{PRODUCTS, Product, VERSIONS, Version, version_key},
+    catalog::store::{PRODUCTS, Product},
     challenge::{
         model::CompletionStatus,
         reward::RewardData,
@@ -28,6 +28,7 @@ use squall_services::{
 
 use super::{
     orders::{DURABLE, Orders},
+    prices::{Asked, Prices},
     sagas::{JOURNAL_ENDS, SAGAS_END, judge_course, judge_ended},
 };
 use crate::{lock, mirror::Mirror};
@@ -39,7 +40,7 @@ pub struct Rewards {
     copies: Mirror<store::Product>,
     settings: Mirror<Sync>,
     products: Mirror<Product>,
-    versions: Mirror<Version>,
+    prices: Prices,
     outbox: Mirror<Row>,
     dead_letters: Mirror<Row>,
 }
@@ -47,13 +48,21 @@ pub struct Rewards {
 /// A notice is sent again with growing pauses, at last from the dead letters; this long after the storm at the latest.
 const NOTICED: Duration = super::outbox::SENT;
 
+const UNSOLD: &str = "never a reward for an unsold product";
+
 /// What users were told: a completion that is saved stays so.
 pub struct Told {
     rewards: Arc<Mutex<Rewards>>,
+    asked: Asked,
     completed: Mutex<Vec<String>>,
 }
 
 impl Told {
+    /// Where users note what they ask for.
+    pub fn asked(&self) -> &Asked {
+        &self.asked
+    }
+
     /// A user is told that a challenge is completed: it must be so already, and stay so.
     pub fn completed(&self, client: &Client, challenge: &str) {
         let key = completion_key(challenge, client.name());
@@ -97,19 +106,21 @@ pub fn judge_page(client: &Client, page: &Reply, fresh_for: Duration) {
 
 /// Watches the nodes `"challenge"` and `"catalog"` beside the orders.
 pub fn watch(sim: &Sim, orders: &Arc<Mutex<Orders>>) -> Arc<Told> {
+    let asked = Asked::default();
     let rewards = Arc::new(Mutex::new(Rewards {
         completions: Mirror::new("challenge", COMPLETIONS),
         sagas: Mirror::new("challenge", saga::table()),
         copies: Mirror::new("challenge", store::PRODUCTS),
         settings: Mirror::new("challenge", SETTINGS),
         products: Mirror::new("catalog", PRODUCTS),
-        versions: Mirror::new("catalog", VERSIONS),
+        prices: Prices::new(&asked),
         outbox: Mirror::new("catalog", OUTBOX),
         dead_letters: Mirror::new("catalog", DEAD_LETTERS),
     }));
 
     let told = Arc::new(Told {
         rewards: rewards.clone(),
+        asked,
         completed: Mutex::default(),
     });
     let kept = told.clone();
@@ -122,40 +133,40 @@ pub fn watch(sim: &Sim, orders: &Arc<Mutex<Orders>>) -> Arc<Told> {
     });
 
     let (follow, ordered) = (rewards.clone(), orders.clone());
-    let mut judged = 0;
-    sim.always(
-        "never a reward for an unsold product",
-        move |commit, findings| {
-            let rewards = &mut *lock(&follow);
-            rewards.completions.follow(commit);
-            for change in rewards.sagas.follow(commit) {
-                judge_course(&change, findings);
+    let mut judged = BTreeSet::new();
+    sim.always(UNSOLD, move |commit, findings| {
+        let rewards = &mut *lock(&follow);
+        rewards.completions.follow(commit);
+        for change in rewards.sagas.follow(commit) {
+            judge_course(&change, findings);
+        }
+        rewards.outbox.follow(commit);
+        rewards.dead_letters.follow(commit);
+        rewards.copies.follow(commit);
+        rewards.settings.follow(commit);
+        rewards.products.follow(commit);
+        rewards.prices.follow(commit, findings.now());
+        let orders = lock(&ordered);
+        for order in orders.orders.values() {
+            if !judged.insert(order.id.clone()) {
+                continue;
             }
-            rewards.outbox.follow(commit);
-            rewards.dead_letters.follow(commit);
-            rewards.copies.follow(commit);
-            rewards.settings.follow(commit);
-            rewards.products.follow(commit);
-            rewards.versions.follow(commit);
-            let orders = lock(&ordered);
-            if orders.orders.iter().count() == judged {
-                return;
+            let version = rewards.prices.version(&order.sku, order.price_version);
+            if !version.is_some_and(|version| version.on_sale) {
+                findings.broken(
+                    "not on sale",
+                    &[&order.id, &order.sku],
+                    format!("version {} of {} on sale", order.price_version, order.sku),
+                    format!("{version:?}"),
+                );
             }
-            judged = orders.orders.iter().count();
-            for order in orders.orders.values() {
-                let key = version_key(&order.sku, order.price_version);
-                let version = rewards.versions.get(&key);
-                if !version.is_some_and(|version| version.on_sale) {
-                    findings.broken(
-                        "not on sale",
-                        &[&order.id, &order.sku],
-                        format!("version {} of {} on sale", order.price_version, order.sku),
-                        format!("{version:?}"),
-                    );
-                }
-            }
-        },
-    );
+            let version = (order.sku.as_str(), order.price_version);
+            let way = (UNSOLD, "a version of another time");
+            rewards
+                .prices
+                .judge_time(way, &order.id, version, &commit.scope.op, findings);
+        }
+    });
 
     let (judge, ordered) = (rewards.clone(), orders.clone());
     sim.finally(

@@ -61,8 +61,7 @@ impl Wish {
 }
 
 /// Orders, and looks a few times what became of it.
-pub(super) async fn order(client: &Client, told: &Arc<Told>, wish: &Wish) {
-    let shop = Person::new(client, "gateway");
+pub(super) async fn order(client: &Client, shop: &Person, told: &Arc<Told>, wish: &Wish) {
     let op = format!("{}-1", client.name());
     if !client.does(&op) {
         return;
@@ -72,7 +71,7 @@ pub(super) async fn order(client: &Client, told: &Arc<Told>, wish: &Wish) {
     if let Some(later) = wish.click_again {
         shop.click_again(&request, later);
     }
-    let Some(reply) = insist(client, &shop, &request).await else {
+    let Some(reply) = insist(client, shop, &request).await else {
         return;
     };
     let Some(id) = hold_to(client, told, &reply) else {

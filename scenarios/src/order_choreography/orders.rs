@@ -11,7 +11,6 @@ use squall::{
     check::{Commit, Findings, Truth},
 };
 use squall_services::{
-    catalog::store::{VERSIONS, Version, version_key},
     choreography::{
         DELIVERY_COMPLETED, DELIVERY_STARTED, ORDER_CREATED,
         orders::store::{ORDERS, Order, Status},
@@ -30,6 +29,7 @@ use crate::{
     invariants::{
         leases,
         money::{self, Balance, Money},
+        prices::{Asked, Prices},
         purchases::{Holdings, Told},
     },
     lock,
@@ -49,7 +49,7 @@ const REFUND: &str = "no lost refund";
 struct Orders {
     orders: Mirror<Order>,
     users: Mirror<User>,
-    versions: Mirror<Version>,
+    prices: Prices,
     stock: Holdings,
     fences: Mirror<u64>,
     shipments: Mirror<Shipment>,
@@ -57,13 +57,14 @@ struct Orders {
     told_of: BTreeSet<String>,
 }
 
-/// Watches the nodes of the scenario; what buyers are told is to be told to the answer.
-pub fn watch(sim: &Sim, permits: &Permits) -> Arc<Told> {
+/// Watches the nodes of the scenario; what buyers are told is to be told to the answer, and when they first `asked` is
+/// noted there.
+pub fn watch(sim: &Sim, permits: &Permits, asked: &Asked) -> Arc<Told> {
     let money = money::watch(sim, permits, SETTLED);
     let orders = Arc::new(Mutex::new(Orders {
         orders: Mirror::new("order", ORDERS),
         users: Mirror::new("user", USERS),
-        versions: Mirror::new("catalog", VERSIONS),
+        prices: Prices::new(asked),
         stock: Holdings::new("inventory", &STOCK),
         fences: Mirror::new("inventory", FENCES),
         shipments: Mirror::new("delivery", SHIPMENTS),
@@ -110,7 +111,7 @@ pub fn watch(sim: &Sim, permits: &Permits) -> Arc<Told> {
 impl Orders {
     fn follow(&mut self, commit: &Commit<'_>, findings: &mut Findings) {
         self.users.follow(commit);
-        self.versions.follow(commit);
+        self.prices.follow(commit, findings.now());
         self.shipments.follow(commit);
         self.stock.follow(commit, findings);
         for change in self.fences.follow(commit) {
@@ -120,7 +121,7 @@ impl Orders {
         }
         for change in self.orders.follow(commit) {
             match (&change.before, &change.after) {
-                (None, Some(order)) => self.judge_new(order, findings),
+                (None, Some(order)) => self.judge_new(order, &commit.scope.op, findings),
                 (Some(before), Some(after)) => judge_step(before, after, findings),
                 _ => {}
             }
@@ -141,15 +142,16 @@ impl Orders {
         }
     }
 
-    /// Somebody known ordered, at a price that the catalog has had.
-    fn judge_new(&self, order: &Order, findings: &mut Findings) {
+    /// Somebody known ordered, at a price that the catalog had between the request and the order.
+    fn judge_new(&self, order: &Order, op: &str, findings: &mut Findings) {
         let (id, product) = (order.id.as_str(), &order.product);
         if self.users.get(&order.user_id).is_none() {
             let found = format!("an order of {}", order.user_id);
             findings.broken_as(USERS_ONLY, "ordered by nobody", &[id], "a user", found);
         }
-        let version = version_key(&product.product_id, product.price_version);
-        let price = self.versions.get(&version).map(|version| version.price);
+        let version = (product.product_id.as_str(), product.price_version);
+        let offered = self.prices.version(version.0, version.1);
+        let price = offered.map(|version| version.price);
         let due = price.map(|price| price * order.quantity);
         if due != Some(order.amount) || price != Some(product.unit_price) {
             findings.broken_as(
@@ -160,6 +162,8 @@ impl Orders {
                 format!("{} won, at {} a unit", order.amount, product.unit_price),
             );
         }
+        self.prices
+            .judge_time((PRICE, "an old price"), id, version, op, findings);
     }
 
     fn judge_whole(&self, findings: &mut Findings) {

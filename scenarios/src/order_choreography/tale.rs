@@ -23,6 +23,7 @@ use super::{
 };
 use crate::{
     customer::{Person, keyed},
+    invariants::prices::Asked,
     shop::Shelf,
 };
 
@@ -164,7 +165,7 @@ impl Scenario for Tale {
             ..Shop::new(self.gaps, Mode::Polling)
         };
         let counters = nodes::open(sim, &shop);
-        let told = orders::watch(sim, &counters.permits);
+        let told = orders::watch(sim, &counters.permits, &Asked::default());
         let lamp = Shelf {
             sku: "lamp",
             stock: 3,
