@@ -15,6 +15,7 @@ pub mod order_choreography;
 pub mod order_cluster;
 pub mod order_replicas;
 pub mod order_saga;
+pub mod outbox_modes;
 pub mod platform;
 pub mod shop;
 pub mod sometimes;

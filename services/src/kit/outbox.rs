@@ -155,6 +155,9 @@ struct Inner {
     services: Mutex<Vec<(String, Peer)>>,
     memory: Mutex<Memory>,
     alerts: AtomicU64,
+    /// Scans of the outbox, and rows that they found.
+    scans: AtomicU64,
+    scanned: AtomicU64,
     /// The queue in memory of the planted bug `events-only-in-memory`.
     unsaved: Option<mpsc::Sender<Outgoing>>,
 }
@@ -175,6 +178,8 @@ impl Outbox {
             services: Mutex::default(),
             memory: Mutex::default(),
             alerts: AtomicU64::new(0),
+            scans: AtomicU64::new(0),
+            scanned: AtomicU64::new(0),
             unsaved: in_memory.then_some(queue),
             config,
         });
@@ -233,9 +238,24 @@ impl Outbox {
     pub fn alerts(&self) -> u64 {
         self.inner.alerts.load(Ordering::Relaxed)
     }
+
+    /// How often this life of the process has read the whole outbox, and how many rows it
+    /// found there in all.
+    pub fn scans(&self) -> (u64, u64) {
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        (count(&self.inner.scans), count(&self.inner.scanned))
+    }
 }
 
 impl Inner {
+    /// Everything that is still to be sent.
+    fn scan(&self) -> Result<Vec<(String, Row)>, StoreError> {
+        let rows = self.store.read(|rows| rows.scan(&OUTBOX, ""))?;
+        self.scans.fetch_add(1, Ordering::Relaxed);
+        self.scanned.fetch_add(rows.len() as u64, Ordering::Relaxed);
+        Ok(rows)
+    }
+
     /// Counts an alert; the caller says in its own `tracing::error!` what it is about.
     fn alert(&self) {
         self.alerts.fetch_add(1, Ordering::Relaxed);

@@ -56,7 +56,7 @@ impl Inner {
     }
 
     fn read_log(&self) -> Result<Log, StoreError> {
-        let rows = self.store.read(|rows| rows.scan(&OUTBOX, ""))?;
+        let rows = self.scan()?;
         Ok(rows.into_iter().collect())
     }
 

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Inner, OUTBOX, PUBLISHED, State};
+use super::{Inner, PUBLISHED, State};
 use crate::{gap::Gap, kit::StoreError};
 
 /// Keeps for ever.
@@ -23,7 +23,7 @@ impl Inner {
             now_ms.saturating_sub(age.as_millis() as u64)
         };
         let late_ms = before(policy.pending_alert);
-        let rows = self.store.read(|rows| rows.scan(&OUTBOX, ""))?;
+        let rows = self.scan()?;
         let late = rows
             .iter()
             .filter(|(_, row)| row.state == State::Pending && row.created_ms <= late_ms);

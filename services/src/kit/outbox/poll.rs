@@ -54,7 +54,7 @@ async fn sleep(feed: &mut Receiver<Commit>, limit: Duration) {
 impl Inner {
     /// Claims, sends and settles once. With nothing to do, says how long that will be so.
     async fn pass(&self, by: &str, own: Option<&Bulkhead>) -> Result<Option<Duration>, StoreError> {
-        let rows = self.store.read(|rows| rows.scan(&OUTBOX, ""))?;
+        let rows = self.scan()?;
         let stale = self.stale(&rows);
         if !stale.is_empty() {
             self.give_back(stale).await?;
@@ -114,7 +114,7 @@ impl Inner {
         by: &str,
         own: Option<&Bulkhead>,
     ) -> Result<Vec<(String, Row)>, StoreError> {
-        let rows = self.store.read(|rows| rows.scan(&OUTBOX, ""))?;
+        let rows = self.scan()?;
         let wanted = self.takeable(&rows, by, own);
         let (holder, boot_id) = (by.to_owned(), self.platform.process.boot_id());
         let twice = self.config.gaps.has(Gap::OutboxClaimedTwice);
@@ -192,7 +192,7 @@ impl Inner {
         if self.config.gaps.has(Gap::OutboxStuckProcessing) {
             return Ok(());
         }
-        let rows = self.store.read(|rows| rows.scan(&OUTBOX, ""))?;
+        let rows = self.scan()?;
         let pollers = format!("{}#", self.platform.name);
         let own = rows.into_iter().filter(|(_, row)| {
             matches!(&row.state, State::Processing { by, .. } if by.starts_with(&pollers))
