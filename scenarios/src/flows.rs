@@ -1,5 +1,4 @@
-//! Single flows of the reference systems, to be read: one person does one thing, and the few faults that make the flow
-//! are aimed at named sites. They are no part of the random campaigns; their stories are reviewed as snapshots.
+//! Single orders and rewards, to be [told](crate::tale): one person does one thing.
 
 pub mod orders;
 pub mod people;
@@ -7,12 +6,10 @@ pub mod rewards;
 
 use squall::{
     Sim,
-    run::{self, Outcome, Spec},
     scenario::{Scenario, Setup},
-    seed::Seed,
     site::{Kind, Site},
-    storm::{Action, Fault, Plan, Profile, When},
-    trace::story::{self, Untold},
+    storm::{Action, Fault, Profile, When},
+    trace::story::Untold,
 };
 use squall_services::{
     gap::Gaps,
@@ -25,6 +22,7 @@ use self::people::Deed;
 use crate::{
     invariants::{money, orders as order_checks, rewards as reward_checks, sagas, stock},
     shop::{self, Hand, Shelf},
+    tale::Tale,
     topology,
 };
 
@@ -134,26 +132,19 @@ impl Flow {
             rival: None,
         }
     }
+}
 
-    /// Plays it, with everything recorded.
-    pub fn play(&self, seed: Seed) -> Outcome {
-        let spec = Spec {
-            plan: Some(Plan::new(self.storm.clone())),
-            ..Spec::of(self, seed)
-        };
-        run::run(self, &spec, true)
+impl Tale for Flow {
+    fn storm(&self) -> &[Fault] {
+        &self.storm
     }
 
-    /// The story of the person's deed; empty if the outcome bears no trace of it.
-    pub fn story(&self, outcome: &Outcome) -> String {
-        let Some(trace) = &outcome.trace else {
-            return String::new();
-        };
-        let op = self.deed.op();
-        let first = trace.events.iter().find(|event| event.scope.op == op);
-        first.map_or_else(String::new, |event| {
-            story::retell(trace, &event.scope.trace_id, &UNTOLD)
-        })
+    fn op(&self) -> String {
+        self.deed.op()
+    }
+
+    fn untold(&self) -> &Untold<'static> {
+        &UNTOLD
     }
 }
 

@@ -21,6 +21,7 @@ pub mod shop;
 pub mod sometimes;
 pub mod stock_room;
 pub mod sync_windows;
+pub mod tale;
 pub mod topology;
 
 use squall::scenario::Catalogue;

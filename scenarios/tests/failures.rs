@@ -10,7 +10,10 @@ use squall::{
     storm::{Action, Fault, When},
     trace::What,
 };
-use squall_scenarios::flows::{Flow, LAMP, orders, people::Deed};
+use squall_scenarios::{
+    flows::{Flow, LAMP, orders, people::Deed},
+    tale::Tale,
+};
 use squall_services::{
     gap::{Gap, Gaps},
     inventory::{model::ReservationState, store::RESERVATIONS},

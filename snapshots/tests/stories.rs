@@ -9,39 +9,36 @@ use squall_scenarios::{
     checkout::tale as checkouts,
     flows::{Flow, orders, rewards},
     item_purchase::tale as purchases,
-    order_choreography::tale,
+    order_choreography::tale as choreography,
+    tale::Tale,
 };
 
 const SEED: Seed = Seed(1);
 /// Two screens.
 const LINES_MAX: usize = 60;
 
-/// Plays a flow that must survive, and compares its story with the reviewed one.
-fn review(flow: &Flow) {
-    let outcome = flow.play(SEED);
-    assert_eq!(
-        outcome.verdict,
-        Verdict::Survived,
-        "{:?}",
-        outcome.violations
-    );
-    compare(flow, &outcome);
+/// Plays what must survive, and compares its story with the reviewed one.
+fn review(tale: &impl Tale) {
+    review_as(tale, Verdict::Survived);
 }
 
-fn compare(flow: &Flow, outcome: &Outcome) {
+fn review_as(tale: &impl Tale, verdict: Verdict) {
+    let outcome = tale.play(SEED);
+    assert_eq!(outcome.verdict, verdict, "{:?}", outcome.violations);
+    compare(tale, &outcome);
+}
+
+fn compare(tale: &impl Tale, outcome: &Outcome) {
     for report in &outcome.faults {
         assert!(report.fired.is_some(), "never fired: {}", report.fault);
         assert!(report.effective, "touched nothing: {}", report.fault);
     }
-    compare_story((flow.name, flow.about), &flow.storm, &flow.story(outcome));
-}
-
-fn compare_story((name, about): (&str, &str), storm: &[Fault], story: &str) {
+    let story = tale.story(outcome);
     assert!(
         story.lines().count() <= LINES_MAX,
         "too long for a reader:\n{story}"
     );
-    let storm: Vec<String> = storm.iter().map(Fault::to_string).collect();
+    let storm: Vec<String> = tale.storm().iter().map(Fault::to_string).collect();
     let storm = match storm.is_empty() {
         true => String::new(),
         false => format!(" Storm: {}.", storm.join("; ")),
@@ -50,8 +47,8 @@ fn compare_story((name, about): (&str, &str), storm: &[Fault], story: &str) {
     settings.set_snapshot_path("../stories");
     settings.set_prepend_module_to_snapshot(false);
     settings.set_omit_expression(true);
-    settings.set_description(format!("{about}{storm}"));
-    settings.bind(|| insta::assert_snapshot!(name, story));
+    settings.set_description(format!("{}{storm}", tale.about()));
+    settings.bind(|| insta::assert_snapshot!(tale.name(), story));
 }
 
 #[test]
@@ -124,51 +121,12 @@ fn a_reward_that_may_not_be_is_taken_back() {
     review(&rewards::rolled_back());
 }
 
-/// A single saga that is played and told.
-trait Tale {
-    /// Its name, what happens, and what goes wrong.
-    fn title(&self) -> (&'static str, &'static str, &[Fault]);
-    fn play(&self, seed: Seed) -> Outcome;
-    fn story(&self, outcome: &Outcome) -> String;
-}
-
-macro_rules! tales {
-    ($($tale:ty),*) => {$(
-        impl Tale for $tale {
-            fn title(&self) -> (&'static str, &'static str, &[Fault]) {
-                (self.name, self.about, &self.storm)
-            }
-
-            fn play(&self, seed: Seed) -> Outcome {
-                <$tale>::play(self, seed)
-            }
-
-            fn story(&self, outcome: &Outcome) -> String {
-                <$tale>::story(self, outcome)
-            }
-        }
-    )*};
-}
-
-tales!(tale::Tale, checkouts::Tale, purchases::Tale);
-
-/// Plays a tale and compares its story with the reviewed one.
-fn review_tale(tale: &impl Tale, verdict: Verdict) {
-    let outcome = tale.play(SEED);
-    assert_eq!(outcome.verdict, verdict, "{:?}", outcome.violations);
-    for report in &outcome.faults {
-        assert!(report.fired.is_some(), "never fired: {}", report.fault);
-    }
-    let (name, about, storm) = tale.title();
-    compare_story((name, about), storm, &tale.story(&outcome));
-}
-
 fn depends_on_no_latency(tales: &[impl Tale]) {
     for tale in tales {
         let story = tale.story(&tale.play(SEED));
         for seed in 2..6 {
             let other = tale.play(Seed(seed));
-            let name = tale.title().0;
+            let name = tale.name();
             assert_eq!(story, tale.story(&other), "{name} with seed {seed}");
         }
     }
@@ -176,57 +134,57 @@ fn depends_on_no_latency(tales: &[impl Tale]) {
 
 #[test]
 fn a_choreographed_order_is_completed() {
-    review_tale(&tale::completed(), Verdict::Survived);
+    review(&choreography::completed());
 }
 
 #[test]
 fn a_choreographed_order_that_cannot_be_delivered_is_undone() {
-    review_tale(&tale::undeliverable(), Verdict::Survived);
+    review(&choreography::undeliverable());
 }
 
 #[test]
 fn a_failed_delivery_that_payment_does_not_hear_of_keeps_the_money() {
-    review_tale(&tale::money_kept(), Verdict::Violated);
+    review_as(&choreography::money_kept(), Verdict::Violated);
 }
 
 #[test]
 fn a_checkout_is_completed() {
-    review_tale(&checkouts::completed(), Verdict::Survived);
+    review(&checkouts::completed());
 }
 
 #[test]
 fn a_checkout_whose_coupon_is_refused_is_undone_in_reverse() {
-    review_tale(&checkouts::compensated(), Verdict::Survived);
+    review(&checkouts::compensated());
 }
 
 #[test]
 fn a_naive_checkout_leaves_behind_what_it_gets_no_answer_about() {
-    review_tale(&checkouts::unanswered(), Verdict::Violated);
+    review_as(&checkouts::unanswered(), Verdict::Violated);
 }
 
 #[test]
 fn a_parallel_checkout_holds_its_users_lease() {
-    review_tale(&checkouts::parallel(), Verdict::Survived);
+    review(&checkouts::parallel());
 }
 
 #[test]
 fn a_purchase_is_completed() {
-    review_tale(&purchases::completed(), Verdict::Survived);
+    review(&purchases::completed());
 }
 
 #[test]
 fn a_purchase_whose_payment_fails_gives_everything_back() {
-    review_tale(&purchases::payment_failed(), Verdict::Survived);
+    review(&purchases::payment_failed());
 }
 
 #[test]
 fn a_purchase_that_nobody_hears_of_waits_for_ever() {
-    review_tale(&purchases::message_lost(), Verdict::Violated);
+    review_as(&purchases::message_lost(), Verdict::Violated);
 }
 
 #[test]
 fn the_story_of_a_choreographed_order_does_not_depend_on_latencies() {
-    depends_on_no_latency(&tale::all());
+    depends_on_no_latency(&choreography::all());
 }
 
 #[test]

@@ -1,16 +1,13 @@
-//! Single checkouts, to be read: one user buys, and the few faults that make the story are aimed at named sites. They are
-//! no part of the random campaigns; their stories are reviewed as snapshots.
+//! Single checkouts, to be [told](crate::tale): one user buys.
 
 use std::time::Duration;
 
 use serde_json::json;
 use squall::{
     Client, Sim,
-    run::{self, Outcome, Spec},
     scenario::{Scenario, Setup},
-    seed::Seed,
-    storm::{Action, Fault, Plan, Profile},
-    trace::story::{self, Untold},
+    storm::{Action, Fault, Profile},
+    trace::story::Untold,
 };
 use squall_services::{
     checkout::{self, SUBSCRIPTIONS, Variant, lock::Kept},
@@ -28,6 +25,7 @@ use crate::{
     customer::{Person, keyed, unkeyed},
     flows::at_send,
     invariants::stock,
+    tale::Tale,
 };
 
 /// Who buys.
@@ -35,7 +33,7 @@ const USER: &str = "ann";
 
 /// A checkout and what goes wrong meanwhile.
 #[derive(Clone, Debug)]
-pub struct Tale {
+pub struct Checkout {
     /// Its name, in kebab case.
     pub name: &'static str,
     /// What happens, in a sentence.
@@ -92,8 +90,8 @@ const UNTOLD: Untold<'static> = Untold {
 };
 
 /// Nothing goes wrong.
-pub fn completed() -> Tale {
-    Tale {
+pub fn completed() -> Checkout {
+    Checkout {
         name: "checkout-completed",
         about: "Stock, balance and coupon are reserved one after another, the order is confirmed, each is taken for good, and \
                 a subscriber is told after the commit.",
@@ -104,8 +102,8 @@ pub fn completed() -> Tale {
 }
 
 /// The last thing that is reserved is refused.
-pub fn compensated() -> Tale {
-    Tale {
+pub fn compensated() -> Checkout {
+    Checkout {
         name: "checkout-compensated",
         about: "The coupon was used a moment ago: the balance is given back, then the stock, then the order is cancelled.",
         checkouts: 2,
@@ -114,8 +112,8 @@ pub fn compensated() -> Tale {
 }
 
 /// The answer to the balance call is lost, and nothing was written down.
-pub fn unanswered() -> Tale {
-    Tale {
+pub fn unanswered() -> Checkout {
+    Checkout {
         name: "checkout-balance-unanswered",
         about: "As documented, steps are undone only when a call answers \"no\": the answer of the user service is lost, and \
                 the lamp and the money stay reserved for good.",
@@ -132,8 +130,8 @@ pub fn unanswered() -> Tale {
 }
 
 /// Stock and balance at once.
-pub fn parallel() -> Tale {
-    Tale {
+pub fn parallel() -> Checkout {
+    Checkout {
         name: "checkout-parallel",
         about: "Stock and balance are reserved at once, under a lease of the user's that the lock service keeps.",
         variant: Variant::Parallel,
@@ -142,30 +140,21 @@ pub fn parallel() -> Tale {
 }
 
 /// Those in which nothing happens at once.
-pub fn sequential() -> Vec<Tale> {
+pub fn sequential() -> Vec<Checkout> {
     vec![completed(), compensated(), unanswered()]
 }
 
-impl Tale {
-    /// Plays it, with everything recorded.
-    pub fn play(&self, seed: Seed) -> Outcome {
-        let spec = Spec {
-            plan: Some(Plan::new(self.storm.clone())),
-            ..Spec::of(self, seed)
-        };
-        run::run(self, &spec, true)
+impl Tale for Checkout {
+    fn storm(&self) -> &[Fault] {
+        &self.storm
     }
 
-    /// The story of the last checkout; empty if the outcome bears no trace of it.
-    pub fn story(&self, outcome: &Outcome) -> String {
-        let Some(trace) = &outcome.trace else {
-            return String::new();
-        };
-        let op = op(self.checkouts);
-        let first = trace.events.iter().find(|event| event.scope.op == op);
-        first.map_or_else(String::new, |event| {
-            story::retell(trace, &event.scope.trace_id, &UNTOLD)
-        })
+    fn op(&self) -> String {
+        op(self.checkouts)
+    }
+
+    fn untold(&self) -> &Untold<'static> {
+        &UNTOLD
     }
 }
 
@@ -173,7 +162,7 @@ fn op(n: usize) -> String {
     format!("{USER}-{n}")
 }
 
-impl Scenario for Tale {
+impl Scenario for Checkout {
     fn name(&self) -> &str {
         self.name
     }

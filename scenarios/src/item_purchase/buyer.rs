@@ -118,6 +118,24 @@ pub(crate) fn hold_to(client: &Client, told: &Told, reply: &Reply) -> Option<Str
     Some(id.to_owned())
 }
 
+/// Places one order, once, and holds the shop to its answer.
+pub(crate) async fn place_once(
+    client: &Client,
+    entry: &str,
+    order: &Request,
+    what: &str,
+    told: &Told,
+) {
+    client.invoked(&order.op, what);
+    match Person::new(client, entry).ask(order).await {
+        Ok(reply) => {
+            client.ok(&order.op, &reply.status.to_string());
+            hold_to(client, told, &reply);
+        }
+        Err(reason) => client.unknown(&order.op, reason),
+    }
+}
+
 /// Asks until there is an answer: here 202 is one.
 pub(crate) async fn insist(client: &Client, person: &Person, request: &Request) -> Option<Reply> {
     let op = &request.op;

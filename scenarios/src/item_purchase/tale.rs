@@ -1,16 +1,13 @@
-//! Single purchases, to be read: one user buys one thing. They are no part of the random campaigns; their stories are
-//! reviewed as snapshots.
+//! Single purchases, to be [told](crate::tale): one user buys one thing.
 
 use std::time::Duration;
 
 use serde_json::json;
 use squall::{
     Sim,
-    run::{self, Outcome, Spec},
     scenario::{Scenario, Setup},
-    seed::Seed,
-    storm::{Action, Fault, Plan, Profile, When},
-    trace::story::{self, Untold},
+    storm::{Action, Fault, Profile, When},
+    trace::story::Untold,
 };
 use squall_services::{
     bus,
@@ -19,10 +16,7 @@ use squall_services::{
 };
 
 use super::{MEMBERS, buyer, open};
-use crate::{
-    customer::{Person, keyed},
-    invariants::purchases,
-};
+use crate::{customer::keyed, invariants::purchases, tale::Tale};
 
 /// Who buys.
 const USER: &str = "ann";
@@ -31,7 +25,7 @@ const OP: &str = "ann-1";
 
 /// One purchase and what goes wrong meanwhile.
 #[derive(Clone, Debug)]
-pub struct Tale {
+pub struct Purchase {
     /// Its name, in kebab case.
     pub name: &'static str,
     /// What happens, in a sentence.
@@ -69,8 +63,8 @@ const UNTOLD: Untold<'static> = Untold {
 };
 
 /// Nothing goes wrong.
-pub fn completed() -> Tale {
-    Tale {
+pub fn completed() -> Purchase {
+    Purchase {
         name: "purchase-completed",
         about: "Each service acts on the event before it: balance, bag slot and potion are reserved, the payment goes through, \
                 and what was reserved is taken for good.",
@@ -81,8 +75,8 @@ pub fn completed() -> Tale {
 }
 
 /// The payment is refused.
-pub fn payment_failed() -> Tale {
-    Tale {
+pub fn payment_failed() -> Purchase {
+    Purchase {
         name: "purchase-payment-failed",
         about: "The payment is refused: the purchase is cancelled, and the potion, the bag slot and the balance are given back.",
         refused_one_in: 1,
@@ -91,8 +85,8 @@ pub fn payment_failed() -> Tale {
 }
 
 /// Nobody is told.
-pub fn message_lost() -> Tale {
-    Tale {
+pub fn message_lost() -> Purchase {
+    Purchase {
         name: "purchase-message-lost",
         about: "As documented, events travel by publish/subscribe and no purchase has a deadline: the one message that tells of \
                 it is lost, nobody says it again, and it stays pending for good.",
@@ -112,29 +106,21 @@ pub fn message_lost() -> Tale {
     }
 }
 
-impl Tale {
-    /// Plays it, with everything recorded.
-    pub fn play(&self, seed: Seed) -> Outcome {
-        let spec = Spec {
-            plan: Some(Plan::new(self.storm.clone())),
-            ..Spec::of(self, seed)
-        };
-        run::run(self, &spec, true)
+impl Tale for Purchase {
+    fn storm(&self) -> &[Fault] {
+        &self.storm
     }
 
-    /// The story of the purchase; empty if the outcome bears no trace of it.
-    pub fn story(&self, outcome: &Outcome) -> String {
-        let Some(trace) = &outcome.trace else {
-            return String::new();
-        };
-        let first = trace.events.iter().find(|event| event.scope.op == OP);
-        first.map_or_else(String::new, |event| {
-            story::retell(trace, &event.scope.trace_id, &UNTOLD)
-        })
+    fn op(&self) -> String {
+        OP.to_owned()
+    }
+
+    fn untold(&self) -> &Untold<'static> {
+        &UNTOLD
     }
 }
 
-impl Scenario for Tale {
+impl Scenario for Purchase {
     fn name(&self) -> &str {
         self.name
     }
@@ -161,14 +147,7 @@ impl Scenario for Tale {
             client.node().sleep(Duration::from_millis(50)).await;
             let body = json!({ "userId": USER, "itemId": "potion", "quantity": 1 });
             let order = keyed(OP, "POST", "/orders", body);
-            client.invoked(OP, "1 × potion");
-            match Person::new(&client, "order").ask(&order).await {
-                Ok(reply) => {
-                    client.ok(OP, &reply.status.to_string());
-                    buyer::hold_to(&client, &told, &reply);
-                }
-                Err(reason) => client.unknown(OP, reason),
-            }
+            buyer::place_once(&client, "order", &order, "1 × potion", &told).await;
         });
     }
 }

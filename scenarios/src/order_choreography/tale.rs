@@ -1,16 +1,13 @@
-//! Single choreographed orders, to be read: one user orders one thing. They are no part of the random campaigns; their
-//! stories are reviewed as snapshots.
+//! Single choreographed orders, to be [told](crate::tale): one user orders one thing.
 
 use std::time::Duration;
 
 use serde_json::json;
 use squall::{
     Sim,
-    run::{self, Outcome, Spec},
     scenario::{Scenario, Setup},
-    seed::Seed,
-    storm::{Fault, Plan, Profile},
-    trace::story::{self, Untold},
+    storm::{Fault, Profile},
+    trace::story::Untold,
 };
 use squall_services::{
     gap::{Gap, Gaps},
@@ -22,9 +19,8 @@ use super::{
     orders,
 };
 use crate::{
-    customer::{Person, keyed},
-    invariants::prices::Asked,
-    shop::Shelf,
+    customer::keyed, invariants::prices::Asked, item_purchase::buyer::place_once, shop::Shelf,
+    tale::Tale,
 };
 
 /// Who orders.
@@ -34,7 +30,7 @@ const OP: &str = "ann-1";
 
 /// One order and what goes wrong meanwhile.
 #[derive(Clone, Debug)]
-pub struct Tale {
+pub struct Order {
     /// Its name, in kebab case.
     pub name: &'static str,
     /// What happens, in a sentence.
@@ -88,8 +84,8 @@ const UNTOLD: Untold<'static> = Untold {
 };
 
 /// Nothing goes wrong.
-pub fn completed() -> Tale {
-    Tale {
+pub fn completed() -> Order {
+    Order {
         name: "choreography-completed",
         about: "Each service acts on the event before it: reserved, paid, delivered, completed, and three messages sent.",
         gaps: Gaps::NONE,
@@ -99,8 +95,8 @@ pub fn completed() -> Tale {
 }
 
 /// Nobody opens, twice.
-pub fn undeliverable() -> Tale {
-    Tale {
+pub fn undeliverable() -> Order {
+    Order {
         name: "choreography-undeliverable",
         about: "The courier finds nobody, twice: the money is paid back, the lamp goes back on the shelf, the order is cancelled.",
         misses_one_in: 1,
@@ -109,8 +105,8 @@ pub fn undeliverable() -> Tale {
 }
 
 /// Nobody opens, and nobody pays the money back.
-pub fn money_kept() -> Tale {
-    Tale {
+pub fn money_kept() -> Order {
+    Order {
         name: "choreography-money-kept",
         about: "The same, but the payment does not listen to failed deliveries: the lamp is back, the order cancelled, and the \
                 money kept.",
@@ -120,33 +116,25 @@ pub fn money_kept() -> Tale {
 }
 
 /// All of them.
-pub fn all() -> Vec<Tale> {
+pub fn all() -> Vec<Order> {
     vec![completed(), undeliverable(), money_kept()]
 }
 
-impl Tale {
-    /// Plays it, with everything recorded.
-    pub fn play(&self, seed: Seed) -> Outcome {
-        let spec = Spec {
-            plan: Some(Plan::new(self.storm.clone())),
-            ..Spec::of(self, seed)
-        };
-        run::run(self, &spec, true)
+impl Tale for Order {
+    fn storm(&self) -> &[Fault] {
+        &self.storm
     }
 
-    /// The story of the order; empty if the outcome bears no trace of it.
-    pub fn story(&self, outcome: &Outcome) -> String {
-        let Some(trace) = &outcome.trace else {
-            return String::new();
-        };
-        let first = trace.events.iter().find(|event| event.scope.op == OP);
-        first.map_or_else(String::new, |event| {
-            story::retell(trace, &event.scope.trace_id, &UNTOLD)
-        })
+    fn op(&self) -> String {
+        OP.to_owned()
+    }
+
+    fn untold(&self) -> &Untold<'static> {
+        &UNTOLD
     }
 }
 
-impl Scenario for Tale {
+impl Scenario for Order {
     fn name(&self) -> &str {
         self.name
     }
@@ -176,14 +164,7 @@ impl Scenario for Tale {
             client.node().sleep(Duration::from_millis(50)).await;
             let body = json!({ "userId": USER, "productId": "lamp", "quantity": 1 });
             let order = keyed(OP, "POST", "/orders", body);
-            client.invoked(OP, "1 × lamp");
-            match Person::new(&client, "gateway").ask(&order).await {
-                Ok(reply) => {
-                    client.ok(OP, &reply.status.to_string());
-                    crate::item_purchase::buyer::hold_to(&client, &told, &reply);
-                }
-                Err(reason) => client.unknown(OP, reason),
-            }
+            place_once(&client, "gateway", &order, "1 × lamp", &told).await;
         });
     }
 }

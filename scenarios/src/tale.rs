@@ -1,0 +1,43 @@
+//! Single flows, to be read: somebody does one thing, and the few faults that make the story are aimed at named sites.
+//! They are no part of the random campaigns; their stories are reviewed as snapshots.
+
+use squall::{
+    run::{self, Outcome, Spec},
+    scenario::Scenario,
+    seed::Seed,
+    storm::{Fault, Plan},
+    trace::story::{self, Untold},
+};
+
+/// A flow whose story is told.
+pub trait Tale: Scenario + Sized {
+    /// What goes wrong, and where.
+    fn storm(&self) -> &[Fault];
+
+    /// The label of what the story is about.
+    fn op(&self) -> String;
+
+    /// What a reader does not care about.
+    fn untold(&self) -> &Untold<'static>;
+
+    /// Plays it, with everything recorded.
+    fn play(&self, seed: Seed) -> Outcome {
+        let spec = Spec {
+            plan: Some(Plan::new(self.storm().to_vec())),
+            ..Spec::of(self, seed)
+        };
+        run::run(self, &spec, true)
+    }
+
+    /// The story; empty if the outcome bears no trace of it.
+    fn story(&self, outcome: &Outcome) -> String {
+        let Some(trace) = &outcome.trace else {
+            return String::new();
+        };
+        let op = self.op();
+        let first = trace.events.iter().find(|event| event.scope.op == op);
+        first.map_or_else(String::new, |event| {
+            story::retell(trace, &event.scope.trace_id, self.untold())
+        })
+    }
+}
