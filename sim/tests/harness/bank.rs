@@ -15,7 +15,9 @@ use redb::{
 };
 use squall::{
     Client, Node, Sim,
+    run::{Outcome, Spec, run},
     scenario::{Bug, Scenario, Setup},
+    seed::Seed,
     storm::{CustomFault, Profile},
     trace::Row,
 };
@@ -341,4 +343,9 @@ impl StorageBackend for Boxed {
     fn close(&self) -> std::io::Result<()> {
         self.0.close()
     }
+}
+
+/// The storms of random seeds, kept whole.
+pub fn stormy(seeds: std::ops::Range<u64>) -> impl Iterator<Item = Outcome> {
+    seeds.map(|seed| run(&Bank, &Spec::of(&Bank, Seed(seed)), true))
 }

@@ -334,3 +334,22 @@ fn a_node_dies_at_the_event_that_it_logs() {
     assert_eq!(log.lines()[..2], ["1 true", "2 false"]);
     assert_eq!(turns(&outcome, "vault")[1].1, "crashes");
 }
+
+#[test]
+fn a_commit_is_a_site_of_the_node_that_made_it_only() {
+    let outcome = run(
+        &Bank,
+        &Spec {
+            plan: Some(Plan::new(vec![nth(
+                "front",
+                Kind::Commit,
+                1,
+                crash("front", 100),
+            )])),
+            ..Spec::of(&Bank, Seed(1))
+        },
+        false,
+    );
+    assert!(outcome.faults[0].fired.is_none());
+    assert!(!Bank.profile().kinds().is_empty());
+}

@@ -1,0 +1,182 @@
+//! The healing: every storm ends, whatever of it was still to come.
+
+use std::{sync::Arc, time::Duration};
+
+use squall::{Client, Node, Sim, run::Verdict, storm::Action, trace::What};
+
+use crate::{
+    bank::stormy,
+    little::{Asking, Little, at, crash, events, for_ever, now, power_loss, seconds},
+};
+
+#[test]
+fn after_the_healing_no_fault_begins_and_every_node_is_up_and_every_link_is_open() {
+    let mut unfinished = 0;
+    for outcome in stormy(0..100) {
+        assert_eq!(outcome.verdict, Verdict::Survived);
+        let events = events(&outcome);
+        let is_healing = |what: &What<'_>| matches!(what, What::Fault { detail, .. } if detail == "all is healed");
+        let healed = events
+            .iter()
+            .position(|event| is_healing(&event.what))
+            .expect("every run heals");
+        let (before, after) = events.split_at(healed);
+        let count = |part: &[squall::trace::Event], word: &str| {
+            let faults = part
+                .iter()
+                .filter(|event| matches!(&event.what, What::Fault { event, .. } if *event == word));
+            faults.count()
+        };
+        assert_eq!(count(after, "begins") + count(after, "fires"), 0);
+        unfinished += usize::from(count(before, "begins") > count(before, "ends"));
+
+        for node in ["front", "vault"] {
+            let mut up = false;
+            for event in before.iter().filter(|event| event.node == node) {
+                if let What::Node { event: turn, .. } = &event.what {
+                    up = matches!(*turn, "boots" | "resumes" | "pauses");
+                }
+            }
+            assert!(up, "{node} is down after the healing");
+        }
+        // Connections that a cut or a lost burst has killed stay dead: the prober's are new ones.
+        let probing = after.iter().filter(|event| event.node == "prober");
+        let fates: Vec<_> = probing
+            .filter_map(|event| match &event.what {
+                What::Burst { latency, fate, .. } => Some((*fate, *latency)),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(fates.len(), 3);
+        let open = |(fate, latency): &(&str, Duration)| {
+            *fate == "sent" && *latency <= Duration::from_millis(10)
+        };
+        assert!(fates.iter().all(open), "{fates:?}");
+    }
+    assert!(
+        unfinished > 20,
+        "{unfinished} storms were cut short by the healing"
+    );
+}
+
+#[test]
+fn the_healing_ends_what_would_have_gone_on_for_a_day() {
+    let day = 86_400_000;
+    let node = || "peer".to_owned();
+    let (from, to) = (|| "alice".to_owned(), || "peer".to_owned());
+    for action in [
+        crash("peer", day),
+        power_loss("peer", day),
+        Action::CrashLoop {
+            node: node(),
+            times: 1_000,
+            down_ms: 1_000,
+        },
+        Action::Pause {
+            node: node(),
+            for_ms: day,
+        },
+        Action::SlowNode {
+            node: node(),
+            wait_ms: 2_000,
+            for_ms: day,
+        },
+        Action::Cut {
+            from: from(),
+            to: to(),
+            both: true,
+            for_ms: day,
+        },
+        Action::Isolate {
+            node: node(),
+            for_ms: day,
+        },
+        Action::Flap {
+            from: from(),
+            to: to(),
+            times: 1_000,
+            each_ms: 60_000,
+        },
+        Action::Latency {
+            from: from(),
+            to: to(),
+            extra_ms: 2_000,
+            for_ms: day,
+        },
+        Action::Loss {
+            from: from(),
+            to: to(),
+            percent: 99,
+            for_ms: day,
+        },
+        Action::Trickle {
+            from: to(),
+            to: from(),
+            bytes_per_s: 1,
+            for_ms: day,
+        },
+        Action::Refuse {
+            node: node(),
+            for_ms: day,
+        },
+        Action::HangConnects {
+            node: node(),
+            for_ms: day,
+        },
+        Action::DiskFull {
+            node: node(),
+            for_ms: day,
+        },
+        Action::SlowDisk {
+            node: node(),
+            extra_ms: 5_000,
+            for_ms: day,
+        },
+    ] {
+        let told = action.to_string();
+        let outcome = Little(|sim: &Sim| {
+            sim.node("peer", |node: Node| async move {
+                use redb::StorageBackend;
+                use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+                let file = Arc::new(node.disk().open("file").map_err(|e| e.to_string())?);
+                let mut listener = node.listen().map_err(|e| e.to_string())?;
+                let mut at = 0;
+                loop {
+                    let accepted = listener.accept().await.map_err(|e| e.to_string())?;
+                    let mut caller = BufReader::new(accepted);
+                    let mut line = String::new();
+                    let read = caller.read_line(&mut line);
+                    let _ = tokio::time::timeout(Duration::from_secs(1), read).await;
+                    at += 4096;
+                    let wrote = Arc::new(std::sync::Mutex::new(false));
+                    let (written, to) = (wrote.clone(), file.clone());
+                    let job = move || {
+                        let done = to.set_len(at + 4096).and_then(|()| to.write(at, &[1]));
+                        *written.lock().unwrap() = done.is_ok();
+                    };
+                    node.execute(Box::new(job)).await;
+                    if *wrote.lock().unwrap() {
+                        let _ = caller.write_all(line.as_bytes()).await;
+                        let _ = caller.flush().await;
+                    }
+                }
+                #[allow(unreachable_code)]
+                for_ever().await
+            });
+            sim.client("alice", |client: Client| async move {
+                let mut served = false;
+                while !served {
+                    client.node().sleep(Duration::from_millis(200)).await;
+                    let asked = Asking::default().ask(client.node(), "peer", "hello").await;
+                    served = asked.is_some() && seconds(now()) > 1.0;
+                }
+            });
+        })
+        .run(vec![at(500, action)]);
+        assert_eq!(outcome.verdict, Verdict::Survived, "{told}");
+        assert!(outcome.faults[0].effective, "{told}");
+        // The client gets no answer in the storm, which ends after 300 s, and one soon after it.
+        let ended = seconds(outcome.ended);
+        assert!(ended < 320.0, "{told}: {ended}");
+    }
+}
