@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::Bus;
 use crate::kit::{
     Code, Problem,
-    bus::{Delivery, Event, Read, Subscribe},
+    bus::{Delivery, Event, Outcome, Read, Subscribe},
     http::Body,
     input::{plain_id, within},
 };
@@ -23,6 +23,8 @@ use crate::kit::{
 const READ_MAX: u64 = 64;
 /// The longest wait of a read.
 const WAIT_MS_MAX: u64 = 60_000;
+/// The longest wait before an event is delivered again: until then its partition stands still for the group.
+const RETRY_MS_MAX: u64 = 3_600_000;
 
 /// The answer to `POST /streams/{topic}`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,12 +78,19 @@ async fn read(
     plain_id("consumer", &request.consumer)?;
     within("max", request.max as u64, 0..=READ_MAX)?;
     within("wait_ms", request.wait_ms, 0..=WAIT_MS_MAX)?;
+    for settled in &request.settled {
+        if let Outcome::RetryAfterMs(wait) = settled.outcome {
+            within("retry-after-ms", wait, 0..=RETRY_MS_MAX)?;
+        }
+    }
     bus.read(&topic, &group, request).await.map(Json)
 }
 
 async fn show(State(bus): App, Path(topic): Path<String>) -> Json<Vec<GroupView>> {
-    let mut log = bus.log.lock().unwrap_or_else(PoisonError::into_inner);
-    let topic = log.topic(&topic);
+    let log = bus.log.lock().unwrap_or_else(PoisonError::into_inner);
+    let Some(topic) = log.known(&topic) else {
+        return Json(Vec::new());
+    };
     let view = |(name, place): (&String, &super::log::Place)| GroupView {
         group: name.clone(),
         behind: topic.behind(name),

@@ -79,6 +79,11 @@ impl Log {
         })
     }
 
+    /// A topic, if anything was ever done with it.
+    pub fn known(&self, name: &str) -> Option<&Topic> {
+        self.topics.get(name)
+    }
+
     /// A topic, empty if it is new.
     pub fn topic(&mut self, name: &str) -> &mut Topic {
         if !self.topics.contains_key(name) {

@@ -116,6 +116,31 @@ async fn what_is_to_be_tried_later_is_delivered_later() {
 }
 
 #[tokio::test]
+async fn nobody_can_hold_a_partition_up_for_ever() {
+    let town = Town::new().await;
+    let event = town.event("told", "a");
+    town.client().append("news", &event).await.unwrap();
+    let first = town.read("g", &[]).await;
+    let never = Read {
+        consumer: "reader".to_owned(),
+        settled: vec![Settled {
+            offset: first[0].offset,
+            outcome: Outcome::RetryAfterMs(u64::MAX),
+        }],
+        ..Read::default()
+    };
+    let body = serde_json::to_value(&never).unwrap();
+    let line = "POST /streams/news/groups/g/read";
+    let (status, refusal) = town.world.ask("bus", line, None, body).await;
+    assert_eq!(status, 400, "{refusal}");
+    let detail = refusal["detail"].as_str().unwrap();
+    assert!(
+        detail.contains("retry-after-ms must be 0 to 3600000"),
+        "{detail}"
+    );
+}
+
+#[tokio::test]
 async fn an_event_that_is_too_large_is_refused_and_says_how_large_it_may_be() {
     let town = Town::new().await;
     let mut event = town.event("told", "a");
