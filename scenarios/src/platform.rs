@@ -81,13 +81,17 @@ impl Storage for Machine {
         Box::pin(self.0.execute(job))
     }
 
-    fn committed(&self, file: &str, changes: &[RowChange]) {
+    fn committing(&self, file: &str, changes: &[RowChange]) {
         let row = |change: &RowChange| Row {
             table: change.table.into(),
             key: change.key.clone(),
             value: change.after.clone(),
         };
-        self.0.committed(file, changes.iter().map(row).collect());
+        self.0.committing(file, changes.iter().map(row).collect());
+    }
+
+    fn committed(&self, _file: &str, _changes: &[RowChange]) {
+        self.0.commit_done();
     }
 }
 
@@ -104,8 +108,8 @@ impl Random for Machine {
 }
 
 impl Process for Machine {
-    fn spawn(&self, _name: &'static str, task: Pin<Box<dyn Future<Output = ()> + Send>>) {
-        self.0.spawn(task);
+    fn spawn(&self, name: &'static str, task: Pin<Box<dyn Future<Output = ()> + Send>>) {
+        self.0.spawn_named(name, task);
     }
 
     fn fail(&self, reason: &str) {

@@ -72,6 +72,9 @@ pub trait Storage: Send + Sync {
     }
     /// Runs a whole transaction, off the async threads where there are such.
     fn execute(&self, job: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()>;
+    /// Told right before each commit of `file` what it is going to change. Nobody is told of one that fails: whether it
+    /// is there after all shows when the file is opened again.
+    fn committing(&self, _file: &str, _changes: &[RowChange]) {}
     /// Told at once after each commit of `file`, in commit order, before the writer learns of it.
     fn committed(&self, file: &str, changes: &[RowChange]);
 }

@@ -189,6 +189,12 @@ impl Truth {
         }
     }
 
+    /// Those of `rows` that change anything on `node`.
+    pub(crate) fn changes(&self, node: &str, rows: &[Row]) -> Vec<Row> {
+        let changes = |row: &&Row| self.row(node, &row.table, &row.key) != row.value.as_deref();
+        rows.iter().filter(changes).cloned().collect()
+    }
+
     /// What would have to be committed on `node` to get from these rows to `found`.
     pub(crate) fn difference(&self, node: &str, found: &[(String, String, Vec<u8>)]) -> Vec<Row> {
         let mut rows = Vec::new();

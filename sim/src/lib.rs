@@ -8,6 +8,7 @@ compile_error!(
      workspace's Cargo.toml, and unset RUSTFLAGS, which overrides it"
 );
 
+mod alarm;
 pub mod bank;
 pub mod campaign;
 pub mod check;

@@ -1,7 +1,7 @@
 //! Sites: the places where a fault can be aimed.
 //!
 //! A site's name survives shrinking: `(node, kind, label, attempt)`, never "the 17th message". The label is what the
-//! client or the saga was doing; where nobody said so, the connection's ordinal.
+//! client or the saga was doing; where nobody said so, the connection's ordinal, or for a timer the name of its task.
 
 mod census;
 
@@ -26,6 +26,8 @@ pub enum Kind {
     Sync,
     /// The node logs this `tracing` event (its message).
     Event(String),
+    /// A timer for which a task of the node's process waits has run out; the task does not know yet.
+    Timer,
 }
 
 /// A place where a fault can be aimed, by name.
@@ -35,7 +37,8 @@ pub struct Site {
     pub node: String,
     /// What happens there.
     pub kind: Kind,
-    /// On whose behalf: the operation and saga step, or the connection's ordinal.
+    /// On whose behalf: the operation and saga step, or the connection's ordinal; for a timer what its task was about
+    /// when it began to wait, or the task's name.
     pub label: String,
     /// The how-manieth of this node, kind and label; from 1.
     pub attempt: u32,
@@ -55,6 +58,7 @@ impl fmt::Display for Site {
             Kind::Write => write!(f, "{node} disk write [{label}] #{attempt}"),
             Kind::Sync => write!(f, "{node} disk sync [{label}] #{attempt}"),
             Kind::Event(name) => write!(f, "{node} \"{name}\" [{label}] #{attempt}"),
+            Kind::Timer => write!(f, "{node} timer [{label}] #{attempt}"),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod fault;
 mod injector;
+mod limits;
 mod plan;
 mod profile;
 

@@ -28,6 +28,7 @@ pub use recorder::{Event, Mode, Recorder, Trace};
 pub use rolling::Rolling;
 pub(crate) use rows::changes;
 pub use subscriber::{Installed, Sink, current_scope, install};
+pub(crate) use subscriber::{turn_begins, waits_in};
 
 /// A word of the harness's own vocabulary.
 pub type Word = &'static str;

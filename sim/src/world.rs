@@ -15,11 +15,17 @@ mod task;
 
 use std::{
     cell::RefCell,
+    future::Future,
+    pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    task::Context,
     time::Duration,
 };
 
-use madsim::{runtime::Handle, time::TimeHandle};
+use madsim::{
+    runtime::Handle,
+    time::{Sleep, TimeHandle},
+};
 use tokio::sync::Notify;
 
 pub(crate) use agenda::{Agenda, Todo};
@@ -31,6 +37,7 @@ pub(crate) use storming::lasts;
 pub(crate) use task::{panic_text, silence_service_panics};
 
 use crate::{
+    alarm,
     host::{Host, NodeIx, Reached, Verdict},
     net::Net,
     run::Operation,
@@ -75,6 +82,8 @@ pub(crate) struct World {
     pub clients: Mutex<usize>,
     /// Clients and operations that the plan leaves out.
     pub without: Vec<String>,
+    /// All timers are sites, whatever the plan aims at.
+    every_timer: bool,
     /// The operations of which clients asked, if anybody wants to know.
     pub operations: Mutex<Vec<Operation>>,
 }
@@ -90,6 +99,7 @@ impl World {
         full: bool,
         gate: Option<Arc<Gate>>,
         without: Vec<String>,
+        every_timer: bool,
     ) -> Arc<World> {
         let (runtime, time) = (Handle::current(), TimeHandle::current());
         Arc::new_cyclic(|world| World {
@@ -110,6 +120,7 @@ impl World {
             healed: tokio::sync::watch::channel(false).0,
             clients: Mutex::new(0),
             without,
+            every_timer,
             operations: Mutex::default(),
         })
     }
@@ -178,6 +189,25 @@ impl World {
         }
         verdict.dead = !node.is_up();
         verdict
+    }
+
+    /// Whether the timers of the service of this name are sites. To be asked before any of its tasks is started.
+    pub fn watches_timers(&self, node: &str) -> bool {
+        let watches = self.every_timer || lock(&self.injector).aims_at_timers_of(node);
+        if watches {
+            alarm::watch();
+        }
+        watches
+    }
+
+    /// A timer of `node` has run out, and the task that waited for it is about to have a turn.
+    fn timer_runs_out(self: &Arc<Self>, node: &Arc<NodeState>, label: &str) {
+        if let Some(recorder) = &mut *lock(&self.recorder) {
+            recorder.timer_runs_out(self.now(), &node.name, label);
+        }
+        if lock(&self.injector).watches(&node.name, |kind| *kind == Kind::Timer) {
+            self.site(node, || Kind::Timer, label, About::Nothing);
+        }
     }
 
     /// A transaction of `node` is durable, its writer does not know yet.
@@ -360,13 +390,24 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Waits in virtual time, without the 1 ms floor of `tokio::time::sleep`.
+/// Waits in virtual time for the machine's sake: no timer of its process runs out at the end.
 pub(crate) async fn wait(duration: Duration) {
     if duration.is_zero() {
         return;
     }
+    let mut sleep = exact_sleep(duration);
+    std::future::poll_fn(|cx| {
+        let quiet = alarm::quiet(cx.waker());
+        let cx = &mut Context::from_waker(quiet.as_ref().unwrap_or(cx.waker()));
+        Pin::new(&mut sleep).poll(cx)
+    })
+    .await;
+}
+
+/// Without the 1 ms floor of `tokio::time::sleep`.
+fn exact_sleep(duration: Duration) -> Sleep {
     let mut sleep = madsim::time::sleep(duration);
     let deadline = TimeHandle::current().now_instant() + duration;
-    std::pin::Pin::new(&mut sleep).reset(deadline);
-    sleep.await;
+    Pin::new(&mut sleep).reset(deadline);
+    sleep
 }

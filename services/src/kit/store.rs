@@ -310,6 +310,8 @@ impl Inner {
         }
         let commits = matches!(result, Ok(Ok(_))) && !changes.is_empty();
         let ended = if commits {
+            let storage = &self.platform.storage;
+            storage.committing(&self.file, &changes);
             transaction.commit().map_err(|error| error.to_string())
         } else {
             transaction.abort().map_err(|error| error.to_string())

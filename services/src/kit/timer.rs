@@ -2,12 +2,13 @@
 //!
 //! A pending future is polled many times before its deadline, and a runtime may keep an entry for each poll of a timer
 //! and cancel none. So a timer is armed once and left alone until it fires, or until an earlier deadline is wanted.
+//! When it fires it wakes whoever polled last.
 
 use std::{
     future::Future,
     pin::{Pin, pin},
     sync::{Arc, Mutex, PoisonError},
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, Wake, Waker},
     time::{Duration, Instant},
 };
 
@@ -25,8 +26,31 @@ pub(crate) async fn within<F: Future>(limit: Duration, work: F) -> Option<F::Out
 /// A timer that is under way.
 struct Alarm {
     fires_at: Instant,
-    wakes: Waker,
+    wakes: Arc<Latest>,
     sleep: Pin<Box<tokio::time::Sleep>>,
+}
+
+/// The task that polled last.
+struct Latest(Mutex<Waker>);
+
+impl Latest {
+    fn is(&self, waker: &Waker) {
+        let mut latest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        latest.clone_from(waker);
+    }
+}
+
+impl Wake for Latest {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        let latest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let waker = latest.clone();
+        drop(latest);
+        waker.wake();
+    }
 }
 
 fn poll_deadline(deadline: Instant, slot: &mut Option<Alarm>, cx: &mut Context<'_>) -> Poll<()> {
@@ -34,18 +58,18 @@ fn poll_deadline(deadline: Instant, slot: &mut Option<Alarm>, cx: &mut Context<'
     if now >= deadline {
         return Poll::Ready(());
     }
-    let armed = slot.as_ref().is_some_and(|alarm| {
-        now < alarm.fires_at && alarm.fires_at <= deadline && alarm.wakes.will_wake(cx.waker())
-    });
-    if armed {
+    let armed = |alarm: &&mut Alarm| now < alarm.fires_at && alarm.fires_at <= deadline;
+    if let Some(alarm) = slot.as_mut().filter(armed) {
+        alarm.wakes.is(cx.waker());
         return Poll::Pending;
     }
     let alarm = slot.insert(Alarm {
         fires_at: deadline,
-        wakes: cx.waker().clone(),
+        wakes: Arc::new(Latest(Mutex::new(cx.waker().clone()))),
         sleep: Box::pin(tokio::time::sleep(deadline - now)),
     });
-    alarm.sleep.as_mut().poll(cx)
+    let waker = Waker::from(alarm.wakes.clone());
+    alarm.sleep.as_mut().poll(&mut Context::from_waker(&waker))
 }
 
 /// hyper's timer for one connection. Its sleeps follow one another, one per request, and share one alarm: an idle

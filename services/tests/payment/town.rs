@@ -332,6 +332,9 @@ impl Storage for Life {
         }
         Box::pin(async {})
     }
+    fn committing(&self, file: &str, changes: &[RowChange]) {
+        self.storage.committing(file, changes);
+    }
     fn committed(&self, file: &str, changes: &[RowChange]) {
         self.commits_left.fetch_sub(1, Ordering::SeqCst);
         self.storage.committed(file, changes);

@@ -151,6 +151,9 @@ impl Storage for SlowDisk {
             job();
         })
     }
+    fn committing(&self, file: &str, changes: &[RowChange]) {
+        self.0.committing(file, changes);
+    }
     fn committed(&self, file: &str, changes: &[RowChange]) {
         self.0.committed(file, changes);
     }

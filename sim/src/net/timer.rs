@@ -10,7 +10,7 @@ use std::{
 use tokio::time::TimeHandle;
 
 use super::{Aftermath, Host};
-use crate::time::VirtualTime;
+use crate::{alarm, time::VirtualTime};
 
 /// Never less than this, says `Sleep`, unless its deadline is reset before the first poll.
 const FLOOR: Duration = Duration::from_millis(1);
@@ -24,7 +24,9 @@ pub fn arm(wait: Duration, waker: &Waker) {
     let mut sleep = pin!(time.sleep(wait + FLOOR));
     let deadline = sleep.deadline() - FLOOR;
     sleep.as_mut().reset(deadline);
-    if sleep.poll(&mut Context::from_waker(waker)).is_ready() {
+    let quiet = alarm::quiet(waker);
+    let cx = &mut Context::from_waker(quiet.as_ref().unwrap_or(waker));
+    if sleep.poll(cx).is_ready() {
         waker.wake_by_ref();
     }
 }
@@ -57,6 +59,8 @@ impl Waiter {
     /// The task of `waker` waits from now on. Returns another task's waker, to be dropped without a lock held.
     pub fn park(&mut self, waker: &Waker) -> Option<Waker> {
         self.waiting = true;
+        let lasting = alarm::lasting(waker);
+        let waker = lasting.as_ref().unwrap_or(waker);
         if self.waker.as_ref().is_some_and(|own| own.will_wake(waker)) {
             return None;
         }

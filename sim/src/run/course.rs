@@ -6,6 +6,7 @@ use madsim::{Config, runtime::Runtime};
 
 use super::{Options, Outcome, Sim, Spec, Verdict, lock, sim::Parts};
 use crate::{
+    alarm::attend,
     scenario::Scenario,
     site::Census,
     storm::{Fault, Injector, Plan, STORM_MS_MAX},
@@ -49,7 +50,7 @@ pub(super) fn run_here(
         .block_on(tokio_real::task::unconstrained(async {
             let runtime = Runtime::with_seed_and_config(schedule, Config::default());
             let gate = plan.pct.map(|depth| Gate::new(schedule, depth));
-            runtime.block_on(course(scenario, spec, plan, options, gate))
+            runtime.block_on(attend(course(scenario, spec, plan, options, gate)))
         }));
     assert_eq!(
         around.metrics().num_alive_tasks(),
@@ -86,6 +87,7 @@ async fn course(
         options.full,
         gate,
         plan.without.clone(),
+        options.census || options.cover,
     );
     let _tracing = options.watch.then(|| trace::install(world.sink()));
     lock(&world.ledger).unchecked = !options.watch;
@@ -110,7 +112,7 @@ async fn course(
     }
     let storm = madsim::task::spawn({
         let world = world.clone();
-        async move { world.carry_out().await }
+        attend(async move { world.carry_out().await })
     });
     // Long enough for every service to create its database and listen.
     wait(Duration::from_millis(20)).await;

@@ -6,7 +6,7 @@ use crate::storm::{Fault, When};
 /// So many sites that the victim passed last are tried in place of an instant.
 const SITES_TRIED: usize = 4;
 
-/// The fault at a named site: the one that was met, or those that its victim passed last.
+/// The fault at a named site: the one that was met, or those that its victim passed last, and its last timer.
 pub(super) fn at_a_site(context: &Context<'_>) -> Vec<Fault> {
     let fault = context.fault();
     let report = &context.observed.outcome.faults[context.index];
@@ -23,6 +23,11 @@ pub(super) fn at_a_site(context: &Context<'_>) -> Vec<Fault> {
             let mut last: Vec<_> = sites.filter(named).map(|passed| passed.site).collect();
             last.reverse();
             last.truncate(SITES_TRIED);
+            // Timers leave no mark in a trace.
+            let timers = context.timers.iter().rev();
+            let mut timers =
+                timers.filter(|met| met.at <= fired && nodes.contains(&&*met.site.node));
+            last.extend(timers.next().map(|met| met.site.clone()));
             last
         }
         _ => Vec::new(),

@@ -11,7 +11,8 @@ use super::{
 };
 use crate::{
     run::Outcome,
-    storm::{Fault, Plan},
+    site::{Kind, Met},
+    storm::{Action, Fault, Plan, When},
 };
 
 /// Schedules tried for each way to change requests, and for each weaker fault: what these steps gain is less.
@@ -31,6 +32,7 @@ pub(super) fn reduce(lab: &mut Lab<'_>, failing: Observed) -> Observed {
         lab,
         known: calls.chain(asked).collect(),
         best: failing,
+        timers: Vec::new(),
     };
     present.lab.left = present.size();
     for _ in 0..ROUNDS_MAX {
@@ -40,6 +42,7 @@ pub(super) fn reduce(lab: &mut Lab<'_>, failing: Observed) -> Observed {
         present.drop_requests();
         present.shallower_priorities();
         present.each_fault(SCHEDULES_FEW, weaken::weaker);
+        present.note_timers();
         present.each_fault(SCHEDULES_FEW, aim::at_a_site);
         present.each_fault(SCHEDULES_FEWEST, aim::at_a_rounder_time);
         present.each_fault(SCHEDULES_FEWEST, weaken::smaller);
@@ -57,6 +60,8 @@ struct Reduction<'l, 'a> {
     /// The operations of the run that was given, each with its client.
     known: BTreeMap<String, String>,
     best: Observed,
+    /// The timers that ran out, as far as a fault may be aimed at one.
+    timers: Vec<Met>,
 }
 
 impl Reduction<'_, '_> {
@@ -199,6 +204,26 @@ impl Reduction<'_, '_> {
         }
     }
 
+    /// Timers leave no mark in a trace: a census tells of them, where a process that dies or stands still at an instant
+    /// may do so at one.
+    fn note_timers(&mut self) {
+        let at_an_instant = |fault: &Fault| {
+            let strikes = matches!(
+                fault.action,
+                Action::Crash { .. }
+                    | Action::PowerLoss { .. }
+                    | Action::Restart { .. }
+                    | Action::Pause { .. }
+            );
+            strikes && matches!(fault.when, When::AtMs(_))
+        };
+        self.timers.clear();
+        if self.plan().faults.iter().any(at_an_instant) && !self.lab.is_spent() {
+            self.timers = self.lab.census(&self.plan().clone()).sites;
+            self.timers.retain(|met| met.site.kind == Kind::Timer);
+        }
+    }
+
     /// For each fault, takes the first of its alternatives that fails, until none does.
     fn each_fault(&mut self, schedules: usize, alternatives: fn(&Context<'_>) -> Vec<Fault>) {
         let links = self.lab.scenario.profile().links;
@@ -208,6 +233,7 @@ impl Reduction<'_, '_> {
                 observed: &self.best,
                 index,
                 links: &links,
+                timers: &self.timers,
             };
             let plans: Vec<Plan> = alternatives(&context)
                 .into_iter()
@@ -256,6 +282,8 @@ pub(super) struct Context<'c> {
     pub index: usize,
     /// Who calls whom.
     pub links: &'c [(&'static str, &'static str)],
+    /// The timers that ran out, as far as a fault may be aimed at one.
+    pub timers: &'c [Met],
 }
 
 impl Context<'_> {

@@ -328,6 +328,11 @@ fn at_site(site: &Site, action: &Action, links: &[(&str, &str)]) -> String {
         Kind::Write => format!("as {node} writes to disk{}", about("for")),
         Kind::Sync => format!("just before {node} syncs its disk{}", about("for")),
         Kind::Event(event) => format!("as {node} logs \"{event}\"{}", about("for")),
+        Kind::Timer => format!(
+            "just as {} timer runs out{}",
+            whose(&site.node, &befalls),
+            waited_for(&site.label)
+        ),
     };
     match again(site) {
         Some(again) => format!("{moment} {again}"),
@@ -338,11 +343,7 @@ fn at_site(site: &Site, action: &Action, links: &[(&str, &str)]) -> String {
 /// The moment at the n-th site of a kind.
 fn at_nth(node: &str, kind: &Kind, nth: u32, action: &Action, links: &[(&str, &str)]) -> String {
     let befalls = action.nodes();
-    let whose = if befalls.first() == Some(&node) && befalls.len() == 1 {
-        "its".to_owned()
-    } else {
-        format!("{node}'s")
-    };
+    let whose = whose(node, &befalls);
     let nth = ordinal(nth);
     match kind {
         Kind::Send(peer) => {
@@ -356,6 +357,25 @@ fn at_nth(node: &str, kind: &Kind, nth: u32, action: &Action, links: &[(&str, &s
         Kind::Write => format!("at {whose} {nth} disk write"),
         Kind::Sync => format!("just before {whose} {nth} disk sync"),
         Kind::Event(event) => format!("at {whose} {nth} \"{event}\""),
+        Kind::Timer => format!("just as {whose} {nth} timer runs out"),
+    }
+}
+
+/// What a timer's task waited for: an operation, or something of its own that only its name tells.
+fn waited_for(label: &str) -> String {
+    let is_operation = label.bytes().any(|b| b.is_ascii_digit());
+    match work(label) {
+        Some(work) if is_operation => format!(" for {work}"),
+        Some(name) => format!(" in \"{name}\""),
+        None => String::new(),
+    }
+}
+
+/// `its` where the sentence is about nobody else.
+fn whose(name: &str, befalls: &[&str]) -> String {
+    match befalls == [name] {
+        true => "its".to_owned(),
+        false => format!("{name}'s"),
     }
 }
 

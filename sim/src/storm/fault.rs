@@ -4,9 +4,6 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Milliseconds of a day, the longest time of a storm.
-pub(super) const DAY_MS: u64 = 86_400_000;
-
 macro_rules! actions {
     ($($(#[$doc:meta])* $variant:ident { $($(#[$fdoc:meta])* $field:ident: $ty:ty),* } = $name:literal;)*) => {
         /// One thing that a storm does. Nodes are named; times are virtual milliseconds.
@@ -268,57 +265,6 @@ impl Action {
                 | Action::DelayBurst { .. }
                 | Action::DuplicateBurst { .. }
         )
-    }
-
-    /// The limit that it goes beyond.
-    pub(super) fn beyond(&self) -> Option<&'static str> {
-        use Action::*;
-        let times = match self {
-            Crash { down_ms, .. } | PowerLoss { down_ms, .. } => [*down_ms, 0],
-            CrashLoop { down_ms, .. } => [*down_ms, 0],
-            Flap { each_ms, .. } => [*each_ms, 0],
-            DelayBurst { by_ms } => [*by_ms, 0],
-            DuplicateBurst { after_ms } => [*after_ms, 0],
-            SlowNode {
-                wait_ms, for_ms, ..
-            } => [*wait_ms, *for_ms],
-            Latency {
-                extra_ms, for_ms, ..
-            }
-            | SlowDisk {
-                extra_ms, for_ms, ..
-            } => [*extra_ms, *for_ms],
-            Pause { for_ms, .. }
-            | Cut { for_ms, .. }
-            | Isolate { for_ms, .. }
-            | Loss { for_ms, .. }
-            | Trickle { for_ms, .. }
-            | Refuse { for_ms, .. }
-            | HangConnects { for_ms, .. }
-            | DiskFull { for_ms, .. }
-            | ClockDrift { for_ms, .. }
-            | Custom { for_ms, .. } => [*for_ms, 0],
-            _ => [0, 0],
-        };
-        if times.iter().any(|ms| *ms > DAY_MS) {
-            return Some("no time is longer than a day");
-        }
-        match self {
-            CrashLoop { times, .. } | Flap { times, .. } if *times > 1_000 => {
-                Some("it recurs at most 1000 times")
-            }
-            Loss { percent, .. } if *percent > 99 => {
-                Some("something gets through: at most 99 percent, or say \"cut\"")
-            }
-            Trickle { bytes_per_s: 0, .. } => Some("nothing would pass: say \"cut\""),
-            ClockJump { by_ms, .. } if by_ms.unsigned_abs() > 36_500 * DAY_MS => {
-                Some("a clock jumps by at most a hundred years")
-            }
-            ClockDrift { ppm, .. } if ppm.unsigned_abs() > 1_000_000 => {
-                Some("a clock drifts by at most 1000000 ppm")
-            }
-            _ => None,
-        }
     }
 
     /// The nodes that it names.

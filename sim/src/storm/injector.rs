@@ -108,6 +108,18 @@ impl Injector {
         self.armed && (self.census.is_some() || self.pending.iter().any(aimed))
     }
 
+    /// Whether any fault aims at a timer of this node.
+    pub fn aims_at_timers_of(&self, node: &str) -> bool {
+        self.pending
+            .iter()
+            .any(|&i| match &self.reports[i].fault.when {
+                When::Site(Site { node: at, kind, .. }) | When::Nth { node: at, kind, .. } => {
+                    at == node && *kind == Kind::Timer
+                }
+                When::AtMs(_) => false,
+            })
+    }
+
     /// A site is reached: counts it and returns what it sets off.
     pub fn reached(
         &mut self,

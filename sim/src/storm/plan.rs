@@ -107,7 +107,7 @@ pub enum PlanError {
         /// What it says.
         found: u32,
     },
-    /// It speaks of a node that the scenario lacks, aims a burst fault at a time, or goes beyond all limits.
+    /// It speaks of a node that the scenario lacks, aims a burst fault at a time, goes beyond all limits, or does nothing.
     #[error("the plan's fault {index} ({fault}) cannot happen here: {reason}")]
     Impossible {
         /// Ordinal of the fault, from 0.
@@ -283,6 +283,7 @@ impl fmt::Display for Fault {
                 let what = match kind {
                     Kind::Commit => "commit",
                     Kind::Write => "disk write",
+                    Kind::Timer => "timer",
                     _ => "disk sync",
                 };
                 write!(f, "at {what} {nth} of {node}: {}", self.action)

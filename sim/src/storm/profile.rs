@@ -8,6 +8,8 @@ use crate::{
 
 /// One storm in so many orders its tasks by priority.
 const PCT_ONE_IN: u64 = 4;
+/// One process in so many that is to die or stand still at a site does so just as a timer of it runs out.
+const TIMER_ONE_IN: u64 = 6;
 /// The deepest schedules drawn: most ordering bugs need fewer.
 const PCT_DRAWN_MAX: u64 = 4;
 
@@ -45,7 +47,7 @@ pub struct Profile {
     pub horizon_ms: u64,
     /// The most faults in one storm; there is at least one.
     pub max_faults: u64,
-    /// About how many commits, and bursts on a link, a node sees in a run: sites are aimed within.
+    /// About how many commits (or timers), and bursts on a link, a node sees in a run: sites are aimed within.
     pub commits: u64,
     /// See `commits`.
     pub bursts: u64,
@@ -111,7 +113,7 @@ impl Profile {
         if on.is_empty() && !all.is_empty() {
             on.push(*rng.pick(&all));
         }
-        let plan = self.faults(&on, &mut rng);
+        let plan = self.at_timers(self.faults(&on, &mut rng), seed);
         Plan {
             pct: schedules(seed).filter(|_| !plan.faults.is_empty()),
             ..plan
@@ -120,7 +122,8 @@ impl Profile {
 
     /// A storm of the seed in which every kind may occur.
     pub fn draw_plain(&self, seed: Seed) -> Plan {
-        self.faults(&self.choices(), &mut seed.stream("plain storm"))
+        let plan = self.faults(&self.choices(), &mut seed.stream("plain storm"));
+        self.at_timers(plan, seed)
     }
 
     /// A storm of these choices.
@@ -139,12 +142,41 @@ impl Profile {
         )
     }
 
+    /// The storm with some of its deaths and pauses aimed at timers in place of other sites. Whatever else the seed
+    /// draws stays as it is.
+    fn at_timers(&self, mut plan: Plan, seed: Seed) -> Plan {
+        let mut rng = seed.stream("timers");
+        for fault in &mut plan.faults {
+            self.maybe_at_timer(fault, &mut rng);
+        }
+        plan
+    }
+
+    fn maybe_at_timer(&self, fault: &mut Fault, rng: &mut Stream) {
+        let (Action::Crash { node, .. }
+        | Action::PowerLoss { node, .. }
+        | Action::Restart { node }
+        | Action::Pause { node, .. }) = &fault.action
+        else {
+            return;
+        };
+        if matches!(fault.when, When::Nth { .. }) && rng.below(TIMER_ONE_IN) == 0 {
+            fault.when = When::Nth {
+                node: node.clone(),
+                kind: Kind::Timer,
+                nth: 1 + rng.below(self.commits) as u32,
+            };
+        }
+    }
+
     /// One fault of any kind; `None` where nothing can be drawn.
     pub(crate) fn draw_fault(&self, rng: &mut Stream) -> Option<Fault> {
         let all = self.choices();
         (!all.is_empty()).then(|| {
             let choice = *rng.pick(&all);
-            self.fault(choice, rng)
+            let mut fault = self.fault(choice, rng);
+            self.maybe_at_timer(&mut fault, rng);
+            fault
         })
     }
 

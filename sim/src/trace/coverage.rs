@@ -2,7 +2,8 @@
 //!
 //! A feature is one of: what happened on a node while a kind of fault went on or had just struck; what followed what on
 //! a node; what followed what in a saga; how often the same thing happened in a saga. "What happened" is an event's
-//! class: message kind, saga step and fate of a burst, the status words of committed rows, the message of a log line.
+//! class: message kind, saga step and fate of a burst, the status words of committed rows, the message of a log line,
+//! the step of which a timer ran out.
 //! Ids, times and amounts are no part of it.
 
 use std::{
@@ -104,16 +105,7 @@ impl Coverage {
         let at_ms = || u64::try_from(at.since(began).as_millis()).unwrap_or(u64::MAX);
         let when =
             (!self.over).then(|| self.site(node, what).unwrap_or_else(|| When::AtMs(at_ms())));
-        let mut found = Vec::with_capacity(6);
-        self.active
-            .retain(|_, until| until.is_none_or(|until| at < until));
-        if self.active.is_empty() {
-            found.push(of(&[1, 0, class]));
-        }
-        for index in self.active.keys() {
-            let kind = self.kinds.get(*index).map_or(0, |(kind, _)| *kind);
-            found.push(of(&[1, kind, class]));
-        }
+        let mut found = self.amid_faults(at, class);
         if let Some(before) = self.last_on_node.insert(on, class) {
             found.push(of(&[2, before, class]));
         }
@@ -128,6 +120,36 @@ impl Coverage {
                 found.push(of(&[4, *times, class]));
             }
         }
+        self.cover(found, when);
+    }
+
+    /// A timer of a node has run out. What comes before and after it says little: many run out again and again.
+    pub(crate) fn timer_runs_out(&mut self, at: VirtualTime, node: &str, label: &str) {
+        if self.began.is_none() {
+            return;
+        }
+        let class = of(&[18, hash(node.as_bytes()), step(label)]);
+        let when = (!self.over).then(|| self.nth(node, Kind::Timer));
+        let found = self.amid_faults(at, class);
+        self.cover(found, when);
+    }
+
+    /// That something of this class happens while faults go on, or none.
+    fn amid_faults(&mut self, at: VirtualTime, class: u64) -> Vec<u64> {
+        let mut found = Vec::with_capacity(6);
+        self.active
+            .retain(|_, until| until.is_none_or(|until| at < until));
+        if self.active.is_empty() {
+            found.push(of(&[1, 0, class]));
+        }
+        for index in self.active.keys() {
+            let kind = self.kinds.get(*index).map_or(0, |(kind, _)| *kind);
+            found.push(of(&[1, kind, class]));
+        }
+        found
+    }
+
+    fn cover(&mut self, found: Vec<u64>, when: Option<When>) {
         for id in found {
             if self.seen.insert(id) {
                 let when = when.clone();
@@ -212,18 +234,25 @@ impl Coverage {
             What::Log { message, .. } => Kind::Event(message.to_string()),
             _ => return None,
         };
+        Some(self.nth(node, kind))
+    }
+
+    /// The next site of this kind on the node.
+    fn nth(&mut self, node: &str, kind: Kind) -> When {
+        let on = hash(node.as_bytes());
         let key = match &kind {
-            Kind::Send(to) => of(&[21, hash(node.as_bytes()), hash(to.as_bytes())]),
-            Kind::Event(said) => of(&[22, hash(node.as_bytes()), hash(said.as_bytes())]),
-            _ => of(&[23, hash(node.as_bytes())]),
+            Kind::Send(to) => of(&[21, on, hash(to.as_bytes())]),
+            Kind::Event(said) => of(&[22, on, hash(said.as_bytes())]),
+            Kind::Timer => of(&[24, on]),
+            _ => of(&[23, on]),
         };
         let nth = self.sites.entry(key).or_default();
         *nth += 1;
-        Some(When::Nth {
+        When::Nth {
             node: node.to_owned(),
             kind,
             nth: *nth,
-        })
+        }
     }
 }
 

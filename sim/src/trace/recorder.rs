@@ -130,6 +130,13 @@ impl Recorder {
         }
     }
 
+    /// A timer of a node has run out. That is no event, but covers something.
+    pub(crate) fn timer_runs_out(&mut self, at: VirtualTime, node: &str, label: &str) {
+        if let Some(coverage) = &mut self.coverage {
+            coverage.timer_runs_out(at, node, label);
+        }
+    }
+
     /// What was covered, if that was noted; nothing is noted from now on.
     pub(crate) fn take_coverage(&mut self) -> Option<Coverage> {
         self.coverage.take()

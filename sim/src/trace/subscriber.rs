@@ -70,6 +70,28 @@ pub fn current_scope() -> Arc<Scope> {
     with(|state| state.current()).unwrap_or_default()
 }
 
+/// A task's turn begins: where it will wait is not known yet.
+pub(crate) fn turn_begins() {
+    with(|state| {
+        state.left.clear();
+        state.follows = true;
+    });
+}
+
+/// The scope in which the task waits whose turn has just ended. Every span of its futures has been exited by then, the
+/// innermost first, and those of futures that have ended are closed.
+pub(crate) fn waits_in() -> Arc<Scope> {
+    with(|state| {
+        state.follows = false;
+        let waits = state
+            .left
+            .iter()
+            .find_map(|&left| state.spans[left].as_ref());
+        waits.map_or_else(|| state.empty.clone(), |span| span.scope.clone())
+    })
+    .unwrap_or_default()
+}
+
 /// Span ids carry the generation of their installation above this bit, so that a span which outlives its run (or
 /// wanders to another thread) touches nobody else's.
 const GENERATION_SHIFT: u32 = 32;
@@ -95,6 +117,9 @@ struct State {
     free: Vec<usize>,
     /// Entered spans, innermost last. All are open.
     entered: Vec<usize>,
+    /// Spans that were exited since one was last entered, in that order; noted only while `follows`.
+    left: Vec<usize>,
+    follows: bool,
     /// What a span without one shows.
     empty: Arc<Scope>,
     message: String,
@@ -246,6 +271,7 @@ impl Subscriber for ThreadSubscriber {
         with(|state| {
             if let Some(index) = state.index(id).filter(|_| state.span(id).is_some()) {
                 state.entered.push(index);
+                state.left.clear();
             }
         });
     }
@@ -256,6 +282,7 @@ impl Subscriber for ThreadSubscriber {
             if let Some(place) = state.entered.iter().rposition(|i| Some(*i) == index) {
                 state.entered.remove(place);
             }
+            state.left.extend(index.filter(|_| state.follows));
         });
     }
 
@@ -280,6 +307,7 @@ impl Subscriber for ThreadSubscriber {
             let index = state.index(&id).expect("it names an open span");
             state.spans[index] = None;
             state.entered.retain(|entered| *entered != index);
+            state.left.retain(|left| *left != index);
             state.free.push(index);
             true
         })

@@ -5,11 +5,11 @@ use std::{
     time::Duration,
 };
 
-use super::{Known, Node, NodeState, RUNNING, Todo, World, lock, task::Guarded};
+use super::{Known, Node, NodeState, RUNNING, Todo, World, lock, node::InFlight, task::Guarded};
 use crate::{
     check::{Truth, Violation},
     time::VirtualTime,
-    trace::{FOUND_AFTER_OUTAGE, Scope, What},
+    trace::{FOUND_AFTER_OUTAGE, Row, Scope, What},
 };
 
 /// A supervisor waits this long before it starts a process again, and twice as long each time ...
@@ -45,7 +45,7 @@ impl World {
         self.net.boot(node.ix);
         node.disk.boot();
         node.up.store(true, Relaxed);
-        node.in_commit.store(false, Relaxed);
+        lock(&node.in_flight).take();
         node.booted.store(self.now().0, Relaxed);
         self.record(
             &node.name,
@@ -62,6 +62,7 @@ impl World {
             let process = own.clone();
             handle.spawn(Guarded::new(
                 own,
+                "main",
                 Box::pin(async move {
                     let reason = boot(process.clone()).await;
                     process.fail(&reason);
@@ -179,8 +180,8 @@ impl World {
         self.activity.notify_one();
     }
 
-    /// Reads a dead node's rows as its next boot will find them, and squares them with the feed: a transaction that
-    /// was under way may turn out durable; one that was acknowledged must be there.
+    /// Reads a dead node's rows as its next boot will find them, and squares them with the feed: the transaction that
+    /// was being committed may turn out durable, as a whole; what was acknowledged must be there; and nothing else may.
     pub fn reconcile(self: &Arc<Self>, node: &Arc<NodeState>) {
         let Some(reader) = node.reader else { return };
         let mut found = Vec::new();
@@ -200,27 +201,15 @@ impl World {
         let mut known = Known::Found;
         if lock(&node.may_return).iter().any(was_so) {
             known = Known::Gone;
-        } else if node.in_commit.load(Relaxed) {
-            let before = lock(&self.ledger).truth.of_node(&node.name);
-            lock(&node.may_return).push(before);
         } else {
-            let row = &rows[0];
-            let text = |value: Option<&[u8]>| {
-                value.map_or_else(
-                    || "no such row".to_owned(),
-                    |v| String::from_utf8_lossy(v).into_owned(),
-                )
-            };
-            let mut ledger = lock(&self.ledger);
-            let expected = text(ledger.truth.row(&node.name, &row.table, &row.key));
-            ledger.broken(Violation {
-                invariant: "acknowledged is durable".to_owned(),
-                tag: "commit lost".to_owned(),
-                at: self.now(),
-                entities: vec![node.name.to_string(), format!("{}/{}", row.table, row.key)],
-                expected,
-                found: text(row.value.as_deref()),
-            });
+            let before = lock(&self.ledger).truth.of_node(&node.name);
+            match unexplained(node, &before, &rows) {
+                None => lock(&node.may_return).push(before),
+                Some(broken) => {
+                    let at = self.now();
+                    lock(&self.ledger).broken(Violation { at, ..broken });
+                }
+            }
         }
         self.record(
             &node.name,
@@ -232,4 +221,84 @@ impl World {
         lock(&self.ledger).commit(self.now(), &node.name, "", rows, &Scope::NONE, known);
         self.report_violations();
     }
+}
+
+/// What is wrong with rows that differ like this from those that were acknowledged; nothing, if they are those of the
+/// transaction that was being committed, all of them and no others.
+fn unexplained(node: &NodeState, acknowledged: &Truth, found: &[Row]) -> Option<Violation> {
+    let in_flight = lock(&node.in_flight).clone();
+    let (invariant, tag, row, expected) = match in_flight {
+        None => {
+            let row = &found[0];
+            let expected = acknowledged.row(&node.name, &row.table, &row.key);
+            (
+                "acknowledged is durable",
+                "commit lost",
+                row.clone(),
+                text(expected),
+            )
+        }
+        Some(InFlight { rows, .. }) => {
+            let changes = acknowledged.changes(&node.name, &rows);
+            let changed = |row: &Row| {
+                changes
+                    .iter()
+                    .find(|c| (&c.table, &c.key) == (&row.table, &row.key))
+            };
+            let was = |row: &Row| acknowledged.row(&node.name, &row.table, &row.key);
+            match found
+                .iter()
+                .find(|row| changed(row).is_none_or(|change| change.value != row.value))
+            {
+                // Neither as it was nor as it was to be.
+                Some(row) => match changed(row) {
+                    Some(change) => {
+                        let expected =
+                            format!("{}, or {}", text(was(row)), text(change.value.as_deref()));
+                        (
+                            "a commit is all or nothing",
+                            "garbled",
+                            row.clone(),
+                            expected,
+                        )
+                    }
+                    None => (
+                        "acknowledged is durable",
+                        "commit lost",
+                        row.clone(),
+                        text(was(row)),
+                    ),
+                },
+                // As it was to be; then all must be.
+                None => {
+                    let left = changes.iter().find(|change| !found.contains(change))?;
+                    let row = Row {
+                        value: was(left).map(<[u8]>::to_vec),
+                        ..left.clone()
+                    };
+                    (
+                        "a commit is all or nothing",
+                        "half",
+                        row,
+                        text(left.value.as_deref()),
+                    )
+                }
+            }
+        }
+    };
+    Some(Violation {
+        invariant: invariant.to_owned(),
+        tag: tag.to_owned(),
+        at: VirtualTime::ZERO,
+        entities: vec![node.name.to_string(), format!("{}/{}", row.table, row.key)],
+        expected,
+        found: text(row.value.as_deref()),
+    })
+}
+
+fn text(value: Option<&[u8]>) -> String {
+    value.map_or_else(
+        || "no such row".to_owned(),
+        |v| String::from_utf8_lossy(v).into_owned(),
+    )
 }

@@ -14,7 +14,7 @@ use std::{
 
 use madsim::task::NodeId;
 
-use super::{World, life::Death, lock, task::Guarded, wait};
+use super::{World, exact_sleep, life::Death, lock, task::Guarded, wait};
 use crate::{
     check::Truth,
     clock::WallClock,
@@ -45,6 +45,8 @@ pub(crate) struct NodeState {
     /// How the clock was read: clock faults that nobody saw touched nothing.
     pub clock_reads: AtomicU64,
     pub is_client: bool,
+    /// Its timers are sites in this run.
+    pub watches_timers: bool,
     /// None for a client, and when the run is over.
     pub boot: Mutex<Option<Boot>>,
     pub reader: Option<StoreReader>,
@@ -62,15 +64,22 @@ pub(crate) struct NodeState {
     pub booted: AtomicU64,
     /// Deaths in quick succession, for the supervisor's backoff.
     pub failures: AtomicU32,
-    /// A transaction is being carried out, or its writer could not tell how it ended: should the node die now, its
-    /// outcome is unknown.
-    pub in_commit: AtomicBool,
+    /// The transaction that is being committed, or whose writer could not tell how that ended: should the node die now,
+    /// its disk may hold it, whole or not at all.
+    pub in_flight: Mutex<Option<InFlight>>,
     /// Its rows as they were before transactions that nobody acknowledged and an outage found in the page cache. Until
     /// the next acknowledged commit has synced them, a power loss may bring these rows back.
     pub may_return: Mutex<Vec<Truth>>,
     /// Its rows must be read again before it boots.
     pub stale: AtomicBool,
     pub ids: Mutex<Rng>,
+}
+
+/// A transaction that its store is about to commit.
+#[derive(Clone, Debug)]
+pub(crate) struct InFlight {
+    pub file: String,
+    pub rows: Vec<Row>,
 }
 
 impl NodeState {
@@ -165,11 +174,16 @@ impl Node {
 
     /// Starts a task of this process. A panic in it kills the process.
     pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.spawn_named("", task);
+    }
+
+    /// The same. By its name the sites at its timers are told where the task works on nobody's behalf.
+    pub fn spawn_named(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
         if !self.is_alive() {
             return;
         }
         if let Some(node) = self.world.runtime.get_node(self.state.id) {
-            node.spawn(Guarded::new(self.clone(), Box::pin(task)));
+            node.spawn(Guarded::new(self.clone(), name, Box::pin(task)));
         }
     }
 
@@ -183,8 +197,8 @@ impl Node {
     /// Runs a whole transaction, after the time that the disk takes for it, in one poll, whether or not anybody waits for
     /// its end. Never returns in a dead node.
     ///
-    /// Nobody knows the outcome of a commit that failed: a job that meets an I/O error has to [`fail`](Self::fail) the
-    /// node before it returns.
+    /// A job that commits says so [before](Self::committing) and [after](Self::committed). Nobody knows the outcome of a
+    /// commit that failed: a job that meets an I/O error has to [`fail`](Self::fail) the node before it returns.
     pub fn execute(
         &self,
         job: Box<dyn FnOnce() + Send>,
@@ -195,7 +209,7 @@ impl Node {
         self.spawn(async move {
             wait(node.state.disk.latency()).await;
             if node.is_alive() {
-                node.transact(job);
+                job();
             }
             if node.is_alive() {
                 let _ = done.send(());
@@ -208,28 +222,37 @@ impl Node {
         }
     }
 
-    fn transact(&self, job: Box<dyn FnOnce() + Send>) {
-        let writes = || self.state.disk.counters().writes;
-        let before = writes();
-        self.state.in_commit.store(true, Relaxed);
-        job();
-        // Whoever wrote and did not report a commit does not know whether there is one.
-        if self.is_alive() && writes() == before {
-            self.state.in_commit.store(false, Relaxed);
+    /// To be called right before each commit, with the rows that it will change. Should the process die in it, its disk
+    /// may hold either all of them or none, and nothing else that was not committed.
+    pub fn committing(&self, file: &str, rows: Vec<Row>) {
+        if self.is_alive() {
+            let file = file.to_owned();
+            *lock(&self.state.in_flight) = Some(InFlight { file, rows });
         }
     }
 
     /// To be called at once after each commit, with the rows that it changed.
     pub fn committed(&self, file: &str, rows: Vec<Row>) {
         if self.is_alive() {
-            self.state.in_commit.store(false, Relaxed);
+            lock(&self.state.in_flight).take();
             self.world.committed(&self.state, file, rows);
         }
     }
 
-    /// Waits in virtual time.
+    /// The same for the commit that was [announced](Self::committing) last.
+    pub fn commit_done(&self) {
+        if self.is_alive()
+            && let Some(InFlight { file, rows }) = lock(&self.state.in_flight).take()
+        {
+            self.world.committed(&self.state, &file, rows);
+        }
+    }
+
+    /// Waits in virtual time, as with a timer of the process.
     pub async fn sleep(&self, duration: Duration) {
-        wait(duration).await;
+        if !duration.is_zero() {
+            exact_sleep(duration).await;
+        }
     }
 
     fn alive(&self) -> io::Result<()> {

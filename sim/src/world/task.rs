@@ -1,6 +1,6 @@
 //! Every task of a node runs inside a [`Guarded`]: a panic kills the process and not the run, a node that dies in the
-//! middle of a poll is buried when the poll returns, a slow node waits before each turn, and where the run has a gate
-//! ([`super::pct`]) the task waits there.
+//! middle of a poll is buried when the poll returns, a slow node waits before each turn, where the run has a gate
+//! ([`super::pct`]) the task waits there, and where timers are watched a turn may begin with a site.
 
 use std::{
     any::Any,
@@ -16,6 +16,10 @@ use std::{
 use madsim::time::{Sleep, sleep};
 
 use super::{Node, RUNNING, pct::Seat};
+use crate::{
+    alarm::{Bell, Polling},
+    trace,
+};
 
 thread_local! {
     /// A service is running on this thread: its panics are findings, not news for stderr.
@@ -30,6 +34,16 @@ pub(super) struct Guarded {
     /// It has waited for the turn that it is about to have.
     waited: bool,
     seat: Option<Gated>,
+    timers: Option<Timers>,
+}
+
+/// The timers of a task, where they are watched.
+struct Timers {
+    bell: Bell,
+    /// The task's own name.
+    name: &'static str,
+    /// What the task was about when it last began to wait.
+    about: String,
 }
 
 /// A task's seat at the gate.
@@ -39,11 +53,20 @@ struct Gated {
 }
 
 impl Guarded {
-    pub fn new(node: Node, task: Pin<Box<dyn Future<Output = ()> + Send>>) -> Self {
+    pub fn new(
+        node: Node,
+        name: &'static str,
+        task: Pin<Box<dyn Future<Output = ()> + Send>>,
+    ) -> Self {
         let seat = node.world.gate.as_ref().map(|gate| {
             let seat = gate.seat(&node.state);
             let waker = Waker::from(seat.clone());
             Gated { seat, waker }
+        });
+        let timers = node.state.watches_timers.then(|| Timers {
+            bell: Bell::default(),
+            name,
+            about: String::new(),
         });
         Guarded {
             task: Some(task),
@@ -51,6 +74,7 @@ impl Guarded {
             turn: None,
             waited: false,
             seat,
+            timers,
         }
     }
 
@@ -71,6 +95,40 @@ impl Guarded {
         pending
     }
 
+    /// A turn of the task itself, with the waker that is its own in all turns.
+    fn turn(&mut self, waker: &Waker) -> Poll<()> {
+        let Some(task) = &mut self.task else {
+            return Poll::Ready(());
+        };
+        let Some(timers) = &mut self.timers else {
+            return task.as_mut().poll(&mut Context::from_waker(waker));
+        };
+        if timers.bell.rang() {
+            self.node
+                .world
+                .timer_runs_out(&self.node.state, &timers.about);
+            if !self.node.is_alive() {
+                return Poll::Ready(());
+            }
+            if self.node.state.paused.load(Relaxed) {
+                // The turn comes when the node resumes.
+                waker.wake_by_ref();
+                return Poll::Pending;
+            }
+        }
+        trace::turn_begins();
+        let poll = timers.bell.turn(waker, |waker| {
+            task.as_mut().poll(&mut Context::from_waker(waker))
+        });
+        if poll.is_pending() {
+            let scope = trace::waits_in();
+            let about = Some(&*scope.op).filter(|op| !op.is_empty());
+            timers.about.clear();
+            timers.about.push_str(about.unwrap_or(timers.name));
+        }
+        poll
+    }
+
     /// Runs service code: with the node marked as running, and panics caught.
     fn inside<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> Result<T, String> {
         let before = RUNNING.replace(Some(self.node.state.clone()));
@@ -86,6 +144,7 @@ impl Future for Guarded {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let _polling = Polling::begin();
         let this = &mut *self;
         if !this.node.is_alive() {
             return Poll::Ready(());
@@ -103,11 +162,8 @@ impl Future for Guarded {
         }
         this.waited = false;
         let waker = this.seat.as_ref().map(|gated| gated.waker.clone());
-        let cx = &mut Context::from_waker(waker.as_ref().unwrap_or(cx.waker()));
-        let polled = this.inside(|this| match &mut this.task {
-            Some(task) => task.as_mut().poll(cx),
-            None => Poll::Ready(()),
-        });
+        let waker = waker.as_ref().unwrap_or(cx.waker());
+        let polled = this.inside(|this| this.turn(waker));
         let poll = match polled {
             Ok(poll) => poll,
             // A node that died inside this poll panics no more: its disk and network only seemed to fail.
@@ -128,6 +184,7 @@ impl Future for Guarded {
 
 impl Drop for Guarded {
     fn drop(&mut self) {
+        let _polling = Polling::begin();
         let dropped = self.inside(|this| drop(this.task.take()));
         if let Err(message) = dropped
             && self.node.is_alive()

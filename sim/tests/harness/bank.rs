@@ -257,15 +257,15 @@ pub async fn store(
 ) {
     let (own, database) = (node.clone(), database.clone());
     node.execute(Box::new(move || {
-        match put(&database, &deposit, &entry, synced) {
-            Ok(true) => {
-                let row = Row {
-                    table: "deposits".into(),
-                    key: deposit,
-                    value: Some(entry.into()),
-                };
-                own.committed(FILE, vec![row]);
-            }
+        let row = Row {
+            table: "deposits".into(),
+            key: deposit.clone(),
+            value: Some(entry.clone().into()),
+        };
+        match put(&database, &deposit, &entry, synced, || {
+            own.committing(FILE, vec![row])
+        }) {
+            Ok(true) => own.commit_done(),
             Ok(false) => {}
             Err(error) => own.fail(&error.to_string()),
         }
@@ -273,7 +273,13 @@ pub async fn store(
     .await;
 }
 
-fn put(database: &Database, deposit: &str, entry: &str, synced: bool) -> Result<bool, redb::Error> {
+fn put(
+    database: &Database,
+    deposit: &str,
+    entry: &str,
+    synced: bool,
+    commits: impl FnOnce(),
+) -> Result<bool, redb::Error> {
     let mut tx = database.begin_write()?;
     if !synced {
         tx.set_durability(Durability::None)?;
@@ -285,6 +291,7 @@ fn put(database: &Database, deposit: &str, entry: &str, synced: bool) -> Result<
         }
         table.insert(deposit, entry)?;
     }
+    commits();
     tx.commit()?;
     Ok(true)
 }

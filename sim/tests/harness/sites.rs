@@ -113,6 +113,9 @@ fn the_site_that_was_met_replays_the_storm_as_its_number_did() {
         let write = 1 + seed as u32 % 60;
         plan.faults
             .push(nth("vault", Kind::Write, write, power_loss("vault", 500)));
+        let timer = 1 + seed as u32 % 2;
+        plan.faults
+            .push(nth("front", Kind::Timer, timer, crash("front", 300)));
         let spec = |plan: Plan| Spec {
             plan: Some(plan),
             ..Spec::of(&Bank, Seed(seed))
@@ -134,6 +137,7 @@ fn the_site_that_was_met_replays_the_storm_as_its_number_did() {
                     Kind::Write => "write",
                     Kind::Sync => "sync",
                     Kind::Event(_) => "event",
+                    Kind::Timer => "timer",
                 })
                 .or_default() += 1;
             fault.when = When::Site(site.clone());
@@ -148,7 +152,7 @@ fn the_site_that_was_met_replays_the_storm_as_its_number_did() {
         };
         assert_eq!(met(&by_number), met(&by_name), "seed {seed}");
     }
-    for kind in ["send", "commit", "write", "sync", "event"] {
+    for kind in ["send", "commit", "write", "sync", "event", "timer"] {
         assert!(kinds.get(kind).is_some_and(|n| *n >= 3), "{kinds:?}");
     }
 }

@@ -108,7 +108,7 @@ fn at(met: &Met, action: Action) -> Fault {
 }
 
 #[test]
-fn a_census_sees_every_kind_of_site_and_changes_no_storm() {
+fn a_census_sees_every_kind_of_site_that_there_is_and_changes_no_storm() {
     let sites = outcome(None, vec![], true).sites;
     let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
     for met in &sites {
@@ -118,9 +118,11 @@ fn a_census_sees_every_kind_of_site_and_changes_no_storm() {
             Kind::Write => "write",
             Kind::Sync => "sync",
             Kind::Event(_) => "event",
+            Kind::Timer => "timer",
         };
         *kinds.entry(kind).or_default() += 1;
     }
+    // In a calm bank no timer runs out.
     assert_eq!(kinds.len(), 5, "{kinds:?}");
     for met in sites.iter().step_by(17) {
         let storm = || vec![at(met, crash("vault", 300))];

@@ -20,6 +20,7 @@ fn kind() -> BoxedStrategy<Kind> {
         Just(Kind::Write),
         Just(Kind::Sync),
         "[a-z]{1,8}".prop_map(Kind::Event),
+        Just(Kind::Timer),
     ]
     .boxed()
 }

@@ -122,6 +122,18 @@ fn every_kind_of_moment_has_its_words() {
             "just before its 13th disk sync",
         ),
         (nth("order", done(), 2), "at its 2nd \"step done\""),
+        (
+            site("order", Kind::Timer, step, 1),
+            "just as its timer runs out for ann-1's payment authorize",
+        ),
+        (
+            site("payment", Kind::Timer, "settler", 3),
+            "just as payment's timer runs out in \"settler\" the 3rd time",
+        ),
+        (
+            nth("order", Kind::Timer, 2),
+            "just as its 2nd timer runs out",
+        ),
     ];
     for (when, words) in cases {
         let node = "order".to_owned();
