@@ -26,9 +26,6 @@ use crate::kit::{
     saga::{SagaRecord, SagaView, Status as SagaStatus, api as dead_letters},
 };
 
-/// Most sagas in one listing.
-const LISTED_MAX: usize = 1000;
-
 /// The body of `POST /orders`. Other members, a price among them, are ignored.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PlaceOrder {
@@ -196,11 +193,12 @@ struct OfStatus {
 }
 
 /// The journal grows for ever: those that have not ended are found by their marks and dead letters, and the others are
-/// read until there are enough.
+/// read until the page is full.
 async fn list_sagas(
     State(orders): App,
     Query(OfStatus { status }): Query<OfStatus>,
-) -> Result<Json<Vec<SagaView>>, Problem> {
+    page: Page,
+) -> Result<Listed<SagaView>, Problem> {
     let wanted = |saga: &SagaRecord<_>| status.is_none_or(|status| saga.status == status);
     let sagas = orders.store.read(|tx| {
         let ids: BTreeSet<String> = match status {
@@ -213,20 +211,13 @@ async fn list_sagas(
                 letters.map(|(_, letter)| letter.saga_id).collect()
             }
             _ => {
-                let sagas = tx.scan_some(&SAGAS, "", LISTED_MAX, wanted)?;
-                return Ok::<_, StoreError>(sagas.into_iter().map(|(_, saga)| saga).collect());
+                let sagas = page.read(tx, &SAGAS, "", wanted)?;
+                return Ok::<_, StoreError>(sagas.map(|(_, saga)| saga));
             }
         };
-        let mut sagas = Vec::new();
-        for id in ids {
-            sagas.extend(tx.get(&SAGAS, &id)?.filter(wanted));
-            if sagas.len() == LISTED_MAX {
-                break;
-            }
-        }
-        Ok(sagas)
+        page.among(tx, &ids, &SAGAS, wanted)
     })?;
-    Ok(Json(sagas.into_iter().map(view).collect()))
+    Ok(sagas.map(view))
 }
 
 /// 201 with the order once the saga has ended; 202 with the order as it is, until then.

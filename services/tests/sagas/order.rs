@@ -458,3 +458,53 @@ async fn an_order_that_cannot_be_undone_is_told_as_it_is_and_ends_when_redriven(
     assert_eq!(town.place("k1").await.problem().code, Code::PaymentDeclined);
     assert!(town.standing().is_empty());
 }
+
+/// The ids in a listing, page after page of one row, along the links.
+async fn listed_one_by_one(town: &Town, path: &str) -> Vec<String> {
+    let (base, _) = path.split_once('?').unwrap();
+    let (mut ids, mut place) = (Vec::new(), Some(format!("{path}&limit=1")));
+    while let Some(path) = place {
+        let page = town.get(&path).await;
+        let rows = page.body.as_array().unwrap().iter();
+        let before = ids.len();
+        ids.extend(rows.map(|row| row["id"].as_str().unwrap().to_owned()));
+        assert_eq!(ids.len(), before + 1, "{path}");
+        place = page.next.map(|next| format!("{base}{next}"));
+    }
+    ids
+}
+
+#[tokio::test]
+async fn sagas_of_every_status_are_listed_to_the_last_page() {
+    let town = Town::new(PaymentMode::TwoStep).await;
+    let mut completed = Vec::new();
+    for key in ["k1", "k2", "k3"] {
+        completed.push(saga_of(&town.place(key).await));
+    }
+    town.trouble("payment-capture", 4, Some(Code::PaymentDeclined));
+    town.trouble("payment-cancel", 1000, Some(Code::ServiceUnavailable));
+    let mut stuck = Vec::new();
+    for key in ["k4", "k5"] {
+        stuck.push(saga_of(&town.place(key).await));
+    }
+    sleep(Duration::from_secs(300)).await;
+    let mut under_way = Vec::new();
+    for key in ["k6", "k7"] {
+        under_way.push(saga_of(&town.place(key).await));
+    }
+    let all: Vec<String> = [&*completed, &*stuck, &*under_way].concat();
+    for (asked, mut expected) in [
+        ("status=Completed", completed),
+        ("status=NeedsAttention", stuck),
+        ("status=Compensating", under_way),
+        ("colour=red", all),
+    ] {
+        expected.sort();
+        let listed = listed_one_by_one(&town, &format!("/sagas?{asked}")).await;
+        assert_eq!(listed, expected, "{asked}");
+    }
+}
+
+fn saga_of(order: &Reply) -> String {
+    order.body["saga_id"].as_str().unwrap().to_owned()
+}
