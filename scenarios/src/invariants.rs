@@ -11,3 +11,4 @@ pub mod purchases;
 pub mod rewards;
 pub mod sagas;
 pub mod stock;
+pub mod workflows;

@@ -79,6 +79,16 @@ fn a_crash_after_the_authorization_is_recovered_from() {
 }
 
 #[test]
+fn a_workflow_is_replayed_after_a_crash() {
+    review(&orders::workflow_crash_after_authorization());
+}
+
+#[test]
+fn a_workflow_is_replayed_up_to_where_it_stopped_and_undone_from_there() {
+    review(&orders::workflow_crash_while_undoing());
+}
+
+#[test]
 fn a_lost_answer_is_asked_for_again_and_changes_nothing() {
     review(&orders::lost_answer());
 }

@@ -23,7 +23,10 @@ use crate::kit::{
     Code, Context, Listed, Page, Problem, StoreError,
     http::{Body, IdempotencyKey},
     input::{QUANTITY, plain_id, within},
-    saga::{SagaRecord, SagaView, Status as SagaStatus, api as dead_letters},
+    saga::{
+        Execution, SagaRecord, SagaView, Status as SagaStatus, api as dead_letters,
+        workflow::api as workflow,
+    },
 };
 
 /// The body of `POST /orders`. Other members, a price among them, are ignored.
@@ -71,6 +74,10 @@ pub struct SetStatus {
 type App = State<Arc<Orders>>;
 
 pub(super) fn router(orders: Arc<Orders>) -> Router {
+    let workflows = match orders.config.execution {
+        Execution::Workflow => workflow::router(orders.engine.clone(), |data| data.order_id),
+        Execution::Saga => Router::new(),
+    };
     Router::new()
         .route("/orders", post(place).get(list))
         .route("/orders/{id}", get(show))
@@ -83,6 +90,7 @@ pub(super) fn router(orders: Arc<Orders>) -> Router {
         .route("/sagas/{id}", get(show_saga))
         .with_state(Arc::clone(&orders))
         .merge(dead_letters::router(orders.engine.clone()))
+        .merge(workflows)
 }
 
 async fn place(

@@ -15,7 +15,6 @@ use axum::{
 };
 use serde_json::{Value, json};
 use squall_services::{
-    gap::Gaps,
     kit::{CallError, Code, Context, Peer, PeerPolicy, Problem, Reply, http},
     order::{self, Config, PaymentMode},
 };
@@ -99,8 +98,8 @@ fn peer_router(name: &'static str, books: &Arc<Mutex<Books>>) -> Router {
         .with_state(books.clone())
 }
 
-struct Town {
-    computer: Computer,
+pub struct Town {
+    pub computer: Computer,
     books: Arc<Mutex<Books>>,
     config: Config,
     client: Peer,
@@ -109,6 +108,14 @@ struct Town {
 
 impl Town {
     async fn new(payment: PaymentMode) -> Self {
+        Town::of(Config {
+            payment,
+            ..Config::default()
+        })
+        .await
+    }
+
+    pub async fn of(config: Config) -> Self {
         let network = Network::default();
         let books = Arc::<Mutex<Books>>::default();
         for name in ["catalog", "inventory", "payment"] {
@@ -129,14 +136,12 @@ impl Town {
             computer: Computer::new(&network, "order", order::store::FILE),
             books,
             config: Config {
-                gaps: Gaps::NONE,
-                payment,
                 // Whether the breaker opens is not this test's subject.
                 payment_calls: PeerPolicy {
                     breaker_threshold: 1.1,
                     ..PeerPolicy::payment()
                 },
-                ..Config::default()
+                ..config
             },
             client: Peer::new(&platform, "order", policy),
             context: Context::fresh(&platform, "alice-1-place"),
@@ -145,19 +150,19 @@ impl Town {
         town
     }
 
-    async fn boot(&self) {
+    pub async fn boot(&self) {
         let platform = self.computer.boot();
         let running = order::run(platform.clone(), self.config.clone());
         platform.spawn("order", async move { running.await.unwrap() });
         sleep(Duration::from_millis(10)).await;
     }
 
-    fn trouble(&self, step: &'static str, times: usize, code: Option<Code>) {
+    pub fn trouble(&self, step: &'static str, times: usize, code: Option<Code>) {
         let mut books = self.books.lock().unwrap();
         books.trouble.insert(step, (times, code));
     }
 
-    async fn call(
+    pub async fn call(
         &self,
         method: &str,
         path: &str,
@@ -169,7 +174,7 @@ impl Town {
             .await
     }
 
-    async fn place(&self, key: &str) -> Reply {
+    pub async fn place(&self, key: &str) -> Reply {
         let body =
             json!({"user": "alice", "sku": "tea", "quantity": 2, "card": "card-1", "price": 1});
         self.call("POST", "/orders", Some(key), body).await.unwrap()
@@ -189,15 +194,15 @@ impl Town {
         self.call("PATCH", &path, None, body).await.unwrap()
     }
 
-    async fn get(&self, path: &str) -> Reply {
+    pub async fn get(&self, path: &str) -> Reply {
         self.call("GET", path, None, Value::Null).await.unwrap()
     }
 
-    fn calls(&self) -> Vec<String> {
+    pub fn calls(&self) -> Vec<String> {
         self.books.lock().unwrap().calls.clone()
     }
 
-    fn standing(&self) -> Vec<String> {
+    pub fn standing(&self) -> Vec<String> {
         let books = self.books.lock().unwrap();
         books.standing.values().flatten().cloned().collect()
     }
