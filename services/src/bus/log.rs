@@ -276,7 +276,10 @@ impl Place {
 
     /// The offsets that are delivered and not settled.
     pub fn pending(&self) -> Vec<u64> {
-        self.pending.values().map(|pending| pending.offset).collect()
+        self.pending
+            .values()
+            .map(|pending| pending.offset)
+            .collect()
     }
 
     fn partition_of(&self, offset: u64) -> Option<u32> {
@@ -300,7 +303,9 @@ impl Place {
                 }
                 Outcome::RetryAfterMs(wait) => {
                     let at = Instant::now() + Duration::from_millis(*wait);
-                    self.pending.entry(partition).and_modify(|p| p.invisible_until = at);
+                    self.pending
+                        .entry(partition)
+                        .and_modify(|p| p.invisible_until = at);
                 }
             }
         }
@@ -382,7 +387,9 @@ mod tests {
         assert_ne!(partition("x"), partition("y"), "or this test shows nothing");
         assert_eq!(due(&topic), [0, 2]);
         for (key, offset) in [("x", 0), ("y", 2)] {
-            topic.place("g").deliver((partition(key), offset), VISIBILITY);
+            topic
+                .place("g")
+                .deliver((partition(key), offset), VISIBILITY);
         }
         assert_eq!(
             due(&topic),

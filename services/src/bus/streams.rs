@@ -142,7 +142,9 @@ impl Bus {
                 event,
             }
         });
-        deliveries.filter(|_| behaviour.strikes(Fault::Lose).is_none()).collect()
+        deliveries
+            .filter(|_| behaviour.strikes(Fault::Lose).is_none())
+            .collect()
     }
 
     /// The faults that concern a reader as it comes.
