@@ -350,11 +350,11 @@ mod tests {
 
     #[test]
     fn a_plan_has_no_custom_fault_that_the_scenario_does_not_bring_or_a_stronger_one() {
-        let fog = CustomFault {
+        let brought = [CustomFault {
             name: "fog",
             node: "harbour",
             amount: (2, 9),
-        };
+        }];
         let check = |name: &str, node: &str, amount| {
             let action = Action::Custom {
                 name: name.to_owned(),
@@ -363,7 +363,7 @@ mod tests {
                 for_ms: 1,
             };
             let when = When::AtMs(0);
-            let checked = Plan::new(vec![Fault { when, action }]).check_custom(&[fog]);
+            let checked = Plan::new(vec![Fault { when, action }]).check_custom(&brought);
             checked.map_err(|wrong| wrong.to_string())
         };
         // The shrinker may go below what is drawn.
