@@ -29,9 +29,9 @@ use crate::{
 const NODES: [&str; 4] = ["inventory-1", "inventory-2", "inventory-db", "lock"];
 
 /// Who comes first, and where.
-const ANN: (&str, &str) = ("ann", "inventory-1");
-/// Who comes once the lease has run out, and where.
-const BEN: (&str, &str) = ("ben", "inventory-2");
+const FIRST: (&str, &str) = ("ben", "inventory-2");
+/// Who comes once the lease has run out, and where. Of two ends the one of the lesser name is told first.
+const SECOND: (&str, &str) = ("ann", "inventory-1");
 /// From one to the other, and from "try again" to the next try: longer than a lease.
 const LATER: Duration = Duration::from_secs(4);
 /// The pause: over when the second one has got the lamp, and before the first one loses patience.
@@ -61,15 +61,15 @@ pub struct LastLamp {
 /// The late holder is refused.
 pub fn fenced_off() -> LastLamp {
     let pause = Action::Pause {
-        node: ANN.1.to_owned(),
+        node: FIRST.1.to_owned(),
         for_ms: PAUSE_MS,
     };
     LastLamp {
         name: "lease-fenced-off",
-        about: "Inventory 1 stands still under its lease of the lamp, which runs out: inventory 2 is granted the next one and \
-                gives the last lamp away. The write that inventory 1 comes back with bears the older token and is refused.",
+        about: "Inventory 2 stands still under its lease of the lamp, which runs out: inventory 1 is granted the next one and \
+                gives the last lamp away. The write that inventory 2 comes back with bears the older token and is refused.",
         gaps: Gaps::NONE,
-        storm: vec![at_event(ANN.1, "lease held", "ann-1", pause)],
+        storm: vec![at_event(FIRST.1, "lease held", &op(FIRST.0), pause)],
     }
 }
 
@@ -77,8 +77,8 @@ pub fn fenced_off() -> LastLamp {
 pub fn not_fenced_off() -> LastLamp {
     LastLamp {
         name: "lease-without-fencing",
-        about: "The same, but nobody compares tokens: inventory 1 writes what it worked out before the pause over what \
-                inventory 2 has written since, and the last lamp is promised twice.",
+        about: "The same, but nobody compares tokens: inventory 2 writes what it worked out before the pause over what \
+                inventory 1 has written since, and the last lamp is promised twice.",
         gaps: Gaps::NONE.with(Gap::LeaseWithoutFencing),
         ..fenced_off()
     }
@@ -102,7 +102,7 @@ impl Tale for LastLamp {
     }
 
     fn ops(&self) -> Vec<String> {
-        [ANN, BEN].map(|(who, _)| op(who)).to_vec()
+        [FIRST, SECOND].map(|(who, _)| op(who)).to_vec()
     }
 
     fn untold(&self) -> &Untold<'static> {
@@ -146,7 +146,7 @@ impl Scenario for LastLamp {
         let inventory = member(inventory::SERVICE, move |p| {
             inventory::run(p, config.clone())
         });
-        let within = Duration::from_secs(5);
+        let within = Duration::from_secs(15);
         topology::open(sim, replicas(inventory, inventory::store::FILE, within));
         stock::watch_books_at(sim, "inventory-db");
         leases::watch(sim, &shelf);
@@ -157,9 +157,9 @@ impl Scenario for LastLamp {
                 stock: 1,
                 price: 12_000,
             };
-            Hand::over(&client, BEN.1, BEN.1).stock(lamp).await;
+            Hand::over(&client, SECOND.1, SECOND.1).stock(lamp).await;
         });
-        for ((who, at), begins) in [(ANN, Duration::ZERO), (BEN, LATER)] {
+        for ((who, at), begins) in [(FIRST, Duration::ZERO), (SECOND, LATER)] {
             sim.client(who, move |client| reserve(client, at, begins));
         }
     }

@@ -321,7 +321,7 @@ impl<'t> Teller<'t> {
         after.any(|event| match &event.what {
             What::Node { event: turn, .. } => detail
                 .strip_prefix(event.node.as_str())
-                .is_some_and(|rest| rest.trim_start().starts_with(turn)),
+                .is_some_and(|rest| rest.trim_start().starts_with(in_a_fault(turn))),
             _ => false,
         })
     }
@@ -348,6 +348,14 @@ impl<'t> Teller<'t> {
         }
         rows[0].insert_str(0, COMMITS);
         (rows[0] != COMMITS).then_some(rows)
+    }
+}
+
+/// What a fault calls a turn of a node's life.
+fn in_a_fault(turn: &str) -> &str {
+    match turn {
+        "pauses" | "resumes" => "stands still",
+        turn => turn,
     }
 }
 

@@ -117,7 +117,7 @@ fn what_cannot_be_fuzzed_or_merged_is_refused() {
         ("fuzz bank --for -5s", "is not a duration"),
         ("fuzz bank --explore sweep", "invalid value 'sweep'"),
         ("fuzz bank --corpus {}/corpus", "--explore guided"),
-        ("fuzz bank --runs 0", "0 is not in 1.."),
+        ("fuzz bank --runs 0", "'0' is not a whole number in 1..="),
         ("fuzz bank --shard 4/4", "is not a shard"),
         (
             "fuzz bank --runs 9 --shard 1/2 --out {}/log",
@@ -137,7 +137,7 @@ fn what_cannot_be_fuzzed_or_merged_is_refused() {
         ("fuzz bank --runs 9 --out {}/all", "united from several"),
         ("bank bnak", "no scenario 'bnak'"),
         ("bank --ways slowly", "random, swarm, sweep, guided"),
-        ("bank --cut-off 0", "0 is not in 1.."),
+        ("bank --cut-off 0", "'0' is not a whole number in 1..="),
         ("bank --resume {}/bad/log.jsonl", "line 1"),
     ] {
         let said = in_place(&scratch, line);
