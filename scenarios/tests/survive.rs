@@ -39,7 +39,7 @@ fn order_workflow_survives_and_its_workflows_are_replayed() {
     let totals = survives(&OrderWorkflow);
     if totals.tally.runs >= MANY {
         let replayed = totals.tally.sometimes.get("a workflow was replayed");
-        assert!(replayed.copied().unwrap_or(0) > totals.tally.runs / 10);
+        assert!(replayed.copied().unwrap_or(0) > 0);
     }
 }
 
