@@ -14,7 +14,7 @@ use squall::{
 use squall_services::{
     gap::Gaps,
     kit::PeerPolicy,
-    order::{self, PaymentMode},
+    order::{self, Execution, PaymentMode},
     payment,
 };
 
@@ -35,6 +35,8 @@ pub struct Flow {
     pub about: &'static str,
     /// Which of the reference systems runs.
     pub system: System,
+    /// Who says what a saga does next.
+    pub execution: Execution,
     /// The weaknesses of its services.
     pub gaps: Gaps,
     /// Lamps on the shelf.
@@ -73,6 +75,7 @@ const CHALLENGE: &str = "run";
 const UNTOLD: Untold<'static> = Untold {
     tables: &[
         "answers",
+        "facts",
         "idempotency",
         "keys",
         "open_sagas",
@@ -124,6 +127,7 @@ impl Flow {
             name,
             about,
             system,
+            execution: Execution::Saga,
             gaps: Gaps::NONE,
             stock: 3,
             deed,
@@ -139,8 +143,8 @@ impl Tale for Flow {
         &self.storm
     }
 
-    fn op(&self) -> String {
-        self.deed.op()
+    fn ops(&self) -> Vec<String> {
+        vec![self.deed.op()]
     }
 
     fn untold(&self) -> &Untold<'static> {
@@ -170,6 +174,7 @@ impl Scenario for Flow {
         let order = order::Config {
             gaps,
             payment,
+            execution: self.execution,
             // One try a call: what the saga does about a lost answer is what the flows are about.
             inventory_calls: PeerPolicy {
                 attempts: 1,
@@ -221,7 +226,7 @@ impl Scenario for Flow {
 }
 
 /// At the first time that `node` logs `event` for `label`.
-fn at_event(node: &str, event: &str, label: &str, action: Action) -> Fault {
+pub(crate) fn at_event(node: &str, event: &str, label: &str, action: Action) -> Fault {
     at(node, Kind::Event(event.to_owned()), label, 1, action)
 }
 

@@ -6,6 +6,7 @@ pub mod bank;
 pub mod challenge_reward;
 pub mod checkout;
 pub mod customer;
+pub mod execution_modes;
 pub mod flows;
 pub mod invariants;
 pub mod item_purchase;
@@ -15,6 +16,7 @@ pub mod order_choreography;
 pub mod order_cluster;
 pub mod order_replicas;
 pub mod order_saga;
+pub mod order_workflow;
 pub mod outbox_modes;
 pub mod platform;
 pub mod shop;
@@ -33,6 +35,7 @@ pub fn catalogue() -> Catalogue {
             Box::new(order_saga::OrderSaga),
             Box::new(order_replicas::OrderReplicas),
             Box::new(order_cluster::OrderCluster),
+            Box::new(order_workflow::OrderWorkflow),
             Box::new(challenge_reward::ChallengeReward),
             Box::new(stock_room::StockRoom),
             Box::new(item_purchase::ItemPurchase),

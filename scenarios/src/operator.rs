@@ -2,9 +2,9 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use squall::Client;
-use squall_services::kit::{Context, Peer};
+use squall_services::kit::{Context, Peer, Reply};
 
 use crate::{customer::browser, platform::platform};
 
@@ -39,24 +39,34 @@ pub async fn tend(client: &Client, services: &[&'static str], chances: u32) {
 
 /// Where what needs a person is given another chance.
 async fn listed(context: &Context, peer: &Peer) -> Vec<String> {
-    let mut paths = Vec::new();
-    if let Ok(reply) = peer
-        .call(context, "GET", "/outbox/dead-letters", None, &())
-        .await
-    {
-        let letters = reply.body.as_array().into_iter().flatten();
-        let fresh = letters.filter(|letter| letter["redriven"].as_u64() < Some(CHANCES));
-        paths.extend(fresh.filter_map(|letter| {
-            let key = letter["key"].as_str()?;
-            Some(format!("/outbox/dead-letters/{key}/redrive"))
-        }));
+    let letters = rows(context, peer, "/outbox/dead-letters").await;
+    let fresh = letters
+        .iter()
+        .filter(|letter| letter["redriven"].as_u64() < Some(CHANCES));
+    let outbox = fresh.filter_map(|letter| {
+        let key = letter["key"].as_str()?;
+        Some(format!("/outbox/dead-letters/{key}/redrive"))
+    });
+    let events = rows(context, peer, "/dead-events").await;
+    let events = events.iter().filter_map(|letter| {
+        let (group, id) = (letter["group"].as_str()?, letter["event"]["id"].as_str()?);
+        Some(format!("/dead-events/{group}:{id}/replay"))
+    });
+    outbox.chain(events).collect()
+}
+
+/// The rows of a listing, of all its pages. It ends before the first page that has no answer: whoever tends looks again.
+pub async fn rows(context: &Context, peer: &Peer, path: &str) -> Vec<Value> {
+    let (mut rows, mut page) = (Vec::new(), Some(path.to_owned()));
+    while let Some(place) = page {
+        let answer = peer.call(context, "GET", &place, None, &()).await;
+        let Some(mut reply) = answer.ok().filter(Reply::is_success) else {
+            break;
+        };
+        if let Some(found) = reply.body.as_array_mut() {
+            rows.append(found);
+        }
+        page = reply.next.map(|next| format!("{path}{next}"));
     }
-    if let Ok(reply) = peer.call(context, "GET", "/dead-events", None, &()).await {
-        let letters = reply.body.as_array().into_iter().flatten();
-        paths.extend(letters.filter_map(|letter| {
-            let (group, id) = (letter["group"].as_str()?, letter["event"]["id"].as_str()?);
-            Some(format!("/dead-events/{group}:{id}/replay"))
-        }));
-    }
-    paths
+    rows
 }

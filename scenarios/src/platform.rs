@@ -69,6 +69,10 @@ impl Storage for Machine {
         self.0.disk().remove(file)
     }
 
+    fn is_gone(&self) -> bool {
+        !self.0.is_alive()
+    }
+
     fn shared(&self) -> Option<Shared> {
         self.1.clone()
     }

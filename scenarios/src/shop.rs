@@ -16,6 +16,7 @@ use squall_services::{
 
 use crate::{
     customer::browser,
+    operator,
     platform::platform,
     topology::{self, Member, member},
 };
@@ -213,6 +214,15 @@ impl Hand {
         });
         let path = format!("/products/{}", shelf.sku);
         self.must(&self.catalog, "PUT", &path, &product).await;
+        self.stock(shelf).await;
+    }
+
+    /// Has the inventory know of a product and its units, and nobody else.
+    ///
+    /// # Panics
+    ///
+    /// If it refuses: then the scenario is wrong.
+    pub async fn stock(&self, shelf: Shelf) {
         let path = format!("/inventory/{}", shelf.sku);
         self.must(
             &self.inventory,
@@ -260,19 +270,13 @@ impl Hand {
 
     async fn tend(&self, owner: &Peer) {
         loop {
-            let letters = owner
-                .call(&self.context, "GET", "/dead-letters", None, &())
-                .await;
-            if let Ok(reply) = letters
-                && let Some(letters) = reply.body.as_array()
-            {
-                for letter in letters.iter().filter(|l| l["redriven_ms"].is_null()) {
-                    let id = letter["id"].as_str().unwrap_or_default();
-                    let path = format!("/dead-letters/{id}/redrive");
-                    let _ = owner
-                        .call(&self.context, "POST", &path, None, &json!({}))
-                        .await;
-                }
+            let letters = operator::rows(&self.context, owner, "/dead-letters").await;
+            for letter in letters.iter().filter(|l| l["redriven_ms"].is_null()) {
+                let id = letter["id"].as_str().unwrap_or_default();
+                let path = format!("/dead-letters/{id}/redrive");
+                let _ = owner
+                    .call(&self.context, "POST", &path, None, &json!({}))
+                    .await;
             }
             self.client.node().sleep(Duration::from_secs(10)).await;
         }

@@ -13,8 +13,8 @@ use squall::{
 use squall_scenarios::{
     catalogue, challenge_reward::ChallengeReward, checkout::Checkout, item_purchase::ItemPurchase,
     order_choreography::OrderChoreography, order_cluster::OrderCluster,
-    order_replicas::OrderReplicas, order_saga::OrderSaga, stock_room::StockRoom,
-    sync_windows::scenario::ProductSync,
+    order_replicas::OrderReplicas, order_saga::OrderSaga, order_workflow::OrderWorkflow,
+    stock_room::StockRoom, sync_windows::scenario::ProductSync,
 };
 
 static PRODUCT_SYNC: ProductSync = ProductSync { course: None };
@@ -149,6 +149,34 @@ bank! {
         "no lost refund" | "no leaked reservation" | "no leaked semantic lock";
 
     calls_to_the_gateway_without_permits_are_found: OrderSaga + "no-bulkhead" =>
+        "calls to the gateway are bounded";
+    an_unbounded_line_for_the_gateway_is_found: OrderSaga + "queue-unbounded" =>
+        "queues are bounded";
+
+    a_workflow_whose_journal_is_in_memory_is_found: OrderWorkflow + "no-journal" =>
+        "every saga ends" | "no lost refund" | "no leaked reservation" | "no leaked semantic lock";
+    a_workflow_that_is_journalled_after_the_call_is_found: OrderWorkflow + "journal-after-call" =>
+        "no lost refund" | "no leaked reservation" | "no leaked semantic lock" | "no oversell";
+    a_workflow_that_is_not_deterministic_is_found: OrderWorkflow + "workflow-not-deterministic" =>
+        "every saga ends" | "no lost refund" | "no leaked reservation" | "no leaked semantic lock";
+    a_workflow_whose_timeout_is_taken_for_a_no_is_found: OrderWorkflow + "timeout-means-no" =>
+        "no lost refund" | "ledger and payment records agree" | "no leaked reservation" | "no leaked semantic lock"
+        | "no oversell";
+    a_workflow_that_is_undone_once_is_found: OrderWorkflow + "compensation-not-retried" =>
+        "every saga ends" | "no lost refund" | "no leaked reservation" | "no leaked semantic lock";
+    a_workflow_that_turns_back_after_the_pivot_is_found: OrderWorkflow + "compensate-after-pivot" =>
+        "a saga turns back before its pivot only";
+    a_running_workflow_that_is_never_replayed_is_found: OrderWorkflow + "recovery-only-failed" =>
+        "every saga ends" | "no lost refund" | "no leaked reservation" | "no leaked semantic lock" | "no oversell";
+    a_compensating_workflow_that_is_never_replayed_is_found: OrderWorkflow + "recovery-forgets-compensating" =>
+        "every saga ends" | "no lost refund" | "no leaked reservation" | "no leaked semantic lock";
+    a_workflow_without_keys_is_found: OrderWorkflow + "no-key" =>
+        "no double charge, no double refund" | "one key, one effect" | "stock adds up" | "no lost refund";
+    a_workflow_without_locks_is_found: OrderWorkflow + "semantic-lock-reserving-only" =>
+        "a semantic lock has one owner";
+    a_workflow_without_versions_is_found: OrderWorkflow + "no-version-check" =>
+        "stock adds up" | "no oversell";
+    a_workflow_without_a_limit_on_calls_is_found: OrderWorkflow + "no-bulkhead" =>
         "calls to the gateway are bounded";
 
     a_reward_whose_journal_is_in_memory_is_found: ChallengeReward + "no-journal" =>

@@ -19,8 +19,8 @@ use squall::{
 use squall_scenarios::{
     challenge_reward::ChallengeReward, checkout::Checkout, item_purchase::ItemPurchase,
     order_choreography::OrderChoreography, order_cluster::OrderCluster,
-    order_replicas::OrderReplicas, order_saga::OrderSaga, stock_room::StockRoom,
-    sync_windows::scenario::ProductSync,
+    order_replicas::OrderReplicas, order_saga::OrderSaga, order_workflow::OrderWorkflow,
+    stock_room::StockRoom, sync_windows::scenario::ProductSync,
 };
 
 /// How many seeds are compared.
@@ -47,6 +47,14 @@ fn order_cluster_runs_are_the_same_bytes_everywhere() {
     is_the_same_everywhere(
         &OrderCluster,
         "order_cluster_runs_are_the_same_bytes_everywhere",
+    );
+}
+
+#[test]
+fn order_workflow_runs_are_the_same_bytes_everywhere() {
+    is_the_same_everywhere(
+        &OrderWorkflow,
+        "order_workflow_runs_are_the_same_bytes_everywhere",
     );
 }
 

@@ -9,7 +9,7 @@ use squall::{
 use squall_scenarios::{
     catalogue, challenge_reward::ChallengeReward, checkout::Checkout, item_purchase::ItemPurchase,
     order_cluster::OrderCluster, order_replicas::OrderReplicas, order_saga::OrderSaga,
-    sync_windows::scenario::ProductSync,
+    order_workflow::OrderWorkflow, sync_windows::scenario::ProductSync,
 };
 
 const SEEDS: u64 = 100;
@@ -27,6 +27,11 @@ fn the_documented_order_saga_with_leases_and_replicas_fails_in_several_ways() {
 #[test]
 fn the_documented_order_saga_in_replicas_of_its_own_fails_in_several_ways() {
     fails_in_several_ways(&OrderCluster);
+}
+
+#[test]
+fn durable_execution_alone_fails_in_several_ways() {
+    fails_in_several_ways(&OrderWorkflow);
 }
 
 #[test]

@@ -3,8 +3,9 @@
 use squall::{campaign::Totals, scenario::Scenario, testing};
 use squall_scenarios::{
     challenge_reward::ChallengeReward, checkout::Checkout, item_purchase::ItemPurchase,
-    order_cluster::OrderCluster, order_replicas::OrderReplicas, order_saga::OrderSaga, sometimes,
-    stock_room::StockRoom, sync_windows::scenario::ProductSync,
+    order_cluster::OrderCluster, order_replicas::OrderReplicas, order_saga::OrderSaga,
+    order_workflow::OrderWorkflow, sometimes, stock_room::StockRoom,
+    sync_windows::scenario::ProductSync,
 };
 
 /// Seeds of each campaign, unless the environment asks for others.
@@ -30,6 +31,15 @@ fn order_cluster_survives_and_its_sagas_change_hands() {
             let storms = totals.tally.sometimes.get(change).copied();
             assert!(storms.unwrap_or(0) > 0, "never: {change}");
         }
+    }
+}
+
+#[test]
+fn order_workflow_survives_and_its_workflows_are_replayed() {
+    let totals = survives(&OrderWorkflow);
+    if totals.tally.runs >= MANY {
+        let replayed = totals.tally.sometimes.get("a workflow was replayed");
+        assert!(replayed.copied().unwrap_or(0) > totals.tally.runs / 10);
     }
 }
 

@@ -71,6 +71,7 @@ gaps! {
     RecoveryForgetsCompensating "recovery-forgets-compensating" "the recovery takes up only running sagas: one that a crash left compensating is never found"
     NoSagaDeadline "no-saga-deadline" "a saga may take as long as it likes: it never turns back because of the time"
     JournalAfterCall "journal-after-call" "the intent of a step is journalled together with its outcome: a step that a crash left under way is not known to the recovery"
+    WorkflowNotDeterministic "workflow-not-deterministic" "a workflow that is replayed looks at the wall clock rather than at what its journal says the time was"
     CompensateInOrder "compensate-in-order" "compensation runs in the order of the steps, not in reverse"
     StopAtFirstCompensationError "stop-at-first-compensation-error" "the first undo that fails ends the compensation: neither it nor those after it are asked again, and the saga counts as compensated"
     AckBeforeHandled "ack-before-handled" "a consumer acknowledges an event before it is handled: a crash in between loses it"

@@ -15,6 +15,7 @@ mod place;
 mod saga;
 mod scope;
 pub mod store;
+mod workflow;
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -30,6 +31,7 @@ use crate::{
 };
 
 pub use api::{CancelByKey, PlaceOrder, PlaceReward, SetStatus};
+pub use kit::saga::Execution;
 pub use scope::LockScope;
 
 /// How money is taken.
@@ -49,6 +51,8 @@ pub struct Config {
     pub gaps: Gaps,
     /// How money is taken.
     pub payment: PaymentMode,
+    /// Who says what an order's saga does next. Workflows are for one process, not for replicas.
+    pub execution: Execution,
     /// How long a saga may take to come to its pivot.
     pub saga_deadline: Duration,
     /// Time between two recoveries of sagas that nobody drives.
@@ -74,6 +78,7 @@ impl Default for Config {
         Config {
             gaps: Gaps::NONE,
             payment: PaymentMode::default(),
+            execution: Execution::default(),
             saga_deadline: Duration::from_secs(60),
             recover_every: Duration::from_secs(60),
             lease: Duration::from_secs(10),
@@ -90,7 +95,13 @@ impl Default for Config {
 /// The service, as topologies list it.
 pub const SERVICE: Service = Service {
     name: "order",
-    paths: &["/orders", "/api/orders", "/sagas", "/dead-letters"],
+    paths: &[
+        "/orders",
+        "/api/orders",
+        "/sagas",
+        "/workflows",
+        "/dead-letters",
+    ],
     run: |platform| Box::pin(run(platform, Config::default())),
     demo: &[],
 };
@@ -132,6 +143,7 @@ impl Orders {
             deadline: config.saga_deadline,
             recover_every: config.recover_every,
             lease: config.lease,
+            execution: config.execution,
             ..engine::Config::default()
         };
         Orders {

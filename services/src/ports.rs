@@ -62,6 +62,10 @@ pub trait Storage: Send + Sync {
     fn verifies_on_open(&self) -> bool {
         false
     }
+    /// Whether nothing that is written any more will be there: a database need not be closed in order.
+    fn is_gone(&self) -> bool {
+        false
+    }
     /// The database that this machine has in common with others, in place of its own.
     fn shared(&self) -> Option<Shared> {
         None

@@ -51,6 +51,26 @@ pub const SYSTEMS: &[System] = &[
         ],
     },
     System {
+        name: "workflows",
+        about: "the shop alone, its orders carried out by durable execution",
+        services: &[
+            Service {
+                run: |p| {
+                    let config = order::Config {
+                        execution: order::Execution::Workflow,
+                        ..Default::default()
+                    };
+                    Box::pin(order::run(p, config))
+                },
+                ..order::SERVICE
+            },
+            inventory::SERVICE,
+            payment::SERVICE,
+            catalog::SERVICE,
+            pg::SERVICE,
+        ],
+    },
+    System {
         name: "checkout",
         about: "a shop whose users pay from a balance and with coupons, and who else hears of it",
         services: &[

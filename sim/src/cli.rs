@@ -24,6 +24,7 @@ mod fuzz;
 mod handing;
 mod list;
 mod merge;
+mod number;
 mod output;
 mod pictures;
 mod replay;
@@ -130,7 +131,7 @@ enum Refusal {
     #[error(transparent)]
     File(#[from] FileError),
     /// Something can't be written into a directory.
-    #[error("cannot write into {directory}: {source}")]
+    #[error("cannot write into {directory}: {source}; choose a directory that may be written to")]
     Unwritable {
         directory: String,
         source: io::Error,

@@ -21,6 +21,7 @@ use squall_services::{
 use super::{BALANCE, CUSTOMERS, DISCOUNT, RUSHED, orders::Lives, people};
 use crate::{
     customer::browser,
+    operator,
     platform::platform,
     shop::Shelf,
     topology::{self, member},
@@ -228,19 +229,15 @@ pub async fn tend(client: Client) {
     let platform = platform(client.node());
     let context = Context::fresh(&platform, client.name());
     let checkout = Peer::new(&platform, "checkout", browser());
-    let ask = async |method, path: &str| {
-        let reply = checkout
-            .call(&context, method, path, None, &json!({}))
-            .await;
-        reply.map_or(Value::Null, |reply| reply.body)
-    };
     loop {
         for (list, id) in [("/dead-letters", "id"), ("/outbox/dead-letters", "key")] {
-            let letters = ask("GET", list).await;
-            let letters = letters.as_array().into_iter().flatten();
-            for letter in letters.filter(|letter| letter["redriven_ms"].is_null()) {
+            let letters = operator::rows(&context, &checkout, list).await;
+            for letter in letters.iter().filter(|l| l["redriven_ms"].is_null()) {
                 let id = letter[id].as_str().unwrap_or_default();
-                ask("POST", &format!("{list}/{id}/redrive")).await;
+                let path = format!("{list}/{id}/redrive");
+                let _ = checkout
+                    .call(&context, "POST", &path, None, &json!({}))
+                    .await;
             }
         }
         client.node().sleep(Duration::from_secs(10)).await;

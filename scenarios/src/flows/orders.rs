@@ -5,7 +5,7 @@ use std::time::Duration;
 use squall::storm::{Action, Fault, When};
 use squall_services::{
     gap::{Gap, Gaps},
-    order::PaymentMode,
+    order::{Execution, PaymentMode},
 };
 
 use super::{Flow, LAMP, System, at_event, at_send, people::Deed};
@@ -30,6 +30,8 @@ pub fn all() -> Vec<Flow> {
         cancelled_with_void(),
         cancelled_with_refund(),
         late_reserve(),
+        workflow_crash_after_authorization(),
+        workflow_crash_while_undoing(),
     ]
 }
 
@@ -89,6 +91,35 @@ pub fn crash_after_authorization() -> Flow {
             "Order crashes when the hold is made but not yet noted. After its restart the journal says \"intended\": it asks \
              again under the same key, learns that it was done, and goes on. The customer asks again and is told the same.",
         )
+    }
+}
+
+/// The same crash, where the saga is a workflow.
+pub fn workflow_crash_after_authorization() -> Flow {
+    Flow {
+        name: "workflow-crash-after-authorization",
+        about: "Durable execution: order crashes when the hold is made but not yet noted. The function is run again from its \
+                beginning; its journal answers for the reservation, and it asks for the hold again, under the same key.",
+        execution: Execution::Workflow,
+        ..crash_after_authorization()
+    }
+}
+
+/// A workflow dies while its stack is being undone.
+pub fn workflow_crash_while_undoing() -> Flow {
+    Flow {
+        name: "workflow-crash-while-undoing",
+        about: "Durable execution: the capture is refused, and order crashes when the hold is given up but that is not yet \
+                noted. The function is run again up to where it stopped, which puts the same undos on its stack, and \
+                the one under way is asked again.",
+        execution: Execution::Workflow,
+        storm: vec![at_event(
+            "order",
+            "step undone",
+            "ann-1/payment-cancel",
+            crash("order"),
+        )],
+        ..capture_refused()
     }
 }
 

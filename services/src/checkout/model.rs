@@ -116,6 +116,7 @@ pub fn fact_name<D>(fact: &Fact<D>) -> String {
         Fact::Began { .. } => "OrderCreated",
         Fact::Learned { .. } => "OrderAmended",
         Fact::TurnedBack { .. } => "OrderRefused",
+        Fact::Noted { .. } => return fact.name(),
         Fact::Came { to, .. } => match to {
             SagaStatus::Running => "OrderResumed",
             SagaStatus::Compensating => "OrderCancelling",

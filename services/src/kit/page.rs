@@ -1,9 +1,14 @@
 //! Listings come in pages, in the order of their keys.
 
+use std::{
+    collections::BTreeSet,
+    ops::Bound::{Excluded, Unbounded},
+};
+
 use axum::{
     Json,
     extract::{FromRequestParts, Query},
-    http::{HeaderValue, header, request::Parts},
+    http::{HeaderMap, HeaderValue, header, request::Parts},
     response::{IntoResponse, Response},
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -63,12 +68,37 @@ impl Page {
         wanted: impl Fn(&V) -> bool,
     ) -> Result<Listed<(String, V)>, StoreError> {
         let place = (prefix, self.after.as_deref());
-        let mut found = rows.scan_after(table, place, (self.limit + 1, wanted))?;
+        let found = rows.scan_after(table, place, (self.limit + 1, wanted))?;
+        Ok(self.cut(found, prefix))
+    }
+
+    /// The wanted rows among those with these keys, which are the keys of the pages.
+    pub fn among<V: DeserializeOwned>(
+        &self,
+        rows: &Reader,
+        keys: &BTreeSet<String>,
+        table: &Table<V>,
+        wanted: impl Fn(&V) -> bool,
+    ) -> Result<Listed<V>, StoreError> {
+        let behind = self.after.as_deref().map_or(Unbounded, Excluded);
+        let mut found = Vec::new();
+        for key in keys.range::<str, _>((behind, Unbounded)) {
+            let row = rows.get(table, key)?.filter(&wanted);
+            found.extend(row.map(|row| (key.clone(), row)));
+            if found.len() > self.limit {
+                break;
+            }
+        }
+        Ok(self.cut(found, "").map(|(_, row)| row))
+    }
+
+    /// A page of what was found, which is one row more than that if there is another page.
+    fn cut<V>(&self, mut found: Vec<(String, V)>, prefix: &str) -> Listed<(String, V)> {
         let more = found.len() > self.limit;
         found.truncate(self.limit);
         let last = found.last().filter(|_| more);
         let next = last.map(|(key, _)| self.behind(&key[prefix.len()..]));
-        Ok(Listed { rows: found, next })
+        Listed { rows: found, next }
     }
 
     /// All rows of a table, without their keys.
@@ -115,6 +145,14 @@ pub struct Listed<T> {
 }
 
 impl<T> Listed<T> {
+    /// The same page of what `each` makes of its rows, or the first error.
+    pub fn try_map<U, E>(self, each: impl FnMut(T) -> Result<U, E>) -> Result<Listed<U>, E> {
+        Ok(Listed {
+            rows: self.rows.into_iter().map(each).collect::<Result<_, _>>()?,
+            next: self.next,
+        })
+    }
+
     /// The same page of what `each` makes of its rows.
     pub fn map<U>(self, each: impl FnMut(T) -> U) -> Listed<U> {
         Listed {
@@ -135,6 +173,13 @@ impl<T: Serialize> IntoResponse for Listed<T> {
         }
         response
     }
+}
+
+/// The reference of the next page in an answer's `Link`, as [`Listed`] writes it.
+pub(super) fn next(headers: &HeaderMap) -> Option<String> {
+    let link = headers.get(header::LINK)?.to_str().ok()?;
+    let next = link.strip_prefix('<')?.strip_suffix(">; rel=\"next\"")?;
+    Some(next.to_owned())
 }
 
 impl<T> Default for Listed<T> {

@@ -14,7 +14,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use self::breaker::Breaker;
 pub(crate) use self::pool::{Failure, Pool};
-use super::{Code, Context, Problem};
+use super::{Code, Context, Problem, page};
 use crate::ports::Platform;
 
 /// How a peer is called.
@@ -66,6 +66,8 @@ pub struct Reply {
     pub status: u16,
     /// The body as JSON; `Null` when empty, text if a refusal is not JSON.
     pub body: serde_json::Value,
+    /// Of a listing that goes on: the reference of its next page, relative to this one.
+    pub next: Option<String>,
 }
 
 /// Why there is no usable answer.
@@ -265,6 +267,7 @@ impl Peer {
 impl From<Response<Bytes>> for Attempt {
     fn from(response: Response<Bytes>) -> Self {
         let (status, body) = (response.status(), response.body());
+        let next = page::next(response.headers());
         let parsed = match body.is_empty() {
             true => Ok(serde_json::Value::Null),
             false => serde_json::from_slice(body),
@@ -279,6 +282,7 @@ impl From<Response<Bytes>> for Attempt {
         let reply = Reply {
             status: status.as_u16(),
             body,
+            next,
         };
         match reply.status {
             429 => Attempt::Throttled(reply),

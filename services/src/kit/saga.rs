@@ -11,9 +11,13 @@
 //! A saga has one owner. Where replicas share the store, the owner is in the journal and every commit is fenced by the
 //! saga's version: see [`owner`].
 //!
+//! Who says what comes next is a policy ([`Execution`]): the plan, or a function that is run again from its beginning after
+//! a crash ([`workflow`]).
+//!
 //! What this does *not* do: isolate sagas from each other (that is the semantic lock's work).
 
 pub mod api;
+mod ask;
 mod drive;
 mod engine;
 pub mod facts;
@@ -26,6 +30,7 @@ mod replies;
 #[cfg(test)]
 mod tests;
 mod view;
+pub mod workflow;
 
 use async_trait::async_trait;
 use serde::{Serialize, de::DeserializeOwned};
@@ -33,9 +38,10 @@ use serde::{Serialize, de::DeserializeOwned};
 pub use engine::Engine;
 pub use journal::{DEAD_LETTERS, DeadLetter, OPEN_SAGAS, OpenSaga, table};
 pub use model::{Event, Illegal, Role, SagaRecord, Status, Step, StepRecord, StepStatus};
-pub use policy::{Backoff, Config, Journal};
+pub use policy::{Backoff, Config, Execution, Journal};
 pub use replies::{offered, settled, undone};
 pub use view::SagaView;
+pub use workflow::{Stopped, Workflow};
 
 use super::{Context, Problem, StoreError, Writer};
 
@@ -54,6 +60,21 @@ pub trait Saga: Send + Sync + 'static {
 
     /// The steps in their order. Must depend only on what never changes in `data`.
     fn steps(&self, data: &Self::Data) -> &'static [Step];
+
+    /// Where sagas run as workflows ([`Execution::Workflow`]): what is done, from the beginning to the end, each time that
+    /// it is asked. By default the steps, one after another.
+    ///
+    /// # Errors
+    /// [`Stopped`], as soon as the workflow says so.
+    async fn run(&self, workflow: &mut Workflow<'_, Self>) -> Result<(), Stopped>
+    where
+        Self: Sized,
+    {
+        for step in self.steps(workflow.data()) {
+            workflow.step(*step).await?;
+        }
+        Ok(())
+    }
 
     /// Carries out a remote step.
     async fn act(&self, step: &'static str, data: &mut Self::Data, call: Call<'_>) -> Act;

@@ -16,7 +16,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use redb::{Database, Durability, ReadableDatabase, StorageBackend};
+use redb::{Durability, ReadableDatabase, StorageBackend};
 use serde::de::DeserializeOwned;
 use tokio::sync::broadcast;
 
@@ -90,7 +90,10 @@ pub type Dump = Vec<(String, String, Vec<u8>)>;
 /// All rows of a database file that no process has open. The file may be brought into a consistent state (recovery
 /// after a crash), so give it a copy of anything that must not change. An empty file has no rows.
 pub fn dump(backend: Box<dyn StorageBackend>) -> Result<Dump, StoreError> {
-    rows::dump(&file::open_database(backend, false)?)
+    let database = file::open_database(backend, false)?;
+    let rows = rows::dump(&database);
+    file::abandon(database);
+    rows
 }
 
 /// A service's database. Cheap to clone.
@@ -108,11 +111,14 @@ enum Place {
 }
 
 struct Inner {
-    database: Database,
+    database: file::Open,
     file: String,
     platform: Platform,
     feed: broadcast::Sender<Commit>,
 }
+
+/// What a transaction does. Boxed at once: futures that carry it are moved often.
+type Work<T, E> = Box<dyn FnOnce(&mut Writer<'_>) -> Result<T, E> + Send>;
 
 /// The rows that one commit changed, each once.
 pub type Commit = Arc<[RowChange]>;
@@ -132,7 +138,7 @@ impl Store {
         }
         let (storage, name) = (platform.storage.clone(), file.to_owned());
         let database =
-            run_in_storage(platform, move || file::open(storage.as_ref(), &name)).await?;
+            run_in_storage(platform, move || file::Open::file(storage, &name)).await?;
         Ok(Store {
             place: Place::Own(Arc::new(Inner {
                 database,
@@ -152,27 +158,27 @@ impl Store {
     ///
     /// A transaction that changes nothing commits nothing. If the disk refuses, nobody can tell whether the commit
     /// will be there after a restart: the process is failed, and this future never resolves.
-    pub async fn write<T, E>(
+    pub fn write<T, E>(
         &self,
-        work: impl FnOnce(&mut Writer) -> Result<T, E> + Send + 'static,
-    ) -> Result<T, E>
+        work: impl FnOnce(&mut Writer<'_>) -> Result<T, E> + Send + 'static,
+    ) -> impl Future<Output = Result<T, E>> + Send
     where
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        self.transact(Durability::Immediate, work).await
+        self.transact(Durability::Immediate, Box::new(work))
     }
 
     /// Like `write`, but the commit is not synced: a power loss may undo it. Only for the planted bug `commit-without-sync`.
-    pub async fn write_unsynced<T, E>(
+    pub fn write_unsynced<T, E>(
         &self,
-        work: impl FnOnce(&mut Writer) -> Result<T, E> + Send + 'static,
-    ) -> Result<T, E>
+        work: impl FnOnce(&mut Writer<'_>) -> Result<T, E> + Send + 'static,
+    ) -> impl Future<Output = Result<T, E>> + Send
     where
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        self.transact(Durability::None, work).await
+        self.transact(Durability::None, Box::new(work))
     }
 
     /// Reads at one instant. After a read that the disk refused, the process is failed: the engine trusts a disk no
@@ -208,7 +214,7 @@ impl Store {
     async fn transact<T, E>(
         &self,
         durability: Durability,
-        work: impl FnOnce(&mut Writer) -> Result<T, E> + Send + 'static,
+        work: Work<T, E>,
     ) -> Result<T, E>
     where
         T: Send + 'static,
@@ -240,7 +246,7 @@ impl Inner {
     async fn transact<T, E>(
         self: Arc<Self>,
         durability: Durability,
-        work: impl FnOnce(&mut Writer) -> Result<T, E> + Send + 'static,
+        work: Work<T, E>,
     ) -> Result<T, E>
     where
         T: Send + 'static,
@@ -273,7 +279,7 @@ impl Inner {
     fn transact_now<T, E>(
         &self,
         durability: Durability,
-        work: impl FnOnce(&mut Writer) -> Result<T, E>,
+        work: Work<T, E>,
     ) -> Ended<T, E> {
         // While something reads, redb leaves the pages that a commit replaces to the next commit. With no reader it
         // frees them at once, by a second commit in memory that takes a quarter of the time of the first.

@@ -23,11 +23,11 @@ use crate::kit::{
     Code, Context, Listed, Page, Problem, StoreError,
     http::{Body, IdempotencyKey},
     input::{QUANTITY, plain_id, within},
-    saga::{SagaRecord, SagaView, Status as SagaStatus, api as dead_letters},
+    saga::{
+        Execution, SagaRecord, SagaView, Status as SagaStatus, api as dead_letters,
+        workflow::api as workflow,
+    },
 };
-
-/// Most sagas in one listing.
-const LISTED_MAX: usize = 1000;
 
 /// The body of `POST /orders`. Other members, a price among them, are ignored.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -74,6 +74,10 @@ pub struct SetStatus {
 type App = State<Arc<Orders>>;
 
 pub(super) fn router(orders: Arc<Orders>) -> Router {
+    let workflows = match orders.config.execution {
+        Execution::Workflow => workflow::router(orders.engine.clone(), |data| data.order_id),
+        Execution::Saga => Router::new(),
+    };
     Router::new()
         .route("/orders", post(place).get(list))
         .route("/orders/{id}", get(show))
@@ -86,6 +90,7 @@ pub(super) fn router(orders: Arc<Orders>) -> Router {
         .route("/sagas/{id}", get(show_saga))
         .with_state(Arc::clone(&orders))
         .merge(dead_letters::router(orders.engine.clone()))
+        .merge(workflows)
 }
 
 async fn place(
@@ -196,11 +201,12 @@ struct OfStatus {
 }
 
 /// The journal grows for ever: those that have not ended are found by their marks and dead letters, and the others are
-/// read until there are enough.
+/// read until the page is full.
 async fn list_sagas(
     State(orders): App,
     Query(OfStatus { status }): Query<OfStatus>,
-) -> Result<Json<Vec<SagaView>>, Problem> {
+    page: Page,
+) -> Result<Listed<SagaView>, Problem> {
     let wanted = |saga: &SagaRecord<_>| status.is_none_or(|status| saga.status == status);
     let sagas = orders.store.read(|tx| {
         let ids: BTreeSet<String> = match status {
@@ -213,20 +219,13 @@ async fn list_sagas(
                 letters.map(|(_, letter)| letter.saga_id).collect()
             }
             _ => {
-                let sagas = tx.scan_some(&SAGAS, "", LISTED_MAX, wanted)?;
-                return Ok::<_, StoreError>(sagas.into_iter().map(|(_, saga)| saga).collect());
+                let sagas = page.read(tx, &SAGAS, "", wanted)?;
+                return Ok::<_, StoreError>(sagas.map(|(_, saga)| saga));
             }
         };
-        let mut sagas = Vec::new();
-        for id in ids {
-            sagas.extend(tx.get(&SAGAS, &id)?.filter(wanted));
-            if sagas.len() == LISTED_MAX {
-                break;
-            }
-        }
-        Ok(sagas)
+        page.among(tx, &ids, &SAGAS, wanted)
     })?;
-    Ok(Json(sagas.into_iter().map(view).collect()))
+    Ok(sagas.map(view))
 }
 
 /// 201 with the order once the saga has ended; 202 with the order as it is, until then.

@@ -63,32 +63,29 @@ pub enum Flow {
     RewardCancel,
 }
 
-const TWO_STEP: [Step; 6] = [
-    Step::compensatable("order-create", "order-cancel").local(),
-    Step::compensatable("inventory-reserve", "inventory-cancel"),
-    Step::compensatable("payment-authorize", "payment-cancel"),
-    Step::pivot("payment-capture"),
-    Step::retriable("inventory-confirm"),
-    Step::retriable("order-complete").local(),
-];
+/// The order's own row, made in the saga's first commit.
+pub(super) const CREATE: Step = Step::compensatable("order-create", "order-cancel").local();
+/// Stock is set aside.
+pub(super) const RESERVE: Step = Step::compensatable("inventory-reserve", "inventory-cancel");
+/// Money is held.
+pub(super) const AUTHORIZE: Step = Step::compensatable("payment-authorize", "payment-cancel");
+/// Money is taken, and can be given back.
+pub(super) const CHARGE: Step = Step::compensatable("payment-charge", "payment-cancel");
+/// What was held is taken.
+pub(super) const CAPTURE: Step = Step::pivot("payment-capture");
+/// The go, where nothing is left to be captured.
+pub(super) const CONFIRM: Step = Step::pivot("order-confirm").local();
+/// Stock leaves.
+pub(super) const SHIP: Step = Step::retriable("inventory-confirm");
+/// The order's own row, in the saga's last commit.
+pub(super) const COMPLETE: Step = Step::retriable("order-complete").local();
+/// Stock of a live reward comes back.
+pub(super) const TAKE_BACK: Step = Step::retriable("inventory-cancel");
 
-const ONE_STEP: [Step; 6] = [
-    Step::compensatable("order-create", "order-cancel").local(),
-    Step::compensatable("inventory-reserve", "inventory-cancel"),
-    Step::compensatable("payment-charge", "payment-cancel"),
-    Step::pivot("order-confirm").local(),
-    Step::retriable("inventory-confirm"),
-    Step::retriable("order-complete").local(),
-];
-
-const REWARD: [Step; 4] = [
-    Step::compensatable("order-create", "order-cancel").local(),
-    Step::compensatable("inventory-reserve", "inventory-cancel"),
-    Step::pivot("order-confirm").local(),
-    Step::retriable("inventory-confirm"),
-];
-
-const REWARD_CANCEL: [Step; 1] = [Step::retriable("inventory-cancel")];
+const TWO_STEP: [Step; 6] = [CREATE, RESERVE, AUTHORIZE, CAPTURE, SHIP, COMPLETE];
+const ONE_STEP: [Step; 6] = [CREATE, RESERVE, CHARGE, CONFIRM, SHIP, COMPLETE];
+const REWARD: [Step; 4] = [CREATE, RESERVE, CONFIRM, SHIP];
+const REWARD_CANCEL: [Step; 1] = [TAKE_BACK];
 
 impl Flow {
     /// The name of the saga's kind.

@@ -8,13 +8,14 @@ use super::{
     peers::Peers,
     scope::Scope,
     store::{ORDERS, OrderData, OrderRow},
+    workflow::carry_out,
 };
 use crate::{
     gap::{Gap, Gaps},
     kit::{
         Code, Problem, Store, StoreError, Writer,
         idempotency::StoredAnswer,
-        saga::{Act, Call, Saga, SagaRecord, Status, Step, Undo},
+        saga::{Act, Call, Saga, SagaRecord, Status, Step, Stopped, Undo, Workflow},
     },
     ports::Platform,
 };
@@ -59,6 +60,10 @@ impl Saga for OrderSaga {
 
     fn steps(&self, data: &OrderData) -> &'static [Step] {
         data.flow.steps()
+    }
+
+    async fn run(&self, workflow: &mut Workflow<'_, Self>) -> Result<(), Stopped> {
+        carry_out(workflow).await
     }
 
     async fn act(&self, step: &'static str, data: &mut OrderData, call: Call<'_>) -> Act {

@@ -254,6 +254,7 @@ impl Gateway {
         let problem = Reply {
             status,
             body: body.clone(),
+            next: None,
         }
         .problem();
         match problem.code {

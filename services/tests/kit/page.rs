@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use axum::{Router, extract::Path, routing::get};
 use squall_services::{
     kit::{Listed, Page, Problem, Store, StoreError, Table},
@@ -12,7 +14,7 @@ use crate::{
 const CARTS: Table<u64> = Table::new("carts");
 const CART_OF: Table<String> = Table::new("cart_of");
 
-/// A service with seven carts of ann and one of ben, listed directly and through an index.
+/// A service with seven carts of ann and one of ben, listed directly, through an index and among some.
 async fn shop() -> Connection {
     let (platform, _) = Network::default().machine("books");
     let store = Store::open(&platform, "books.redb").await.unwrap();
@@ -27,7 +29,7 @@ async fn shop() -> Connection {
         })
         .await
         .unwrap();
-    let (all, of_user) = (store.clone(), store);
+    let (all, of_user, some) = (store.clone(), store.clone(), store);
     let all = move |page: Page| async move {
         let odd = |cart: &u64| cart % 2 == 1;
         let found = all.read(|rows| page.read(rows, &CARTS, "", odd));
@@ -38,8 +40,16 @@ async fn shop() -> Connection {
         let found = of_user.read(|rows| page.through(rows, index, &CARTS));
         Ok::<Listed<u64>, Problem>(found?)
     };
+    let some = move |page: Page| async move {
+        // The ninth is gone.
+        let keys = BTreeSet::from([2, 3, 4, 6, 8, 9].map(|n| format!("cart {n}")));
+        let even = |cart: &u64| cart % 2 == 0;
+        let found = some.read(|rows| page.among(rows, &keys, &CARTS, even));
+        Ok::<Listed<u64>, Problem>(found?)
+    };
     let router = Router::new()
         .route("/odd", get(all))
+        .route("/some-even", get(some))
         .route("/carts/{user}", get(of_user));
     connect_to(router).await
 }
@@ -66,6 +76,8 @@ async fn a_listing_is_read_page_by_page_along_its_links() {
         ),
         ("/carts/ben", vec!["[8]"]),
         ("/carts/eve", vec!["[]"]),
+        ("/some-even?limit=3", vec!["[2,4,6]", "[8]"]),
+        ("/some-even?limit=2", vec!["[2,4]", "[6,8]"]),
     ] {
         let base = path.split('?').next().unwrap();
         let mut place = Some(path.to_owned());
@@ -93,6 +105,8 @@ async fn a_page_begins_behind_a_key_that_is_gone() {
     let mut shop = shop().await;
     let answer = list(&mut shop, "/odd?after=cart+4x").await;
     assert_eq!(answer.body, "[5,7]");
+    let answer = list(&mut shop, "/some-even?after=cart+5x").await;
+    assert_eq!(answer.body, "[6,8]");
     let answer = list(&mut shop, "/odd?after=zebra").await;
     assert_eq!(answer.body, "[]");
 }

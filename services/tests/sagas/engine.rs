@@ -12,10 +12,11 @@ use squall_services::{
     kit::{
         Code, Context, Problem, Store, StoreError, Table, Writer,
         saga::{
-            Act, Call, Config, DEAD_LETTERS, Engine, OPEN_SAGAS, Saga, SagaRecord, Status, Step,
-            Undo,
+            Act, Call, Config, DEAD_LETTERS, Engine, Execution, OPEN_SAGAS, Saga, SagaRecord,
+            Status, Step, Stopped, Undo, Workflow,
         },
     },
+    ports::Platform,
 };
 use tokio::time::sleep;
 
@@ -35,7 +36,7 @@ const PLAN: [Step; 6] = [
 const MIRROR: Table<Status> = Table::new("mirror");
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Answer {
+pub enum Answer {
     Yes,
     No,
     Busy,
@@ -49,7 +50,7 @@ enum Answer {
 
 /// The peers' truth, which survives every crash of the saga's process.
 #[derive(Default)]
-struct World {
+pub struct World {
     answers: BTreeMap<String, VecDeque<Answer>>,
     /// What comes after the script's end.
     last: BTreeMap<String, Answer>,
@@ -57,6 +58,12 @@ struct World {
     effects: BTreeMap<String, bool>,
     /// Names asked for, in order.
     asked: Vec<String>,
+    /// What workflows took note of, each time that one came by.
+    pub noted: Vec<u64>,
+    /// Numbers drawn so far.
+    drawn: u64,
+    /// Workflows hold money before they take stock.
+    pub money_first: bool,
 }
 
 fn action_of(undo: &str) -> &'static str {
@@ -87,7 +94,7 @@ impl World {
     }
 }
 
-struct Shop {
+pub struct Shop {
     world: Arc<Mutex<World>>,
 }
 
@@ -101,6 +108,26 @@ impl Saga for Shop {
 
     fn steps(&self, _: &u32) -> &'static [Step] {
         &PLAN
+    }
+
+    async fn run(&self, workflow: &mut Workflow<'_, Self>) -> Result<(), Stopped> {
+        let mut steps = PLAN;
+        if self.world.lock().unwrap().money_first {
+            steps.swap(1, 2);
+        }
+        for step in steps {
+            workflow.step(step).await?;
+            if step.name == "stock-take" {
+                let draw = || {
+                    let mut world = self.world.lock().unwrap();
+                    world.drawn += 1;
+                    world.drawn
+                };
+                let number = workflow.note("number", draw)?;
+                self.world.lock().unwrap().noted.push(number);
+            }
+        }
+        Ok(())
     }
 
     async fn act(&self, step: &'static str, data: &mut u32, call: Call<'_>) -> Act {
@@ -154,16 +181,21 @@ impl Saga for Shop {
 }
 
 /// A shop, its computer and its peers.
-struct Bench {
-    computer: Computer,
-    world: Arc<Mutex<World>>,
+pub struct Bench {
+    pub computer: Computer,
+    pub world: Arc<Mutex<World>>,
     config: Config,
 }
 
 impl Bench {
     fn new(gaps: Gaps) -> Self {
+        Bench::of(gaps, Execution::Saga)
+    }
+
+    pub fn of(gaps: Gaps, execution: Execution) -> Self {
         let config = Config {
             gaps,
+            execution,
             ..Config::default()
         };
         Bench {
@@ -173,33 +205,39 @@ impl Bench {
         }
     }
 
-    async fn boot(&self) -> (Store, Engine<Shop>) {
-        let platform = self.computer.boot();
-        let store = Store::open(&platform, "db").await.unwrap();
-        let world = self.world.clone();
-        let engine = Engine::new(&platform, &store, Shop { world }, self.config);
+    pub async fn boot(&self) -> (Store, Engine<Shop>) {
+        let (platform, store, engine) = self.boot_idle().await;
         platform.spawn("recovery", engine.clone().keep_recovering());
         (store, engine)
     }
 
-    fn script(&self, name: &str, answers: &[Answer], last: Answer) {
+    /// Without a recovery.
+    pub async fn boot_idle(&self) -> (Platform, Store, Engine<Shop>) {
+        let platform = self.computer.boot();
+        let store = Store::open(&platform, "db").await.unwrap();
+        let world = self.world.clone();
+        let engine = Engine::new(&platform, &store, Shop { world }, self.config);
+        (platform, store, engine)
+    }
+
+    pub fn script(&self, name: &str, answers: &[Answer], last: Answer) {
         let mut world = self.world.lock().unwrap();
         let answers = answers.iter().copied().collect();
         world.answers.insert(name.to_owned(), answers);
         world.last.insert(name.to_owned(), last);
     }
 
-    fn asked(&self) -> Vec<String> {
+    pub fn asked(&self) -> Vec<String> {
         self.world.lock().unwrap().asked.clone()
     }
 
-    fn standing(&self) -> Vec<String> {
+    pub fn standing(&self) -> Vec<String> {
         let world = self.world.lock().unwrap();
         world.standing().into_iter().map(str::to_owned).collect()
     }
 }
 
-async fn start(engine: &Engine<Shop>) -> String {
+pub async fn start(engine: &Engine<Shop>) -> String {
     let context = Context {
         op: "test".into(),
         ..Context::default()
@@ -210,7 +248,7 @@ async fn start(engine: &Engine<Shop>) -> String {
     started.await.unwrap().0
 }
 
-async fn run(bench: &Bench) -> SagaRecord<u32> {
+pub async fn run(bench: &Bench) -> SagaRecord<u32> {
     let (_store, engine) = bench.boot().await;
     let id = start(&engine).await;
     engine.wait(&id).await.unwrap().unwrap()
@@ -380,8 +418,8 @@ fn storms() -> impl Strategy<Value = Storm> {
         })
 }
 
-async fn weather(storm: &Storm) -> Status {
-    let bench = Bench::new(Gaps::NONE);
+async fn weather(storm: &Storm, execution: Execution) -> Status {
+    let bench = Bench::of(Gaps::NONE, execution);
     for (name, script) in NAMES.iter().zip(&storm.scripts) {
         bench.script(name, script, Answer::Yes);
     }
@@ -440,12 +478,21 @@ async fn weather(storm: &Storm) -> Status {
 
 #[tokio::test]
 async fn in_every_storm_a_saga_ends_whole_or_leaves_nothing() {
+    in_every_storm(Execution::Saga).await;
+}
+
+#[tokio::test]
+async fn in_every_storm_a_workflow_ends_whole_or_leaves_nothing() {
+    in_every_storm(Execution::Workflow).await;
+}
+
+async fn in_every_storm(execution: Execution) {
     let mut runner = TestRunner::deterministic();
     let mut ends = BTreeMap::new();
     for _ in 0..400 {
         let storm = storms().new_tree(&mut runner).unwrap().current();
         println!("{storm:?}");
-        *ends.entry(weather(&storm).await).or_insert(0) += 1;
+        *ends.entry(weather(&storm, execution).await).or_insert(0) += 1;
     }
     let often = |status| ends.get(&status).is_some_and(|n| *n > 50);
     assert!(

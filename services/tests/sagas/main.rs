@@ -8,3 +8,4 @@ mod engine;
 mod life;
 mod order;
 mod together;
+mod workflow;

@@ -15,7 +15,6 @@ use axum::{
 };
 use serde_json::{Value, json};
 use squall_services::{
-    gap::Gaps,
     kit::{CallError, Code, Context, Peer, PeerPolicy, Problem, Reply, http},
     order::{self, Config, PaymentMode},
 };
@@ -99,8 +98,8 @@ fn peer_router(name: &'static str, books: &Arc<Mutex<Books>>) -> Router {
         .with_state(books.clone())
 }
 
-struct Town {
-    computer: Computer,
+pub struct Town {
+    pub computer: Computer,
     books: Arc<Mutex<Books>>,
     config: Config,
     client: Peer,
@@ -109,6 +108,14 @@ struct Town {
 
 impl Town {
     async fn new(payment: PaymentMode) -> Self {
+        Town::of(Config {
+            payment,
+            ..Config::default()
+        })
+        .await
+    }
+
+    pub async fn of(config: Config) -> Self {
         let network = Network::default();
         let books = Arc::<Mutex<Books>>::default();
         for name in ["catalog", "inventory", "payment"] {
@@ -129,14 +136,12 @@ impl Town {
             computer: Computer::new(&network, "order", order::store::FILE),
             books,
             config: Config {
-                gaps: Gaps::NONE,
-                payment,
                 // Whether the breaker opens is not this test's subject.
                 payment_calls: PeerPolicy {
                     breaker_threshold: 1.1,
                     ..PeerPolicy::payment()
                 },
-                ..Config::default()
+                ..config
             },
             client: Peer::new(&platform, "order", policy),
             context: Context::fresh(&platform, "alice-1-place"),
@@ -145,19 +150,19 @@ impl Town {
         town
     }
 
-    async fn boot(&self) {
+    pub async fn boot(&self) {
         let platform = self.computer.boot();
         let running = order::run(platform.clone(), self.config.clone());
         platform.spawn("order", async move { running.await.unwrap() });
         sleep(Duration::from_millis(10)).await;
     }
 
-    fn trouble(&self, step: &'static str, times: usize, code: Option<Code>) {
+    pub fn trouble(&self, step: &'static str, times: usize, code: Option<Code>) {
         let mut books = self.books.lock().unwrap();
         books.trouble.insert(step, (times, code));
     }
 
-    async fn call(
+    pub async fn call(
         &self,
         method: &str,
         path: &str,
@@ -169,7 +174,7 @@ impl Town {
             .await
     }
 
-    async fn place(&self, key: &str) -> Reply {
+    pub async fn place(&self, key: &str) -> Reply {
         let body =
             json!({"user": "alice", "sku": "tea", "quantity": 2, "card": "card-1", "price": 1});
         self.call("POST", "/orders", Some(key), body).await.unwrap()
@@ -189,15 +194,15 @@ impl Town {
         self.call("PATCH", &path, None, body).await.unwrap()
     }
 
-    async fn get(&self, path: &str) -> Reply {
+    pub async fn get(&self, path: &str) -> Reply {
         self.call("GET", path, None, Value::Null).await.unwrap()
     }
 
-    fn calls(&self) -> Vec<String> {
+    pub fn calls(&self) -> Vec<String> {
         self.books.lock().unwrap().calls.clone()
     }
 
-    fn standing(&self) -> Vec<String> {
+    pub fn standing(&self) -> Vec<String> {
         let books = self.books.lock().unwrap();
         books.standing.values().flatten().cloned().collect()
     }
@@ -457,4 +462,54 @@ async fn an_order_that_cannot_be_undone_is_told_as_it_is_and_ends_when_redriven(
     assert_eq!(listed.as_array().unwrap().len(), 1);
     assert_eq!(town.place("k1").await.problem().code, Code::PaymentDeclined);
     assert!(town.standing().is_empty());
+}
+
+/// The ids in a listing, page after page of one row, along the links.
+async fn listed_one_by_one(town: &Town, path: &str) -> Vec<String> {
+    let (base, _) = path.split_once('?').unwrap();
+    let (mut ids, mut place) = (Vec::new(), Some(format!("{path}&limit=1")));
+    while let Some(path) = place {
+        let page = town.get(&path).await;
+        let rows = page.body.as_array().unwrap().iter();
+        let before = ids.len();
+        ids.extend(rows.map(|row| row["id"].as_str().unwrap().to_owned()));
+        assert_eq!(ids.len(), before + 1, "{path}");
+        place = page.next.map(|next| format!("{base}{next}"));
+    }
+    ids
+}
+
+#[tokio::test]
+async fn sagas_of_every_status_are_listed_to_the_last_page() {
+    let town = Town::new(PaymentMode::TwoStep).await;
+    let mut completed = Vec::new();
+    for key in ["k1", "k2", "k3"] {
+        completed.push(saga_of(&town.place(key).await));
+    }
+    town.trouble("payment-capture", 4, Some(Code::PaymentDeclined));
+    town.trouble("payment-cancel", 1000, Some(Code::ServiceUnavailable));
+    let mut stuck = Vec::new();
+    for key in ["k4", "k5"] {
+        stuck.push(saga_of(&town.place(key).await));
+    }
+    sleep(Duration::from_secs(300)).await;
+    let mut under_way = Vec::new();
+    for key in ["k6", "k7"] {
+        under_way.push(saga_of(&town.place(key).await));
+    }
+    let all: Vec<String> = [&*completed, &*stuck, &*under_way].concat();
+    for (asked, mut expected) in [
+        ("status=Completed", completed),
+        ("status=NeedsAttention", stuck),
+        ("status=Compensating", under_way),
+        ("colour=red", all),
+    ] {
+        expected.sort();
+        let listed = listed_one_by_one(&town, &format!("/sagas?{asked}")).await;
+        assert_eq!(listed, expected, "{asked}");
+    }
+}
+
+fn saga_of(order: &Reply) -> String {
+    order.body["saga_id"].as_str().unwrap().to_owned()
 }

@@ -7,7 +7,7 @@ use clap::{
     builder::PossibleValue,
 };
 
-use super::{Brought, duration};
+use super::{Brought, duration, number::whole};
 use crate::{
     campaign::Seeds, explore::Way, fuzz::Shard, scenario::Catalogue, seed::Seed, shrink::Budget,
     time::VirtualTime,
@@ -60,7 +60,7 @@ pub(super) struct RunArgs {
     )]
     pub seeds: Seeds,
     /// Worker threads; one for each processor if not said
-    #[arg(long, value_name = "J", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, value_name = "J", value_parser = whole::<u16>(1..=1024), allow_hyphen_values = true)]
     pub jobs: Option<u16>,
     #[command(flatten)]
     pub variant: Variant,
@@ -90,7 +90,7 @@ pub(super) struct Shrinking {
     #[arg(long, value_name = "TIME", value_parser = budget, allow_hyphen_values = true)]
     pub budget: Option<Duration>,
     /// Runs for making one failure small [default: 1000]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<u64>(0..=u64::MAX), allow_hyphen_values = true)]
     pub max_runs: Option<u64>,
     /// Where failures are written [default: failures; for `shrink` beside the file]
     #[arg(long, value_name = "DIR")]
@@ -121,7 +121,7 @@ pub(super) struct ShrinkArgs {
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
     /// Worker threads; one for each processor if not said
-    #[arg(long, value_name = "J", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, value_name = "J", value_parser = whole::<u16>(1..=1024), allow_hyphen_values = true)]
     pub jobs: Option<u16>,
     #[command(flatten)]
     pub shrinking: Shrinking,
@@ -174,10 +174,16 @@ pub(super) struct SweepArgs {
     #[arg(long, value_name = "BUG")]
     pub plant: Option<String>,
     /// After single faults, try so many pairs
-    #[arg(long, value_name = "BUDGET", default_value_t = 0)]
+    #[arg(
+        long,
+        value_name = "BUDGET",
+        default_value_t = 0,
+        value_parser = whole::<u32>(0..=u64::from(u32::MAX)),
+        allow_hyphen_values = true
+    )]
     pub pairs: u32,
     /// Worker threads; one for each processor if not said
-    #[arg(long, value_name = "J", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, value_name = "J", value_parser = whole::<u16>(1..=1024), allow_hyphen_values = true)]
     pub jobs: Option<u16>,
     /// How the result is written
     #[arg(long, value_enum, default_value_t)]
@@ -230,7 +236,7 @@ pub(super) struct FuzzArgs {
     #[arg(long = "for", value_name = "TIME", value_parser = duration::parse, allow_hyphen_values = true)]
     pub time: Option<Duration>,
     /// End after so many seeds of each scenario, all shards and all sittings counted
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = whole::<u64>(1..=u64::MAX), allow_hyphen_values = true)]
     pub runs: Option<u64>,
     /// The first seed of the range that the shards share
     #[arg(
@@ -255,7 +261,7 @@ pub(super) struct FuzzArgs {
     #[arg(long, value_name = "DIR")]
     pub corpus: Option<PathBuf>,
     /// Worker threads; one for each processor if not said
-    #[arg(long, value_name = "J", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, value_name = "J", value_parser = whole::<u16>(1..=1024), allow_hyphen_values = true)]
     pub jobs: Option<u16>,
 }
 
@@ -295,10 +301,10 @@ pub(super) struct BankArgs {
     #[arg(long, value_name = "WAY,..", value_parser = any_way, value_delimiter = ',')]
     pub ways: Vec<Way>,
     /// Campaigns for each bug and way, with seeds of their own
-    #[arg(long, value_name = "N", default_value = "5", value_parser = clap::value_parser!(u64).range(1..=1_000))]
+    #[arg(long, value_name = "N", default_value = "5", value_parser = whole::<u64>(1..=1_000), allow_hyphen_values = true)]
     pub campaign_seeds: u64,
     /// Give a campaign up after so many storms
-    #[arg(long, value_name = "N", default_value = "2000", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    #[arg(long, value_name = "N", default_value = "2000", value_parser = whole::<u64>(1..=1_000_000), allow_hyphen_values = true)]
     pub cut_off: u64,
     /// Add each measurement to this file as it is done, and do not repeat those that it holds
     #[arg(long, value_name = "FILE")]
@@ -307,7 +313,7 @@ pub(super) struct BankArgs {
     #[arg(long)]
     pub no_shrink: bool,
     /// Campaigns that are measured at the same time; one for each processor if not said
-    #[arg(long, value_name = "J", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, value_name = "J", value_parser = whole::<u16>(1..=1024), allow_hyphen_values = true)]
     pub jobs: Option<u16>,
     /// How the result is written
     #[arg(long, value_enum, default_value_t)]

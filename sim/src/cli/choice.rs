@@ -119,8 +119,10 @@ fn having<'a>(
 
 /// Whether the plan is for this scenario.
 pub(super) fn check(plan: &Plan, scenario: &dyn Scenario) -> Result<(), PlanError> {
+    let profile = scenario.profile();
     plan.check(&nodes(scenario))?;
-    plan.check_without(&scenario.profile().nodes)
+    plan.check_custom(&profile.custom)?;
+    plan.check_without(&profile.nodes)
 }
 
 /// All nodes that a plan over the scenario may speak of: its own, and the clients at the ends of its links.

@@ -34,7 +34,9 @@ pub struct Kept {
 #[derive(Debug, thiserror::Error)]
 pub enum CorpusError {
     /// A file or the folder could not be read.
-    #[error("cannot read {path} of the corpus: {source}")]
+    #[error(
+        "cannot read {path} of the corpus: {source}; choose a directory that may be read and written"
+    )]
     Unreadable {
         /// Which.
         path: String,
@@ -42,7 +44,9 @@ pub enum CorpusError {
         source: io::Error,
     },
     /// A file or the folder could not be written.
-    #[error("cannot write {path} of the corpus: {source}")]
+    #[error(
+        "cannot write {path} of the corpus: {source}; choose a directory that may be read and written"
+    )]
     Unwritable {
         /// Which.
         path: String,

@@ -15,7 +15,7 @@ use serde::{Serialize, de::DeserializeOwned};
 #[derive(Debug, thiserror::Error)]
 pub enum LinesError {
     /// It could not be read or written.
-    #[error("cannot use {path}: {source}")]
+    #[error("cannot use {path}: {source}; name a place that is there and may be written to")]
     Io {
         /// The file.
         path: String,

@@ -4,7 +4,7 @@ use std::{fmt, path::Path};
 
 use serde::{Deserialize, Serialize};
 
-use super::Action;
+use super::{Action, CustomFault};
 use crate::{
     site::{Kind, Site},
     time::VirtualTime,
@@ -127,6 +127,16 @@ pub enum PlanError {
     },
 }
 
+impl PlanError {
+    fn impossible(index: usize, fault: &Fault, reason: String) -> Self {
+        PlanError::Impossible {
+            index,
+            fault: fault.to_string(),
+            reason,
+        }
+    }
+}
+
 impl Plan {
     /// A storm of these faults.
     pub fn new(faults: Vec<Fault>) -> Self {
@@ -209,13 +219,7 @@ impl Plan {
                     Some((node, kind))
                 }
             };
-            let impossible = |reason: String| {
-                Err(PlanError::Impossible {
-                    index,
-                    fault: fault.to_string(),
-                    reason,
-                })
-            };
+            let impossible = |reason| Err(PlanError::impossible(index, fault, reason));
             let peer = match at {
                 Some((_, Kind::Send(peer))) => Some(peer.as_str()),
                 _ => None,
@@ -239,6 +243,42 @@ impl Plan {
             }
             if fault.action.needs_burst() && !matches!(at, Some((_, Kind::Send(_)))) {
                 return impossible("it can only be aimed at a \"send\" site".to_owned());
+            }
+            if let [from, to] = *fault.action.nodes()
+                && from == to
+            {
+                return impossible("a link has two different ends".to_owned());
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the scenario brings all faults that are no kinds of ours, and no stronger ones.
+    pub fn check_custom(&self, brought: &[CustomFault]) -> Result<(), PlanError> {
+        for (index, fault) in self.faults.iter().enumerate() {
+            let Action::Custom {
+                name, node, amount, ..
+            } = &fault.action
+            else {
+                continue;
+            };
+            let impossible = |reason| Err(PlanError::impossible(index, fault, reason));
+            let Some(known) = brought.iter().find(|known| known.name == name) else {
+                let names: Vec<&str> = brought.iter().map(|known| known.name).collect();
+                return impossible(match names.is_empty() {
+                    true => "the scenario brings no faults of its own".to_owned(),
+                    false => format!(
+                        "there is no fault \"{name}\"; there are {}",
+                        names.join(", ")
+                    ),
+                });
+            };
+            if known.node != node {
+                return impossible(format!("\"{name}\" strikes {}", known.node));
+            }
+            let most = known.amount.1;
+            if *amount > most {
+                return impossible(format!("\"{name}\" has an amount of at most {most}"));
             }
         }
         Ok(())
@@ -303,4 +343,44 @@ pub struct FaultReport {
     pub site: Option<Site>,
     /// Whether it touched anything.
     pub effective: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_has_no_custom_fault_that_the_scenario_does_not_bring_or_a_stronger_one() {
+        let brought = [CustomFault {
+            name: "fog",
+            node: "harbour",
+            amount: (2, 9),
+        }];
+        let check = |name: &str, node: &str, amount| {
+            let action = Action::Custom {
+                name: name.to_owned(),
+                node: node.to_owned(),
+                amount,
+                for_ms: 1,
+            };
+            let when = When::AtMs(0);
+            let checked = Plan::new(vec![Fault { when, action }]).check_custom(&brought);
+            checked.map_err(|wrong| wrong.to_string())
+        };
+        // The shrinker may go below what is drawn.
+        assert_eq!(check("fog", "harbour", 1), Ok(()));
+        for (name, node, amount, reason) in [
+            (
+                "frog",
+                "harbour",
+                5,
+                "there is no fault \"frog\"; there are fog",
+            ),
+            ("fog", "town", 5, "\"fog\" strikes harbour"),
+            ("fog", "harbour", 10, "\"fog\" has an amount of at most 9"),
+        ] {
+            let wrong = check(name, node, amount).expect_err(reason);
+            assert!(wrong.contains(reason), "{wrong}");
+        }
+    }
 }

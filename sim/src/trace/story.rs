@@ -48,14 +48,14 @@ pub struct Untold<'a> {
 
 /// The story of the saga (or the trace) called `id`; empty if the trace knows nothing of it.
 pub fn render(trace: &Trace, id: &str) -> String {
-    retell(trace, id, &Untold::default())
+    retell(trace, &[id], &Untold::default())
 }
 
-/// The [story](render) without what is better left out.
-pub fn retell(trace: &Trace, id: &str, untold: &Untold<'_>) -> String {
+/// The [story](render) of one or several, without what is better left out.
+pub fn retell(trace: &Trace, ids: &[&str], untold: &Untold<'_>) -> String {
     let events = &trace.events;
     let links = Links::of(events);
-    let mut members = Members::of(events, &links, id);
+    let mut members = Members::of(events, &links, ids);
     members.forget_idle_exchanges(events, &links);
     let mut teller = Teller {
         events,

@@ -72,7 +72,9 @@ impl Pool {
         limit: Duration,
     ) -> Result<Response<Bytes>, Failure> {
         let sent = AtomicBool::new(false);
-        match within(limit, self.exchange_unlimited(request, &sent)).await {
+        // Boxed: every caller's future holds it, and futures are moved often.
+        let exchange = Box::pin(self.exchange_unlimited(request, &sent));
+        match within(limit, exchange).await {
             Some(result) => result,
             None if sent.into_inner() => Err(Failure::Unknown(format!("no answer in {limit:?}"))),
             None => Err(Failure::NotSent(format!("no connection in {limit:?}"))),

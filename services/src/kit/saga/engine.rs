@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::{
-    DEAD_LETTERS, DeadLetter, Journal, OPEN_SAGAS, OpenSaga, Saga, SagaRecord, Status, facts,
+    DEAD_LETTERS, DeadLetter, OPEN_SAGAS, OpenSaga, Saga, SagaRecord, Status, facts,
     journal::table,
     owner::LOOK_EVERY,
     policy::{Config, Defences},
@@ -51,10 +51,10 @@ impl<S: Saga> Engine<S> {
     /// [`keep_recovering`](Self::keep_recovering), so that what an earlier life began is taken up.
     ///
     /// # Panics
-    /// If a store that replicas share is to keep sagas as [`Journal::Facts`].
+    /// If a store that replicas share is to keep sagas as [`Journal::Facts`], or to run them as workflows.
     pub fn new(platform: &Platform, store: &Store, saga: S, config: Config) -> Self {
         assert!(
-            !store.is_shared() || config.journal == Journal::State,
+            !store.is_shared() || !config.keeps_facts(),
             "replicas keep their sagas as they are, not as facts"
         );
         Engine(Arc::new(Inner {
@@ -180,7 +180,7 @@ impl<S: Saga> Engine<S> {
         clear: impl FnOnce(&mut Writer) -> Result<(), StoreError> + Send + 'static,
         project: impl Fn(&mut Writer, &SagaRecord<S::Data>) -> Result<(), StoreError> + Send + 'static,
     ) -> Result<usize, Problem> {
-        if self.0.config.journal != Journal::Facts {
+        if !self.0.config.keeps_facts() {
             let detail = "sagas are not kept as facts here: there is nothing to rebuild from";
             return Err(Problem::new(Code::InvalidState, detail));
         }
@@ -229,6 +229,33 @@ impl<S: Saga> Engine<S> {
         match redriven.await {
             Ok(result) => result,
             Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// Drives a saga on from its journal, now, whether it waits for a person or for the next recovery. What it has done
+    /// stays done, and is not asked again.
+    ///
+    /// # Errors
+    /// `NOT_FOUND`; `INVALID_STATE` if it has ended, or a live task drives it.
+    pub async fn restart(&self, id: &str) -> Result<(), Problem> {
+        let refused = |why: &str| Err(Problem::new(Code::InvalidState, format!("{id} {why}")));
+        let missing = || Problem::new(Code::NotFound, format!("there is no saga {id}"));
+        let saga = self.read(id)?.ok_or_else(missing)?;
+        if saga.status.is_ended() {
+            return refused("has ended: there is nothing left of it to do");
+        }
+        if saga.status == Status::NeedsAttention {
+            return match self.0.open_letter(id)? {
+                Some(letter) => self.redrive(&letter.id).await.map(drop),
+                None => refused("was sent on its way just now"),
+            };
+        }
+        let Ok(mine) = self.0.registry.claim(id) else {
+            return refused("is being driven right now: it goes on by itself");
+        };
+        match self.take_up(id, mine)? {
+            Found::Driven(_) => Ok(()),
+            _ => refused("has just come to rest: look at it again"),
         }
     }
 

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::Value;
 
 use super::{SagaRecord, Status, StepRecord, StepStatus};
 use crate::kit::{Context, Problem, StoreError, Table, Writer};
@@ -59,6 +60,13 @@ pub enum Fact<D> {
         /// Why.
         why: Problem,
     },
+    /// A [workflow](super::workflow) took note of what it could not know again.
+    Noted {
+        /// What it is.
+        what: String,
+        /// The time, a drawn number, whatever it was.
+        value: Value,
+    },
     /// A step, or its undo, was asked for or came to something.
     Step {
         /// The step.
@@ -84,9 +92,15 @@ impl<D> Fact<D> {
             Fact::Began { .. } => "Began".to_owned(),
             Fact::Learned { .. } => "Learned".to_owned(),
             Fact::TurnedBack { .. } => "TurnedBack".to_owned(),
+            Fact::Noted { what, .. } => format!("{what} noted"),
             Fact::Step { step, status, .. } => format!("{step} {status:?}"),
             Fact::Came { to, .. } => format!("{to:?}"),
         }
+    }
+
+    /// Whether it tells that this step is in one of these states now.
+    pub(super) fn is_step(&self, name: &str, statuses: &[StepStatus]) -> bool {
+        matches!(self, Fact::Step { step, status, .. } if step == name && statuses.contains(status))
     }
 }
 
@@ -96,10 +110,6 @@ fn between<D: Clone + Serialize>(
     after: &SagaRecord<D>,
 ) -> Result<Vec<Fact<D>>, StoreError> {
     let mut facts = Vec::new();
-    let data = |data: &D| {
-        serde_json::to_vec(data)
-            .map_err(|error| StoreError::Corrupt(format!("a saga's data is not JSON: {error}")))
-    };
     match before {
         None => facts.push(Fact::Began {
             id: after.id.clone(),
@@ -109,7 +119,7 @@ fn between<D: Clone + Serialize>(
             deadline_ms: after.deadline_ms,
             created_ms: after.created_ms,
         }),
-        Some(before) if data(&before.data)? != data(&after.data)? => {
+        Some(before) if differ(&before.data, &after.data)? => {
             let data = after.data.clone();
             facts.push(Fact::Learned { data });
         }
@@ -139,6 +149,15 @@ fn between<D: Clone + Serialize>(
         });
     }
     Ok(facts)
+}
+
+/// Whether two states of a saga's data are stored differently.
+pub(super) fn differ<D: Serialize>(one: &D, other: &D) -> Result<bool, StoreError> {
+    let stored = |data: &D| {
+        serde_json::to_vec(data)
+            .map_err(|error| StoreError::Corrupt(format!("a saga's data is not JSON: {error}")))
+    };
+    Ok(stored(one)? != stored(other)?)
 }
 
 /// A saga from what happened to it; `None` if it never began.
@@ -188,8 +207,13 @@ pub fn apply<D>(saga: &mut Option<SagaRecord<D>>, fact: Fact<D>) {
         }
         return;
     };
+    apply_to(saga, fact);
+}
+
+/// What one more fact makes of a saga that has begun.
+pub(super) fn apply_to<D>(saga: &mut SagaRecord<D>, fact: Fact<D>) {
     match fact {
-        Fact::Began { .. } => {}
+        Fact::Began { .. } | Fact::Noted { .. } => {}
         Fact::Learned { data } => saga.data = data,
         Fact::TurnedBack { why } => saga.refusal = Some(why),
         Fact::Step {
@@ -208,10 +232,11 @@ pub fn apply<D>(saga: &mut Option<SagaRecord<D>>, fact: Fact<D>) {
     }
 }
 
-/// Appends what made `saga` of the saga that the facts tell of, and folds them all.
+/// Appends what was said, and what made `saga` of the saga that the facts then tell of; folds them all.
 pub(super) fn append<D: Clone + Serialize + DeserializeOwned>(
     tx: &mut Writer<'_>,
     saga: &SagaRecord<D>,
+    mut said: Vec<Fact<D>>,
     at_ms: u64,
     name: impl Fn(&Fact<D>) -> String,
 ) -> Result<SagaRecord<D>, StoreError> {
@@ -219,14 +244,21 @@ pub(super) fn append<D: Clone + Serialize + DeserializeOwned>(
     let known = tx.scan(&table, &stream)?;
     let next = known.len();
     let mut folded = fold(known.into_iter().map(|(_, row)| row.fact));
-    for (nth, fact) in between(folded.as_ref(), saga)?.into_iter().enumerate() {
+    for fact in &said {
+        apply(&mut folded, fact.clone());
+    }
+    let changes = between(folded.as_ref(), saga)?;
+    for fact in &changes {
+        apply(&mut folded, fact.clone());
+    }
+    said.extend(changes);
+    for (nth, fact) in (next..).zip(said) {
         let row = FactRow {
             name: name(&fact),
             at_ms,
             fact,
         };
-        tx.put(&table, &format!("{stream}{:06}", next + nth), &row)?;
-        apply(&mut folded, row.fact);
+        tx.put(&table, &format!("{stream}{nth:06}"), &row)?;
     }
     Ok(folded.expect("a saga's first fact is that it began"))
 }

@@ -6,9 +6,13 @@ use tracing::Instrument;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{
-    Event, Journal, Saga, SagaRecord, Status, engine::Inner, facts, owner::Owner, registry::Driven,
+    Event, Execution, Saga, SagaRecord, Status,
+    engine::Inner,
+    facts::{self, Fact, FactRow},
+    owner::Owner,
+    registry::Driven,
 };
-use crate::kit::{Code, Context, Problem, StoreError, Table, Writer};
+use crate::kit::{Code, Context, Problem, Reader, StoreError, Table, Writer};
 
 /// The journal. One store holds the sagas of one [`Engine`](super::Engine).
 pub const fn table<D>() -> Table<SagaRecord<D>> {
@@ -76,10 +80,13 @@ impl<S: Saga> Inner<S> {
             let now = inner.platform.clock.now_ms();
             let deadline = now.saturating_add(inner.config.deadline.as_millis() as u64);
             let (kind, plan) = (inner.saga.kind(&data), inner.saga.steps(&data));
-            let mut saga = SagaRecord::begin((id, kind), context, data, plan, now, deadline);
+            let mut saga = SagaRecord::fresh((id, kind), context, data, now, deadline);
+            if inner.config.execution == Execution::Saga {
+                saga.advance(plan, now);
+            }
             let value = rows(tx, &mut saga)?;
             saga.version = inner.next_version(&saga);
-            let row = inner.journal(tx, &saga)?;
+            let row = inner.journal(tx, &saga, Vec::new())?;
             tx.put(&table(), &saga.id, &row)?;
             if saga.status.is_open() {
                 tx.put(&OPEN_SAGAS, &saga.id, &inner.open_mark(None))?;
@@ -90,10 +97,11 @@ impl<S: Saga> Inner<S> {
         committed.instrument(span).await
     }
 
-    /// Journals the saga with the service's own rows.
+    /// Journals the saga with the service's own rows, and before it what was said on the way.
     pub async fn commit(
         self: &Arc<Self>,
         saga: SagaRecord<S::Data>,
+        said: Vec<Fact<S::Data>>,
         letter: Option<String>,
     ) -> Committed<S::Data> {
         if saga.status.is_open() && !self.defences.journal {
@@ -106,7 +114,8 @@ impl<S: Saga> Inner<S> {
         let mut tries = 0;
         loop {
             let (inner, saga, letter) = (Arc::clone(self), next.clone(), letter.clone());
-            let committed = self.write(move |tx| inner.commit_in(tx, saga, letter));
+            let said = said.clone();
+            let committed = self.write(move |tx| inner.commit_in(tx, saga, said, letter));
             match committed.instrument(next.context.span()).await {
                 Ok(committed) => {
                     if let Committed::Yes(saga) = &committed {
@@ -133,6 +142,7 @@ impl<S: Saga> Inner<S> {
         &self,
         tx: &mut Writer,
         saga: SagaRecord<S::Data>,
+        said: Vec<Fact<S::Data>>,
         letter: Option<String>,
     ) -> Result<Committed<S::Data>, StoreError> {
         if let Some(otherwise) = self.fenced(tx, &saga)? {
@@ -148,7 +158,7 @@ impl<S: Saga> Inner<S> {
             };
             tx.put(&DEAD_LETTERS, &letter.id, &letter)?;
         }
-        self.put(tx, &saga)?;
+        self.put(tx, &saga, said)?;
         Ok(Committed::Yes(Box::new(saga)))
     }
 
@@ -198,6 +208,13 @@ impl<S: Saga> Inner<S> {
         }
     }
 
+    /// The dead letter of a saga that waits for a person.
+    pub fn open_letter(&self, saga_id: &str) -> Result<Option<DeadLetter>, StoreError> {
+        let letters = self.store.read(|tx| tx.scan(&DEAD_LETTERS, ""))?;
+        let mut letters = letters.into_iter().map(|(_, letter)| letter);
+        Ok(letters.find(|letter| letter.saga_id == saga_id && letter.redriven_ms.is_none()))
+    }
+
     /// The row of a saga that a person sends on its way again.
     pub async fn commit_redrive(
         self: &Arc<Self>,
@@ -231,15 +248,20 @@ impl<S: Saga> Inner<S> {
             saga.version = inner.next_version(&saga);
             letter.redriven_ms = Some(now);
             tx.put(&DEAD_LETTERS, &id, &letter)?;
-            inner.put(tx, &saga)?;
+            inner.put(tx, &saga, Vec::new())?;
             let driven = inner.own(&saga);
             Ok((letter, saga, driven))
         });
         committed.instrument(span).await
     }
 
-    fn put(&self, tx: &mut Writer, saga: &SagaRecord<S::Data>) -> Result<(), StoreError> {
-        let row = self.journal(tx, saga)?;
+    fn put(
+        &self,
+        tx: &mut Writer,
+        saga: &SagaRecord<S::Data>,
+        said: Vec<Fact<S::Data>>,
+    ) -> Result<(), StoreError> {
+        let row = self.journal(tx, saga, said)?;
         tx.put(&table(), &saga.id, &row)?;
         if saga.status.is_open() {
             let before = match self.store.is_shared() {
@@ -258,29 +280,32 @@ impl<S: Saga> Inner<S> {
         &self,
         tx: &mut Writer,
         saga: &SagaRecord<S::Data>,
+        said: Vec<Fact<S::Data>>,
     ) -> Result<SagaRecord<S::Data>, StoreError> {
         let row = match self.defences.intent_first {
             true => saga.clone(),
             false => saga.clone().without_intent(),
         };
-        match self.config.journal {
-            Journal::State => Ok(row),
-            Journal::Facts => {
-                let now_ms = self.platform.clock.now_ms();
-                facts::append(tx, &row, now_ms, |fact| self.saga.fact_name(fact))
-            }
+        if !self.config.keeps_facts() {
+            return Ok(row);
         }
+        let now_ms = self.platform.clock.now_ms();
+        facts::append(tx, &row, said, now_ms, |fact| self.saga.fact_name(fact))
     }
 
     /// The saga as the journal has it.
     pub fn read(&self, id: &str) -> Result<Option<SagaRecord<S::Data>>, StoreError> {
-        self.store.read(|tx| match self.config.journal {
-            Journal::State => tx.get(&table(), id),
-            Journal::Facts => {
-                let stream = tx.scan(&facts::table::<S::Data>(), &facts::stream(id))?;
-                Ok(facts::fold(stream.into_iter().map(|(_, fact)| fact.fact)))
-            }
-        })
+        match self.config.keeps_facts() {
+            true => Ok(facts::fold(self.facts(id)?.into_iter().map(|row| row.fact))),
+            false => self.store.read(|tx| tx.get(&table(), id)),
+        }
+    }
+
+    /// What happened to a saga, where that is kept.
+    pub fn facts(&self, id: &str) -> Result<Vec<FactRow<S::Data>>, StoreError> {
+        let scan = |tx: &Reader| tx.scan(&facts::table::<S::Data>(), &facts::stream(id));
+        let rows = self.store.read(scan)?.into_iter();
+        Ok(rows.map(|(_, row)| row).collect())
     }
 
     /// Makes the caller the owner of a saga before its row can be seen, so that no recovery takes it for an orphan.

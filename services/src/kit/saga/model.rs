@@ -119,7 +119,8 @@ pub struct StepRecord {
 
 /// A saga as journalled: one row.
 ///
-/// Invariants: while `Running`, the last of `steps` is `Intended` and all before it are `Done`; while `Compensating`,
+/// Invariants: while `Running`, the last of `steps` is `Intended` and all before it are `Done` (a workflow begins with none);
+/// while `Compensating`,
 /// exactly one is `CompensationIntended`, and those behind it are `Failed` or `Compensated`. `refusal` is set if and only if the saga turned back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SagaRecord<D> {
@@ -205,21 +206,32 @@ impl<D> SagaRecord<D> {
         now_ms: u64,
         deadline_ms: u64,
     ) -> Self {
-        let mut saga = SagaRecord {
+        let mut saga = Self::fresh((id, kind), context, data, now_ms, deadline_ms);
+        saga.advance(plan, now_ms);
+        saga
+    }
+
+    /// A saga that nothing was intended for yet.
+    pub(super) fn fresh(
+        (id, kind): (String, &str),
+        context: Context,
+        data: D,
+        now_ms: u64,
+        deadline_ms: u64,
+    ) -> Self {
+        SagaRecord {
             context: context.with_saga(&id),
             id,
             kind: kind.to_owned(),
             status: Status::Running,
             data,
             deadline_ms,
-            steps: Vec::with_capacity(plan.len()),
+            steps: Vec::new(),
             refusal: None,
             created_ms: now_ms,
             ended_ms: None,
             version: 0,
-        };
-        saga.advance(plan, now_ms);
-        saga
+        }
     }
 
     /// The status of a step, `None` if it was never intended.
@@ -230,11 +242,9 @@ impl<D> SagaRecord<D> {
 
     /// Whether the saga has come to its pivot, so that nothing but the pivot's refusal can turn it back.
     pub fn is_at_pivot(&self, plan: &[Step]) -> bool {
-        self.status == Status::Completed
-            || plan
-                .iter()
-                .take(self.steps.len())
-                .any(|step| step.role != Role::Compensatable)
+        let passed =
+            |step: &Step| step.role != Role::Compensatable && self.step(step.name).is_some();
+        self.status == Status::Completed || plan.iter().any(passed)
     }
 
     /// The step whose action or undo is under way, as an index into the plan.
@@ -281,6 +291,9 @@ impl<D> SagaRecord<D> {
                 }
                 self.advance(plan, now_ms);
             }
+            (Status::Running, None, Event::DoneButTurnBack(why)) if self.steps.is_empty() => {
+                self.turn_back(order, plan, StepStatus::Done, why.clone(), now_ms);
+            }
             (Status::Running, Some(Role::Compensatable), Event::DoneButTurnBack(why))
             | (Status::Running, Some(_), Event::DoneTurnBackTooLate(why)) => {
                 self.turn_back(order, plan, StepStatus::Done, why.clone(), now_ms);
@@ -318,7 +331,7 @@ impl<D> SagaRecord<D> {
     }
 
     /// Intends the next remote step, doing the local ones on the way; completes the saga if there is none.
-    fn advance(&mut self, plan: &[Step], now_ms: u64) {
+    pub(super) fn advance(&mut self, plan: &[Step], now_ms: u64) {
         for step in plan.iter().skip(self.steps.len()) {
             let status = if step.local {
                 StepStatus::Done

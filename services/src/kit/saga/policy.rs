@@ -50,6 +50,26 @@ pub struct Config {
     pub lease: Duration,
     /// What is journalled.
     pub journal: Journal,
+    /// Who says what comes next.
+    pub execution: Execution,
+}
+
+impl Config {
+    /// Whether the sagas' rows are projected from what happened.
+    pub(super) fn keeps_facts(&self) -> bool {
+        self.journal == Journal::Facts || self.execution == Execution::Workflow
+    }
+}
+
+/// Who says what a saga does next. What was begun under one of them is not taken up under the other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Execution {
+    /// The plan: the steps as [declared](super::Saga::steps), and the saga's own row says where it is.
+    #[default]
+    Saga,
+    /// A function, [run](super::Saga::run) again from its beginning after a crash: its [journal](super::workflow) says what
+    /// came of each step. Implies [`Journal::Facts`].
+    Workflow,
 }
 
 /// What a saga is kept as.
@@ -82,6 +102,7 @@ impl Default for Config {
             recover_every: Duration::from_secs(60),
             lease: Duration::from_secs(10),
             journal: Journal::State,
+            execution: Execution::Saga,
         }
     }
 }
@@ -119,6 +140,8 @@ pub(super) struct Defences {
     pub undo_goes_on: bool,
     /// An undo that met a conflict is asked again.
     pub conflict_is_retried: bool,
+    /// A workflow is told again what it took note of, rather than what it would note now.
+    pub notes_replayed: bool,
     /// The order of compensation.
     pub undo_order: UndoOrder,
 }
@@ -141,6 +164,7 @@ impl Defences {
             intent_first: !gaps.has(Gap::JournalAfterCall),
             undo_goes_on: !gaps.has(Gap::StopAtFirstCompensationError),
             conflict_is_retried: !gaps.has(Gap::ConflictInCompensationGivesUp),
+            notes_replayed: !gaps.has(Gap::WorkflowNotDeterministic),
             undo_order: match gaps.has(Gap::CompensateInOrder) {
                 true => UndoOrder::AsDone,
                 false => UndoOrder::Reverse,

@@ -21,6 +21,16 @@ struct Turn {
     cancel_requested: bool,
     /// It comes to its pivot or its end: too late to cancel.
     closed: bool,
+    asking: Asking,
+}
+
+/// How far the asking of the step or undo under way has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Asking {
+    /// Attempts in this life of the process.
+    pub tries: u32,
+    /// When it is asked again, unless an answer is awaited; wall clock.
+    pub again_ms: Option<u64>,
 }
 
 impl<D> Default for Driven<D> {
@@ -40,6 +50,14 @@ impl<D> Driven<D> {
 
     pub fn is_cancel_requested(&self) -> bool {
         self.turn().cancel_requested
+    }
+
+    pub fn asking(&self) -> Asking {
+        self.turn().asking
+    }
+
+    pub fn asks(&self, asking: Asking) {
+        self.turn().asking = asking;
     }
 
     /// Closes the door to cancels, unless one came first.

@@ -2,8 +2,9 @@
 
 use std::{
     fmt, io,
-    ops::Bound,
-    panic::{AssertUnwindSafe, catch_unwind},
+    ops::{Bound, Deref},
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    sync::Arc,
 };
 
 use redb::{BackendError, Database, DatabaseError, StorageBackend, StorageError};
@@ -14,9 +15,51 @@ use crate::ports::Storage;
 /// Page cache. A reference service's whole state is smaller.
 const CACHE_BYTES: usize = 4 << 20;
 
+/// An open database. Dropping it closes it in order, or abandons it if its storage is gone.
+pub(super) struct Open {
+    /// `None` once it is dropped.
+    database: Option<Database>,
+    storage: Arc<dyn Storage>,
+}
+
+impl Open {
+    /// Opens `file` of this storage, or makes it.
+    pub fn file(storage: Arc<dyn Storage>, file: &str) -> Result<Open, StoreError> {
+        let database = Some(open(storage.as_ref(), file)?);
+        Ok(Open { database, storage })
+    }
+}
+
+impl Deref for Open {
+    type Target = Database;
+    fn deref(&self) -> &Database {
+        self.database.as_ref().expect("it is there until the drop")
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        if self.storage.is_gone()
+            && let Some(database) = self.database.take()
+        {
+            abandon(database);
+        }
+    }
+}
+
+/// Drops a database as a crash would. redb closes one with a commit that spares the next open its recovery, unless a
+/// panic is unwinding.
+pub(super) fn abandon(database: Database) {
+    let drops = AssertUnwindSafe(|| {
+        let _database = database;
+        resume_unwind(Box::new(()))
+    });
+    let _: std::thread::Result<()> = catch_unwind(drops);
+}
+
 /// Opens `file`, or makes it. A power loss while a database is being made leaves a file that is refused for ever, so
 /// it gets its name only when it is complete.
-pub(super) fn open(storage: &dyn Storage, file: &str) -> Result<Database, StoreError> {
+fn open(storage: &dyn Storage, file: &str) -> Result<Database, StoreError> {
     let unfinished = format!("{file}.new");
     storage.remove(&unfinished)?;
     if !storage.exists(file)? {

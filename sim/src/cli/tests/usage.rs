@@ -49,7 +49,52 @@ fn bad_usage_exits_with_two_says_what_would_be_right_and_prints_no_result() {
         ("run --seeds 0", &["'0' holds no seed", "200..300"]),
         ("run --seeds -5", &["'-5' is not a count or range"]),
         ("run --seeds 9..3", &["'9..3' holds no seed"]),
-        ("run --jobs 0", &["1..=1024"]),
+        ("run --seeds 5..5", &["'5..5' holds no seed"]),
+        ("run --seeds 1..2..3", &["is not a count or range"]),
+        (
+            "run --seeds 18446744073709551616",
+            &["is not a count or range"],
+        ),
+        ("run --jobs 0", &["'0' is not a whole number in 1..=1024"]),
+        ("run --jobs -1", &["'-1' is not a whole number in 1..=1024"]),
+        (
+            "run --jobs all",
+            &["'all' is not a whole number in 1..=1024"],
+        ),
+        ("run --max-runs -1", &["'-1' is not a whole number"]),
+        ("sweep bank --pairs -1", &["'-1' is not a whole number"]),
+        (
+            "sweep bank --pairs 4294967296",
+            &["is not a whole number in 0..=4294967295"],
+        ),
+        (
+            "sweep bank --seed 3 --seeds 4",
+            &["--seed <S>", "cannot be used with"],
+        ),
+        ("fuzz --runs 0", &["'0' is not a whole number in 1..="]),
+        ("fuzz --runs -1", &["'-1' is not a whole number in 1..="]),
+        ("fuzz --for 0", &["'0' is not a duration", "30m"]),
+        ("fuzz --for -3s", &["'-3s' is not a duration"]),
+        ("fuzz --shard 3/2", &["'3/2' is not a shard", "0/4"]),
+        ("fuzz --shard 0/0", &["'0/0' is not a shard"]),
+        ("fuzz --shard -1/2", &["'-1/2' is not a shard"]),
+        ("fuzz --from -1", &["'-1' is not a seed"]),
+        (
+            "fuzz bank --out /dev/null --runs 1",
+            &["cannot use /dev/null", "name a place"],
+        ),
+        ("bank --cut-off 0", &["'0' is not a whole number in 1..="]),
+        (
+            "bank --campaign-seeds -5",
+            &["'-5' is not a whole number in 1..=1000"],
+        ),
+        ("bank --ways swam", &["there are: random, swarm"]),
+        (
+            "merge /no/such/directory",
+            &["cannot use /no/such/directory", "name a place"],
+        ),
+        ("merge", &["<DIR>"]),
+        ("list everything", &["unexpected argument"]),
         ("run --format yaml", &["text", "json"]),
         ("run --budget soon", &["'soon' is no time", "10s"]),
         ("run --no-shrink --max-runs 5", &["cannot be used with"]),
@@ -72,6 +117,12 @@ fn bad_usage_exits_with_two_says_what_would_be_right_and_prints_no_result() {
             "run bank --plan /no/such/file.json",
             &["cannot read the plan /no/such/file.json"],
         ),
+        ("run bank --plan /", &["cannot read the plan /"]),
+        ("shrink /", &["cannot read the failure /"]),
+        (
+            "run bank --seeds 5 --explore guided --corpus /dev/null",
+            &["/dev/null of the corpus", "choose a directory"],
+        ),
     ];
     for (line, parts) in cases {
         let said = squall(line);
@@ -89,8 +140,26 @@ fn plans_that_cannot_be_used_exit_with_two() {
             r#"{{"version":1,"faults":[{{"when":{{"at-ms":5}},"action":{{"do":"restart","node":"{node}"}}}}]}}"#
         )
     };
+    let fault = |action: &str| {
+        format!(r#"{{"version":1,"faults":[{{"when":{{"at-ms":5}},"action":{action}}}]}}"#)
+    };
+    let custom = r#"{"do":"custom","name":"fog","node":"vault","amount":1,"for_ms":5}"#;
+    let cut = r#"{"do":"cut","from":"vault","to":"vault","both":true,"for_ms":5}"#;
     let cases = [
         ("{".to_owned(), "is not a plan"),
+        ("null".to_owned(), "it has no \"version\""),
+        (
+            fault(r#"{"do":"explode","node":"vault"}"#),
+            "unknown variant `explode`",
+        ),
+        (
+            fault(custom),
+            "cannot happen here: the scenario brings no faults of its own",
+        ),
+        (
+            fault(cut),
+            "cannot happen here: a link has two different ends",
+        ),
         (r#"{"faults":[]}"#.to_owned(), "it has no \"version\""),
         (
             r#"{"version":2,"faults":[]}"#.to_owned(),

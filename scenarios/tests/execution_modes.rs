@@ -1,0 +1,54 @@
+//! A saga by its plan and the same as a workflow sell the same, and pay for it differently. Run with `--nocapture` for the
+//! table.
+
+use squall::seed::Seed;
+use squall_scenarios::execution_modes::{Measured, measure, table};
+use squall_services::order::Execution;
+
+fn both(seed: u64) -> [Measured; 2] {
+    [Execution::Saga, Execution::Workflow].map(|execution| measure(Seed(seed), execution))
+}
+
+#[test]
+fn a_workflow_costs_a_commit_more_than_a_saga_and_keeps_all_that_happened() {
+    for seed in 0..3 {
+        let [saga, workflow] = both(seed);
+        assert_eq!(
+            (saga.took.len(), workflow.took.len()),
+            (9, 9),
+            "seed {seed}"
+        );
+        assert_eq!((saga.commits, workflow.commits), (9 * 5, 9 * 6));
+        assert!(workflow.kept > saga.kept, "{workflow:?}");
+        let ([saga, _], [workflow, _]) = (
+            [saga.times().0, saga.times().1],
+            [workflow.times().0, workflow.times().1],
+        );
+        assert!(workflow < saga + saga / 10, "{workflow:?} and {saga:?}");
+    }
+}
+
+#[test]
+fn after_a_crash_both_end_what_was_begun_in_the_same_time() {
+    for seed in 0..3 {
+        let [saga, workflow] = both(seed);
+        for ((step, saga), (_, workflow)) in saga.recoveries.iter().zip(&workflow.recoveries) {
+            let apart = saga.abs_diff(*workflow);
+            assert!(apart < *saga / 10, "{step}: {saga:?} and {workflow:?}");
+        }
+    }
+}
+
+#[test]
+fn what_durable_execution_costs_is_measured() {
+    let table = table(Seed(1));
+    println!("{table}");
+    let mut settings = insta::Settings::new();
+    settings.set_snapshot_path("../../snapshots/tables");
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.set_description(
+        "What an order costs by its saga's plan, and as a workflow that is replayed.",
+    );
+    settings.bind(|| insta::assert_snapshot!("execution-modes", table));
+}

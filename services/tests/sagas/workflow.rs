@@ -1,0 +1,378 @@
+//! Workflows: whatever is run again goes the same way.
+
+use std::time::Duration;
+
+use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
+use serde_json::{Value, json};
+use squall_services::{
+    gap::{Gap, Gaps},
+    kit::{
+        Code,
+        saga::{DEAD_LETTERS, Execution, SagaRecord, Status, StepStatus, facts},
+    },
+    order::Config,
+};
+use tokio::time::sleep;
+
+use crate::{
+    engine::{Answer, Bench, run, start},
+    order::Town,
+};
+
+fn bench() -> Bench {
+    Bench::of(Gaps::NONE, Execution::Workflow)
+}
+
+/// How a saga ended, without how often it asked.
+fn end(saga: &SagaRecord<u32>) -> (Status, Vec<(String, StepStatus)>, Option<Code>) {
+    let steps = saga
+        .steps
+        .iter()
+        .map(|step| (step.name.clone(), step.status));
+    let why = saga.refusal.as_ref().map(|why| why.code);
+    (saga.status, steps.collect(), why)
+}
+
+#[tokio::test]
+async fn a_workflow_of_four_remote_steps_costs_six_commits() {
+    let bench = bench();
+    let saga = run(&bench).await;
+    assert_eq!(saga.status, Status::Completed);
+    assert_eq!(saga.data, 4, "what the steps learnt is kept");
+    assert_eq!(
+        bench.asked(),
+        ["stock-take", "money-hold", "money-capture", "stock-ship"]
+    );
+    assert_eq!(
+        bench.computer.commits(),
+        6,
+        "it begins in a commit of its own"
+    );
+}
+
+/// What the peers answer, always the same to the same question.
+fn worlds() -> impl Strategy<Value = Vec<(&'static str, Answer)>> {
+    let names = ["stock-take", "money-hold", "money-capture"];
+    proptest::collection::vec(
+        prop_oneof![2 => Just(Answer::Yes), 1 => Just(Answer::No)],
+        3,
+    )
+    .prop_map(move |answers| names.into_iter().zip(answers).collect())
+}
+
+/// Runs a workflow whose process dies right after its n-th commit, and what is done about that. `None`: it ended before.
+async fn interrupted(
+    world: &[(&'static str, Answer)],
+    commits: usize,
+    restarts: bool,
+) -> Option<(SagaRecord<u32>, Bench)> {
+    let bench = bench();
+    for (name, answer) in world {
+        bench.script(name, &[], *answer);
+    }
+    let (store, engine) = bench.boot().await;
+    let id = start(&engine).await;
+    while bench.computer.commits() < commits {
+        sleep(Duration::from_millis(1)).await;
+        if engine.read(&id).unwrap().unwrap().status.is_ended() {
+            return None;
+        }
+    }
+    bench.computer.crash();
+    drop((store, engine));
+    sleep(Duration::from_millis(20)).await;
+    let engine = match restarts {
+        true => {
+            let (_, _, engine) = bench.boot_idle().await;
+            engine.restart(&id).await.unwrap();
+            let refused = engine.restart(&id).await.unwrap_err();
+            assert_eq!(
+                refused.code,
+                Code::InvalidState,
+                "it is being driven by now"
+            );
+            engine
+        }
+        false => bench.boot().await.1,
+    };
+    let saga = engine.wait(&id).await.unwrap().unwrap();
+    assert_eq!(engine.read(&id).unwrap().unwrap(), saga);
+    Some((saga, bench))
+}
+
+#[tokio::test]
+async fn a_replay_of_any_beginning_of_the_journal_goes_on_the_same_way() {
+    let mut runner = TestRunner::deterministic();
+    let (mut replays, mut ends) = (0, Vec::new());
+    for _ in 0..20 {
+        let world = worlds().new_tree(&mut runner).unwrap().current();
+        let calm = bench();
+        for (name, answer) in &world {
+            calm.script(name, &[], *answer);
+        }
+        let expected = run(&calm).await;
+        ends.push(expected.status);
+        for restarts in [false, true] {
+            for commits in 1.. {
+                let Some((saga, bench)) = interrupted(&world, commits, restarts).await else {
+                    break;
+                };
+                replays += 1;
+                assert_eq!(end(&saga), end(&expected), "{world:?}, {commits} commits");
+                assert_eq!(bench.standing(), calm.standing());
+                let mut asked = bench.asked();
+                let times = asked.len();
+                asked.dedup();
+                assert_eq!(asked, calm.asked(), "{commits} commits");
+                assert!(
+                    times <= asked.len() + 1,
+                    "only what was under way is asked again"
+                );
+                let mut noted = bench.world.lock().unwrap().noted.clone();
+                noted.dedup();
+                assert!(
+                    noted.len() <= 1 || commits < 3,
+                    "a note is taken once: {noted:?}"
+                );
+            }
+        }
+    }
+    assert!(replays > 150, "{replays}");
+    assert!(ends.contains(&Status::Completed) && ends.contains(&Status::Compensated));
+}
+
+#[tokio::test]
+async fn a_replay_that_asks_for_something_else_needs_attention_and_loses_nothing() {
+    let bench = bench();
+    bench.script("money-capture", &[Answer::LostBefore; 3], Answer::Yes);
+    let (store, engine) = bench.boot().await;
+    let id = start(&engine).await;
+    sleep(Duration::from_millis(60)).await;
+    bench.computer.crash();
+    let told = engine.history(&id).unwrap().unwrap().1;
+    drop((store, engine));
+
+    bench.world.lock().unwrap().money_first = true;
+    let before = bench.asked();
+    sleep(Duration::from_millis(20)).await;
+    let (store, engine) = bench.boot().await;
+    let saga = engine.wait(&id).await.unwrap().unwrap();
+    assert_eq!(saga.status, Status::NeedsAttention);
+    assert_eq!(bench.asked(), before, "nothing is carried out");
+    let letters = store.read(|tx| tx.scan(&DEAD_LETTERS, "")).unwrap();
+    let reason = &letters[0].1.reason;
+    assert!(
+        reason.contains("asks for money-hold") && reason.contains("stock-take"),
+        "{reason}"
+    );
+    let after = engine.history(&id).unwrap().unwrap().1;
+    assert_eq!(after[..told.len()], told[..], "the journal is as it was");
+
+    // Once the function is mended, a restart takes it to its end.
+    bench.world.lock().unwrap().money_first = false;
+    engine.restart(&id).await.unwrap();
+    let saga = engine.wait(&id).await.unwrap().unwrap();
+    assert_eq!(saga.status, Status::Completed);
+    assert_eq!(
+        bench.standing(),
+        ["money-capture", "money-hold", "stock-ship", "stock-take"]
+    );
+    let refused = engine.restart(&id).await.unwrap_err();
+    assert_eq!(refused.code, Code::InvalidState);
+    let missing = engine.restart("SAGA-00000000").await.unwrap_err();
+    assert_eq!(missing.code, Code::NotFound);
+}
+
+#[tokio::test]
+async fn a_workflow_that_looks_at_the_clock_again_goes_astray_once_its_deadline_has_passed() {
+    for (gaps, expected) in [
+        (Gaps::NONE, Status::Completed),
+        (
+            Gaps::NONE.with(Gap::WorkflowNotDeterministic),
+            Status::NeedsAttention,
+        ),
+    ] {
+        let bench = Bench::of(gaps, Execution::Workflow);
+        bench.script("money-capture", &[Answer::LostBefore; 3], Answer::Yes);
+        let (store, engine) = bench.boot().await;
+        let id = start(&engine).await;
+        sleep(Duration::from_millis(60)).await;
+        bench.computer.crash();
+        drop((store, engine));
+        sleep(Duration::from_secs(61)).await;
+        let (store, engine) = bench.boot().await;
+        let saga = engine.wait(&id).await.unwrap().unwrap();
+        assert_eq!(saga.status, expected);
+        let journal = store
+            .read(|tx| tx.scan(&facts::table::<u32>(), ""))
+            .unwrap();
+        let noted = journal.iter().filter(|(_, row)| row.name == "time noted");
+        assert_eq!(noted.count(), 1);
+    }
+}
+
+async fn town() -> Town {
+    Town::of(Config {
+        execution: squall_services::order::Execution::Workflow,
+        ..Config::default()
+    })
+    .await
+}
+
+fn events(workflow: &Value) -> Vec<String> {
+    let history = workflow["history"].as_array().unwrap();
+    let told = history
+        .iter()
+        .map(|entry| match entry["event"].as_str().unwrap() {
+            "step" => format!("{} {}", entry["step"], entry["status"]).replace('"', ""),
+            event => event.to_owned(),
+        });
+    told.collect()
+}
+
+#[tokio::test]
+async fn a_workflow_shows_its_history_and_cannot_be_restarted_once_it_has_ended() {
+    let town = town().await;
+    let placed = town.place("k1").await;
+    assert_eq!(placed.status, 201, "{}", placed.body);
+    let id = placed.body["saga_id"].as_str().unwrap();
+    let shown = town.get(&format!("/workflows/{id}")).await;
+    assert_eq!(shown.status, 200);
+    assert_eq!(shown.body["order_id"], placed.body["id"]);
+    assert_eq!(
+        (&shown.body["status"], &shown.body["waits_for"]),
+        (&json!("Completed"), &Value::Null)
+    );
+    assert_eq!(
+        events(&shown.body),
+        [
+            "began",
+            "order-create Done",
+            "inventory-reserve Intended",
+            "inventory-reserve Done",
+            "payment-authorize Intended",
+            "payment-authorize Done",
+            "noted",
+            "payment-capture Intended",
+            "payment-capture Done",
+            "inventory-confirm Intended",
+            "inventory-confirm Done",
+            "order-complete Done",
+            "came",
+        ]
+    );
+    assert!(
+        !shown.body.to_string().contains("card-1"),
+        "the data is nobody else's business"
+    );
+
+    assert_eq!(town.place("k2").await.status, 201);
+    let page = town.get("/workflows?limit=1").await;
+    assert_eq!(page.body.as_array().map(Vec::len), Some(1));
+    let after = page.body[0]["id"].as_str().unwrap();
+    let rest = town
+        .get(&format!("/workflows?after={after}&status=Completed"))
+        .await;
+    assert_eq!(rest.body.as_array().map(Vec::len), Some(1));
+
+    let restart = |id: &str| format!("/workflows/{id}/restart");
+    for (method, path, status, code, said) in [
+        ("POST", restart(id), 409, "INVALID_STATE", "has ended"),
+        ("POST", restart("SAGA-0"), 404, "NOT_FOUND", "SAGA-0"),
+        (
+            "GET",
+            "/workflows/SAGA-0".to_owned(),
+            404,
+            "NOT_FOUND",
+            "no workflow SAGA-0",
+        ),
+        (
+            "GET",
+            "/workflows?limit=0".to_owned(),
+            400,
+            "INVALID_REQUEST",
+            "limit",
+        ),
+        (
+            "GET",
+            "/workflows?status=Lost".to_owned(),
+            400,
+            "INVALID_REQUEST",
+            "Lost",
+        ),
+        (
+            "DELETE",
+            "/workflows".to_owned(),
+            405,
+            "METHOD_NOT_ALLOWED",
+            "GET",
+        ),
+    ] {
+        let refused = town.call(method, &path, None, Value::Null).await.unwrap();
+        assert_eq!(
+            (refused.status, refused.body["code"].as_str()),
+            (status, Some(code)),
+            "{path}"
+        );
+        let detail = refused.body["detail"].as_str().unwrap();
+        assert!(detail.contains(said), "{path}: {detail}");
+    }
+}
+
+#[tokio::test]
+async fn a_workflow_tells_what_it_waits_for_and_is_restarted_when_it_needs_a_person() {
+    let town = town().await;
+    town.trouble(
+        "payment-capture",
+        usize::MAX,
+        Some(Code::ServiceUnavailable),
+    );
+    let placed = town.place("k1").await;
+    assert_eq!(placed.status, 202, "{}", placed.body);
+    let path = format!("/workflows/{}", placed.body["saga_id"].as_str().unwrap());
+    let restart = || async {
+        town.call("POST", &format!("{path}/restart"), None, Value::Null)
+            .await
+            .unwrap()
+    };
+    let shown = town.get(&path).await.body;
+    assert_eq!(shown["status"], "Running");
+    assert_eq!(shown["waits_for"]["step"], "payment-capture");
+    let refused = restart().await;
+    assert_eq!(refused.status, 409);
+    let detail = refused.body["detail"].as_str().unwrap();
+    assert!(detail.contains("being driven right now"), "{detail}");
+
+    sleep(Duration::from_secs(300)).await;
+    let shown = town.get(&path).await.body;
+    assert_eq!(
+        (&shown["status"], &shown["waits_for"]["for"]),
+        (&json!("NeedsAttention"), &json!("person"))
+    );
+    let reason = shown["waits_for"]["reason"].as_str().unwrap();
+    assert!(reason.starts_with("payment-capture: "), "{reason}");
+
+    town.trouble("payment-capture", 0, None);
+    assert_eq!(restart().await.status, 202);
+    sleep(Duration::from_secs(1)).await;
+    let shown = town.get(&path).await.body;
+    assert_eq!(shown["status"], "Completed");
+    let once = town
+        .calls()
+        .iter()
+        .filter(|call| call.starts_with("inventory-reserve"))
+        .count();
+    assert_eq!(once, 1, "what was done is answered from the journal");
+    let letters = town.get("/dead-letters").await.body;
+    assert!(letters[0]["redriven_ms"].is_u64(), "{letters}");
+}
+
+#[tokio::test]
+async fn a_service_that_runs_no_workflows_shows_none() {
+    let town = Town::of(Config::default()).await;
+    let shown = town.get("/workflows").await;
+    assert_eq!(
+        (shown.status, shown.body["code"].as_str()),
+        (404, Some("NOT_FOUND"))
+    );
+}
