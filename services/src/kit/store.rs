@@ -137,8 +137,7 @@ impl Store {
             });
         }
         let (storage, name) = (platform.storage.clone(), file.to_owned());
-        let database =
-            run_in_storage(platform, move || file::Open::file(storage, &name)).await?;
+        let database = run_in_storage(platform, move || file::Open::file(storage, &name)).await?;
         Ok(Store {
             place: Place::Own(Arc::new(Inner {
                 database,
@@ -211,11 +210,7 @@ impl Store {
         }
     }
 
-    async fn transact<T, E>(
-        &self,
-        durability: Durability,
-        work: Work<T, E>,
-    ) -> Result<T, E>
+    async fn transact<T, E>(&self, durability: Durability, work: Work<T, E>) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
@@ -276,11 +271,7 @@ impl Inner {
         result
     }
 
-    fn transact_now<T, E>(
-        &self,
-        durability: Durability,
-        work: Work<T, E>,
-    ) -> Ended<T, E> {
+    fn transact_now<T, E>(&self, durability: Durability, work: Work<T, E>) -> Ended<T, E> {
         // While something reads, redb leaves the pages that a commit replaces to the next commit. With no reader it
         // frees them at once, by a second commit in memory that takes a quarter of the time of the first.
         let reading = match self.database.begin_read() {

@@ -33,7 +33,7 @@ use super::{
 };
 use crate::kit::Problem;
 
-pub use view::{Happened, HistoryEntry, WaitsFor, WorkflowDetail, WorkflowView};
+pub use view::{Happened, HistoryEntry, Told, WaitsFor, WorkflowDetail, WorkflowView};
 
 /// The function is to return: it goes no further forward, and what is on its stack is undone if need be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -131,12 +131,12 @@ impl<D> From<Fact<D>> for Happened {
     }
 }
 
+/// Where a workflow is, and what a replay of it is given.
+pub type Told<D> = (SagaRecord<D>, Vec<HistoryEntry>);
+
 impl<S: Saga> Engine<S> {
     /// A workflow and its journal, as committed. `None`: there is no such workflow.
-    pub fn history(
-        &self,
-        id: &str,
-    ) -> Result<Option<(SagaRecord<S::Data>, Vec<HistoryEntry>)>, StoreError> {
+    pub fn history(&self, id: &str) -> Result<Option<Told<S::Data>>, StoreError> {
         let Some(saga) = self.read(id)? else {
             return Ok(None);
         };
