@@ -139,8 +139,8 @@ impl Tale for Flow {
         &self.storm
     }
 
-    fn op(&self) -> String {
-        self.deed.op()
+    fn ops(&self) -> Vec<String> {
+        vec![self.deed.op()]
     }
 
     fn untold(&self) -> &Untold<'static> {
@@ -221,7 +221,7 @@ impl Scenario for Flow {
 }
 
 /// At the first time that `node` logs `event` for `label`.
-fn at_event(node: &str, event: &str, label: &str, action: Action) -> Fault {
+pub(crate) fn at_event(node: &str, event: &str, label: &str, action: Action) -> Fault {
     at(node, Kind::Event(event.to_owned()), label, 1, action)
 }
 

@@ -19,7 +19,7 @@ use crate::{
     bank,
     customer::Customer,
     invariants::{
-        money, orders,
+        goodput, money, orders,
         sagas::{self, saga_counts},
         stock,
     },
@@ -39,6 +39,8 @@ pub(crate) const DOCUMENTED: &[Gap] = &[
     Gap::RefundMarkedNotAsked,
     Gap::SemanticLockReservingOnly,
     Gap::SemanticLockNeverSwept,
+    Gap::NoKey,
+    Gap::OrderCancelNotRetried,
 ];
 
 /// The gaps that concern this system; products do not change while it runs.
@@ -79,6 +81,7 @@ const BUGS: &[Gap] = &[
     Gap::CompensateInOrder,
     Gap::StopAtFirstCompensationError,
     Gap::NoBulkhead,
+    Gap::QueueUnbounded,
 ];
 
 /// Who buys.
@@ -100,6 +103,12 @@ pub(crate) const SHELVES: [Shelf; 2] = [
         price: 45_000,
     },
 ];
+/// What is for whoever comes last.
+const BENCH: Shelf = Shelf {
+    sku: "bench",
+    stock: 1,
+    price: 80_000,
+};
 
 impl Scenario for OrderSaga {
     fn name(&self) -> &str {
@@ -157,11 +166,14 @@ impl Scenario for OrderSaga {
             ..Default::default()
         };
         topology::open(sim, shop::counter(gaps, config, Default::default()));
-        // Few enough that orders sometimes have to wait for one.
+        // Few enough that orders sometimes have to wait for one; fewer still where that is to fill a line.
         let calls = settings.between(1, 10) as usize;
-        let beyond = match settings.chance(0.4) {
-            true => Beyond::LinesUp(settings.between(1, 2) as usize),
-            false => Beyond::Waits,
+        let (calls, beyond) = match settings.chance(0.4) {
+            true => (
+                calls.div_ceil(4),
+                Beyond::LinesUp(settings.between(1, 2) as usize),
+            ),
+            false => (calls, Beyond::Waits),
         };
         let permits = shop::open_till_that(sim, gaps, calls, beyond);
         money::watch_calls(sim, &permits, calls, beyond);
@@ -172,14 +184,19 @@ impl Scenario for OrderSaga {
         orders::watch_money(sim, &orders, &money);
         orders::watch_stock(sim, &orders, &stock);
         let promises = orders::Promises::watch(sim, &orders);
+        // Where one call at a time is let through, and a line stands behind it.
+        let crowded = calls == 1 && beyond != Beyond::Waits;
+        if crowded {
+            goodput::watch(sim, "order", BENCH, &promises);
+        }
         sometimes::sagas(sim, "order");
         sometimes::services(sim, &["order", "payment"]);
         sometimes::stock(sim);
         sometimes::money(sim, &orders, &money);
 
-        sim.prepare(|client| async move {
+        sim.prepare(move |client| async move {
             let hand = Hand::new(&client);
-            for shelf in SHELVES {
+            for shelf in SHELVES.into_iter().chain(crowded.then_some(BENCH)) {
                 hand.fill(shelf).await;
             }
         });

@@ -214,6 +214,15 @@ impl Hand {
         });
         let path = format!("/products/{}", shelf.sku);
         self.must(&self.catalog, "PUT", &path, &product).await;
+        self.stock(shelf).await;
+    }
+
+    /// Has the inventory know of a product and its units, and nobody else.
+    ///
+    /// # Panics
+    ///
+    /// If it refuses: then the scenario is wrong.
+    pub async fn stock(&self, shelf: Shelf) {
         let path = format!("/inventory/{}", shelf.sku);
         self.must(
             &self.inventory,

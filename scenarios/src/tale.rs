@@ -14,8 +14,8 @@ pub trait Tale: Scenario + Sized {
     /// What goes wrong, and where.
     fn storm(&self) -> &[Fault];
 
-    /// The label of what the story is about.
-    fn op(&self) -> String;
+    /// The labels of what the story is about.
+    fn ops(&self) -> Vec<String>;
 
     /// What a reader does not care about.
     fn untold(&self) -> &Untold<'static>;
@@ -34,10 +34,13 @@ pub trait Tale: Scenario + Sized {
         let Some(trace) = &outcome.trace else {
             return String::new();
         };
-        let op = self.op();
-        let first = trace.events.iter().find(|event| event.scope.op == op);
-        first.map_or_else(String::new, |event| {
-            story::retell(trace, &event.scope.trace_id, self.untold())
-        })
+        let first = |op: &String| trace.events.iter().find(|event| event.scope.op == *op);
+        let ops = self.ops();
+        let traces: Vec<&str> = ops
+            .iter()
+            .filter_map(first)
+            .map(|event| event.scope.trace_id.as_str())
+            .collect();
+        story::retell(trace, &traces, self.untold())
     }
 }

@@ -150,6 +150,8 @@ bank! {
 
     calls_to_the_gateway_without_permits_are_found: OrderSaga + "no-bulkhead" =>
         "calls to the gateway are bounded";
+    an_unbounded_line_for_the_gateway_is_found: OrderSaga + "queue-unbounded" =>
+        "queues are bounded";
 
     a_reward_whose_journal_is_in_memory_is_found: ChallengeReward + "no-journal" =>
         "completion ⇔ exactly one live reward order" | "every saga ends";

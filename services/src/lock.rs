@@ -149,6 +149,10 @@ impl Desk {
             let mut changed = std::pin::pin!(self.changed.notified());
             changed.as_mut().enable();
             let now = Instant::now();
+            let ran_out = self.leases.open().run_out(name, now);
+            if let Some(token) = ran_out {
+                tracing::info!(lock = name, token, "lease ran out");
+            }
             let turn = self.leases.open().ask(name, &ask.owner, now, now + lease);
             let free_at = match turn {
                 Turn::Granted(token) => {

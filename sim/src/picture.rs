@@ -158,7 +158,7 @@ impl<'t> Source<'t> {
             if scope.saga_id.is_empty() || !seen.insert(scope.saga_id.as_str()) {
                 continue;
             }
-            let members = Members::of(self.events, self.links, &scope.saga_id);
+            let members = Members::of(self.events, self.links, &[&scope.saga_id]);
             let parts = members.parts.iter().enumerate();
             let events = parts.filter(|(_, part)| **part != Part::None);
             sagas.push(Saga {

@@ -8,8 +8,10 @@ use squall::{
 use squall_scenarios::{
     checkout::tale as checkouts,
     flows::{Flow, orders, rewards},
+    invariants::leases::FENCED,
     item_purchase::tale as purchases,
     order_choreography::tale as choreography,
+    order_replicas::tale as leases,
     tale::Tale,
 };
 
@@ -168,6 +170,25 @@ fn a_parallel_checkout_holds_its_users_lease() {
 }
 
 #[test]
+fn a_lease_that_runs_out_in_a_pause_is_fenced_off() {
+    review(&leases::fenced_off());
+}
+
+#[test]
+fn without_fencing_both_holders_of_a_lease_write() {
+    let tale = leases::not_fenced_off();
+    let outcome = tale.play(SEED);
+    assert_eq!(outcome.verdict, Verdict::Violated);
+    let both = |v: &squall::check::Violation| v.invariant == FENCED;
+    assert!(
+        outcome.violations.iter().any(both),
+        "{:?}",
+        outcome.violations
+    );
+    compare(&tale, &outcome);
+}
+
+#[test]
 fn a_purchase_is_completed() {
     review(&purchases::completed());
 }
@@ -185,6 +206,11 @@ fn a_purchase_that_nobody_hears_of_waits_for_ever() {
 #[test]
 fn the_story_of_a_choreographed_order_does_not_depend_on_latencies() {
     depends_on_no_latency(&choreography::all());
+}
+
+#[test]
+fn the_story_of_a_lease_does_not_depend_on_latencies() {
+    depends_on_no_latency(&leases::all());
 }
 
 #[test]

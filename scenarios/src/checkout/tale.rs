@@ -149,8 +149,8 @@ impl Tale for Checkout {
         &self.storm
     }
 
-    fn op(&self) -> String {
-        op(self.checkouts)
+    fn ops(&self) -> Vec<String> {
+        vec![op(self.checkouts)]
     }
 
     fn untold(&self) -> &Untold<'static> {

@@ -66,8 +66,13 @@ pub fn watch_calls(sim: &Sim, permits: &Permits, calls: usize, beyond: Beyond) {
             if let Beyond::LinesUp(places) = beyond
                 && in_line > places
             {
-                let expected = format!("at most {places} in line");
-                findings.broken("queue", &["payment"], expected, in_line.to_string());
+                findings.broken_as(
+                    "queues are bounded",
+                    "queue",
+                    &["payment"],
+                    format!("at most {places} in line"),
+                    in_line.to_string(),
+                );
             }
         },
     );

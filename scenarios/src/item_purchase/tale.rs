@@ -111,8 +111,8 @@ impl Tale for Purchase {
         &self.storm
     }
 
-    fn op(&self) -> String {
-        OP.to_owned()
+    fn ops(&self) -> Vec<String> {
+        vec![OP.to_owned()]
     }
 
     fn untold(&self) -> &Untold<'static> {

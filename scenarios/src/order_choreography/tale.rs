@@ -125,8 +125,8 @@ impl Tale for Order {
         &self.storm
     }
 
-    fn op(&self) -> String {
-        OP.to_owned()
+    fn ops(&self) -> Vec<String> {
+        vec![OP.to_owned()]
     }
 
     fn untold(&self) -> &Untold<'static> {

@@ -86,9 +86,7 @@ impl<I: Copy + Ord> Leases<I> {
             lease: None,
             queue: VecDeque::new(),
         });
-        if lock.lease.as_ref().is_some_and(|lease| lease.until <= now) {
-            lock.lease = None;
-        }
+        lock.lease.take_if(|lease| lease.until <= now);
         if let Some(lease) = &mut lock.lease {
             if lease.owner == owner {
                 lease.until = until;
@@ -116,6 +114,13 @@ impl<I: Copy + Ord> Leases<I> {
             until,
         });
         Turn::Granted(token)
+    }
+
+    /// Forgets a lease that has ended, and tells its token.
+    pub fn run_out(&mut self, name: &str, now: I) -> Option<u64> {
+        let lock = self.locks.get_mut(name)?;
+        let ended = lock.lease.take_if(|lease| lease.until <= now)?;
+        Some(ended.token)
     }
 
     /// Gives a place in the queue up.
@@ -260,6 +265,16 @@ mod tests {
         assert_eq!(leases.ask("x", "ben", 3, 13), Turn::Granted(2));
         assert!(leases.release("x", ("ben", 2), Whose::Owners).is_some());
         assert_eq!(leases.ask("x", "cho", 4, 14), Turn::Granted(3));
+    }
+
+    #[test]
+    fn that_a_lease_ran_out_is_told_once() {
+        let mut leases = Leases::new(7);
+        assert_eq!(leases.run_out("x", 0), None, "nobody has asked for it");
+        assert_eq!(leases.ask("x", "ann", 0, 10), Turn::Granted(7));
+        assert_eq!(leases.run_out("x", 9), None, "it lasts");
+        assert_eq!(leases.run_out("x", 10), Some(7));
+        assert_eq!(leases.run_out("x", 11), None);
     }
 
     #[test]

@@ -118,6 +118,21 @@ async fn bears(system: &str) {
         }
     }
     assert_eq!(town.failures(), [""; 0], "a service has given up");
+    for (status, least) in [
+        (200, 500),
+        (201, 1),
+        (400, 500),
+        (404, 100),
+        (405, 100),
+        (413, 10),
+        (415, 100),
+    ] {
+        let met = town.met(status);
+        assert!(
+            met >= least,
+            "{system}: {met} answers with the status {status}, which tests little"
+        );
+    }
 }
 
 #[tokio::test]

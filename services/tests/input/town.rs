@@ -1,6 +1,11 @@
 //! All services of a system on machines in memory, and requests that no client of ours would send.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use serde_json::Value;
 use squall_services::{gateway, system::System};
@@ -21,6 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(300);
 pub struct Town {
     network: Network,
     machines: Vec<(&'static str, Arc<Machine>)>,
+    met: Mutex<BTreeMap<u16, usize>>,
 }
 
 /// A request as it goes over the wire.
@@ -64,7 +70,11 @@ impl Town {
         });
         machines.push((gateway::SERVICE.name, machine));
         sleep(Duration::from_secs(5)).await;
-        Town { network, machines }
+        Town {
+            network,
+            machines,
+            met: Mutex::default(),
+        }
     }
 
     /// Who can be asked.
@@ -77,6 +87,12 @@ impl Town {
         let failures = self.machines.iter();
         let failures = failures.flat_map(|(_, machine)| machine.failures.lock().unwrap().clone());
         failures.collect()
+    }
+
+    /// How many answers have had a status.
+    pub fn met(&self, status: u16) -> usize {
+        let met = self.met.lock().unwrap();
+        met.get(&status).copied().unwrap_or(0)
     }
 
     /// Whether a service has a route.
@@ -107,7 +123,9 @@ impl Town {
         let told: Result<Vec<u8>, String> = timeout(PATIENCE, exchange)
             .await
             .map_err(|_| format!("no answer within {PATIENCE:?}"))?;
-        Answer::read(&told?, request.method == "HEAD")
+        let answer = Answer::read(&told?, request.method == "HEAD")?;
+        *self.met.lock().unwrap().entry(answer.status).or_default() += 1;
+        Ok(answer)
     }
 }
 

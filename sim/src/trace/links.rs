@@ -3,7 +3,8 @@
 //!
 //! Whatever task runs may move the network along, and tasks that serve connections serve everybody. So the scope of a
 //! burst is read from the headers of the request that it begins, continues or answers, and that of an arrival is its
-//! burst's; the span that either happened in says nothing.
+//! burst's; the span that either happened in says nothing. Bytes that are no HTTP belong to whoever sends the first ones
+//! of a connection, and so do all that follow and all that come back.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -71,9 +72,11 @@ impl Links {
                             }
                         }
                         None => {
-                            if let Some(&begun) = latest.get(&way) {
-                                links.scopes[index] = links.scopes[begun].clone();
-                            }
+                            let begun = latest.get(&way).or_else(|| latest.get(&back));
+                            links.scopes[index] = match begun {
+                                Some(&begun) => links.scopes[begun].clone(),
+                                None => event.scope.clone(),
+                            };
                         }
                     }
                     latest.insert(way, index);
@@ -187,6 +190,20 @@ mod tests {
         let links = Links::of(&script.events);
         assert_eq!(links.sent, [None, None, Some(1), Some(1), None]);
         assert_eq!(links.arrived, [None, Some(2), None, None, None]);
+    }
+
+    #[test]
+    fn bytes_that_are_no_http_and_what_comes_back_belong_to_whoever_sent_the_first() {
+        let mut script = Script::default();
+        script.on_behalf("t1", "alice-1", "");
+        script.burst("inventory-1", "db", 0, "12345678", "sent");
+        script.on_behalf("t2", "bob-1", "");
+        script.arrival("db", "inventory-1", 0, 8);
+        script.burst("db", "inventory-1", 0, "1", "sent");
+        script.arrival("inventory-1", "db", 0, 1);
+        script.burst("inventory-1", "db", 0, "87654321", "sent");
+        let links = Links::of(&script.events);
+        assert!(links.scopes.iter().all(|scope| scope.trace_id == "t1"));
     }
 
     #[test]

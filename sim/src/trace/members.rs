@@ -1,4 +1,4 @@
-//! Which events belong to one saga.
+//! Which events belong to a saga, or to several.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,7 +6,7 @@ use memchr::memmem;
 
 use super::{Event, Links, Scope, What, http::Message, names, rows::Rows};
 
-/// The events of one saga (or of one trace id), and those that concern its nodes while it runs.
+/// The events of some sagas (or trace ids), and those that concern their nodes while they run.
 #[derive(Debug)]
 pub struct Members<'t> {
     /// The nodes that take part.
@@ -30,20 +30,20 @@ pub enum Part {
 /// A node, and what it does or was asked to do.
 type Operation<'t> = (&'t str, &'t str);
 
-/// Tells a saga's own scopes from others.
+/// Tells the sagas' own scopes from others.
 #[derive(Debug)]
 struct Whose<'t> {
-    /// The saga's id; or the trace's, and those of all sagas in it.
+    /// The ids of sagas and of traces, and those of all sagas in these.
     ids: BTreeSet<&'t str>,
-    /// Trace ids that serve this saga and no other.
+    /// Trace ids that serve these sagas and no other.
     traces: BTreeSet<&'t str>,
     /// Trace ids that serve no saga at all.
     free: BTreeSet<&'t str>,
 }
 
 impl<'t> Whose<'t> {
-    /// `id` is a saga's, or else a trace's.
-    fn new(id: &'t str, scopes: &'t [Scope]) -> Self {
+    /// Each of `of` is a saga's id, or else a trace's.
+    fn new(of: &[&'t str], scopes: &'t [Scope]) -> Self {
         let mut sagas = BTreeMap::<&str, BTreeSet<&str>>::new();
         for scope in scopes.iter().filter(|s| !s.trace_id.is_empty()) {
             let served = sagas.entry(&scope.trace_id).or_default();
@@ -53,12 +53,14 @@ impl<'t> Whose<'t> {
         }
         let free = sagas.iter().filter(|(_, sagas)| sagas.is_empty());
         let free = free.map(|(trace, _)| *trace).collect();
-        let mut ids = sagas.get(id).cloned().unwrap_or_default();
-        ids.insert(id);
+        let of: BTreeSet<&str> = of.iter().copied().collect();
+        let in_traces = of.iter().filter_map(|id| sagas.get(id)).flatten();
+        let ids = of.iter().chain(in_traces).copied().collect();
+        let serves_them = |sagas: &BTreeSet<_>| !sagas.is_empty() && sagas.is_subset(&of);
         let traces = sagas
-            .into_iter()
-            .filter(|(trace, sagas)| *trace == id || (sagas.len() == 1 && sagas.contains(id)))
-            .map(|(trace, _)| trace)
+            .iter()
+            .filter(|(trace, sagas)| of.contains(*trace) || serves_them(sagas))
+            .map(|(trace, _)| *trace)
             .collect();
         Whose { ids, traces, free }
     }
@@ -96,14 +98,14 @@ impl<'t> Whose<'t> {
 }
 
 impl<'t> Members<'t> {
-    /// The members of the saga or trace called `id`.
-    pub fn of(events: &'t [Event], links: &'t Links, id: &'t str) -> Self {
+    /// The members of the sagas and traces of these ids.
+    pub fn of(events: &'t [Event], links: &'t Links, ids: &[&'t str]) -> Self {
         let mut members = Members {
             lanes: BTreeSet::new(),
             parts: vec![Part::None; events.len()],
-            whose: Whose::new(id, &links.scopes),
+            whose: Whose::new(ids, &links.scopes),
         };
-        if id.is_empty() {
+        if ids.iter().all(|id| id.is_empty()) {
             return members;
         }
         let operations = members.add_own(events, links);

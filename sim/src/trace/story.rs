@@ -48,14 +48,14 @@ pub struct Untold<'a> {
 
 /// The story of the saga (or the trace) called `id`; empty if the trace knows nothing of it.
 pub fn render(trace: &Trace, id: &str) -> String {
-    retell(trace, id, &Untold::default())
+    retell(trace, &[id], &Untold::default())
 }
 
-/// The [story](render) without what is better left out.
-pub fn retell(trace: &Trace, id: &str, untold: &Untold<'_>) -> String {
+/// The [story](render) of one or several, without what is better left out.
+pub fn retell(trace: &Trace, ids: &[&str], untold: &Untold<'_>) -> String {
     let events = &trace.events;
     let links = Links::of(events);
-    let mut members = Members::of(events, &links, id);
+    let mut members = Members::of(events, &links, ids);
     members.forget_idle_exchanges(events, &links);
     let mut teller = Teller {
         events,
@@ -321,7 +321,7 @@ impl<'t> Teller<'t> {
         after.any(|event| match &event.what {
             What::Node { event: turn, .. } => detail
                 .strip_prefix(event.node.as_str())
-                .is_some_and(|rest| rest.trim_start().starts_with(turn)),
+                .is_some_and(|rest| rest.trim_start().starts_with(in_a_fault(turn))),
             _ => false,
         })
     }
@@ -348,6 +348,14 @@ impl<'t> Teller<'t> {
         }
         rows[0].insert_str(0, COMMITS);
         (rows[0] != COMMITS).then_some(rows)
+    }
+}
+
+/// What a fault calls a turn of a node's life.
+fn in_a_fault(turn: &str) -> &str {
+    match turn {
+        "pauses" | "resumes" => "stands still",
+        turn => turn,
     }
 }
 

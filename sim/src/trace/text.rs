@@ -61,7 +61,7 @@ pub fn render(trace: &Trace, options: &Options) -> String {
     let members = options
         .saga
         .as_deref()
-        .map(|saga| Members::of(events, &links, saga));
+        .map(|saga| Members::of(events, &links, &[saga]));
     let mut shown: Vec<usize> = (0..events.len())
         .filter(|&index| {
             let node = &events[index].node;

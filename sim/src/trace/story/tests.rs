@@ -146,6 +146,25 @@ fn the_trace_id_tells_the_same_story_where_it_serves_one_saga() {
 }
 
 #[test]
+fn two_sagas_are_told_as_one_story_with_nothing_of_either_left_out() {
+    let (trace, bobs) = (script().trace(), "SAGA-0B0B0B0B");
+    let both = retell(&trace, &[SAGA, bobs], &Untold::default());
+    for told in [render(&trace, SAGA), render(&trace, bobs)] {
+        let of_one = |line: &&str| line.contains(" → ") || line.contains(" · ");
+        for line in told.lines().filter(of_one) {
+            // Columns are wider where more nodes are told of.
+            let same = |other: &str| other.split_whitespace().eq(line.split_whitespace());
+            assert!(both.lines().any(same), "{line}\n{both}");
+        }
+    }
+    assert!(
+        both.contains("-reservations/SAGA-1; -reservations/SAGA-2"),
+        "{both}"
+    );
+    assert!(both.contains("ORD-2 is lost"), "{both}");
+}
+
+#[test]
 fn nobody_has_no_story() {
     let trace = script().trace();
     assert_eq!(render(&trace, "SAGA-00000000"), "");
@@ -415,7 +434,7 @@ fn bookkeeping_can_be_left_untold_and_a_long_commit_gets_a_line_a_row() {
     };
     let (x, y) = ("x".repeat(30), "y".repeat(30));
     assert_eq!(
-        retell(&script.trace(), SAGA, &untold),
+        retell(&script.trace(), &[SAGA], &untold),
         format!(
             "  order  commits orders/ORD-1 {x}\n{margin}prices/ORD-1 note y; y, total {y}\n{margin}values/ORD-1 note y; y, total {y}\n",
             margin = " ".repeat("  order  commits ".len()),
