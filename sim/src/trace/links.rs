@@ -195,13 +195,16 @@ mod tests {
     #[test]
     fn bytes_that_are_no_http_and_what_comes_back_belong_to_whoever_sent_the_first() {
         let mut script = Script::default();
-        script.on_behalf("t1", "alice-1", "");
-        script.burst("inventory-1", "db", 0, "12345678", "sent");
-        script.on_behalf("t2", "bob-1", "");
+        let within = |trace: &str| Scope {
+            trace_id: trace.to_owned(),
+            ..Scope::NONE
+        };
+        let (there, back) = (("inventory-1", "db", 0), ("db", "inventory-1", 0));
+        script.burst_in(within("t1"), there, "12345678", "sent");
         script.arrival("db", "inventory-1", 0, 8);
-        script.burst("db", "inventory-1", 0, "1", "sent");
+        script.burst_in(within("t2"), back, "1", "sent");
         script.arrival("inventory-1", "db", 0, 1);
-        script.burst("inventory-1", "db", 0, "87654321", "sent");
+        script.burst_in(within("t2"), there, "87654321", "sent");
         let links = Links::of(&script.events);
         assert!(links.scopes.iter().all(|scope| scope.trace_id == "t1"));
     }

@@ -64,6 +64,12 @@ impl Script {
     }
 
     pub fn burst(&mut self, from: &str, to: &str, connection: u64, bytes: &str, fate: Word) {
+        self.burst_in(Scope::NONE, (from, to, connection), bytes, fate);
+    }
+
+    /// A burst that is sent from within a span.
+    pub fn burst_in(&mut self, scope: Scope, way: (&str, &str, u64), bytes: &str, fate: Word) {
+        let (from, to, connection) = way;
         let what = What::Burst {
             to: to.into(),
             connection,
@@ -72,7 +78,7 @@ impl Script {
             latency: Duration::from_micros(500),
             fate,
         };
-        self.tell(from, Scope::NONE, what);
+        self.tell(from, scope, what);
     }
 
     pub fn arrival(&mut self, node: &str, from: &str, connection: u64, bytes: usize) {
