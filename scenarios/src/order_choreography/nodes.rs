@@ -191,31 +191,29 @@ pub fn open(sim: &Sim, shop: &Shop) -> Counters {
     Counters { permits, leases }
 }
 
-/// Makes accounts and fills the shelves, at the services' own doors: nobody shops before.
+/// Makes accounts and fills the shelves.
 ///
 /// # Panics
 ///
 /// If a service refuses: then the scenario is wrong.
 pub async fn fill(client: &Client, users: &[&str], shelves: &[Shelf]) {
     let platform = platform(client.node());
-    let [user, catalog, inventory] =
-        ["user", "catalog", "inventory"].map(|name| Peer::new(&platform, name, browser()));
+    let gateway = Peer::new(&platform, "gateway", browser());
     let context = Context::fresh(&platform, "setup");
-    let put = async |service: &Peer, path: String, body: Value| {
-        let reply = service.call(&context, "PUT", &path, None, &body).await;
+    let put = async |path: String, body: Value| {
+        let reply = gateway.call(&context, "PUT", &path, None, &body).await;
         assert!(
             reply.as_ref().is_ok_and(Reply::is_success),
             "PUT {path} was refused: {reply:?}"
         );
     };
-    for name in users {
-        let body = json!({ "name": name, "balance": 0 });
-        put(&user, format!("/users/{name}"), body).await;
+    for user in users {
+        let body = json!({ "name": user, "balance": 0 });
+        put(format!("/users/{user}"), body).await;
     }
     for Shelf { sku, stock, price } in shelves {
         let body = json!({ "name": sku, "category": "things", "price": price });
-        put(&catalog, format!("/products/{sku}"), body).await;
-        let body = json!({ "stock": stock });
-        put(&inventory, format!("/inventory/{sku}"), body).await;
+        put(format!("/products/{sku}"), body).await;
+        put(format!("/inventory/{sku}"), json!({ "stock": stock })).await;
     }
 }
