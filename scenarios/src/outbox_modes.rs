@@ -1,8 +1,8 @@
 //! The two ways out of one outbox, compared: pollers, and change data capture. What is told is the same to the
-//! millisecond; the delay from its commit to the bus's own, and what that costs, are not.
+//! millisecond; the delay from its commit to the note that it was sent, and what that costs, are not.
 
 use std::{
-    collections::{BTreeMap, btree_map::Entry},
+    collections::BTreeMap,
     fmt::Write,
     io,
     sync::{Arc, Mutex},
@@ -20,11 +20,11 @@ use squall::{
     time::VirtualTime,
 };
 use squall_services::{
-    bus::{self, store::EVENTS},
+    bus,
     kit::{
         self, Context, Store, StoreError, Table,
         bus::Event,
-        outbox::{self, DEAD_LETTERS, Mode, OUTBOX, Outbox, Outgoing, PUBLISHED, Target},
+        outbox::{self, DEAD_LETTERS, Mode, OUTBOX, Outbox, Outgoing, PUBLISHED, State, Target},
     },
     ports::Platform,
     service::Service,
@@ -90,7 +90,7 @@ impl Bus {
 /// What a run has shown.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Measured {
-    /// From the commit of each row to the bus's commit of its event; the shortest first.
+    /// From the commit of each row to the commit that notes it as sent; the shortest first.
     pub delays: Vec<Duration>,
     /// Rows that were given up.
     pub dead: u64,
@@ -194,40 +194,34 @@ struct Telling {
 /// What the feed of commits has shown, and the outbox's own counts.
 #[derive(Default)]
 struct Seen {
-    /// Since when which event waits.
     waiting: BTreeMap<String, VirtualTime>,
     measured: Measured,
 }
 
 impl Seen {
     fn follow(&mut self, commit: &Commit<'_>, now: VirtualTime) {
-        let written = commit
-            .rows
-            .iter()
-            .filter_map(|row| Some((row, row.value.as_ref()?)));
-        if commit.node == bus::SERVICE.name {
-            for (_, value) in written.filter(|(row, _)| row.table == EVENTS.name) {
-                let entry = EVENTS.decode(value).expect("it is an entry of the log");
-                let since = self.waiting[&entry.event.id];
-                self.measured.delays.push(now.since(since));
-            }
+        if commit.node != SERVICE.name {
             return;
         }
-        let mut enqueues = false;
-        for (row, value) in written {
+        let (mut touches, mut enqueues) = (false, false);
+        for row in commit.rows {
+            touches |= [OUTBOX.name, PUBLISHED.name, DEAD_LETTERS.name].contains(&&*row.table);
+            let Some(value) = &row.value else { continue };
             if row.table == OUTBOX.name {
-                let row = OUTBOX.decode(value).expect("it is a row of the outbox");
-                if let Entry::Vacant(new) = self.waiting.entry(row.event.id) {
-                    new.insert(now);
+                let row_now = OUTBOX.decode(value).expect("it is a row of the outbox");
+                let new = row_now.state == State::Pending && row_now.attempts == 0;
+                if new && !self.waiting.contains_key(&row.key) {
+                    self.waiting.insert(row.key.clone(), now);
                     enqueues = true;
                 }
+            } else if row.table == PUBLISHED.name {
+                let since = self.waiting[&row.key];
+                self.measured.delays.push(now.since(since));
             } else if row.table == DEAD_LETTERS.name {
                 self.measured.dead += 1;
             }
         }
-        let of_outbox = [OUTBOX.name, PUBLISHED.name, DEAD_LETTERS.name];
-        let mut tables = commit.rows.iter().map(|row| &*row.table);
-        if tables.any(|table| of_outbox.contains(&table)) && !enqueues {
+        if touches && !enqueues {
             self.measured.commits += 1;
         }
     }

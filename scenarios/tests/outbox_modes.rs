@@ -5,16 +5,15 @@ use squall_scenarios::outbox_modes::{Bus, measure, table};
 use squall_services::kit::outbox::Mode;
 
 #[test]
-fn a_row_of_a_busy_outbox_costs_hardly_a_commit_beside_its_own() {
+fn a_captured_row_costs_one_commit_and_a_polled_row_two() {
     for seed in 0..3 {
         let polled = measure(Seed(seed), Mode::Polling, Bus::Prompt);
         let captured = measure(Seed(seed), Mode::Cdc, Bus::Prompt);
         let sent = polled.delays.len() as u64;
         assert_eq!((sent, captured.delays.len()), (600, 600), "seed {seed}");
         assert_eq!((polled.dead, captured.dead), (0, 0), "seed {seed}");
-        // No more than the notes that nothing took along: one a second.
-        let notes = polled.commits.max(captured.commits);
-        assert!(notes <= sent / 8, "{notes} commits, seed {seed}");
+        assert_eq!((polled.commits, captured.commits), (2 * sent, sent));
+        assert!(captured.delay(50) < polled.delay(50), "seed {seed}");
         assert_eq!(captured.scans.0, 2, "its boot reads the outbox twice");
         assert!(polled.scans.0 > sent, "seed {seed}");
     }

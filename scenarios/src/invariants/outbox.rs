@@ -106,12 +106,10 @@ pub fn watch(sim: &Sim, nodes: &[&'static str], interests: Interests, inboxes: b
 
 impl Post {
     fn follow(&mut self, commit: &Commit<'_>, findings: &mut Findings) {
-        let appended = self.stream.follow(commit);
-        let appended: Vec<_> = appended.into_iter().filter_map(|c| c.after).collect();
-        let ids = appended.iter().map(|entry| entry.event.id.clone());
-        self.on_stream.extend(ids);
-        for entry in appended {
-            self.judge_order(&entry, findings);
+        for change in self.stream.follow(commit) {
+            if let Some(entry) = change.after {
+                self.on_stream.insert(entry.event.id.clone());
+            }
         }
         let Some(desk) = self.desks.iter_mut().find(|desk| desk.node == commit.node) else {
             return;
@@ -139,6 +137,18 @@ impl Post {
         }
         for change in published {
             let Some(row) = &change.after else { continue };
+            let older = desk.outbox.iter().find(|(key, older)| {
+                *key < change.key.as_str() && lane(older) == lane(row) && older.redriven == 0
+            });
+            if let Some((key, older)) = older {
+                findings.broken_as(
+                    ORDER_NAME,
+                    "overtaken",
+                    &[desk.node, &row.event.key, key, &change.key],
+                    format!("{} is sent first", older.event.kind),
+                    format!("{} was", row.event.kind),
+                );
+            }
             let streamed = matches!(row.target, Target::Stream(_));
             if streamed && !self.on_stream.contains(&row.event.id) {
                 findings.broken(
@@ -146,31 +156,6 @@ impl Post {
                     &[desk.node, &change.key, &row.event.id],
                     "what the bus has accepted is in its log",
                     "it is not",
-                );
-            }
-        }
-    }
-
-    /// What is on the stream has overtaken nothing: no older row of its key still waits to be there.
-    fn judge_order(&self, entry: &Entry, findings: &mut Findings) {
-        for desk in &self.desks {
-            let mut rows = desk.outbox.iter();
-            let Some((key, row)) = rows.find(|(_, row)| row.event.id == entry.event.id) else {
-                continue;
-            };
-            let older = desk.outbox.iter().find(|(older, waits)| {
-                *older < key
-                    && lane(waits) == lane(row)
-                    && waits.redriven == 0
-                    && !self.on_stream.contains(&waits.event.id)
-            });
-            if let Some((older, waits)) = older {
-                findings.broken_as(
-                    ORDER_NAME,
-                    "overtaken",
-                    &[desk.node, &row.event.key, older, key],
-                    format!("{} is sent first", waits.event.kind),
-                    format!("{} was", row.event.kind),
                 );
             }
         }
