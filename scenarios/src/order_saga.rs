@@ -106,7 +106,8 @@ pub(crate) const SHELVES: [Shelf; 2] = [
 /// What is for whoever comes last.
 const BENCH: Shelf = Shelf {
     sku: "bench",
-    stock: 1,
+    // None of its tries may end for want of stock: such a refusal is kept.
+    stock: 100,
     price: 80_000,
 };
 

@@ -2,8 +2,7 @@
 //!
 //! *Streams* are durable logs, one per topic. An append is idempotent by the event's id; a topic has [`PARTITIONS`]
 //! partitions by key; each group of consumers has its own place in every partition, at most one pending delivery in each,
-//! and gets an event again if it is not settled within the [visibility timeout](Config::visibility). A group's place is on
-//! the disk [soon](SAVED_WITHIN) after it was settled; what it has handled since is delivered to it again after a crash.
+//! and gets an event again if it is not settled within the [visibility timeout](Config::visibility).
 //!
 //! *Channels* are publish/subscribe: a subscriber is known in memory only, for the length of a lease; each is told once,
 //! and nobody learns whether it heard. No subscriber, no message.
@@ -51,9 +50,6 @@ pub const PARTITIONS: u32 = 16;
 /// How long a stream keeps an event that every group is done with. One that some group still waits for is kept longer.
 pub const RETENTION: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
-/// How long the disk may know less than a group has settled: a place is stored with the next append, or after this.
-pub const SAVED_WITHIN: Duration = Duration::from_secs(1);
-
 /// How long a subscription to a channel lasts unless it is renewed.
 pub const LEASE: Duration = Duration::from_secs(30);
 
@@ -95,12 +91,10 @@ pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
         channels: Channels::new(&platform),
         memory: Mutex::default(),
         appended: Notify::new(),
-        settled: Notify::new(),
         platform: platform.clone(),
         store,
         config,
     });
-    platform.spawn("saver", streams::keep_saving(bus.clone()));
     platform.spawn("trimmer", streams::keep_trimming(bus.clone()));
     kit::http::serve(&platform, api::router(bus)).await
 }
@@ -117,6 +111,4 @@ struct Bus {
     memory: Mutex<BTreeMap<String, serde_json::Value>>,
     /// Told whenever something may be delivered that could not be before.
     appended: Notify,
-    /// Told whenever a group has got further.
-    settled: Notify,
 }

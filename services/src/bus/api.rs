@@ -94,7 +94,7 @@ async fn show(State(bus): App, Path(topic): Path<String>) -> Json<Vec<GroupView>
     let view = |(name, place): (&String, &super::log::Place)| GroupView {
         group: name.clone(),
         behind: topic.behind(name),
-        pending: place.pending(),
+        pending: place.stored.pending.values().map(|p| p.offset).collect(),
     };
     Json(topic.groups.iter().map(view).collect())
 }

@@ -1,8 +1,7 @@
-//! The streams as this life of the process knows them: an index over the stored events, the groups, and what is delivered
-//! to them, which a restart forgets: then everything that is not settled is delivered again.
+//! The streams as this life of the process knows them: an index over the stored events, the groups, and the deadlines of
+//! deliveries, which a restart forgets: then everything pending is delivered again.
 //!
-//! Plain data, stored by its callers. An event is indexed within the transaction that stores it. How far a group is may be
-//! ahead of what is stored: [`Log::save`] puts that into whichever transaction comes next.
+//! Plain data without I/O. It is changed within the transactions that store the same change, so the two never differ.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,10 +12,10 @@ use tokio::time::Instant;
 
 use super::{
     PARTITIONS,
-    store::{EVENTS, Entry, GROUPS, Group, group_key},
+    store::{EVENTS, Entry, GROUPS, Group, Pending},
 };
 use crate::kit::{
-    Store, StoreError, Writer,
+    Store, StoreError,
     bus::{Outcome, Settled},
     idempotency::fingerprint,
 };
@@ -25,8 +24,6 @@ use crate::kit::{
 #[derive(Debug, Default)]
 pub(super) struct Log {
     topics: BTreeMap<String, Topic>,
-    /// Groups, by topic and name, that are further than what is stored.
-    unsaved: BTreeSet<(String, String)>,
 }
 
 /// One topic.
@@ -54,22 +51,12 @@ struct Known {
 /// A group's place in a topic.
 #[derive(Debug, Default)]
 pub(super) struct Place {
-    /// How far it is.
-    reached: Group,
-    /// By partition: what was delivered and not settled.
-    pending: BTreeMap<u32, Pending>,
+    /// As stored.
+    pub stored: Group,
+    /// By partition: until when what is pending is invisible. None after a restart.
+    deadlines: BTreeMap<u32, Instant>,
     /// By consumer: its latest read; an earlier one that still waits gives up.
     readers: BTreeMap<String, u64>,
-}
-
-/// A delivery that was not settled yet.
-#[derive(Clone, Copy, Debug)]
-struct Pending {
-    offset: u64,
-    /// How often it was delivered.
-    deliveries: u32,
-    /// Until then it is not delivered again.
-    invisible_until: Instant,
 }
 
 impl Log {
@@ -86,7 +73,7 @@ impl Log {
                 // What all groups are done with may have been trimmed: its offsets are not given out again.
                 let done = stored.next.values().max().copied().unwrap_or(0);
                 topic.next = topic.next.max(done);
-                topic.place(group).reached = stored;
+                topic.place(group).stored = stored;
             }
             Ok(log)
         })
@@ -110,35 +97,11 @@ impl Log {
         self.topics.iter_mut()
     }
 
-    /// Notes what became of deliveries to a group; whether more may be delivered to it now. What is not pending any more
-    /// is passed by.
-    pub fn settle(&mut self, topic: &str, group: &str, settled: &[Settled]) -> bool {
-        let done = self.topic(topic).place(group).settle(settled);
-        if done {
-            self.unsaved.insert((topic.to_owned(), group.to_owned()));
-        }
-        done
-    }
-
-    /// Whether some group is further than what is stored.
-    pub fn is_unsaved(&self) -> bool {
-        !self.unsaved.is_empty()
-    }
-
-    /// Stores how far the groups are. A transaction that does not commit after this ends the process.
-    pub fn save(&mut self, tx: &mut Writer<'_>) -> Result<(), StoreError> {
-        for (topic, group) in std::mem::take(&mut self.unsaved) {
-            let reached = &self.topic(&topic).place(&group).reached;
-            tx.put(&GROUPS, &group_key(&topic, &group), reached)?;
-        }
-        Ok(())
-    }
-
-    /// Makes everything that is pending anywhere visible at once.
-    pub fn rebalance(&mut self) {
+    /// Makes everything that is pending anywhere visible at once; says how many deliveries that were.
+    pub fn rebalance(&mut self) -> u64 {
         let places = self.topics.values_mut().flat_map(|t| t.groups.values_mut());
-        let pending = places.flat_map(|place| place.pending.values_mut());
-        pending.for_each(Pending::show);
+        let taken = places.map(|place| std::mem::take(&mut place.deadlines).len() as u64);
+        taken.sum()
     }
 }
 
@@ -147,8 +110,8 @@ pub(super) fn partition(key: &str) -> u32 {
     (fingerprint(&key) % u64::from(PARTITIONS)) as u32
 }
 
-/// What is to be delivered: partition and offset.
-pub(super) type Due = (u32, u64);
+/// What is to be delivered: partition, offset, and the how-manieth time it is.
+pub(super) type Due = (u32, Pending);
 
 impl Topic {
     /// Where an event is, if it was appended before.
@@ -192,35 +155,46 @@ impl Topic {
         let mut later =
             |at: Instant| wakes = Some(wakes.map_or(at, |known: Instant| known.min(at)));
         for partition in 0..PARTITIONS {
-            if let Some(pending) = place.pending.get(&partition) {
-                match now < pending.invisible_until {
-                    true => later(pending.invisible_until),
-                    false => due.push((partition, pending.offset)),
+            if let Some(pending) = place.stored.pending.get(&partition) {
+                match place.deadlines.get(&partition) {
+                    Some(&deadline) if now < deadline => later(deadline),
+                    _ => due.push((partition, *pending)),
                 }
                 continue;
             }
-            let mut rest = self
-                .entries
-                .range((partition, place.next(partition))..(partition + 1, 0));
+            let from = place.stored.next.get(&partition).copied().unwrap_or(0);
+            let mut rest = self.entries.range((partition, from)..(partition + 1, 0));
             let concerns = |known: &Known| kinds.is_empty() || kinds.contains(&known.kind);
             let Some(((_, offset), known)) = rest.find(|(_, known)| concerns(known)) else {
                 continue;
             };
             match known.hidden_until {
                 Some(until) if now < until => later(until),
-                _ => due.push((partition, *offset)),
+                _ => due.push((
+                    partition,
+                    Pending {
+                        offset: *offset,
+                        deliveries: 0,
+                    },
+                )),
             }
         }
-        due.sort_by_key(|(_, offset)| *offset);
+        due.sort_by_key(|(_, pending)| pending.offset);
         due.truncate(max);
         (due, wakes)
     }
 
     /// Forgets entries that were appended before that instant and that every group is done with.
     pub fn trim(&mut self, older_than_ms: u64) -> Vec<u64> {
+        let pending: BTreeSet<u64> = self
+            .groups
+            .values()
+            .flat_map(|place| place.stored.pending.values().map(|pending| pending.offset))
+            .collect();
         let groups = &self.groups;
         let passed = |partition: u32, offset: u64| {
-            groups.values().all(|place| offset < place.next(partition))
+            let next = |place: &Place| place.stored.next.get(&partition).copied().unwrap_or(0);
+            groups.values().all(|place| offset < next(place)) && !pending.contains(&offset)
         };
         let old: Vec<(u32, u64)> = self
             .entries
@@ -243,16 +217,12 @@ impl Topic {
         let Some(place) = self.groups.get(group) else {
             return self.entries.len();
         };
-        let entries = self.entries.keys();
-        let ahead = entries.filter(|(partition, offset)| *offset >= place.next(*partition));
-        ahead.count()
-    }
-}
-
-impl Pending {
-    /// Makes it visible at once.
-    fn show(&mut self) {
-        self.invisible_until = Instant::now();
+        let next = |partition| place.stored.next.get(&partition).copied().unwrap_or(0);
+        let ahead = self
+            .entries
+            .keys()
+            .filter(|(partition, offset)| *offset >= next(*partition));
+        ahead.count() + place.stored.pending.len()
     }
 }
 
@@ -269,69 +239,54 @@ impl Place {
         self.readers.get(consumer) == Some(&number)
     }
 
-    /// The first offset of a partition that is neither settled nor passed over.
-    fn next(&self, partition: u32) -> u64 {
-        self.reached.next.get(&partition).copied().unwrap_or(0)
-    }
-
-    /// The offsets that are delivered and not settled.
-    pub fn pending(&self) -> Vec<u64> {
-        self.pending
-            .values()
-            .map(|pending| pending.offset)
-            .collect()
-    }
-
-    fn partition_of(&self, offset: u64) -> Option<u32> {
-        let mut pending = self.pending.iter();
-        let found = pending.find(|(_, pending)| pending.offset == offset);
-        found.map(|(partition, _)| *partition)
-    }
-
-    /// Whether anything is done with for good.
-    fn settle(&mut self, settled: &[Settled]) -> bool {
-        let mut done = false;
+    /// Notes what became of deliveries; whether that changes what is stored. What is not pending any more is passed by.
+    pub fn settle(&mut self, settled: &[Settled]) -> bool {
+        let mut changed = false;
         for Settled { offset, outcome } in settled {
-            let Some(partition) = self.partition_of(*offset) else {
+            let pending = self.stored.pending.iter();
+            let found = pending.filter(|(_, pending)| pending.offset == *offset);
+            let Some(partition) = found.map(|(partition, _)| *partition).next() else {
                 continue;
             };
             match outcome {
                 Outcome::Done => {
-                    self.pending.remove(&partition);
-                    self.reached.next.insert(partition, offset + 1);
-                    done = true;
+                    self.stored.pending.remove(&partition);
+                    self.deadlines.remove(&partition);
+                    changed = true;
                 }
                 Outcome::RetryAfterMs(wait) => {
                     let at = Instant::now() + Duration::from_millis(*wait);
-                    self.pending
-                        .entry(partition)
-                        .and_modify(|p| p.invisible_until = at);
+                    self.deadlines.insert(partition, at);
                 }
             }
         }
-        done
+        changed
     }
 
     /// Makes the deliveries that settle here visible again instead, as if nobody had settled them.
     pub fn unsettle(&mut self, settled: &[Settled]) {
         for Settled { offset, .. } in settled {
-            if let Some(partition) = self.partition_of(*offset) {
-                self.pending.entry(partition).and_modify(Pending::show);
+            let pending = self.stored.pending.iter();
+            let found = pending.filter(|(_, pending)| pending.offset == *offset);
+            if let Some(partition) = found.map(|(partition, _)| *partition).next() {
+                self.deadlines.remove(&partition);
             }
         }
     }
 
     /// Notes that this is delivered now, and how often it has been.
-    pub fn deliver(&mut self, (partition, offset): Due, visibility: Duration) -> u32 {
-        let invisible_until = Instant::now() + visibility;
-        let pending = self.pending.entry(partition).or_insert(Pending {
+    pub fn deliver(&mut self, partition: u32, offset: u64, visibility: Duration) -> u32 {
+        let pending = self.stored.pending.entry(partition).or_insert(Pending {
             offset,
             deliveries: 0,
-            invisible_until,
         });
         pending.deliveries += 1;
-        pending.invisible_until = invisible_until;
-        pending.deliveries
+        let deliveries = pending.deliveries;
+        let next = self.stored.next.entry(partition).or_default();
+        *next = (*next).max(offset + 1);
+        self.deadlines
+            .insert(partition, Instant::now() + visibility);
+        deliveries
     }
 }
 
@@ -371,7 +326,7 @@ mod tests {
 
     fn due(topic: &Topic) -> Vec<u64> {
         let (due, _) = topic.due("g", &[], 16);
-        due.into_iter().map(|(_, offset)| offset).collect()
+        due.into_iter().map(|(_, pending)| pending.offset).collect()
     }
 
     fn done(offset: u64) -> Settled {
@@ -387,9 +342,7 @@ mod tests {
         assert_ne!(partition("x"), partition("y"), "or this test shows nothing");
         assert_eq!(due(&topic), [0, 2]);
         for (key, offset) in [("x", 0), ("y", 2)] {
-            topic
-                .place("g")
-                .deliver((partition(key), offset), VISIBILITY);
+            topic.place("g").deliver(partition(key), offset, VISIBILITY);
         }
         assert_eq!(
             due(&topic),
@@ -404,11 +357,11 @@ mod tests {
     async fn what_is_not_settled_in_time_is_delivered_again() {
         let mut topic = topic(&["x"]);
         let at = partition("x");
-        assert_eq!(topic.place("g").deliver((at, 0), VISIBILITY), 1);
+        assert_eq!(topic.place("g").deliver(at, 0, VISIBILITY), 1);
         assert_eq!(due(&topic), [0; 0]);
         tokio::time::sleep(VISIBILITY).await;
         assert_eq!(due(&topic), [0]);
-        assert_eq!(topic.place("g").deliver((at, 0), VISIBILITY), 2);
+        assert_eq!(topic.place("g").deliver(at, 0, VISIBILITY), 2);
         assert!(topic.place("g").settle(&[done(0)]));
         assert!(
             !topic.place("g").settle(&[done(0)]),
@@ -421,19 +374,19 @@ mod tests {
     async fn kinds_that_do_not_concern_a_group_are_passed_over() {
         let topic = topic(&["x", "x", "x"]);
         let (due, _) = topic.due("g", &["kind-2".to_owned()], 16);
-        assert_eq!(due[0].1, 2);
+        assert_eq!(due[0].1.offset, 2);
     }
 
     #[tokio::test]
     async fn only_what_every_group_is_done_with_is_trimmed() {
         let mut topic = topic(&["x", "x"]);
         let at = partition("x");
-        topic.place("g").deliver((at, 0), VISIBILITY);
+        topic.place("g").deliver(at, 0, VISIBILITY);
         assert_eq!(topic.trim(10), [0; 0], "it is pending");
         topic.place("g").settle(&[done(0)]);
         topic.place("late");
         assert_eq!(topic.trim(10), [0; 0], "another group has not seen it");
-        topic.place("late").deliver((at, 0), VISIBILITY);
+        topic.place("late").deliver(at, 0, VISIBILITY);
         topic.place("late").settle(&[done(0)]);
         assert_eq!(topic.trim(0), [0; 0], "it is not old enough");
         assert_eq!(topic.trim(10), [0]);

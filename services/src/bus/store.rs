@@ -30,12 +30,22 @@ pub struct Entry {
     pub at_ms: u64,
 }
 
-/// How far a group of consumers is in a topic. What is delivered and not settled is not in here: it is delivered again after
-/// a restart.
+/// How far a group of consumers is in a topic.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Group {
-    /// By partition: the first offset that is neither settled nor passed over.
+    /// By partition: the first offset that was not looked at yet.
     pub next: BTreeMap<u32, u64>,
+    /// By partition: what was delivered and not settled.
+    pub pending: BTreeMap<u32, Pending>,
+}
+
+/// A delivery that was not settled yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pending {
+    /// Of which event.
+    pub offset: u64,
+    /// How often it was delivered.
+    pub deliveries: u32,
 }
 
 /// Keys in the order of the topic. Topics hold no `/`.

@@ -8,13 +8,13 @@ use std::{
 use tokio::time::Instant;
 
 use super::{
-    Bus, EVENT_BYTES_MAX, Fault, SAVED_WITHIN,
-    log::{Due, Log, partition},
-    store::{EVENTS, Entry, entry_key},
+    Bus, EVENT_BYTES_MAX, Fault,
+    log::{Log, partition},
+    store::{EVENTS, Entry, GROUPS, entry_key, group_key},
 };
 use crate::kit::{
     Code, Problem, StoreError,
-    bus::{Delivery, Event, Read},
+    bus::{Delivery, Event, Outcome, Read},
     timer::within,
 };
 
@@ -32,9 +32,6 @@ impl Bus {
                 format!("the event's body has {bytes} bytes; send at most {EVENT_BYTES_MAX}"),
             ));
         }
-        if let Some(offset) = self.log().topic(topic).offset_of(&event.id) {
-            return Ok((offset, true));
-        }
         let behaviour = &self.config.behaviour;
         let hidden = behaviour.strikes(Fault::Delay);
         let (log, topic, kind) = (self.log.clone(), topic.to_owned(), event.kind.clone());
@@ -42,7 +39,7 @@ impl Bus {
         let appended = self.store.write(move |tx| {
             let mut log = lock(&log);
             let known = log.topic(&topic);
-            // Another request may have brought it since.
+            // Looked for in here only, behind the commit that brings it: a repeat is never told of what is not durable yet.
             if let Some(offset) = known.offset_of(&event.id) {
                 return Ok::<_, StoreError>((offset, true));
             }
@@ -55,7 +52,6 @@ impl Bus {
             };
             tx.put(&EVENTS, &entry_key(&entry.topic, entry.offset), &entry)?;
             known.index(&entry, hidden.map(Duration::from_millis));
-            log.save(tx)?;
             Ok((entry.offset, false))
         });
         let (offset, before) = appended.await?;
@@ -65,9 +61,6 @@ impl Bus {
     }
 
     /// Settles what the reader is done with, and waits for something to give it.
-    ///
-    /// Neither waits for the disk. A delivery is not stored at all, and how far the group is soon will be: a
-    /// crash in between makes the group hear again what it has handled, in the same order.
     pub(super) async fn read(
         &self,
         topic: &str,
@@ -76,12 +69,9 @@ impl Bus {
     ) -> Result<Vec<Delivery>, Problem> {
         let until = Instant::now() + Duration::from_millis(read.wait_ms);
         let number = self.log().topic(topic).place(group).enter(&read.consumer);
-        self.misbehave(topic, group, &mut read);
-        if self.log().settle(topic, group, &read.settled) {
-            self.settled.notify_one();
-        }
-        // An earlier read of the same consumer gives way, and others may have what was waiting behind what is settled.
+        // An earlier read of the same consumer gives way.
         self.appended.notify_waiters();
+        self.misbehave(topic, group, &mut read);
         loop {
             let mut appended = std::pin::pin!(self.appended.notified());
             appended.as_mut().enable();
@@ -90,11 +80,10 @@ impl Bus {
                 let topic = log.topic(topic);
                 let (due, wakes) = topic.due(group, &read.kinds, read.max);
                 let latest = topic.place(group).is_latest(&read.consumer, number);
-                (due, wakes, latest)
+                (!due.is_empty(), wakes, latest)
             };
-            let due = self.readable(topic, due)?;
-            if latest && !due.is_empty() {
-                let deliveries = self.hand_out(topic, group, due);
+            if !read.settled.is_empty() || due && latest {
+                let deliveries = self.hand_out(topic, group, &mut read, latest).await?;
                 if !deliveries.is_empty() {
                     return Ok(deliveries);
                 }
@@ -109,42 +98,61 @@ impl Bus {
         }
     }
 
-    /// Those events that are committed: the others are about to be, and their appends will tell.
-    fn readable(&self, topic: &str, due: Vec<Due>) -> Result<Vec<(Due, Event)>, StoreError> {
-        if due.is_empty() {
-            return Ok(Vec::new());
-        }
-        self.store.read(|rows| {
-            let mut readable = Vec::with_capacity(due.len());
-            for due in due {
-                let entry = rows.get(&EVENTS, &entry_key(topic, due.1))?;
-                readable.extend(entry.map(|entry| (due, entry.event)));
+    /// Settles and delivers in one transaction.
+    async fn hand_out(
+        &self,
+        topic: &str,
+        group: &str,
+        read: &mut Read,
+        deliver: bool,
+    ) -> Result<Vec<Delivery>, Problem> {
+        let settled = std::mem::take(&mut read.settled);
+        let (log, kinds) = (self.log.clone(), read.kinds.clone());
+        let max = if deliver { read.max } else { 0 };
+        let reorder = self.config.behaviour.strikes(Fault::Reorder).is_some();
+        let behaviour = self.config.behaviour.clone();
+        let (topic, group) = (topic.to_owned(), group.to_owned());
+        let visibility = self.config.visibility;
+        let freed = settled.iter().any(|one| one.outcome == Outcome::Done);
+        let handed = self.store.write(move |tx| {
+            let mut log = lock(&log);
+            let known = log.topic(&topic);
+            let mut changed = known.place(&group).settle(&settled);
+            let (mut due, _) = known.due(&group, &kinds, max);
+            if reorder {
+                due.reverse();
             }
-            Ok(readable)
-        })
-    }
-
-    fn hand_out(&self, topic: &str, group: &str, mut due: Vec<(Due, Event)>) -> Vec<Delivery> {
-        let behaviour = &self.config.behaviour;
-        if behaviour.strikes(Fault::Reorder).is_some() {
-            due.reverse();
-        }
-        let mut log = self.log();
-        let place = log.topic(topic).place(group);
-        let deliveries = due.into_iter().map(|(due, event)| {
-            let visibility = match behaviour.strikes(Fault::Redeliver) {
-                Some(_) => Duration::ZERO,
-                None => self.config.visibility,
-            };
-            Delivery {
-                offset: due.1,
-                deliveries: place.deliver(due, visibility),
-                event,
+            let mut deliveries = Vec::new();
+            for (partition, pending) in due {
+                let key = entry_key(&topic, pending.offset);
+                let entry = tx.get(&EVENTS, &key)?;
+                let entry = entry.ok_or_else(|| StoreError::Corrupt(format!("no event {key}")))?;
+                let visibility = match behaviour.strikes(Fault::Redeliver) {
+                    Some(_) => Duration::ZERO,
+                    None => visibility,
+                };
+                let place = known.place(&group);
+                let delivery = Delivery {
+                    offset: pending.offset,
+                    deliveries: place.deliver(partition, pending.offset, visibility),
+                    event: entry.event,
+                };
+                changed = true;
+                if behaviour.strikes(Fault::Lose).is_none() {
+                    deliveries.push(delivery);
+                }
             }
+            if changed {
+                let stored = &known.place(&group).stored;
+                tx.put(&GROUPS, &group_key(&topic, &group), stored)?;
+            }
+            Ok::<_, StoreError>(deliveries)
         });
-        deliveries
-            .filter(|_| behaviour.strikes(Fault::Lose).is_none())
-            .collect()
+        let deliveries = handed.await?;
+        if freed {
+            self.appended.notify_waiters();
+        }
+        Ok(deliveries)
     }
 
     /// The faults that concern a reader as it comes.
@@ -165,31 +173,14 @@ impl Bus {
         let log = self.log.clone();
         self.store
             .write(move |tx| {
-                let mut log = lock(&log);
-                for (name, topic) in log.topics() {
+                for (name, topic) in lock(&log).topics() {
                     for offset in topic.trim(old_ms) {
                         tx.delete(&EVENTS, &entry_key(name, offset))?;
                     }
                 }
-                // The groups' places are what keeps the offsets of trimmed events from being given out again.
-                log.save(tx)
+                Ok(())
             })
             .await
-    }
-}
-
-/// Stores how far groups are, [soon](SAVED_WITHIN) after they are there, unless an append has taken it along.
-pub(super) async fn keep_saving(bus: Arc<Bus>) {
-    loop {
-        bus.settled.notified().await;
-        tokio::time::sleep(SAVED_WITHIN).await;
-        if !bus.log().is_unsaved() {
-            continue;
-        }
-        let log = bus.log.clone();
-        if let Err(error) = bus.store.write(move |tx| lock(&log).save(tx)).await {
-            tracing::error!(%error, "the groups' places were not saved");
-        }
     }
 }
 

@@ -12,7 +12,7 @@ use tracing::Instrument;
 use super::{
     Context, Peer, PeerPolicy, Store, StoreError, Writer, bus,
     executor::{Executor, Load, Size},
-    outbox::{self, Bulkhead, Outbox, Outgoing, Target},
+    outbox::{self, Bulkhead, Outbox, Target},
 };
 use crate::{
     gap::{Gap, Gaps},
@@ -137,11 +137,8 @@ impl Events {
                 path: PATH.to_owned(),
             };
             let platform = &self.0.platform;
-            let outgoing = Outgoing {
-                target,
-                event: bus::Event::new(platform, &event.kind, &event.id, context, event),
-            };
-            self.0.outbox.enqueue(tx, outgoing, event.occurred_ms)?;
+            let envelope = bus::Event::new(platform, &event.kind, &event.id, context, event);
+            outbox::enqueue(tx, target, envelope, event.occurred_ms)?;
         }
         Ok(())
     }

@@ -5,9 +5,7 @@
 //! target and key are sent one after another, in the order of their commits. Two [modes](Mode) of the same outbox: pollers that are
 //! woken by commits, and change data capture, which tails the store's feed and claims nothing.
 //!
-//! Delivery is at least once: a row may be sent again after a crash between the sending and the note of it. That allows for
-//! few commits: the note waits for another commit to ride along with, and a poller that has nothing to do has a
-//! new row in hand by the very commit that writes it.
+//! Delivery is at least once: a row may be sent again after a crash between the sending and the note of it.
 
 pub mod api;
 mod cdc;
@@ -16,7 +14,6 @@ mod keep;
 mod memory;
 mod poll;
 mod rows;
-mod sent;
 #[cfg(test)]
 mod tests;
 mod unsound;
@@ -29,7 +26,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 
 use super::{
     Peer, Store, StoreError, Writer,
@@ -42,15 +39,15 @@ use crate::{
 };
 use memory::Memory;
 
-pub use rows::{DEAD_LETTERS, OUTBOX, PUBLISHED, Row, State, Target, lane};
+pub use rows::{DEAD_LETTERS, OUTBOX, PUBLISHED, Row, State, Target, enqueue, lane};
 
 /// How rows find their way out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mode {
-    /// Pollers claim rows, send them and note what became of them. Any number of pollers, in any number of processes.
+    /// Pollers claim rows, send them and note what became of them: three commits a row, any number of pollers.
     #[default]
     Polling,
-    /// One tail follows the store's feed of commits: there is no claim that could be left behind.
+    /// One tail follows the store's feed of commits: two commits a row, and no claim that could be left behind.
     Cdc,
 }
 
@@ -65,8 +62,6 @@ pub struct Policy {
     pub growth: u32,
     /// Age from which a claim is given back.
     pub claim_max: Duration,
-    /// How long the note that a row was sent may wait for another commit.
-    pub noted_within: Duration,
     /// How often the outbox is looked at without a wake.
     pub look_every: Duration,
     /// How often old rows are looked after: alerts and clean-up.
@@ -86,7 +81,6 @@ impl Default for Policy {
             backoff: Duration::from_millis(500),
             growth: 5,
             claim_max: Duration::from_secs(5 * 60),
-            noted_within: Duration::from_secs(1),
             look_every: Duration::from_secs(60),
             keep_every: Duration::from_secs(60 * 60),
             pending_alert: Duration::from_secs(60 * 60),
@@ -160,8 +154,6 @@ struct Inner {
     /// Services that are told by webhook, once they have been.
     services: Mutex<Vec<(String, Peer)>>,
     memory: Mutex<Memory>,
-    /// Told of every row that was sent.
-    sent: Notify,
     alerts: AtomicU64,
     /// Scans of the outbox, and rows that they found.
     scans: AtomicU64,
@@ -185,7 +177,6 @@ impl Outbox {
             bus: Bus::new(platform, &config.bus),
             services: Mutex::default(),
             memory: Mutex::default(),
-            sent: Notify::new(),
             alerts: AtomicU64::new(0),
             scans: AtomicU64::new(0),
             scanned: AtomicU64::new(0),
@@ -209,7 +200,6 @@ impl Outbox {
             }
             Mode::Cdc => platform.spawn("outbox", cdc::tail(inner.clone())),
         }
-        platform.spawn("outbox-noter", sent::keep_noting(inner.clone()));
         platform.spawn("outbox-keeper", keep::keep(inner.clone()));
         Ok(Outbox { inner })
     }
@@ -230,29 +220,18 @@ impl Outbox {
         if gaps.has(Gap::DualWrite) || gaps.has(Gap::EventsOnlyInMemory) {
             return self.inner.commit_then_publish(work).await;
         }
-        let (outbox, now_ms) = (self.clone(), self.inner.platform.clock.now_ms());
+        let now_ms = self.inner.platform.clock.now_ms();
         self.inner
-            .transact(move |tx| {
+            .store
+            .write(move |tx| {
                 let mut outgoing = Vec::new();
                 let value = work(tx, &mut outgoing)?;
-                for outgoing in outgoing {
-                    outbox.enqueue(tx, outgoing, now_ms)?;
+                for Outgoing { target, event } in outgoing {
+                    enqueue(tx, target, event, now_ms)?;
                 }
                 Ok(value)
             })
             .await
-    }
-
-    /// Puts a row into the outbox, within a transaction of the caller's.
-    pub fn enqueue(
-        &self,
-        tx: &mut Writer<'_>,
-        Outgoing { target, event }: Outgoing,
-        now_ms: u64,
-    ) -> Result<(), StoreError> {
-        let mut row = Row::new(target, event, now_ms);
-        row.state = self.inner.first_state(tx, &row)?;
-        rows::append(tx, &row)
     }
 
     /// Alerts raised by this life of the process.
@@ -271,12 +250,9 @@ impl Outbox {
 impl Inner {
     /// Everything that is still to be sent.
     fn scan(&self) -> Result<Vec<(String, Row)>, StoreError> {
-        let mut rows = self.store.read(|rows| rows.scan(&OUTBOX, ""))?;
+        let rows = self.store.read(|rows| rows.scan(&OUTBOX, ""))?;
         self.scans.fetch_add(1, Ordering::Relaxed);
         self.scanned.fetch_add(rows.len() as u64, Ordering::Relaxed);
-        let memory = self.memory();
-        rows.retain(|(key, _)| !memory.is_sent(key));
-        drop(memory);
         Ok(rows)
     }
 

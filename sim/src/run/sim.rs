@@ -67,7 +67,8 @@ impl Sim {
     }
 
     /// How the harness reads all rows of a database file: (table, key, value). To be told before the nodes are added,
-    /// by scenarios whose services keep databases.
+    /// by scenarios whose services keep databases. Each transaction has to be announced then ([`Node::committing`]), or
+    /// one that a node dies in and that turns out durable is a finding.
     pub fn read_stores_with(&self, reader: StoreReader) {
         lock(&self.parts).reader = Some(reader);
     }

@@ -46,7 +46,7 @@ pub enum Outcome {
 pub struct Delivery {
     /// Its place in the topic.
     pub offset: u64,
-    /// How often it was delivered to the group since the bus began, this time included.
+    /// How often it was delivered to the group, this time included.
     pub deliveries: u32,
     /// The event.
     pub event: Event,

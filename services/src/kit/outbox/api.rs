@@ -45,11 +45,10 @@ pub fn router(outbox: Outbox) -> Router {
 }
 
 async fn count(App(outbox): App<Outbox>) -> Result<Json<Counts>, Problem> {
-    let (mut open, dead) = outbox.inner.store.read(|rows| {
+    let (open, dead) = outbox.inner.store.read(|rows| {
         let open = rows.scan(&OUTBOX, "")?;
         Ok::<_, StoreError>((open, rows.scan(&DEAD_LETTERS, "")?))
     })?;
-    open.retain(|(key, _)| !outbox.inner.memory().is_sent(key));
     let pending = open.iter().filter(|(_, row)| row.state == State::Pending);
     let pending = pending.count();
     Ok(Json(Counts {

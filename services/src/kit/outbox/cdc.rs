@@ -24,7 +24,7 @@ pub(super) async fn tail(outbox: Arc<Inner>) {
 type Log = BTreeMap<String, Row>;
 
 impl Inner {
-    async fn follow(self: &Arc<Self>) -> Result<Infallible, StoreError> {
+    async fn follow(&self) -> Result<Infallible, StoreError> {
         let mut feed = self.store.feed();
         let mut log = self.read_log()?;
         loop {
@@ -50,10 +50,8 @@ impl Inner {
                 continue;
             }
             let outcomes = self.send_all(&ready).await;
+            // The log learns of it from the feed, like of every other commit.
             self.settle(None, outcomes).await?;
-            // What failed is in the feed, like every other change of a row; what was sent need not be there yet.
-            let memory = self.memory();
-            log.retain(|key, _| !memory.is_sent(key));
         }
     }
 

@@ -1,14 +1,13 @@
 //! Sending rows, and noting what became of them.
 
-use std::{
-    sync::{Arc, PoisonError},
-    time::Duration,
-};
+use std::{sync::PoisonError, time::Duration};
 
 use futures_util::future::join_all;
 use tracing::Instrument;
 
-use super::{Bulkhead, DEAD_LETTERS, Inner, OUTBOX, Outgoing, Policy, Row, State, Target};
+use super::{
+    Bulkhead, DEAD_LETTERS, Inner, OUTBOX, Outgoing, PUBLISHED, Policy, Row, State, Target,
+};
 use crate::{
     gap::Gap,
     kit::{Peer, PeerPolicy, StoreError, Writer},
@@ -108,30 +107,17 @@ impl Inner {
         peer
     }
 
-    /// Takes note of what became of rows: of what was sent in memory, of what failed in the table. `by` has them in hand;
-    /// a failure is no matter of his if they are in other hands by now.
+    /// Notes what became of rows. `by` has them in hand; what is in other hands by now is left to those, unless it was
+    /// sent: then it was.
     pub(super) async fn settle(
-        self: &Arc<Self>,
+        &self,
         by: Option<String>,
         outcomes: Outcomes,
     ) -> Result<(), StoreError> {
-        let mut failures = Vec::new();
-        for (key, sent) in outcomes {
-            match sent {
-                Ok(()) => {
-                    self.memory().sent(key);
-                    self.sent.notify_one();
-                }
-                Err(reason) => failures.push((key, reason)),
-            }
-        }
-        if failures.is_empty() {
-            return Ok(());
-        }
         let (config, now_ms) = (self.config.clone(), self.platform.clock.now_ms());
-        let failed = self.transact(move |tx| {
-            let mut failed = Vec::new();
-            for (key, reason) in failures {
+        let noted = self.store.write(move |tx| {
+            let mut noted = Vec::new();
+            for (key, sent) in outcomes {
                 let Some(mut row) = tx.get(&OUTBOX, &key)? else {
                     continue;
                 };
@@ -140,33 +126,42 @@ impl Inner {
                     (_, None) => true,
                     _ => false,
                 };
-                if !in_hand {
-                    continue;
-                }
                 row.changed_ms = now_ms;
-                row.attempts += 1;
-                row.reason = Some(reason);
-                let blocks = config.gaps.has(Gap::OutboxPoisonBlocks);
-                if row.attempts >= config.policy.attempts_max && !blocks {
-                    bury(tx, &key, &mut row, config.gaps.has(Gap::DeadLetterDropped))?;
-                } else {
-                    row.state = State::Pending;
-                    tx.put(&OUTBOX, &key, &row)?;
+                match sent {
+                    Ok(()) => {
+                        row.state = State::Published;
+                        tx.delete(&OUTBOX, &key)?;
+                        tx.put(&PUBLISHED, &key, &row)?;
+                        noted.push((key, None));
+                    }
+                    Err(reason) if in_hand => {
+                        row.attempts += 1;
+                        row.reason = Some(reason);
+                        let blocks = config.gaps.has(Gap::OutboxPoisonBlocks);
+                        if row.attempts >= config.policy.attempts_max && !blocks {
+                            bury(tx, &key, &mut row, config.gaps.has(Gap::DeadLetterDropped))?;
+                        } else {
+                            row.state = State::Pending;
+                            tx.put(&OUTBOX, &key, &row)?;
+                        }
+                        noted.push((key, Some(row)));
+                    }
+                    Err(_) => {}
                 }
-                failed.push((key, row));
             }
-            Ok::<_, StoreError>(failed)
+            Ok::<_, StoreError>(noted)
         });
-        for (key, row) in failed.await? {
-            self.follow_up(&key, row);
+        for (key, failed) in noted.await? {
+            self.follow_up(&key, failed);
         }
         Ok(())
     }
 
     /// What follows the commit: the row's next try, or the alarm.
-    fn follow_up(&self, key: &str, row: Row) {
+    fn follow_up(&self, key: &str, failed: Option<Row>) {
         let mut memory = self.memory();
         memory.forget(key);
+        let Some(row) = failed else { return };
         let (kind, reason) = (row.event.kind.as_str(), row.reason.as_deref().unwrap_or(""));
         if row.state == State::Failed {
             self.alert();

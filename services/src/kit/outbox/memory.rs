@@ -1,5 +1,5 @@
 //! What the outbox knows without writing it down: waits and ages by the monotonic clock, which no jump of the wall
-//! clock shortens or lengthens; what was sent and is not noted yet; and who has nothing to do. A restart forgets all of it.
+//! clock shortens or lengthens. A restart forgets them, and with them every wait.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -8,19 +8,15 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::{Row, Target};
+use super::{Row, State, Target};
 
-/// What is known of rows, by their keys, and of pollers, by their names.
+/// Waits and ages, by row.
 #[derive(Default)]
 pub(super) struct Memory {
     /// When a row may be tried again.
     not_before: BTreeMap<String, Instant>,
     /// Since when this process has seen a row in whose hands.
     claimed: BTreeMap<String, (String, Instant)>,
-    /// Rows that were sent, while the table does not say so yet.
-    sent: BTreeSet<String>,
-    /// Pollers with nothing to do, and the service of whose bulkhead they are.
-    idle: BTreeMap<String, Option<&'static str>>,
 }
 
 impl Memory {
@@ -34,46 +30,6 @@ impl Memory {
     pub fn forget(&mut self, key: &str) {
         self.not_before.remove(key);
         self.claimed.remove(key);
-    }
-
-    /// The row was sent.
-    pub fn sent(&mut self, key: String) {
-        self.forget(&key);
-        self.sent.insert(key);
-    }
-
-    /// Whether the row was sent, although the table may not say so yet.
-    pub fn is_sent(&self, key: &str) -> bool {
-        self.sent.contains(key)
-    }
-
-    /// What is to be noted in the table.
-    pub fn unnoted(&self) -> Vec<String> {
-        self.sent.iter().cloned().collect()
-    }
-
-    /// The table says so now.
-    pub fn noted(&mut self, keys: &[String]) {
-        for key in keys {
-            self.sent.remove(key);
-        }
-    }
-
-    /// A poller waits for something to do.
-    pub fn rests(&mut self, poller: &str, bulkhead: Option<&'static str>) {
-        self.idle.insert(poller.to_owned(), bulkhead);
-    }
-
-    /// It does so no more.
-    pub fn works(&mut self, poller: &str) {
-        self.idle.remove(poller);
-    }
-
-    /// A poller of this bulkhead, or of none, that waits for something to do.
-    pub fn idle(&self, bulkhead: Option<&str>) -> Option<&str> {
-        let mut idle = self.idle.iter();
-        let found = idle.find(|(_, of)| of.as_deref() == bulkhead);
-        found.map(|(poller, _)| poller.as_str())
     }
 
     /// What is still to wait before the row may be tried.
@@ -116,4 +72,9 @@ pub(super) fn heads<'r>(
         }
     }
     heads
+}
+
+/// Whether nobody has the row in hand.
+pub(super) fn is_pending(row: &Row) -> bool {
+    row.state == State::Pending
 }

@@ -62,7 +62,7 @@ pub enum Target {
 pub enum State {
     /// It waits.
     Pending,
-    /// A poller has it in hand. Some rows are so from their first commit on.
+    /// A poller has it in hand.
     Processing {
         /// Which one.
         by: String,
@@ -80,25 +80,24 @@ pub fn lane(row: &Row) -> (&Target, &str) {
     (&row.target, &row.event.key)
 }
 
-impl Row {
-    /// A row that waits.
-    pub(super) fn new(target: Target, event: Event, now_ms: u64) -> Self {
-        Row {
-            target,
-            event,
-            state: State::Pending,
-            attempts: 0,
-            reason: None,
-            redriven: 0,
-            created_ms: now_ms,
-            changed_ms: now_ms,
-        }
-    }
-}
-
-/// Writes a new row within the caller's transaction, behind all others.
-pub(super) fn append(tx: &mut Writer<'_>, row: &Row) -> Result<(), StoreError> {
+/// Writes a row within the caller's transaction.
+pub fn enqueue(
+    tx: &mut Writer<'_>,
+    target: Target,
+    event: Event,
+    now_ms: u64,
+) -> Result<(), StoreError> {
     let number = tx.get(&SEQUENCE, "")?.unwrap_or(0) + 1;
     tx.put(&SEQUENCE, "", &number)?;
-    tx.put(&OUTBOX, &format!("{number:016}"), row)
+    let row = Row {
+        target,
+        event,
+        state: State::Pending,
+        attempts: 0,
+        reason: None,
+        redriven: 0,
+        created_ms: now_ms,
+        changed_ms: now_ms,
+    };
+    tx.put(&OUTBOX, &format!("{number:016}"), &row)
 }

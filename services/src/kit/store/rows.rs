@@ -226,22 +226,12 @@ impl<'t> Writer<'t> {
         table: &Table<V>,
         prefix: &str,
     ) -> Result<Vec<(String, V)>, StoreError> {
-        self.scan_some(table, prefix, usize::MAX)
-    }
-
-    /// The first rows of a [`scan`](Self::scan), at most `limit`. Nothing after them is read.
-    pub fn scan_some<V: DeserializeOwned>(
-        &self,
-        table: &Table<V>,
-        prefix: &str,
-        limit: usize,
-    ) -> Result<Vec<(String, V)>, StoreError> {
         scan(
             &self.rows,
             &self.refusal,
             table,
             (prefix, None),
-            (limit, |_: &V| true),
+            (usize::MAX, |_: &V| true),
         )
     }
 
