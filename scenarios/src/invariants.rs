@@ -1,6 +1,5 @@
 //! What must hold, one subject a file. The names are those of the design's table of invariants.
 
-pub mod goodput;
 pub mod history;
 pub mod leases;
 pub mod money;

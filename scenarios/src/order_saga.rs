@@ -19,7 +19,7 @@ use crate::{
     bank,
     customer::Customer,
     invariants::{
-        goodput, money, orders,
+        money, orders,
         sagas::{self, saga_counts},
         stock,
     },
@@ -81,7 +81,6 @@ const BUGS: &[Gap] = &[
     Gap::CompensateInOrder,
     Gap::StopAtFirstCompensationError,
     Gap::NoBulkhead,
-    Gap::QueueUnbounded,
 ];
 
 /// Who buys.
@@ -103,13 +102,6 @@ pub(crate) const SHELVES: [Shelf; 2] = [
         price: 45_000,
     },
 ];
-/// What is for whoever comes last.
-const BENCH: Shelf = Shelf {
-    sku: "bench",
-    // None of its tries may end for want of stock: such a refusal is kept.
-    stock: 100,
-    price: 80_000,
-};
 
 impl Scenario for OrderSaga {
     fn name(&self) -> &str {
@@ -192,19 +184,14 @@ pub(crate) fn build(sim: &Sim, gaps: Gaps, arranged: impl FnOnce(&mut order::Con
     orders::watch_money(sim, &orders, &money);
     orders::watch_stock(sim, &orders, &stock);
     let promises = orders::Promises::watch(sim, &orders);
-    // Where one call at a time is let through, and a line stands behind it.
-    let crowded = calls == 1 && beyond != Beyond::Waits;
-    if crowded {
-        goodput::watch(sim, "order", BENCH, &promises);
-    }
     sometimes::sagas(sim, "order");
     sometimes::services(sim, &["order", "payment"]);
     sometimes::stock(sim);
     sometimes::money(sim, &orders, &money);
 
-    sim.prepare(move |client| async move {
+    sim.prepare(|client| async move {
         let hand = Hand::new(&client);
-        for shelf in SHELVES.into_iter().chain(crowded.then_some(BENCH)) {
+        for shelf in SHELVES {
             hand.fill(shelf).await;
         }
     });

@@ -150,8 +150,6 @@ bank! {
 
     calls_to_the_gateway_without_permits_are_found: OrderSaga + "no-bulkhead" =>
         "calls to the gateway are bounded";
-    an_unbounded_line_for_the_gateway_is_found: OrderSaga + "queue-unbounded" =>
-        "queues are bounded";
 
     a_workflow_whose_journal_is_in_memory_is_found: OrderWorkflow + "no-journal" =>
         "every saga ends" | "no lost refund" | "no leaked reservation" | "no leaked semantic lock";
