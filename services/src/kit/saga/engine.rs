@@ -51,7 +51,7 @@ impl<S: Saga> Engine<S> {
     /// [`keep_recovering`](Self::keep_recovering), so that what an earlier life began is taken up.
     ///
     /// # Panics
-    /// If a store that replicas share is to keep sagas as [`Journal::Facts`], or to run them as workflows.
+    /// If a store that replicas share is to keep sagas as [`Journal::Facts`](super::Journal::Facts), or to run them as workflows.
     pub fn new(platform: &Platform, store: &Store, saga: S, config: Config) -> Self {
         assert!(
             !store.is_shared() || !config.keeps_facts(),
@@ -174,7 +174,7 @@ impl<S: Saga> Engine<S> {
     /// how many sagas there are. In one transaction, so nobody sees it half done.
     ///
     /// # Errors
-    /// `INVALID_STATE` where sagas are not kept as [`Journal::Facts`].
+    /// `INVALID_STATE` where sagas are not kept as [`Journal::Facts`](super::Journal::Facts).
     pub async fn rebuild(
         &self,
         clear: impl FnOnce(&mut Writer) -> Result<(), StoreError> + Send + 'static,

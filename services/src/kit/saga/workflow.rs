@@ -13,7 +13,7 @@
 //! (<https://docs.temporal.io/troubleshooting/execution-failures>), and DBOS checks too
 //! (<https://docs.dbos.dev/explanations/how-workflows-work>).
 //!
-//! The journal is the saga's [facts](super::facts). Its row, which others look at, is projected from them.
+//! The journal is the saga's [facts]. Its row, which others look at, is projected from them.
 //!
 //! Waits between attempts are not journalled: a process that starts again asks what is under way at once, with all its
 //! tries. The deadline is: it is a fact of the saga's beginning.
