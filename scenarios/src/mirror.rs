@@ -1,6 +1,6 @@
 //! Typed mirrors of the services' tables, kept from the feed of commits: what the invariants look at.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, ops::Bound, sync::Arc};
 
 use serde::de::DeserializeOwned;
 use squall::check::Commit;
@@ -76,6 +76,14 @@ impl<V: DeserializeOwned> Mirror<V> {
     /// All rows, by key.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &V)> {
         self.rows.iter().map(|(key, row)| (key.as_str(), &**row))
+    }
+
+    /// The rows whose keys begin with `prefix`, by key.
+    pub fn under(&self, prefix: &str) -> impl Iterator<Item = (&str, &V)> {
+        let from = (Bound::Included(prefix), Bound::Unbounded);
+        let rows = self.rows.range::<str, _>(from);
+        rows.map(|(key, row)| (key.as_str(), &**row))
+            .take_while(move |(key, _)| key.starts_with(prefix))
     }
 
     /// All rows, without their keys.

@@ -25,7 +25,7 @@ pub fn watch(sim: &Sim) {
             }
             for change in sagas.follow(commit) {
                 let stream = facts::stream(&change.key);
-                let told = journals.iter().filter(|(key, _)| key.starts_with(&stream));
+                let told = journals.under(&stream);
                 let told = facts::fold(told.map(|(_, row)| row.fact.clone()));
                 if told.as_ref() != change.after.as_deref() {
                     let shown = |saga: Option<String>| saga.unwrap_or_else(|| "nothing".to_owned());

@@ -145,14 +145,6 @@ pub struct Listed<T> {
 }
 
 impl<T> Listed<T> {
-    /// The same page of what `each` makes of its rows, or the first error.
-    pub fn try_map<U, E>(self, each: impl FnMut(T) -> Result<U, E>) -> Result<Listed<U>, E> {
-        Ok(Listed {
-            rows: self.rows.into_iter().map(each).collect::<Result<_, _>>()?,
-            next: self.next,
-        })
-    }
-
     /// The same page of what `each` makes of its rows.
     pub fn map<U>(self, each: impl FnMut(T) -> U) -> Listed<U> {
         Listed {

@@ -245,7 +245,7 @@ impl<S: Saga> Engine<S> {
             return refused("has ended: there is nothing left of it to do");
         }
         if saga.status == Status::NeedsAttention {
-            return match self.0.open_letter(id)? {
+            return match self.0.open_letters()?.remove(id) {
                 Some(letter) => self.redrive(&letter.id).await.map(drop),
                 None => refused("was sent on its way just now"),
             };

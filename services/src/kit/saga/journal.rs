@@ -1,6 +1,7 @@
 //! The sagas' tables, and the commits that change them.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
+
 use tracing::Instrument;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -208,11 +209,14 @@ impl<S: Saga> Inner<S> {
         }
     }
 
-    /// The dead letter of a saga that waits for a person.
-    pub fn open_letter(&self, saga_id: &str) -> Result<Option<DeadLetter>, StoreError> {
+    /// The dead letters of the sagas that wait for a person, by saga.
+    pub fn open_letters(&self) -> Result<BTreeMap<String, DeadLetter>, StoreError> {
         let letters = self.store.read(|tx| tx.scan(&DEAD_LETTERS, ""))?;
-        let mut letters = letters.into_iter().map(|(_, letter)| letter);
-        Ok(letters.find(|letter| letter.saga_id == saga_id && letter.redriven_ms.is_none()))
+        let open = |letter: &DeadLetter| letter.redriven_ms.is_none();
+        let letters = letters.into_iter().map(|(_, letter)| letter).filter(open);
+        Ok(letters
+            .map(|letter| (letter.saga_id.clone(), letter))
+            .collect())
     }
 
     /// The row of a saga that a person sends on its way again.

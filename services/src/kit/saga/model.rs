@@ -240,11 +240,14 @@ impl<D> SagaRecord<D> {
         Some(step.status)
     }
 
-    /// Whether the saga has come to its pivot, so that nothing but the pivot's refusal can turn it back.
+    /// Whether the saga has come to its pivot, so that nothing but the pivot's refusal can turn it back. One that begins
+    /// with its pivot is there from the start.
     pub fn is_at_pivot(&self, plan: &[Step]) -> bool {
-        let passed =
-            |step: &Step| step.role != Role::Compensatable && self.step(step.name).is_some();
-        self.status == Status::Completed || plan.iter().any(passed)
+        let leaves = |step: &Step| step.role != Role::Compensatable;
+        let passed = |step: &Step| leaves(step) && self.step(step.name).is_some();
+        self.status == Status::Completed
+            || plan.first().is_some_and(leaves)
+            || plan.iter().any(passed)
     }
 
     /// The step whose action or undo is under way, as an index into the plan.

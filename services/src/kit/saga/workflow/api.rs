@@ -50,7 +50,11 @@ async fn list<S: Saga>(
         .0
         .store
         .read(|rows| page.read(rows, &table::<S::Data>(), "", wanted))?;
-    Ok(sagas.try_map(|(_, saga)| view(engine, *order_of, saga))?)
+    let waits_for = engine.waiting()?;
+    Ok(sagas.map(|(_, saga)| WorkflowView {
+        waits_for: waits_for(&saga),
+        saga: SagaView::of(saga, *order_of),
+    }))
 }
 
 async fn show<S: Saga>(
@@ -82,7 +86,7 @@ fn view<S: Saga>(
     order_of: OrderOf<S>,
     saga: SagaRecord<S::Data>,
 ) -> Result<WorkflowView, StoreError> {
-    let waits_for = engine.waits_for(&saga)?;
+    let waits_for = engine.waiting()?(&saga);
     let saga = SagaView::of(saga, order_of);
     Ok(WorkflowView { saga, waits_for })
 }

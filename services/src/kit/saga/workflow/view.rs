@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::kit::{
     Problem, StoreError,
     saga::{
-        Engine, Saga, SagaRecord, SagaView, Status, StepStatus,
+        DeadLetter, Engine, Saga, SagaRecord, SagaView, Status, StepStatus,
         engine::Inner,
         facts::{Fact, FactRow},
     },
@@ -148,25 +148,29 @@ impl<S: Saga> Engine<S> {
         Ok(Some((saga, history.collect())))
     }
 
-    /// What a saga of this process waits for.
-    pub fn waits_for(&self, saga: &SagaRecord<S::Data>) -> Result<Option<WaitsFor>, StoreError> {
-        self.0.waits_for(saga)
+    /// Says of any saga of this process what it waits for now.
+    pub fn waiting(&self) -> Result<impl Fn(&SagaRecord<S::Data>) -> Option<WaitsFor>, StoreError> {
+        let (inner, letters) = (&self.0, self.0.open_letters()?);
+        Ok(move |saga: &SagaRecord<S::Data>| inner.waits_for(saga, letters.get(&saga.id)))
     }
 }
 
 impl<S: Saga> Inner<S> {
-    fn waits_for(&self, saga: &SagaRecord<S::Data>) -> Result<Option<WaitsFor>, StoreError> {
+    fn waits_for(
+        &self,
+        saga: &SagaRecord<S::Data>,
+        letter: Option<&DeadLetter>,
+    ) -> Option<WaitsFor> {
         if saga.status.is_ended() {
-            return Ok(None);
+            return None;
         }
         if saga.status == Status::NeedsAttention {
-            let letter = self.open_letter(&saga.id)?;
-            let reason = letter.map_or_else(String::new, |letter| letter.reason);
-            return Ok(Some(WaitsFor::Person { reason }));
+            let reason = letter.map_or_else(String::new, |letter| letter.reason.clone());
+            return Some(WaitsFor::Person { reason });
         }
         let current = saga.current().map(|at| &saga.steps[at].name);
         let (Some(driven), Some(name)) = (self.registry.of(&saga.id), current) else {
-            return Ok(Some(WaitsFor::Recovery {}));
+            return Some(WaitsFor::Recovery {});
         };
         let plan = self.saga.steps(&saga.data).iter();
         let undo = plan
@@ -177,7 +181,7 @@ impl<S: Saga> Inner<S> {
             _ => name,
         };
         let (step, asking) = (step.to_owned(), driven.asking());
-        Ok(Some(match asking.again_ms {
+        Some(match asking.again_ms {
             Some(at_ms) => WaitsFor::NextAttempt {
                 step,
                 attempts: asking.tries,
@@ -187,6 +191,6 @@ impl<S: Saga> Inner<S> {
                 step,
                 attempt: asking.tries,
             },
-        }))
+        })
     }
 }
