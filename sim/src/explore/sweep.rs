@@ -1,4 +1,5 @@
-//! Sweep: a census of a calm run, then one storm for each site and each kind of fault that applies to it, then pairs.
+//! Sweep: a census of a calm run, then one storm for each site and each kind of fault that applies to it; the same with
+//! the next seed, if there are several; then pairs.
 //!
 //! A storm goes exactly as its calm run until its fault strikes, so that the site is always met (where it is not, the
 //! matrix says so). Sites that are alike ([`Met::alike`]) are tried once, also across the workloads of several seeds.
@@ -31,13 +32,18 @@ pub struct Sweep {
     /// So many pairs are tried.
     budget: usize,
     stage: Stage,
-    calm: Vec<Calm>,
-    /// Sites that are alike, by what they have in common: how many.
+    /// Seeds whose calm runs have begun.
+    begun: u64,
+    sites_met: u64,
+    /// Sites of calm runs that are alike, by what they have in common: how many.
     known: BTreeMap<u64, u64>,
     targets: Vec<Target>,
+    /// The storms of one fault, of all seeds so far; those of the present seed are the ones from `first` on.
     singles: Vec<Storm>,
-    /// Sites that no calm run met: what the system does about a fault.
-    fresh: Vec<Fresh>,
+    first: usize,
+    /// Sites that the calm runs so far did not meet, by what those that are alike have in common: what the system does
+    /// about a fault.
+    fresh: BTreeMap<u64, Fresh>,
     pairs: Vec<Storm>,
     pairs_possible: u64,
     /// How many trials of the present stage were learned.
@@ -50,12 +56,6 @@ enum Stage {
     Calm,
     Singles,
     Pairs,
-}
-
-/// A calm run.
-struct Calm {
-    seed: Seed,
-    sites: Vec<Met>,
 }
 
 /// A site at which something is tried.
@@ -84,11 +84,13 @@ impl Sweep {
             seeds,
             budget,
             stage: Stage::Begin,
-            calm: Vec::new(),
+            begun: 0,
+            sites_met: 0,
             known: BTreeMap::new(),
             targets: Vec::new(),
             singles: Vec::new(),
-            fresh: Vec::new(),
+            first: 0,
+            fresh: BTreeMap::new(),
             pairs: Vec::new(),
             pairs_possible: 0,
             learned: 0,
@@ -119,10 +121,9 @@ impl Sweep {
             });
         }
         columns.retain(|column| column.planned > 0);
-        let sites_met = self.calm.iter().map(|calm| calm.sites.len() as u64).sum();
         Matrix {
-            sites_met,
-            sites_pruned: sites_met - self.targets.len() as u64,
+            sites_met: self.sites_met,
+            sites_pruned: self.sites_met - self.targets.len() as u64,
             storms: self.singles.len() as u64,
             columns,
             rows,
@@ -141,37 +142,39 @@ impl Sweep {
         pairs
     }
 
-    /// One storm for each site that stands for others and each kind of fault; equal storms once.
-    fn plan_singles(&mut self) {
-        let mut storms = Storms::default();
-        for calm in &self.calm {
-            let nexts = nexts(&calm.sites);
-            for (place, met) in calm.sites.iter().enumerate() {
-                let count = self.known.entry(met.alike).or_insert(0);
-                *count += 1;
-                if *count > 1 {
-                    continue;
-                }
-                let next = nexts[place].map(|next| &calm.sites[next].site);
-                let strikes = strikes::strikes(met, next, &self.profile);
-                let cells = strikes.into_iter().map(|(column, fault)| {
-                    let storm = storms.place_of(calm.seed, fault, &met.behalf, place);
-                    (column, storm)
-                });
-                self.targets.push(Target {
-                    seed: calm.seed,
-                    met: met.clone(),
-                    cells: cells.collect(),
-                });
+    /// One storm for each site of a calm run that stands for others and each kind of fault; equal storms once.
+    fn plan_singles(&mut self, seed: Seed, sites: &[Met]) {
+        self.sites_met += sites.len() as u64;
+        let mut storms = Storms {
+            all: &mut self.singles,
+            places: BTreeMap::new(),
+        };
+        let nexts = nexts(sites);
+        for (place, met) in sites.iter().enumerate() {
+            let count = self.known.entry(met.alike).or_insert(0);
+            *count += 1;
+            if *count > 1 {
+                continue;
             }
+            self.fresh.remove(&met.alike);
+            let next = nexts[place].map(|next| &sites[next].site);
+            let strikes = strikes::strikes(met, next, &self.profile);
+            let cells = strikes.into_iter().map(|(column, fault)| {
+                let storm = storms.place_of(seed, fault, &met.behalf, place);
+                (column, storm)
+            });
+            self.targets.push(Target {
+                seed,
+                met: met.clone(),
+                cells: cells.collect(),
+            });
         }
-        self.singles = storms.all;
     }
 
     fn storms(&self) -> &[Storm] {
         match self.stage {
             Stage::Begin | Stage::Calm => &[],
-            Stage::Singles => &self.singles,
+            Stage::Singles => &self.singles[self.first..],
             Stage::Pairs => &self.pairs,
         }
     }
@@ -183,8 +186,7 @@ impl Sweep {
             if self.known.contains_key(&met.alike) {
                 continue;
             }
-            self.known.insert(met.alike, 1);
-            self.fresh.push(Fresh {
+            self.fresh.entry(met.alike).or_insert_with(|| Fresh {
                 single,
                 met: met.clone(),
                 next: nexts[place].map(|next| outcome.sites[next].site.clone()),
@@ -196,31 +198,33 @@ impl Sweep {
 impl Explorer for Sweep {
     fn next(&mut self) -> Vec<Trial> {
         self.learned = 0;
-        match self.stage {
-            Stage::Begin => {
-                self.stage = Stage::Calm;
-                let seeds = (0..).map_while(|ordinal| self.seeds.nth(ordinal));
-                let calm = |seed| Trial {
-                    seed,
-                    plan: Some(Plan::calm()),
-                };
-                return seeds.map(calm).collect();
+        loop {
+            self.stage = match self.stage {
+                Stage::Calm => Stage::Singles,
+                Stage::Pairs => return Vec::new(),
+                Stage::Begin | Stage::Singles => match self.seeds.nth(self.begun) {
+                    Some(seed) => {
+                        self.stage = Stage::Calm;
+                        self.begun += 1;
+                        self.first = self.singles.len();
+                        let plan = Some(Plan::calm());
+                        return vec![Trial { seed, plan }];
+                    }
+                    None => {
+                        (self.pairs, self.pairs_possible) = pairs::plan(self);
+                        Stage::Pairs
+                    }
+                },
+            };
+            let trial = |storm: &Storm| Trial {
+                seed: storm.seed,
+                plan: Some(Plan::new(storm.faults.clone())),
+            };
+            let trials: Vec<Trial> = self.storms().iter().map(trial).collect();
+            if !trials.is_empty() {
+                return trials;
             }
-            Stage::Calm => {
-                self.stage = Stage::Singles;
-                self.plan_singles();
-            }
-            Stage::Singles => {
-                self.stage = Stage::Pairs;
-                (self.pairs, self.pairs_possible) = pairs::plan(self);
-            }
-            Stage::Pairs => return Vec::new(),
         }
-        let trial = |storm: &Storm| Trial {
-            seed: storm.seed,
-            plan: Some(Plan::new(storm.faults.clone())),
-        };
-        self.storms().iter().map(trial).collect()
     }
 
     fn learn(&mut self, trial: &Trial, outcome: &Outcome) {
@@ -231,14 +235,11 @@ impl Explorer for Sweep {
             Stage::Calm => {
                 // What breaks without a storm would break in each of them.
                 if outcome.verdict == Verdict::Survived {
-                    self.calm.push(Calm {
-                        seed: trial.seed,
-                        sites: outcome.sites.clone(),
-                    });
+                    self.plan_singles(trial.seed, &outcome.sites);
                 }
             }
             Stage::Singles => {
-                let gone = Gone::of(outcome);
+                let (gone, place) = (Gone::of(outcome), self.first + place);
                 if gone.survived() && gone.effective {
                     self.remember_fresh(place, outcome);
                 }
@@ -261,19 +262,19 @@ impl Explorer for Sweep {
     }
 
     fn planned(&self) -> Option<u64> {
-        let known = matches!(self.stage, Stage::Singles | Stage::Pairs);
-        known.then(|| self.seeds.len() + (self.singles.len() + self.pairs.len()) as u64)
+        let planned = matches!(self.stage, Stage::Singles | Stage::Pairs);
+        let known = planned && self.begun == self.seeds.len();
+        known.then(|| self.begun + (self.singles.len() + self.pairs.len()) as u64)
     }
 }
 
 /// Storms of one fault, each once.
-#[derive(Default)]
-struct Storms {
-    all: Vec<Storm>,
+struct Storms<'a> {
+    all: &'a mut Vec<Storm>,
     places: BTreeMap<(Seed, Site), Vec<usize>>,
 }
 
-impl Storms {
+impl Storms<'_> {
     fn place_of(&mut self, seed: Seed, fault: Fault, behalf: &str, place: usize) -> usize {
         let When::Site(site) = &fault.when else {
             unreachable!("a sweep aims at sites")

@@ -1,10 +1,11 @@
 //! A sweep tries everything everywhere once, and what it leaves out would have told the same.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use squall::{
+    bank::{Task, measure},
     campaign::{Campaign, Seeds, Totals},
-    explore::{Sweep, sweep::Matrix},
+    explore::{Sweep, Way, sweep::Matrix},
     run::{Options, Outcome, Spec, Verdict, run, run_with},
     scenario::Scenario,
     seed::Seed,
@@ -18,7 +19,10 @@ use crate::{
 };
 
 fn sweep(plant: Option<&str>, pairs: usize, jobs: usize) -> (Totals, Matrix) {
-    let seeds = Seeds::one(Seed(1));
+    sweep_seeds(Seeds::one(Seed(1)), plant, pairs, jobs)
+}
+
+fn sweep_seeds(seeds: Seeds, plant: Option<&str>, pairs: usize, jobs: usize) -> (Totals, Matrix) {
     let campaign = Campaign {
         jobs,
         plant: plant.map(str::to_owned),
@@ -76,6 +80,34 @@ fn a_sweep_finds_bugs_of_one_fault_and_their_plans_replay() {
         let broken = matrix.rows.iter().flat_map(|row| &row.cells);
         assert!(broken.filter(|cell| cell.broke.is_some()).count() > 0);
     }
+}
+
+#[test]
+fn a_sweep_of_several_seeds_goes_on_with_the_sites_that_the_next_one_adds() {
+    let seeds = |count| Seeds::starting_at(Seed(1), count).expect("there are so many");
+    let (_, one) = sweep_seeds(seeds(1), None, 0, 2);
+    let (totals, three) = sweep_seeds(seeds(3), None, 20, 2);
+    assert!(totals.is_clean(), "{:#?}", totals.failures);
+    assert!(three.rows.len() >= one.rows.len() && three.sites_met > one.sites_met);
+    let again = three.rows[one.rows.len()..].iter();
+    assert!(again.map(|row| row.seed).all(|seed| seed != Seed(1)));
+    let stand_for: u64 = three.rows.iter().map(|row| row.stands_for).sum();
+    assert_eq!(stand_for, three.sites_met);
+    assert_eq!(three.pairs.map(|pairs| pairs.run), Some(20));
+}
+
+#[test]
+fn the_power_of_a_sweep_is_measured_with_storms_and_not_with_calm_runs() {
+    let task = Task {
+        scenario: "bank".to_owned(),
+        bug: "commit-without-sync".to_owned(),
+        way: Way::Sweep.name().to_owned(),
+        campaign: 0,
+        cut_off: 500,
+    };
+    let measured = measure(&Bank, Way::Sweep, &task, false, &Arc::default());
+    let found = measured.and_then(|measured| measured.found);
+    assert_eq!(found.map(|found| found.faults), Some(1));
 }
 
 #[test]

@@ -46,7 +46,7 @@ pub(super) fn plan(sweep: &Sweep) -> (Vec<Storm>, u64) {
 #[derive(Clone, Copy)]
 enum Pair {
     /// A single storm, and a strike at a site that it made appear.
-    Recovery { fresh: usize, strike: usize },
+    Recovery { fresh: u64, strike: usize },
     /// Two single storms, the earlier first.
     SameSaga(usize, usize),
 }
@@ -55,7 +55,7 @@ impl Pair {
     fn storm(self, sweep: &Sweep) -> Storm {
         let (single, second) = match self {
             Pair::Recovery { fresh, strike } => {
-                let fresh = &sweep.fresh[fresh];
+                let fresh = &sweep.fresh[&fresh];
                 let mut strikes = at(fresh, sweep);
                 (fresh.single, strikes.swap_remove(strike).1)
             }
@@ -77,8 +77,8 @@ fn at(fresh: &Fresh, sweep: &Sweep) -> Vec<(String, crate::storm::Fault)> {
 }
 
 fn in_recovery(sweep: &Sweep) -> Vec<Pair> {
-    let all = sweep.fresh.iter().enumerate();
-    all.flat_map(|(fresh, site)| {
+    let all = sweep.fresh.iter();
+    all.flat_map(|(&fresh, site)| {
         (0..at(site, sweep).len()).map(move |strike| Pair::Recovery { fresh, strike })
     })
     .collect()
