@@ -7,9 +7,14 @@ mod bank;
 #[allow(dead_code)]
 mod little;
 
+use std::{io, time::Duration};
+
 use squall::{
+    Node, Sim,
     run::{Spec, Verdict, run},
+    scenario::{Scenario, Setup},
     seed::Seed,
+    storm::{Plan, Profile},
 };
 
 use bank::Bank;
@@ -18,6 +23,38 @@ use bank::Bank;
 const WARM_UP: u64 = 500;
 /// A leak of a whole world costs some 800 KB a run, one of a single task some hundred bytes.
 const GROWTH_MAX_KB: u64 = 6_144;
+
+/// A run by priorities (PCT) that ends while its node waits for a timer.
+struct Sleeper;
+
+/// What the sleeper's disk holds.
+const DISK_BYTES: usize = 1 << 20;
+
+impl Scenario for Sleeper {
+    fn name(&self) -> &str {
+        "sleeper"
+    }
+
+    fn about(&self) -> &str {
+        "a node with a full disk waits for longer than the run"
+    }
+
+    fn profile(&self) -> Profile {
+        Profile::new(&["sleeper"], &[])
+    }
+
+    fn build(&self, sim: &Sim, _: &Setup) {
+        sim.node("sleeper", sleeps);
+        sim.client("ann", |_| tokio::time::sleep(Duration::from_secs(1)));
+    }
+}
+
+async fn sleeps(node: Node) -> io::Result<()> {
+    use redb::StorageBackend;
+    node.disk().open("full")?.write(0, &vec![1; DISK_BYTES])?;
+    tokio::time::sleep(Duration::from_secs(100_000)).await;
+    Ok(())
+}
 
 /// Resident memory of this process.
 fn resident_kb() -> u64 {
@@ -44,4 +81,19 @@ fn memory_is_flat_over_thousands_of_runs() {
     let grown = resident_kb().saturating_sub(warm);
     println!("{runs} runs: {warm} kB after {WARM_UP}, {grown} kB more at the end");
     assert!(grown < GROWTH_MAX_KB, "{grown} kB more after {runs} runs");
+
+    let before = resident_kb();
+    for seed in 0..100 {
+        let plan = Plan {
+            pct: Some(3),
+            ..Plan::calm()
+        };
+        let spec = Spec {
+            plan: Some(plan),
+            ..Spec::of(&Sleeper, Seed(seed))
+        };
+        assert_eq!(run(&Sleeper, &spec, false).verdict, Verdict::Survived);
+    }
+    let grown = resident_kb().saturating_sub(before);
+    assert!(grown < GROWTH_MAX_KB, "{grown} kB more after 100 sleepers");
 }

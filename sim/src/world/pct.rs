@@ -12,7 +12,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, atomic::Ordering::Relaxed},
+    sync::{Arc, Mutex, Weak, atomic::Ordering::Relaxed},
     task::{Context, Wake, Waker},
 };
 
@@ -61,10 +61,13 @@ struct Task {
 }
 
 /// A task's place at the gate, and the waker that its future is polled with.
+///
+/// Timers keep wakers until their time comes, which may be after the run: a waker that kept the node alive, and with it
+/// the timers, would never be freed.
 pub(super) struct Seat {
     gate: Arc<Gate>,
     ordinal: u64,
-    node: Arc<NodeState>,
+    node: Weak<NodeState>,
 }
 
 impl Gate {
@@ -116,7 +119,7 @@ impl Gate {
         Arc::new(Seat {
             gate: self.clone(),
             ordinal,
-            node: node.clone(),
+            node: Arc::downgrade(node),
         })
     }
 
@@ -270,7 +273,8 @@ impl Wake for Seat {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        if self.node.paused.load(Relaxed) {
+        let node = self.node.upgrade();
+        if node.is_some_and(|node| node.paused.load(Relaxed)) {
             // madsim keeps what is woken on a paused node until it resumes.
             let waker = lock(&self.gate.0)
                 .tasks
