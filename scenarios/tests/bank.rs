@@ -39,22 +39,22 @@ macro_rules! bank {
 }
 
 bank! {
-    a_journal_in_memory_is_found: OrderSaga + "no-journal" =>
+    a_journal_in_memory_is_found: OrderSaga + "no-journal" at 6 =>
         "every saga ends" | "no lost refund" | "no leaked reservation" | "no leaked semantic lock";
     a_timeout_taken_for_a_no_is_found: OrderSaga + "timeout-means-no" =>
         "no lost refund" | "ledger and payment records agree" | "no leaked reservation" | "no leaked semantic lock"
         | "no oversell";
-    a_reserve_that_is_overtaken_by_its_cancel_is_found: OrderSaga + "late-reserve-after-cancel" at 639 =>
+    a_reserve_that_is_overtaken_by_its_cancel_is_found: OrderSaga + "late-reserve-after-cancel" at 1145 =>
         "no leaked reservation" | "no leaked semantic lock" | "no oversell";
-    a_compensation_that_is_tried_once_is_found: OrderSaga + "compensation-not-retried" =>
+    a_compensation_that_is_tried_once_is_found: OrderSaga + "compensation-not-retried" at 19 =>
         "every saga ends" | "no lost refund" | "no leaked reservation" | "no leaked semantic lock";
-    a_refund_that_was_never_asked_for_is_found: OrderSaga + "refund-marked-not-asked" at 561 =>
+    a_refund_that_was_never_asked_for_is_found: OrderSaga + "refund-marked-not-asked" at 211 =>
         "no lost refund" | "ledger and payment records agree";
-    a_refund_without_a_key_is_found: OrderSaga + "refund-without-key" at 463 =>
+    a_refund_without_a_key_is_found: OrderSaga + "refund-without-key" at 189 =>
         "no double charge, no double refund";
-    a_capture_without_a_key_is_found: OrderSaga + "capture-without-key" =>
+    a_capture_without_a_key_is_found: OrderSaga + "capture-without-key" at 13 =>
         "no double charge, no double refund";
-    an_answer_before_the_commit_is_found: OrderSaga + "ack-before-commit" =>
+    an_answer_before_the_commit_is_found: OrderSaga + "ack-before-commit" at 91 =>
         "acknowledged is durable";
     a_commit_without_sync_is_found: OrderSaga + "commit-without-sync" =>
         "acknowledged is durable";
@@ -64,18 +64,18 @@ bank! {
         "no leaked semantic lock";
     stock_that_is_checked_and_then_taken_is_found: OrderSaga + "check-then-act-stock" at 412 =>
         "stock adds up" | "no oversell";
-    a_missing_version_check_is_found: OrderSaga + "no-version-check" at 376 =>
+    a_missing_version_check_is_found: OrderSaga + "no-version-check" at 98 =>
         "stock adds up" | "no oversell";
-    calls_without_keys_are_found: OrderSaga + "no-key" =>
+    calls_without_keys_are_found: OrderSaga + "no-key" at 6 =>
         "no double charge, no double refund" | "one key, one effect" | "stock adds up" | "no lost refund";
-    a_key_stored_after_the_effect_is_found: OrderSaga + "key-stored-after-effect" =>
+    a_key_stored_after_the_effect_is_found: OrderSaga + "key-stored-after-effect" at 8 =>
         "no double charge, no double refund" | "one key, one effect" | "stock adds up" | "no lost refund";
-    a_listing_from_an_old_copy_is_found: OrderSaga + "stale-read" =>
+    a_listing_from_an_old_copy_is_found: OrderSaga + "stale-read" at 12 =>
         "a user's orders keep session order";
-    a_recovery_that_races_the_owner_is_found: OrderSaga + "recovery-races-owner" at 441 =>
+    a_recovery_that_races_the_owner_is_found: OrderSaga + "recovery-races-owner" at 286 =>
         "every saga ends" | "an order goes its way" | "no double charge, no double refund" | "no lost refund"
         | "stock adds up" | "acknowledged is durable" | "a saga takes its steps in order" | "compensation runs in reverse";
-    a_cancel_after_the_pivot_is_found: OrderSaga + "compensate-after-pivot" =>
+    a_cancel_after_the_pivot_is_found: OrderSaga + "compensate-after-pivot" at 16 =>
         "a saga turns back before its pivot only";
     an_order_that_is_cancelled_once_is_found: OrderSaga + "order-cancel-not-retried" at 287 =>
         "every saga ends";
@@ -85,19 +85,19 @@ bank! {
         "no lost refund";
     a_capture_after_the_void_is_found: OrderSaga + "capture-after-void" at 58 =>
         "no lost refund";
-    a_permit_that_leaks_is_found: OrderSaga + "permit-leaked" =>
+    a_permit_that_leaks_is_found: OrderSaga + "permit-leaked" at 5 =>
         "permits all returned";
     a_conflict_taken_for_done_is_found: OrderSaga + "conflict-taken-for-done" =>
         "no lost refund" | "every saga ends" | "stock adds up" | "no oversell";
-    a_hold_that_is_asked_for_twice_is_found: OrderSaga + "retry-of-non-idempotent" =>
+    a_hold_that_is_asked_for_twice_is_found: OrderSaga + "retry-of-non-idempotent" at 46 =>
         "no double charge, no double refund" | "no lost refund";
-    a_key_that_expires_too_soon_is_found: OrderSaga + "key-expires-too-soon" =>
+    a_key_that_expires_too_soon_is_found: OrderSaga + "key-expires-too-soon" at 29 =>
         "one key, one effect";
     a_repeat_that_is_not_refused_in_flight_is_found: OrderSaga + "in-flight-not-refused" =>
         "one key, one effect";
-    a_transient_failure_that_is_kept_is_found: OrderSaga + "transient-failure-cached" =>
+    a_transient_failure_that_is_kept_is_found: OrderSaga + "transient-failure-cached" at 5 =>
         "one key, one effect";
-    a_breaker_that_stays_open_is_found: OrderSaga + "breaker-never-half-opens" =>
+    a_breaker_that_stays_open_is_found: OrderSaga + "breaker-never-half-opens" at 5 =>
         "every saga ends" | "no lost refund" | "no leaked reservation" | "no leaked semantic lock";
     a_trace_id_that_leaks_is_found: OrderSaga + "trace-id-leaks" =>
         "one trace id per saga";
@@ -107,7 +107,7 @@ bank! {
         "no leaked reservation" | "no leaked semantic lock" | "no oversell";
     a_lease_that_is_released_before_the_commit_is_found: OrderReplicas + "release-before-commit" at 8 =>
         "stock adds up" | "a semantic lock has one owner";
-    a_lease_without_fencing_is_found: OrderReplicas + "lease-without-fencing" at 224 =>
+    a_lease_without_fencing_is_found: OrderReplicas + "lease-without-fencing" at 968 =>
         "two holders of a lease never both write" | "stock adds up" | "a semantic lock has one owner" | "no oversell";
     a_release_by_another_than_the_owner_is_found: OrderReplicas + "release-not-owner" at 240 =>
         "a lease is released by its owner only";
@@ -127,7 +127,7 @@ bank! {
         "every saga ends" | "no lost refund" | "no leaked reservation";
     a_cluster_that_forgets_what_compensates_is_found: OrderCluster + "recovery-forgets-compensating" at 6 =>
         "every saga ends" | "no lost refund" | "no leaked reservation";
-    a_replica_that_begins_anew_what_another_has_under_way_is_found: OrderCluster + "in-flight-not-refused" at 0 =>
+    a_replica_that_begins_anew_what_another_has_under_way_is_found: OrderCluster + "in-flight-not-refused" =>
         "one key, one effect";
     a_cluster_that_turns_back_after_the_pivot_is_found: OrderCluster + "compensate-after-pivot" at 16 =>
         "a saga turns back before its pivot only" | "an order goes its way" | "acknowledged is durable";
@@ -139,71 +139,71 @@ bank! {
     an_order_that_is_undone_only_on_an_answered_no_is_found: OrderSaga + "undo-only-on-answered-no" =>
         "no lost refund" | "no leaked reservation" | "no leaked semantic lock" | "no oversell"
         | "compensation runs in reverse" | "ledger and payment records agree";
-    an_order_whose_recovery_looks_at_what_failed_only_is_found: OrderSaga + "recovery-only-failed" =>
+    an_order_whose_recovery_looks_at_what_failed_only_is_found: OrderSaga + "recovery-only-failed" at 6 =>
         "every saga ends" | "no lost refund" | "no leaked reservation" | "no leaked semantic lock" | "no oversell";
-    an_order_whose_recovery_forgets_compensations_is_found: OrderSaga + "recovery-forgets-compensating" at 49 =>
+    an_order_whose_recovery_forgets_compensations_is_found: OrderSaga + "recovery-forgets-compensating" at 20 =>
         "every saga ends" | "no lost refund" | "no leaked reservation" | "no leaked semantic lock";
     an_order_that_is_compensated_in_order_is_found: OrderSaga + "compensate-in-order" =>
         "compensation runs in reverse";
-    an_order_whose_compensation_stops_at_an_error_is_found: OrderSaga + "stop-at-first-compensation-error" at 20 =>
+    an_order_whose_compensation_stops_at_an_error_is_found: OrderSaga + "stop-at-first-compensation-error" at 19 =>
         "no lost refund" | "no leaked reservation" | "no leaked semantic lock";
 
-    calls_to_the_gateway_without_permits_are_found: OrderSaga + "no-bulkhead" =>
+    calls_to_the_gateway_without_permits_are_found: OrderSaga + "no-bulkhead" at 5 =>
         "calls to the gateway are bounded";
 
-    a_workflow_whose_journal_is_in_memory_is_found: OrderWorkflow + "no-journal" =>
+    a_workflow_whose_journal_is_in_memory_is_found: OrderWorkflow + "no-journal" at 6 =>
         "every saga ends" | "no lost refund" | "no leaked reservation" | "no leaked semantic lock";
-    a_workflow_that_is_journalled_after_the_call_is_found: OrderWorkflow + "journal-after-call" =>
+    a_workflow_that_is_journalled_after_the_call_is_found: OrderWorkflow + "journal-after-call" at 443 =>
         "no lost refund" | "no leaked reservation" | "no leaked semantic lock" | "no oversell";
-    a_workflow_that_is_not_deterministic_is_found: OrderWorkflow + "workflow-not-deterministic" =>
+    a_workflow_that_is_not_deterministic_is_found: OrderWorkflow + "workflow-not-deterministic" at 589 =>
         "every saga ends" | "no lost refund" | "no leaked reservation" | "no leaked semantic lock";
     a_workflow_whose_timeout_is_taken_for_a_no_is_found: OrderWorkflow + "timeout-means-no" =>
         "no lost refund" | "ledger and payment records agree" | "no leaked reservation" | "no leaked semantic lock"
         | "no oversell";
-    a_workflow_that_is_undone_once_is_found: OrderWorkflow + "compensation-not-retried" =>
+    a_workflow_that_is_undone_once_is_found: OrderWorkflow + "compensation-not-retried" at 5 =>
         "every saga ends" | "no lost refund" | "no leaked reservation" | "no leaked semantic lock";
-    a_workflow_that_turns_back_after_the_pivot_is_found: OrderWorkflow + "compensate-after-pivot" =>
+    a_workflow_that_turns_back_after_the_pivot_is_found: OrderWorkflow + "compensate-after-pivot" at 46 =>
         "a saga turns back before its pivot only";
-    a_running_workflow_that_is_never_replayed_is_found: OrderWorkflow + "recovery-only-failed" =>
+    a_running_workflow_that_is_never_replayed_is_found: OrderWorkflow + "recovery-only-failed" at 20 =>
         "every saga ends" | "no lost refund" | "no leaked reservation" | "no leaked semantic lock" | "no oversell";
-    a_compensating_workflow_that_is_never_replayed_is_found: OrderWorkflow + "recovery-forgets-compensating" =>
+    a_compensating_workflow_that_is_never_replayed_is_found: OrderWorkflow + "recovery-forgets-compensating" at 20 =>
         "every saga ends" | "no lost refund" | "no leaked reservation" | "no leaked semantic lock";
-    a_workflow_without_keys_is_found: OrderWorkflow + "no-key" =>
+    a_workflow_without_keys_is_found: OrderWorkflow + "no-key" at 8 =>
         "no double charge, no double refund" | "one key, one effect" | "stock adds up" | "no lost refund";
     a_workflow_without_locks_is_found: OrderWorkflow + "semantic-lock-reserving-only" =>
         "a semantic lock has one owner";
-    a_workflow_without_versions_is_found: OrderWorkflow + "no-version-check" =>
+    a_workflow_without_versions_is_found: OrderWorkflow + "no-version-check" at 98 =>
         "stock adds up" | "no oversell";
-    a_workflow_without_a_limit_on_calls_is_found: OrderWorkflow + "no-bulkhead" =>
+    a_workflow_without_a_limit_on_calls_is_found: OrderWorkflow + "no-bulkhead" at 5 =>
         "calls to the gateway are bounded";
 
-    a_reward_whose_journal_is_in_memory_is_found: ChallengeReward + "no-journal" =>
+    a_reward_whose_journal_is_in_memory_is_found: ChallengeReward + "no-journal" at 8 =>
         "completion ⇔ exactly one live reward order" | "every saga ends";
-    a_reward_whose_timeout_is_taken_for_a_no_is_found: ChallengeReward + "timeout-means-no" =>
+    a_reward_whose_timeout_is_taken_for_a_no_is_found: ChallengeReward + "timeout-means-no" at 12 =>
         "completion ⇔ exactly one live reward order" | "one key, one effect" | "no leaked reservation" | "no oversell";
-    a_reward_that_is_taken_back_once_is_found: ChallengeReward + "compensation-not-retried" =>
+    a_reward_that_is_taken_back_once_is_found: ChallengeReward + "compensation-not-retried" at 24 =>
         "completion ⇔ exactly one live reward order" | "every saga ends";
-    a_completion_told_before_the_commit_is_found: ChallengeReward + "ack-before-commit" =>
+    a_completion_told_before_the_commit_is_found: ChallengeReward + "ack-before-commit" at 40 =>
         "acknowledged is durable";
     a_completion_without_sync_is_found: ChallengeReward + "commit-without-sync" =>
         "acknowledged is durable";
     a_reward_that_is_not_for_sale_is_found: ChallengeReward + "reward-for-unsold-product" =>
         "never a reward for an unsold product";
-    a_notice_that_skips_a_version_and_is_dropped_is_found: ChallengeReward + "events-without-resync" =>
+    a_notice_that_skips_a_version_and_is_dropped_is_found: ChallengeReward + "events-without-resync" at 4 =>
         "copies agree with the catalog in the end" | "never a reward for an unsold product";
     a_copy_that_never_expires_is_found: ChallengeReward + "cache-never-expires" =>
         "inconsistency windows stay within the mode's bound";
 
-    a_shown_copy_that_never_expires_is_found: PRODUCT_SYNC + "cache-never-expires" =>
+    a_shown_copy_that_never_expires_is_found: PRODUCT_SYNC + "cache-never-expires" at 4 =>
         "inconsistency windows stay within the mode's bound";
     a_gap_that_is_not_resolved_is_found: PRODUCT_SYNC + "events-without-resync" =>
         "inconsistency windows stay within the mode's bound";
-    a_notice_without_a_version_is_found: PRODUCT_SYNC + "events-without-version" =>
+    a_notice_without_a_version_is_found: PRODUCT_SYNC + "events-without-version" at 5 =>
         "inconsistency windows stay within the mode's bound" | "copies are never older than before";
-    a_channel_that_forgets_is_found: PRODUCT_SYNC + "pubsub-only" =>
+    a_channel_that_forgets_is_found: PRODUCT_SYNC + "pubsub-only" at 8 =>
         "inconsistency windows stay within the mode's bound";
 
-    a_late_reserve_is_noticed_from_outside: StockRoom + "late-reserve-after-cancel" =>
+    a_late_reserve_is_noticed_from_outside: StockRoom + "late-reserve-after-cancel" at 35 =>
         "operations on a product are linearizable";
     a_commit_without_sync_is_noticed_from_outside: StockRoom + "commit-without-sync" =>
         "operations on a product are linearizable" | "acknowledged is durable";
@@ -213,7 +213,7 @@ bank! {
         "operations on a product are linearizable";
     a_missing_version_check_is_noticed_from_outside: StockRoom + "no-version-check" =>
         "operations on a product are linearizable";
-    requests_without_keys_are_noticed_from_outside: StockRoom + "no-key" =>
+    requests_without_keys_are_noticed_from_outside: StockRoom + "no-key" at 21 =>
         "operations on a product are linearizable";
     a_key_stored_after_the_effect_is_noticed_from_outside: StockRoom + "key-stored-after-effect" =>
         "operations on a product are linearizable";
@@ -242,13 +242,13 @@ bank! {
         "every committed outbox row is sent or dead-lettered";
     events_by_publish_subscribe_only_are_found: ItemPurchase + "pubsub-only" =>
         "a purchase is everything or nothing" | "every consumer's effect happens once per event";
-    a_dual_write_is_found: ItemPurchase + "dual-write" at 30 =>
+    a_dual_write_is_found: ItemPurchase + "dual-write" at 91 =>
         "a purchase is everything or nothing" | "every consumer's effect happens once per event";
     an_event_published_before_the_commit_is_found: ItemPurchase + "publish-before-commit" =>
         "a purchase is everything or nothing" | "every consumer's effect happens once per event";
     a_remembered_balance_that_is_restored_is_found: ItemPurchase + "restore-remembered-balance" =>
         "balances, slots and stock add up";
-    rollback_data_in_the_memory_of_the_bus_is_found: ItemPurchase + "rollback-data-in-bus-memory" =>
+    rollback_data_in_the_memory_of_the_bus_is_found: ItemPurchase + "rollback-data-in-bus-memory" at 4 =>
         "a purchase is everything or nothing" | "every consumer's effect happens once per event";
     a_purchase_without_a_deadline_is_found: ItemPurchase + "no-purchase-timeout" =>
         "every purchase ends";
@@ -256,7 +256,7 @@ bank! {
     a_trace_id_that_leaks_into_another_purchase_is_found: ItemPurchase + "trace-id-leaks" =>
         "one trace id per saga";
 
-    a_checkout_whose_journal_is_in_memory_is_found: Checkout + "no-journal" =>
+    a_checkout_whose_journal_is_in_memory_is_found: Checkout + "no-journal" at 29 =>
         "every saga ends" | "completed or fully undone" | "no leaked semantic lock" | "acknowledged is durable";
     a_checkout_whose_timeout_is_taken_for_a_no_is_found: Checkout + "timeout-means-no" =>
         "completed or fully undone" | "no leaked reservation" | "no leaked semantic lock";
@@ -266,7 +266,7 @@ bank! {
         "acknowledged is durable";
     a_checkout_that_is_undone_only_on_an_answered_no_is_found: Checkout + "undo-only-on-answered-no" =>
         "completed or fully undone" | "compensation runs in reverse";
-    a_checkout_whose_recovery_looks_at_what_failed_only_is_found: Checkout + "recovery-only-failed" =>
+    a_checkout_whose_recovery_looks_at_what_failed_only_is_found: Checkout + "recovery-only-failed" at 29 =>
         "every saga ends" | "completed or fully undone";
     a_checkout_whose_recovery_forgets_compensations_is_found: Checkout + "recovery-forgets-compensating" at 440 =>
         "every saga ends" | "completed or fully undone";
@@ -274,9 +274,9 @@ bank! {
         "a saga that is late turns back";
     a_checkout_that_journals_after_the_call_is_found: Checkout + "journal-after-call" at 56 =>
         "completed or fully undone";
-    a_checkout_that_is_compensated_in_order_is_found: Checkout + "compensate-in-order" =>
+    a_checkout_that_is_compensated_in_order_is_found: Checkout + "compensate-in-order" at 6 =>
         "compensation runs in reverse";
-    a_checkout_whose_compensation_stops_at_an_error_is_found: Checkout + "stop-at-first-compensation-error" =>
+    a_checkout_whose_compensation_stops_at_an_error_is_found: Checkout + "stop-at-first-compensation-error" at 34 =>
         "completed or fully undone";
     a_conflict_in_a_compensation_that_is_not_asked_again_is_found: Checkout + "conflict-in-compensation-gives-up" at 167 =>
         "completed or fully undone";
@@ -286,13 +286,13 @@ bank! {
         "balances add up";
     a_coupon_that_is_checked_and_then_used_is_found: Checkout + "coupon-check-then-use" at 68 =>
         "coupons are issued and used at most once";
-    coupons_that_are_counted_and_then_issued_are_found: Checkout + "coupon-over-issued" =>
+    coupons_that_are_counted_and_then_issued_are_found: Checkout + "coupon-over-issued" at 16 =>
         "coupons are issued and used at most once";
     subscribers_inside_the_transaction_are_found: Checkout + "subscriber-inside-transaction" =>
         "subscribers hear of what is committed";
-    events_in_memory_are_found: Checkout + "events-only-in-memory" =>
+    events_in_memory_are_found: Checkout + "events-only-in-memory" at 20 =>
         "subscribers hear of what is committed";
-    a_missing_bulkhead_is_found: Checkout + "no-bulkhead" =>
+    a_missing_bulkhead_is_found: Checkout + "no-bulkhead" at 5 =>
         "queues are bounded";
     a_shared_executor_is_found: Checkout + "shared-executor" =>
         "a slow subscriber starves no other";
@@ -304,47 +304,47 @@ bank! {
         "price charged = unit price × quantity − discount";
     a_default_user_is_found: OrderChoreography + "fallback-default-user" at 130 =>
         "only users order";
-    an_order_deaf_to_failed_payments_is_found: OrderChoreography + "payment-failed-keeps-order" =>
+    an_order_deaf_to_failed_payments_is_found: OrderChoreography + "payment-failed-keeps-order" at 13 =>
         "every order ends";
     a_payment_deaf_to_failed_deliveries_is_found: OrderChoreography + "delivery-failure-keeps-money" =>
         "no lost refund";
     a_price_of_the_clients_is_found_in_choreography: OrderChoreography + "client-price-trusted" =>
         "price charged = unit price × quantity";
-    stock_that_is_checked_and_then_taken_is_found_in_choreography: OrderChoreography + "check-then-act-stock" =>
+    stock_that_is_checked_and_then_taken_is_found_in_choreography: OrderChoreography + "check-then-act-stock" at 12 =>
         "stock adds up";
-    a_missing_inbox_is_found_in_choreography: OrderChoreography + "no-inbox" =>
+    a_missing_inbox_is_found_in_choreography: OrderChoreography + "no-inbox" at 13 =>
         "every consumer's effect happens once per event";
     a_lease_without_fencing_is_found_in_choreography: OrderChoreography + "lease-without-fencing" at 364 =>
         "two holders of a lease never both write" | "stock adds up";
-    an_event_published_before_the_commit_is_found_in_choreography: OrderChoreography + "publish-before-commit" =>
+    an_event_published_before_the_commit_is_found_in_choreography: OrderChoreography + "publish-before-commit" at 9 =>
         "an order is everything or nothing" | "every order ends" | "no lost refund"
         | "every consumer's effect happens once per event";
     an_event_acknowledged_before_it_is_handled_is_found_in_choreography: OrderChoreography + "ack-before-handled" =>
         "every event is handled or dead-lettered" | "every order ends" | "an order is everything or nothing"
         | "no lost refund" | "every consumer's effect happens once per event";
-    an_inbox_that_forgets_too_soon_is_found_in_choreography: OrderChoreography + "inbox-pruned-too-soon" =>
+    an_inbox_that_forgets_too_soon_is_found_in_choreography: OrderChoreography + "inbox-pruned-too-soon" at 575 =>
         "every consumer's effect happens once per event";
-    events_in_memory_are_found_in_choreography: OrderChoreography + "events-only-in-memory" at 192 =>
+    events_in_memory_are_found_in_choreography: OrderChoreography + "events-only-in-memory" at 207 =>
         "every order ends" | "every consumer's effect happens once per event" | "an order is everything or nothing"
         | "no lost refund";
     events_by_publish_subscribe_only_are_found_in_choreography: OrderChoreography + "pubsub-only" =>
         "every order ends" | "every consumer's effect happens once per event" | "an order is everything or nothing"
         | "no lost refund";
-    an_outbox_row_that_stays_claimed_is_found_in_choreography: OrderChoreography + "outbox-stuck-processing" =>
+    an_outbox_row_that_stays_claimed_is_found_in_choreography: OrderChoreography + "outbox-stuck-processing" at 6 =>
         "every committed outbox row is sent or dead-lettered";
-    an_outbox_row_that_is_forgotten_is_found_in_choreography: OrderChoreography + "outbox-pending-forgotten" =>
+    an_outbox_row_that_is_forgotten_is_found_in_choreography: OrderChoreography + "outbox-pending-forgotten" at 9 =>
         "every committed outbox row is sent or dead-lettered";
     an_outbox_row_that_is_claimed_twice_is_found_in_choreography: OrderChoreography + "outbox-claimed-twice" =>
         "every committed outbox row is sent or dead-lettered" | "outbox rows of a key keep their order";
     poison_that_blocks_the_outbox_is_found_in_choreography: OrderChoreography + "outbox-poison-blocks" at 1349 =>
         "every committed outbox row is sent or dead-lettered";
-    an_outbox_that_reorders_a_key_is_found_in_choreography: OrderChoreography + "outbox-reorders-a-key" =>
+    an_outbox_that_reorders_a_key_is_found_in_choreography: OrderChoreography + "outbox-reorders-a-key" at 9 =>
         "outbox rows of a key keep their order";
     a_dead_letter_that_is_dropped_is_found_in_choreography: OrderChoreography + "dead-letter-dropped" at 196 =>
         "every committed outbox row is sent or dead-lettered";
     a_trace_id_that_leaks_is_found_in_choreography: OrderChoreography + "trace-id-leaks" =>
         "one trace id per saga";
-    two_writes_are_found_in_choreography: OrderChoreography + "dual-write" =>
+    two_writes_are_found_in_choreography: OrderChoreography + "dual-write" at 40 =>
         "every order ends" | "every consumer's effect happens once per event" | "an order is everything or nothing"
         | "no lost refund";
 }

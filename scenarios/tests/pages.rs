@@ -229,10 +229,12 @@ fn a_campaigns_report_opens_in_a_browser() {
         .collect();
     report.sometimes = vec![
         Sometimes {
+            scenario: "order-saga".to_owned(),
             what: "a refund raced a capture".to_owned(),
             reached: 12,
         },
         Sometimes {
+            scenario: "order-saga".to_owned(),
             what: "a lease expired while held".to_owned(),
             reached: 0,
         },
@@ -261,7 +263,7 @@ fn sweep() -> Sweep {
     let cell = |site: usize, kind: usize| match (site * 7 + kind * 3) % 13 {
         0 if site < 20 => Cell::Violated,
         1 => Cell::NotFired,
-        2 | 3 => Cell::Pruned,
+        2 | 3 => Cell::NotRun,
         4 => Cell::None,
         _ => Cell::Survived,
     };

@@ -29,7 +29,7 @@ use std::{
 
 pub use names::Unknown;
 pub use seeds::{Seeds, SeedsError};
-pub use totals::{Failure, FaultCount, Mismatch, Tally, Totals, Verdicts};
+pub use totals::{Coverage, Failure, FaultCount, Mismatch, Tally, Totals, Verdicts};
 
 use crate::{
     explore::{Explorer, Trial, Way},
@@ -238,6 +238,9 @@ impl<'a> Campaign<'a> {
                     }
                     supply.explorer().learn(&ran.trial, &ran.outcome);
                     totals.fold(ran, self.plan.as_ref());
+                    if let Some(features) = supply.explorer().covered() {
+                        totals.covers(features);
+                    }
                     progress(Progress {
                         runs: totals.tally.runs,
                         failed: totals.tally.failed(),

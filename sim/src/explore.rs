@@ -58,6 +58,11 @@ pub trait Explorer {
         false
     }
 
+    /// How many features were covered so far, where it goes by them.
+    fn covered(&self) -> Option<u64> {
+        None
+    }
+
     /// How many trials there will be in all, as far as that is known.
     fn planned(&self) -> Option<u64> {
         None

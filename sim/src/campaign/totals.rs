@@ -31,6 +31,17 @@ pub struct Totals {
     pub failures: Vec<Failure>,
     /// The first seeds whose second run went otherwise than their first.
     pub mismatches: Vec<Mismatch>,
+    /// How coverage grew, oldest first, where the explorer goes by it.
+    pub coverage: Vec<Coverage>,
+}
+
+/// How much was covered after so many runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Coverage {
+    /// Runs so far.
+    pub runs: u64,
+    /// Distinct features reached so far.
+    pub features: u64,
 }
 
 /// Numbers that add up over runs and campaigns.
@@ -128,6 +139,21 @@ impl Totals {
             tally: Tally::default(),
             failures: Vec::new(),
             mismatches: Vec::new(),
+            coverage: Vec::new(),
+        }
+    }
+
+    /// So much is covered after the runs so far.
+    pub(super) fn covers(&mut self, features: u64) {
+        let runs = self.tally.runs;
+        // Where nothing new is covered the curve is flat: its ends say that.
+        if let [.., before, last] = &mut *self.coverage
+            && before.features == features
+            && last.features == features
+        {
+            last.runs = runs;
+        } else {
+            self.coverage.push(Coverage { runs, features });
         }
     }
 

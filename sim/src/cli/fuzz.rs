@@ -193,6 +193,9 @@ impl Session<'_> {
                 let replay = told.map_or_else(|| lane.replay_of(&failed.trial()), str::to_owned);
                 write!(self.out, "{}", summary::failure_line(failed, &replay))?;
             }
+            if let Some(sum) = sums.get(&lane_of(lane)) {
+                self.tell_mismatches(lane, sum)?;
+            }
         }
         Ok(())
     }

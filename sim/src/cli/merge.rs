@@ -117,6 +117,8 @@ impl Session<'_> {
             + "\n"
             + &summary::faults(&sum, style)
             + "\n"
+            + &summary::sometimes(all, style)
+            + "\n"
             + &summary::watch(&sum);
         if !sum.counts.is_empty() {
             text += "\n";

@@ -184,6 +184,9 @@ impl<'a> Session<'a> {
                 failure::storm(&outcome.faults, self.style)
             )?;
         }
+        if let Some(depth) = outcome.plan.pct {
+            writeln!(self.out, "tasks run by priorities (PCT, depth {depth})")?;
+        }
         if !outcome.plan.without.is_empty() {
             writeln!(self.out, "without {}", outcome.plan.without.join(", "))?;
         }

@@ -146,6 +146,7 @@ impl Session<'_> {
         }
         write!(self.out, "{}", summary::watch(&sum))?;
         for totals in all {
+            write!(self.out, "{}", summary::coverage(totals))?;
             for name in totals.tally.without_in_vain() {
                 write!(self.out, "{}: {}", totals.scenario, summary::in_vain(name))?;
             }

@@ -245,6 +245,10 @@ impl Explorer for Guided {
         }
     }
 
+    fn covered(&self) -> Option<u64> {
+        Some(self.features() as u64)
+    }
+
     fn planned(&self) -> Option<u64> {
         Some(self.seeds.len())
     }

@@ -14,6 +14,8 @@ use crate::{
     report,
 };
 
+pub use crate::campaign::Coverage;
+
 /// What a campaign's page shows.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -107,22 +109,27 @@ pub struct Failure {
     pub replay: String,
 }
 
-/// How much was covered after so many runs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Coverage {
-    /// Runs so far.
-    pub runs: u64,
-    /// Distinct features reached so far.
-    pub features: u64,
-}
-
 /// Something that should sometimes happen.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sometimes {
+    /// In which scenario.
+    pub scenario: String,
     /// What.
     pub what: String,
     /// In how many runs it did.
     pub reached: u64,
+}
+
+impl Sometimes {
+    /// Whatever one campaign's scenario states.
+    fn of(totals: &Totals) -> impl Iterator<Item = Sometimes> {
+        let stated = totals.tally.sometimes.iter();
+        stated.map(|(what, reached)| Sometimes {
+            scenario: totals.scenario.clone(),
+            what: what.clone(),
+            reached: *reached,
+        })
+    }
 }
 
 /// One run for each site and kind of fault.
@@ -156,8 +163,8 @@ pub enum Cell {
     Violated,
     /// The site was not met again.
     NotFired,
-    /// Another site with the same past stands for it.
-    Pruned,
+    /// The sweep ended before.
+    NotRun,
 }
 
 impl Cell {
@@ -167,7 +174,7 @@ impl Cell {
             Cell::Survived => "survived",
             Cell::Violated => "violated",
             Cell::NotFired => "not-fired",
-            Cell::Pruned => "pruned",
+            Cell::NotRun => "not-run",
         }
     }
 
@@ -177,7 +184,7 @@ impl Cell {
             Cell::Survived => "survived",
             Cell::Violated => "violated",
             Cell::NotFired => "not fired",
-            Cell::Pruned => "pruned: the same as another site",
+            Cell::NotRun => "not run: the sweep ended before",
         }
     }
 
@@ -188,7 +195,7 @@ impl Cell {
             Cell::Survived => "·",
             Cell::Violated => "✗",
             Cell::NotFired => "–",
-            Cell::Pruned => "=",
+            Cell::NotRun => "?",
         }
     }
 }
@@ -202,7 +209,8 @@ impl From<Matrix> for Sweep {
                 match tried.map(|cell| cell.result) {
                     None => Cell::None,
                     Some(CellResult::Survived) => Cell::Survived,
-                    Some(CellResult::NotFired | CellResult::NotRun) => Cell::NotFired,
+                    Some(CellResult::NotFired) => Cell::NotFired,
+                    Some(CellResult::NotRun) => Cell::NotRun,
                     Some(CellResult::Violated | CellResult::Stuck | CellResult::HarnessFailed) => {
                         Cell::Violated
                     }
@@ -268,14 +276,12 @@ impl Report {
             watched: sum.watched,
             mismatched: sum.mismatched,
             failures: failures.collect(),
-            sometimes: sum
-                .sometimes
-                .iter()
-                .map(|(what, reached)| Sometimes {
-                    what: what.clone(),
-                    reached: *reached,
-                })
-                .collect(),
+            // Features of different scenarios are different things.
+            coverage: match all {
+                [one] => one.coverage.clone(),
+                _ => Vec::new(),
+            },
+            sometimes: all.iter().flat_map(Sometimes::of).collect(),
             ..Report::default()
         }
     }

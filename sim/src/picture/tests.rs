@@ -494,7 +494,8 @@ fn a_report_tells_what_was_run_and_what_was_found() {
 
 #[test]
 fn a_report_is_data_and_its_text_stays_text() {
-    use super::campaign::{Cell, Coverage, Sometimes, Sweep, Swept};
+    use super::campaign::{Cell, Sometimes, Sweep, Swept};
+    use crate::campaign::Coverage;
     let mut full = report();
     full.title = HOSTILE.to_owned();
     full.failures[0].sentence = Some(HOSTILE.to_owned());
@@ -509,6 +510,7 @@ fn a_report_is_data_and_its_text_stays_text() {
         },
     ];
     full.sometimes = vec![Sometimes {
+        scenario: HOSTILE.to_owned(),
         what: HOSTILE.to_owned(),
         reached: 0,
     }];
@@ -521,7 +523,7 @@ fn a_report_is_data_and_its_text_stays_text() {
             },
             Swept {
                 site: HOSTILE.to_owned(),
-                cells: vec![Cell::Violated, Cell::Pruned],
+                cells: vec![Cell::Violated, Cell::NotRun],
             },
         ],
     });

@@ -104,7 +104,11 @@ pub(crate) fn failure(
 
 /// The sentence of the smallest run, and how small it is.
 pub(crate) fn small(shrunk: &Shrunk, style: Style) -> String {
-    let heading = style.paint(Paint::Heading, "the smallest storm");
+    let heading = match shrunk.after == shrunk.before {
+        true if shrunk.effort.cut_short => "the storm as it was found",
+        _ => "the smallest storm",
+    };
+    let heading = style.paint(Paint::Heading, heading);
     let effort = &shrunk.effort;
     let cut_short = match effort.cut_short {
         true => ", when the budget was spent",

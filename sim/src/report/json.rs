@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use serde::Serialize;
 
 use crate::{
-    campaign::{Failure, FaultCount, Tally, Totals, Verdicts, rate},
+    campaign::{Coverage, Failure, FaultCount, Tally, Totals, Verdicts, rate},
     failure::Kept,
     shrink::Sizes,
 };
@@ -83,6 +83,9 @@ struct One<'a> {
     verdicts: Verdicts,
     counts: &'a BTreeMap<String, u64>,
     sometimes: &'a BTreeMap<String, u64>,
+    /// How coverage grew, where the campaign was guided by it.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    coverage: &'a [Coverage],
     /// Names that the plan leaves out and that nobody goes by.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     without_in_vain: Vec<&'a str>,
@@ -159,6 +162,7 @@ pub(crate) fn report(
                 verdicts: totals.tally.verdicts,
                 counts: &totals.tally.counts,
                 sometimes: &totals.tally.sometimes,
+                coverage: &totals.coverage,
                 without_in_vain: totals.tally.without_in_vain().collect(),
             })
             .collect(),

@@ -160,6 +160,21 @@ pub(crate) fn failure_line(failure: &Failure, replay: &str) -> String {
     )
 }
 
+/// How much a guided campaign covered; nothing of others.
+pub(crate) fn coverage(totals: &Totals) -> String {
+    let curve = &totals.coverage;
+    let Some(last) = curve.last() else {
+        return String::new();
+    };
+    let grew = curve.iter().find(|point| point.features == last.features);
+    format!(
+        "coverage: {}: {} features, the last new one in storm {}\n",
+        totals.scenario,
+        count(last.features),
+        count(grew.unwrap_or(last).runs)
+    )
+}
+
 /// How often determinism was tested.
 pub(crate) fn watch(tally: &Tally) -> String {
     match (tally.watched, tally.mismatched) {

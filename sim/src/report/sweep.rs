@@ -37,13 +37,16 @@ pub(crate) fn text(totals: &Totals, matrix: &Matrix, style: Style) -> String {
         ("survived", Left),
     ]);
     for column in &matrix.columns {
-        let whole = column.survived == column.planned;
+        let whole = column.survived == column.run;
         let paint = if whole { Paint::Good } else { Paint::Bad };
-        let survived = format!(
+        let mut survived = format!(
             "{} of {} sites survived",
             count(column.survived),
-            count(column.planned)
+            count(column.run)
         );
+        if column.run < column.planned {
+            survived += &format!(", {} not run", count(column.planned - column.run));
+        }
         table.row([
             column.name.as_str().into(),
             count(column.planned).into(),
@@ -54,7 +57,7 @@ pub(crate) fn text(totals: &Totals, matrix: &Matrix, style: Style) -> String {
     }
     text.push_str(&table.render(style));
     for column in &matrix.columns {
-        if column.effective == 0 {
+        if column.run > 0 && column.effective == 0 {
             let line = format!(
                 "WARNING: {} never touched anything: surviving it proves nothing\n",
                 column.name

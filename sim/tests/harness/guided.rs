@@ -240,7 +240,11 @@ fn an_explorer_that_goes_on_knows_what_it_has_learned() {
     let first: Seeds = "100".parse().expect("seeds");
     let later: Seeds = "100..150".parse().expect("seeds");
     let mut guided = Guided::new(&Bank, first);
-    Campaign::over(&Bank, first).explore(&mut guided, &mut |_| ());
+    let totals = Campaign::over(&Bank, first).explore(&mut guided, &mut |_| ());
+    let curve = totals.coverage;
+    assert!(curve.is_sorted_by_key(|point| (point.runs, point.features)));
+    let last = curve.last().map(|point| (point.runs, point.features));
+    assert_eq!(last, Some((100, guided.features() as u64)));
     let (known, found) = (guided.features(), guided.take_found());
     assert!(known > 100 && !found.is_empty());
     assert!(guided.found().is_empty(), "they are told once");

@@ -32,6 +32,8 @@ pub struct Column {
     pub name: String,
     /// Sites to which it applies.
     pub planned: u64,
+    /// That were run before the sweep ended.
+    pub run: u64,
     /// The fault struck.
     pub fired: u64,
     /// It touched something.
@@ -159,6 +161,7 @@ impl Column {
     pub(super) fn count(&mut self, gone: Option<&Gone>) {
         self.planned += 1;
         if let Some(gone) = gone {
+            self.run += 1;
             self.fired += u64::from(gone.fired);
             self.effective += u64::from(gone.effective);
             self.survived += u64::from(gone.survived());
