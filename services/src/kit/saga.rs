@@ -4,9 +4,9 @@
 //! the pivot (go / no-go), then retriable steps, which only move forward (Garcia-Molina and Salem, *Sagas*, SIGMOD 1987;
 //! the three roles are those of Zhang et al., *Ensuring Relaxed Atomicity for Flexible Transactions*, SIGMOD 1994).
 //!
-//! The journal is one row per saga, or its facts ([`Journal`]). An intent is durable before its call is made, and the outcome of a step shares a
-//! commit with the intent of the next, so a saga of *n* remote steps costs *n* + 1 commits. The service's own rows change
-//! in those very commits ([`Saga::on_change`]).
+//! The journal is one row per saga, or its facts ([`Journal`]). An intent is durable before its call is made, and the
+//! outcome of a step shares a commit with the intent of the next, so a saga of *n* remote steps costs *n* + 1 commits.
+//! The service's own rows change in those very commits ([`Saga::on_change`]).
 //!
 //! A saga has one owner. Where replicas share the store, the owner is in the journal and every commit is fenced by the
 //! saga's version: see [`owner`].

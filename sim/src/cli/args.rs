@@ -446,7 +446,7 @@ fn command(catalogue: &Catalogue) -> clap::Command {
 {EXIT_CODES}"
     );
     let sweep = format!(
-        "A calm run is told to name every site that it meets: messages, commits, disk writes and syncs, log events. Sites
+        "A calm run is told to name every site that it meets: messages, commits, disk writes and syncs, log events, timers. Sites
 that are alike but for whose they are are tried once.
 
 Examples:

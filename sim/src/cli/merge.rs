@@ -113,13 +113,12 @@ impl Session<'_> {
     fn told(&self, union: &Union, style: Style) -> String {
         let Union { lanes, all, .. } = union;
         let sum = Tally::sum(all.iter().map(|totals| &totals.tally));
-        let mut text = summary::campaigns(all, style)
-            + "\n"
-            + &summary::faults(&sum, style)
-            + "\n"
-            + &summary::sometimes(all, style)
-            + "\n"
-            + &summary::watch(&sum);
+        let mut text = summary::campaigns(all, style) + "\n" + &summary::faults(&sum, style) + "\n";
+        let sometimes = summary::sometimes(all, style);
+        if !sometimes.is_empty() {
+            text += &(sometimes + "\n");
+        }
+        text += &summary::watch(&sum);
         if !sum.counts.is_empty() {
             text += "\n";
             text += &summary::counts(&sum.counts, style);
