@@ -10,7 +10,6 @@ mod tests;
 use std::{
     fs, io,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
 };
 
 use serde::{Deserialize, Serialize};
@@ -28,6 +27,7 @@ use crate::{
         Trace,
         text::{Options, render},
     },
+    whole,
 };
 
 /// The version of the format that this build reads and writes.
@@ -207,12 +207,7 @@ impl FailureFile {
     pub fn write(&self, directory: &Path) -> io::Result<PathBuf> {
         fs::create_dir_all(directory)?;
         let path = directory.join(self.name());
-        // Under another name first: whoever reads it never meets half a file.
-        static WRITTEN: AtomicU64 = AtomicU64::new(0);
-        let (process, turn) = (std::process::id(), WRITTEN.fetch_add(1, Relaxed));
-        let unfinished = path.with_extension(format!("json.{process}.{turn}"));
-        fs::write(&unfinished, self.to_json())?;
-        fs::rename(&unfinished, &path)?;
+        whole::write(&path, &self.to_json())?;
         Ok(path)
     }
 

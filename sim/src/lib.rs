@@ -31,6 +31,7 @@ pub mod storm;
 pub mod testing;
 pub mod time;
 pub mod trace;
+mod whole;
 mod world;
 
 pub use run::{Client, Sim};

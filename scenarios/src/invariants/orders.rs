@@ -5,13 +5,17 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use serde::{Deserialize, de::IgnoredAny};
 use squall::{Client, Sim, check::Findings};
 use squall_services::{
     inventory::model::ReservationState,
-    kit::{Code, saga::SagaRecord},
+    kit::{
+        Code, Table,
+        saga::{self, SagaRecord},
+    },
     order::{
         model::Status,
-        store::{KEYS, KeyRow, KeyState, Kind, ORDERS, OrderData, OrderRow, SAGAS},
+        store::{KEYS, Kind, ORDERS, OrderRow},
     },
 };
 
@@ -30,10 +34,10 @@ use crate::{
 pub struct Orders {
     /// By id.
     pub orders: Mirror<OrderRow>,
-    /// By id.
-    pub sagas: Mirror<SagaRecord<OrderData>>,
+    /// By id. What a saga knows is not judged here, and would take longer to read than all else.
+    pub sagas: Mirror<SagaRecord<IgnoredAny>>,
     /// What is kept under the clients' keys.
-    keys: Mirror<KeyRow>,
+    keys: Mirror<Kept>,
     prices: Prices,
     /// When the orders' operations were first asked for.
     asked: Asked,
@@ -53,8 +57,8 @@ pub fn watch_at(sim: &Sim, node: &'static str) -> Arc<Mutex<Orders>> {
     let asked = Asked::default();
     let orders = Arc::new(Mutex::new(Orders {
         orders: Mirror::new(node, ORDERS),
-        sagas: Mirror::new(node, SAGAS),
-        keys: Mirror::new(node, KEYS),
+        sagas: Mirror::new(node, saga::table()),
+        keys: Mirror::new(node, Table::new(KEYS.name)),
         prices: Prices::new(&asked),
         asked,
         made_by: BTreeMap::new(),
@@ -163,19 +167,41 @@ impl Orders {
     }
 }
 
+/// What the checks look at of a [`KeyRow`](squall_services::order::store::KeyRow).
+#[derive(Deserialize)]
+struct Kept {
+    state: KeptState,
+}
+
+#[derive(Deserialize)]
+enum KeptState {
+    InFlight {},
+    Answered { answer: KeptAnswer },
+    Cancelled,
+}
+
+#[derive(Deserialize)]
+struct KeptAnswer {
+    status: u16,
+    body: KeptBody,
+}
+
+#[derive(Deserialize)]
+struct KeptBody {
+    code: Option<Code>,
+}
+
 /// Reports a key under which a refusal is kept that would not last.
-fn judge_key(change: &Change<KeyRow>, findings: &mut Findings) {
-    let Some(KeyState::Answered { answer, .. }) = change.after.as_ref().map(|row| &row.state)
-    else {
+fn judge_key(change: &Change<Kept>, findings: &mut Findings) {
+    let Some(KeptState::Answered { answer }) = change.after.as_ref().map(|row| &row.state) else {
         return;
     };
-    let code = serde_json::from_value::<Code>(answer.body["code"].clone());
-    if code.is_ok_and(Code::is_transient) {
+    if let Some(code) = answer.body.code.filter(|code| code.is_transient()) {
         findings.broken(
             "transient refusal kept",
             &[&change.key],
             "an answer that stays true",
-            format!("{} {}", answer.status, answer.body["code"]),
+            format!("{} {code:?}", answer.status),
         );
     }
 }

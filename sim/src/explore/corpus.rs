@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     seed::{Seed, hash},
     storm::Plan,
+    whole,
 };
 
 /// The version of the format that this build reads and writes.
@@ -128,10 +129,7 @@ pub fn write(dir: &Path, corpus: &[Kept]) -> Result<(), CorpusError> {
     for kept in corpus {
         let path = dir.join(kept.file_name());
         let text = serde_json::to_string_pretty(kept).expect("a plan has only string keys") + "\n";
-        // Whole or not at all: an interrupted campaign leaves a corpus that can be read.
-        let unfinished = path.with_extension("unfinished");
-        fs::write(&unfinished, text).map_err(|error| unwritable(&unfinished, error))?;
-        fs::rename(&unfinished, &path).map_err(|error| unwritable(&path, error))?;
+        whole::write(&path, &text).map_err(|error| unwritable(&path, error))?;
     }
     Ok(())
 }
