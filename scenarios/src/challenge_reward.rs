@@ -127,7 +127,7 @@ impl Scenario for ChallengeReward {
         let told = rewards::watch(sim, &orders);
         sometimes::sagas(sim, "challenge");
         sometimes::services(sim, &["challenge", "order"]);
-        sometimes::stock(sim);
+        sometimes::stock(sim, &["inventory"]);
         sometimes::rewards(sim, &orders);
 
         let mut workload = sim.seed().stream("workload");

@@ -36,6 +36,7 @@ use crate::{
     bank,
     invariants::{leases, stock},
     shop::Shelf,
+    sometimes,
 };
 
 /// The scenario `checkout`.
@@ -206,6 +207,10 @@ impl Scenario for Checkout {
         subscribers::watch(sim, &orders);
         subscribers::watch_load(sim, &knobs.load);
         leases::watch(sim, &knobs.leases);
+        sometimes::sagas(sim, "checkout");
+        sometimes::services(sim, &["checkout"]);
+        sometimes::stock(sim, &["inventory"]);
+        sometimes::leases(sim, &["checkout"]);
 
         sim.prepare(|client| nodes::set_the_scene(client, &SHELVES));
         let mut workload = sim.seed().stream("workload");

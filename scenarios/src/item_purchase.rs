@@ -26,7 +26,7 @@ use self::buyer::Deed;
 use crate::{
     bank,
     invariants::{outbox, purchases, sagas},
-    operator,
+    operator, sometimes,
     topology::{self, member},
 };
 
@@ -170,6 +170,8 @@ impl Scenario for ItemPurchase {
         outbox::watch(sim, &MEMBERS, INTERESTS, inboxes);
         let told = purchases::watch(sim);
         sagas::watch_traces(sim);
+        sometimes::services(sim, &MEMBERS);
+        sometimes::events(sim, &MEMBERS);
 
         sim.prepare(|client| async move { buyer::set_up(&client, &test_data()).await });
         for (name, ..) in USERS {

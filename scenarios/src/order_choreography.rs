@@ -242,6 +242,7 @@ impl Scenario for OrderChoreography {
 /// What a campaign should have met before its silence counts.
 fn aim(sim: &Sim) {
     sometimes::callers(sim, &["order"]);
+    sometimes::events(sim, &MEMBERS);
     for (name, node, message) in [
         (
             "somebody came for the last unit too late",

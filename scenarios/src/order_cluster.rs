@@ -175,6 +175,9 @@ impl Scenario for OrderCluster {
         leases::watch(sim, &shelf);
         let promises = orders::Promises::watch(sim, &orders);
         sometimes::replicas(sim, &REPLICAS);
+        sometimes::services(sim, &["order-1", "order-2", "payment"]);
+        sometimes::stock(sim, &["inventory"]);
+        sometimes::leases(sim, &REPLICAS);
 
         sim.prepare(|client| async move {
             let hand = Hand::over(&client, "inventory", "gateway");

@@ -32,6 +32,7 @@ use crate::{
     },
     order_saga::{self, CUSTOMERS, ORDERS, Purchase, SHELVES},
     shop::{self, Hand},
+    sometimes,
     topology::{self, member, replicas},
 };
 
@@ -58,6 +59,8 @@ const BUGS: &[Gap] = &[
     Gap::KeySharedAcrossUsers,
     Gap::RefundAtCurrentPrice,
 ];
+
+const REPLICAS: [&str; 2] = ["inventory-1", "inventory-2"];
 
 const NODES: [&str; 9] = [
     "order",
@@ -147,6 +150,13 @@ impl Scenario for OrderReplicas {
         orders::watch_stock(sim, &orders, &stock);
         leases::watch(sim, &shelf);
         let promises = orders::Promises::watch(sim, &orders);
+        sometimes::sagas(sim, "order");
+        sometimes::services(sim, &["order", "payment"]);
+        sometimes::stock(sim, &REPLICAS);
+        sometimes::late_reserves(sim, &REPLICAS);
+        sometimes::money(sim, &orders, &money);
+        sometimes::leases(sim, &REPLICAS);
+        sometimes::fences(sim, &REPLICAS);
 
         sim.prepare(|client| async move {
             let hand = Hand::through(&client, "gateway");
@@ -194,7 +204,7 @@ impl Scenario for OrderReplicas {
         }
         // In half of the worlds the database is far away, and a transaction takes as long as a short lease.
         if settings.chance(0.5) {
-            for replica in ["inventory-1", "inventory-2"] {
+            for replica in REPLICAS {
                 sim.link(replica, "inventory-db", Latency::INTERNET);
             }
         }
@@ -249,7 +259,7 @@ fn open_counter(sim: &Sim, gaps: Gaps, shelf: &lock::Shelf, settings: &mut Strea
     let gateway = gateway::Config {
         routes: ["/inventory", "/reservations"]
             .map(|path| {
-                let replicas = ["inventory-1", "inventory-2"].map(str::to_owned);
+                let replicas = REPLICAS.map(str::to_owned);
                 (path.to_owned(), replicas.to_vec())
             })
             .to_vec(),

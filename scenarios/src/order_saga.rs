@@ -186,7 +186,8 @@ pub(crate) fn build(sim: &Sim, gaps: Gaps, arranged: impl FnOnce(&mut order::Con
     let promises = orders::Promises::watch(sim, &orders);
     sometimes::sagas(sim, "order");
     sometimes::services(sim, &["order", "payment"]);
-    sometimes::stock(sim);
+    sometimes::stock(sim, &["inventory"]);
+    sometimes::late_reserves(sim, &["inventory"]);
     sometimes::money(sim, &orders, &money);
 
     sim.prepare(|client| async move {

@@ -72,20 +72,71 @@ pub fn callers(sim: &Sim, callers: &[&'static str]) {
     );
 }
 
-/// What befalls stock.
-pub fn stock(sim: &Sim) {
-    let node = "inventory";
-    sim.sometimes_logged(
-        "somebody came for the last unit too late",
-        node,
-        "stock refused",
+/// What befalls stock, on the nodes that answer for it.
+pub fn stock(sim: &Sim, nodes: &[&'static str]) {
+    logged(
+        sim,
+        nodes,
+        &[
+            ("somebody came for the last unit too late", "stock refused"),
+            ("a cancel came before its reserve", "tombstone left"),
+        ],
     );
-    sim.sometimes_logged("a cancel came before its reserve", node, "tombstone left");
-    sim.sometimes_logged(
-        "a reserve came after its cancel",
-        node,
-        "late reserve refused",
+}
+
+/// What befalls stock whose buyers give up before they are answered.
+pub fn late_reserves(sim: &Sim, nodes: &[&'static str]) {
+    logged(
+        sim,
+        nodes,
+        &[("a reserve came after its cancel", "late reserve refused")],
     );
+}
+
+/// What befalls leases, on the nodes that work under them.
+pub fn leases(sim: &Sim, holders: &[&'static str]) {
+    let lasting = ("a lease ran out before it was released", "lease ran out");
+    let waiting = ("somebody waited for a lease in vain", "lease refused");
+    logged(sim, &["lock"], &[lasting, waiting]);
+    let lost = ("a holder learned that its lease was lost", "lease lost");
+    logged(sim, holders, &[lost]);
+}
+
+/// What befalls what is written under leases, on the nodes that write.
+pub fn fences(sim: &Sim, writers: &[&'static str]) {
+    let fenced = (
+        "what was written under an old lease was fenced off",
+        "write fenced off",
+    );
+    logged(sim, writers, &[fenced]);
+}
+
+/// What befalls events between their outbox and whoever handles them.
+pub fn events(sim: &Sim, nodes: &[&'static str]) {
+    logged(
+        sim,
+        nodes,
+        &[
+            ("an event was sent again", "outbox row failed"),
+            ("an event was given up", "outbox row dead-lettered"),
+            (
+                "a dead letter was sent on its way again",
+                "outbox row redriven",
+            ),
+            (
+                "an event could not be handled at once",
+                "an event is to be delivered again",
+            ),
+        ],
+    );
+}
+
+fn logged(sim: &Sim, nodes: &[&'static str], all: &[(&'static str, &'static str)]) {
+    for node in nodes {
+        for (name, message) in all {
+            sim.sometimes_logged(name, node, message);
+        }
+    }
 }
 
 /// What befalls money.

@@ -26,6 +26,7 @@ use crate::{
     invariants::history::{Answer, Call, Ledger},
     lock,
     platform::{platform, read_store},
+    sometimes,
 };
 
 /// The scenario `stock-room`.
@@ -98,6 +99,9 @@ impl Scenario for StockRoom {
             inventory::run(platform(&node), config)
         });
         let ledger = Ledger::watch(sim, &SHELVES);
+        sometimes::services(sim, &[]);
+        sometimes::stock(sim, &["inventory"]);
+        sometimes::late_reserves(sim, &["inventory"]);
         sim.prepare(|client| async move {
             let inventory = Peer::new(&platform(client.node()), "inventory", browser());
             let context = Context::fresh(&platform(client.node()), client.name());

@@ -28,7 +28,7 @@ pub const SAGAS_END: Duration = Duration::from_secs(5 * 60);
 pub const JOURNAL_ENDS: Duration = Duration::from_secs(6 * 60);
 
 /// The steps from which on the sagas only go forward.
-const PIVOTS: [&str; 2] = ["payment-capture", "order-confirm"];
+const PIVOTS: [&str; 3] = ["payment-capture", "order-confirm", "completion-save"];
 
 const TRACE: &str = "one trace id per saga";
 

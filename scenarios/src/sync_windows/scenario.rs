@@ -24,7 +24,7 @@ use super::{Measured, Way, Windows, watch};
 use crate::{
     bank,
     customer::{Person, unkeyed},
-    lock,
+    lock, sometimes,
     topology::{self, member},
 };
 
@@ -179,7 +179,9 @@ impl Scenario for ProductSync {
         let begins = if drawn.configured { way } else { Way::Cache };
         let forgets = self.course.is_some() && way == Way::PubSub;
         let windows = watch(sim, ttl, begins, pace.span, !forgets);
+        sometimes::callers(sim, &["challenge"]);
         sim.sometimes_logged("a notice was sent again", "catalog", "outbox row failed");
+        sim.sometimes_logged("a notice was missed", "challenge", "notice missed");
 
         sim.prepare(move |client| async move { set_up(&client, way).await });
         let span = pace.span.as_millis() as u64;

@@ -59,7 +59,7 @@ impl Session<'_> {
             time: TIME,
             ..Budget::default()
         };
-        let mut handing = Handing::new(Some(budget), self.failures.clone());
+        let mut handing = Handing::new(Some(budget), None, &self.failures);
         let handed = self.hand_over(&campaign, found, &mut handing);
         self.tell_failure(&campaign, &totals, found, &handed)?;
         self.tell_mismatches(&campaign, &totals)?;

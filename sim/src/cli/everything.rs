@@ -37,7 +37,7 @@ impl Session<'_> {
         }
         let elapsed = began.elapsed();
         self.tables(&all)?;
-        let mut handing = Handing::new(Some(Budget::default()), self.failures.clone());
+        let mut handing = Handing::new(Some(Budget::default()), None, &self.failures);
         self.failures(&campaigns, &all, &mut handing)?;
         let survived = all.iter().all(Totals::is_clean);
         writeln!(self.out)?;

@@ -155,8 +155,8 @@ impl Session<'_> {
             runs: if stopped { 0 } else { usual.runs },
             ..usual
         };
-        let directory = out.map_or_else(|| self.failures.clone(), |out| out.join(FAILURES));
-        let mut handing = Handing::new(Some(budget), directory);
+        let out = out.map(|out| out.join(FAILURES));
+        let mut handing = Handing::new(Some(budget), out.as_deref(), &self.failures);
         let handed = self.hand_over(lane, fresh, &mut handing);
         log.tell(Finding {
             signature: fresh.signature.clone(),

@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use super::{Session, bar::Bar};
@@ -22,6 +22,8 @@ pub(super) struct Handing {
     pub budget: Option<Budget>,
     /// Where they are written.
     pub directory: PathBuf,
+    /// Whether they are written as they were found, too: somebody has said where.
+    all: bool,
     left: usize,
 }
 
@@ -35,10 +37,12 @@ pub(super) enum Handed {
 }
 
 impl Handing {
-    pub fn new(budget: Option<Budget>, directory: PathBuf) -> Self {
+    /// Failures go to `out` if somebody has said so, to `usual` otherwise.
+    pub fn new(budget: Option<Budget>, out: Option<&Path>, usual: &Path) -> Self {
         Handing {
             budget,
-            directory,
+            directory: out.unwrap_or(usual).to_owned(),
+            all: out.is_some(),
             left: SHRUNK_MAX,
         }
     }
@@ -62,7 +66,7 @@ impl Handed {
 
 impl Session<'_> {
     /// Makes a failure small and writes it down, if that is wanted. A storm that no seed draws is written down in any
-    /// case: nothing else could replay it.
+    /// case: nothing else could replay it. So is any where somebody has said where failures go.
     pub(super) fn hand_over(
         &self,
         campaign: &Campaign<'_>,
@@ -80,7 +84,7 @@ impl Session<'_> {
                 jobs: campaign.jobs,
                 ..budget
             },
-            _ if drawn => return Handed::AsFound,
+            _ if drawn && !handing.all => return Handed::AsFound,
             _ => as_found,
         };
         handing.left = handing.left.saturating_sub(1);

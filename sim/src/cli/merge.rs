@@ -148,8 +148,8 @@ impl Session<'_> {
                 json::failed(totals, failed, None, self.replay_line(union, lane, failed))
             })
         });
-        json::report(all, failures.collect(), union.elapsed, &|place, seed| {
-            self.command_of(&lanes[place], &Trial { seed, plan: None })
+        json::report(all, failures.collect(), union.elapsed, &|place, trial| {
+            self.command_of(&lanes[place], trial)
         })
     }
 

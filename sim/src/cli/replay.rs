@@ -35,6 +35,13 @@ impl<'a> Session<'a> {
             let usage = "replay of a scenario needs its seed: say --seed S, or name a failure file";
             return Err(Refusal::Usage(usage.to_owned()));
         };
+        if !matches!(campaign.way, Way::Random | Way::Swarm) {
+            let usage = format!(
+                "no seed draws a storm of a {} campaign: replay the file that it has written of the failure",
+                campaign.way
+            );
+            return Err(Refusal::Usage(usage));
+        }
         let spec = campaign.spec(seed);
         let full = args.trace || args.at.is_some() || args.pictures.wanted();
         let (outcome, took) = self.run_again(campaign.scenario, &spec, full);

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     campaign::{Campaign, Tally, Totals, rate},
-    explore::{Guided, Way, corpus},
+    explore::{Guided, Trial, Way, corpus},
     picture::campaign::Report,
     report::{self, json, summary},
 };
@@ -53,9 +53,8 @@ impl Session<'_> {
             }
         }
         let elapsed = began.elapsed();
-        let directory = args.shrinking.out.clone();
         let budget = (!args.no_shrink).then(|| args.shrinking.budget());
-        let mut handing = Handing::new(budget, directory.unwrap_or_else(|| self.failures.clone()));
+        let mut handing = Handing::new(budget, args.shrinking.out.as_deref(), &self.failures);
         let shown = match args.format {
             Format::Json => {
                 let shown = self.hand_all_over(&campaigns, &all, &mut handing);
@@ -68,7 +67,7 @@ impl Session<'_> {
                         json::failed(totals, failed, made.kept(), made.replay(campaign, failed))
                     });
                 let failures = failures.collect();
-                let replay = |place: usize, seed| campaigns[place].replay_command(seed);
+                let replay = |place: usize, trial: &Trial| campaigns[place].replay_of(trial);
                 write!(
                     self.out,
                     "{}",

@@ -42,9 +42,8 @@ impl Session<'_> {
         let elapsed = began.elapsed();
 
         let matrix = explorer.matrix();
-        let directory = args.shrinking.out.clone();
         let budget = (!args.no_shrink).then(|| args.shrinking.budget());
-        let mut handing = Handing::new(budget, directory.unwrap_or_else(|| self.failures.clone()));
+        let mut handing = Handing::new(budget, args.shrinking.out.as_deref(), &self.failures);
         if args.format == Format::Text {
             write!(self.out, "{}", sweep::text(&totals, &matrix, self.style))?;
         }

@@ -12,7 +12,7 @@ use crate::{
 
 /// A mutant has at most this many faults.
 const FAULTS_MAX: usize = 8;
-/// So many actions are drawn in search of one that fits a place.
+/// So many changes are drawn in search of one that changes something, and actions in search of one that fits a place.
 const DRAWS_MAX: usize = 24;
 
 /// What a mutation is made from.
@@ -32,20 +32,25 @@ pub(super) fn mutate(
     nodes: &[&str],
     rng: &mut Stream,
 ) -> Trial {
-    let mut trial = Trial {
-        seed: parent.seed,
-        plan: Some(parent.plan.clone()),
-    };
-    let mut plan = parent.plan.clone();
-    for _ in 0..1 + rng.below(3).min(rng.below(4)) {
-        let mut next = plan.clone();
-        change(&mut next, &mut trial.seed, parent, profile, rng);
-        if next.check(nodes).is_ok() {
-            plan = next;
+    let (mut seed, mut plan) = (parent.seed, parent.plan.clone());
+    let mut changes = 1 + rng.below(3).min(rng.below(4));
+    for _ in 0..DRAWS_MAX {
+        let (mut another, mut next) = (seed, plan.clone());
+        change(&mut next, &mut another, parent, profile, rng);
+        // A storm that was run before shows nothing.
+        let is_new = (another, &next) != (parent.seed, parent.plan);
+        if is_new && next.check(nodes).is_ok() {
+            (seed, plan) = (another, next);
+            changes -= 1;
+        }
+        if changes == 0 {
+            break;
         }
     }
-    trial.plan = Some(plan);
-    trial
+    Trial {
+        seed,
+        plan: Some(plan),
+    }
 }
 
 fn change(

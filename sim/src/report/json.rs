@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::{
     campaign::{Coverage, Failure, FaultCount, Tally, Totals, Verdicts, rate},
+    explore::Trial,
     failure::Kept,
     shrink::Sizes,
 };
@@ -119,12 +120,12 @@ pub(crate) fn failed<'a>(
     }
 }
 
-/// The whole result. `replay` gives the command for a seed of one of the totals, by its place.
+/// The whole result. `replay` gives the command for a run of one of the totals, by its place.
 pub(crate) fn report(
     all: &[Totals],
     violations: Vec<Failed<'_>>,
     elapsed: Duration,
-    replay: &dyn Fn(usize, crate::seed::Seed) -> String,
+    replay: &dyn Fn(usize, &Trial) -> String,
 ) -> String {
     let sum = Tally::sum(all.iter().map(|totals| &totals.tally));
     let mut mismatches = Vec::new();
@@ -134,7 +135,7 @@ pub(crate) fn report(
             shape: &totals.shape,
             seed: mismatch.seed.0,
             hashes: [mismatch.hashes.0, mismatch.hashes.1].map(|hash| format!("{hash:016x}")),
-            replay: replay(place, mismatch.seed),
+            replay: replay(place, &mismatch.trial()),
         }));
     }
     let report = Report {

@@ -167,13 +167,18 @@ impl<S: Saga> Drive<'_, S> {
         why: Option<String>,
     ) -> Committed<S::Data> {
         let now = self.inner.platform.clock.now_ms();
+        let plan = self.inner.saga.steps(&saga.data);
+        let was_at_pivot = saga.is_at_pivot(plan);
         saga.apply_in(self.inner.defences.undo_order, &self.plan, event, now)
             .expect("the driver reports only what fits the state that it reads");
+        let comes_to_pivot = !was_at_pivot
+            && saga.is_at_pivot(plan)
+            && matches!(saga.status, Status::Running | Status::Completed);
         if saga.status.is_ended() && !self.inner.defences.commit_before_ack {
             self.driven.announce(saga.clone());
         }
         let said = mem::take(&mut self.said);
-        self.inner.commit(saga, said, why).await
+        self.inner.commit((saga, comes_to_pivot), said, why).await
     }
 }
 

@@ -7,7 +7,7 @@ use tracing::Instrument;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{
-    Event, Execution, Saga, SagaRecord, Status,
+    Event, Execution, Saga, SagaRecord,
     engine::Inner,
     facts::{self, Fact, FactRow},
     owner::Owner,
@@ -98,10 +98,11 @@ impl<S: Saga> Inner<S> {
         committed.instrument(span).await
     }
 
-    /// Journals the saga with the service's own rows, and before it what was said on the way.
+    /// Journals the saga with the service's own rows, and before it what was said on the way. A saga that comes to its
+    /// pivot with this can still be cancelled.
     pub async fn commit(
         self: &Arc<Self>,
-        saga: SagaRecord<S::Data>,
+        (saga, comes_to_pivot): (SagaRecord<S::Data>, bool),
         said: Vec<Fact<S::Data>>,
         letter: Option<String>,
     ) -> Committed<S::Data> {
@@ -116,7 +117,8 @@ impl<S: Saga> Inner<S> {
         loop {
             let (inner, saga, letter) = (Arc::clone(self), next.clone(), letter.clone());
             let said = said.clone();
-            let committed = self.write(move |tx| inner.commit_in(tx, saga, said, letter));
+            let committed =
+                self.write(move |tx| inner.commit_in(tx, (saga, comes_to_pivot), said, letter));
             match committed.instrument(next.context.span()).await {
                 Ok(committed) => {
                     if let Committed::Yes(saga) = &committed {
@@ -142,11 +144,11 @@ impl<S: Saga> Inner<S> {
     fn commit_in(
         &self,
         tx: &mut Writer,
-        saga: SagaRecord<S::Data>,
+        (saga, comes_to_pivot): (SagaRecord<S::Data>, bool),
         said: Vec<Fact<S::Data>>,
         letter: Option<String>,
     ) -> Result<Committed<S::Data>, StoreError> {
-        if let Some(otherwise) = self.fenced(tx, &saga)? {
+        if let Some(otherwise) = self.fenced(tx, &saga, comes_to_pivot)? {
             return Ok(otherwise);
         }
         if let Some(reason) = letter {
@@ -168,6 +170,7 @@ impl<S: Saga> Inner<S> {
         &self,
         tx: &Writer,
         saga: &SagaRecord<S::Data>,
+        comes_to_pivot: bool,
     ) -> Result<Option<Committed<S::Data>>, StoreError> {
         let Some(me) = self.me() else { return Ok(None) };
         let open = tx.get(&OPEN_SAGAS, &saga.id)?;
@@ -185,11 +188,7 @@ impl<S: Saga> Inner<S> {
                 return Ok(Some(Committed::Lost));
             }
         }
-        let plan = self.saga.steps(&saga.data);
-        let comes_to_pivot = saga.is_at_pivot(plan) && !stored.is_at_pivot(plan);
-        let turns_back = open.is_some_and(|open| open.cancel)
-            && comes_to_pivot
-            && matches!(saga.status, Status::Running | Status::Completed);
+        let turns_back = comes_to_pivot && open.is_some_and(|open| open.cancel);
         Ok(turns_back.then_some(Committed::Cancelled))
     }
 

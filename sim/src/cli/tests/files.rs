@@ -227,6 +227,22 @@ fn failures_that_come_and_go_are_told_as_a_defect() {
 }
 
 #[test]
+fn without_shrinking_failures_are_written_down_as_they_were_found_if_a_place_is_named() {
+    let out = scratch("as-found");
+    let said = squall(&format!(
+        "run bank --plant forgets --seeds 12 --no-shrink --out {}",
+        out.display()
+    ));
+    assert_has(&said.out, &["the storm as it was found\n"]);
+    let written: Vec<_> = fs::read_dir(&out).unwrap().flatten().collect();
+    let [file] = &written[..] else {
+        panic!("one file, not {written:?}");
+    };
+    let again = squall(&format!("replay {}", file.path().display()));
+    assert_has(&again.out, &["VIOLATED"]);
+}
+
+#[test]
 fn without_shrinking_failures_are_shown_as_they_were_found() {
     let said = squall("run bank --plant forgets --seeds 12 --no-shrink");
     assert_has(

@@ -99,6 +99,13 @@ fn bad_usage_exits_with_two_says_what_would_be_right_and_prints_no_result() {
         ("run --budget soon", &["'soon' is no time", "10s"]),
         ("run --no-shrink --max-runs 5", &["cannot be used with"]),
         (
+            "replay bank --seed 1 --explore guided",
+            &[
+                "no seed draws a storm of a guided campaign",
+                "replay the file",
+            ],
+        ),
+        (
             "replay bank --seed 1 --at noon",
             &["'noon' is not an instant", "250ms"],
         ),
