@@ -25,7 +25,7 @@ use squall_scenarios::{
 
 /// How many seeds are compared.
 const SEEDS: &str = "SQUALL_DETERMINISM_SEEDS";
-const SEEDS_DEFAULT: u64 = 8;
+const SEEDS_DEFAULT: u64 = 6;
 /// Makes a test write its runs to this file and do nothing else.
 const WRITE_TO: &str = "SQUALL_DETERMINISM_WRITE_TO";
 

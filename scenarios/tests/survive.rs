@@ -9,7 +9,7 @@ use squall_scenarios::{
 };
 
 /// Seeds of each campaign, unless the environment asks for others.
-const SEEDS: u64 = 150;
+const SEEDS: u64 = 100;
 /// Averages over fewer storms than this say nothing.
 const MANY: u64 = 100;
 
