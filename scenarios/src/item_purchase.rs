@@ -170,7 +170,7 @@ impl Scenario for ItemPurchase {
         outbox::watch(sim, &MEMBERS, INTERESTS, inboxes);
         let told = purchases::watch(sim);
         sagas::watch_traces(sim);
-        sometimes::services(sim, &MEMBERS);
+        sometimes::deaths(sim);
         sometimes::events(sim, &MEMBERS);
 
         sim.prepare(|client| async move { buyer::set_up(&client, &test_data()).await });

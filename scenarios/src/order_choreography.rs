@@ -241,8 +241,15 @@ impl Scenario for OrderChoreography {
 
 /// What a campaign should have met before its silence counts.
 fn aim(sim: &Sim) {
-    sometimes::callers(sim, &["order"]);
+    sometimes::deaths(sim);
     sometimes::events(sim, &MEMBERS);
+    for member in MEMBERS {
+        let (name, message) = (
+            "an event could not be handled at once",
+            "an event is to be delivered again",
+        );
+        sim.sometimes_logged(name, member, message);
+    }
     for (name, node, message) in [
         (
             "somebody came for the last unit too late",

@@ -55,17 +55,15 @@ pub fn replicas(sim: &Sim, nodes: &[&'static str]) {
     }
 }
 
-/// What befalls services and their callers, in every scenario.
+/// What befalls services and those of them that call others.
 pub fn services(sim: &Sim, callers: &[&'static str]) {
-    self::callers(sim, callers);
+    logged(sim, callers, &[("a breaker opened", "the breaker opened")]);
+    deaths(sim);
     sim.goal(ANSWER_LOST);
 }
 
-/// The same, where nobody tells of lost answers.
-pub fn callers(sim: &Sim, callers: &[&'static str]) {
-    for caller in callers {
-        sim.sometimes_logged("a breaker opened", caller, "the breaker opened");
-    }
+/// What befalls databases.
+pub fn deaths(sim: &Sim) {
     sim.sometimes(
         "a transaction was durable whose writer had died in it",
         |commit| !commit.acknowledged,
@@ -122,10 +120,6 @@ pub fn events(sim: &Sim, nodes: &[&'static str]) {
             (
                 "a dead letter was sent on its way again",
                 "outbox row redriven",
-            ),
-            (
-                "an event could not be handled at once",
-                "an event is to be delivered again",
             ),
         ],
     );

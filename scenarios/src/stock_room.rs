@@ -257,7 +257,7 @@ impl Clerk {
     /// Asks until the answer is final. `None` if patience ends first: the outcome stays unknown.
     async fn insist(&self, sku: &str, call: Call, request: &Request) -> Option<Answer> {
         let whole = self.begin(sku, call.clone(), request);
-        let mut turns = 0;
+        let (mut turns, mut lost) = (0, false);
         for attempt in 1..=PATIENCE {
             // A refusal that is not final says who has the product, and that alone: the request may arrive once more.
             let saga = request.op.split('/').next().unwrap_or_default().to_owned();
@@ -275,6 +275,9 @@ impl Clerk {
                     }
                 }
                 Ok(reply) if reply.is_success() || !reply.problem().code.is_transient() => {
+                    if lost {
+                        self.client.reached(sometimes::ANSWER_LOST);
+                    }
                     lock(&self.ledger).history.failed(turn);
                     let answer = Answer::of(&call, &reply);
                     self.end(whole, request, answer.clone());
@@ -286,6 +289,7 @@ impl Clerk {
                     self.client.unknown(&request.op, &format!("{code:?}"));
                 }
                 Err(reason) => {
+                    lost = true;
                     lock(&self.ledger).history.failed(turn);
                     self.client.unknown(&request.op, reason);
                     // Sagas cancel what they are not sure to have reserved.

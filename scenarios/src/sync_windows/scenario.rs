@@ -179,7 +179,7 @@ impl Scenario for ProductSync {
         let begins = if drawn.configured { way } else { Way::Cache };
         let forgets = self.course.is_some() && way == Way::PubSub;
         let windows = watch(sim, ttl, begins, pace.span, !forgets);
-        sometimes::callers(sim, &["challenge"]);
+        sometimes::deaths(sim);
         sim.sometimes_logged("a notice was sent again", "catalog", "outbox row failed");
         sim.sometimes_logged("a notice was missed", "challenge", "notice missed");
 
