@@ -41,6 +41,7 @@ const BUGS: &[Gap] = &[
     Gap::RecoveryForgetsCompensating,
     Gap::InFlightNotRefused,
     Gap::CompensateAfterPivot,
+    Gap::LockFailsOpen,
 ];
 
 const REPLICAS: [&str; 2] = ["order-1", "order-2"];
@@ -173,6 +174,9 @@ impl Scenario for OrderCluster {
         orders::watch_money(sim, &orders, &money);
         orders::watch_stock(sim, &orders, &stock);
         leases::watch(sim, &shelf);
+        if whole {
+            leases::watch_sagas(sim, &orders, &REPLICAS, WHOLE_SAGA.lease);
+        }
         let promises = orders::Promises::watch(sim, &orders);
         sometimes::replicas(sim, &REPLICAS);
         sometimes::services(sim, &["order-1", "order-2", "payment"]);

@@ -64,6 +64,7 @@ gaps! {
     ReleaseNotOwner "release-not-owner" "a lease is released by its name, whoever holds it by now: a third comes in while the second works still"
     ReleaseBeforeCommit "release-before-commit" "the lease is released before the commit: the next holder reads the old row (the version check is off too)"
     LockFailureInCompensationGivesUp "lock-failure-in-compensation-gives-up" "a cancel that does not obtain the lease is only logged and answered as done (no sweeper comes by either)"
+    LockFailsOpen "lock-fails-open" "a saga that does not obtain the lease of its product goes on without it"
     NoWatchdog "no-watchdog" "a lease is not renewed while the work goes on (the version check and the fencing are off too)"
     WatchdogWithoutLimit "watchdog-without-limit" "a lease is renewed for as long as the work hangs, and the work may hang for ever"
     UndoOnlyOnAnsweredNo "undo-only-on-answered-no" "a step that gets no answer ends the saga on the spot, and nothing is undone: only an answered \"no\" is compensated"
