@@ -210,7 +210,7 @@ impl Scenario for Checkout {
         sometimes::sagas(sim, "checkout");
         sometimes::services(sim, &["checkout"]);
         sometimes::stock(sim, &["inventory"]);
-        sometimes::leases(sim, &["checkout"]);
+        sometimes::leases(sim, &[]);
 
         sim.prepare(|client| nodes::set_the_scene(client, &SHELVES));
         let mut workload = sim.seed().stream("workload");

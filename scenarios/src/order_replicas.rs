@@ -156,7 +156,7 @@ impl Scenario for OrderReplicas {
         sometimes::late_reserves(sim, &REPLICAS);
         sometimes::money(sim, &orders, &money);
         sometimes::leases(sim, &REPLICAS);
-        sometimes::fences(sim, &REPLICAS);
+        sometimes::fences(sim, &["inventory-db"]);
 
         sim.prepare(|client| async move {
             let hand = Hand::through(&client, "gateway");

@@ -181,7 +181,6 @@ impl Scenario for ProductSync {
         let windows = watch(sim, ttl, begins, pace.span, !forgets);
         sometimes::deaths(sim);
         sim.sometimes_logged("a notice was sent again", "catalog", "outbox row failed");
-        sim.sometimes_logged("a notice was missed", "challenge", "notice missed");
 
         sim.prepare(move |client| async move { set_up(&client, way).await });
         let span = pace.span.as_millis() as u64;
