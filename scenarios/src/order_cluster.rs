@@ -175,13 +175,13 @@ impl Scenario for OrderCluster {
         orders::watch_stock(sim, &orders, &stock);
         leases::watch(sim, &shelf);
         if whole {
+            sometimes::leases(sim, &[]);
             leases::watch_sagas(sim, &orders, &REPLICAS, WHOLE_SAGA.lease);
         }
         let promises = orders::Promises::watch(sim, &orders);
         sometimes::replicas(sim, &REPLICAS);
         sometimes::services(sim, &["order-1", "order-2", "payment"]);
         sometimes::stock(sim, &["inventory"]);
-        sometimes::leases(sim, &REPLICAS);
 
         sim.prepare(|client| async move {
             let hand = Hand::over(&client, "inventory", "gateway");

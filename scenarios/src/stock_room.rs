@@ -289,7 +289,7 @@ impl Clerk {
                     self.client.unknown(&request.op, &format!("{code:?}"));
                 }
                 Err(reason) => {
-                    lost = true;
+                    lost |= reason == "no answer";
                     lock(&self.ledger).history.failed(turn);
                     self.client.unknown(&request.op, reason);
                     // Sagas cancel what they are not sure to have reserved.

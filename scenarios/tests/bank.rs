@@ -130,7 +130,7 @@ bank! {
     a_replica_that_begins_anew_what_another_has_under_way_is_found: OrderCluster + "in-flight-not-refused" =>
         "one key, one effect";
     a_cluster_whose_lock_fails_open_is_found: OrderCluster + "lock-fails-open" at 8 =>
-        "sagas that lock a product throughout keep off each other";
+        "a saga reserves only what it was granted the lock of";
     a_cluster_that_turns_back_after_the_pivot_is_found: OrderCluster + "compensate-after-pivot" at 16 =>
         "a saga turns back before its pivot only" | "an order goes its way" | "acknowledged is durable";
     a_key_that_ignores_the_body_is_found: OrderReplicas + "key-ignores-body" =>

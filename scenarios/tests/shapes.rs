@@ -76,6 +76,14 @@ fn fails_in_several_ways(scenario: &dyn Scenario) {
     let verdicts = totals.tally.verdicts;
     assert_eq!(verdicts.harness_failed, 0, "{:#?}", totals.failures);
     assert_eq!(totals.tally.mismatched, 0, "{:#?}", totals.mismatches);
+    let panics = totals.failures.iter();
+    let panics: Vec<_> = panics
+        .filter(|failed| failed.signature.invariant == "no service panics")
+        .collect();
+    assert!(
+        panics.is_empty(),
+        "a gap is no reason to panic: {panics:#?}"
+    );
     assert!(
         verdicts.survived > 0,
         "the storms are too harsh to tell anything"

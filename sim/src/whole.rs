@@ -1,4 +1,5 @@
-//! Files that are there whole or not at all: whoever reads one never meets half of it.
+//! Files that are there whole or not at all: whoever reads one never meets half of it, whenever the program ends. What
+//! it leaves then is called `NAME.unfinished-…` and read by nobody.
 
 use std::{
     fs, io,

@@ -65,122 +65,217 @@ pub fn watch(sim: &Sim, shelf: &Shelf) {
     });
 }
 
-/// What sagas that lock their product throughout are held to.
-const ISOLATED: &str = "sagas that lock a product throughout keep off each other";
+/// What a saga that locks its product throughout is held to when it reserves.
+const LOCKED: &str = "a saga reserves only what it was granted the lock of";
 
-/// Who was granted which lock, as the lock service says it.
+/// What the lock service is held to.
+const ONE_AT_A_TIME: &str = "a lock is granted to one saga at a time";
+
+/// A lock that a saga was granted.
+struct Grant {
+    saga: String,
+    token: u64,
+    /// Since the beginning of the run.
+    at: Duration,
+}
+
+/// Who was granted which lock.
 struct Grants {
     /// How long a lease lasts at least.
     lease: Duration,
-    /// Each lock with every saga that ever had it.
-    ever: BTreeSet<(String, String)>,
-    /// By lock: the saga that had it last, under which token and since when. Gone once it has let go early.
-    last: BTreeMap<String, (String, u64, Instant)>,
-    /// Locks that a saga was granted while another one's lease lasted: lock, the earlier saga, the later one.
-    crossed: Vec<(String, String, String)>,
+    /// By lock: every saga that was granted it.
+    ever: BTreeMap<String, BTreeSet<String>>,
+    /// By lock: the last grant, until its saga has ended or was seen to let go.
+    last: BTreeMap<String, Grant>,
+    /// By token: the replica that learned of its grant.
+    holders: BTreeMap<u64, &'static str>,
+    /// Grants of a lock that another saga still had: the lock, the earlier saga, the later one.
+    crossed: Vec<[String; 3]>,
 }
 
 impl Grants {
-    /// A saga is granted a lock. Whether another one had it before.
-    fn grant(
-        &mut self,
-        (lock, token): (&str, u64),
-        saga: &str,
-        is_under_way: impl Fn(&str) -> bool,
-    ) -> bool {
-        let granted = (saga.to_owned(), token, Instant::now());
-        self.ever.insert((lock.to_owned(), saga.to_owned()));
-        let Some((earlier, before, since)) = self.last.insert(lock.to_owned(), granted) else {
-            return false;
-        };
-        // A lock service that was down has forgotten its leases; the upper half of a token counts its lives.
-        let same_life = before >> 32 == token >> 32;
-        let is_early = since.elapsed() < self.lease;
-        if earlier != saga && same_life && is_early && is_under_way(&earlier) {
-            let crossed = (lock.to_owned(), earlier.clone(), saga.to_owned());
-            self.crossed.push(crossed);
+    fn new(lease: Duration) -> Self {
+        Grants {
+            lease,
+            ever: BTreeMap::new(),
+            last: BTreeMap::new(),
+            holders: BTreeMap::new(),
+            crossed: Vec::new(),
         }
-        earlier != saga
+    }
+
+    /// A saga is granted a lock. Whether another one had it before.
+    fn grant(&mut self, lock: &str, next: Grant) -> bool {
+        if let Some(last) = self.last.get(lock) {
+            // A lock service that was down has forgotten its leases; the upper half of a token counts its lives.
+            let same_life = last.token >> 32 == next.token >> 32;
+            if last.saga != next.saga && same_life && next.at < last.at + self.lease {
+                let crossed = [lock, &last.saga, &next.saga].map(str::to_owned);
+                self.crossed.push(crossed);
+            }
+        }
+        let sagas = self.ever.entry(lock.to_owned()).or_default();
+        let follows = sagas.iter().any(|saga| *saga != next.saga);
+        sagas.insert(next.saga.clone());
+        self.last.insert(lock.to_owned(), next);
+        follows
+    }
+
+    /// A replica lets go of what it holds for a saga, as it has lost that.
+    fn let_go(&mut self, replica: &str, saga: &str) {
+        let holders = &self.holders;
+        let is_its = |grant: &Grant| {
+            holders
+                .get(&grant.token)
+                .is_none_or(|holder| *holder == replica)
+        };
+        self.last
+            .retain(|_, grant| grant.saga != saga || !is_its(grant));
+    }
+
+    fn judge(&self, findings: &mut Findings) {
+        for [lock, earlier, later] in &self.crossed {
+            let expected = format!("{lock} stays with {earlier} until its lease ends");
+            let found = format!("{later} was granted it");
+            findings.broken_as(
+                ONE_AT_A_TIME,
+                "two at once",
+                &[lock, earlier, later],
+                expected,
+                found,
+            );
+        }
     }
 }
 
-/// Watches, where each saga holds its product's lock throughout, what the lock service's own books do not show: that
-/// none reserves without ever having been granted it, and that none is granted it while the lease of another one that
-/// is still under way cannot have ended yet.
-///
-/// A replica that learns that it has lost its saga lets the lease go.
+/// Watches, where each saga holds its product's lock throughout, what the lock service's own books do not show: that no
+/// saga reserves without ever having been granted the lock, and that none is granted it before the lease of another one
+/// that is still under way can have ended. One whose lease has ended may go on: nothing fences it off.
 pub fn watch_sagas(
     sim: &Sim,
     orders: &Arc<Mutex<Orders>>,
     replicas: &[&'static str],
     lease: Duration,
 ) {
-    let grants = Arc::new(Mutex::new(Grants {
-        lease,
-        ever: BTreeSet::new(),
-        last: BTreeMap::new(),
-        crossed: Vec::new(),
-    }));
-    let (granting, journal) = (grants.clone(), orders.clone());
-    sim.sometimes_logged_where(
-        "a saga came in after another one",
-        "lock",
-        "lease granted",
-        move |scope, fields| {
-            let field = |name| fields.split(' ').find_map(|field| field.strip_prefix(name));
-            let (Some(name), Some(token)) = (field("lock="), field("token=")) else {
-                return false;
-            };
-            let token = token.parse().expect("a token is a number");
-            let orders = lock(&journal);
-            let is_open = |saga: &str| {
-                orders
-                    .sagas
-                    .get(saga)
-                    .is_some_and(|saga| saga.status.is_open())
-            };
-            lock(&granting).grant((name, token), &scope.saga_id, is_open)
-        },
-    );
-    for replica in replicas {
-        let lost = grants.clone();
+    let began = Instant::now();
+    let grants = Arc::new(Mutex::new(Grants::new(lease)));
+    let granted = grants.clone();
+    let goal = "a saga came in after another one";
+    sim.sometimes_logged_where(goal, "lock", "lease granted", move |scope, fields| {
+        let (Some(name), Some(token)) = (field(fields, "lock="), token(fields)) else {
+            return false;
+        };
+        let grant = Grant {
+            saga: scope.saga_id.clone(),
+            token,
+            at: began.elapsed(),
+        };
+        lock(&granted).grant(name, grant)
+    });
+    for &replica in replicas {
+        let (held, lost) = (grants.clone(), grants.clone());
+        sim.sometimes_logged_where(goal, replica, "lease held", move |_, fields| {
+            if let Some(token) = token(fields) {
+                lock(&held).holders.insert(token, replica);
+            }
+            false
+        });
         sim.sometimes_logged_where(FENCED_OFF, replica, "saga lost", move |scope, _| {
-            lock(&lost)
-                .last
-                .retain(|_, (saga, ..)| *saga != scope.saga_id);
-            true
+            lock(&lost).let_go(replica, &scope.saga_id);
+            false
         });
     }
-    sim.always(ISOLATED, move |commit, findings| {
-        let mut grants = lock(&grants);
-        for (lock, earlier, later) in grants.crossed.drain(..) {
-            let expected = format!("{lock} stays with {earlier} until it ends");
-            findings.broken(
-                "two at once",
-                &[&lock, &earlier, &later],
-                expected,
-                format!("{later} was granted it"),
-            );
-        }
-        let rows = commit
-            .rows
-            .iter()
-            .filter(|row| commit.node == "inventory" && row.table == RESERVATIONS.name);
-        for value in rows.filter_map(|row| row.value.as_deref()) {
-            let Ok(reservation) = RESERVATIONS.decode(value) else {
-                continue;
-            };
+    let (judged, journal) = (grants.clone(), orders.clone());
+    sim.always(LOCKED, move |commit, findings| {
+        let mut grants = lock(&judged);
+        grants.judge(findings);
+        let orders = lock(&journal);
+        let is_open = |saga: &str| {
+            orders
+                .sagas
+                .get(saga)
+                .is_some_and(|saga| saga.status.is_open())
+        };
+        grants.last.retain(|_, grant| is_open(&grant.saga));
+        let of_inventory = commit.node == "inventory";
+        let rows = commit.rows.iter();
+        for row in rows.filter(|row| of_inventory && row.table == RESERVATIONS.name) {
+            let Some(value) = &row.value else { continue };
+            let reservation = RESERVATIONS
+                .decode(value)
+                .expect("a row is of its table's type");
             let name = format!("order:lock:{}", reservation.sku);
-            let of = (name, reservation.saga_id);
-            if reservation.state == ReservationState::Reserved && !grants.ever.contains(&of) {
-                let (name, saga) = of;
+            let was_granted = grants
+                .ever
+                .get(&name)
+                .is_some_and(|sagas| sagas.contains(&reservation.saga_id));
+            if reservation.state == ReservationState::Reserved && !was_granted {
+                let expected = "a lock before anything is reserved";
                 findings.broken(
                     "reserved without it",
-                    &[&name, &saga],
-                    "a lease before anything is reserved",
+                    &[&name, &reservation.saga_id],
+                    expected,
                     "none",
                 );
             }
         }
     });
+    sim.finally(ONE_AT_A_TIME, LEASES_END, move |_, findings| {
+        lock(&grants).judge(findings)
+    });
+}
+
+fn field<'a>(fields: &'a str, name: &str) -> Option<&'a str> {
+    fields.split(' ').find_map(|field| field.strip_prefix(name))
+}
+
+fn token(fields: &str) -> Option<u64> {
+    field(fields, "token=")?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIFE: u64 = 1 << 32;
+
+    fn grant(saga: &str, token: u64, at_ms: u64) -> Grant {
+        Grant {
+            saga: saga.to_owned(),
+            token,
+            at: Duration::from_millis(at_ms),
+        }
+    }
+
+    /// How often a lock crossed when `later` was granted it 3 s at most after `a` was.
+    fn crossings(later: Grant, before: impl FnOnce(&mut Grants)) -> usize {
+        let mut grants = Grants::new(Duration::from_secs(3));
+        assert!(!grants.grant("lamp", grant("a", LIFE, 0)));
+        grants.holders.insert(LIFE, "order-1");
+        before(&mut grants);
+        grants.grant("lamp", later);
+        let mut findings = Findings::default();
+        grants.judge(&mut findings);
+        grants.crossed.len()
+    }
+
+    #[test]
+    fn a_lock_that_two_sagas_are_granted_within_a_lease_is_told() {
+        assert_eq!(crossings(grant("b", LIFE + 1, 2_999), |_| ()), 1);
+    }
+
+    #[test]
+    fn a_lock_passes_on_when_its_lease_ends_or_its_service_has_forgotten_it() {
+        assert_eq!(crossings(grant("b", LIFE + 1, 3_000), |_| ()), 0);
+        assert_eq!(crossings(grant("b", 2 * LIFE, 1), |_| ()), 0);
+        assert_eq!(crossings(grant("a", LIFE + 1, 1), |_| ()), 0);
+    }
+
+    #[test]
+    fn a_replica_that_loses_a_saga_lets_go_of_what_it_holds_itself() {
+        let mine = |grants: &mut Grants| grants.let_go("order-1", "a");
+        assert_eq!(crossings(grant("b", LIFE + 1, 1), mine), 0);
+        let anothers = |grants: &mut Grants| grants.let_go("order-2", "a");
+        assert_eq!(crossings(grant("b", LIFE + 1, 1), anothers), 1);
+    }
 }

@@ -76,7 +76,7 @@ pub(super) struct RunArgs {
     /// Write a report as an HTML page, and beside it a page for each distinct failure
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
-    /// Show failures as they were found
+    /// Show failures as they were found; with --out they are written so, too
     #[arg(long, conflicts_with_all = ["budget", "max_runs"])]
     pub no_shrink: bool,
     #[command(flatten)]
@@ -191,7 +191,7 @@ pub(super) struct SweepArgs {
     /// End at the first storm that breaks something
     #[arg(long)]
     pub stop_at_first: bool,
-    /// Show failures as they were found
+    /// Show failures as they were found; with --out they are written so, too
     #[arg(long, conflicts_with_all = ["budget", "max_runs"])]
     pub no_shrink: bool,
     #[command(flatten)]

@@ -25,6 +25,7 @@ use crate::{
     },
     run::{Options, Signature},
     seed::Seed,
+    whole,
 };
 
 impl Session<'_> {
@@ -60,9 +61,12 @@ impl Session<'_> {
             smallest,
         };
         if let Some(out) = &args.out {
-            fs::write(out.join("report.txt"), self.told(&union, Style::PLAIN))
-                .map_err(unwritable)?;
-            fs::write(out.join("report.json"), self.as_json(&union)).map_err(unwritable)?;
+            for (name, text) in [
+                ("report.txt", self.told(&union, Style::PLAIN)),
+                ("report.json", self.as_json(&union)),
+            ] {
+                whole::write(&out.join(name), &text).map_err(unwritable)?;
+            }
         }
         let text = match args.format {
             Format::Text => self.told(&union, self.style),

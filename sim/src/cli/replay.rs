@@ -35,9 +35,10 @@ impl<'a> Session<'a> {
             let usage = "replay of a scenario needs its seed: say --seed S, or name a failure file";
             return Err(Refusal::Usage(usage.to_owned()));
         };
-        if !matches!(campaign.way, Way::Random | Way::Swarm) {
+        let is_drawn = matches!(campaign.way, Way::Random | Way::Swarm);
+        if campaign.plan.is_none() && !is_drawn {
             let usage = format!(
-                "no seed draws a storm of a {} campaign: replay the file that it has written of the failure",
+                "a seed alone is no storm of a {} campaign: use the command that was printed with the failure",
                 campaign.way
             );
             return Err(Refusal::Usage(usage));

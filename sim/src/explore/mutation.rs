@@ -25,7 +25,7 @@ pub(super) struct Parent<'a> {
     pub other: &'a Plan,
 }
 
-/// A storm that differs from its parent in one to four things, all of which can happen in a world of these nodes.
+/// A storm that differs from its parent by one to three changes, all of which can happen in a world of these nodes.
 pub(super) fn mutate(
     parent: &Parent<'_>,
     profile: &Profile,
@@ -38,7 +38,8 @@ pub(super) fn mutate(
         let (mut another, mut next) = (seed, plan.clone());
         change(&mut next, &mut another, parent, profile, rng);
         // A storm that was run before shows nothing.
-        let is_new = (another, &next) != (parent.seed, parent.plan);
+        let differs_from = |seed: Seed, plan: &Plan| (another, &next) != (seed, plan);
+        let is_new = differs_from(seed, &plan) && differs_from(parent.seed, parent.plan);
         if is_new && next.check(nodes).is_ok() {
             (seed, plan) = (another, next);
             changes -= 1;

@@ -178,7 +178,7 @@ impl<S: Saga> Drive<'_, S> {
             self.driven.announce(saga.clone());
         }
         let said = mem::take(&mut self.said);
-        self.inner.commit((saga, comes_to_pivot), said, why).await
+        self.inner.commit(saga, comes_to_pivot, said, why).await
     }
 }
 

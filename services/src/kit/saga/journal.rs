@@ -98,11 +98,12 @@ impl<S: Saga> Inner<S> {
         committed.instrument(span).await
     }
 
-    /// Journals the saga with the service's own rows, and before it what was said on the way. A saga that comes to its
-    /// pivot with this can still be cancelled.
+    /// Journals the saga with the service's own rows, and before it what was said on the way. A commit with which the
+    /// saga `comes_to_pivot` is not made if it is to be cancelled.
     pub async fn commit(
         self: &Arc<Self>,
-        (saga, comes_to_pivot): (SagaRecord<S::Data>, bool),
+        saga: SagaRecord<S::Data>,
+        comes_to_pivot: bool,
         said: Vec<Fact<S::Data>>,
         letter: Option<String>,
     ) -> Committed<S::Data> {
@@ -118,7 +119,7 @@ impl<S: Saga> Inner<S> {
             let (inner, saga, letter) = (Arc::clone(self), next.clone(), letter.clone());
             let said = said.clone();
             let committed =
-                self.write(move |tx| inner.commit_in(tx, (saga, comes_to_pivot), said, letter));
+                self.write(move |tx| inner.commit_in(tx, saga, comes_to_pivot, said, letter));
             match committed.instrument(next.context.span()).await {
                 Ok(committed) => {
                     if let Committed::Yes(saga) = &committed {
@@ -144,7 +145,8 @@ impl<S: Saga> Inner<S> {
     fn commit_in(
         &self,
         tx: &mut Writer,
-        (saga, comes_to_pivot): (SagaRecord<S::Data>, bool),
+        saga: SagaRecord<S::Data>,
+        comes_to_pivot: bool,
         said: Vec<Fact<S::Data>>,
         letter: Option<String>,
     ) -> Result<Committed<S::Data>, StoreError> {

@@ -101,8 +101,8 @@ fn bad_usage_exits_with_two_says_what_would_be_right_and_prints_no_result() {
         (
             "replay bank --seed 1 --explore guided",
             &[
-                "no seed draws a storm of a guided campaign",
-                "replay the file",
+                "a seed alone is no storm of a guided campaign",
+                "printed with the failure",
             ],
         ),
         (
