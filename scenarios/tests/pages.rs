@@ -439,7 +439,7 @@ fn long(outcome: &mut Outcome, events: u64) -> Violation {
             );
             let fault = What::Fault {
                 event: "begins",
-                index: 0,
+                index: Some(0),
                 detail: HOSTILE.into(),
             };
             tell(now, "storm", &Scope::NONE, fault);

@@ -166,8 +166,8 @@ pub enum What<'a> {
         /// `begins`, `ends`, `fires`.
         #[serde(deserialize_with = "json::word")]
         event: Word,
-        /// Ordinal in the plan.
-        index: usize,
+        /// Ordinal in the plan; none where the whole storm ends.
+        index: Option<usize>,
         /// The fault in words.
         detail: Cow<'a, str>,
     },

@@ -82,19 +82,15 @@ pub fn faults(source: &Source<'_>, reports: &[FaultReport]) -> Vec<Band> {
     for (place, event) in source.events.iter().enumerate() {
         let What::Fault {
             event: turn,
-            index,
-            detail,
+            index: Some(index),
+            ..
         } = &event.what
         else {
             continue;
         };
-        let Some((band, report)) = bands.get_mut(*index).zip(reports.get(*index)) else {
+        let Some(band) = bands.get_mut(*index) else {
             continue;
         };
-        // The storm's own end is told under the ordinal of its first fault.
-        if **detail != report.fault.action.to_string() {
-            continue;
-        }
         match *turn {
             "begins" if band.event.is_none() => {
                 band.event = Some(place);

@@ -328,7 +328,7 @@ fn a_fault_lasts_from_its_beginning_to_its_own_end() {
     script.node("b", "boots", "");
     script.fault("storm", "begins", &isolate.to_string());
     script.fault("storm", "ends", &isolate.to_string());
-    script.fault("storm", "ends", "all is healed");
+    script.healing();
     let reports = vec![fault(isolate, Some(2_000_000)), fault(crash("a"), None)];
     let data = data(&outcome(&script, vec![], reports));
     let faults = &data["faults"];

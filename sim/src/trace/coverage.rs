@@ -92,8 +92,9 @@ impl Coverage {
     /// Takes note of an event.
     pub fn observe(&mut self, at: VirtualTime, node: &str, scope: &Scope, what: &What<'_>) {
         if let What::Fault { event, index, .. } = what {
-            if self.kinds.len() > *index {
-                self.fault(at, event, *index);
+            // That the whole storm ends says nothing about a fault: those that went on have ended before.
+            if let Some(index) = index.filter(|index| *index < self.kinds.len()) {
+                self.fault(at, event, index);
             }
             return;
         }

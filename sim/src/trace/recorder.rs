@@ -253,7 +253,7 @@ mod tests {
                 detail
             }),
             (word.clone(), text()).prop_map(|(event, detail)| What::Node { event, detail }),
-            (word, any::<usize>(), text()).prop_map(|(event, index, detail)| What::Fault {
+            (word, any::<Option<usize>>(), text()).prop_map(|(event, index, detail)| What::Fault {
                 event,
                 index,
                 detail

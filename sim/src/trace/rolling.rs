@@ -133,7 +133,7 @@ impl Rolling {
                 detail,
             } => {
                 self.bytes(event.as_bytes());
-                self.number(*index as u64);
+                self.number(index.map_or(u64::MAX, |index| index as u64));
                 self.bytes(detail.as_bytes());
             }
             What::Violation { invariant, detail } => {

@@ -139,10 +139,19 @@ impl Script {
         self.tell(node, Scope::NONE, what);
     }
 
+    pub fn healing(&mut self) {
+        let what = What::Fault {
+            event: "ends",
+            index: None,
+            detail: "all is healed".into(),
+        };
+        self.tell("storm", Scope::NONE, what);
+    }
+
     pub fn fault(&mut self, node: &str, event: Word, detail: &str) {
         let what = What::Fault {
             event,
-            index: 0,
+            index: Some(0),
             detail: detail.into(),
         };
         self.tell(node, Scope::NONE, what);

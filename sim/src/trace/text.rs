@@ -219,11 +219,10 @@ pub(crate) fn describe<'t>(
             event,
             index,
             detail,
-        } => (
-            Tone::Warning,
-            '⚡',
-            format!("fault {index} {event}: {detail}"),
-        ),
+        } => {
+            let whose = index.map_or("storm".to_owned(), |index| format!("fault {index}"));
+            (Tone::Warning, '⚡', format!("{whose} {event}: {detail}"))
+        }
         What::Violation { invariant, detail } => {
             (Tone::Alarm, '✗', format!("{invariant}: {detail}"))
         }

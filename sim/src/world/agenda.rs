@@ -38,8 +38,6 @@ pub(crate) enum Todo {
     },
     /// A flapping link changes.
     Flip {
-        /// Its ordinal.
-        index: usize,
         /// One end.
         from: String,
         /// The other.

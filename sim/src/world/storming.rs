@@ -81,7 +81,7 @@ impl World {
             "storm",
             What::Fault {
                 event,
-                index: due.index,
+                index: Some(due.index),
                 detail,
             },
         );
@@ -147,12 +147,11 @@ impl World {
                 self.crash_again(index, &node, times, down_ms);
             }
             Todo::Flip {
-                index,
                 from,
                 to,
                 left,
                 each_ms,
-            } => self.flip(index, from, to, left, each_ms),
+            } => self.flip(from, to, left, each_ms),
         }
     }
 
@@ -176,7 +175,7 @@ impl World {
             } => self.crash_again(index, node, *times, *down_ms),
             Action::Pause { node, .. } => {
                 if !self.pause(node) {
-                    return;
+                    return self.announce(&due, "ends");
                 }
                 lock(&self.injector).bites(index);
             }
@@ -185,7 +184,7 @@ impl World {
                 to,
                 times,
                 each_ms,
-            } => self.flip(index, from.clone(), to.clone(), times * 2, *each_ms),
+            } => self.flip(from.clone(), to.clone(), times * 2, *each_ms),
             Action::ResetConnections { .. } => {
                 for (a, b) in self.links(&due.action) {
                     self.net.reset_connections(a, b);
@@ -273,7 +272,7 @@ impl World {
                     action,
                     before,
                 } => self.end(Due { index, action }, before),
-                Todo::Flip { from, to, .. } => self.flip(0, from, to, 0, 0),
+                Todo::Flip { from, to, .. } => self.flip(from, to, 0, 0),
                 Todo::Boot(..) | Todo::Bury(_) => self.perform(todo),
                 Todo::Fire(_) | Todo::Again { .. } => {}
             }
@@ -285,7 +284,7 @@ impl World {
             "storm",
             What::Fault {
                 event: "ends",
-                index: 0,
+                index: None,
                 detail: "all is healed".into(),
             },
         );
@@ -330,7 +329,7 @@ impl World {
         }
     }
 
-    fn flip(self: &Arc<Self>, index: usize, from: String, to: String, left: u32, each_ms: u64) {
+    fn flip(self: &Arc<Self>, from: String, to: String, left: u32, each_ms: u64) {
         let (Some(a), Some(b)) = (self.find(&from), self.find(&to)) else {
             return;
         };
@@ -346,7 +345,6 @@ impl World {
             self.agenda.at(
                 self.now() + ms(each_ms),
                 Todo::Flip {
-                    index,
                     from,
                     to,
                     left: left - 1,

@@ -15,7 +15,7 @@ fn after_the_healing_no_fault_begins_and_every_node_is_up_and_every_link_is_open
     for outcome in stormy(0..100) {
         assert_eq!(outcome.verdict, Verdict::Survived);
         let events = events(&outcome);
-        let is_healing = |what: &What<'_>| matches!(what, What::Fault { detail, .. } if detail == "all is healed");
+        let is_healing = |what: &What<'_>| matches!(what, What::Fault { index: None, .. });
         let healed = events
             .iter()
             .position(|event| is_healing(&event.what))
