@@ -200,7 +200,7 @@ impl<'a> Campaign<'a> {
         progress: &mut dyn FnMut(Progress),
     ) -> Totals {
         let began = Instant::now();
-        let queue = Queue::new(self.limit.map(|limit| began + limit));
+        let queue = Queue::new(self.limit.and_then(|limit| began.checked_add(limit)));
         let jobs = (self.jobs.max(1) as u64).min(explorer.planned().unwrap_or(u64::MAX));
         let mut totals = Totals::of(self);
         let (results, arrivals) = mpsc::channel();

@@ -50,7 +50,8 @@ impl Session<'_> {
             }
         }
         let limit = args.time.or(args.runs.is_none().then_some(LONG));
-        let deadline = limit.map(|limit| Instant::now() + limit);
+        // A time that no clock shows is none.
+        let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
         if !log.steps().is_empty() {
             writeln!(self.err, "goes on behind {}", progress(&log))?;
         }
@@ -210,7 +211,7 @@ fn lane_of(campaign: &Campaign<'_>) -> Lane {
     }
 }
 
-/// `12,345 storms in 30 min 0 s (238/s), blocks of 256`.
+/// `12,345 storms in 30 min 0 s (238/s), in blocks of 1024`.
 fn progress(log: &Log) -> String {
     let sum = Tally::sum(log.steps().iter().map(|step| &step.totals.tally));
     let elapsed = log.elapsed();

@@ -40,7 +40,8 @@ pub(super) fn mutate(
         // A storm that was run before shows nothing.
         let differs_from = |seed: Seed, plan: &Plan| (another, &next) != (seed, plan);
         let is_new = differs_from(seed, &plan) && differs_from(parent.seed, parent.plan);
-        if is_new && next.check(nodes).is_ok() {
+        let is_possible = next.check(nodes).is_ok() && next.check_custom(&profile.custom).is_ok();
+        if is_new && is_possible {
             (seed, plan) = (another, next);
             changes -= 1;
         }
@@ -192,5 +193,42 @@ fn retune(action: &mut Action, rng: &mut Stream) {
     // A number too large for its member leaves the action as it was.
     if let Ok(retuned) = serde_json::from_value(Value::Object(members)) {
         *action = retuned;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storm::CustomFault;
+
+    #[test]
+    fn a_mutant_differs_from_its_parent_and_can_happen() {
+        let nodes = ["shop", "bank"];
+        let theft = CustomFault {
+            name: "theft",
+            node: "bank",
+            amount: (1, 3),
+        };
+        let profile = Profile {
+            custom: vec![theft],
+            ..Profile::new(&nodes, &[("shop", "bank")])
+        };
+        let mut rng = Seed(1).stream("mutants");
+        let is_theft = |fault: &Fault| matches!(fault.action, Action::Custom { .. });
+        let mut plans = (0..).map(|seed| profile.draw(Seed(seed)));
+        let plan = plans.find(|plan| plan.faults.iter().any(is_theft)).unwrap();
+        let parent = Parent {
+            seed: Seed(1),
+            plan: &plan,
+            features: &[],
+            other: &Plan::new(Vec::new()),
+        };
+        for _ in 0..2_000 {
+            let Trial { seed, plan: mutant } = mutate(&parent, &profile, &nodes, &mut rng);
+            let mutant = mutant.expect("a mutant has a storm of its own");
+            assert!((seed, &mutant) != (parent.seed, &plan));
+            mutant.check(&nodes).unwrap();
+            mutant.check_custom(&profile.custom).unwrap();
+        }
     }
 }

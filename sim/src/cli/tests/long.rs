@@ -11,6 +11,12 @@ fn in_place(scratch: &Scratch, line: &str) -> Said {
 }
 
 #[test]
+fn a_time_that_no_clock_shows_is_no_limit() {
+    let said = squall("fuzz bank --for 5000000000000000h --runs 100");
+    assert_eq!(said.exit, Exit::Survived, "{}", said.err);
+}
+
+#[test]
 fn a_fuzzing_that_was_split_and_interrupted_is_merged_to_what_one_campaign_gives() {
     let scratch = Scratch::new("cli-shards");
     for shard in 0..3 {
