@@ -12,6 +12,8 @@ use squall_scenarios::{
 const SEEDS: u64 = 100;
 /// Averages over fewer storms than this say nothing.
 const MANY: u64 = 100;
+/// Storms among which some make a saga change hands: one in fifty does.
+const TAKEOVERS: u64 = 200;
 
 #[test]
 fn order_saga_survives() {
@@ -25,8 +27,8 @@ fn order_replicas_survives() {
 
 #[test]
 fn order_cluster_survives_and_its_sagas_change_hands() {
-    let totals = survives(&OrderCluster);
-    if totals.tally.runs >= MANY {
+    let totals = survives_in(&OrderCluster, TAKEOVERS);
+    if totals.tally.runs >= TAKEOVERS {
         for change in [sometimes::TAKEN_OVER, sometimes::FENCED_OFF] {
             let storms = totals.tally.sometimes.get(change).copied();
             assert!(storms.unwrap_or(0) > 0, "never: {change}");
@@ -82,7 +84,11 @@ fn item_purchase_survives() {
 }
 
 fn survives(scenario: &dyn Scenario) -> Totals {
-    let totals = testing::check(scenario, SEEDS);
+    survives_in(scenario, SEEDS)
+}
+
+fn survives_in(scenario: &dyn Scenario, storms: u64) -> Totals {
+    let totals = testing::check(scenario, storms);
     if totals.tally.runs >= MANY {
         much_is_done_and_much_undone(&totals);
         most_kinds_of_fault_bite(scenario, &totals);
