@@ -32,7 +32,7 @@ use crate::{
 
 pub use api::{CancelByKey, PlaceOrder, PlaceReward, SetStatus};
 pub use kit::saga::Execution;
-pub use scope::LockScope;
+pub use scope::{LockScope, saga_lock};
 
 /// How money is taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

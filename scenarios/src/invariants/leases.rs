@@ -10,6 +10,7 @@ use squall::{Sim, check::Findings};
 use squall_services::{
     inventory::{model::ReservationState, store::RESERVATIONS},
     lock::{Lost, Shelf},
+    order::saga_lock,
 };
 use tokio::time::Instant;
 
@@ -204,7 +205,7 @@ pub fn watch_sagas(
             let reservation = RESERVATIONS
                 .decode(value)
                 .expect("a row is of its table's type");
-            let name = format!("order:lock:{}", reservation.sku);
+            let name = saga_lock(&reservation.sku);
             let was_granted = grants
                 .ever
                 .get(&name)

@@ -24,7 +24,7 @@ pub enum LockScope {
     /// A step: inventory keeps operations apart by itself, and sagas by a semantic lock. Fast.
     #[default]
     Step,
-    /// The whole saga: the orchestrator holds a lease of the product (`order:lock:{sku}`) from before its first call until
+    /// The whole saga: the orchestrator holds a lease of the [product](saga_lock) from before its first call until
     /// its end. Others wait for seconds, and no semantic lock is needed.
     Saga {
         /// The lock service.
@@ -32,6 +32,11 @@ pub enum LockScope {
         /// How the leases are held. A saga that takes longer than the limit holds none any more and asks anew.
         policy: LeasePolicy,
     },
+}
+
+/// The lock of a product that a whole saga holds.
+pub fn saga_lock(sku: &str) -> String {
+    format!("order:lock:{sku}")
 }
 
 /// The leases of the sagas that this process drives.
@@ -76,7 +81,7 @@ impl Scope {
             return Ok(());
         }
         self.let_go(call.saga_id);
-        let name = format!("order:lock:{}", data.sku);
+        let name = saga_lock(&data.sku);
         let since = Instant::now();
         let lease = match leases.acquire(call.context, &name).await {
             Err(_) if self.fails_open => return Ok(()),
