@@ -10,7 +10,7 @@ use squall::{
     seed::Stream,
     storm::Profile,
 };
-use squall_services::{catalog, challenge, gap::Gap, kit::saga, order};
+use squall_services::{catalog, gap::Gap, order};
 
 use crate::{
     bank,
@@ -186,13 +186,7 @@ impl Scenario for ChallengeReward {
         sim.after_storm("postmaster", |client| async move {
             operator::tend(&client, &["catalog"], 1).await
         });
-        sim.at_end(|truth| {
-            saga_counts(
-                truth,
-                "challenge",
-                &saga::table::<challenge::reward::RewardData>(),
-            )
-        });
+        sim.at_end(|truth| saga_counts(truth, "challenge"));
     }
 }
 

@@ -15,7 +15,7 @@ use squall_services::{
     gateway, inventory,
     kit::lease::LeasePolicy,
     lock,
-    order::{self, LockScope, store::SAGAS},
+    order::{self, LockScope},
 };
 
 use crate::{
@@ -202,6 +202,6 @@ impl Scenario for OrderCluster {
                 .tend_orders()
                 .await
         });
-        sim.at_end(|truth| saga_counts(truth, "order-db", &SAGAS));
+        sim.at_end(|truth| saga_counts(truth, "order-db"));
     }
 }

@@ -18,8 +18,7 @@ use squall_services::{
     gateway,
     inventory::{self, Locking},
     kit::{PeerPolicy, lease::LeasePolicy},
-    lock,
-    order::{self, store::SAGAS},
+    lock, order,
 };
 
 use crate::{
@@ -211,7 +210,7 @@ impl Scenario for OrderReplicas {
         sim.after_storm("operator", |client| async move {
             Hand::new(&client).tend_orders().await
         });
-        sim.at_end(|truth| saga_counts(truth, "order", &SAGAS));
+        sim.at_end(|truth| saga_counts(truth, "order"));
     }
 }
 

@@ -11,7 +11,7 @@ use squall::{
 };
 use squall_services::{
     gap::{Gap, Gaps},
-    order::{self, store::SAGAS},
+    order,
     payment::Beyond,
 };
 
@@ -201,7 +201,7 @@ pub(crate) fn build(sim: &Sim, gaps: Gaps, arranged: impl FnOnce(&mut order::Con
     sim.after_storm("operator", |client| async move {
         Hand::new(&client).tend_orders().await
     });
-    sim.at_end(|truth| saga_counts(truth, "order", &SAGAS));
+    sim.at_end(|truth| saga_counts(truth, "order"));
 }
 
 /// The customers come, and order at `entry` over the internet.

@@ -95,7 +95,9 @@ pub fn watch(sim: &Sim, deadline: Duration, lives: &Lives) -> Arc<Mutex<Orders>>
         orders.prices.follow(commit, findings.now());
         let sagas = orders.sagas.follow(commit);
         for change in &sagas {
-            sagas::judge_course(change, findings);
+            if let Some(saga) = change.after.as_deref() {
+                sagas::judge_course(&saga.into(), findings);
+            }
             orders.judge_time(change, (deadline, lives.count()), findings);
         }
         let told_by_facts = orders.fold(commit);
@@ -124,7 +126,8 @@ pub fn watch(sim: &Sim, deadline: Duration, lives: &Lives) -> Arc<Mutex<Orders>>
     let ended = orders.clone();
     sim.finally("every saga ends", JOURNAL_ENDS, move |_, findings| {
         let orders = lock(&ended);
-        sagas::judge_ended(&orders.sagas, findings);
+        let sagas = orders.sagas.iter().map(|(id, saga)| (id, saga.status));
+        sagas::judge_ended(sagas, findings);
         let open = |order: &&OrderRow| !order.status.next().is_empty();
         for order in orders.orders.values().filter(open) {
             findings.broken(
@@ -388,7 +391,7 @@ pub fn watch_books(
 
 /// How many facts a run has recorded, and how many checkouts ended how.
 pub fn counts(truth: &squall::check::Truth) -> Vec<(&'static str, u64)> {
-    let mut counts = sagas::saga_counts(truth, "checkout", &SAGAS);
+    let mut counts = sagas::saga_counts(truth, "checkout");
     counts.push(("facts", truth.rows("checkout", FACTS.name).count() as u64));
     counts.push((
         "coupons issued",

@@ -5,14 +5,11 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use serde::{Deserialize, de::IgnoredAny};
+use serde::Deserialize;
 use squall::{Client, Sim, check::Findings};
 use squall_services::{
     inventory::model::ReservationState,
-    kit::{
-        Code, Table,
-        saga::{self, SagaRecord},
-    },
+    kit::{Code, Table},
     order::{
         model::Status,
         store::{KEYS, Kind, ORDERS, OrderRow},
@@ -22,7 +19,7 @@ use squall_services::{
 use super::{
     money::Money,
     prices::{Asked, Prices},
-    sagas::{self, JOURNAL_ENDS, SAGAS_END, Traces},
+    sagas::{self, COURSES, Course, JOURNAL_ENDS, SAGAS_END, Traces},
     stock::Stock,
 };
 use crate::{
@@ -34,8 +31,8 @@ use crate::{
 pub struct Orders {
     /// By id.
     pub orders: Mirror<OrderRow>,
-    /// By id. What a saga knows is not judged here, and would take longer to read than all else.
-    pub sagas: Mirror<SagaRecord<IgnoredAny>>,
+    /// By id.
+    pub sagas: Mirror<Course>,
     /// What is kept under the clients' keys.
     keys: Mirror<Kept>,
     prices: Prices,
@@ -57,7 +54,7 @@ pub fn watch_at(sim: &Sim, node: &'static str) -> Arc<Mutex<Orders>> {
     let asked = Asked::default();
     let orders = Arc::new(Mutex::new(Orders {
         orders: Mirror::new(node, ORDERS),
-        sagas: Mirror::new(node, saga::table()),
+        sagas: Mirror::new(node, COURSES),
         keys: Mirror::new(node, Table::new(KEYS.name)),
         prices: Prices::new(&asked),
         asked,
@@ -68,8 +65,13 @@ pub fn watch_at(sim: &Sim, node: &'static str) -> Arc<Mutex<Orders>> {
     sim.always("one key, one effect", move |commit, findings| {
         let orders = &mut *lock(&follow);
         orders.prices.follow(commit, findings.now());
-        for change in orders.sagas.follow(commit) {
-            sagas::judge_course(&change, findings);
+        for saga in orders
+            .sagas
+            .follow(commit)
+            .iter()
+            .filter_map(|c| c.after.as_deref())
+        {
+            sagas::judge_course(saga, findings);
         }
         for change in orders.keys.follow(commit) {
             judge_key(&change, findings);
@@ -135,7 +137,8 @@ pub fn watch_at(sim: &Sim, node: &'static str) -> Arc<Mutex<Orders>> {
     let ended = orders.clone();
     sim.finally("every saga ends", JOURNAL_ENDS, move |_, findings| {
         let orders = lock(&ended);
-        sagas::judge_ended(&orders.sagas, findings);
+        let sagas = orders.sagas.iter().map(|(id, saga)| (id, saga.status));
+        sagas::judge_ended(sagas, findings);
         for order in orders.orders.values() {
             let ended = match order.status {
                 Status::Completed | Status::Cancelled => true,

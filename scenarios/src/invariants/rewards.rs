@@ -11,14 +11,12 @@ use squall_services::{
     catalog::store::{PRODUCTS, Product},
     challenge::{
         model::CompletionStatus,
-        reward::RewardData,
         store::{self, COMPLETIONS, Completion, SETTINGS, Sync, completion_key},
         sync::Mode,
     },
     kit::{
         Reply,
         outbox::{DEAD_LETTERS, OUTBOX, Row},
-        saga::{self, SagaRecord},
     },
     order::{
         model::Status,
@@ -29,14 +27,14 @@ use squall_services::{
 use super::{
     orders::{DURABLE, Orders},
     prices::{Asked, Prices},
-    sagas::{JOURNAL_ENDS, SAGAS_END, judge_course, judge_ended},
+    sagas::{COURSES, Course, JOURNAL_ENDS, SAGAS_END, judge_course, judge_ended},
 };
 use crate::{lock, mirror::Mirror};
 
 /// The challenge service and the catalog as committed.
 pub struct Rewards {
     completions: Mirror<Completion>,
-    sagas: Mirror<SagaRecord<RewardData>>,
+    sagas: Mirror<Course>,
     copies: Mirror<store::Product>,
     settings: Mirror<Sync>,
     products: Mirror<Product>,
@@ -109,7 +107,7 @@ pub fn watch(sim: &Sim, orders: &Arc<Mutex<Orders>>) -> Arc<Told> {
     let asked = Asked::default();
     let rewards = Arc::new(Mutex::new(Rewards {
         completions: Mirror::new("challenge", COMPLETIONS),
-        sagas: Mirror::new("challenge", saga::table()),
+        sagas: Mirror::new("challenge", COURSES),
         copies: Mirror::new("challenge", store::PRODUCTS),
         settings: Mirror::new("challenge", SETTINGS),
         products: Mirror::new("catalog", PRODUCTS),
@@ -137,8 +135,13 @@ pub fn watch(sim: &Sim, orders: &Arc<Mutex<Orders>>) -> Arc<Told> {
     sim.always(UNSOLD, move |commit, findings| {
         let rewards = &mut *lock(&follow);
         rewards.completions.follow(commit);
-        for change in rewards.sagas.follow(commit) {
-            judge_course(&change, findings);
+        for saga in rewards
+            .sagas
+            .follow(commit)
+            .iter()
+            .filter_map(|c| c.after.as_deref())
+        {
+            judge_course(saga, findings);
         }
         rewards.outbox.follow(commit);
         rewards.dead_letters.follow(commit);
@@ -232,7 +235,9 @@ pub fn watch(sim: &Sim, orders: &Arc<Mutex<Orders>>) -> Arc<Told> {
 
     let ended = rewards.clone();
     sim.finally("every saga ends", JOURNAL_ENDS, move |_, findings| {
-        judge_ended(&lock(&ended).sagas, findings)
+        let rewards = lock(&ended);
+        let sagas = rewards.sagas.iter().map(|(id, saga)| (id, saga.status));
+        judge_ended(sagas, findings);
     });
 
     sim.finally(

@@ -6,20 +6,17 @@ use std::{
     time::Duration,
 };
 
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, de::IgnoredAny};
 use squall::{
     Sim,
     check::{Commit, Findings, Truth},
 };
 use squall_services::kit::{
     Table,
-    saga::{SagaRecord, Status, StepRecord, StepStatus},
+    saga::{self, SagaRecord, Status, StepStatus},
 };
 
-use crate::{
-    lock,
-    mirror::{Change, Mirror},
-};
+use crate::lock;
 
 /// A saga retries its undos for some three minutes, then a person redrives it; two minutes for that.
 pub const SAGAS_END: Duration = Duration::from_secs(5 * 60);
@@ -31,6 +28,40 @@ pub const JOURNAL_ENDS: Duration = Duration::from_secs(6 * 60);
 const PIVOTS: [&str; 3] = ["payment-capture", "order-confirm", "completion-save"];
 
 const TRACE: &str = "one trace id per saga";
+
+/// The journal of a node's sagas, as far as it is judged here.
+pub const COURSES: Table<Course> = Table::new(saga::table::<IgnoredAny>().name);
+
+/// What the checks look at of a [`SagaRecord`]: all of it would take longer to read than the rest of a commit.
+#[derive(Deserialize)]
+pub struct Course {
+    id: String,
+    /// Where the saga is.
+    pub status: Status,
+    steps: Vec<Step>,
+    refusal: Option<IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+struct Step {
+    name: String,
+    status: StepStatus,
+}
+
+impl<D> From<&SagaRecord<D>> for Course {
+    fn from(saga: &SagaRecord<D>) -> Self {
+        let steps = saga.steps.iter().map(|step| Step {
+            name: step.name.clone(),
+            status: step.status,
+        });
+        Course {
+            id: saga.id.clone(),
+            status: saga.status,
+            steps: steps.collect(),
+            refusal: saga.refusal.as_ref().map(|_| IgnoredAny),
+        }
+    }
+}
 
 /// The trace that each saga was first seen in.
 #[derive(Default)]
@@ -60,14 +91,13 @@ pub fn watch_traces(sim: &Sim) {
 }
 
 /// Reports a saga that turns back once its pivot is done, that goes forward over a step that is not done, or undoes its steps in any order but the reverse.
-pub fn judge_course<D>(change: &Change<SagaRecord<D>>, findings: &mut Findings) {
-    let Some(saga) = &change.after else { return };
+pub fn judge_course(saga: &Course, findings: &mut Findings) {
     let undone = |status| matches!(status, StepStatus::Failed | StepStatus::Compensated);
     let undoing = saga
         .steps
         .iter()
         .position(|step| step.status == StepStatus::CompensationIntended);
-    let passed = |step: &&StepRecord| {
+    let passed = |step: &&Step| {
         let kept = matches!(step.status, StepStatus::Done | StepStatus::Compensated);
         PIVOTS.contains(&step.name.as_str()) && kept
     };
@@ -116,35 +146,27 @@ pub fn judge_course<D>(change: &Change<SagaRecord<D>>, findings: &mut Findings) 
 }
 
 /// Reports every saga that has not ended.
-pub fn judge_ended<D: DeserializeOwned + Clone>(
-    sagas: &Mirror<SagaRecord<D>>,
-    findings: &mut Findings,
-) {
-    for saga in sagas.values().filter(|saga| !saga.status.is_ended()) {
-        let tag = match saga.status {
+pub fn judge_ended<'a>(sagas: impl Iterator<Item = (&'a str, Status)>, findings: &mut Findings) {
+    for (id, status) in sagas.filter(|(_, status)| !status.is_ended()) {
+        let tag = match status {
             Status::Running => "running",
             Status::Compensating => "compensating",
             _ => "needs attention",
         };
-        findings.broken(
-            tag,
-            &[&saga.id],
-            "Completed or Compensated",
-            format!("{:?}", saga.status),
-        );
+        let found = format!("{status:?}");
+        findings.broken(tag, &[id], "Completed or Compensated", found);
     }
 }
 
 /// How many sagas of a node ended how.
-pub fn saga_counts<D: DeserializeOwned>(
-    truth: &Truth,
-    node: &str,
-    table: &Table<SagaRecord<D>>,
-) -> Vec<(&'static str, u64)> {
-    let sagas: Vec<_> = truth
-        .rows(node, table.name)
-        .filter_map(|(_, row)| table.decode(row).ok())
-        .collect();
+pub fn saga_counts(truth: &Truth, node: &str) -> Vec<(&'static str, u64)> {
+    #[derive(Deserialize)]
+    struct Ended {
+        status: Status,
+    }
+    const ENDED: Table<Ended> = Table::new(COURSES.name);
+    let rows = truth.rows(node, ENDED.name);
+    let sagas: Vec<Ended> = rows.filter_map(|(_, row)| ENDED.decode(row).ok()).collect();
     let count = |status| sagas.iter().filter(|saga| saga.status == status).count() as u64;
     vec![
         ("completed", count(Status::Completed)),
