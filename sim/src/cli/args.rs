@@ -232,7 +232,8 @@ pub(super) struct FuzzArgs {
     /// How storms are found
     #[arg(long, value_name = "WAY", value_enum, default_value_t)]
     pub explore: Way,
-    /// Begin no run after this much real time: 90s, 30m, 8h; 30m if neither this nor --runs is said
+    /// Begin no run after this much real time: 90s, 30m, 8h; 30m if neither this nor --runs is said. A failure that is
+    /// found at its end is still made small for a second
     #[arg(long = "for", value_name = "TIME", value_parser = duration::parse, allow_hyphen_values = true)]
     pub time: Option<Duration>,
     /// End after so many seeds of each scenario, all shards and all sittings counted
@@ -459,7 +460,7 @@ Examples:
     let fuzz = format!(
         "The seeds are dealt to the shards in blocks of 1,024; shards never overlap and together are the whole range.
 With --out every step is a line of DIR/log.jsonl, on the disk before the next begins. Ctrl-C keeps what was done;
-the same command goes on where it ended.
+the same command goes on where it ended, and first tells what was found and not told.
 
 Examples:
   {cargo} fuzz --for 30m --out fuzzing

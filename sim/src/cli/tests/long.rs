@@ -1,9 +1,9 @@
 //! `fuzz`, `merge` and `bank` over fake runs.
 
-use std::fs;
+use std::{fs, time::Duration};
 
 use super::*;
-use crate::testing::scratch::Scratch;
+use crate::{cli::fuzz::time_to_shrink, testing::scratch::Scratch};
 
 /// In a directory of the test's own, which is `{}` in the line.
 fn in_place(scratch: &Scratch, line: &str) -> Said {
@@ -102,6 +102,43 @@ fn a_new_failure_is_told_once_and_written_down() {
         again.exit,
         Exit::Failed,
         "what an earlier sitting found still counts"
+    );
+}
+
+#[test]
+fn what_a_killed_fuzzing_found_and_did_not_tell_is_made_small_when_it_is_gone_on_with() {
+    let scratch = Scratch::new("cli-killed");
+    let line = "fuzz bank --plant forgets --runs 300 --out {}/log";
+    let whole = in_place(&scratch, line);
+    let file = scratch.path().join("log/log.jsonl");
+    let log = fs::read_to_string(&file).unwrap();
+    let lines: Vec<&str> = log.lines().collect();
+    assert_eq!(lines.len(), 1 + 1 + 3, "a header, a step, its findings");
+    for (left, told) in [(2, 2), (3, 1), (5, 0)] {
+        fs::write(&file, lines[..left].join("\n") + "\n").unwrap();
+        fs::remove_dir_all(scratch.path().join("log/failures")).unwrap();
+        fs::create_dir(scratch.path().join("log/failures")).unwrap();
+        let again = in_place(&scratch, line);
+        assert_eq!(again.exit, Exit::Failed);
+        let violated = again.out.matches("VIOLATED bank (").count();
+        assert_eq!(violated, told, "{}", again.out);
+        let files = fs::read_dir(scratch.path().join("log/failures")).unwrap();
+        assert_eq!(files.count(), 5 - left);
+        if left == 2 {
+            assert_eq!(again.out, whole.out);
+        }
+        let findings = |log: &str| log.matches("\"line\":\"finding\"").count();
+        let gone_on = fs::read_to_string(&file).unwrap();
+        assert_eq!((findings(&gone_on), gone_on.lines().count()), (3, 5));
+    }
+}
+
+#[test]
+fn what_is_found_last_is_made_small_for_what_is_left_of_the_time_and_for_a_second_at_least() {
+    let for_secs = |left: Option<u64>| time_to_shrink(left.map(Duration::from_secs)).as_secs();
+    assert_eq!(
+        [Some(0), Some(4), Some(900), None].map(for_secs),
+        [1, 4, 10, 10]
     );
 }
 
