@@ -307,7 +307,8 @@ pub(super) struct BankArgs {
     /// Give a campaign up after so many storms
     #[arg(long, value_name = "N", default_value = "2000", value_parser = whole::<u64>(1..=1_000_000), allow_hyphen_values = true)]
     pub cut_off: u64,
-    /// Add each measurement to this file as it is done, and do not repeat those that it holds
+    /// Add each measurement to this file as it is done, and do not repeat those that it holds; another build's file is
+    /// refused
     #[arg(long, value_name = "FILE")]
     pub resume: Option<PathBuf>,
     /// Do not make the failing storms small

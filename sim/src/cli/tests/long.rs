@@ -3,7 +3,7 @@
 use std::{fs, time::Duration};
 
 use super::*;
-use crate::{cli::fuzz::time_to_shrink, testing::scratch::Scratch};
+use crate::{cli::fuzz::time_to_shrink, failure::Build, testing::scratch::Scratch};
 
 /// In a directory of the test's own, which is `{}` in the line.
 fn in_place(scratch: &Scratch, line: &str) -> Said {
@@ -227,6 +227,46 @@ fn the_bank_measures_every_bug_in_every_way_and_says_what_no_way_found() {
         &refused.err,
         &[&format!("line {}", measured + 1), "earlier line"],
     );
+}
+
+#[test]
+fn the_bank_goes_on_only_with_what_the_very_same_build_has_measured() {
+    let scratch = Scratch::new("cli-bank-build");
+    let line = "bank shop --ways swarm --cut-off 50 --campaign-seeds 2 --resume {}/bank.jsonl";
+    in_place(&scratch, line);
+    let again = in_place(&scratch, line);
+    assert_has(&again.err, &["2 of 2 campaigns measured, 0 of them now"]);
+    let file = scratch.path().join("bank.jsonl");
+    let text = fs::read_to_string(&file).unwrap();
+    let build = serde_json::to_string(&Build::present()).unwrap();
+    let of_another = build.replace("\"program\":\"", "\"commit\":\"c0ffee\",\"program\":\"");
+    let without = text.replace(&format!("\"version\":3,\"build\":{build}"), "\"version\":2");
+    let second = text.replacen(&build, "?", 1);
+    let second = second.replace(&build, &of_another).replace('?', &build);
+    for (content, told) in [
+        (
+            text.replace(&build, &of_another),
+            ["another build (0.1.0, commit c0ffee", "name another file"],
+        ),
+        (
+            second,
+            ["another build (", "go on with the build that wrote"],
+        ),
+        (
+            without,
+            [
+                "line 1: a measurement of version 2 does not say which build",
+                "start again with another file",
+            ],
+        ),
+    ] {
+        assert_ne!(content, text, "{told:?}");
+        fs::write(&file, &content).unwrap();
+        let refused = in_place(&scratch, line);
+        assert_eq!((refused.exit, &*refused.out), (Exit::Usage, ""));
+        assert_has(&refused.err, &told);
+        assert_eq!(fs::read_to_string(&file).unwrap(), content, "it is left");
+    }
 }
 
 #[test]
