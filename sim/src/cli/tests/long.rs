@@ -3,7 +3,10 @@
 use std::{fs, time::Duration};
 
 use super::*;
-use crate::{cli::fuzz::time_to_shrink, failure::Build, testing::scratch::Scratch};
+use crate::{
+    campaign::NOT_DRAWN, cli::fuzz::time_to_shrink, failure::Build, storm::Plan,
+    testing::scratch::Scratch,
+};
 
 /// In a directory of the test's own, which is `{}` in the line.
 fn in_place(scratch: &Scratch, line: &str) -> Said {
@@ -186,6 +189,33 @@ fn what_cannot_be_fuzzed_or_merged_is_refused() {
         let said = in_place(&scratch, line);
         assert_eq!(said.exit, Exit::Usage, "{line}: {}{}", said.out, said.err);
         assert_has(&said.err, &[told]);
+    }
+}
+
+#[test]
+fn a_failure_of_a_scenario_that_this_program_lacks_has_a_replay_only_if_its_seed_draws_the_storm() {
+    let scratch = Scratch::new("cli-elsewhere");
+    in_place(&scratch, "fuzz bank --plant forgets --runs 12 --out {}/log");
+    fs::remove_dir_all(scratch.path().join("log/failures")).unwrap();
+    let file = scratch.path().join("log/log.jsonl");
+    let log = fs::read_to_string(&file).unwrap();
+    let [header, step] = [0, 1].map(|at| log.lines().nth(at).unwrap());
+    let seed = "replay elsewhere --seed 10 --shape hardened --plant forgets";
+    let plan = || serde_json::to_value(Plan::new(Vec::new())).unwrap();
+    for (way, plan, replay) in [
+        ("swarm", Value::Null, format!("{seed} --trace")),
+        ("random", plan(), format!("{seed} --explore random --trace")),
+        ("guided", Value::Null, format!("{seed} --trace")),
+        ("guided", plan(), NOT_DRAWN.to_owned()),
+        ("a way of a later build", plan(), NOT_DRAWN.to_owned()),
+    ] {
+        let mut step: Value = serde_json::from_str(step).unwrap();
+        step["way"] = way.into();
+        step["totals"]["scenario"] = "elsewhere".into();
+        step["totals"]["failures"][0]["plan"] = plan;
+        fs::write(&file, format!("{header}\n{step}\n")).unwrap();
+        let merged = in_place(&scratch, "merge {}/log");
+        assert_has(&merged.out, &[&format!("replay: {replay}\n")]);
     }
 }
 
