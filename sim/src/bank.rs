@@ -22,6 +22,7 @@ pub use summary::{Figure, Power, summarise};
 use crate::{
     campaign::{Campaign, Failure, Runner, Seeds},
     explore::{Explorer, Trial, Way},
+    failure::Build,
     run::{self, Options, Outcome},
     scenario::Scenario,
     seed::Seed,
@@ -29,7 +30,7 @@ use crate::{
 };
 
 /// The version of the lines that this build reads and writes.
-pub const MEASURED_VERSION: u32 = 2;
+pub const MEASURED_VERSION: u32 = 3;
 
 /// The campaigns of a bug begin so many seeds apart.
 const APART: u64 = 1_000_000;
@@ -56,6 +57,8 @@ pub struct Task {
 pub struct Measured {
     /// Format version: [`MEASURED_VERSION`].
     pub version: u32,
+    /// The build whose power it is.
+    pub build: Build,
     /// What was measured.
     pub task: Task,
     /// Storms, the one that found it included.
@@ -158,6 +161,7 @@ pub(crate) fn measure_by(
     let cpu = *cpu.lock().unwrap_or_else(PoisonError::into_inner);
     Some(Measured {
         version: MEASURED_VERSION,
+        build: Build::present(),
         task: task.clone(),
         runs: totals.tally.runs,
         cpu_us: cpu.as_micros() as u64,

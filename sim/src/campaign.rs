@@ -106,6 +106,9 @@ pub(crate) fn rate(runs: u64, elapsed: Duration) -> f64 {
     }
 }
 
+/// Instead of the command that replays a run, where there is none.
+pub(crate) const NOT_DRAWN: &str = "none: no seed draws this storm, and no file holds it";
+
 /// One worker for each processor.
 pub fn available_jobs() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
@@ -171,7 +174,7 @@ impl<'a> Campaign<'a> {
     pub fn replay_of(&self, trial: &Trial) -> String {
         match self.draws(trial) {
             true => self.replay_command(trial.seed),
-            false => "none: no seed draws this storm, and no file holds it".to_owned(),
+            false => NOT_DRAWN.to_owned(),
         }
     }
 

@@ -152,6 +152,14 @@ impl<T> Listed<T> {
             next: self.next,
         }
     }
+
+    /// The same page of what `each` makes of its rows, unless it fails for one of them.
+    pub fn try_map<U, E>(self, each: impl FnMut(T) -> Result<U, E>) -> Result<Listed<U>, E> {
+        Ok(Listed {
+            rows: self.rows.into_iter().map(each).collect::<Result<_, _>>()?,
+            next: self.next,
+        })
+    }
 }
 
 impl<T: Serialize> IntoResponse for Listed<T> {

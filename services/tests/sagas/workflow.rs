@@ -7,8 +7,10 @@ use serde_json::{Value, json};
 use squall_services::{
     gap::{Gap, Gaps},
     kit::{
-        Code,
-        saga::{DEAD_LETTERS, Execution, SagaRecord, Status, StepStatus, facts},
+        Code, Table, Writer,
+        saga::{
+            DEAD_LETTERS, Execution, SagaRecord, Status, StepStatus, facts, workflow::WaitsFor,
+        },
     },
     order::Config,
 };
@@ -189,6 +191,31 @@ async fn a_replay_that_asks_for_something_else_needs_attention_and_loses_nothing
     assert_eq!(refused.code, Code::InvalidState);
     let missing = engine.restart("SAGA-00000000").await.unwrap_err();
     assert_eq!(missing.code, Code::NotFound);
+}
+
+#[tokio::test]
+async fn a_workflow_that_waits_for_a_person_is_shown_and_restarted_without_reading_others_letters()
+{
+    let bench = bench();
+    bench.script("money-capture", &[], Answer::No);
+    bench.script("money-free", &[], Answer::LostBefore);
+    let (store, engine) = bench.boot().await;
+    let another = Table::<Value>::new(DEAD_LETTERS.name);
+    let unreadable = move |tx: &mut Writer| tx.put(&another, "DEAD-00000000", &Value::Null);
+    store.write(unreadable).await.unwrap();
+    let id = start(&engine).await;
+    for _ in 0..2 {
+        let saga = engine.wait(&id).await.unwrap().unwrap();
+        let reason = "money-free: lost".to_owned();
+        let waits_for = store.read(|rows| engine.waits_for(rows, &saga)).unwrap();
+        assert_eq!(waits_for, Some(WaitsFor::Person { reason }));
+        engine.restart(&id).await.unwrap();
+    }
+    bench.script("money-free", &[], Answer::Yes);
+    let saga = engine.wait(&id).await.unwrap().unwrap();
+    assert_eq!(saga.status, Status::Compensated);
+    let waits_for = store.read(|rows| engine.waits_for(rows, &saga)).unwrap();
+    assert_eq!(waits_for, None);
 }
 
 #[tokio::test]

@@ -46,6 +46,7 @@ fn what_was_stopped_is_not_measured() {
 fn what_was_not_found_is_worse_than_anything_that_was() {
     let one = |campaign, runs, found: bool| Measured {
         version: MEASURED_VERSION,
+        build: Build::present(),
         task: task("forgets", campaign, 2_000),
         runs,
         cpu_us: runs * 1_000,

@@ -232,7 +232,8 @@ pub(super) struct FuzzArgs {
     /// How storms are found
     #[arg(long, value_name = "WAY", value_enum, default_value_t)]
     pub explore: Way,
-    /// Begin no run after this much real time: 90s, 30m, 8h; 30m if neither this nor --runs is said
+    /// Begin no run after this much real time: 90s, 30m, 8h; 30m if neither this nor --runs is said. A failure that is
+    /// found at its end is still made small for a second
     #[arg(long = "for", value_name = "TIME", value_parser = duration::parse, allow_hyphen_values = true)]
     pub time: Option<Duration>,
     /// End after so many seeds of each scenario, all shards and all sittings counted
@@ -306,7 +307,8 @@ pub(super) struct BankArgs {
     /// Give a campaign up after so many storms
     #[arg(long, value_name = "N", default_value = "2000", value_parser = whole::<u64>(1..=1_000_000), allow_hyphen_values = true)]
     pub cut_off: u64,
-    /// Add each measurement to this file as it is done, and do not repeat those that it holds
+    /// Add each measurement to this file as it is done, and do not repeat those that it holds; another build's file is
+    /// refused
     #[arg(long, value_name = "FILE")]
     pub resume: Option<PathBuf>,
     /// Do not make the failing storms small
@@ -459,7 +461,7 @@ Examples:
     let fuzz = format!(
         "The seeds are dealt to the shards in blocks of 1,024; shards never overlap and together are the whole range.
 With --out every step is a line of DIR/log.jsonl, on the disk before the next begins. Ctrl-C keeps what was done;
-the same command goes on where it ended.
+the same command goes on where it ended, and first tells what was found and not told.
 
 Examples:
   {cargo} fuzz --for 30m --out fuzzing

@@ -12,6 +12,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use serde_json::Value;
+
 use super::{
     Exit, Refusal, Session,
     args::{BankArgs, BankFormat},
@@ -22,6 +24,7 @@ use crate::{
     bank::{MEASURED_VERSION, Measured, Power, Task, measure_by, summarise},
     campaign::{Progress, Runner, available_jobs},
     explore::Way,
+    failure::Build,
     fuzz::lines::{self, LinesError, Writer},
     report::{
         count, duration,
@@ -105,33 +108,39 @@ impl Session<'_> {
         Ok(Exit::survived_if(complete && missed(&powers).is_empty()))
     }
 
-    /// What the resumed file holds of what is asked for.
+    /// What the resumed file holds of what is asked for. All of it must be of this build: the figures of several would
+    /// be those of none.
     fn earlier(&self, args: &BankArgs, all: &[Job<'_>]) -> Result<Vec<Measured>, Refusal> {
         let Some(file) = args.resume.as_deref().filter(|file| file.exists()) else {
             return Ok(Vec::new());
         };
         let asked: BTreeSet<&Task> = all.iter().map(|(.., task)| task).collect();
         let mut seen = BTreeSet::new();
-        let lines: Vec<Measured> = lines::read(file)?;
-        for (at, line) in lines.iter().enumerate() {
+        let mut kept = Vec::new();
+        for (at, line) in lines::read::<Value>(file)?.into_iter().enumerate() {
             let bad = |reason: String| LinesError::Bad {
                 path: file.display().to_string(),
                 line: at + 1,
                 reason,
             };
-            if line.version != MEASURED_VERSION {
-                let reason = format!(
-                    "a measurement of version {}; this build reads version {MEASURED_VERSION}",
-                    line.version
-                );
-                return Err(bad(reason).into());
+            let one = measurement(line).map_err(bad)?;
+            if !one.build.is_present() {
+                return Err(Refusal::Usage(format!(
+                    "{} was measured by another build ({}) than this one ({}), and their figures do not mix: go on \
+                     with the build that wrote it, or name another file for this one",
+                    file.display(),
+                    one.build,
+                    Build::present()
+                )));
             }
-            if !seen.insert(&line.task) {
-                return Err(bad("it was measured by an earlier line already".to_owned()).into());
+            if !seen.insert(one.task.clone()) {
+                let reason = "it was measured by an earlier line already";
+                return Err(bad(reason.to_owned()).into());
+            }
+            if asked.contains(&one.task) {
+                kept.push(one);
             }
         }
-        let mut kept = lines.clone();
-        kept.retain(|line| asked.contains(&line.task));
         Ok(kept)
     }
 
@@ -218,6 +227,20 @@ fn ways(args: &BankArgs) -> Vec<Way> {
         .copied()
         .filter(|way| seen.insert(*way))
         .collect()
+}
+
+/// Reads a line, its version first: each version has fields of its own.
+fn measurement(line: Value) -> Result<Measured, String> {
+    match line.get("version").and_then(Value::as_u64) {
+        Some(version) if version < u64::from(MEASURED_VERSION) => Err(format!(
+            "a measurement of version {version} does not say which build it is of; this build reads version \
+             {MEASURED_VERSION}"
+        )),
+        Some(version) if version > u64::from(MEASURED_VERSION) => Err(format!(
+            "a measurement of version {version}; this build reads version {MEASURED_VERSION}"
+        )),
+        _ => serde_json::from_value(line).map_err(|error| error.to_string()),
+    }
 }
 
 /// Measures on so many threads; tells of each measurement as it is done.

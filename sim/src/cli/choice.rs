@@ -9,7 +9,7 @@ use crate::{
         names::{Hint, bugs, shapes},
     },
     scenario::{Catalogue, Scenario},
-    storm::{Plan, PlanError},
+    storm::Plan,
 };
 
 /// The campaigns over the scenarios that are named: all that have the shape and the bug if none is.
@@ -39,7 +39,7 @@ pub(super) fn campaigns<'a>(
                 scenario: scenario.name().to_owned(),
                 wrong,
             };
-            check(plan, scenario).map_err(misplaced)?;
+            scenario.profile().check(plan).map_err(misplaced)?;
             campaign.plan = Some(plan.clone());
             campaign.plan_file = variant.plan.clone();
         }
@@ -115,26 +115,4 @@ fn having<'a>(
             wanted.join(" and ")
         )
     }))
-}
-
-/// Whether the plan is for this scenario.
-pub(super) fn check(plan: &Plan, scenario: &dyn Scenario) -> Result<(), PlanError> {
-    let profile = scenario.profile();
-    plan.check(&nodes(scenario))?;
-    plan.check_custom(&profile.custom)?;
-    plan.check_without(&profile.nodes)
-}
-
-/// All nodes that a plan over the scenario may speak of: its own, and the clients at the ends of its links.
-fn nodes(scenario: &dyn Scenario) -> Vec<&'static str> {
-    let profile = scenario.profile();
-    let ends = profile.links.iter().flat_map(|(from, to)| [*from, *to]);
-    let custom = profile.custom.iter().map(|fault| fault.node);
-    let mut nodes = Vec::new();
-    for node in profile.nodes.iter().copied().chain(ends).chain(custom) {
-        if !nodes.contains(&node) {
-            nodes.push(node);
-        }
-    }
-    nodes
 }

@@ -3,7 +3,6 @@
 use std::{
     collections::BTreeMap,
     io::Write,
-    path::Path,
     sync::{Arc, atomic::AtomicBool, atomic::Ordering},
     time::{Duration, Instant},
 };
@@ -20,8 +19,31 @@ use crate::{
 /// Where guided exploration keeps its storms, in the directory of the log.
 const CORPUS: &str = "corpus";
 
+/// What making a failure small may take when time is up.
+const SHRINKING_MIN: Duration = Duration::from_secs(1);
+
 /// How long it goes on if neither a time nor a number of runs is said.
 const LONG: Duration = Duration::from_secs(30 * 60);
+
+/// One invocation.
+struct Sitting<'a> {
+    args: &'a FuzzArgs,
+    deadline: Option<Instant>,
+}
+
+impl Sitting<'_> {
+    /// What is left of its time; `None` if it has no end.
+    fn left(&self) -> Option<Duration> {
+        let left = |deadline: Instant| deadline.saturating_duration_since(Instant::now());
+        self.deadline.map(left)
+    }
+}
+
+/// What making a failure small may take when so much of the sitting is left.
+pub(super) fn time_to_shrink(left: Option<Duration>) -> Duration {
+    let usual = Budget::default().time;
+    left.map_or(usual, |left| left.clamp(SHRINKING_MIN, usual))
+}
 
 impl Session<'_> {
     pub(super) fn fuzz(&mut self, args: &FuzzArgs) -> Result<Exit, Refusal> {
@@ -55,7 +77,9 @@ impl Session<'_> {
         if !log.steps().is_empty() {
             writeln!(self.err, "goes on behind {}", progress(&log))?;
         }
-        self.rounds(&mut lanes, args, deadline, &stop, &mut log)?;
+        let sitting = Sitting { args, deadline };
+        self.tell_untold(&lanes, &sitting, &mut log)?;
+        self.rounds(&mut lanes, &sitting, &stop, &mut log)?;
         self.sum_up(&lanes, &log)?;
         let kept = match &args.out {
             Some(directory) => format!("kept in {}", directory.display()),
@@ -67,22 +91,40 @@ impl Session<'_> {
         ))
     }
 
+    /// Tells what an earlier sitting found and was killed before it told.
+    fn tell_untold(
+        &mut self,
+        lanes: &[Campaign<'_>],
+        sitting: &Sitting<'_>,
+        log: &mut Log,
+    ) -> Result<(), Refusal> {
+        let sums = log.totals();
+        for lane in lanes {
+            let Some(totals) = sums.get(&lane_of(lane)) else {
+                continue;
+            };
+            for fresh in log.untold(totals) {
+                self.tell_fresh(lane, totals, &fresh, sitting, log)?;
+            }
+        }
+        Ok(())
+    }
+
     /// A block of each lane in turn, until time is up, all seeds are done or somebody says stop.
     fn rounds(
         &mut self,
         lanes: &mut [Campaign<'_>],
-        args: &FuzzArgs,
-        deadline: Option<Instant>,
+        sitting: &Sitting<'_>,
         stop: &Arc<AtomicBool>,
         log: &mut Log,
     ) -> Result<(), Refusal> {
+        let args = sitting.args;
         // What a guided lane has learned, it knows in its later blocks too.
         let mut guides = BTreeMap::new();
         loop {
             let mut due = false;
             for lane in &mut *lanes {
-                let left =
-                    deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+                let left = sitting.left();
                 if stop.load(Ordering::Relaxed) || left.is_some_and(|left| left.is_zero()) {
                     return Ok(());
                 }
@@ -92,7 +134,7 @@ impl Session<'_> {
                     lane.seeds = seeds;
                     lane.limit = left;
                     let guide = guides.entry(lane_of(lane)).or_default();
-                    self.step(lane, args, guide, log)?;
+                    self.step(lane, sitting, guide, log)?;
                 }
             }
             if !due {
@@ -105,12 +147,13 @@ impl Session<'_> {
     fn step(
         &mut self,
         lane: &Campaign<'_>,
-        args: &FuzzArgs,
+        sitting: &Sitting<'_>,
         guide: &mut Option<Guided>,
         log: &mut Log,
     ) -> Result<(), Refusal> {
-        let out = args.out.as_deref();
-        let corpus = args.corpus.clone().or(out.map(|out| out.join(CORPUS)));
+        let FuzzArgs { out, corpus, .. } = sitting.args;
+        let usual = out.as_ref().map(|out| out.join(CORPUS));
+        let corpus = corpus.clone().or(usual);
         let began = Instant::now();
         let totals = match corpus {
             _ if lane.way != Way::Guided => self.campaign(lane),
@@ -133,7 +176,7 @@ impl Session<'_> {
             totals: totals.clone(),
         };
         for fresh in log.add(step)? {
-            self.tell_fresh(lane, &totals, &fresh, out, log)?;
+            self.tell_fresh(lane, &totals, &fresh, sitting, log)?;
         }
         Ok(())
     }
@@ -144,7 +187,7 @@ impl Session<'_> {
         lane: &Campaign<'_>,
         totals: &Totals,
         fresh: &Failure,
-        out: Option<&Path>,
+        sitting: &Sitting<'_>,
         log: &mut Log,
     ) -> Result<(), Refusal> {
         let usual = Budget::default();
@@ -154,9 +197,10 @@ impl Session<'_> {
             .is_some_and(|stop| stop.load(Ordering::Relaxed));
         let budget = Budget {
             runs: if stopped { 0 } else { usual.runs },
+            time: time_to_shrink(sitting.left()),
             ..usual
         };
-        let out = out.map(|out| out.join(FAILURES));
+        let out = sitting.args.out.as_ref().map(|out| out.join(FAILURES));
         let mut handing = Handing::new(Some(budget), out.as_deref(), &self.failures);
         let handed = self.hand_over(lane, fresh, &mut handing);
         log.tell(Finding {

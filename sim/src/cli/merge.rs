@@ -13,7 +13,9 @@ use super::{
     args::{Format, MergeArgs},
 };
 use crate::{
-    campaign::{Campaign, Failure, Seeds, Tally, Totals, guarded, names::variant_exists},
+    campaign::{
+        Campaign, Failure, NOT_DRAWN, Seeds, Tally, Totals, guarded, names::variant_exists,
+    },
     explore::{Trial, Way},
     failure::{FailureFile, replay_command},
     fuzz::{FAILURES, FILE, Header, LOG_VERSION, Lane, Line, Log, LogError, Step, lines, unite},
@@ -165,7 +167,8 @@ impl Session<'_> {
         }
     }
 
-    /// The command that replays a run; that of a scenario that this program lacks is for the one that has it.
+    /// The command that replays a run; that of a scenario that this program lacks is for the one that has it, and there
+    /// is one only if a seed says all: the plan of a guided storm is in no command.
     fn command_of(&self, lane: &Lane, trial: &Trial) -> String {
         let seed = trial.seed;
         let way = Way::ALL.iter().find(|way| way.name() == lane.way);
@@ -178,13 +181,17 @@ impl Session<'_> {
                 campaign.replay_of(trial)
             }
             _ => {
+                let is_random = lane.way == Way::Random.name();
+                if trial.plan.is_some() && !is_random {
+                    return NOT_DRAWN.to_owned();
+                }
                 let planted = lane.plant.iter().map(|bug| format!(" --plant {bug}"));
+                let explored = if is_random { " --explore random" } else { "" };
                 format!(
-                    "replay {} --seed {seed} --shape {}{} --explore {} --trace",
+                    "replay {} --seed {seed} --shape {}{}{explored} --trace",
                     lane.scenario,
                     lane.shape,
                     planted.collect::<String>(),
-                    lane.way
                 )
             }
         }

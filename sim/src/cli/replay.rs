@@ -112,10 +112,13 @@ impl<'a> Session<'a> {
         Unknown::unless_known("there is", "scenario", &file.scenario, &all)?;
         let scenario = self.catalogue.get(&file.scenario).expect("it is known");
         variant_exists(scenario, &file.shape, file.plant.as_deref())?;
-        choice::check(&file.plan, scenario).map_err(|wrong| Refusal::Misplaced {
-            scenario: file.scenario.clone(),
-            wrong,
-        })?;
+        scenario
+            .profile()
+            .check(&file.plan)
+            .map_err(|wrong| Refusal::Misplaced {
+                scenario: file.scenario.clone(),
+                wrong,
+            })?;
         Ok((file, scenario))
     }
 

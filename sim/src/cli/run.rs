@@ -113,7 +113,8 @@ impl Session<'_> {
         };
         // Whether it can be written is known before hours of storms are to be kept there.
         corpus::write(dir, &[])?;
-        let corpus = corpus::read(dir, campaign.scenario.name(), guided.nodes())?;
+        let scenario = campaign.scenario;
+        let corpus = corpus::read(dir, scenario.name(), &scenario.profile())?;
         Ok(guided.with_corpus(corpus))
     }
 

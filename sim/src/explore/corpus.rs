@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     seed::{Seed, hash},
-    storm::Plan,
+    storm::{Plan, Profile},
     whole,
 };
 
@@ -74,8 +74,8 @@ impl Kept {
 }
 
 /// The storms over this scenario that the folder holds, in the order of their files' names; none if there is no such
-/// folder. `nodes` are those that its plans may speak of.
-pub fn read(dir: &Path, scenario: &str, nodes: &[&str]) -> Result<Vec<Kept>, CorpusError> {
+/// folder. All of them can happen in a world of its profile.
+pub fn read(dir: &Path, scenario: &str, profile: &Profile) -> Result<Vec<Kept>, CorpusError> {
     let unreadable = |path: &Path, source| CorpusError::Unreadable {
         path: path.display().to_string(),
         source,
@@ -111,7 +111,7 @@ pub fn read(dir: &Path, scenario: &str, nodes: &[&str]) -> Result<Vec<Kept>, Cor
             )));
         }
         if kept.scenario == scenario {
-            let checked = kept.plan.check(nodes);
+            let checked = profile.check(&kept.plan);
             checked.map_err(|wrong| malformed(wrong.to_string()))?;
             corpus.push(kept);
         }

@@ -69,7 +69,7 @@ impl Guided {
         let first = seeds.nth(0).unwrap_or(Seed(0));
         Guided {
             scenario: scenario.name().to_owned(),
-            nodes: nodes(&profile),
+            nodes: profile.everywhere(),
             profile,
             seeds,
             rng: first.stream("guided"),
@@ -94,11 +94,6 @@ impl Guided {
         self.seeds = seeds;
         self.drawn = 0;
         self.issued = 0;
-    }
-
-    /// The nodes that its plans may speak of.
-    pub fn nodes(&self) -> &[&'static str] {
-        &self.nodes
     }
 
     /// The storms that covered something new, in the order in which they did.
@@ -252,15 +247,4 @@ impl Explorer for Guided {
     fn planned(&self) -> Option<u64> {
         Some(self.seeds.len())
     }
-}
-
-/// The nodes at which a storm of this profile may be aimed: its own, and the clients at the ends of its links.
-fn nodes(profile: &Profile) -> Vec<&'static str> {
-    let ends = profile.links.iter().flat_map(|(from, to)| [*from, *to]);
-    let custom = profile.custom.iter().map(|fault| fault.node);
-    let mut nodes: Vec<&str> = profile.nodes.clone();
-    nodes.extend(ends.chain(custom));
-    nodes.sort_unstable();
-    nodes.dedup();
-    nodes
 }

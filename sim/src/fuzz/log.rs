@@ -1,7 +1,7 @@
 //! What a long campaign has done, in a directory.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
     time::Duration,
@@ -176,8 +176,7 @@ pub struct Log {
     pub header: Header,
     steps: Vec<Step>,
     done: BTreeMap<Lane, u64>,
-    known: BTreeSet<(Signature, Option<String>)>,
-    /// The command that replays what is known, where it was told.
+    /// The command that replays each failure that was told.
     replays: BTreeMap<(Signature, Option<String>), String>,
     writer: Option<Writer>,
 }
@@ -189,7 +188,6 @@ impl Log {
             header,
             steps: Vec::new(),
             done: BTreeMap::new(),
-            known: BTreeSet::new(),
             replays: BTreeMap::new(),
             writer: None,
         }
@@ -257,10 +255,7 @@ impl Log {
         for line in lines {
             match line {
                 Line::Header(_) => return Err(LogError::Headless { path }),
-                Line::Step(step) => {
-                    log.know(&step.totals);
-                    log.keep(*step);
-                }
+                Line::Step(step) => log.keep(*step),
                 Line::Finding(finding) => log.learn(&finding),
             }
         }
@@ -272,13 +267,13 @@ impl Log {
         self.done.get(lane).copied().unwrap_or(0)
     }
 
-    /// Adds a step. Its failures that this log had not seen before are returned.
+    /// Adds a step. Its failures that are still [to be told](Self::untold) are returned.
     ///
     /// # Errors
     ///
     /// When it can't be written.
     pub fn add(&mut self, step: Step) -> Result<Vec<Failure>, LogError> {
-        let fresh = self.know(&step.totals);
+        let fresh = self.untold(&step.totals);
         let line = Line::Step(Box::new(step));
         if let Some(writer) = &mut self.writer {
             writer.write(&line)?;
@@ -294,7 +289,7 @@ impl Log {
         self.steps.push(step);
     }
 
-    /// Adds a finding.
+    /// Adds a finding: its failure is told.
     ///
     /// # Errors
     ///
@@ -318,12 +313,18 @@ impl Log {
         self.replays.insert(known, finding.replay.clone());
     }
 
-    fn know(&mut self, totals: &Totals) -> Vec<Failure> {
-        let fresh = totals.failures.iter().filter(|failure| {
-            let known = (failure.signature.clone(), totals.plant.clone());
-            self.known.insert(known)
-        });
-        fresh.cloned().collect()
+    /// The failures among these of which this log holds no finding: nobody was told, even if a step holds them, for
+    /// whoever wrote the step may have been killed before its findings.
+    pub fn untold(&self, totals: &Totals) -> Vec<Failure> {
+        let is_told = |failure: &&Failure| {
+            let replay = self.replay(&failure.signature, totals.plant.as_deref());
+            replay.is_some()
+        };
+        let failures = totals.failures.iter();
+        failures
+            .filter(|failed| !is_told(failed))
+            .cloned()
+            .collect()
     }
 
     /// What its lanes gave.

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    campaign::{Campaign, Totals, fake},
+    campaign::{Campaign, Failure, Totals, fake},
     seed::Seed,
     testing::scratch::Scratch,
 };
@@ -185,7 +185,7 @@ fn a_log_of_other_seeds_is_not_gone_on_with() {
 }
 
 #[test]
-fn a_failure_is_fresh_once() {
+fn a_failure_is_fresh_until_its_finding_is_written_whatever_steps_hold_it() {
     let scratch = Scratch::new("fresh");
     let step = |seeds: &str| Step {
         way: "swarm".to_owned(),
@@ -193,11 +193,30 @@ fn a_failure_is_fresh_once() {
         elapsed_ms: 5,
         totals: campaign(seeds.parse().unwrap()),
     };
+    let finding = |failure: &Failure| Finding {
+        signature: failure.signature.clone(),
+        plant: Some("forgets".to_owned()),
+        seed: failure.seed,
+        message: failure.message(),
+        sentence: None,
+        replay: "none".to_owned(),
+    };
     let mut log = Log::open(scratch.path(), HEADER).unwrap();
-    assert_eq!(log.add(step("12")).unwrap().len(), 1);
+    let little = log.add(step("12")).unwrap();
+    assert_eq!(little.len(), 1);
+    log.tell(finding(&little[0])).unwrap();
     assert_eq!(log.add(step("12..24")).unwrap().len(), 1);
-    assert_eq!(log.add(step("20..24")).unwrap().len(), 0);
+    // As if killed here: what the second step found was not told.
     drop(log);
     let mut log = Log::open(scratch.path(), HEADER).unwrap();
+    let untold = |log: &Log| -> Vec<Failure> {
+        let sums = log.totals().into_values();
+        sums.flat_map(|sum| log.untold(&sum)).collect()
+    };
+    let lot = untold(&log);
+    assert_eq!(lot.iter().map(|lot| lot.seed.0).collect::<Vec<_>>(), [15]);
+    log.tell(finding(&lot[0])).unwrap();
+    assert_eq!(untold(&log), []);
+    assert_eq!(log.add(step("20..24")).unwrap(), []);
     assert_eq!(log.add(step("24..40")).unwrap().len(), 1);
 }

@@ -1,6 +1,6 @@
 //! What a random storm over a scenario may do, and drawing one.
 
-use super::{Action, Fault, FaultKind, Plan, When};
+use super::{Action, Fault, FaultKind, Plan, PlanError, When};
 use crate::{
     seed::{Seed, Stream},
     site::Kind,
@@ -69,6 +69,30 @@ impl Profile {
             bursts: 12,
             never: Vec::new(),
         }
+    }
+
+    /// All nodes that a plan may speak of: its own, those of its faults, and the clients at the ends of its links.
+    pub fn everywhere(&self) -> Vec<&'static str> {
+        let ends = self.links.iter().flat_map(|(from, to)| [*from, *to]);
+        let custom = self.custom.iter().map(|fault| fault.node);
+        let mut nodes = Vec::new();
+        for node in self.nodes.iter().copied().chain(ends).chain(custom) {
+            if !nodes.contains(&node) {
+                nodes.push(node);
+            }
+        }
+        nodes
+    }
+
+    /// Whether a plan, wherever it comes from, can happen in a world of this profile.
+    ///
+    /// # Errors
+    ///
+    /// What cannot.
+    pub fn check(&self, plan: &Plan) -> Result<(), PlanError> {
+        plan.check(&self.everywhere())?;
+        plan.check_custom(&self.custom)?;
+        plan.check_without(&self.nodes)
     }
 
     /// The kinds of fault that it can draw.

@@ -165,16 +165,19 @@ fn folder(name: &str) -> PathBuf {
 #[test]
 fn a_corpus_is_read_as_it_was_written_and_a_campaign_begins_with_it() {
     let dir = folder("corpus");
-    assert_eq!(corpus::read(&dir, "bank", &[]).expect("no folder"), []);
+    assert_eq!(
+        corpus::read(&dir, "bank", &Bank.profile()).expect("no folder"),
+        []
+    );
     let first = explore("200", 2, Vec::new());
     assert!(first.0.found().len() > 10);
     corpus::write(&dir, first.0.found()).expect("written");
-    let read = || corpus::read(&dir, Bank.name(), first.0.nodes()).expect("it was just written");
+    let read = || corpus::read(&dir, Bank.name(), &Bank.profile()).expect("it was just written");
     let again = read();
     assert_eq!(again.len(), first.0.found().len());
     assert!(first.0.found().iter().all(|kept| again.contains(kept)));
     assert_eq!(
-        corpus::read(&dir, "another", first.0.nodes()).expect("readable"),
+        corpus::read(&dir, "another", &Bank.profile()).expect("readable"),
         [],
         "storms over another scenario"
     );
@@ -260,10 +263,28 @@ fn an_explorer_that_goes_on_knows_what_it_has_learned() {
 }
 
 #[test]
-fn a_damaged_corpus_is_refused_with_the_name_of_the_file() {
+fn a_corpus_that_is_damaged_or_cannot_happen_is_refused_with_the_name_of_the_file() {
     let dir = folder("damaged");
     let kept = explore("64", 2, Vec::new()).0.found()[0].clone();
+    let of_doubt = |node: &str, amount| {
+        let doubt = Fault {
+            when: When::AtMs(5),
+            action: Action::Custom {
+                name: "doubt".to_owned(),
+                node: node.to_owned(),
+                amount,
+                for_ms: 5,
+            },
+        };
+        let kept = Kept {
+            plan: Plan::new(vec![doubt]),
+            ..kept.clone()
+        };
+        serde_json::to_string(&kept).expect("JSON")
+    };
     for (text, says) in [
+        (of_doubt("vault", 6), "has an amount of at most 5"),
+        (of_doubt("front", 5), "\"doubt\" strikes vault"),
         ("{".to_owned(), "EOF"),
         (
             serde_json::to_string(&Kept {
@@ -287,7 +308,7 @@ fn a_damaged_corpus_is_refused_with_the_name_of_the_file() {
     ] {
         fs::create_dir_all(&dir).expect("a folder");
         fs::write(dir.join("storm.json"), text).expect("a file");
-        let refused = corpus::read(&dir, Bank.name(), &[]).expect_err("damaged");
+        let refused = corpus::read(&dir, Bank.name(), &Bank.profile()).expect_err("damaged");
         assert!(matches!(refused, CorpusError::Malformed { .. }));
         let refused = refused.to_string();
         assert!(

@@ -245,7 +245,11 @@ impl<S: Saga> Engine<S> {
             return refused("has ended: there is nothing left of it to do");
         }
         if saga.status == Status::NeedsAttention {
-            return match self.0.open_letters()?.remove(id) {
+            return match self
+                .0
+                .store
+                .read(|rows| Inner::<S>::open_letter(rows, id))?
+            {
                 Some(letter) => self.redrive(&letter.id).await.map(drop),
                 None => refused("was sent on its way just now"),
             };

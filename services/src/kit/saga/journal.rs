@@ -1,6 +1,6 @@
 //! The sagas' tables, and the commits that change them.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use tracing::Instrument;
 
@@ -25,6 +25,9 @@ pub const OPEN_SAGAS: Table<OpenSaga> = Table::new("open_sagas");
 
 /// Sagas whose retries were spent, by dead letter id.
 pub const DEAD_LETTERS: Table<DeadLetter> = Table::new("dead_letters");
+
+/// The dead letter of each saga that waits for a person, by saga: found however many letters there ever were.
+const OPEN_LETTERS: Table<String> = Table::new("open_dead_letters");
 
 /// A mark that a saga has not ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -162,6 +165,7 @@ impl<S: Saga> Inner<S> {
                 redriven_ms: None,
             };
             tx.put(&DEAD_LETTERS, &letter.id, &letter)?;
+            tx.put(&OPEN_LETTERS, &letter.saga_id, &letter.id)?;
         }
         self.put(tx, &saga, said)?;
         Ok(Committed::Yes(Box::new(saga)))
@@ -210,14 +214,12 @@ impl<S: Saga> Inner<S> {
         }
     }
 
-    /// The dead letters of the sagas that wait for a person, by saga.
-    pub fn open_letters(&self) -> Result<BTreeMap<String, DeadLetter>, StoreError> {
-        let letters = self.store.read(|tx| tx.scan(&DEAD_LETTERS, ""))?;
-        let open = |letter: &DeadLetter| letter.redriven_ms.is_none();
-        let letters = letters.into_iter().map(|(_, letter)| letter).filter(open);
-        Ok(letters
-            .map(|letter| (letter.saga_id.clone(), letter))
-            .collect())
+    /// The dead letter of a saga that waits for a person.
+    pub fn open_letter(rows: &Reader, saga: &str) -> Result<Option<DeadLetter>, StoreError> {
+        match rows.get(&OPEN_LETTERS, saga)? {
+            Some(letter) => rows.get(&DEAD_LETTERS, &letter),
+            None => Ok(None),
+        }
     }
 
     /// The row of a saga that a person sends on its way again.
@@ -253,6 +255,7 @@ impl<S: Saga> Inner<S> {
             saga.version = inner.next_version(&saga);
             letter.redriven_ms = Some(now);
             tx.put(&DEAD_LETTERS, &id, &letter)?;
+            tx.delete(&OPEN_LETTERS, &letter.saga_id)?;
             inner.put(tx, &saga, Vec::new())?;
             let driven = inner.own(&saga);
             Ok((letter, saga, driven))

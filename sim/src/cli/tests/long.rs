@@ -1,9 +1,12 @@
 //! `fuzz`, `merge` and `bank` over fake runs.
 
-use std::fs;
+use std::{fs, time::Duration};
 
 use super::*;
-use crate::testing::scratch::Scratch;
+use crate::{
+    campaign::NOT_DRAWN, cli::fuzz::time_to_shrink, failure::Build, storm::Plan,
+    testing::scratch::Scratch,
+};
 
 /// In a directory of the test's own, which is `{}` in the line.
 fn in_place(scratch: &Scratch, line: &str) -> Said {
@@ -106,6 +109,43 @@ fn a_new_failure_is_told_once_and_written_down() {
 }
 
 #[test]
+fn what_a_killed_fuzzing_found_and_did_not_tell_is_made_small_when_it_is_gone_on_with() {
+    let scratch = Scratch::new("cli-killed");
+    let line = "fuzz bank --plant forgets --runs 300 --out {}/log";
+    let whole = in_place(&scratch, line);
+    let file = scratch.path().join("log/log.jsonl");
+    let log = fs::read_to_string(&file).unwrap();
+    let lines: Vec<&str> = log.lines().collect();
+    assert_eq!(lines.len(), 1 + 1 + 3, "a header, a step, its findings");
+    for (left, told) in [(2, 2), (3, 1), (5, 0)] {
+        fs::write(&file, lines[..left].join("\n") + "\n").unwrap();
+        fs::remove_dir_all(scratch.path().join("log/failures")).unwrap();
+        fs::create_dir(scratch.path().join("log/failures")).unwrap();
+        let again = in_place(&scratch, line);
+        assert_eq!(again.exit, Exit::Failed);
+        let violated = again.out.matches("VIOLATED bank (").count();
+        assert_eq!(violated, told, "{}", again.out);
+        let files = fs::read_dir(scratch.path().join("log/failures")).unwrap();
+        assert_eq!(files.count(), 5 - left);
+        if left == 2 {
+            assert_eq!(again.out, whole.out);
+        }
+        let findings = |log: &str| log.matches("\"line\":\"finding\"").count();
+        let gone_on = fs::read_to_string(&file).unwrap();
+        assert_eq!((findings(&gone_on), gone_on.lines().count()), (3, 5));
+    }
+}
+
+#[test]
+fn what_is_found_last_is_made_small_for_what_is_left_of_the_time_and_for_a_second_at_least() {
+    let for_secs = |left: Option<u64>| time_to_shrink(left.map(Duration::from_secs)).as_secs();
+    assert_eq!(
+        [Some(0), Some(4), Some(900), None].map(for_secs),
+        [1, 4, 10, 10]
+    );
+}
+
+#[test]
 fn what_cannot_be_fuzzed_or_merged_is_refused() {
     let scratch = Scratch::new("cli-refused");
     assert_eq!(
@@ -153,6 +193,33 @@ fn what_cannot_be_fuzzed_or_merged_is_refused() {
 }
 
 #[test]
+fn a_failure_of_a_scenario_that_this_program_lacks_has_a_replay_only_if_its_seed_draws_the_storm() {
+    let scratch = Scratch::new("cli-elsewhere");
+    in_place(&scratch, "fuzz bank --plant forgets --runs 12 --out {}/log");
+    fs::remove_dir_all(scratch.path().join("log/failures")).unwrap();
+    let file = scratch.path().join("log/log.jsonl");
+    let log = fs::read_to_string(&file).unwrap();
+    let [header, step] = [0, 1].map(|at| log.lines().nth(at).unwrap());
+    let seed = "replay elsewhere --seed 10 --shape hardened --plant forgets";
+    let plan = || serde_json::to_value(Plan::new(Vec::new())).unwrap();
+    for (way, plan, replay) in [
+        ("swarm", Value::Null, format!("{seed} --trace")),
+        ("random", plan(), format!("{seed} --explore random --trace")),
+        ("guided", Value::Null, format!("{seed} --trace")),
+        ("guided", plan(), NOT_DRAWN.to_owned()),
+        ("a way of a later build", plan(), NOT_DRAWN.to_owned()),
+    ] {
+        let mut step: Value = serde_json::from_str(step).unwrap();
+        step["way"] = way.into();
+        step["totals"]["scenario"] = "elsewhere".into();
+        step["totals"]["failures"][0]["plan"] = plan;
+        fs::write(&file, format!("{header}\n{step}\n")).unwrap();
+        let merged = in_place(&scratch, "merge {}/log");
+        assert_has(&merged.out, &[&format!("replay: {replay}\n")]);
+    }
+}
+
+#[test]
 fn the_bank_measures_every_bug_in_every_way_and_says_what_no_way_found() {
     let scratch = Scratch::new("cli-bank");
     let line = "bank --ways random,swarm --cut-off 200 --campaign-seeds 3 --resume {}/bank.jsonl";
@@ -190,6 +257,46 @@ fn the_bank_measures_every_bug_in_every_way_and_says_what_no_way_found() {
         &refused.err,
         &[&format!("line {}", measured + 1), "earlier line"],
     );
+}
+
+#[test]
+fn the_bank_goes_on_only_with_what_the_very_same_build_has_measured() {
+    let scratch = Scratch::new("cli-bank-build");
+    let line = "bank shop --ways swarm --cut-off 50 --campaign-seeds 2 --resume {}/bank.jsonl";
+    in_place(&scratch, line);
+    let again = in_place(&scratch, line);
+    assert_has(&again.err, &["2 of 2 campaigns measured, 0 of them now"]);
+    let file = scratch.path().join("bank.jsonl");
+    let text = fs::read_to_string(&file).unwrap();
+    let build = serde_json::to_string(&Build::present()).unwrap();
+    let of_another = build.replace("\"program\":\"", "\"commit\":\"c0ffee\",\"program\":\"");
+    let without = text.replace(&format!("\"version\":3,\"build\":{build}"), "\"version\":2");
+    let second = text.replacen(&build, "?", 1);
+    let second = second.replace(&build, &of_another).replace('?', &build);
+    for (content, told) in [
+        (
+            text.replace(&build, &of_another),
+            ["another build (0.1.0, commit c0ffee", "name another file"],
+        ),
+        (
+            second,
+            ["another build (", "go on with the build that wrote"],
+        ),
+        (
+            without,
+            [
+                "line 1: a measurement of version 2 does not say which build",
+                "start again with another file",
+            ],
+        ),
+    ] {
+        assert_ne!(content, text, "{told:?}");
+        fs::write(&file, &content).unwrap();
+        let refused = in_place(&scratch, line);
+        assert_eq!((refused.exit, &*refused.out), (Exit::Usage, ""));
+        assert_has(&refused.err, &told);
+        assert_eq!(fs::read_to_string(&file).unwrap(), content, "it is left");
+    }
 }
 
 #[test]

@@ -17,7 +17,7 @@ use serde::Deserialize;
 
 use super::{WorkflowDetail, WorkflowView};
 use crate::kit::{
-    Code, Listed, Page, Problem, StoreError,
+    Code, Listed, Page, Problem, Reader, StoreError,
     saga::{Engine, Saga, SagaRecord, SagaView, Status, table},
 };
 
@@ -46,15 +46,11 @@ async fn list<S: Saga>(
 ) -> Result<Listed<WorkflowView>, Problem> {
     let (engine, order_of) = &*app;
     let wanted = |saga: &SagaRecord<S::Data>| status.is_none_or(|status| saga.status == status);
-    let sagas = engine
-        .0
-        .store
-        .read(|rows| page.read(rows, &table::<S::Data>(), "", wanted))?;
-    let waits_for = engine.waiting()?;
-    Ok(sagas.map(|(_, saga)| WorkflowView {
-        waits_for: waits_for(&saga),
-        saga: SagaView::of(saga, *order_of),
-    }))
+    let sagas = engine.0.store.read(|rows| {
+        let sagas = page.read(rows, &table::<S::Data>(), "", wanted)?;
+        sagas.try_map(|(_, saga)| view(engine, *order_of, rows, saga))
+    });
+    Ok(sagas?)
 }
 
 async fn show<S: Saga>(
@@ -65,7 +61,10 @@ async fn show<S: Saga>(
     let missing = || Problem::new(Code::NotFound, format!("there is no workflow {id}"));
     let (saga, history) = engine.history(&id)?.ok_or_else(missing)?;
     Ok(Json(WorkflowDetail {
-        workflow: view(engine, *order_of, saga)?,
+        workflow: engine
+            .0
+            .store
+            .read(|rows| view(engine, *order_of, rows, saga))?,
         history,
     }))
 }
@@ -78,15 +77,18 @@ async fn restart<S: Saga>(
     engine.restart(&id).await?;
     let missing = || Problem::new(Code::NotFound, format!("there is no workflow {id}"));
     let saga = engine.read(&id)?.ok_or_else(missing)?;
-    Ok((StatusCode::ACCEPTED, Json(view(engine, *order_of, saga)?)))
+    let view = |rows: &Reader| view(engine, *order_of, rows, saga);
+    Ok((StatusCode::ACCEPTED, Json(engine.0.store.read(view)?)))
 }
 
 fn view<S: Saga>(
     engine: &Engine<S>,
     order_of: OrderOf<S>,
+    rows: &Reader,
     saga: SagaRecord<S::Data>,
 ) -> Result<WorkflowView, StoreError> {
-    let waits_for = engine.waiting()?(&saga);
-    let saga = SagaView::of(saga, order_of);
-    Ok(WorkflowView { saga, waits_for })
+    Ok(WorkflowView {
+        waits_for: engine.waits_for(rows, &saga)?,
+        saga: SagaView::of(saga, order_of),
+    })
 }

@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::kit::{
-    Problem, StoreError,
+    Problem, Reader, StoreError,
     saga::{
-        DeadLetter, Engine, Saga, SagaRecord, SagaView, Status, StepStatus,
+        Engine, Saga, SagaRecord, SagaView, Status, StepStatus,
         engine::Inner,
         facts::{Fact, FactRow},
     },
@@ -148,25 +148,26 @@ impl<S: Saga> Engine<S> {
         Ok(Some((saga, history.collect())))
     }
 
-    /// Says of any saga of this process what it waits for now.
-    pub fn waiting(&self) -> Result<impl Fn(&SagaRecord<S::Data>) -> Option<WaitsFor>, StoreError> {
-        let (inner, letters) = (&self.0, self.0.open_letters()?);
-        Ok(move |saga: &SagaRecord<S::Data>| inner.waits_for(saga, letters.get(&saga.id)))
+    /// What a saga of this process waits for now.
+    pub fn waits_for(
+        &self,
+        rows: &Reader,
+        saga: &SagaRecord<S::Data>,
+    ) -> Result<Option<WaitsFor>, StoreError> {
+        if saga.status == Status::NeedsAttention {
+            let letter = Inner::<S>::open_letter(rows, &saga.id)?;
+            let reason = letter.map_or_else(String::new, |letter| letter.reason);
+            return Ok(Some(WaitsFor::Person { reason }));
+        }
+        Ok(self.0.waits_for(saga))
     }
 }
 
 impl<S: Saga> Inner<S> {
-    fn waits_for(
-        &self,
-        saga: &SagaRecord<S::Data>,
-        letter: Option<&DeadLetter>,
-    ) -> Option<WaitsFor> {
+    /// What a saga waits for that no person has to look at.
+    fn waits_for(&self, saga: &SagaRecord<S::Data>) -> Option<WaitsFor> {
         if saga.status.is_ended() {
             return None;
-        }
-        if saga.status == Status::NeedsAttention {
-            let reason = letter.map_or_else(String::new, |letter| letter.reason.clone());
-            return Some(WaitsFor::Person { reason });
         }
         let current = saga.current().map(|at| &saga.steps[at].name);
         let (Some(driven), Some(name)) = (self.registry.of(&saga.id), current) else {
