@@ -390,7 +390,8 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0  everything survived
   1  a violation was found (in a shape that need not survive or with a bug planted, too), a run was stuck, the harness
-     failed, a seed gave two different runs, or the self-test did not find its bug
+     failed, a seed gave two different runs, the self-test did not find its bug, or a result, page or trace file could
+     not be written
   2  bad usage";
 
 /// What is to be done.
@@ -505,7 +506,8 @@ Examples:
 
 Exit codes of a failure file:
   0  the failure does not happen any more with this build
-  1  it happens as recorded; or something else happens; or this very build gave another run before (not deterministic)
+  1  it happens as recorded; or something else happens; or this very build gave another run before (not deterministic);
+     or a page or trace file could not be written
   2  bad usage: the file can't be used, or the scenario is gone
 
 To find the commit that brought a failure:

@@ -44,21 +44,28 @@ fn a_campaigns_report_links_to_a_page_for_each_failure() {
 }
 
 #[test]
-fn a_picture_that_cannot_be_written_fails_with_a_sentence_after_the_result() {
+fn a_picture_that_cannot_be_written_fails_after_the_result_is_told_and_is_no_bad_usage() {
     let file = place("unwritable", "no/such/directory/run.html");
     for line in [
         "replay bank --seed 1 --html",
         "replay bank --seed 1 --perfetto",
+        "replay bank --seed 10 --plant forgets --html",
         "run bank --seeds 2 --html",
+        "run bank --seeds 31 --plant forgets --html",
+        "sweep bank --html",
     ] {
         let said = squall(&format!("{line} {}", file.display()));
-        assert_eq!(said.exit, Exit::Usage, "{line}");
+        assert_eq!(said.exit, Exit::Failed, "{line}");
         assert!(said.err.contains("error: cannot write"), "{}", said.err);
         assert!(
             said.err.contains("choose a file in a directory"),
             "{}",
             said.err
         );
-        assert!(!said.out.is_empty());
+        let plain = squall(
+            line.strip_suffix(" --html")
+                .unwrap_or("replay bank --seed 1"),
+        );
+        assert_eq!(said.out, plain.out, "{line}");
     }
 }
