@@ -1,6 +1,6 @@
 //! Tells the harness from which commit it is built, for the files in which it keeps failures.
 
-use std::{env, process::Command};
+use std::{env, path::Path, process::Command};
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
@@ -24,10 +24,17 @@ fn main() {
     if !status.is_empty() {
         println!("cargo::rustc-env=SQUALL_BUILD_DIRTY=1");
     }
+    let path = |name| git(&["rev-parse", "--path-format=absolute", "--git-path", name]);
     let branch = git(&["symbolic-ref", "-q", "HEAD"]);
     for name in ["HEAD", "packed-refs"].into_iter().chain(branch.as_deref()) {
-        if let Some(path) = git(&["rev-parse", "--path-format=absolute", "--git-path", name]) {
+        if let Some(path) = path(name).filter(|path| Path::new(path).exists()) {
             println!("cargo::rerun-if-changed={path}");
+        } else if Some(name) == branch.as_deref()
+            && let Some(heads) = path("refs/heads")
+        {
+            // A branch that is packed gets a file of its own with its next commit. To watch what is not there would be
+            // to compile the harness again each time.
+            println!("cargo::rerun-if-changed={heads}");
         }
     }
 }

@@ -36,7 +36,7 @@ use async_trait::async_trait;
 use serde::{Serialize, de::DeserializeOwned};
 
 pub use engine::Engine;
-pub use journal::{DEAD_LETTERS, DeadLetter, OPEN_SAGAS, OpenSaga, table};
+pub use journal::{DEAD_LETTERS, DeadLetter, OPEN_LETTERS, OPEN_SAGAS, OpenSaga, table};
 pub use model::{Event, Illegal, Role, SagaRecord, Status, Step, StepRecord, StepStatus};
 pub use policy::{Backoff, Config, Execution, Journal};
 pub use replies::{offered, settled, undone};

@@ -17,7 +17,7 @@ use super::{
     keys::{self, Key},
     model::Status,
     place::{Placed, Purpose, Wish},
-    store::{DEAD_LETTERS, OPEN_SAGAS, OrderData, OrderRow, SAGAS},
+    store::{OPEN_LETTERS, OPEN_SAGAS, OrderData, OrderRow, SAGAS},
 };
 use crate::kit::{
     Code, Context, Listed, Page, Problem, StoreError,
@@ -200,8 +200,8 @@ struct OfStatus {
     status: Option<SagaStatus>,
 }
 
-/// The journal grows for ever: those that have not ended are found by their marks and dead letters, and the others are
-/// read until the page is full.
+/// The journal grows for ever: those that have not ended are found by their marks and open dead letters, and the others
+/// are read until the page is full.
 async fn list_sagas(
     State(orders): App,
     Query(OfStatus { status }): Query<OfStatus>,
@@ -210,14 +210,8 @@ async fn list_sagas(
     let wanted = |saga: &SagaRecord<_>| status.is_none_or(|status| saga.status == status);
     let sagas = orders.store.read(|tx| {
         let ids: BTreeSet<String> = match status {
-            Some(status) if status.is_open() => {
-                let open = tx.scan(&OPEN_SAGAS, "")?;
-                open.into_iter().map(|(id, _)| id).collect()
-            }
-            Some(SagaStatus::NeedsAttention) => {
-                let letters = tx.scan(&DEAD_LETTERS, "")?.into_iter();
-                letters.map(|(_, letter)| letter.saga_id).collect()
-            }
+            Some(status) if status.is_open() => keys(tx.scan(&OPEN_SAGAS, "")?),
+            Some(SagaStatus::NeedsAttention) => keys(tx.scan(&OPEN_LETTERS, "")?),
             _ => {
                 let sagas = page.read(tx, &SAGAS, "", wanted)?;
                 return Ok::<_, StoreError>(sagas.map(|(_, saga)| saga));
@@ -226,6 +220,10 @@ async fn list_sagas(
         page.among(tx, &ids, &SAGAS, wanted)
     })?;
     Ok(sagas.map(view))
+}
+
+fn keys<V>(rows: Vec<(String, V)>) -> BTreeSet<String> {
+    rows.into_iter().map(|(key, _)| key).collect()
 }
 
 /// 201 with the order once the saga has ended; 202 with the order as it is, until then.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::model::{Flow, Status};
 use crate::kit::{Problem, Table, idempotency::StoredAnswer, saga::SagaRecord};
 
-pub use crate::kit::saga::{DEAD_LETTERS, DeadLetter, OPEN_SAGAS, OpenSaga};
+pub use crate::kit::saga::{DEAD_LETTERS, DeadLetter, OPEN_LETTERS, OPEN_SAGAS, OpenSaga};
 
 /// The database's file.
 pub const FILE: &str = "order.redb";

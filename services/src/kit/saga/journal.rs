@@ -27,7 +27,7 @@ pub const OPEN_SAGAS: Table<OpenSaga> = Table::new("open_sagas");
 pub const DEAD_LETTERS: Table<DeadLetter> = Table::new("dead_letters");
 
 /// The dead letter of each saga that waits for a person, by saga: found however many letters there ever were.
-const OPEN_LETTERS: Table<String> = Table::new("open_dead_letters");
+pub const OPEN_LETTERS: Table<String> = Table::new("open_dead_letters");
 
 /// A mark that a saga has not ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
