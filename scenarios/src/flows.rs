@@ -78,6 +78,7 @@ const UNTOLD: Untold<'static> = Untold {
         "facts",
         "idempotency",
         "keys",
+        "open_dead_letters",
         "open_sagas",
         "orders_of_user",
         "payments_by_order",

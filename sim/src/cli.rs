@@ -9,8 +9,8 @@
 //! ```
 //!
 //! Exit codes: 0 everything survived; 1 a violation, a stuck run, a failure of the harness, a run that is not
-//! deterministic, a canary that was not caught or a result (a page or a trace file, too) that could not be written; 2
-//! bad usage. A failure that a file holds and that does not happen any more is 0.
+//! deterministic, a canary that was not caught or a result (on stdout or in a file) that could not be written; 2 bad
+//! usage. A failure that a file holds and that does not happen any more is 0.
 
 mod args;
 mod bank;
@@ -148,7 +148,12 @@ impl Refusal {
     fn exit(&self) -> Exit {
         match self {
             // What was run may have failed: to say "bad usage" would hide it.
-            Refusal::Output(_) | Refusal::Picture { .. } => Exit::Failed,
+            Refusal::Output(_)
+            | Refusal::Picture { .. }
+            | Refusal::Unwritable { .. }
+            | Refusal::Corpus(CorpusError::Unwritable { .. })
+            | Refusal::Lines(LinesError::Lost { .. })
+            | Refusal::Log(LogError::Lines(LinesError::Lost { .. })) => Exit::Failed,
             Refusal::Brought(BroughtError::Failed(_) | BroughtError::Output(_)) => Exit::Failed,
             _ => Exit::Usage,
         }

@@ -51,6 +51,7 @@ const UNTOLD: Untold<'static> = Untold {
     tables: &[
         "idempotency",
         "keys",
+        "open_dead_letters",
         "open_sagas",
         "orders_of_user",
         "outbox",

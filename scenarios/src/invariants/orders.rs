@@ -65,14 +65,7 @@ pub fn watch_at(sim: &Sim, node: &'static str) -> Arc<Mutex<Orders>> {
     sim.always("one key, one effect", move |commit, findings| {
         let orders = &mut *lock(&follow);
         orders.prices.follow(commit, findings.now());
-        for saga in orders
-            .sagas
-            .follow(commit)
-            .iter()
-            .filter_map(|c| c.after.as_deref())
-        {
-            sagas::judge_course(saga, findings);
-        }
+        sagas::follow(&mut orders.sagas, commit, findings);
         for change in orders.keys.follow(commit) {
             judge_key(&change, findings);
         }

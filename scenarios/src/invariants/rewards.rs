@@ -27,7 +27,7 @@ use squall_services::{
 use super::{
     orders::{DURABLE, Orders},
     prices::{Asked, Prices},
-    sagas::{COURSES, Course, JOURNAL_ENDS, SAGAS_END, judge_course, judge_ended},
+    sagas::{self, COURSES, Course, JOURNAL_ENDS, SAGAS_END, judge_ended},
 };
 use crate::{lock, mirror::Mirror};
 
@@ -135,14 +135,7 @@ pub fn watch(sim: &Sim, orders: &Arc<Mutex<Orders>>) -> Arc<Told> {
     sim.always(UNSOLD, move |commit, findings| {
         let rewards = &mut *lock(&follow);
         rewards.completions.follow(commit);
-        for saga in rewards
-            .sagas
-            .follow(commit)
-            .iter()
-            .filter_map(|c| c.after.as_deref())
-        {
-            judge_course(saga, findings);
-        }
+        sagas::follow(&mut rewards.sagas, commit, findings);
         rewards.outbox.follow(commit);
         rewards.dead_letters.follow(commit);
         rewards.copies.follow(commit);

@@ -16,7 +16,7 @@ use squall_services::kit::{
     saga::{self, SagaRecord, Status, StepStatus},
 };
 
-use crate::lock;
+use crate::{lock, mirror::Mirror};
 
 /// A saga retries its undos for some three minutes, then a person redrives it; two minutes for that.
 pub const SAGAS_END: Duration = Duration::from_secs(5 * 60);
@@ -88,6 +88,15 @@ pub fn watch_traces(sim: &Sim) {
     sim.always(TRACE, move |commit, findings| {
         lock(&traces).judge(commit, findings);
     });
+}
+
+/// Takes a commit over into the mirror, and judges the sagas that it moves.
+pub fn follow(courses: &mut Mirror<Course>, commit: &Commit<'_>, findings: &mut Findings) {
+    for change in courses.follow(commit) {
+        if let Some(saga) = &change.after {
+            judge_course(saga, findings);
+        }
+    }
 }
 
 /// Reports a saga that turns back once its pivot is done, that goes forward over a step that is not done, or undoes its steps in any order but the reverse.

@@ -219,6 +219,31 @@ async fn a_workflow_that_waits_for_a_person_is_shown_and_restarted_without_readi
 }
 
 #[tokio::test]
+async fn a_workflow_whose_letter_an_earlier_build_has_left_without_a_note_is_shown_and_restarted() {
+    let bench = bench();
+    bench.script("money-capture", &[], Answer::No);
+    bench.script("money-free", &[], Answer::LostBefore);
+    let (store, engine) = bench.boot().await;
+    let id = start(&engine).await;
+    engine.wait(&id).await.unwrap();
+    let noted = id.clone();
+    let forgets =
+        move |tx: &mut Writer| tx.delete(&Table::<String>::new("open_dead_letters"), &noted);
+    store.write(forgets).await.unwrap();
+    bench.computer.crash();
+    let (store, engine) = bench.boot().await;
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    let saga = engine.read(&id).unwrap().unwrap();
+    let reason = "money-free: lost".to_owned();
+    let waits_for = store.read(|rows| engine.waits_for(rows, &saga)).unwrap();
+    assert_eq!(waits_for, Some(WaitsFor::Person { reason }));
+    bench.script("money-free", &[], Answer::Yes);
+    engine.restart(&id).await.unwrap();
+    let saga = engine.wait(&id).await.unwrap().unwrap();
+    assert_eq!(saga.status, Status::Compensated);
+}
+
+#[tokio::test]
 async fn a_workflow_that_looks_at_the_clock_again_goes_astray_once_its_deadline_has_passed() {
     for (gaps, expected) in [
         (Gaps::NONE, Status::Completed),

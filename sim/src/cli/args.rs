@@ -390,8 +390,8 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0  everything survived
   1  a violation was found (in a shape that need not survive or with a bug planted, too), a run was stuck, the harness
-     failed, a seed gave two different runs, the self-test did not find its bug, or a result, page or trace file could
-     not be written
+     failed, a seed gave two different runs, the self-test did not find its bug, or a result (on stdout or in a file)
+     could not be written
   2  bad usage";
 
 /// What is to be done.

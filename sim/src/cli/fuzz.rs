@@ -7,10 +7,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Exit, Refusal, Session, args::FuzzArgs, choice, handing::Handing, stop};
+use super::{
+    Exit, Refusal, Session,
+    args::FuzzArgs,
+    choice,
+    handing::{Handed, Handing},
+    stop,
+};
 use crate::{
     campaign::{Campaign, Failure, Seeds, Tally, Totals},
     explore::{Guided, Way},
+    failure::Build,
     fuzz::{BLOCK, FAILURES, Finding, Header, LOG_VERSION, Lane, Log, Step},
     report::{self, summary},
     shrink::Budget,
@@ -100,11 +107,30 @@ impl Session<'_> {
     ) -> Result<(), Refusal> {
         let sums = log.totals();
         for lane in lanes {
-            let Some(totals) = sums.get(&lane_of(lane)) else {
-                continue;
-            };
-            for fresh in log.untold(totals) {
-                self.tell_fresh(lane, totals, &fresh, sitting, log)?;
+            let name = lane_of(lane);
+            let steps = log.steps().iter().filter(|step| step.lane() == name);
+            let untold: Vec<_> = steps
+                .flat_map(|step| {
+                    let is_mine = step.build.as_ref().is_some_and(Build::is_present);
+                    let failures = log.untold(&step.totals).into_iter();
+                    failures.map(move |failure| (failure, is_mine))
+                })
+                .collect();
+            for (failure, is_mine) in untold {
+                let (signature, plant) = (&failure.signature, lane.plant.as_deref());
+                if log.replay(signature, plant).is_some() {
+                    continue;
+                }
+                let handed = self.make_small(lane, &failure, sitting);
+                match handed {
+                    // No build but this one can be accused of it.
+                    Handed::Gone(_) if !is_mine => writeln!(
+                        self.err,
+                        "{} with the seed {}, which another build has found, does not happen with this one",
+                        signature.invariant, failure.seed
+                    )?,
+                    handed => self.tell_fresh(lane, &sums[&name], &failure, &handed, log)?,
+                }
             }
         }
         Ok(())
@@ -171,25 +197,20 @@ impl Session<'_> {
         let from = lane.seeds.nth(0).expect("a range of seeds is never empty");
         let step = Step {
             way: lane.way.name().to_owned(),
+            build: Some(Build::present()),
             from,
             elapsed_ms: began.elapsed().as_millis() as u64,
             totals: totals.clone(),
         };
         for fresh in log.add(step)? {
-            self.tell_fresh(lane, &totals, &fresh, sitting, log)?;
+            let handed = self.make_small(lane, &fresh, sitting);
+            self.tell_fresh(lane, &totals, &fresh, &handed, log)?;
         }
         Ok(())
     }
 
-    /// Makes a new failure small, writes it down and prints it.
-    fn tell_fresh(
-        &mut self,
-        lane: &Campaign<'_>,
-        totals: &Totals,
-        fresh: &Failure,
-        sitting: &Sitting<'_>,
-        log: &mut Log,
-    ) -> Result<(), Refusal> {
+    /// Makes a new failure small and writes it to a file.
+    fn make_small(&self, lane: &Campaign<'_>, fresh: &Failure, sitting: &Sitting<'_>) -> Handed {
         let usual = Budget::default();
         let stopped = lane
             .stop
@@ -202,7 +223,18 @@ impl Session<'_> {
         };
         let out = sitting.args.out.as_ref().map(|out| out.join(FAILURES));
         let mut handing = Handing::new(Some(budget), out.as_deref(), &self.failures);
-        let handed = self.hand_over(lane, fresh, &mut handing);
+        self.hand_over(lane, fresh, &mut handing)
+    }
+
+    /// Writes a new failure down and prints it.
+    fn tell_fresh(
+        &mut self,
+        lane: &Campaign<'_>,
+        totals: &Totals,
+        fresh: &Failure,
+        handed: &Handed,
+        log: &mut Log,
+    ) -> Result<(), Refusal> {
         log.tell(Finding {
             signature: fresh.signature.clone(),
             plant: lane.plant.clone(),
@@ -211,7 +243,7 @@ impl Session<'_> {
             sentence: handed.kept().map(|kept| kept.shrunk.sentence.clone()),
             replay: handed.replay(lane, fresh),
         })?;
-        self.tell_failure(lane, totals, fresh, &handed)?;
+        self.tell_failure(lane, totals, fresh, handed)?;
         writeln!(self.out)?;
         Ok(self.out.flush()?)
     }

@@ -42,13 +42,15 @@ impl Session<'_> {
         let (lanes, all): (Vec<Lane>, Vec<Totals>) = lanes.into_iter().unzip();
         let elapsed = logs.iter().map(|(_, log)| log.elapsed()).sum();
         let mut smallest = smallest(args.logs.iter().map(|log| log.join(FAILURES)));
-        let unwritable = |source| Refusal::Unwritable {
-            directory: args
-                .out
-                .iter()
-                .map(|out| out.display().to_string())
-                .collect(),
-            source,
+        let unwritable = |source: io::Error| {
+            let out = args.out.iter().map(|out| out.display().to_string());
+            let directory: String = out.collect();
+            match source.kind() {
+                io::ErrorKind::AlreadyExists => {
+                    Refusal::Usage(format!("cannot write into {directory}: {source}"))
+                }
+                _ => Refusal::Unwritable { directory, source },
+            }
         };
         if let Some(out) = &args.out {
             write_log(out, &steps).map_err(unwritable)?;

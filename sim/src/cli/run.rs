@@ -112,7 +112,7 @@ impl Session<'_> {
             return Ok(guided);
         };
         // Whether it can be written is known before hours of storms are to be kept there.
-        corpus::write(dir, &[])?;
+        corpus::write(dir, &[]).map_err(|error| Refusal::Usage(error.to_string()))?;
         let scenario = campaign.scenario;
         let corpus = corpus::read(dir, scenario.name(), &scenario.profile())?;
         Ok(guided.with_corpus(corpus))

@@ -34,7 +34,6 @@ const KEPT_MAX: usize = 400;
 pub struct Guided {
     scenario: String,
     profile: Profile,
-    nodes: Vec<&'static str>,
     seeds: Seeds,
     rng: Stream,
     /// Fresh seeds that were used, and trials that were asked for, of these seeds.
@@ -69,7 +68,6 @@ impl Guided {
         let first = seeds.nth(0).unwrap_or(Seed(0));
         Guided {
             scenario: scenario.name().to_owned(),
-            nodes: profile.everywhere(),
             profile,
             seeds,
             rng: first.stream("guided"),
@@ -166,7 +164,7 @@ impl Guided {
             features: &features,
             other: &self.kept[other].plan,
         };
-        Some(mutate(&parent, &self.profile, &self.nodes, &mut self.rng))
+        Some(mutate(&parent, &self.profile, &mut self.rng))
     }
 
     fn keep(&mut self, entry: Entry) {

@@ -25,13 +25,8 @@ pub(super) struct Parent<'a> {
     pub other: &'a Plan,
 }
 
-/// A storm that differs from its parent by one to three changes, all of which can happen in a world of these nodes.
-pub(super) fn mutate(
-    parent: &Parent<'_>,
-    profile: &Profile,
-    nodes: &[&str],
-    rng: &mut Stream,
-) -> Trial {
+/// A storm that differs from its parent by one to three changes, all of which can happen in a world of this profile.
+pub(super) fn mutate(parent: &Parent<'_>, profile: &Profile, rng: &mut Stream) -> Trial {
     let (mut seed, mut plan) = (parent.seed, parent.plan.clone());
     let mut changes = 1 + rng.below(3).min(rng.below(4));
     for _ in 0..DRAWS_MAX {
@@ -40,8 +35,7 @@ pub(super) fn mutate(
         // A storm that was run before shows nothing.
         let differs_from = |seed: Seed, plan: &Plan| (another, &next) != (seed, plan);
         let is_new = differs_from(seed, &plan) && differs_from(parent.seed, parent.plan);
-        let is_possible = next.check(nodes).is_ok() && next.check_custom(&profile.custom).is_ok();
-        if is_new && is_possible {
+        if is_new && profile.check(&next).is_ok() {
             (seed, plan) = (another, next);
             changes -= 1;
         }
@@ -224,7 +218,7 @@ mod tests {
             other: &Plan::new(Vec::new()),
         };
         for _ in 0..2_000 {
-            let Trial { seed, plan: mutant } = mutate(&parent, &profile, &nodes, &mut rng);
+            let Trial { seed, plan: mutant } = mutate(&parent, &profile, &mut rng);
             let mutant = mutant.expect("a mutant has a storm of its own");
             assert!((seed, &mutant) != (parent.seed, &plan));
             mutant.check(&nodes).unwrap();

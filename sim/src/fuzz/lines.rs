@@ -22,6 +22,14 @@ pub enum LinesError {
         /// Why.
         source: io::Error,
     },
+    /// What was just done could not be added to it.
+    #[error("cannot write {path} on: {source}; make room, and go on with the same command")]
+    Lost {
+        /// The file.
+        path: String,
+        /// Why.
+        source: io::Error,
+    },
     /// A line is not what it should be.
     #[error(
         "{path}, line {line}: {reason}; mend or remove the line, or start again with another file"
@@ -115,6 +123,9 @@ impl Writer {
         self.file
             .write_all(&text)
             .and_then(|()| self.file.sync_data())
-            .map_err(|source| LinesError::io(&self.path, source))
+            .map_err(|source| LinesError::Lost {
+                path: self.path.display().to_string(),
+                source,
+            })
     }
 }

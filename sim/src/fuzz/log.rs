@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     campaign::{Failure, Totals},
+    failure::Build,
     run::Signature,
     seed::Seed,
 };
@@ -58,6 +59,9 @@ pub struct Header {
 pub struct Step {
     /// How storms were found.
     pub way: String,
+    /// The build that ran them; none in logs of builds that did not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub build: Option<Build>,
     /// The first of the seeds; there are as many as runs.
     pub from: Seed,
     /// Real time that it took, in milliseconds.

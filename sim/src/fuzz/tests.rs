@@ -90,6 +90,7 @@ fn fuzz(directory: &std::path::Path, shard: Shard, runs: u64) {
         let seeds = crate::campaign::Seeds::starting_at(from, some).unwrap();
         let step = Step {
             way: "swarm".to_owned(),
+            build: None,
             from,
             elapsed_ms: 5,
             totals: campaign(seeds),
@@ -189,6 +190,7 @@ fn a_failure_is_fresh_until_its_finding_is_written_whatever_steps_hold_it() {
     let scratch = Scratch::new("fresh");
     let step = |seeds: &str| Step {
         way: "swarm".to_owned(),
+        build: None,
         from: Seed(0),
         elapsed_ms: 5,
         totals: campaign(seeds.parse().unwrap()),

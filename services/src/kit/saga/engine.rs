@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::{
-    DEAD_LETTERS, DeadLetter, OPEN_SAGAS, OpenSaga, Saga, SagaRecord, Status, facts,
+    DEAD_LETTERS, DeadLetter, OPEN_LETTERS, OPEN_SAGAS, OpenSaga, Saga, SagaRecord, Status, facts,
     journal::table,
     owner::LOOK_EVERY,
     policy::{Config, Defences},
@@ -161,12 +161,39 @@ impl<S: Saga> Engine<S> {
         if self.0.store.is_shared() {
             self.keep_taking_over().await;
         }
+        if let Err(error) = self.note_letters().await {
+            self.0.end_process("recovery", &error).await;
+        }
         loop {
             if let Err(error) = self.recover() {
                 self.0.end_process("recovery", &error).await;
             }
             tokio::time::sleep(self.0.config.recover_every).await;
         }
+    }
+
+    /// Notes the open letters of a database whose last build kept no notes of them.
+    async fn note_letters(&self) -> Result<(), StoreError> {
+        let unnoted = self.0.store.read(|rows| {
+            let is_open = |letter: &DeadLetter| letter.redriven_ms.is_none();
+            let mut unnoted = Vec::new();
+            for (id, letter) in rows.scan_some(&DEAD_LETTERS, "", usize::MAX, is_open)? {
+                if rows.get(&OPEN_LETTERS, &letter.saga_id)?.is_none() {
+                    unnoted.push((letter.saga_id, id));
+                }
+            }
+            Ok::<_, StoreError>(unnoted)
+        })?;
+        if unnoted.is_empty() {
+            return Ok(());
+        }
+        let noted = self.0.store.write(move |tx| {
+            for (saga, letter) in &unnoted {
+                tx.put(&OPEN_LETTERS, saga, letter)?;
+            }
+            Ok(())
+        });
+        noted.await
     }
 
     /// Makes the read side anew from the facts: each saga's row, its open mark, and whatever `project` makes of it once

@@ -268,7 +268,7 @@ fn a_directory_that_cannot_be_written_costs_only_the_file() {
     let last = "replay: cargo run --release -- replay bank --seed 10 --plant forgets --trace";
     assert_eq!(said.out.lines().last(), Some(last));
     let shrink = squall(&format!("shrink {0} --out {0}", path.display()));
-    assert_eq!(shrink.exit, Exit::Usage);
+    assert_eq!(shrink.exit, Exit::Failed);
     assert_has(&shrink.err, &["cannot write into"]);
     assert_has(&shrink.out, &["the smallest storm"]);
 }

@@ -137,6 +137,31 @@ fn what_a_killed_fuzzing_found_and_did_not_tell_is_made_small_when_it_is_gone_on
 }
 
 #[test]
+fn what_another_build_has_found_and_this_one_does_not_is_told_so_and_stays_untold() {
+    let scratch = Scratch::new("cli-mended");
+    let line = "fuzz bank --plant forgets --runs 300 --out {}/log";
+    in_place(&scratch, line);
+    let file = scratch.path().join("log/log.jsonl");
+    let log = fs::read_to_string(&file).unwrap();
+    let (header, rest) = log.split_once('\n').unwrap();
+    let mut step: Value = serde_json::from_str(rest.lines().next().unwrap()).unwrap();
+    step["build"]["program"] = "0123456789abcdef".into();
+    let survives = step["from"].clone();
+    let failures = step["totals"]["failures"].as_array_mut().unwrap();
+    failures.truncate(1);
+    failures[0]["seed"] = survives;
+    let log = format!("{header}\n{step}\n");
+    fs::write(&file, &log).unwrap();
+    let again = in_place(&scratch, line);
+    assert_has(
+        &again.err,
+        &["which another build has found, does not happen with this one"],
+    );
+    assert!(!again.out.contains("NOT DETERMINISTIC"), "{}", again.out);
+    assert_eq!(fs::read_to_string(&file).unwrap(), log, "nothing is told");
+}
+
+#[test]
 fn what_is_found_last_is_made_small_for_what_is_left_of_the_time_and_for_a_second_at_least() {
     let for_secs = |left: Option<u64>| time_to_shrink(left.map(Duration::from_secs)).as_secs();
     assert_eq!(
