@@ -2,7 +2,9 @@
 //!
 //! *Streams* are durable logs, one per topic. An append is idempotent by the event's id; a topic has [`PARTITIONS`]
 //! partitions by key; each group of consumers has its own place in every partition, at most one pending delivery in each,
-//! and gets an event again if it is not settled within the [visibility timeout](Config::visibility).
+//! and gets an event again if it is not settled within the [visibility timeout](Config::visibility). An append is durable
+//! before it is answered. Where the groups are is stored [a little later](Config::places_every), with the next append if
+//! one comes first: a crash may deliver again what was settled just before it, and nothing of it is passed by.
 //!
 //! *Channels* are publish/subscribe: a subscriber is known in memory only, for the length of a lease; each is told once,
 //! and nobody learns whether it heard. No subscriber, no message.
@@ -61,6 +63,8 @@ pub const EVENT_BYTES_MAX: usize = 16 << 10;
 pub struct Config {
     /// How long a delivery is invisible to other readers of its group.
     pub visibility: Duration,
+    /// How long a delivery or a settlement may wait until it is durable.
+    pub places_every: Duration,
     /// How long settled events are kept.
     pub retention: Duration,
     /// How often old events are looked for.
@@ -73,6 +77,7 @@ impl Default for Config {
     fn default() -> Self {
         Config {
             visibility: Duration::from_secs(10),
+            places_every: Duration::from_secs(1),
             retention: RETENTION,
             trim_every: Duration::from_secs(60 * 60),
             behaviour: Arc::default(),
@@ -91,10 +96,12 @@ pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
         channels: Channels::new(&platform),
         memory: Mutex::default(),
         appended: Notify::new(),
+        moved: Notify::new(),
         platform: platform.clone(),
         store,
         config,
     });
+    platform.spawn("places", streams::keep_places(bus.clone()));
     platform.spawn("trimmer", streams::keep_trimming(bus.clone()));
     kit::http::serve(&platform, api::router(bus)).await
 }
@@ -111,4 +118,6 @@ struct Bus {
     memory: Mutex<BTreeMap<String, serde_json::Value>>,
     /// Told whenever something may be delivered that could not be before.
     appended: Notify,
+    /// Told whenever a group's place is to be stored.
+    moved: Notify,
 }

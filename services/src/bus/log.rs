@@ -1,7 +1,7 @@
 //! The streams as this life of the process knows them: an index over the stored events, the groups, and the deadlines of
 //! deliveries, which a restart forgets: then everything pending is delivered again.
 //!
-//! Plain data without I/O. It is changed within the transactions that store the same change, so the two never differ.
+//! Plain data. Events are indexed within the transaction that stores them; a group's place is stored later.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -12,10 +12,10 @@ use tokio::time::Instant;
 
 use super::{
     PARTITIONS,
-    store::{EVENTS, Entry, GROUPS, Group, Pending},
+    store::{EVENTS, Entry, GROUPS, Group, Pending, group_key},
 };
 use crate::kit::{
-    Store, StoreError,
+    Store, StoreError, Writer,
     bus::{Outcome, Settled},
     idempotency::fingerprint,
 };
@@ -24,6 +24,8 @@ use crate::kit::{
 #[derive(Debug, Default)]
 pub(super) struct Log {
     topics: BTreeMap<String, Topic>,
+    /// Topics and groups whose place has changed since it was stored.
+    moved: BTreeSet<(String, String)>,
 }
 
 /// One topic.
@@ -51,7 +53,7 @@ struct Known {
 /// A group's place in a topic.
 #[derive(Debug, Default)]
 pub(super) struct Place {
-    /// As stored.
+    /// What is stored of it, sooner or later.
     pub stored: Group,
     /// By partition: until when what is pending is invisible. None after a restart.
     deadlines: BTreeMap<u32, Instant>,
@@ -95,6 +97,20 @@ impl Log {
     /// All topics by name.
     pub fn topics(&mut self) -> impl Iterator<Item = (&String, &mut Topic)> {
         self.topics.iter_mut()
+    }
+
+    /// Notes that a group's place is to be stored.
+    pub fn moved(&mut self, topic: &str, group: &str) {
+        self.moved.insert((topic.to_owned(), group.to_owned()));
+    }
+
+    /// Stores the places that are to be, within the caller's transaction.
+    pub fn store_moved(&mut self, tx: &mut Writer<'_>) -> Result<(), StoreError> {
+        for (topic, group) in std::mem::take(&mut self.moved) {
+            let stored = &self.topic(&topic).place(&group).stored;
+            tx.put(&GROUPS, &group_key(&topic, &group), stored)?;
+        }
+        Ok(())
     }
 
     /// Makes everything that is pending anywhere visible at once; says how many deliveries that were.

@@ -9,12 +9,12 @@ use tokio::time::Instant;
 
 use super::{
     Bus, EVENT_BYTES_MAX, Fault,
-    log::{Log, partition},
-    store::{EVENTS, Entry, GROUPS, entry_key, group_key},
+    log::{Due, Log, partition},
+    store::{EVENTS, Entry, entry_key},
 };
 use crate::kit::{
     Code, Problem, StoreError,
-    bus::{Delivery, Event, Outcome, Read},
+    bus::{Delivery, Event, Read},
     timer::within,
 };
 
@@ -52,6 +52,7 @@ impl Bus {
             };
             tx.put(&EVENTS, &entry_key(&entry.topic, entry.offset), &entry)?;
             known.index(&entry, hidden.map(Duration::from_millis));
+            log.store_moved(tx)?;
             Ok((entry.offset, false))
         });
         let (offset, before) = appended.await?;
@@ -68,91 +69,87 @@ impl Bus {
         mut read: Read,
     ) -> Result<Vec<Delivery>, Problem> {
         let until = Instant::now() + Duration::from_millis(read.wait_ms);
-        let number = self.log().topic(topic).place(group).enter(&read.consumer);
-        // An earlier read of the same consumer gives way.
-        self.appended.notify_waiters();
         self.misbehave(topic, group, &mut read);
+        let number = {
+            let mut log = self.log();
+            let place = log.topic(topic).place(group);
+            let number = place.enter(&read.consumer);
+            if place.settle(&read.settled) {
+                self.moved(&mut log, topic, group);
+            }
+            number
+        };
+        // What was settled makes way for what follows it, and an earlier read of the same consumer for this one.
+        self.appended.notify_waiters();
         loop {
             let mut appended = std::pin::pin!(self.appended.notified());
             appended.as_mut().enable();
-            let (due, wakes, latest) = {
-                let mut log = self.log();
-                let topic = log.topic(topic);
-                let (due, wakes) = topic.due(group, &read.kinds, read.max);
-                let latest = topic.place(group).is_latest(&read.consumer, number);
-                (!due.is_empty(), wakes, latest)
-            };
-            if !read.settled.is_empty() || due && latest {
-                let deliveries = self.hand_out(topic, group, &mut read, latest).await?;
-                if !deliveries.is_empty() {
-                    return Ok(deliveries);
-                }
-                continue;
-            }
-            let now = Instant::now();
-            if !latest || read.max == 0 || now >= until {
+            let Some((deliveries, wakes)) = self.hand_out(topic, group, &read, number)? else {
                 return Ok(Vec::new());
+            };
+            let now = Instant::now();
+            if !deliveries.is_empty() || read.max == 0 || now >= until {
+                return Ok(deliveries);
             }
             let wait = wakes.map_or(until, |wakes| wakes.min(until)) - now;
             within(wait, appended).await;
         }
     }
 
-    /// Settles and delivers in one transaction.
-    async fn hand_out(
+    /// What a reader is given now, and when there may be more; `None` if a later read has taken its place.
+    fn hand_out(
         &self,
         topic: &str,
         group: &str,
-        read: &mut Read,
-        deliver: bool,
-    ) -> Result<Vec<Delivery>, Problem> {
-        let settled = std::mem::take(&mut read.settled);
-        let (log, kinds) = (self.log.clone(), read.kinds.clone());
-        let max = if deliver { read.max } else { 0 };
-        let reorder = self.config.behaviour.strikes(Fault::Reorder).is_some();
-        let behaviour = self.config.behaviour.clone();
-        let (topic, group) = (topic.to_owned(), group.to_owned());
-        let visibility = self.config.visibility;
-        let freed = settled.iter().any(|one| one.outcome == Outcome::Done);
-        let handed = self.store.write(move |tx| {
-            let mut log = lock(&log);
-            let known = log.topic(&topic);
-            let mut changed = known.place(&group).settle(&settled);
-            let (mut due, _) = known.due(&group, &kinds, max);
-            if reorder {
-                due.reverse();
-            }
-            let mut deliveries = Vec::new();
-            for (partition, pending) in due {
-                let key = entry_key(&topic, pending.offset);
-                let entry = tx.get(&EVENTS, &key)?;
-                let entry = entry.ok_or_else(|| StoreError::Corrupt(format!("no event {key}")))?;
-                let visibility = match behaviour.strikes(Fault::Redeliver) {
-                    Some(_) => Duration::ZERO,
-                    None => visibility,
-                };
-                let place = known.place(&group);
-                let delivery = Delivery {
-                    offset: pending.offset,
-                    deliveries: place.deliver(partition, pending.offset, visibility),
-                    event: entry.event,
-                };
-                changed = true;
-                if behaviour.strikes(Fault::Lose).is_none() {
-                    deliveries.push(delivery);
-                }
-            }
-            if changed {
-                let stored = &known.place(&group).stored;
-                tx.put(&GROUPS, &group_key(&topic, &group), stored)?;
-            }
-            Ok::<_, StoreError>(deliveries)
-        });
-        let deliveries = handed.await?;
-        if freed {
-            self.appended.notify_waiters();
+        read: &Read,
+        number: u64,
+    ) -> Result<Option<(Vec<Delivery>, Option<Instant>)>, StoreError> {
+        let behaviour = &self.config.behaviour;
+        let mut log = self.log();
+        let known = log.topic(topic);
+        if !known.place(group).is_latest(&read.consumer, number) {
+            return Ok(None);
         }
-        Ok(deliveries)
+        let (mut due, mut wakes) = known.due(group, &read.kinds, read.max);
+        if due.is_empty() {
+            return Ok(Some((Vec::new(), wakes)));
+        }
+        if behaviour.strikes(Fault::Reorder).is_some() {
+            due.reverse();
+        }
+        let entries = self.store.read(|rows| {
+            let entry = |(_, pending): &Due| rows.get(&EVENTS, &entry_key(topic, pending.offset));
+            due.iter().map(entry).collect::<Result<Vec<_>, _>>()
+        })?;
+        let mut deliveries = Vec::new();
+        let place = known.place(group);
+        for ((partition, pending), entry) in due.into_iter().zip(entries) {
+            // The commit that appends it is still under way: its end wakes the reader.
+            let Some(entry) = entry else { continue };
+            let visibility = match behaviour.strikes(Fault::Redeliver) {
+                Some(_) => Duration::ZERO,
+                None => self.config.visibility,
+            };
+            let delivery = Delivery {
+                offset: pending.offset,
+                deliveries: place.deliver(partition, pending.offset, visibility),
+                event: entry.event,
+            };
+            if behaviour.strikes(Fault::Lose).is_none() {
+                deliveries.push(delivery);
+            } else {
+                let again = Instant::now() + visibility;
+                wakes = Some(wakes.map_or(again, |wakes| wakes.min(again)));
+            }
+        }
+        self.moved(&mut log, topic, group);
+        Ok(Some((deliveries, wakes)))
+    }
+
+    /// Notes that a group's place is to be stored.
+    fn moved(&self, log: &mut Log, topic: &str, group: &str) {
+        log.moved(topic, group);
+        self.moved.notify_one();
     }
 
     /// The faults that concern a reader as it comes.
@@ -173,14 +170,29 @@ impl Bus {
         let log = self.log.clone();
         self.store
             .write(move |tx| {
-                for (name, topic) in lock(&log).topics() {
+                let mut log = lock(&log);
+                for (name, topic) in log.topics() {
                     for offset in topic.trim(old_ms) {
                         tx.delete(&EVENTS, &entry_key(name, offset))?;
                     }
                 }
-                Ok(())
+                // With what is gone, so that no offset is given out twice.
+                log.store_moved(tx)
             })
             .await
+    }
+}
+
+/// Stores where groups are, a while after one has moved.
+pub(super) async fn keep_places(bus: Arc<Bus>) {
+    loop {
+        bus.moved.notified().await;
+        tokio::time::sleep(bus.config.places_every).await;
+        let log = bus.log.clone();
+        let stored = bus.store.write(move |tx| lock(&log).store_moved(tx)).await;
+        if let Err::<(), StoreError>(error) = stored {
+            tracing::error!(%error, "where groups are was not stored");
+        }
     }
 }
 

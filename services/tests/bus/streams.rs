@@ -6,10 +6,7 @@ use squall_services::kit::{
     bus::{Outcome, Read, Refused, Settled},
 };
 
-use super::{
-    town::{Town, ids, serve},
-    world::World,
-};
+use super::town::{Town, ids};
 
 #[tokio::test]
 async fn an_event_is_appended_once_however_often_it_is_sent() {
@@ -52,11 +49,8 @@ async fn a_restart_loses_no_event_and_delivers_again_what_was_not_settled() {
     let first = town.read("g", &[]).await;
     assert_eq!(ids(&first), [&events[0].id]);
 
-    let world = World::new();
-    let bus = serve(&world, Some(&town.bus));
-    let (client, _) = world.machine("client");
-    world.pass(Duration::from_millis(50)).await;
-    let reborn = Town { world, bus, client };
+    town.world.pass(Duration::from_millis(1_100)).await;
+    let reborn = town.crash().await;
     let again = reborn.read("g", &[]).await;
     assert_eq!(ids(&again), [&events[0].id]);
     assert_eq!(again[0].deliveries, 2);
@@ -64,6 +58,37 @@ async fn a_restart_loses_no_event_and_delivers_again_what_was_not_settled() {
     assert_eq!(ids(&next), [&events[1].id]);
     reborn.client().append("news", &events[1]).await.unwrap();
     assert_eq!(reborn.read("g", &[&next[0]]).await, [], "it was known");
+}
+
+#[tokio::test]
+async fn a_crash_delivers_again_what_was_settled_less_than_a_second_before_it_and_nothing_older() {
+    let town = Town::new().await;
+    let events = ["a", "a"].map(|key| town.event("told", key));
+    for event in &events {
+        town.client().append("news", event).await.unwrap();
+    }
+    let first = town.read("g", &[]).await;
+    assert_eq!(ids(&town.read("g", &[&first[0]]).await), [&events[1].id]);
+
+    let early = town.crash().await;
+    assert_eq!(ids(&early.read("g", &[]).await), [&events[0].id]);
+    town.world.pass(Duration::from_millis(1_100)).await;
+    let late = town.crash().await;
+    assert_eq!(ids(&late.read("g", &[]).await), [&events[1].id]);
+}
+
+#[tokio::test]
+async fn an_append_stores_with_it_what_was_settled_before() {
+    let town = Town::new().await;
+    let events = ["a", "a"].map(|key| town.event("told", key));
+    town.client().append("news", &events[0]).await.unwrap();
+    let first = town.read("g", &[]).await;
+    assert_eq!(town.read("g", &[&first[0]]).await, []);
+    town.client().append("news", &events[1]).await.unwrap();
+    assert_eq!(
+        ids(&town.crash().await.read("g", &[]).await),
+        [&events[1].id]
+    );
 }
 
 #[tokio::test]

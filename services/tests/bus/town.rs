@@ -29,6 +29,15 @@ impl Town {
         Town { world, bus, client }
     }
 
+    /// A world in which the bus has crashed just now and is up again.
+    pub async fn crash(&self) -> Town {
+        let world = World::new();
+        let bus = serve(&world, Some(&self.bus));
+        let (client, _) = world.machine("client");
+        world.pass(Duration::from_millis(50)).await;
+        Town { world, bus, client }
+    }
+
     pub fn client(&self) -> Bus {
         Bus::new(&self.client, "bus")
     }
