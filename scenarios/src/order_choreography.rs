@@ -16,7 +16,10 @@ use squall::{
 use squall_services::{
     choreography::{self as flow, stock::LEASE},
     gap::Gap,
-    kit::{lease::LeasePolicy, outbox::Mode},
+    kit::{
+        lease::LeasePolicy,
+        outbox::{Mode, Policy},
+    },
 };
 
 use self::{
@@ -188,7 +191,7 @@ impl Scenario for OrderChoreography {
             true => Duration::from_millis(settings.between(100, 400)),
             false => LEASE.lease,
         };
-        let shop = Shop {
+        let mut shop = Shop {
             lease: Some(LeasePolicy { lease, ..LEASE }),
             ..Shop::new(gaps, mode)
         };
@@ -197,6 +200,14 @@ impl Scenario for OrderChoreography {
             true => 30,
             false => 1_500,
         });
+        // Sometimes an outbox gives up within a second, and what it had to tell waits for a person.
+        if settings.chance(0.2) {
+            shop.settings.policy = Policy {
+                backoff: Duration::from_millis(50),
+                growth: 2,
+                ..Policy::default()
+            };
+        }
         let counters = nodes::open(sim, &shop);
 
         let inboxes = ![Gap::NoInbox, Gap::InboxPrunedTooSoon]

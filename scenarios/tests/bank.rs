@@ -338,11 +338,11 @@ bank! {
         "every committed outbox row is sent or dead-lettered";
     an_outbox_row_that_is_claimed_twice_is_found_in_choreography: OrderChoreography + "outbox-claimed-twice" =>
         "every committed outbox row is sent or dead-lettered" | "outbox rows of a key keep their order";
-    poison_that_blocks_the_outbox_is_found_in_choreography: OrderChoreography + "outbox-poison-blocks" at 1349 =>
+    poison_that_blocks_the_outbox_is_found_in_choreography: OrderChoreography + "outbox-poison-blocks" at 84 =>
         "every committed outbox row is sent or dead-lettered";
     an_outbox_that_reorders_a_key_is_found_in_choreography: OrderChoreography + "outbox-reorders-a-key" at 9 =>
         "outbox rows of a key keep their order";
-    a_dead_letter_that_is_dropped_is_found_in_choreography: OrderChoreography + "dead-letter-dropped" at 196 =>
+    a_dead_letter_that_is_dropped_is_found_in_choreography: OrderChoreography + "dead-letter-dropped" at 84 =>
         "every committed outbox row is sent or dead-lettered";
     a_trace_id_that_leaks_is_found_in_choreography: OrderChoreography + "trace-id-leaks" =>
         "one trace id per saga";

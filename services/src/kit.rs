@@ -10,6 +10,7 @@ pub mod http;
 pub mod idempotency;
 pub mod inbox;
 pub mod input;
+pub(crate) mod json;
 pub mod lease;
 pub mod once;
 pub mod outbox;

@@ -18,6 +18,12 @@ use crate::kit::{
     timer::within,
 };
 
+/// What a reader is given, and when there may be more.
+struct Handed {
+    deliveries: Vec<Delivery>,
+    wakes: Option<Instant>,
+}
+
 impl Bus {
     fn log(&self) -> MutexGuard<'_, Log> {
         lock(&self.log)
@@ -84,7 +90,8 @@ impl Bus {
         loop {
             let mut appended = std::pin::pin!(self.appended.notified());
             appended.as_mut().enable();
-            let Some((deliveries, wakes)) = self.hand_out(topic, group, &read, number)? else {
+            let handed = self.hand_out(topic, group, &read, number)?;
+            let Some(Handed { deliveries, wakes }) = handed else {
                 return Ok(Vec::new());
             };
             let now = Instant::now();
@@ -96,14 +103,14 @@ impl Bus {
         }
     }
 
-    /// What a reader is given now, and when there may be more; `None` if a later read has taken its place.
+    /// What a reader is given now; `None` if a later read has taken its place.
     fn hand_out(
         &self,
         topic: &str,
         group: &str,
         read: &Read,
         number: u64,
-    ) -> Result<Option<(Vec<Delivery>, Option<Instant>)>, StoreError> {
+    ) -> Result<Option<Handed>, StoreError> {
         let behaviour = &self.config.behaviour;
         let mut log = self.log();
         let known = log.topic(topic);
@@ -112,7 +119,8 @@ impl Bus {
         }
         let (mut due, mut wakes) = known.due(group, &read.kinds, read.max);
         if due.is_empty() {
-            return Ok(Some((Vec::new(), wakes)));
+            let deliveries = Vec::new();
+            return Ok(Some(Handed { deliveries, wakes }));
         }
         if behaviour.strikes(Fault::Reorder).is_some() {
             due.reverse();
@@ -143,7 +151,7 @@ impl Bus {
             }
         }
         self.moved(&mut log, topic, group);
-        Ok(Some((deliveries, wakes)))
+        Ok(Some(Handed { deliveries, wakes }))
     }
 
     /// Notes that a group's place is to be stored.

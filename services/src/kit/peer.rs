@@ -14,7 +14,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use self::breaker::Breaker;
 pub(crate) use self::pool::{Failure, Pool};
-use super::{Code, Context, Problem, page};
+use super::{Code, Context, Problem, json, page};
 use crate::ports::Platform;
 
 /// How a peer is called.
@@ -270,7 +270,7 @@ impl From<Response<Bytes>> for Attempt {
         let next = page::next(response.headers());
         let parsed = match body.is_empty() {
             true => Ok(serde_json::Value::Null),
-            false => serde_json::from_slice(body),
+            false => json::parse(body),
         };
         let body = match parsed {
             Ok(body) => body,

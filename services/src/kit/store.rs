@@ -32,6 +32,14 @@ pub struct Table<V> {
     row: PhantomData<fn() -> V>,
 }
 
+impl<V> Clone for Table<V> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<V> Copy for Table<V> {}
+
 impl<V> Table<V> {
     /// Declares a table.
     pub const fn new(name: &'static str) -> Self {
@@ -45,7 +53,7 @@ impl<V> Table<V> {
 impl<V: DeserializeOwned> Table<V> {
     /// Decodes a stored row.
     pub fn decode(&self, value: &[u8]) -> Result<V, StoreError> {
-        serde_json::from_slice(value)
+        super::json::parse(value)
             .map_err(|e| StoreError::Corrupt(format!("table {}: {e}", self.name)))
     }
 }

@@ -14,7 +14,7 @@ use crate::{
     kit::{
         Context, Store, StoreError, Writer,
         inbox::Inbox,
-        outbox::{self, Mode, Outbox, Outgoing, Target},
+        outbox::{self, Mode, Outbox, Outgoing, Policy, Target},
     },
     ports::Platform,
 };
@@ -26,6 +26,8 @@ pub struct Settings {
     pub gaps: Gaps,
     /// How its outbox is emptied.
     pub mode: Mode,
+    /// How patient its outbox is.
+    pub policy: Policy,
     /// The bus's name.
     pub bus: String,
 }
@@ -35,6 +37,7 @@ impl Default for Settings {
         Settings {
             gaps: Gaps::NONE,
             mode: Mode::default(),
+            policy: Policy::default(),
             bus: "bus".to_owned(),
         }
     }
@@ -96,11 +99,17 @@ impl Member {
         topic: &str,
         settings: &Settings,
     ) -> Result<Self, StoreError> {
-        let Settings { gaps, mode, bus } = settings.clone();
+        let Settings {
+            gaps,
+            mode,
+            policy,
+            bus,
+        } = settings.clone();
         let group = platform.name.clone();
         let config = outbox::Config {
             gaps,
             mode,
+            policy,
             bus: bus.clone(),
             ..Default::default()
         };

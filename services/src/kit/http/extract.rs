@@ -8,7 +8,7 @@ use axum::{
 use serde::de::DeserializeOwned;
 
 use super::BODY_BYTES_MAX;
-use crate::kit::{Code, Context, Problem};
+use crate::kit::{Code, Context, Problem, json};
 
 /// A JSON body; what does not parse is refused with a [`Problem`] that says where.
 pub struct Body<T>(pub T);
@@ -27,7 +27,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
         let body = to_bytes(request.into_body(), BODY_BYTES_MAX)
             .await
             .map_err(|error| Problem::new(Code::InvalidRequest, error.to_string()))?;
-        serde_json::from_slice(&body).map(Body).map_err(|error| {
+        json::parse(&body).map(Body).map_err(|error| {
             let near = member_before(&body, error.line(), error.column())
                 .map(|name| format!(" (near `{name}`)"))
                 .unwrap_or_default();

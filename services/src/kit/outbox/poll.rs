@@ -60,10 +60,11 @@ impl Inner {
             self.give_back(stale).await?;
             return Ok(None);
         }
-        if self.takeable(&rows, by, own).is_empty() {
+        let wanted = self.takeable(&rows, by, own);
+        if wanted.is_empty() {
             return Ok(Some(self.idle_for(&rows)));
         }
-        let claimed = self.claim(by, own).await?;
+        let claimed = self.claim(by, wanted).await?;
         if !claimed.is_empty() {
             let outcomes = self.send_all(&claimed).await;
             self.settle(Some(by.to_owned()), outcomes).await?;
@@ -112,10 +113,8 @@ impl Inner {
     async fn claim(
         &self,
         by: &str,
-        own: Option<&Bulkhead>,
+        wanted: Vec<(String, Row)>,
     ) -> Result<Vec<(String, Row)>, StoreError> {
-        let rows = self.scan()?;
-        let wanted = self.takeable(&rows, by, own);
         let (holder, boot_id) = (by.to_owned(), self.platform.process.boot_id());
         let twice = self.config.gaps.has(Gap::OutboxClaimedTwice);
         let now_ms = self.platform.clock.now_ms();

@@ -7,6 +7,7 @@ use std::{
 };
 
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use super::{
     Event, Execution, Saga, SagaRecord, Status, Step, ask::cancelled, engine::Inner, facts::Fact,
@@ -130,19 +131,24 @@ impl<S: Saga> Drive<'_, S> {
         event: Event,
         why: Option<String>,
     ) -> Option<SagaRecord<S::Data>> {
-        let was = before.status;
-        let saga = match self.commit(before.clone(), event, why.clone()).await {
+        let (was, span) = (before.status, before.context.span());
+        let committed = self.commit(before.clone(), event, why.clone());
+        let saga = match committed.instrument(span.clone()).await {
             Committed::Yes(saga) => *saga,
             Committed::Lost => return None,
             Committed::Cancelled => {
                 let event = Event::DoneButTurnBack(cancelled());
-                match self.commit(before, event, None).await {
+                match self
+                    .commit(before, event, None)
+                    .instrument(span.clone())
+                    .await
+                {
                     Committed::Yes(saga) => *saga,
                     Committed::Lost | Committed::Cancelled => return None,
                 }
             }
         };
-        saga.context.span().in_scope(|| {
+        span.in_scope(|| {
             if was == Status::Running && saga.refusal.is_some() {
                 tracing::info!("compensating");
             }

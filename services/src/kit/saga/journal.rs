@@ -123,7 +123,7 @@ impl<S: Saga> Inner<S> {
             let said = said.clone();
             let committed =
                 self.write(move |tx| inner.commit_in(tx, saga, comes_to_pivot, said, letter));
-            match committed.instrument(next.context.span()).await {
+            match committed.await {
                 Ok(committed) => {
                     if let Committed::Yes(saga) = &committed {
                         self.saga.committed(saga);

@@ -20,6 +20,7 @@ use crate::kit::{
     http::{Body, IdempotencyKey},
     idempotency::StoredAnswer,
     input::{Id, QUANTITY, plain_id, within},
+    json,
 };
 
 /// Longest note, in bytes.
@@ -87,7 +88,7 @@ async fn list(
 async fn set_up(State(orders): App, context: Context, body: Bytes) -> Result<Json<Setup>, Problem> {
     let setup = match body.is_empty() {
         true => Setup::default(),
-        false => serde_json::from_slice(&body)
+        false => json::parse(&body)
             .map_err(|error| Problem::new(Code::InvalidRequest, format!("the body: {error}")))?,
     };
     orders.set_up(&context, &setup).await?;
