@@ -26,7 +26,7 @@ use squall_services::{gap::Gaps, order, payment};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-const SCENARIOS: [&str; 2] = ["order-saga", "challenge-reward"];
+const SCENARIOS: [&str; 3] = ["order-saga", "challenge-reward", "order-choreography"];
 
 /// Seeds of the storms that are measured: enough to have their share of every fault.
 const STORMS: u64 = 64;

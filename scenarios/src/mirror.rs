@@ -1,26 +1,62 @@
 //! Typed mirrors of the services' tables, kept from the feed of commits: what the invariants look at.
 
-use std::{collections::BTreeMap, ops::Bound, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    ops::Bound,
+    sync::{Arc, OnceLock},
+};
 
 use serde::de::DeserializeOwned;
-use squall::check::Commit;
+use squall::{check::Commit, trace::Row};
 use squall_services::kit::Table;
 
 /// The rows of one table of one node.
 pub struct Mirror<V: 'static> {
     node: &'static str,
     table: Table<V>,
-    rows: BTreeMap<String, Arc<V>>,
+    rows: BTreeMap<String, Arc<Mirrored<V>>>,
+}
+
+/// A row, decoded by the time it is first looked at.
+struct Mirrored<V: 'static> {
+    node: &'static str,
+    table: Table<V>,
+    /// Empty if it was decoded at once.
+    stored: Vec<u8>,
+    row: OnceLock<V>,
+}
+
+impl<V: DeserializeOwned> Mirrored<V> {
+    fn decode(&self, stored: &[u8]) -> V {
+        match self.table.decode(stored) {
+            Ok(row) => row,
+            Err(error) => panic!("{}: {error}", self.node),
+        }
+    }
+
+    fn get(&self) -> &V {
+        self.row.get_or_init(|| self.decode(&self.stored))
+    }
 }
 
 /// A row before and after a commit.
-pub struct Change<V> {
+pub struct Change<'c, V: 'static> {
     /// The row's key.
-    pub key: String,
+    pub key: &'c str,
+    before: Option<Arc<Mirrored<V>>>,
+    after: Option<Arc<Mirrored<V>>>,
+}
+
+impl<V: DeserializeOwned> Change<'_, V> {
     /// As it was; `None` if it is new.
-    pub before: Option<Arc<V>>,
+    pub fn before(&self) -> Option<&V> {
+        self.before.as_ref().map(|row| row.get())
+    }
+
     /// As it is; `None` if it was deleted.
-    pub after: Option<Arc<V>>,
+    pub fn after(&self) -> Option<&V> {
+        self.after.as_ref().map(|row| row.get())
+    }
 }
 
 impl<V: DeserializeOwned> Mirror<V> {
@@ -38,29 +74,21 @@ impl<V: DeserializeOwned> Mirror<V> {
     /// # Panics
     ///
     /// If a row is not of the table's type: the scenario is wrong about the service.
-    pub fn follow(&mut self, commit: &Commit<'_>) -> Vec<Change<V>> {
-        if commit.node != self.node {
-            return Vec::new();
-        }
+    pub fn follow<'c>(&mut self, commit: &Commit<'c>) -> Vec<Change<'c, V>> {
         let mut changes = Vec::new();
-        for row in commit
-            .rows
-            .iter()
-            .filter(|row| row.table == self.table.name)
-        {
-            let after = row
-                .value
-                .as_ref()
-                .map(|value| match self.table.decode(value) {
-                    Ok(after) => Arc::new(after),
-                    Err(error) => panic!("{}/{}/{}: {error}", self.node, row.table, row.key),
-                });
+        for row in self.concerned(commit) {
+            let after = row.value.as_ref().map(|stored| {
+                let after = self.mirrored(Vec::new());
+                let decoded = after.decode(stored);
+                after.row.get_or_init(|| decoded);
+                Arc::new(after)
+            });
             let before = match &after {
                 Some(after) => self.rows.insert(row.key.clone(), after.clone()),
                 None => self.rows.remove(&row.key),
             };
             changes.push(Change {
-                key: row.key.clone(),
+                key: &row.key,
                 before,
                 after,
             });
@@ -68,26 +96,61 @@ impl<V: DeserializeOwned> Mirror<V> {
         changes
     }
 
+    /// Takes a commit over into a table that is rarely looked at: a row is decoded when it first is.
+    pub fn keep(&mut self, commit: &Commit<'_>) {
+        for row in self.concerned(commit) {
+            match &row.value {
+                Some(stored) => {
+                    let row_now = Arc::new(self.mirrored(stored.clone()));
+                    self.rows.insert(row.key.clone(), row_now);
+                }
+                None => {
+                    self.rows.remove(&row.key);
+                }
+            }
+        }
+    }
+
+    fn concerned<'c>(&self, commit: &Commit<'c>) -> impl Iterator<Item = &'c Row> + use<'c, V> {
+        let (table, here) = (self.table.name, commit.node == self.node);
+        let rows: &'c [Row] = if here { commit.rows } else { &[] };
+        rows.iter().filter(move |row| row.table == table)
+    }
+
+    fn mirrored(&self, stored: Vec<u8>) -> Mirrored<V> {
+        Mirrored {
+            node: self.node,
+            table: self.table,
+            stored,
+            row: OnceLock::new(),
+        }
+    }
+
     /// One row.
     pub fn get(&self, key: &str) -> Option<&V> {
-        self.rows.get(key).map(|row| &**row)
+        self.rows.get(key).map(|row| row.get())
+    }
+
+    /// All keys.
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        self.rows.keys().map(String::as_str)
     }
 
     /// All rows, by key.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &V)> {
-        self.rows.iter().map(|(key, row)| (key.as_str(), &**row))
+        self.rows.iter().map(|(key, row)| (key.as_str(), row.get()))
     }
 
     /// The rows whose keys begin with `prefix`, by key.
     pub fn under(&self, prefix: &str) -> impl Iterator<Item = (&str, &V)> {
         let from = (Bound::Included(prefix), Bound::Unbounded);
         let rows = self.rows.range::<str, _>(from);
-        rows.map(|(key, row)| (key.as_str(), &**row))
+        rows.map(|(key, row)| (key.as_str(), row.get()))
             .take_while(move |(key, _)| key.starts_with(prefix))
     }
 
     /// All rows, without their keys.
     pub fn values(&self) -> impl Iterator<Item = &V> {
-        self.rows.values().map(|row| &**row)
+        self.rows.values().map(|row| row.get())
     }
 }

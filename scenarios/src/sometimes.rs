@@ -11,7 +11,7 @@ use squall_services::{
         model::Status,
         store::{ORDERS, OrderRow},
     },
-    payment::{PAYMENTS, Payment, Status as PaymentStatus},
+    payment::{Payment, Status as PaymentStatus},
 };
 
 use crate::{
@@ -140,14 +140,13 @@ pub fn money(sim: &Sim, orders: &Arc<Mutex<Orders>>, money: &Arc<Mutex<Money>>) 
         "payment",
         "payment not settled yet",
     );
-    for (name, status) in [
-        ("a hold was given up", PaymentStatus::Voided),
-        ("a charge was paid back", PaymentStatus::Refunded),
+    for (name, message) in [
+        ("a hold was given up", "payment voided"),
+        ("a charge was paid back", "payment refunded"),
     ] {
-        let money = money.clone();
-        sim.sometimes(name, move |commit| {
-            payments(commit, &lock(&money)).any(|p| p.status == status && !p.is_tombstone())
-        });
+        // A cancel that came before its payment gives up nothing.
+        let something = |fields: &str| fields.split(' ').all(|field| field != "amount=0");
+        sim.sometimes_logged_where(name, "payment", message, move |_, fields| something(fields));
     }
     let (raced, taking) = (orders.clone(), money.clone());
     sim.sometimes("a cancel raced a capture", move |commit| {
@@ -192,13 +191,6 @@ pub fn rewards(sim: &Sim, orders: &Arc<Mutex<Orders>>) {
             })
         },
     );
-}
-
-/// The payments that a commit has changed, as they are after it.
-fn payments<'a>(commit: &'a Commit<'_>, money: &'a Money) -> impl Iterator<Item = &'a Payment> {
-    let rows = commit.rows.iter();
-    rows.filter(|row| commit.node == "payment" && row.table == PAYMENTS.name)
-        .filter_map(|row| money.payments.get(&row.key))
 }
 
 /// The orders that a commit has changed and that are being cancelled after it.

@@ -281,7 +281,7 @@ impl Windows {
         let now = findings.now();
         for change in self.products.follow(commit) {
             // The first version is there before anybody reads.
-            if let Some(product) = change.after.filter(|product| product.version > 1) {
+            if let Some(product) = change.after().filter(|product| product.version > 1) {
                 self.waiting.push(Waiting {
                     sku: product.sku.clone(),
                     version: product.version,
@@ -294,18 +294,18 @@ impl Windows {
             self.switched = now;
         }
         for change in self.copies.follow(commit) {
-            self.touched.insert(change.key.clone(), now);
-            if let (Some(before), Some(after)) = (&change.before, &change.after)
+            self.touched.insert(change.key.to_owned(), now);
+            if let (Some(before), Some(after)) = (change.before(), change.after())
                 && after.version < before.version
             {
                 findings.broken(
                     "went back",
-                    &[&change.key],
+                    &[change.key],
                     format!("version {} or later", before.version),
                     format!("version {}", after.version),
                 );
             }
-            if let Some(copy) = change.after {
+            if let Some(copy) = change.after() {
                 self.resolve(&copy.sku, copy.version, now);
             }
         }

@@ -42,9 +42,20 @@ pub fn watch(sim: &Sim) -> Arc<Mutex<Books>> {
     sim.always("balances add up", move |commit, findings| {
         let books = &mut *lock(&follow);
         let mut touched: Vec<String> = Vec::new();
-        touched.extend(books.users.follow(commit).into_iter().map(|c| c.key));
+        touched.extend(
+            books
+                .users
+                .follow(commit)
+                .into_iter()
+                .map(|c| c.key.to_owned()),
+        );
         for change in books.balances.follow(commit) {
-            touched.extend(change.after.or(change.before).map(|row| row.user.clone()));
+            touched.extend(
+                change
+                    .after()
+                    .or(change.before())
+                    .map(|row| row.user.clone()),
+            );
         }
         touched.sort_unstable();
         touched.dedup();
@@ -60,11 +71,11 @@ pub fn watch(sim: &Sim) -> Arc<Mutex<Books>> {
             let campaigns = books.campaigns.follow(commit);
             let coupons = books.coupons.follow(commit);
             let used = books.used.follow(commit);
-            if !campaigns.is_empty() || coupons.iter().any(|coupon| coupon.before.is_none()) {
+            if !campaigns.is_empty() || coupons.iter().any(|coupon| coupon.before().is_none()) {
                 books.judge_issued(findings);
             }
-            let settled = used.into_iter().filter_map(|change| change.after);
-            let changed = coupons.into_iter().filter_map(|change| change.after);
+            let settled = used.iter().filter_map(|change| change.after());
+            let changed = coupons.iter().filter_map(|change| change.after());
             let mut ids: Vec<String> = settled.map(|row| row.coupon.clone()).collect();
             ids.extend(changed.map(|coupon| coupon.id.clone()));
             ids.sort_unstable();

@@ -95,15 +95,17 @@ pub fn watch(sim: &Sim, deadline: Duration, lives: &Lives) -> Arc<Mutex<Orders>>
         orders.prices.follow(commit, findings.now());
         let sagas = orders.sagas.follow(commit);
         for change in &sagas {
-            if let Some(saga) = change.after.as_deref() {
-                sagas::judge_course(&saga.into(), findings);
+            if let Some(saga) = change.after() {
+                sagas::judge_course(&saga.id, &saga.into(), findings);
             }
             orders.judge_time(change, (deadline, lives.count()), findings);
         }
         let told_by_facts = orders.fold(commit);
         for change in orders.orders.follow(commit) {
-            let Some(order) = change.after else { continue };
-            if let Some(before) = &change.before
+            let Some(order) = change.after() else {
+                continue;
+            };
+            if let Some(before) = change.before()
                 && before.status.toward(order.status).is_err()
             {
                 findings.broken_as(
@@ -114,9 +116,9 @@ pub fn watch(sim: &Sim, deadline: Duration, lives: &Lives) -> Arc<Mutex<Orders>>
                     format!("{:?}", order.status),
                 );
             }
-            if change.before.is_none() {
-                orders.judge_price(&order, &commit.scope.op, findings);
-                orders.judge_once(&order, &commit.scope.op, findings);
+            if change.before().is_none() {
+                orders.judge_price(order, &commit.scope.op, findings);
+                orders.judge_once(order, &commit.scope.op, findings);
             }
         }
         for saga_id in told_by_facts {
@@ -227,22 +229,21 @@ impl Orders {
         (deadline, life): (Duration, u64),
         findings: &mut Findings,
     ) {
-        let Some(saga) = &change.after else { return };
+        let Some(saga) = change.after() else { return };
         let now = findings.now();
         let (began, first_life, intended) = *self
             .began
             .entry(saga.id.clone())
             .or_insert((now, life, now));
         let moved = change
-            .before
-            .as_ref()
+            .before()
             .is_some_and(|before| before.steps.len() < saga.steps.len());
         if !moved {
             return;
         }
         let onward = saga.refusal.is_none();
         let late = intended.since(began) > deadline + GRACE;
-        let before_pivot = change.before.as_ref().is_some_and(|before| {
+        let before_pivot = change.before().is_some_and(|before| {
             before.step("order-confirm").is_none() && before.status == SagaStatus::Running
         });
         if onward && late && before_pivot && first_life == life {
@@ -262,7 +263,7 @@ impl Orders {
         let mut sagas = Vec::new();
         for change in self.facts.follow(commit) {
             let id = change.key.split('/').next().unwrap_or_default().to_owned();
-            if let (None, Some(row)) = (change.before, change.after) {
+            if let (None, Some(row)) = (change.before(), change.after()) {
                 let saga = self.folded.entry(id.clone()).or_default();
                 facts::apply(saga, row.fact.clone());
             }

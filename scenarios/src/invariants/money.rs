@@ -89,9 +89,11 @@ pub fn watch(sim: &Sim, permits: &Permits, settled: Duration) -> Arc<Mutex<Money
         "no double charge, no double refund",
         move |commit, findings| {
             let mut money = lock(&follow);
-            money.payments.follow(commit);
+            money.payments.keep(commit);
             for change in money.ledger.follow(commit) {
-                let Some(entry) = change.after else { continue };
+                let Some(entry) = change.after() else {
+                    continue;
+                };
                 let reference = entry.reference.as_str();
                 let of_order = |e: &&Entry| e.reference == reference;
                 let captures: u32 = money

@@ -71,13 +71,15 @@ pub fn watch_at(sim: &Sim, node: &'static str) -> Arc<Mutex<Orders>> {
         }
         let mut ops = Vec::new();
         for change in orders.orders.follow(commit) {
-            let Some(order) = change.after else { continue };
-            match change.before {
+            let Some(order) = change.after() else {
+                continue;
+            };
+            match change.before() {
                 None if !commit.scope.op.is_empty() => {
                     let made = orders.made_by.entry(commit.scope.op.clone()).or_default();
                     made.push(order.id.clone());
                     ops.push(commit.scope.op.clone());
-                    orders.judge_time(&order, &commit.scope.op, findings);
+                    orders.judge_time(order, &commit.scope.op, findings);
                 }
                 Some(before) if before.status.toward(order.status).is_err() => findings.broken_as(
                     "an order goes its way",
@@ -189,13 +191,13 @@ struct KeptBody {
 
 /// Reports a key under which a refusal is kept that would not last.
 fn judge_key(change: &Change<Kept>, findings: &mut Findings) {
-    let Some(KeptState::Answered { answer }) = change.after.as_ref().map(|row| &row.state) else {
+    let Some(KeptState::Answered { answer }) = change.after().map(|row| &row.state) else {
         return;
     };
     if let Some(code) = answer.body.code.filter(|code| code.is_transient()) {
         findings.broken(
             "transient refusal kept",
-            &[&change.key],
+            &[change.key],
             "an answer that stays true",
             format!("{} {code:?}", answer.status),
         );

@@ -107,7 +107,7 @@ pub fn watch(sim: &Sim, nodes: &[&'static str], interests: Interests, inboxes: b
 impl Post {
     fn follow(&mut self, commit: &Commit<'_>, findings: &mut Findings) {
         for change in self.stream.follow(commit) {
-            if let Some(entry) = change.after {
+            if let Some(entry) = change.after() {
                 self.on_stream.insert(entry.event.id.clone());
             }
         }
@@ -124,27 +124,27 @@ impl Post {
             judge_step(desk.node, change, findings);
             let moved = |to: &[Change<Row>]| {
                 to.iter()
-                    .any(|row| row.key == change.key && row.after.is_some())
+                    .any(|row| row.key == change.key && row.after().is_some())
             };
-            if change.after.is_none() && !moved(&published) && !moved(&dead) {
+            if change.after().is_none() && !moved(&published) && !moved(&dead) {
                 findings.broken(
                     "dropped",
-                    &[desk.node, &change.key],
+                    &[desk.node, change.key],
                     "published, or a dead letter",
                     "no trace of it",
                 );
             }
         }
         for change in published {
-            let Some(row) = &change.after else { continue };
+            let Some(row) = change.after() else { continue };
             let older = desk.outbox.iter().find(|(key, older)| {
-                *key < change.key.as_str() && lane(older) == lane(row) && older.redriven == 0
+                *key < change.key && lane(older) == lane(row) && older.redriven == 0
             });
             if let Some((key, older)) = older {
                 findings.broken_as(
                     ORDER_NAME,
                     "overtaken",
-                    &[desk.node, &row.event.key, key, &change.key],
+                    &[desk.node, &row.event.key, key, change.key],
                     format!("{} is sent first", older.event.kind),
                     format!("{} was", row.event.kind),
                 );
@@ -153,7 +153,7 @@ impl Post {
             if streamed && !self.on_stream.contains(&row.event.id) {
                 findings.broken(
                     "not on the stream",
-                    &[desk.node, &change.key, &row.event.id],
+                    &[desk.node, change.key, &row.event.id],
                     "what the bus has accepted is in its log",
                     "it is not",
                 );
@@ -187,18 +187,18 @@ impl Post {
 
 /// One poller at a time has a row, and it is tried so often and no more.
 fn judge_step(node: &str, change: &Change<Row>, findings: &mut Findings) {
-    let Some(after) = &change.after else { return };
+    let Some(after) = change.after() else { return };
     let holder = |row: &Row| match &row.state {
         State::Processing { by, boot_id } => Some((by.clone(), *boot_id)),
         _ => None,
     };
-    let before = change.before.as_deref().and_then(holder);
+    let before = change.before().and_then(holder);
     if let (Some(before), Some(now)) = (before, holder(after))
         && before != now
     {
         findings.broken(
             "claimed twice",
-            &[node, &change.key],
+            &[node, change.key],
             format!("{} has it until it gives it back", before.0),
             format!("{} took it", now.0),
         );
@@ -207,7 +207,7 @@ fn judge_step(node: &str, change: &Change<Row>, findings: &mut Findings) {
     if after.attempts >= most {
         findings.broken(
             "tried without end",
-            &[node, &change.key],
+            &[node, change.key],
             format!("a dead letter after {most} tries"),
             format!("{} tries", after.attempts),
         );

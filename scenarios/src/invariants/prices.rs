@@ -54,7 +54,7 @@ impl Prices {
     /// Takes a commit over.
     pub fn follow(&mut self, commit: &Commit<'_>, now: VirtualTime) {
         for change in self.versions.follow(commit) {
-            self.since.entry(change.key).or_insert(now);
+            self.since.entry(change.key.to_owned()).or_insert(now);
         }
     }
 

@@ -169,14 +169,14 @@ pub fn watch(sim: &Sim) -> Arc<Told> {
 impl Purchases {
     fn follow(&mut self, commit: &Commit<'_>, findings: &mut Findings) {
         for change in self.orders.follow(commit) {
-            if let (Some(before), Some(after)) = (&change.before, &change.after)
+            if let (Some(before), Some(after)) = (change.before(), change.after())
                 && before.status != Status::Pending
                 && before.status != after.status
             {
                 findings.broken_as(
                     WHOLE,
                     "ended twice",
-                    &[&change.key],
+                    &[change.key],
                     format!("{:?} for good", before.status),
                     format!("{:?}", after.status),
                 );
@@ -189,9 +189,9 @@ impl Purchases {
         }
         self.bags.follow(commit, findings);
         self.items.follow(commit, findings);
-        self.payments.follow(commit);
+        self.payments.keep(commit);
         for change in self.messages.follow(commit) {
-            let Some(message) = change.after else {
+            let Some(message) = change.after() else {
                 continue;
             };
             if !self.told_of.insert(message.event_id.clone()) {

@@ -134,13 +134,13 @@ pub fn watch(sim: &Sim, orders: &Arc<Mutex<Orders>>) -> Arc<Told> {
     let mut judged = BTreeSet::new();
     sim.always(UNSOLD, move |commit, findings| {
         let rewards = &mut *lock(&follow);
-        rewards.completions.follow(commit);
+        rewards.completions.keep(commit);
         sagas::follow(&mut rewards.sagas, commit, findings);
-        rewards.outbox.follow(commit);
-        rewards.dead_letters.follow(commit);
-        rewards.copies.follow(commit);
-        rewards.settings.follow(commit);
-        rewards.products.follow(commit);
+        rewards.outbox.keep(commit);
+        rewards.dead_letters.keep(commit);
+        rewards.copies.keep(commit);
+        rewards.settings.keep(commit);
+        rewards.products.keep(commit);
         rewards.prices.follow(commit, findings.now());
         let orders = lock(&ordered);
         for order in orders.orders.values() {
@@ -216,7 +216,7 @@ pub fn watch(sim: &Sim, orders: &Arc<Mutex<Orders>>) -> Arc<Told> {
     let outbox = rewards.clone();
     sim.finally("every notice is delivered", NOTICED, move |_, findings| {
         let rewards = lock(&outbox);
-        for (key, _) in rewards.outbox.iter().chain(rewards.dead_letters.iter()) {
+        for key in rewards.outbox.keys().chain(rewards.dead_letters.keys()) {
             findings.broken(
                 "left in the outbox",
                 &[key],

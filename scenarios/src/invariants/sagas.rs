@@ -35,7 +35,6 @@ pub const COURSES: Table<Course> = Table::new(saga::table::<IgnoredAny>().name);
 /// What the checks look at of a [`SagaRecord`]: all of it would take longer to read than the rest of a commit.
 #[derive(Deserialize)]
 pub struct Course {
-    id: String,
     /// Where the saga is.
     pub status: Status,
     steps: Vec<Step>,
@@ -55,7 +54,6 @@ impl<D> From<&SagaRecord<D>> for Course {
             status: step.status,
         });
         Course {
-            id: saga.id.clone(),
             status: saga.status,
             steps: steps.collect(),
             refusal: saga.refusal.as_ref().map(|_| IgnoredAny),
@@ -93,14 +91,14 @@ pub fn watch_traces(sim: &Sim) {
 /// Takes a commit over into the mirror, and judges the sagas that it moves.
 pub fn follow(courses: &mut Mirror<Course>, commit: &Commit<'_>, findings: &mut Findings) {
     for change in courses.follow(commit) {
-        if let Some(saga) = &change.after {
-            judge_course(saga, findings);
+        if let Some(saga) = change.after() {
+            judge_course(change.key, saga, findings);
         }
     }
 }
 
 /// Reports a saga that turns back once its pivot is done, that goes forward over a step that is not done, or undoes its steps in any order but the reverse.
-pub fn judge_course(saga: &Course, findings: &mut Findings) {
+pub fn judge_course(id: &str, saga: &Course, findings: &mut Findings) {
     let undone = |status| matches!(status, StepStatus::Failed | StepStatus::Compensated);
     let undoing = saga
         .steps
@@ -116,7 +114,7 @@ pub fn judge_course(saga: &Course, findings: &mut Findings) {
         findings.broken_as(
             "a saga turns back before its pivot only",
             "the pivot was passed",
-            &[&saga.id, &pivot.name],
+            &[id, &pivot.name],
             "a saga that goes on",
             format!("{:?}", saga.status),
         );
@@ -132,7 +130,7 @@ pub fn judge_course(saga: &Course, findings: &mut Findings) {
                 findings.broken_as(
                     "a saga takes its steps in order",
                     "skipped",
-                    &[&saga.id, &step.name],
+                    &[id, &step.name],
                     "every step before the last is done",
                     format!("{:?}", step.status),
                 );
@@ -147,7 +145,7 @@ pub fn judge_course(saga: &Course, findings: &mut Findings) {
         findings.broken_as(
             "compensation runs in reverse",
             "out of order",
-            &[&saga.id, &step.name],
+            &[id, &step.name],
             "what came later is undone first",
             format!("{:?}", step.status),
         );

@@ -92,10 +92,8 @@ pub fn watch_books_at(sim: &Sim, node: &'static str) -> Arc<Mutex<Stock>> {
         let mut stock = lock(&follow);
         let products = stock.products.follow(commit);
         let reservations = stock.reservations.follow(commit);
-        let mut skus: Vec<&str> = products.iter().map(|p| p.key.as_str()).collect();
-        let moved = reservations
-            .iter()
-            .filter_map(|r| r.after.as_deref().or(r.before.as_deref()));
+        let mut skus: Vec<&str> = products.iter().map(|p| p.key).collect();
+        let moved = reservations.iter().filter_map(|r| r.after().or(r.before()));
         skus.extend(moved.map(|reservation| reservation.sku.as_str()));
         skus.sort_unstable();
         skus.dedup();
@@ -103,10 +101,10 @@ pub fn watch_books_at(sim: &Sim, node: &'static str) -> Arc<Mutex<Stock>> {
             stock.judge(sku, findings);
         }
         for change in &products {
-            let (Some(before), Some(after)) = (&change.before, &change.after) else {
+            let (Some(before), Some(after)) = (change.before(), change.after()) else {
                 continue;
             };
-            leases::judge_fence(&change.key, (before.fence, after.fence), findings);
+            leases::judge_fence(change.key, (before.fence, after.fence), findings);
             let (Some(old), Some(new)) = (&before.lock, &after.lock) else {
                 continue;
             };
@@ -114,21 +112,21 @@ pub fn watch_books_at(sim: &Sim, node: &'static str) -> Arc<Mutex<Stock>> {
                 findings.broken_as(
                     "a semantic lock has one owner",
                     "taken over",
-                    &[&change.key, &old.owner, &new.owner],
+                    &[change.key, &old.owner, &new.owner],
                     format!("the lock stays with {} until it is freed", old.owner),
                     format!("{} took it", new.owner),
                 );
             }
         }
         for change in &reservations {
-            let (Some(before), Some(after)) = (&change.before, &change.after) else {
+            let (Some(before), Some(after)) = (change.before(), change.after()) else {
                 continue;
             };
             let settled = before.state == ReservationState::Reserved && after.state != before.state;
             let owner = products
                 .iter()
                 .find(|p| p.key == after.sku)
-                .and_then(|p| p.before.as_ref())
+                .and_then(|p| p.before())
                 .and_then(|p| p.lock.as_ref())
                 .map(|l| l.owner.as_str());
             if settled && owner.is_some_and(|owner| owner != after.saga_id) {

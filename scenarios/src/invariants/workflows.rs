@@ -16,22 +16,22 @@ pub fn watch(sim: &Sim) {
         "a workflow is what its journal tells",
         move |commit, findings| {
             for change in journals.follow(commit) {
-                if let (Some(before), after) = (change.before, change.after)
+                if let (Some(before), after) = (change.before(), change.after())
                     && Some(&before) != after.as_ref()
                 {
                     let found = after.map_or("nothing".to_owned(), |after| after.name.clone());
-                    findings.broken("rewritten", &[&change.key], before.name.clone(), found);
+                    findings.broken("rewritten", &[change.key], before.name.clone(), found);
                 }
             }
             for change in sagas.follow(commit) {
-                let stream = facts::stream(&change.key);
+                let stream = facts::stream(change.key);
                 let told = journals.under(&stream);
                 let told = facts::fold(told.map(|(_, row)| row.fact.clone()));
-                if told.as_ref() != change.after.as_deref() {
+                if told.as_ref() != change.after() {
                     let shown = |saga: Option<String>| saga.unwrap_or_else(|| "nothing".to_owned());
                     let expected = shown(told.map(|saga| format!("{saga:?}")));
-                    let found = shown(change.after.map(|saga| format!("{saga:?}")));
-                    findings.broken("another row", &[&change.key], expected, found);
+                    let found = shown(change.after().map(|saga| format!("{saga:?}")));
+                    findings.broken("another row", &[change.key], expected, found);
                 }
             }
         },

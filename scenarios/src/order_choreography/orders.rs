@@ -110,24 +110,24 @@ pub fn watch(sim: &Sim, permits: &Permits, asked: &Asked) -> Arc<Told> {
 
 impl Orders {
     fn follow(&mut self, commit: &Commit<'_>, findings: &mut Findings) {
-        self.users.follow(commit);
+        self.users.keep(commit);
         self.prices.follow(commit, findings.now());
-        self.shipments.follow(commit);
+        self.shipments.keep(commit);
         self.stock.follow(commit, findings);
         for change in self.fences.follow(commit) {
-            let token = |at: Option<Arc<u64>>| at.map_or(0, |token| *token);
-            let tokens = (token(change.before), token(change.after));
-            leases::judge_fence(&change.key, tokens, findings);
+            let token = |at: Option<&u64>| at.copied().unwrap_or(0);
+            let tokens = (token(change.before()), token(change.after()));
+            leases::judge_fence(change.key, tokens, findings);
         }
         for change in self.orders.follow(commit) {
-            match (&change.before, &change.after) {
+            match (change.before(), change.after()) {
                 (None, Some(order)) => self.judge_new(order, &commit.scope.op, findings),
                 (Some(before), Some(after)) => judge_step(before, after, findings),
                 _ => {}
             }
         }
         for change in self.messages.follow(commit) {
-            let Some(message) = change.after else {
+            let Some(message) = change.after() else {
                 continue;
             };
             if !self.told_of.insert(message.event_id.clone()) {

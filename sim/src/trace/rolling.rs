@@ -1,13 +1,15 @@
 //! The rolling hash of a run: the same in every build and on every machine.
 //!
-//! Eight bytes a step, each multiplied to 128 bits and folded (the mixing step of wyhash). It tells runs apart by
+//! Sixteen bytes a step, its halves multiplied to 128 bits and folded (the mixing step of wyhash). It tells runs apart by
 //! accident, not against an adversary.
 
 use super::{Scope, What};
 use crate::time::VirtualTime;
 
-/// An odd constant with evenly spread bits, from wyhash.
-const MULTIPLIER: u128 = 0xa076_1d64_78bd_642f;
+/// Odd constants with evenly spread bits, from wyhash: for numbers, within bytes, and at their end.
+const NUMBER: u64 = 0xa076_1d64_78bd_642f;
+const WITHIN: u64 = 0x8ebc_6af0_9c88_c6e3;
+const END: u64 = 0x5899_65cc_7537_4cc3;
 
 /// A hash that grows by what it is fed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,23 +25,32 @@ impl Rolling {
     /// Folds a number in.
     #[inline]
     pub fn number(&mut self, value: u64) {
-        let product = u128::from(self.0 ^ value) * MULTIPLIER;
-        self.0 = (product as u64) ^ (product >> 64) as u64;
+        self.fold(value, NUMBER);
     }
 
-    /// Folds bytes in, their length first: `"ab", "c"` is not `"a", "bc"`.
+    /// Folds bytes in, and that they end here: `"ab", "c"` is not `"a", "bc"`.
     #[inline]
     pub fn bytes(&mut self, bytes: &[u8]) {
-        self.number(bytes.len() as u64);
-        let (words, rest) = bytes.as_chunks::<8>();
-        for word in words {
-            self.number(u64::from_le_bytes(*word));
+        let (blocks, rest) = bytes.as_chunks::<16>();
+        for block in blocks {
+            self.block(*block, WITHIN);
         }
-        if !rest.is_empty() {
-            let mut last = [0; 8];
-            last[..rest.len()].copy_from_slice(rest);
-            self.number(u64::from_le_bytes(last));
-        }
+        let mut last = [0; 16];
+        last[..rest.len()].copy_from_slice(rest);
+        last[15] = rest.len() as u8;
+        self.block(last, END);
+    }
+
+    #[inline]
+    fn block(&mut self, block: [u8; 16], constant: u64) {
+        let block = u128::from_le_bytes(block);
+        self.fold(block as u64, constant ^ (block >> 64) as u64);
+    }
+
+    #[inline]
+    fn fold(&mut self, value: u64, factor: u64) {
+        let product = u128::from(self.0 ^ value) * u128::from(factor);
+        self.0 = (product as u64) ^ (product >> 64) as u64;
     }
 
     /// The hash of all that was folded in.
@@ -161,7 +172,7 @@ mod tests {
         assert_eq!(of(&[]), 0x9a7c_8736_2523_bcd0);
         assert_eq!(
             of(&["squall", "a longer text of several words"]),
-            0x17a8_94a6_2f27_42be
+            0x09ec_49cf_0a10_18db
         );
     }
 

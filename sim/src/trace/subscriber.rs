@@ -347,7 +347,7 @@ impl ScopeVisitor {
 impl Visit for ScopeVisitor {
     fn record_str(&mut self, field: &Field, value: &str) {
         if let Some(kept) = self.field(field.name()) {
-            value.clone_into(kept);
+            *kept = value.to_owned();
         }
     }
 
@@ -366,22 +366,31 @@ struct EventVisitor<'a> {
 }
 
 impl EventVisitor<'_> {
+    /// Where the field's value is to be written.
+    fn place(&mut self, field: &Field) -> &mut String {
+        if field.name() == "message" {
+            return self.message;
+        }
+        if !self.fields.is_empty() {
+            self.fields.push(' ');
+        }
+        self.fields.push_str(field.name());
+        self.fields.push('=');
+        self.fields
+    }
+
     fn write(&mut self, field: &Field, value: fmt::Arguments<'_>) {
         // As above: writing to a `String` does not fail by itself.
-        if field.name() == "message" {
-            let _ = self.message.write_fmt(value);
-        } else {
-            let separator = if self.fields.is_empty() { "" } else { " " };
-            let _ = write!(self.fields, "{separator}{}={value}", field.name());
-        }
+        let _ = self.place(field).write_fmt(value);
     }
 }
 
 impl Visit for EventVisitor<'_> {
     fn record_str(&mut self, field: &Field, value: &str) {
-        let plain = !value.is_empty() && !value.contains([' ', '"', '\n', '\t']);
+        let apart = |byte| matches!(byte, b' ' | b'"' | b'\n' | b'\t');
+        let plain = !value.is_empty() && !value.bytes().any(apart);
         if plain || field.name() == "message" {
-            self.write(field, format_args!("{value}"));
+            self.place(field).push_str(value);
         } else {
             self.write(field, format_args!("{value:?}"));
         }

@@ -68,26 +68,23 @@ impl Ledger {
             now,
             ..Findings::default()
         };
-        let mut panicked = None;
-        for (name, check) in &mut self.checks.always {
-            findings.invariant = name;
-            // The check runs inside a service's poll, where a panic would pass for the service's own.
-            let checked = catch_unwind(AssertUnwindSafe(|| check(&commit, &mut findings)));
-            if let Err(panic) = checked {
-                panicked = Some(format!("invariant \"{name}\": {}", panic_text(&*panic)));
-                break;
+        // All this runs inside a service's poll, where a panic would pass for the service's own.
+        let judged = catch_unwind(AssertUnwindSafe(|| {
+            for (name, check) in &mut self.checks.always {
+                findings.invariant = name;
+                check(&commit, &mut findings);
             }
-        }
-        // What a goal asks may have been answered by the mirrors that the checks keep.
-        if panicked.is_none() {
-            let looked = catch_unwind(AssertUnwindSafe(|| self.goals.commit(&commit)));
-            panicked = looked
-                .err()
-                .map(|panic| format!("a goal: {}", panic_text(&*panic)));
-        }
+            findings.invariant = "";
+            // What a goal asks may have been answered by the mirrors that the checks keep.
+            self.goals.commit(&commit);
+        }));
         self.truth.apply(node, rows);
-        if panicked.is_some() {
-            self.harness = panicked;
+        if let Err(panic) = judged {
+            let whose = match findings.invariant {
+                "" => "a goal".to_owned(),
+                name => format!("invariant \"{name}\""),
+            };
+            self.harness = Some(format!("{whose}: {}", panic_text(&*panic)));
             return true;
         }
         // What a store goes back to was judged when it was so, and no service takes the way back.
