@@ -30,7 +30,11 @@ impl<V: DeserializeOwned> Mirrored<V> {
     fn decode(&self, stored: &[u8]) -> V {
         match self.table.decode(stored) {
             Ok(row) => row,
-            Err(error) => panic!("{}: {error}", self.node),
+            Err(error) => panic!(
+                "{}: {error}: {}",
+                self.node,
+                String::from_utf8_lossy(stored)
+            ),
         }
     }
 

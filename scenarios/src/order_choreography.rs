@@ -200,7 +200,7 @@ impl Scenario for OrderChoreography {
             true => 30,
             false => 1_500,
         });
-        // Sometimes an outbox gives up within a second, and what it had to tell waits for a person.
+        // Sometimes an outbox gives up after a second of a bus that refuses, and what it had to tell waits for a person.
         if settings.chance(0.2) {
             shop.settings.policy = Policy {
                 backoff: Duration::from_millis(50),

@@ -4,7 +4,8 @@
 //! partitions by key; each group of consumers has its own place in every partition, at most one pending delivery in each,
 //! and gets an event again if it is not settled within the [visibility timeout](Config::visibility). An append is durable
 //! before it is answered. Where the groups are is stored [a little later](Config::places_every), with the next append if
-//! one comes first: a crash may deliver again what was settled just before it, and nothing of it is passed by.
+//! one comes first: when the process ends, what was settled just before is delivered again, and a group that had its
+//! first delivery just before is new again.
 //!
 //! *Channels* are publish/subscribe: a subscriber is known in memory only, for the length of a lease; each is told once,
 //! and nobody learns whether it heard. No subscriber, no message.

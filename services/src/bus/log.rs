@@ -106,10 +106,12 @@ impl Log {
 
     /// Stores the places that are to be, within the caller's transaction.
     pub fn store_moved(&mut self, tx: &mut Writer<'_>) -> Result<(), StoreError> {
-        for (topic, group) in std::mem::take(&mut self.moved) {
-            let stored = &self.topic(&topic).place(&group).stored;
-            tx.put(&GROUPS, &group_key(&topic, &group), stored)?;
+        for (topic, group) in &self.moved {
+            let place = self.topics.get(topic).and_then(|t| t.groups.get(group));
+            let place = place.expect("only known groups move");
+            tx.put(&GROUPS, &group_key(topic, group), &place.stored)?;
         }
+        self.moved.clear();
         Ok(())
     }
 

@@ -132,8 +132,14 @@ impl Bus {
         let mut deliveries = Vec::new();
         let place = known.place(group);
         for ((partition, pending), entry) in due.into_iter().zip(entries) {
-            // The commit that appends it is still under way: its end wakes the reader.
-            let Some(entry) = entry else { continue };
+            let Some(entry) = entry else {
+                if pending.deliveries == 0 {
+                    // The commit that appends it is still under way: its end wakes the reader.
+                    continue;
+                }
+                let key = entry_key(topic, pending.offset);
+                return Err(StoreError::Corrupt(format!("no event {key}")));
+            };
             let visibility = match behaviour.strikes(Fault::Redeliver) {
                 Some(_) => Duration::ZERO,
                 None => self.config.visibility,

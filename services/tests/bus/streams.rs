@@ -1,9 +1,12 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use squall_services::kit::{
-    Context,
-    bus::{Outcome, Read, Refused, Settled},
+use squall_services::{
+    bus,
+    kit::{
+        Context,
+        bus::{Outcome, Read, Refused, Settled},
+    },
 };
 
 use super::town::{Town, ids};
@@ -89,6 +92,31 @@ async fn an_append_stores_with_it_what_was_settled_before() {
         ids(&town.crash().await.read("g", &[]).await),
         [&events[1].id]
     );
+}
+
+#[tokio::test]
+async fn an_offset_is_given_out_once_although_its_event_was_trimmed() {
+    let config = bus::Config {
+        retention: Duration::ZERO,
+        trim_every: Duration::from_millis(100),
+        places_every: Duration::from_secs(60 * 60),
+        ..Default::default()
+    };
+    let town = Town::with(config).await;
+    town.client()
+        .append("news", &town.event("told", "a"))
+        .await
+        .unwrap();
+    let first = town.read("g", &[]).await;
+    assert_eq!(first[0].offset, 0);
+    assert_eq!(town.read("g", &[&first[0]]).await, []);
+    town.world.pass(Duration::from_millis(200)).await;
+    assert_eq!(town.read("another", &[]).await, [], "it is trimmed");
+
+    let again = town.crash().await;
+    let next = again.event("told", "a");
+    again.client().append("news", &next).await.unwrap();
+    assert_eq!(again.read("g", &[]).await[0].offset, 1);
 }
 
 #[tokio::test]

@@ -22,8 +22,12 @@ pub struct Town {
 
 impl Town {
     pub async fn new() -> Town {
+        Town::with(bus::Config::default()).await
+    }
+
+    pub async fn with(config: bus::Config) -> Town {
         let world = World::new();
-        let bus = serve(&world, None);
+        let bus = serve_with(&world, None, config);
         let (client, _) = world.machine("client");
         world.pass(Duration::from_millis(50)).await;
         Town { world, bus, client }
@@ -70,6 +74,10 @@ impl Town {
 
 /// Serves a bus over the database of an earlier one, if there was one.
 pub fn serve(world: &World, earlier: Option<&Machine>) -> Arc<Machine> {
+    serve_with(world, earlier, bus::Config::default())
+}
+
+fn serve_with(world: &World, earlier: Option<&Machine>, config: bus::Config) -> Arc<Machine> {
     let (platform, machine) = world.machine("bus");
     if let Some(file) = earlier.and_then(|earlier| earlier.file(bus::store::FILE)) {
         let bytes = file.bytes.lock().unwrap().clone();
@@ -77,7 +85,7 @@ pub fn serve(world: &World, earlier: Option<&Machine>) -> Arc<Machine> {
     }
     let served = platform.clone();
     platform.spawn("service", async move {
-        bus::run(served, bus::Config::default()).await.unwrap();
+        bus::run(served, config).await.unwrap();
     });
     machine
 }

@@ -131,6 +131,7 @@ fn sites() -> Vec<Met> {
         at: VirtualTime::ZERO,
         behalf: label.to_owned(),
         asks: None,
+        thing: alike,
         alike,
     };
     vec![

@@ -61,6 +61,8 @@ enum Stage {
 /// A site at which something is tried.
 struct Target {
     seed: Seed,
+    /// Its place in the census.
+    place: usize,
     met: Met,
     /// Columns and the storms in them.
     cells: Vec<(String, usize)>,
@@ -102,7 +104,10 @@ impl Sweep {
         let names = strikes::columns(&self.profile);
         let mut columns: Vec<Column> = names.into_iter().map(Column::named).collect();
         let mut rows = Vec::new();
-        for target in &self.targets {
+        let mut targets: Vec<&Target> = self.targets.iter().collect();
+        // Each seed's in the order of its calm run.
+        targets.sort_by_key(|target| (target.seed.0, target.place));
+        for target in targets {
             let mut cells = Vec::new();
             for column in &mut columns {
                 let own = target.cells.iter().find(|(name, _)| *name == column.name);
@@ -150,7 +155,8 @@ impl Sweep {
             places: BTreeMap::new(),
         };
         let nexts = nexts(sites);
-        for (place, met) in sites.iter().enumerate() {
+        for place in broadly(sites) {
+            let met = &sites[place];
             let count = self.known.entry(met.alike).or_insert(0);
             *count += 1;
             if *count > 1 {
@@ -165,6 +171,7 @@ impl Sweep {
             });
             self.targets.push(Target {
                 seed,
+                place,
                 met: met.clone(),
                 cells: cells.collect(),
             });
@@ -298,6 +305,20 @@ impl Storms<'_> {
     }
 }
 
+/// The places of all sites: first one of each thing that happens, then the second of each, and so on. What is done late
+/// in a run is tried early, and what is done again and again does not hold it up.
+fn broadly(sites: &[Met]) -> Vec<usize> {
+    let mut times: BTreeMap<u64, usize> = BTreeMap::new();
+    let ranks = sites.iter().map(|met| {
+        let rank = times.entry(met.thing).or_insert(0);
+        *rank += 1;
+        *rank
+    });
+    let mut places: Vec<(usize, usize)> = ranks.zip(0..).collect();
+    places.sort_unstable();
+    places.into_iter().map(|(_, place)| place).collect()
+}
+
 /// For each site the place of the next one on its node.
 fn nexts(sites: &[Met]) -> Vec<Option<usize>> {
     let mut latest: BTreeMap<&str, usize> = BTreeMap::new();
@@ -306,4 +327,30 @@ fn nexts(sites: &[Met]) -> Vec<Option<usize>> {
         nexts[place] = latest.insert(&met.site.node, place);
     }
     nexts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{site::Kind, time::VirtualTime};
+
+    #[test]
+    fn what_happens_late_is_tried_before_what_happened_once_more() {
+        let sites: Vec<Met> = [1, 1, 2, 1, 2, 3]
+            .map(|thing| Met {
+                site: Site {
+                    node: "order".to_owned(),
+                    kind: Kind::Commit,
+                    label: String::new(),
+                    attempt: 1,
+                },
+                at: VirtualTime::ZERO,
+                behalf: String::new(),
+                asks: None,
+                thing,
+                alike: 0,
+            })
+            .into();
+        assert_eq!(broadly(&sites), [0, 2, 5, 1, 4, 3]);
+    }
 }

@@ -229,6 +229,7 @@ fn syncs(plan: &Plan) -> Vec<Met> {
         at: VirtualTime(u64::from(attempt) * 1_000),
         behalf: (*client).to_owned(),
         asks: None,
+        thing: 0,
         alike: crate::seed::hash(client.as_bytes()),
     };
     made.map(sync).collect()

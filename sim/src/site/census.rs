@@ -28,6 +28,8 @@ pub struct Met {
     pub behalf: String,
     /// For a burst: whether it begins a request (or else an answer); `None` where that can't be told.
     pub asks: Option<bool>,
+    /// Equal for sites at which the same thing happens, whatever came before.
+    pub thing: u64,
     /// Equal for sites that are alike.
     pub alike: u64,
 }
@@ -92,6 +94,7 @@ impl Census {
                 }
                 _ => None,
             },
+            thing,
             alike,
         });
     }

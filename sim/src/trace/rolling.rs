@@ -180,7 +180,18 @@ mod tests {
     fn the_hash_sees_where_one_text_ends_and_the_next_begins() {
         assert_ne!(of(&["ab", "c"]), of(&["a", "bc"]));
         assert_ne!(of(&["a", ""]), of(&["", "a"]));
-        assert_ne!(of(&["12345678", ""]), of(&["12345678"]));
+        let text = "0123456789abcdefg";
+        let around_a_block = [
+            &[&text[..15]][..],
+            &[&text[..16]],
+            &[&text[..16], ""],
+            &[text],
+        ];
+        for (place, one) in around_a_block.iter().enumerate() {
+            for other in &around_a_block[..place] {
+                assert_ne!(of(one), of(other), "{one:?} {other:?}");
+            }
+        }
         assert_ne!(of(&["a"]), of(&["a\0"]));
     }
 }

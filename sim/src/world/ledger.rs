@@ -119,7 +119,12 @@ impl Ledger {
                 invariant: name,
                 list: Vec::new(),
             };
-            check(&self.truth, &mut findings);
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| check(&self.truth, &mut findings)))
+            {
+                let panic = panic_text(&*panic);
+                self.harness = Some(format!("invariant \"{name}\": {panic}"));
+                return 0;
+            }
             if now.since(healed) >= *bound {
                 overdue.list.append(&mut findings.list);
             } else {

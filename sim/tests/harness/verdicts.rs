@@ -319,7 +319,7 @@ fn a_panic_in_the_scenario_is_no_finding_about_its_services() {
         sim.finally("careless", Duration::from_secs(1), |_, _| panic!("at last"));
         lasts(sim, 1);
     });
-    assert_eq!(text, "at last");
+    assert_eq!(text, "invariant \"careless\": at last");
 
     let text = harness_failure(|sim| {
         echo(sim, "twice");

@@ -46,7 +46,7 @@ pub enum Outcome {
 pub struct Delivery {
     /// Its place in the topic.
     pub offset: u64,
-    /// How often it was delivered to the group, this time included.
+    /// How often it was delivered to the group, this time included; those that a crash of the bus made it forget not.
     pub deliveries: u32,
     /// The event.
     pub event: Event,

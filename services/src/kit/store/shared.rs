@@ -62,11 +62,16 @@ impl Seat {
     /// It is shared already, and its process is down.
     pub fn take(&self, store: &Store) -> Result<(), StoreError> {
         let database = store.at_hand()?;
-        let mut meeting = self.meeting();
-        meeting.database = Arc::downgrade(&database);
-        // The connections that they were sent over broke with the process before.
-        meeting.sent.clear();
+        self.meeting().database = Arc::downgrade(&database);
+        self.forget();
         Ok(())
+    }
+
+    /// Forgets what was sent: the connections that it was sent over broke with the database's process. A job keeps its
+    /// sender alive, and that this seat.
+    fn forget(&self) {
+        let sent = std::mem::take(&mut self.meeting().sent);
+        drop(sent);
     }
 
     /// The database, unless it is down.
@@ -96,6 +101,7 @@ impl Shared {
             return Ok(());
         };
         let number = self.seat.send(job);
+        let _sent = Sent(&self.seat, number);
         let carried = timeout(self.within, self.exchange(platform, peer, number)).await;
         carried.unwrap_or_else(|_| {
             Err(StoreError::Unknown(format!(
@@ -130,6 +136,26 @@ impl Shared {
     }
 }
 
+/// A job that was sent. Once its sender waits no longer it may still arrive, unless the database is down.
+struct Sent<'a>(&'a Seat, u64);
+
+impl Drop for Sent<'_> {
+    fn drop(&mut self) {
+        if self.0.database().is_err() {
+            self.0.receive(self.1);
+        }
+    }
+}
+
+/// The database's process, as long as it lives.
+struct Host(Seat);
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        self.0.forget();
+    }
+}
+
 /// Runs the database `file` for those who share it, until the process ends.
 ///
 /// # Errors
@@ -140,6 +166,7 @@ pub async fn host(platform: Platform, file: &'static str, seat: Seat) -> io::Res
         .map_err(io::Error::other)?;
     seat.take(&store).map_err(io::Error::other)?;
     let database = store.at_hand().map_err(io::Error::other)?;
+    let _host = Host(seat.clone());
     let mut listener = platform.net.listen().await?;
     loop {
         let connection = listener.accept().await?;
@@ -168,4 +195,32 @@ pub(super) fn spanned(
 ) -> Job {
     let span = tracing::Span::current();
     Box::new(move |database| Box::pin(job(database).instrument(span)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sent(seat: &Seat) -> (u64, Weak<()>) {
+        let sender = Arc::new(());
+        let alive = Arc::downgrade(&sender);
+        let number = seat.send(Box::new(move |_| {
+            drop(sender);
+            Box::pin(async {})
+        }));
+        (number, alive)
+    }
+
+    #[test]
+    fn a_transaction_that_never_arrives_does_not_outlive_the_database_and_its_sender() {
+        let seat = Seat::default();
+        let (_, lost) = sent(&seat);
+        assert!(lost.upgrade().is_some(), "it may still arrive");
+        drop(Host(seat.clone()));
+        assert!(lost.upgrade().is_none());
+
+        let (number, late) = sent(&seat);
+        drop(Sent(&seat, number));
+        assert!(late.upgrade().is_none(), "there is nobody to arrive at");
+    }
 }
