@@ -1,5 +1,5 @@
-//! Sweep: a census of a calm run, then one storm for each site and each kind of fault that applies to it; the same with
-//! the next seed, if there are several; then pairs.
+//! Sweep: a census of a calm run, then one storm for each site and each kind of fault that applies to it; then pairs. Of
+//! several seeds, each has its calm run and one site of each thing that happens before any has the rest of its sites.
 //!
 //! A storm goes exactly as its calm run until its fault strikes, so that the site is always met (where it is not, the
 //! matrix says so). Sites that are alike ([`Met::alike`]) are tried once, also across the workloads of several seeds.
@@ -9,7 +9,7 @@ mod matrix;
 mod pairs;
 mod strikes;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, mem};
 
 pub use matrix::{Cell, CellResult, Column, Matrix, Pairs, Row};
 
@@ -38,9 +38,11 @@ pub struct Sweep {
     /// Sites of calm runs that are alike, by what they have in common: how many.
     known: BTreeMap<u64, u64>,
     targets: Vec<Target>,
-    /// The storms of one fault, of all seeds so far; those of the present seed are the ones from `first` on.
+    /// The storms of one fault, of all seeds so far.
     singles: Vec<Storm>,
-    first: usize,
+    /// Those of the present stage, and those for which it is too early.
+    batch: Vec<usize>,
+    deferred: Vec<usize>,
     /// Sites that the calm runs so far did not meet, by what those that are alike have in common: what the system does
     /// about a fault.
     fresh: BTreeMap<u64, Fresh>,
@@ -54,7 +56,10 @@ pub struct Sweep {
 enum Stage {
     Begin,
     Calm,
+    /// The first site of each thing that happens.
     Singles,
+    /// The others.
+    Rest,
     Pairs,
 }
 
@@ -91,7 +96,8 @@ impl Sweep {
             known: BTreeMap::new(),
             targets: Vec::new(),
             singles: Vec::new(),
-            first: 0,
+            batch: Vec::new(),
+            deferred: Vec::new(),
             fresh: BTreeMap::new(),
             pairs: Vec::new(),
             pairs_possible: 0,
@@ -155,8 +161,9 @@ impl Sweep {
             places: BTreeMap::new(),
         };
         let nexts = nexts(sites);
-        for place in broadly(sites) {
+        for (rank, place) in broadly(sites) {
             let met = &sites[place];
+            let planned = storms.all.len();
             let count = self.known.entry(met.alike).or_insert(0);
             *count += 1;
             if *count > 1 {
@@ -175,14 +182,22 @@ impl Sweep {
                 met: met.clone(),
                 cells: cells.collect(),
             });
+            let queue = match rank {
+                1 => &mut self.batch,
+                _ => &mut self.deferred,
+            };
+            queue.extend(planned..storms.all.len());
         }
     }
 
-    fn storms(&self) -> &[Storm] {
+    fn storms(&self) -> Vec<&Storm> {
         match self.stage {
-            Stage::Begin | Stage::Calm => &[],
-            Stage::Singles => &self.singles[self.first..],
-            Stage::Pairs => &self.pairs,
+            Stage::Begin | Stage::Calm => Vec::new(),
+            Stage::Singles | Stage::Rest => {
+                let storms = self.batch.iter();
+                storms.map(|&single| &self.singles[single]).collect()
+            }
+            Stage::Pairs => self.pairs.iter().collect(),
         }
     }
 
@@ -213,21 +228,25 @@ impl Explorer for Sweep {
                     Some(seed) => {
                         self.stage = Stage::Calm;
                         self.begun += 1;
-                        self.first = self.singles.len();
+                        self.batch.clear();
                         let plan = Some(Plan::calm());
                         return vec![Trial { seed, plan }];
                     }
                     None => {
-                        (self.pairs, self.pairs_possible) = pairs::plan(self);
-                        Stage::Pairs
+                        self.batch = mem::take(&mut self.deferred);
+                        Stage::Rest
                     }
                 },
+                Stage::Rest => {
+                    (self.pairs, self.pairs_possible) = pairs::plan(self);
+                    Stage::Pairs
+                }
             };
             let trial = |storm: &Storm| Trial {
                 seed: storm.seed,
                 plan: Some(Plan::new(storm.faults.clone())),
             };
-            let trials: Vec<Trial> = self.storms().iter().map(trial).collect();
+            let trials: Vec<Trial> = self.storms().into_iter().map(trial).collect();
             if !trials.is_empty() {
                 return trials;
             }
@@ -245,8 +264,8 @@ impl Explorer for Sweep {
                     self.plan_singles(trial.seed, &outcome.sites);
                 }
             }
-            Stage::Singles => {
-                let (gone, place) = (Gone::of(outcome), self.first + place);
+            Stage::Singles | Stage::Rest => {
+                let (gone, place) = (Gone::of(outcome), self.batch[place]);
                 if gone.survived() && gone.effective {
                     self.remember_fresh(place, outcome);
                 }
@@ -259,7 +278,7 @@ impl Explorer for Sweep {
     fn options(&self, _: &Trial) -> Options {
         let census = match self.stage {
             Stage::Begin | Stage::Calm => true,
-            Stage::Singles => self.budget > 0,
+            Stage::Singles | Stage::Rest => self.budget > 0,
             Stage::Pairs => false,
         };
         Options {
@@ -269,7 +288,7 @@ impl Explorer for Sweep {
     }
 
     fn planned(&self) -> Option<u64> {
-        let planned = matches!(self.stage, Stage::Singles | Stage::Pairs);
+        let planned = matches!(self.stage, Stage::Singles | Stage::Rest | Stage::Pairs);
         let known = planned && self.begun == self.seeds.len();
         known.then(|| self.begun + (self.singles.len() + self.pairs.len()) as u64)
     }
@@ -305,9 +324,9 @@ impl Storms<'_> {
     }
 }
 
-/// The places of all sites: first one of each thing that happens, then the second of each, and so on. What is done late
-/// in a run is tried early, and what is done again and again does not hold it up.
-fn broadly(sites: &[Met]) -> Vec<usize> {
+/// The places of all sites: first one of each thing that happens, then the second of each, and so on; with the how-manieth
+/// it is. What is done late in a run is tried early, and what is done again and again does not hold it up.
+fn broadly(sites: &[Met]) -> Vec<(usize, usize)> {
     let mut times: BTreeMap<u64, usize> = BTreeMap::new();
     let ranks = sites.iter().map(|met| {
         let rank = times.entry(met.thing).or_insert(0);
@@ -316,7 +335,7 @@ fn broadly(sites: &[Met]) -> Vec<usize> {
     });
     let mut places: Vec<(usize, usize)> = ranks.zip(0..).collect();
     places.sort_unstable();
-    places.into_iter().map(|(_, place)| place).collect()
+    places
 }
 
 /// For each site the place of the next one on its node.
@@ -351,6 +370,10 @@ mod tests {
                 alike: 0,
             })
             .into();
-        assert_eq!(broadly(&sites), [0, 2, 5, 1, 4, 3]);
+        let places: Vec<usize> = broadly(&sites)
+            .into_iter()
+            .map(|(_, place)| place)
+            .collect();
+        assert_eq!(places, [0, 2, 5, 1, 4, 3]);
     }
 }

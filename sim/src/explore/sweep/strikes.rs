@@ -7,8 +7,8 @@ use crate::{
 
 /// A process that crashed is back after this long: sooner than a caller gives up altogether.
 const CRASH_MS: u64 = 1_000;
-/// A machine takes longer.
-const POWER_MS: u64 = 2_000;
+/// A machine takes longer: callers have given up by then, and clocks have gone on.
+const POWER_MS: u64 = 10_000;
 /// Longer than leases, deadlines and the timeouts of all callers.
 const PAUSE_MS: u64 = 70_000;
 /// Longer than any caller waits, so that what comes late meets what was done about its absence.
@@ -98,8 +98,9 @@ pub(super) fn strikes(met: &Met, next: Option<&Site>, profile: &Profile) -> Vec<
             strike("duplicated", site, Action::DuplicateBurst { after_ms });
         }
     }
-    // The scenario's own faults concern whoever is asked.
-    let own = profile.custom.iter().filter(|own| own.node == *peer);
+    // The scenario's own faults concern whoever is asked, and whoever asks.
+    let own = profile.custom.iter();
+    let own = own.filter(|own| own.node == *peer || own.node == site.node);
     for own in own.filter(|_| met.asks != Some(false)) {
         for amount in amounts(own.amount) {
             let action = Action::Custom {
