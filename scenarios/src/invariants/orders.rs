@@ -90,22 +90,11 @@ pub fn watch_at(sim: &Sim, node: &'static str) -> Arc<Mutex<Orders>> {
                 ),
                 _ => {}
             }
-            let version = orders.prices.version(&order.sku, order.price_version);
-            let price = version.map(|version| version.price);
-            let asked = order.unit_price * order.quantity - order.discount;
-            if order.kind == Kind::Purchase
-                && (price != Some(order.unit_price) || order.total != asked)
+            if change
+                .before()
+                .is_none_or(|before| terms(before) != terms(order))
             {
-                findings.broken_as(
-                    PRICE,
-                    "another price",
-                    &[&order.id],
-                    format!(
-                        "{price:?} (version {}) × {}",
-                        order.price_version, order.quantity
-                    ),
-                    format!("{} for {} each", order.total, order.unit_price),
-                );
+                orders.judge_price(order, findings);
             }
         }
         for op in ops {
@@ -154,7 +143,39 @@ pub fn watch_at(sim: &Sim, node: &'static str) -> Arc<Mutex<Orders>> {
     orders
 }
 
+/// What is ordered, and what is asked for it.
+fn terms(order: &OrderRow) -> (&str, Kind, [u64; 5]) {
+    let numbers = [
+        order.quantity,
+        order.unit_price,
+        order.price_version,
+        order.discount,
+        order.total,
+    ];
+    (&order.sku, order.kind, numbers)
+}
+
 impl Orders {
+    /// A purchase costs what the catalog says.
+    fn judge_price(&self, order: &OrderRow, findings: &mut Findings) {
+        let version = self.prices.version(&order.sku, order.price_version);
+        let price = version.map(|version| version.price);
+        let asked = order.unit_price * order.quantity - order.discount;
+        if order.kind == Kind::Purchase && (price != Some(order.unit_price) || order.total != asked)
+        {
+            findings.broken_as(
+                PRICE,
+                "another price",
+                &[&order.id],
+                format!(
+                    "{price:?} (version {}) × {}",
+                    order.price_version, order.quantity
+                ),
+                format!("{} for {} each", order.total, order.unit_price),
+            );
+        }
+    }
+
     /// The price of a purchase is of a version that was valid between the request and the order.
     fn judge_time(&self, order: &OrderRow, op: &str, findings: &mut Findings) {
         if order.kind == Kind::Purchase {
