@@ -45,10 +45,7 @@ async fn every_group_hears_every_event_and_keys_keep_their_order() {
 #[tokio::test]
 async fn a_restart_loses_no_event_and_delivers_again_what_was_not_settled() {
     let town = Town::new().await;
-    let events = ["a", "a"].map(|key| town.event("told", key));
-    for event in &events {
-        town.client().append("news", event).await.unwrap();
-    }
+    let events = town.tell_twice().await;
     let first = town.read("g", &[]).await;
     assert_eq!(ids(&first), [&events[0].id]);
 
@@ -66,10 +63,7 @@ async fn a_restart_loses_no_event_and_delivers_again_what_was_not_settled() {
 #[tokio::test]
 async fn a_crash_delivers_again_what_was_settled_less_than_a_second_before_it_and_nothing_older() {
     let town = Town::new().await;
-    let events = ["a", "a"].map(|key| town.event("told", key));
-    for event in &events {
-        town.client().append("news", event).await.unwrap();
-    }
+    let events = town.tell_twice().await;
     let first = town.read("g", &[]).await;
     assert_eq!(ids(&town.read("g", &[&first[0]]).await), [&events[1].id]);
 

@@ -51,6 +51,15 @@ impl Town {
         Event::new(&self.client, kind, key, &context, &json!({}))
     }
 
+    /// Appends two events of one key.
+    pub async fn tell_twice(&self) -> [Event; 2] {
+        let events = ["a", "a"].map(|key| self.event("told", key));
+        for event in &events {
+            self.client().append("news", event).await.unwrap();
+        }
+        events
+    }
+
     /// What the group is given now, earlier deliveries settled.
     pub async fn read(&self, group: &str, settled: &[&Delivery]) -> Vec<Delivery> {
         let done = |delivery: &&Delivery| Settled {
