@@ -7,8 +7,8 @@ mod census;
 
 use std::fmt;
 
-pub use census::Met;
 pub(crate) use census::{About, Census};
+pub use census::{Class, Met};
 
 use serde::{Deserialize, Serialize};
 

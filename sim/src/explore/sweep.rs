@@ -1,17 +1,21 @@
 //! Sweep: a census of a calm run, then one storm for each site and each kind of fault that applies to it; then pairs. Of
-//! several seeds, each has its calm run and one site of each thing that happens before any has the rest of its sites.
+//! several seeds, a few calm runs go before each portion of storms: what a workload breaks by itself is found early, and
+//! there are many workloads to choose from.
 //!
 //! A storm goes exactly as its calm run until its fault strikes, so that the site is always met (where it is not, the
-//! matrix says so). Sites that are alike ([`Met::alike`]) are tried once, also across the workloads of several seeds.
+//! matrix says so). Sites of one class ([`Met::class`]) are tried once; another seed that meets the class tries it with
+//! faults of another [`Length`], until there are no more.
 //! Exhaustive fault injection of this kind: Gunawi et al., "FATE and DESTINI", NSDI 2011.
 
 mod matrix;
 mod pairs;
 mod strikes;
+mod waiting;
 
-use std::{collections::BTreeMap, mem};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 pub use matrix::{Cell, CellResult, Column, Matrix, Pairs, Row};
+pub use strikes::Length;
 
 use super::{Explorer, Trial};
 use crate::{
@@ -19,11 +23,17 @@ use crate::{
     run::{Options, Outcome, Verdict},
     scenario::Scenario,
     seed::Seed,
-    site::{Met, Site},
+    site::{Class, Kind, Met, Site},
     storm::{Fault, Plan, Profile, When},
 };
 use matrix::Gone;
 use pairs::Fresh;
+use waiting::Waiting;
+
+/// So many calm runs go before a portion of storms ...
+const CALM_PORTION: usize = 8;
+/// ... of so many, while there are seeds left: one run in eight tells of another workload.
+const STORM_PORTION: usize = 56;
 
 /// Goes through all sites of the calm runs of some seeds.
 pub struct Sweep {
@@ -31,36 +41,59 @@ pub struct Sweep {
     seeds: Seeds,
     /// So many pairs are tried.
     budget: usize,
-    stage: Stage,
-    /// Seeds whose calm runs have begun.
+    /// Seeds whose calm runs have begun, and those whose have been learned.
     begun: u64,
+    calm: u64,
     sites_met: u64,
-    /// Sites of calm runs that are alike, by what they have in common: how many.
-    known: BTreeMap<u64, u64>,
+    /// Sites of calm runs, by class.
+    known: BTreeMap<Class, Known>,
+    /// How often each thing that happens was planned, in a run for the first time.
+    things: BTreeMap<u64, u64>,
     targets: Vec<Target>,
     /// The storms of one fault, of all seeds so far.
     singles: Vec<Storm>,
-    /// Those of the present stage, and those for which it is too early.
-    batch: Vec<usize>,
-    deferred: Vec<usize>,
+    /// Those that were not run yet.
+    waiting: Waiting,
     /// Sites that the calm runs so far did not meet, by what those that are alike have in common: what the system does
     /// about a fault.
     fresh: BTreeMap<u64, Fresh>,
-    pairs: Vec<Storm>,
+    /// Pasts of the sites of calm runs.
+    pasts: BTreeSet<u64>,
+    pairs: Option<Vec<Storm>>,
     pairs_possible: u64,
-    /// How many trials of the present stage were learned.
-    learned: usize,
+    /// What the trials of the present generation are, those that were learned left out.
+    generation: VecDeque<Task>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    Begin,
-    Calm,
-    /// The first site of each thing that happens.
-    Singles,
-    /// The others.
-    Rest,
-    Pairs,
+/// One trial.
+#[derive(Clone, Copy, Debug)]
+enum Task {
+    Calm(Seed),
+    Single(usize),
+    Pair(usize),
+}
+
+/// A class of sites.
+#[derive(Default)]
+struct Known {
+    /// The seeds that met it, and the last of them.
+    seeds: usize,
+    last: Option<Seed>,
+    /// Sites, by the length of the faults at the one that stands for them.
+    sites: [u64; Length::ALL.len()],
+}
+
+impl Known {
+    /// The length of faults in this seed, if nobody stands for its sites yet.
+    fn meets(&mut self, seed: Seed) -> (Length, bool) {
+        if self.last != Some(seed) {
+            self.last = Some(seed);
+            self.seeds += 1;
+        }
+        let turn = (self.seeds - 1) % Length::ALL.len();
+        self.sites[turn] += 1;
+        (Length::ALL[turn], self.sites[turn] == 1)
+    }
 }
 
 /// A site at which something is tried.
@@ -69,6 +102,7 @@ struct Target {
     /// Its place in the census.
     place: usize,
     met: Met,
+    length: Length,
     /// Columns and the storms in them.
     cells: Vec<(String, usize)>,
 }
@@ -90,18 +124,19 @@ impl Sweep {
             profile: scenario.profile(),
             seeds,
             budget,
-            stage: Stage::Begin,
             begun: 0,
+            calm: 0,
             sites_met: 0,
             known: BTreeMap::new(),
+            things: BTreeMap::new(),
             targets: Vec::new(),
             singles: Vec::new(),
-            batch: Vec::new(),
-            deferred: Vec::new(),
+            waiting: Waiting::default(),
             fresh: BTreeMap::new(),
-            pairs: Vec::new(),
+            pasts: BTreeSet::new(),
+            pairs: None,
             pairs_possible: 0,
-            learned: 0,
+            generation: VecDeque::new(),
         }
     }
 
@@ -127,7 +162,8 @@ impl Sweep {
                 seed: target.seed,
                 site: target.met.site.clone(),
                 at_ms: target.met.at.since_start().as_secs_f64() * 1_000.0,
-                stands_for: self.known[&target.met.alike],
+                stands_for: self.known[&target.met.class()].sites[target.length as usize],
+                length: target.length,
                 cells,
             });
         }
@@ -145,12 +181,16 @@ impl Sweep {
     fn count_pairs(&self) -> Pairs {
         let mut pairs = Pairs {
             possible: self.pairs_possible,
-            planned: self.pairs.len() as u64,
+            planned: self.pairs().len() as u64,
             ..Pairs::default()
         };
-        let gone = self.pairs.iter().filter_map(|storm| storm.gone.as_ref());
+        let gone = self.pairs().iter().filter_map(|storm| storm.gone.as_ref());
         gone.for_each(|gone| pairs.count(gone));
         pairs
+    }
+
+    fn pairs(&self) -> &[Storm] {
+        self.pairs.as_deref().unwrap_or_default()
     }
 
     /// One storm for each site of a calm run that stands for others and each kind of fault; equal storms once.
@@ -161,43 +201,77 @@ impl Sweep {
             places: BTreeMap::new(),
         };
         let nexts = nexts(sites);
-        for (rank, place) in broadly(sites) {
-            let met = &sites[place];
-            let planned = storms.all.len();
-            let count = self.known.entry(met.alike).or_insert(0);
-            *count += 1;
-            if *count > 1 {
+        let mut done = BTreeSet::new();
+        for (place, met) in sites.iter().enumerate() {
+            self.pasts.insert(met.alike);
+            self.fresh.remove(&met.alike);
+            let (length, stands) = self.known.entry(met.class()).or_default().meets(seed);
+            if !stands {
                 continue;
             }
-            self.fresh.remove(&met.alike);
+            let again = !done.insert((met.thing, met.ends));
+            let before = self.things.entry(met.thing).or_insert(0);
+            // Most of what breaks amid a commit breaks right after it too.
+            let amid_commit = matches!(met.site.kind, Kind::Write | Kind::Sync);
+            let need = (again, *before + u64::from(amid_commit));
             let next = nexts[place].map(|next| &sites[next].site);
-            let strikes = strikes::strikes(met, next, &self.profile);
+            let strikes = strikes::strikes(met, next, &self.profile, length);
             let cells = strikes.into_iter().map(|(column, fault)| {
-                let storm = storms.place_of(seed, fault, &met.behalf, place);
-                (column, storm)
+                let planned = storms.all.len();
+                let single = storms.place_of(seed, fault, &met.behalf, place);
+                if single == planned {
+                    self.waiting.insert(&column, need, single);
+                }
+                (column, single)
             });
             self.targets.push(Target {
                 seed,
                 place,
                 met: met.clone(),
+                length,
                 cells: cells.collect(),
             });
-            let queue = match rank {
-                1 => &mut self.batch,
-                _ => &mut self.deferred,
-            };
-            queue.extend(planned..storms.all.len());
+            *before += u64::from(!again);
         }
     }
 
-    fn storms(&self) -> Vec<&Storm> {
-        match self.stage {
-            Stage::Begin | Stage::Calm => Vec::new(),
-            Stage::Singles | Stage::Rest => {
-                let storms = self.batch.iter();
-                storms.map(|&single| &self.singles[single]).collect()
-            }
-            Stage::Pairs => self.pairs.iter().collect(),
+    /// What is tried next.
+    fn portion(&mut self) -> Vec<Task> {
+        let seeds = self.seeds;
+        let more = (self.begun..)
+            .map_while(|nth| seeds.nth(nth))
+            .take(CALM_PORTION);
+        let mut portion: Vec<Task> = more.map(Task::Calm).collect();
+        self.begun += portion.len() as u64;
+        let storms = match self.seeds.nth(self.begun) {
+            Some(_) => STORM_PORTION,
+            None if !portion.is_empty() => 0,
+            None => usize::MAX,
+        };
+        while portion.len() < storms {
+            let Some(single) = self.waiting.pop() else {
+                break;
+            };
+            portion.push(Task::Single(single));
+        }
+        if portion.is_empty() && self.pairs.is_none() {
+            let (pairs, possible) = pairs::plan(self);
+            portion.extend((0..pairs.len()).map(Task::Pair));
+            (self.pairs, self.pairs_possible) = (Some(pairs), possible);
+        }
+        portion
+    }
+
+    fn trial(&self, task: &Task) -> Trial {
+        let of = |storm: &Storm| (storm.seed, Plan::new(storm.faults.clone()));
+        let (seed, plan) = match *task {
+            Task::Calm(seed) => (seed, Plan::calm()),
+            Task::Single(single) => of(&self.singles[single]),
+            Task::Pair(pair) => of(&self.pairs()[pair]),
+        };
+        Trial {
+            seed,
+            plan: Some(plan),
         }
     }
 
@@ -205,7 +279,7 @@ impl Sweep {
     fn remember_fresh(&mut self, single: usize, outcome: &Outcome) {
         let nexts = nexts(&outcome.sites);
         for (place, met) in outcome.sites.iter().enumerate() {
-            if self.known.contains_key(&met.alike) {
+            if self.pasts.contains(&met.alike) {
                 continue;
             }
             self.fresh.entry(met.alike).or_insert_with(|| Fresh {
@@ -219,67 +293,41 @@ impl Sweep {
 
 impl Explorer for Sweep {
     fn next(&mut self) -> Vec<Trial> {
-        self.learned = 0;
-        loop {
-            self.stage = match self.stage {
-                Stage::Calm => Stage::Singles,
-                Stage::Pairs => return Vec::new(),
-                Stage::Begin | Stage::Singles => match self.seeds.nth(self.begun) {
-                    Some(seed) => {
-                        self.stage = Stage::Calm;
-                        self.begun += 1;
-                        self.batch.clear();
-                        let plan = Some(Plan::calm());
-                        return vec![Trial { seed, plan }];
-                    }
-                    None => {
-                        self.batch = mem::take(&mut self.deferred);
-                        Stage::Rest
-                    }
-                },
-                Stage::Rest => {
-                    (self.pairs, self.pairs_possible) = pairs::plan(self);
-                    Stage::Pairs
-                }
-            };
-            let trial = |storm: &Storm| Trial {
-                seed: storm.seed,
-                plan: Some(Plan::new(storm.faults.clone())),
-            };
-            let trials: Vec<Trial> = self.storms().into_iter().map(trial).collect();
-            if !trials.is_empty() {
-                return trials;
-            }
-        }
+        self.generation = self.portion().into();
+        let generation = self.generation.iter();
+        generation.map(|task| self.trial(task)).collect()
     }
 
-    fn learn(&mut self, trial: &Trial, outcome: &Outcome) {
-        let place = self.learned;
-        self.learned += 1;
-        match self.stage {
-            Stage::Begin => {}
-            Stage::Calm => {
+    fn learn(&mut self, _: &Trial, outcome: &Outcome) {
+        let task = self.generation.pop_front();
+        match task.expect("what is learned was asked for") {
+            Task::Calm(seed) => {
+                self.calm += 1;
                 // What breaks without a storm would break in each of them.
                 if outcome.verdict == Verdict::Survived {
-                    self.plan_singles(trial.seed, &outcome.sites);
+                    self.plan_singles(seed, &outcome.sites);
                 }
             }
-            Stage::Singles | Stage::Rest => {
-                let (gone, place) = (Gone::of(outcome), self.batch[place]);
+            Task::Single(single) => {
+                let gone = Gone::of(outcome);
                 if gone.survived() && gone.effective {
-                    self.remember_fresh(place, outcome);
+                    self.remember_fresh(single, outcome);
                 }
-                self.singles[place].gone = Some(gone);
+                self.singles[single].gone = Some(gone);
             }
-            Stage::Pairs => self.pairs[place].gone = Some(Gone::of(outcome)),
+            Task::Pair(pair) => {
+                let pairs = self.pairs.as_mut().expect("they were planned");
+                pairs[pair].gone = Some(Gone::of(outcome));
+            }
         }
     }
 
-    fn options(&self, _: &Trial) -> Options {
-        let census = match self.stage {
-            Stage::Begin | Stage::Calm => true,
-            Stage::Singles | Stage::Rest => self.budget > 0,
-            Stage::Pairs => false,
+    fn options(&self, trial: &Trial) -> Options {
+        let faults = trial.plan.as_ref().map_or(0, |plan| plan.faults.len());
+        let census = match faults {
+            0 => true,
+            1 => self.budget > 0,
+            _ => false,
         };
         Options {
             census,
@@ -288,9 +336,8 @@ impl Explorer for Sweep {
     }
 
     fn planned(&self) -> Option<u64> {
-        let planned = matches!(self.stage, Stage::Singles | Stage::Rest | Stage::Pairs);
-        let known = planned && self.begun == self.seeds.len();
-        known.then(|| self.begun + (self.singles.len() + self.pairs.len()) as u64)
+        let known = self.calm == self.seeds.len();
+        known.then(|| self.calm + (self.singles.len() + self.pairs().len()) as u64)
     }
 }
 
@@ -324,20 +371,6 @@ impl Storms<'_> {
     }
 }
 
-/// The places of all sites: first one of each thing that happens, then the second of each, and so on; with the how-manieth
-/// it is. What is done late in a run is tried early, and what is done again and again does not hold it up.
-fn broadly(sites: &[Met]) -> Vec<(usize, usize)> {
-    let mut times: BTreeMap<u64, usize> = BTreeMap::new();
-    let ranks = sites.iter().map(|met| {
-        let rank = times.entry(met.thing).or_insert(0);
-        *rank += 1;
-        *rank
-    });
-    let mut places: Vec<(usize, usize)> = ranks.zip(0..).collect();
-    places.sort_unstable();
-    places
-}
-
 /// For each site the place of the next one on its node.
 fn nexts(sites: &[Met]) -> Vec<Option<usize>> {
     let mut latest: BTreeMap<&str, usize> = BTreeMap::new();
@@ -346,34 +379,4 @@ fn nexts(sites: &[Met]) -> Vec<Option<usize>> {
         nexts[place] = latest.insert(&met.site.node, place);
     }
     nexts
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{site::Kind, time::VirtualTime};
-
-    #[test]
-    fn what_happens_late_is_tried_before_what_happened_once_more() {
-        let sites: Vec<Met> = [1, 1, 2, 1, 2, 3]
-            .map(|thing| Met {
-                site: Site {
-                    node: "order".to_owned(),
-                    kind: Kind::Commit,
-                    label: String::new(),
-                    attempt: 1,
-                },
-                at: VirtualTime::ZERO,
-                behalf: String::new(),
-                asks: None,
-                thing,
-                alike: 0,
-            })
-            .into();
-        let places: Vec<usize> = broadly(&sites)
-            .into_iter()
-            .map(|(_, place)| place)
-            .collect();
-        assert_eq!(places, [0, 2, 5, 1, 4, 3]);
-    }
 }

@@ -32,6 +32,25 @@ pub struct Met {
     pub thing: u64,
     /// Equal for sites that are alike.
     pub alike: u64,
+    /// Equal for sites on whose behalf the same was answered in the end.
+    pub ends: u64,
+}
+
+/// Sites that are alike and end alike: a fault at one of them tells what a fault at another would.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Class {
+    alike: u64,
+    ends: u64,
+}
+
+impl Met {
+    /// Its class.
+    pub fn class(&self) -> Class {
+        Class {
+            alike: self.alike,
+            ends: self.ends,
+        }
+    }
 }
 
 /// What a burst or a commit is about, as far as the census compares it.
@@ -96,10 +115,18 @@ impl Census {
             },
             thing,
             alike,
+            ends: 0,
         });
     }
 
-    pub fn into_met(self) -> Vec<Met> {
+    pub fn into_met(mut self) -> Vec<Met> {
+        let answers = self.met.iter().filter(|met| met.asks == Some(false));
+        let last: BTreeMap<String, u64> = answers
+            .map(|answer| (answer.behalf.clone(), answer.thing))
+            .collect();
+        for met in &mut self.met {
+            met.ends = last.get(&met.behalf).copied().unwrap_or_default();
+        }
         self.met
     }
 

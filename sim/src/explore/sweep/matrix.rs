@@ -8,6 +8,8 @@ use crate::{
     site::Site,
 };
 
+use super::Length;
+
 /// What a sweep found.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Matrix {
@@ -53,6 +55,9 @@ pub struct Row {
     pub at_ms: f64,
     /// How many sites it stands for, itself included.
     pub stands_for: u64,
+    /// How long its faults last.
+    #[serde(default)]
+    pub length: Length,
     /// In the order of the columns; a column that does not apply has none.
     pub cells: Vec<Cell>,
 }

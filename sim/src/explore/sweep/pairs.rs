@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Storm, Sweep, strikes};
+use super::{Length, Storm, Sweep, strikes};
 use crate::{
     seed::mix,
     site::{Met, Site},
@@ -73,7 +73,12 @@ impl Pair {
 }
 
 fn at(fresh: &Fresh, sweep: &Sweep) -> Vec<(String, crate::storm::Fault)> {
-    strikes::strikes(&fresh.met, fresh.next.as_ref(), &sweep.profile)
+    strikes::strikes(
+        &fresh.met,
+        fresh.next.as_ref(),
+        &sweep.profile,
+        Length::Usual,
+    )
 }
 
 fn in_recovery(sweep: &Sweep) -> Vec<Pair> {
