@@ -133,6 +133,7 @@ fn sites() -> Vec<Met> {
         asks: None,
         thing: alike,
         alike,
+        ends: 0,
     };
     vec![
         met(Kind::Commit, "teller-1", 1),

@@ -159,7 +159,7 @@ pub(super) struct SweepArgs {
         allow_hyphen_values = true
     )]
     pub seed: Seed,
-    /// Sweep the workloads of several seeds: sites that are alike are tried once
+    /// Sweep the workloads of several seeds: sites that are alike are tried once for each length of faults
     #[arg(
         long,
         value_name = "N|A..B",

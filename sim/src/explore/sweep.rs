@@ -30,10 +30,14 @@ use matrix::Gone;
 use pairs::Fresh;
 use waiting::Waiting;
 
-/// So many calm runs go before a portion of storms ...
-const CALM_PORTION: usize = 8;
-/// ... of so many, while there are seeds left: one run in eight tells of another workload.
-const STORM_PORTION: usize = 56;
+/// While there are seeds left, of so many runs ...
+const PORTION: usize = 56;
+/// ... so many are calm ones, of further seeds.
+const CALM: usize = 8;
+/// Afterwards a portion has so many runs.
+const LAST_PORTION: usize = 4_096;
+/// No further seed is begun while so many storms wait: they have to be remembered.
+const BACKLOG: usize = 200_000;
 
 /// Goes through all sites of the calm runs of some seeds.
 pub struct Sweep {
@@ -47,7 +51,7 @@ pub struct Sweep {
     sites_met: u64,
     /// Sites of calm runs, by class.
     known: BTreeMap<Class, Known>,
-    /// How often each thing that happens was planned, in a run for the first time.
+    /// How often each thing that happens was planned, in a run for the first time with the same end.
     things: BTreeMap<u64, u64>,
     targets: Vec<Target>,
     /// The storms of one fault, of all seeds so far.
@@ -84,15 +88,16 @@ struct Known {
 }
 
 impl Known {
-    /// The length of faults in this seed, if nobody stands for its sites yet.
+    /// The length of faults at its sites in this seed, and whether this is the first to be tried with it.
     fn meets(&mut self, seed: Seed) -> (Length, bool) {
         if self.last != Some(seed) {
             self.last = Some(seed);
             self.seeds += 1;
         }
-        let turn = (self.seeds - 1) % Length::ALL.len();
-        self.sites[turn] += 1;
-        (Length::ALL[turn], self.sites[turn] == 1)
+        let length = Length::ALL[(self.seeds - 1) % Length::ALL.len()];
+        let sites = &mut self.sites[length as usize];
+        *sites += 1;
+        (length, *sites == 1)
     }
 }
 
@@ -217,11 +222,8 @@ impl Sweep {
             let next = nexts[place].map(|next| &sites[next].site);
             let strikes = strikes::strikes(met, next, &self.profile, length);
             let cells = strikes.into_iter().map(|(column, fault)| {
-                let planned = storms.all.len();
                 let single = storms.place_of(seed, fault, &met.behalf, place);
-                if single == planned {
-                    self.waiting.insert(&column, need, single);
-                }
+                self.waiting.insert(&column, need, single);
                 (column, single)
             });
             self.targets.push(Target {
@@ -238,17 +240,20 @@ impl Sweep {
     /// What is tried next.
     fn portion(&mut self) -> Vec<Task> {
         let seeds = self.seeds;
-        let more = (self.begun..)
-            .map_while(|nth| seeds.nth(nth))
-            .take(CALM_PORTION);
+        let calm = if self.waiting.len() < BACKLOG {
+            CALM
+        } else {
+            0
+        };
+        let more = (self.begun..).map_while(|nth| seeds.nth(nth)).take(calm);
         let mut portion: Vec<Task> = more.map(Task::Calm).collect();
         self.begun += portion.len() as u64;
-        let storms = match self.seeds.nth(self.begun) {
-            Some(_) => STORM_PORTION,
+        let runs = match self.seeds.nth(self.begun) {
+            Some(_) => PORTION,
             None if !portion.is_empty() => 0,
-            None => usize::MAX,
+            None => LAST_PORTION,
         };
-        while portion.len() < storms {
+        while portion.len() < runs {
             let Some(single) = self.waiting.pop() else {
                 break;
             };
@@ -341,10 +346,10 @@ impl Explorer for Sweep {
     }
 }
 
-/// Storms of one fault, each once.
+/// Storms of one fault, each once; those of one seed by their sites.
 struct Storms<'a> {
     all: &'a mut Vec<Storm>,
-    places: BTreeMap<(Seed, Site), Vec<usize>>,
+    places: BTreeMap<Site, Vec<usize>>,
 }
 
 impl Storms<'_> {
@@ -352,7 +357,7 @@ impl Storms<'_> {
         let When::Site(site) = &fault.when else {
             unreachable!("a sweep aims at sites")
         };
-        let at_site = self.places.entry((seed, site.clone())).or_default();
+        let at_site = self.places.entry(site.clone()).or_default();
         let known = at_site
             .iter()
             .find(|storm| self.all[**storm].faults[0] == fault);

@@ -3,7 +3,7 @@
 //! [`Report`] is plain data. What a command does not know (coverage, what should sometimes happen, a sweep's matrix) it
 //! leaves empty, and the page leaves it out.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use askama::Template;
 use serde::{Deserialize, Serialize};
@@ -203,6 +203,7 @@ impl Cell {
 impl From<Matrix> for Sweep {
     fn from(matrix: Matrix) -> Self {
         let kinds: Vec<String> = matrix.columns.into_iter().map(|c| c.name).collect();
+        let seeds: BTreeSet<u64> = matrix.rows.iter().map(|row| row.seed.0).collect();
         let sites = matrix.rows.into_iter().map(|row| {
             let cell = |kind: &String| {
                 let tried = row.cells.iter().find(|cell| cell.column == *kind);
@@ -217,7 +218,10 @@ impl From<Matrix> for Sweep {
                 }
             };
             Swept {
-                site: row.site.to_string(),
+                site: match seeds.len() {
+                    1 => row.site.to_string(),
+                    _ => format!("seed {}: {}{}", row.seed, row.site, row.length.words()),
+                },
                 cells: kinds.iter().map(cell).collect(),
             }
         });

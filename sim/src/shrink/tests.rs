@@ -229,6 +229,7 @@ fn syncs(plan: &Plan) -> Vec<Met> {
         at: VirtualTime(u64::from(attempt) * 1_000),
         behalf: (*client).to_owned(),
         asks: None,
+        ends: 0,
         thing: 0,
         alike: crate::seed::hash(client.as_bytes()),
     };

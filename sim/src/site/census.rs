@@ -1,9 +1,9 @@
 //! A census of sites: every one that a run meets, and which of them are the same but for whose they are.
 //!
 //! Two sites are *alike* when the same thing happens at the same place in the same step, and the same things happened
-//! just before on the same behalf, only for another client, order or connection. A fault at one of them tells what a
-//! fault at the other would. What others did meanwhile is not compared: what matters of it (a lock that is held, a
-//! refusal) shows in what is answered and logged.
+//! just before on the same behalf, only for another client, order or connection. Where the same was answered in the end
+//! too, a fault at one of them tells what a fault at the other would. What others did meanwhile is not compared: what
+//! matters of it (a lock that is held, a refusal) shows in what is answered and logged.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -282,6 +282,22 @@ mod tests {
         let n = met.len();
         assert_eq!(met[n - 3].alike, met[n - 6].alike);
         assert_ne!(met[n - 3].alike, met[0].alike, "there was nothing before");
+    }
+
+    #[test]
+    fn what_is_answered_in_the_end_tells_classes_apart() {
+        let mut census = Census::default();
+        for (who, answer) in [("ann-1", "201 Created"), ("ben-1", "402 Payment Required")] {
+            let ask = site("order", Kind::Send("stock".into()), who);
+            census.meets(ask, VirtualTime::ZERO, About::Nothing);
+            let bytes = format!("HTTP/1.1 {answer}\r\n\r\n");
+            let told = site("order", Kind::Send("app".into()), who);
+            census.meets(told, VirtualTime::ZERO, About::Burst(bytes.as_bytes()));
+        }
+        let met = census.into_met();
+        assert_eq!(met[0].alike, met[2].alike);
+        assert_ne!(met[0].class(), met[2].class());
+        assert_eq!(met[0].ends, met[1].ends);
     }
 
     #[test]

@@ -5,11 +5,14 @@ use std::{collections::BTreeMap, sync::Arc};
 use squall::{
     bank::{Task, measure},
     campaign::{Campaign, Seeds, Totals},
-    explore::{Sweep, Way, sweep::Matrix},
+    explore::{
+        Explorer, Sweep, Trial, Way,
+        sweep::{Length, Matrix},
+    },
     run::{Options, Outcome, Spec, Verdict, run, run_with},
     scenario::Scenario,
     seed::Seed,
-    site::{Kind, Met},
+    site::{Class, Kind, Met},
     storm::{Action, Fault, Plan, When},
 };
 
@@ -93,14 +96,65 @@ fn a_sweep_of_several_seeds_goes_on_with_the_sites_that_the_next_one_adds() {
     assert!(again.map(|row| row.seed).all(|seed| seed != Seed(1)));
     let stand_for: u64 = three.rows.iter().map(|row| row.stands_for).sum();
     assert_eq!(stand_for, three.sites_met);
+    // What two seeds meet is tried with faults of two lengths; what has none is not tried again.
+    let short = three.rows.iter().filter(|row| row.length == Length::Short);
+    let (mut lasting, mut without) = (0, 0);
+    for cell in short.flat_map(|row| &row.cells) {
+        let once = [
+            "restart",
+            "reset",
+            "request lost",
+            "answer lost",
+            "sync error",
+        ];
+        *(if once.contains(&&*cell.column) || cell.column == "write error" {
+            &mut without
+        } else {
+            &mut lasting
+        }) += 1;
+    }
+    assert!(lasting > 20 && without == 0, "{lasting}, {without}");
+    assert_eq!(totals.tally.runs, 3 + three.storms + 20);
     assert_eq!(three.pairs.map(|pairs| pairs.run), Some(20));
+}
+
+#[test]
+fn of_many_seeds_some_calm_runs_go_before_each_portion_of_storms() {
+    let seeds = Seeds::starting_at(Seed(1), 20).expect("there are so many");
+    let mut explorer = Sweep::new(&Bank, seeds, 0);
+    let mut portions = Vec::new();
+    for _ in 0..3 {
+        let trials = explorer.next();
+        let calm = |trial: &&Trial| trial.plan.as_ref().is_some_and(|p| p.faults.is_empty());
+        portions.push((trials.iter().filter(calm).count(), trials.len()));
+        for trial in trials {
+            let spec = Spec {
+                plan: trial.plan.clone(),
+                ..Spec::of(&Bank, trial.seed)
+            };
+            explorer.learn(&trial, &run_with(&Bank, &spec, explorer.options(&trial)));
+        }
+    }
+    assert_eq!(portions, [(8, 8), (8, 56), (4, 4)]);
+}
+
+#[test]
+fn a_sweep_of_many_seeds_runs_each_storm_once_for_any_number_of_workers() {
+    let seeds = Seeds::starting_at(Seed(1), 12).expect("there are so many");
+    let one = sweep_seeds(seeds, None, 0, 1);
+    let (totals, matrix) = &one;
+    assert_eq!(totals.tally.runs, 12 + matrix.storms);
+    for column in &matrix.columns {
+        assert_eq!(column.run, column.planned, "{}", column.name);
+    }
+    assert!(one == sweep_seeds(seeds, None, 0, 3));
 }
 
 #[test]
 fn the_power_of_a_sweep_is_measured_with_storms_and_not_with_calm_runs() {
     let task = Task {
         scenario: "bank".to_owned(),
-        bug: "commit-without-sync".to_owned(),
+        bug: "ack-before-commit".to_owned(),
         way: Way::Sweep.name().to_owned(),
         campaign: 0,
         cut_off: 500,
@@ -168,10 +222,10 @@ fn a_census_sees_every_kind_of_site_that_there_is_and_changes_no_storm() {
 
 #[test]
 fn a_site_that_is_pruned_breaks_as_the_one_that_stands_for_it() {
-    let mut alike: BTreeMap<u64, Vec<Met>> = BTreeMap::new();
+    let mut alike: BTreeMap<Class, Vec<Met>> = BTreeMap::new();
     for met in outcome(None, vec![], true).sites {
         if Bank.profile().nodes.contains(&&*met.site.node) {
-            alike.entry(met.alike).or_default().push(met);
+            alike.entry(met.class()).or_default().push(met);
         }
     }
     let (mut broke, mut held) = (0, 0);

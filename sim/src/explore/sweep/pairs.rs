@@ -22,6 +22,9 @@ pub(super) struct Fresh {
 /// Pairs within the budget, by turns of the two kinds, each kind in an order that prefers no part of the run; and how
 /// many there could have been.
 pub(super) fn plan(sweep: &Sweep) -> (Vec<Storm>, u64) {
+    if sweep.budget == 0 {
+        return (Vec::new(), 0);
+    }
     let (recovery, same_saga) = (in_recovery(sweep), on_one_behalf(sweep));
     let possible = (recovery.len() + same_saga.len()) as u64;
     let mut pairs = Vec::new();

@@ -24,6 +24,15 @@ pub enum Length {
 impl Length {
     /// In the order in which they are tried.
     pub(super) const ALL: [Length; 3] = [Length::Usual, Length::Short, Length::Other];
+
+    /// As an addition to a site's name.
+    pub(crate) fn words(self) -> &'static str {
+        match self {
+            Length::Usual => "",
+            Length::Short => " (short)",
+            Length::Other => " (other length)",
+        }
+    }
 }
 
 /// Milliseconds by [`Length`].
@@ -34,7 +43,7 @@ const CRASH: Lengths = [1_000, 50, 15_000];
 /// A machine takes longer: callers have given up by then, and clocks have gone on.
 const POWER: Lengths = [10_000, 500, 30_000];
 /// Longer than leases, deadlines and the timeouts of all callers.
-const PAUSE: Lengths = [70_000, 20_000, 5_000];
+const PAUSE: Lengths = [70_000, 5_000, 20_000];
 /// So short that callers still wait: whatever they want comes all at once then.
 const STALL: Lengths = [1_000, 50, 300];
 /// Longer than any caller waits, so that what comes late meets what was done about its absence.

@@ -1,7 +1,7 @@
 //! In which order the storms of one fault are run.
 //!
 //! No order is best for all bugs: one shows at a site that one workload in fifty has, another at many sites of one
-//! workload in three. So columns take turns, and in one round each has what was tried least, in the next whatever is
+//! workload in three. So columns take turns, and in one round each has what was planned least, in the next whatever is
 //! drawn by lot.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,17 +25,22 @@ struct Column {
 /// A storm may have been drawn from another queue already.
 type Queue = BTreeSet<(Need, usize)>;
 
-/// How little it is needed: whether the same thing has happened before in the run, and how often it was planned in all.
+/// How little it is needed: whether the same thing has happened before in the run, and how often it had been planned.
 type Need = (bool, u64);
 
 impl Waiting {
-    /// `need` orders it among the storms of its column.
+    /// `need` orders it among the storms of its column. A storm of two columns waits in both.
     pub fn insert(&mut self, column: &str, need: Need, storm: usize) {
         let lot = (false, mix(storm as u64));
         let column = self.columns.entry(column.to_owned()).or_default();
         column.by_need.insert((need, storm));
         column.by_lot.insert((lot, storm));
         self.left.insert(storm);
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.left.len()
     }
 
     /// The storm whose turn it is.
@@ -81,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_tried_least_comes_first_in_every_other_round() {
+    fn what_was_planned_least_comes_first_in_every_other_round() {
         let mut waiting = Waiting::default();
         for storm in 0..100 {
             // The first of all has happened before in its run.
