@@ -7,12 +7,12 @@ use crate::{
     storm::{Action, Fault, Profile, When},
 };
 
-/// How long faults last: the usual length is chosen so that it matters most, the others are tried where another seed
-/// meets the same.
+/// How long faults last, which differs by their kind. Others than the usual length are tried where another seed meets the
+/// same.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Length {
-    /// See [`strikes`].
+    /// The one that should hurt most.
     #[default]
     Usual,
     /// Most are over before anybody gives up.
