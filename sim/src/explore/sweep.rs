@@ -240,11 +240,8 @@ impl Sweep {
     /// What is tried next.
     fn portion(&mut self) -> Vec<Task> {
         let seeds = self.seeds;
-        let calm = if self.waiting.len() < BACKLOG {
-            CALM
-        } else {
-            0
-        };
+        let remembers = self.waiting.len() < BACKLOG;
+        let calm = if remembers { CALM } else { 0 };
         let more = (self.begun..).map_while(|nth| seeds.nth(nth)).take(calm);
         let mut portion: Vec<Task> = more.map(Task::Calm).collect();
         self.begun += portion.len() as u64;

@@ -46,10 +46,8 @@ impl Waiting {
     /// The storm whose turn it is.
     pub fn pop(&mut self) -> Option<usize> {
         while !self.left.is_empty() {
-            let (round, nth) = (
-                self.turn / self.columns.len(),
-                self.turn % self.columns.len(),
-            );
+            let columns = self.columns.len();
+            let (round, nth) = (self.turn / columns, self.turn % columns);
             self.turn += 1;
             let column = self.columns.values_mut().nth(nth)?;
             let queue = match round % 2 {
