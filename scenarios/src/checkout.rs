@@ -83,7 +83,6 @@ const BUGS: &[Gap] = &[
     Gap::LetterRedrivenTwice,
     Gap::CouponOwnedIsEnough,
     Gap::RowMarkedBeforeSent,
-    Gap::RetrySchedulePerPoller,
     Gap::DeadlineRestartsAtTakeOver,
 ];
 

@@ -74,7 +74,6 @@ const BUGS: &[Gap] = &[
     Gap::RetrySchedulePerPoller,
     Gap::LeaseEndsByWallClock,
     Gap::LeaseFromAStaleClock,
-    Gap::RenewalStopsAtFirstError,
     Gap::LostUpdateIgnored,
 ];
 

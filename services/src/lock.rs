@@ -162,10 +162,18 @@ impl Desk {
         }
     }
 
+    /// How long a lease lasts. The wall clock tells whole milliseconds, so one that ends by it gets one more.
+    fn lasts(&self, ms: u64) -> Duration {
+        match self.gaps.has(Gap::LeaseEndsByWallClock) {
+            true => Duration::from_millis(ms + 1),
+            false => Duration::from_millis(ms),
+        }
+    }
+
     /// A lease, in the order of asking. A caller that holds it already is given it anew.
     async fn acquire(&self, name: &str, ask: &Acquire) -> Result<Granted, Problem> {
         let deadline = Instant::now() + Duration::from_millis(ask.wait_ms);
-        let lease = Duration::from_millis(ask.lease_ms);
+        let lease = self.lasts(ask.lease_ms);
         let asked = self.now();
         loop {
             let mut changed = std::pin::pin!(self.changed.notified());
@@ -203,7 +211,7 @@ impl Desk {
 
     fn renew(&self, name: &str, prove: &Prove) -> Result<Granted, Problem> {
         let now = self.now();
-        let until = now + Duration::from_millis(prove.lease_ms);
+        let until = now + self.lasts(prove.lease_ms);
         let renewed = self
             .leases
             .open()

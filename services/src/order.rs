@@ -32,6 +32,7 @@ use crate::{
 
 pub use api::{CancelByKey, PlaceOrder, PlaceReward, SetStatus};
 pub use kit::saga::Execution;
+pub(crate) use saga::SETTLED_LATER;
 pub use scope::{LockScope, saga_lock};
 
 /// How money is taken.

@@ -1,6 +1,7 @@
 //! What the steps of a checkout do, how the order follows, and what others are told once it is complete.
 
 use serde_json::json;
+use tokio::time::sleep;
 
 use super::{
     model,
@@ -15,6 +16,7 @@ use crate::{
         events::{Event, Events},
         saga::{Act, Call, Saga, SagaRecord, Status, Step, Undo, facts::Fact},
     },
+    order::SETTLED_LATER,
     ports::Platform,
 };
 
@@ -114,6 +116,7 @@ impl Checkout {
     fn settle_later(&self, saga: SagaRecord<CheckoutData>) {
         let (store, clock) = (self.store.clone(), self.platform.clock.clone());
         self.platform.spawn("key-settle", async move {
+            sleep(SETTLED_LATER).await;
             let settle = move |tx: &mut Writer<'_>| place::settle_key(tx, &saga, clock.now_ms());
             if let Err(error) = store.write(settle).await {
                 tracing::info!(%error, "key not settled");

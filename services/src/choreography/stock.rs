@@ -245,15 +245,15 @@ impl Stock {
         seen: Option<Seen>,
         work: impl FnOnce(&mut Writer, &mut Says) -> Result<(), HandlerError> + Clone + Send + 'static,
     ) -> Result<(), HandlerError> {
-        let (product, fenced) = (
-            product.to_owned(),
-            !self.member.gaps().has(Gap::LeaseWithoutFencing),
-        );
+        let (product, gaps) = (product.to_owned(), self.member.gaps());
+        let fenced = !gaps.has(Gap::LeaseWithoutFencing) && !gaps.has(Gap::LeaseFromAStaleClock);
         let acted = self.member.once(event, move |tx, says| {
-            if let Some(seen) = seen {
-                seen.show(tx, &product, fenced)?;
+            let shown = seen.map_or(Ok(()), |seen| seen.show(tx, &product, fenced));
+            match shown {
+                Err(HandlerError::Retry(_)) if gaps.has(Gap::LostUpdateIgnored) => Ok(()),
+                Err(why) => Err(why),
+                Ok(()) => work(tx, says),
             }
-            work(tx, says)
         });
         acted.await
     }

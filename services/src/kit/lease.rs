@@ -98,7 +98,12 @@ impl Leases {
     /// Leases of the lock service that is called `name`.
     pub fn new(platform: &Platform, name: &str, policy: LeasePolicy, gaps: Gaps) -> Self {
         let calls = PeerPolicy {
-            attempts: 2,
+            // A second attempt would hide that the first error ends it.
+            attempts: if gaps.has(Gap::RenewalStopsAtFirstError) {
+                1
+            } else {
+                2
+            },
             timeout: policy.wait + Duration::from_secs(1),
             ..PeerPolicy::internal()
         };

@@ -1,6 +1,9 @@
 //! What the steps of an order's saga do, and how the order follows.
 
+use std::time::Duration;
+
 use axum::http::StatusCode;
+use tokio::time::sleep;
 
 use super::{
     keys,
@@ -19,6 +22,9 @@ use crate::{
     },
     ports::Platform,
 };
+
+/// How much later a key is settled for the planted bug `key-settled-after-the-end`.
+pub(crate) const SETTLED_LATER: Duration = Duration::from_millis(200);
 
 pub(super) struct OrderSaga {
     pub peers: Peers,
@@ -43,6 +49,7 @@ impl OrderSaga {
         let (store, gaps) = (self.store.clone(), self.gaps);
         let clock = self.platform.clock.clone();
         self.platform.spawn("key-settle", async move {
+            sleep(SETTLED_LATER).await;
             let settled = store.write(move |tx| match tx.get(&ORDERS, &saga.data.order_id)? {
                 Some(order) => settle_key(tx, &order, &saga, gaps, clock.now_ms()),
                 None => Ok::<_, StoreError>(()),

@@ -2,6 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 use squall_services::{
+    gap::{Gap, Gaps},
     kit::{
         self, Store, StoreError,
         bus::Event,
@@ -166,6 +167,46 @@ async fn five_failures_make_a_dead_letter_with_an_alert_that_can_be_redriven() {
             town.world.ask("shop", &redrive, None, Value::Null).await.0,
             404
         );
+    }
+}
+
+#[tokio::test]
+async fn pollers_with_schedules_of_their_own_give_a_row_up_too_soon() {
+    let town = Town::new().await;
+    let mut shop = Shop::new(&town).await;
+    shop.open_with(Config {
+        gaps: Gaps::NONE.with(Gap::RetrySchedulePerPoller),
+        ..Config::default()
+    })
+    .await;
+    town.world.network.unplug("bus");
+    shop.tell(&town.event("told", "a")).await;
+    town.world.pass(Duration::from_secs(30)).await;
+    assert_eq!(count(&town, "shop", "dead_letters").await, 1);
+}
+
+#[tokio::test]
+async fn a_row_that_is_marked_before_it_is_sent_is_sent_all_the_same_without_a_crash() {
+    for mode in [Mode::Polling, Mode::Cdc] {
+        let town = Town::new().await;
+        let mut shop = Shop::new(&town).await;
+        shop.open_with(Config {
+            gaps: Gaps::NONE.with(Gap::RowMarkedBeforeSent),
+            mode,
+            ..Config::default()
+        })
+        .await;
+        town.world.network.unplug("bus");
+        let event = town.event("told", "a");
+        shop.tell(&event).await;
+        town.world.pass(Duration::from_secs(1)).await;
+        assert_eq!(shop.rows(&OUTBOX), 1, "put back after a failure");
+        let marked = shop.states().contains(&State::Published);
+        assert!(marked, "though nobody has it: {mode:?}");
+        super::town::serve(&town.world, Some(&town.bus));
+        town.world.pass(Duration::from_secs(20)).await;
+        assert_eq!(ids(&town.read("g", &[]).await), [&event.id], "{mode:?}");
+        assert_eq!((shop.rows(&OUTBOX), shop.rows(&PUBLISHED)), (0, 1));
     }
 }
 

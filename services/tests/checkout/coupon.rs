@@ -111,6 +111,21 @@ async fn a_coupon_is_used_by_one_order() {
 }
 
 #[tokio::test]
+async fn a_coupon_is_used_by_two_orders_of_its_user_where_the_bug_is() {
+    let (world, _) = open(Some(Gap::CouponOwnedIsEnough), Size::COUPON_ISSUE).await;
+    let (_, coupon) = issue(&world, "kim", "k").await;
+    let id = coupon["id"].as_str().unwrap();
+    for saga in ["s1", "s2"] {
+        assert_eq!(reserve(&world, saga, id).await.0, 201);
+    }
+    for saga in ["s1", "s2"] {
+        assert_eq!(settle(&world, saga, "use").await.0, 200);
+    }
+    let taken = code(409, "INVALID_STATE");
+    assert_eq!(reserve(&world, "s3", id).await, taken, "it is spent by now");
+}
+
+#[tokio::test]
 async fn a_released_coupon_can_be_used_by_another_order() {
     let (world, _) = open(None, Size::COUPON_ISSUE).await;
     let (_, coupon) = issue(&world, "kim", "k").await;

@@ -1,13 +1,20 @@
 //! Leases, and a database that replicas share.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
+use axum::{Json, Router, routing::post};
 use futures_util::future::join;
 use serde_json::json;
 use squall_services::{
     gap::{Gap, Gaps},
     kit::{
-        Code, Context, Problem, Store, StoreError, Table,
+        Code, Context, Problem, Store, StoreError, Table, http,
         lease::{LeasePolicy, Leases},
         store::{Seat, Shared},
     },
@@ -123,6 +130,69 @@ async fn a_release_of_a_lease_that_another_holds_by_now_is_refused() {
         let _next = leases.acquire(&context, NAME).await.unwrap();
         late.release().await;
         assert_eq!(shelf.held().len(), left, "{gap:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_lease_by_the_wall_clock_lasts_for_as_long_as_that_stands_still() {
+    for (gap, held) in [(None, 0), (Some(Gap::LeaseEndsByWallClock), 1)] {
+        let gaps: Gaps = gap.into_iter().chain([Gap::NoWatchdog]).collect();
+        let (_, _, _, leases, context) = open(gaps).await;
+        let _lease = leases.acquire(&context, NAME).await.unwrap();
+        sleep(Duration::from_millis(3_100)).await;
+        let next = leases.acquire(&context, NAME).await;
+        assert_eq!(usize::from(next.is_err()), held, "{gap:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_lease_after_a_wait_lasts_whole_except_where_the_bug_is() {
+    for (gap, held) in [(None, 1), (Some(Gap::LeaseFromAStaleClock), 0)] {
+        let gaps: Gaps = gap.into_iter().chain([Gap::NoWatchdog]).collect();
+        let (_, _, shelf, leases, context) = open(gaps).await;
+        let first = leases.acquire(&context, NAME).await.unwrap();
+        let holding = async {
+            sleep(Duration::from_millis(400)).await;
+            first.release().await;
+        };
+        let (second, ()) = join(leases.acquire(&context, NAME), holding).await;
+        let _second = second.unwrap();
+        sleep(Duration::from_millis(2_800)).await;
+        assert_eq!(shelf.held().len(), held, "{gap:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_renewal_without_an_answer_is_tried_again_except_where_the_bug_is() {
+    for (gap, renewed) in [(None, true), (Some(Gap::RenewalStopsAtFirstError), false)] {
+        let network = Network::default();
+        let (server, _) = network.machine("lock");
+        let asked = Arc::new(AtomicU64::new(0));
+        let counter = asked.clone();
+        // Both attempts of the first renewal fail.
+        let renew = move || async move {
+            match counter.fetch_add(1, Ordering::SeqCst) {
+                0 | 1 => Err(Problem::new(Code::Internal, "as told")),
+                _ => Ok(Json(lock::Granted { token: 1 })),
+            }
+        };
+        let router = Router::new()
+            .route(
+                "/locks/{name}/acquire",
+                post(|| async { Json(lock::Granted { token: 1 }) }),
+            )
+            .route("/locks/{name}/renew", post(renew));
+        let served = server.clone();
+        server.spawn("lock", async move {
+            http::serve(&served, router).await.unwrap()
+        });
+        sleep(Duration::from_millis(10)).await;
+        let (client, _) = network.machine("inventory");
+        let leases = Leases::new(&client, "lock", policy(), gap.into_iter().collect());
+        let context = Context::fresh(&client, "test");
+        let _lease = leases.acquire(&context, NAME).await.unwrap();
+        sleep(Duration::from_millis(2_500)).await;
+        assert_eq!(asked.load(Ordering::SeqCst) > 2, renewed, "{gap:?}");
     }
 }
 

@@ -348,6 +348,23 @@ async fn refusals_alone_never_open_the_breaker() {
 }
 
 #[tokio::test]
+async fn refusals_open_the_breaker_and_it_lets_all_through_where_the_bug_is() {
+    let shop = Shop::open().await;
+    let peer = shop.peer(PeerPolicy {
+        breaker_lets_all_through: true,
+        ..once()
+    });
+    shop.answers([(); 12].map(|()| problem(Code::OutOfStock)));
+    for _ in 0..10 {
+        assert_eq!(act(&peer).await.unwrap().status, 409);
+    }
+    assert!(matches!(act(&peer).await, Err(CallError::NotSent { .. })));
+    tokio::time::sleep(Duration::from_millis(10_100)).await;
+    let (first, second) = tokio::join!(act(&peer), act(&peer));
+    assert_eq!((first.unwrap().status, second.unwrap().status), (409, 409));
+}
+
+#[tokio::test]
 async fn permits_are_bounded_waited_for_and_returned_once() {
     let permits = Permits::new(2);
     let first = permits.acquire(Duration::ZERO).await.unwrap();

@@ -317,6 +317,24 @@ async fn another_saga_in_the_way_is_waited_for_ten_seconds_then_told() {
 }
 
 #[tokio::test]
+async fn a_crash_gives_no_saga_a_new_deadline_except_where_the_bug_is() {
+    let late = Gaps::NONE.with(Gap::DeadlineRestartsAtTakeOver);
+    for (gaps, ended) in [(Gaps::NONE, true), (late, false)] {
+        let bench = Bench::new(gaps);
+        bench.script("stock-take", &[], Answer::LostBefore);
+        let (store, engine) = bench.boot().await;
+        let id = start(&engine).await;
+        sleep(Duration::from_secs(50)).await;
+        bench.computer.crash();
+        drop((store, engine));
+        let (_store, engine) = bench.boot().await;
+        sleep(Duration::from_secs(20)).await;
+        let saga = engine.read(&id).unwrap().unwrap();
+        assert_eq!(saga.status.is_ended(), ended);
+    }
+}
+
+#[tokio::test]
 async fn spent_retries_leave_a_dead_letter_and_a_redrive_ends_the_saga() {
     let bench = Bench::new(Gaps::NONE);
     bench.script("money-capture", &[], Answer::No);

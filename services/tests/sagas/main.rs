@@ -5,6 +5,7 @@
 mod machine;
 
 mod engine;
+mod gaps;
 mod life;
 mod order;
 mod together;

@@ -380,7 +380,7 @@ async fn a_crash_at_any_instant_leaves_one_whole_order_per_key() {
 
 impl Town {
     /// Like `place`, for a service that may be gone.
-    async fn place_in_vain(&self, key: &str) {
+    pub async fn place_in_vain(&self, key: &str) {
         let body = json!({"user": "alice", "sku": "tea", "quantity": 2, "card": "card-1"});
         let _ = self.call("POST", "/orders", Some(key), body).await;
     }
