@@ -45,6 +45,9 @@ const BUGS: &[Gap] = &[
     Gap::AckBeforeCommit,
     Gap::EventsWithoutResync,
     Gap::CacheNeverExpires,
+    Gap::LetterRedrivenTwice,
+    Gap::KeySettledAfterTheEnd,
+    Gap::SagaIdsCollide,
 ];
 
 const REWARDS: [Shelf; 2] = [

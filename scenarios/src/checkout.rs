@@ -75,6 +75,16 @@ const BUGS: &[Gap] = &[
     Gap::QueueUnbounded,
     Gap::ClientPriceTrusted,
     Gap::PriceNotSnapshotted,
+    Gap::AcceptedToldAsRefused,
+    Gap::KeySettledAfterTheEnd,
+    Gap::BreakerLetsAllThrough,
+    Gap::RebuildInTwoCommits,
+    Gap::SagaIdsCollide,
+    Gap::LetterRedrivenTwice,
+    Gap::CouponOwnedIsEnough,
+    Gap::RowMarkedBeforeSent,
+    Gap::RetrySchedulePerPoller,
+    Gap::DeadlineRestartsAtTakeOver,
 ];
 
 /// People who buy.

@@ -64,6 +64,9 @@ const BUGS: &[Gap] = &[
     Gap::RollbackDataInBusMemory,
     Gap::NoPurchaseTimeout,
     Gap::TraceIdLeaks,
+    Gap::RowMarkedBeforeSent,
+    Gap::RetrySchedulePerPoller,
+    Gap::LateTimerActs,
 ];
 
 /// The services that speak, beside the bus.

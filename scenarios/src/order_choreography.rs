@@ -70,6 +70,12 @@ const BUGS: &[Gap] = &[
     Gap::OutboxReordersAKey,
     Gap::DeadLetterDropped,
     Gap::TraceIdLeaks,
+    Gap::RowMarkedBeforeSent,
+    Gap::RetrySchedulePerPoller,
+    Gap::LeaseEndsByWallClock,
+    Gap::LeaseFromAStaleClock,
+    Gap::RenewalStopsAtFirstError,
+    Gap::LostUpdateIgnored,
 ];
 
 /// Who has to handle what.

@@ -57,6 +57,11 @@ const BUGS: &[Gap] = &[
     Gap::KeyIgnoresBody,
     Gap::KeySharedAcrossUsers,
     Gap::RefundAtCurrentPrice,
+    Gap::LeaseEndsByWallClock,
+    Gap::LeaseFromAStaleClock,
+    Gap::RenewalStopsAtFirstError,
+    Gap::LostUpdateIgnored,
+    Gap::BreakerLetsAllThrough,
 ];
 
 const REPLICAS: [&str; 2] = ["inventory-1", "inventory-2"];

@@ -81,6 +81,12 @@ const BUGS: &[Gap] = &[
     Gap::CompensateInOrder,
     Gap::StopAtFirstCompensationError,
     Gap::NoBulkhead,
+    Gap::AcceptedToldAsRefused,
+    Gap::KeySettledAfterTheEnd,
+    Gap::BreakerLetsAllThrough,
+    Gap::LetterRedrivenTwice,
+    Gap::SagaIdsCollide,
+    Gap::DeadlineRestartsAtTakeOver,
 ];
 
 /// Who buys.

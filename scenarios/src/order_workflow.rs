@@ -42,6 +42,10 @@ const BUGS: &[Gap] = &[
     Gap::SemanticLockReservingOnly,
     Gap::NoVersionCheck,
     Gap::NoBulkhead,
+    Gap::RebuildInTwoCommits,
+    Gap::LetterRedrivenTwice,
+    Gap::AcceptedToldAsRefused,
+    Gap::KeySettledAfterTheEnd,
 ];
 
 impl Scenario for OrderWorkflow {

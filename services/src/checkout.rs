@@ -191,7 +191,9 @@ impl Checkouts {
         let saga = saga::Checkout {
             peers: peers::Peers::new(platform, &config, locks),
             events,
-            clock: platform.clock.clone(),
+            platform: platform.clone(),
+            store: store.clone(),
+            gaps,
         };
         let engine_config = engine::Config {
             gaps: variant.gaps().iter().copied().fold(gaps, Gaps::with),

@@ -21,7 +21,7 @@ use tokio::{sync::Notify, time::Instant};
 use crate::{
     gap::{Gap, Gaps},
     kit::{Code, Problem, Store, StoreError, http},
-    ports::Platform,
+    ports::{Clock, Platform},
     service::Service,
 };
 use model::{Leases, Renewal, Turn, Whose};
@@ -70,6 +70,8 @@ pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
     let desk = Desk {
         leases: config.leases,
         gaps: config.gaps,
+        clock: platform.clock.clone(),
+        began: (Instant::now(), platform.clock.now_ms()),
         changed: Notify::new(),
     };
     http::serve(&platform, api::router(Arc::new(desk))).await
@@ -136,24 +138,48 @@ impl Shelf {
 struct Desk {
     leases: Shelf,
     gaps: Gaps,
+    clock: Arc<dyn Clock>,
+    /// When this life of the service began, by both clocks.
+    began: (Instant, u64),
     /// Told of every release.
     changed: Notify,
 }
 
 impl Desk {
+    /// The time that leases end by: no jump of the wall clock moves it.
+    fn now(&self) -> Instant {
+        if !self.gaps.has(Gap::LeaseEndsByWallClock) {
+            return Instant::now();
+        }
+        let (instant, ms) = self.began;
+        let now_ms = self.clock.now_ms();
+        match now_ms.checked_sub(ms) {
+            Some(since) => instant + Duration::from_millis(since),
+            None => {
+                let before = Duration::from_millis(ms - now_ms);
+                instant.checked_sub(before).unwrap_or(instant)
+            }
+        }
+    }
+
     /// A lease, in the order of asking. A caller that holds it already is given it anew.
     async fn acquire(&self, name: &str, ask: &Acquire) -> Result<Granted, Problem> {
         let deadline = Instant::now() + Duration::from_millis(ask.wait_ms);
         let lease = Duration::from_millis(ask.lease_ms);
+        let asked = self.now();
         loop {
             let mut changed = std::pin::pin!(self.changed.notified());
             changed.as_mut().enable();
-            let now = Instant::now();
+            let now = self.now();
+            let from = match self.gaps.has(Gap::LeaseFromAStaleClock) {
+                true => asked,
+                false => now,
+            };
             let ran_out = self.leases.open().run_out(name, now);
             if let Some(token) = ran_out {
                 tracing::info!(lock = name, token, "lease ran out");
             }
-            let turn = self.leases.open().ask(name, &ask.owner, now, now + lease);
+            let turn = self.leases.open().ask(name, &ask.owner, now, from + lease);
             let free_at = match turn {
                 Turn::Granted(token) => {
                     tracing::info!(lock = name, token, "lease granted");
@@ -162,19 +188,21 @@ impl Desk {
                 Turn::QueueFull => return Err(not_acquired(name, "too many wait for it")),
                 Turn::Waits { free_at } => free_at,
             };
-            if now >= deadline {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
                 self.leases.open().leave(name, &ask.owner);
                 // Whoever is next in the queue has become the first.
                 self.changed.notify_waiters();
                 tracing::info!(lock = name, "lease refused");
                 return Err(not_acquired(name, "it was not free in time"));
             }
-            let _ = tokio::time::timeout(deadline.min(free_at) - now, changed).await;
+            let free_in = free_at.saturating_duration_since(now);
+            let _ = tokio::time::timeout(left.min(free_in), changed).await;
         }
     }
 
     fn renew(&self, name: &str, prove: &Prove) -> Result<Granted, Problem> {
-        let now = Instant::now();
+        let now = self.now();
         let until = now + Duration::from_millis(prove.lease_ms);
         let renewed = self
             .leases
@@ -197,7 +225,7 @@ impl Desk {
         let Some(lease) = released else {
             return Err(not_yours(name));
         };
-        if !lease.is_of(&prove.owner, prove.token) && lease.until > Instant::now() {
+        if !lease.is_of(&prove.owner, prove.token) && lease.until > self.now() {
             self.leases.note_lost(name, lease, prove);
         }
         Ok(Granted { token: prove.token })

@@ -20,7 +20,7 @@ mod workflow;
 use std::{io, sync::Arc, time::Duration};
 
 use crate::{
-    gap::Gaps,
+    gap::{Gap, Gaps},
     kit::{
         self, Code, Listed, Page, PeerPolicy, Problem, Store, StoreError,
         saga::{self as engine, Engine},
@@ -159,9 +159,20 @@ impl Orders {
         }
     }
 
+    /// A read for a client. Only for the planted bug `replica-says-not-there` is what cannot be read not there.
+    fn shown<T>(&self, read: Result<Option<T>, StoreError>) -> Result<Option<T>, StoreError> {
+        match read {
+            Err(StoreError::Unreachable(_) | StoreError::Unknown(_))
+                if self.config.gaps.has(Gap::ReplicaSaysNotThere) =>
+            {
+                Ok(None)
+            }
+            read => read,
+        }
+    }
+
     fn order(&self, id: &str) -> Result<store::OrderRow, Problem> {
-        self.store
-            .read(|tx| tx.get(&store::ORDERS, id))?
+        self.shown(self.store.read(|tx| tx.get(&store::ORDERS, id)))?
             .ok_or_else(|| Problem::new(Code::NotFound, format!("there is no order {id}")))
     }
 

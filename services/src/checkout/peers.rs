@@ -52,6 +52,7 @@ impl Peers {
         if config.gaps.has(Gap::RollbackOvertakesLateSuccess) {
             calls.attempts = 1;
         }
+        calls.breaker_lets_all_through = config.gaps.has(Gap::BreakerLetsAllThrough);
         let peer = |name| Peer::new(platform, name, calls.clone());
         Peers {
             catalog: peer("catalog"),

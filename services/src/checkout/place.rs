@@ -81,6 +81,10 @@ impl Checkouts {
         };
         match ended {
             Some(answer) => Ok(Placed::Ended(answer?)),
+            None if self.config.gaps.has(Gap::AcceptedToldAsRefused) => {
+                let refused = "the order was refused: it could not be carried out in time";
+                Err(Problem::new(Code::InvalidState, refused))
+            }
             None => Ok(Placed::UnderWay(Box::new(self.order(&order.id)?))),
         }
     }

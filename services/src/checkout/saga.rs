@@ -1,7 +1,5 @@
 //! What the steps of a checkout do, how the order follows, and what others are told once it is complete.
 
-use std::sync::Arc;
-
 use serde_json::json;
 
 use super::{
@@ -11,18 +9,21 @@ use super::{
     store::{CheckoutData, ORDERS, OrderRow},
 };
 use crate::{
+    gap::{Gap, Gaps},
     kit::{
-        StoreError, Writer,
+        Store, StoreError, Writer,
         events::{Event, Events},
         saga::{Act, Call, Saga, SagaRecord, Status, Step, Undo, facts::Fact},
     },
-    ports::Clock,
+    ports::Platform,
 };
 
 pub(super) struct Checkout {
     pub peers: Peers,
     pub events: Events,
-    pub clock: Arc<dyn Clock>,
+    pub platform: Platform,
+    pub store: Store,
+    pub gaps: Gaps,
 }
 
 #[async_trait::async_trait]
@@ -73,8 +74,8 @@ impl Saga for Checkout {
         if before.as_ref() != Some(&order) {
             tx.put(&ORDERS, &order.id, &order)?;
         }
-        if saga.status.is_ended() {
-            place::settle_key(tx, saga, self.clock.now_ms())?;
+        if saga.status.is_ended() && !self.gaps.has(Gap::KeySettledAfterTheEnd) {
+            place::settle_key(tx, saga, self.platform.clock.now_ms())?;
         }
         if saga.status == Status::Completed && !saga.data.course.tells_first {
             for event in completed(
@@ -89,6 +90,9 @@ impl Saga for Checkout {
     }
 
     fn committed(&self, saga: &SagaRecord<CheckoutData>) {
+        if saga.status.is_ended() && self.gaps.has(Gap::KeySettledAfterTheEnd) {
+            self.settle_later(saga.clone());
+        }
         if saga.status == Status::Completed && !saga.data.course.tells_first {
             for event in completed(
                 &saga.data,
@@ -106,9 +110,20 @@ impl Saga for Checkout {
 }
 
 impl Checkout {
+    /// Settles the client's key in a commit of its own, once. Only for the planted bug `key-settled-after-the-end`.
+    fn settle_later(&self, saga: SagaRecord<CheckoutData>) {
+        let (store, clock) = (self.store.clone(), self.platform.clock.clone());
+        self.platform.spawn("key-settle", async move {
+            let settle = move |tx: &mut Writer<'_>| place::settle_key(tx, &saga, clock.now_ms());
+            if let Err(error) = store.write(settle).await {
+                tracing::info!(%error, "key not settled");
+            }
+        });
+    }
+
     /// Tells the subscribers while the order waits for them.
     async fn tell_first(&self, data: &CheckoutData, call: Call<'_>) -> Act {
-        let now_ms = self.clock.now_ms();
+        let now_ms = self.platform.clock.now_ms();
         for event in completed(data, now_ms, now_ms) {
             if let Err(reason) = self.events.tell_now(call.context, &event).await {
                 return Act::Unknown(reason);

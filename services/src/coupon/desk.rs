@@ -127,6 +127,12 @@ impl Desk<'_, '_> {
             return Err(invalid_state("the coupon is another user's"));
         }
         let seen = self.remembered.state.take().unwrap_or(coupon.state);
+        let seen = match seen {
+            CouponState::Reserved { .. } if self.gaps.has(Gap::CouponOwnedIsEnough) => {
+                CouponState::Issued
+            }
+            seen => seen,
+        };
         let after = seen.after(CouponEvent::Reserve, &ask.saga_id);
         coupon.state = after.map_err(invalid_state)?;
         self.tx.put(&COUPONS, &coupon.id, &coupon)?;
@@ -212,7 +218,7 @@ impl Desk<'_, '_> {
     fn settle(&mut self, reservation: &mut Reservation, event: CouponEvent) -> Result<(), Problem> {
         let mut coupon = self.coupon(&reservation.coupon)?;
         let saga_id = &reservation.saga_id;
-        if self.gaps.has(Gap::CouponCheckThenUse) {
+        if self.gaps.has(Gap::CouponCheckThenUse) || self.gaps.has(Gap::CouponOwnedIsEnough) {
             coupon.state = CouponState::Reserved {
                 saga_id: saga_id.clone(),
             };

@@ -345,7 +345,12 @@ impl Desk<'_, '_> {
     /// Compares what was read under a lease with what is there, and leaves the lease's token.
     fn show(&self, product: &mut Product, token: u64) -> Result<(), Problem> {
         let masked = |gaps: &[Gap]| gaps.iter().any(|gap| self.gaps.has(*gap));
-        let fenced = !masked(&[Gap::LeaseWithoutFencing, Gap::NoWatchdog]);
+        let fenced = !masked(&[
+            Gap::LeaseWithoutFencing,
+            Gap::NoWatchdog,
+            Gap::RenewalStopsAtFirstError,
+            Gap::LeaseFromAStaleClock,
+        ]);
         let versioned = fenced && !self.gaps.has(Gap::ReleaseBeforeCommit);
         let stored = self.tx.get(&PRODUCTS, &product.sku)?;
         let stored = stored.ok_or_else(|| unknown_product(&product.sku))?;
@@ -362,7 +367,15 @@ impl Desk<'_, '_> {
 
     fn put(&mut self, mut product: Product, units: Units) -> Result<Product, Problem> {
         if let Remembered::Leased { token, .. } = self.remembered {
-            self.show(&mut product, token)?;
+            match self.show(&mut product, token) {
+                Err(why)
+                    if why.code == Code::VersionConflict
+                        && self.gaps.has(Gap::LostUpdateIgnored) =>
+                {
+                    return Ok(product);
+                }
+                shown => shown?,
+            }
         }
         product.units = units;
         product.version += 1;

@@ -27,6 +27,7 @@ fn policy() -> PeerPolicy {
         breaker_threshold: 0.5,
         breaker_window: 10,
         breaker_open: Duration::from_secs(10),
+        ..PeerPolicy::internal()
     }
 }
 

@@ -226,6 +226,9 @@ impl Lease {
                     .call(&context, "POST", &path, None, &prove)
                     .await;
                 // No answer is no reason to stop: the lease may last still.
+                if renewed.is_err() && leases.gaps.has(Gap::RenewalStopsAtFirstError) {
+                    return;
+                }
                 if renewed.is_ok_and(|reply| !reply.is_success()) {
                     tracing::info!(token = prove.token, "lease lost");
                     return;

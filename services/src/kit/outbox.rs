@@ -19,6 +19,7 @@ mod tests;
 mod unsound;
 
 use std::{
+    borrow::Cow,
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering},
@@ -259,6 +260,14 @@ impl Inner {
     /// Counts an alert; the caller says in its own `tracing::error!` what it is about.
     fn alert(&self) {
         self.alerts.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What a row's wait is kept under: of all pollers together, the row.
+    fn schedule<'k>(&self, by: Option<&str>, key: &'k str) -> Cow<'k, str> {
+        match by.filter(|_| self.config.gaps.has(Gap::RetrySchedulePerPoller)) {
+            Some(by) => Cow::Owned(format!("{by} {key}")),
+            None => Cow::Borrowed(key),
+        }
     }
 
     fn memory(&self) -> std::sync::MutexGuard<'_, Memory> {

@@ -32,6 +32,9 @@ pub struct PeerPolicy {
     pub breaker_window: usize,
     /// How long the breaker stays open before one trial call.
     pub breaker_open: Duration,
+    /// Only for the planted bug `breaker-lets-all-through`: a half-open breaker lets every call through, and refusals
+    /// count as failures.
+    pub breaker_lets_all_through: bool,
 }
 
 impl PeerPolicy {
@@ -44,6 +47,7 @@ impl PeerPolicy {
             breaker_threshold: 0.5,
             breaker_window: 10,
             breaker_open: Duration::from_secs(10),
+            breaker_lets_all_through: false,
         }
     }
 
@@ -191,7 +195,11 @@ impl Peer {
             self.back_off(attempt).await;
             attempt += 1;
         };
-        let healthy = matches!(last, Attempt::Answered(_) | Attempt::InFlight);
+        let healthy = match &last {
+            Attempt::Answered(reply) => !policy.breaker_lets_all_through || reply.is_success(),
+            Attempt::InFlight => true,
+            _ => false,
+        };
         if admission.record(!healthy) {
             tracing::warn!(peer = self.inner.pool.peer, "the breaker opened");
         }

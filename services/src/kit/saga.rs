@@ -100,6 +100,12 @@ pub trait Saga: Send + Sync + 'static {
         let _ = saga_id;
     }
 
+    /// Told of the data of a saga that does once more, under another id, what another one has done. Only for the planted
+    /// bug `letter-redriven-twice`.
+    fn begins_anew(&self, data: &mut Self::Data, saga_id: &str) {
+        let _ = (data, saga_id);
+    }
+
     /// What a fact is called in the business's own words, where sagas are kept as [`Journal::Facts`].
     fn fact_name(&self, fact: &facts::Fact<Self::Data>) -> String {
         fact.name()

@@ -10,7 +10,7 @@ use axum::{
     routing::{get, patch, post},
 };
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     Orders,
@@ -91,6 +91,7 @@ pub(super) fn router(orders: Arc<Orders>) -> Router {
         .route("/api/orders/{id}/status", patch(set_status))
         .route("/sagas", get(list_sagas))
         .route("/sagas/{id}", get(show_saga))
+        .route("/sagas/rebuild", post(rebuild_sagas))
         .with_state(Arc::clone(&orders))
         .merge(dead_letters::router(orders.engine.clone()))
         .merge(workflows)
@@ -194,9 +195,15 @@ async fn list(
 }
 
 async fn show_saga(State(orders): App, Path(id): Path<String>) -> Result<Json<SagaView>, Problem> {
-    let saga = orders.engine.read(&id)?;
+    let saga = orders.shown(orders.engine.read(&id))?;
     let missing = || Problem::new(Code::NotFound, format!("there is no saga {id}"));
     Ok(Json(view(saga.ok_or_else(missing)?)))
+}
+
+/// Makes the sagas' rows anew from their facts, where those are kept. Repeating it does no harm.
+async fn rebuild_sagas(State(orders): App) -> Result<Json<Value>, Problem> {
+    let sagas = orders.engine.rebuild(|_| Ok(()), |_, _| Ok(())).await?;
+    Ok(Json(json!({ "sagas": sagas })))
 }
 
 fn view(saga: SagaRecord<OrderData>) -> SagaView {

@@ -51,6 +51,7 @@ impl Peers {
             if gaps.has(Gap::BreakerNeverHalfOpens) {
                 policy.breaker_open = A_YEAR;
             }
+            policy.breaker_lets_all_through = gaps.has(Gap::BreakerLetsAllThrough);
             Peer::new(platform, name, policy)
         };
         Peers {

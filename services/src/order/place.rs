@@ -56,11 +56,18 @@ pub(super) enum Placed {
 enum NotBegun {
     Repeat(StoredAnswer),
     Refused(Problem),
+    /// The database has not answered: it may have begun after all.
+    Undecided(Problem),
 }
 
 impl From<StoreError> for NotBegun {
     fn from(error: StoreError) -> Self {
-        NotBegun::Refused(error.into())
+        match error {
+            StoreError::Unreachable(_) | StoreError::Unknown(_) => {
+                NotBegun::Undecided(error.into())
+            }
+            StoreError::Corrupt(_) | StoreError::Io(_) => NotBegun::Refused(error.into()),
+        }
     }
 }
 
@@ -94,7 +101,10 @@ impl Orders {
         let (saga_id, order) = match self.begin(&context, key, wish, product, total).await {
             Ok(begun) => begun,
             Err(NotBegun::Repeat(answer)) => return Ok(Placed::Ended(answer)),
-            Err(NotBegun::Refused(why)) => return Err(why),
+            Err(NotBegun::Undecided(_)) if self.config.gaps.has(Gap::UnknownCommitToldAsNo) => {
+                return Err(refused("it could not be placed"));
+            }
+            Err(NotBegun::Refused(why) | NotBegun::Undecided(why)) => return Err(why),
         };
         let ended = match timeout(self.config.answer_within, self.engine.wait(&saga_id)).await {
             Ok(saga) => saga?.and_then(|saga| answer(&follow(order.clone(), &saga), &saga)),
@@ -102,6 +112,9 @@ impl Orders {
         };
         match ended {
             Some(answer) => Ok(Placed::Ended(answer?)),
+            None if self.config.gaps.has(Gap::AcceptedToldAsRefused) => {
+                Err(refused("it could not be carried out in time"))
+            }
             None => Ok(Placed::UnderWay(Box::new(self.order(&order.id)?))),
         }
     }
@@ -222,6 +235,11 @@ fn ordered_before(before: Option<OrderRow>, wish: &Wish) -> Result<Option<Stored
         return Err(Problem::new(Code::IdempotencyInFlight, detail));
     }
     Ok(Some(StoredAnswer::new(StatusCode::CREATED, &order)?))
+}
+
+/// A refusal for good. Only for planted bugs.
+fn refused(why: &str) -> Problem {
+    Problem::new(Code::InvalidState, format!("the order was refused: {why}"))
 }
 
 /// What the wish costs; of a purchase, only what can be paid.

@@ -38,15 +38,19 @@ impl OrderSaga {
         });
     }
 
-    /// What to keep under the client's key.
-    fn kept(&self, answer: Result<StoredAnswer, Problem>) -> Option<StoredAnswer> {
-        match answer {
-            Err(why) if self.gaps.has(Gap::TransientFailureCached) => Some(StoredAnswer {
-                status: why.code.status(),
-                body: why.body(),
-            }),
-            answer => answer.map_or_else(|why| StoredAnswer::of_problem(&why), Some),
-        }
+    /// Settles the client's key in a commit of its own, once. Only for the planted bug `key-settled-after-the-end`.
+    fn settle_later(&self, saga: SagaRecord<OrderData>) {
+        let (store, gaps) = (self.store.clone(), self.gaps);
+        let clock = self.platform.clock.clone();
+        self.platform.spawn("key-settle", async move {
+            let settled = store.write(move |tx| match tx.get(&ORDERS, &saga.data.order_id)? {
+                Some(order) => settle_key(tx, &order, &saga, gaps, clock.now_ms()),
+                None => Ok::<_, StoreError>(()),
+            });
+            if let Err(error) = settled.await {
+                tracing::info!(%error, "key not settled");
+            }
+        });
     }
 }
 
@@ -99,6 +103,13 @@ impl Saga for OrderSaga {
         if !saga.status.is_open() {
             self.scope.let_go(&saga.id);
         }
+        if saga.status.is_ended() && self.gaps.has(Gap::KeySettledAfterTheEnd) {
+            self.settle_later(saga.clone());
+        }
+    }
+
+    fn begins_anew(&self, data: &mut OrderData, saga_id: &str) {
+        data.owner = saga_id.to_owned();
     }
 
     fn lost(&self, saga_id: &str) {
@@ -119,11 +130,35 @@ impl Saga for OrderSaga {
         } else if order != before {
             tx.put(&ORDERS, &order.id, &order)?;
         }
-        if let (Some(key), Some(answer)) = (&saga.data.key, answer(&order, saga)) {
-            let now = self.platform.clock.now_ms();
-            keys::settle(tx, key, &order.id, self.kept(answer), now)?;
+        if !self.gaps.has(Gap::KeySettledAfterTheEnd) {
+            settle_key(tx, &order, saga, self.gaps, self.platform.clock.now_ms())?;
         }
         Ok(())
+    }
+}
+
+/// Settles the key of the client who placed the order, once its saga has ended.
+fn settle_key(
+    tx: &mut Writer<'_>,
+    order: &OrderRow,
+    saga: &SagaRecord<OrderData>,
+    gaps: Gaps,
+    now_ms: u64,
+) -> Result<(), StoreError> {
+    match (&saga.data.key, answer(order, saga)) {
+        (Some(key), Some(answer)) => keys::settle(tx, key, &order.id, kept(gaps, answer), now_ms),
+        _ => Ok(()),
+    }
+}
+
+/// What to keep under the client's key.
+fn kept(gaps: Gaps, answer: Result<StoredAnswer, Problem>) -> Option<StoredAnswer> {
+    match answer {
+        Err(why) if gaps.has(Gap::TransientFailureCached) => Some(StoredAnswer {
+            status: why.code.status(),
+            body: why.body(),
+        }),
+        answer => answer.map_or_else(|why| StoredAnswer::of_problem(&why), Some),
     }
 }
 

@@ -119,6 +119,7 @@ impl Gateway {
             breaker_threshold: 0.4,
             breaker_window: 10,
             breaker_open: Duration::from_secs(30),
+            breaker_lets_all_through: gaps.has(Gap::BreakerLetsAllThrough),
         };
         Gateway {
             platform: platform.clone(),

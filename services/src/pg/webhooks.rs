@@ -47,6 +47,7 @@ impl Webhooks {
             breaker_threshold: 1.0,
             breaker_window: 10,
             breaker_open: Duration::from_secs(30),
+            ..PeerPolicy::internal()
         };
         Webhooks {
             platform: platform.clone(),

@@ -156,13 +156,27 @@ impl Orders {
         };
         let span = context.span();
         let expired = self.member.write(move |tx, says| {
-            let verdict = (Status::Cancelled, Some("it took too long"));
+            let verdict = (Status::Cancelled, Some(TOO_LONG));
             end(tx, says, &id, verdict, &context, now_ms)
         });
         use tracing::Instrument;
         expired.instrument(span).await
     }
+
+    /// Cancels a purchase whether it has completed or not. Only for the planted bug `late-timer-acts`.
+    async fn expire_late(&self, id: &str, context: Context) -> Result<(), StoreError> {
+        let (id, now_ms) = (id.to_owned(), self.now_ms());
+        let expired = self.member.write(move |tx, says| {
+            reopen(tx, &id)?;
+            let verdict = (Status::Cancelled, Some(TOO_LONG));
+            end(tx, says, &id, verdict, &context, now_ms)
+        });
+        expired.await
+    }
 }
+
+/// Why a purchase is cancelled at its deadline.
+const TOO_LONG: &str = "it took too long";
 
 /// Makes an order of a wish.
 fn open(
@@ -210,6 +224,17 @@ fn open(
     };
     says.say(ORDER_CREATED, id, context, &purchase);
     Ok(order)
+}
+
+/// Takes an end back. Only for the planted bug `late-timer-acts`.
+fn reopen(tx: &mut Writer<'_>, id: &str) -> Result<(), StoreError> {
+    match tx.get(&ORDERS, id)? {
+        Some(order) if order.status == Status::Completed => {
+            let status = Status::Pending;
+            tx.put(&ORDERS, id, &Order { status, ..order })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Ends an order that is pending still, and says so.

@@ -49,9 +49,8 @@ impl Inner {
                 }
                 continue;
             }
-            let outcomes = self.send_all(&ready).await;
             // The log learns of it from the feed, like of every other commit.
-            self.settle(None, outcomes).await?;
+            self.send_and_settle(None, &ready).await?;
         }
     }
 

@@ -32,6 +32,19 @@ fn policy() -> PeerPolicy {
 pub(super) type Outcomes = Vec<(String, Result<(), String>)>;
 
 impl Inner {
+    /// Sends rows and notes what became of them.
+    pub(super) async fn send_and_settle(
+        &self,
+        by: Option<&str>,
+        rows: &[(String, Row)],
+    ) -> Result<(), StoreError> {
+        if self.config.gaps.has(Gap::RowMarkedBeforeSent) {
+            return self.mark_and_send(by, rows).await;
+        }
+        let outcomes = self.send_all(rows).await;
+        self.settle(by, outcomes).await
+    }
+
     /// Sends rows of different lanes side by side.
     pub(super) async fn send_all(&self, rows: &[(String, Row)]) -> Outcomes {
         let sent = rows.iter().map(|(key, row)| async move {
@@ -111,18 +124,19 @@ impl Inner {
     /// sent: then it was.
     pub(super) async fn settle(
         &self,
-        by: Option<String>,
+        by: Option<&str>,
         outcomes: Outcomes,
     ) -> Result<(), StoreError> {
         let (config, now_ms) = (self.config.clone(), self.platform.clock.now_ms());
+        let holder = by.map(str::to_owned);
         let noted = self.store.write(move |tx| {
             let mut noted = Vec::new();
             for (key, sent) in outcomes {
                 let Some(mut row) = tx.get(&OUTBOX, &key)? else {
                     continue;
                 };
-                let in_hand = match (&row.state, &by) {
-                    (State::Processing { by: holder, .. }, Some(by)) => holder == by,
+                let in_hand = match (&row.state, &holder) {
+                    (State::Processing { by, .. }, Some(holder)) => by == holder,
                     (_, None) => true,
                     _ => false,
                 };
@@ -152,15 +166,17 @@ impl Inner {
             Ok::<_, StoreError>(noted)
         });
         for (key, failed) in noted.await? {
-            self.follow_up(&key, failed);
+            self.follow_up(by, &key, failed);
         }
         Ok(())
     }
 
     /// What follows the commit: the row's next try, or the alarm.
-    fn follow_up(&self, key: &str, failed: Option<Row>) {
+    fn follow_up(&self, by: Option<&str>, key: &str, failed: Option<Row>) {
+        let schedule = self.schedule(by, key);
         let mut memory = self.memory();
         memory.forget(key);
+        memory.forget(&schedule);
         let Some(row) = failed else { return };
         let (kind, reason) = (row.event.kind.as_str(), row.reason.as_deref().unwrap_or(""));
         if row.state == State::Failed {
@@ -169,7 +185,7 @@ impl Inner {
             return;
         }
         tracing::warn!(kind, attempts = row.attempts, reason, "outbox row failed");
-        memory.back_off(key, backoff(&self.config.policy, row.attempts));
+        memory.back_off(&schedule, backoff(&self.config.policy, row.attempts));
     }
 }
 

@@ -62,12 +62,11 @@ impl Inner {
         }
         let wanted = self.takeable(&rows, by, own);
         if wanted.is_empty() {
-            return Ok(Some(self.idle_for(&rows)));
+            return Ok(Some(self.idle_for(&rows, by)));
         }
         let claimed = self.claim(by, wanted).await?;
         if !claimed.is_empty() {
-            let outcomes = self.send_all(&claimed).await;
-            self.settle(Some(by.to_owned()), outcomes).await?;
+            self.send_and_settle(Some(by), &claimed).await?;
         }
         Ok(None)
     }
@@ -88,7 +87,8 @@ impl Inner {
         };
         let may_take = |key: &str, row: &Row| {
             let forgotten = gaps.has(Gap::OutboxPendingForgotten) && row.attempts > 0;
-            free(row) && memory.waits(key).is_none() && !forgotten
+            let waits = memory.waits(&self.schedule(Some(by), key)).is_some();
+            free(row) && !waits && !forgotten
         };
         let concerns = |row: &Row| {
             let bulkhead = self.bulkhead(&row.target).map(|bulkhead| bulkhead.service);
@@ -204,9 +204,10 @@ impl Inner {
     }
 
     /// When some row may be taken that may not be now.
-    fn idle_for(&self, rows: &[(String, Row)]) -> Duration {
+    fn idle_for(&self, rows: &[(String, Row)], by: &str) -> Duration {
         let memory = self.memory();
-        let waits = rows.iter().filter_map(|(key, _)| memory.waits(key));
+        let waits = rows.iter();
+        let waits = waits.filter_map(|(key, _)| memory.waits(&self.schedule(Some(by), key)));
         waits.min().unwrap_or(self.config.policy.look_every)
     }
 }

@@ -1,12 +1,12 @@
 //! The ways of telling without an outbox, for the planted bugs `dual-write`, `events-only-in-memory` and
-//! `publish-before-commit`.
+//! `publish-before-commit`; and the one of an outbox that is ahead of itself, for `row-marked-before-sent`.
 
 use std::{sync::Arc, time::Duration};
 
 use tokio::sync::mpsc;
 use tracing::Instrument;
 
-use super::{Inner, Outgoing};
+use super::{Inner, OUTBOX, Outgoing, PUBLISHED, Row};
 use crate::kit::{StoreError, Writer};
 
 /// Events that wait in memory; a full queue loses what comes next.
@@ -36,6 +36,33 @@ pub(super) async fn send_unsaved(outbox: Arc<Inner>, mut queue: mpsc::Receiver<O
 }
 
 impl Inner {
+    /// Marks rows as published, and then sends them; those whose sending fails are put back.
+    pub(super) async fn mark_and_send(
+        &self,
+        by: Option<&str>,
+        rows: &[(String, Row)],
+    ) -> Result<(), StoreError> {
+        let marked = rows.iter().map(|(key, _)| (key.clone(), Ok(())));
+        self.settle(by, marked.collect()).await?;
+        let mut failed = self.send_all(rows).await;
+        failed.retain(|(_, sent)| sent.is_err());
+        if failed.is_empty() {
+            return Ok(());
+        }
+        let of_failed = |(key, _): &&(String, Row)| failed.iter().any(|(failed, _)| failed == key);
+        let back: Vec<_> = rows.iter().filter(of_failed).cloned().collect();
+        self.store
+            .write(move |tx| {
+                for (key, row) in &back {
+                    tx.delete(&PUBLISHED, key)?;
+                    tx.put(&OUTBOX, key, row)?;
+                }
+                Ok::<_, StoreError>(())
+            })
+            .await?;
+        self.settle(by, failed).await
+    }
+
     async fn insist(&self, outgoing: &Outgoing) {
         let mut wait = RETRY;
         while !self.send_once(outgoing).await {

@@ -15,6 +15,7 @@ pub(super) struct Breaker {
     threshold: f64,
     window: usize,
     open_for: Duration,
+    lets_all_through: bool,
     state: Mutex<State>,
 }
 
@@ -40,6 +41,7 @@ impl Breaker {
             threshold: policy.breaker_threshold,
             window: policy.breaker_window.max(1),
             open_for: policy.breaker_open,
+            lets_all_through: policy.breaker_lets_all_through,
             state: Mutex::new(State::Closed(VecDeque::new())),
         }
     }
@@ -57,6 +59,7 @@ impl Breaker {
                 *state = State::HalfOpen;
                 true
             }
+            State::HalfOpen if self.lets_all_through => true,
             State::HalfOpen => return Err(Duration::ZERO),
         };
         drop(state);

@@ -211,12 +211,15 @@ impl<S: Saga> Engine<S> {
             let detail = "sagas are not kept as facts here: there is nothing to rebuild from";
             return Err(Problem::new(Code::InvalidState, detail));
         }
-        let rebuilt = self.0.store.write(move |tx| {
+        let clear = move |tx: &mut Writer<'_>| {
             clear(tx)?;
             for (id, _) in tx.scan(&table::<S::Data>(), "")? {
                 tx.delete(&table::<S::Data>(), &id)?;
                 tx.delete(&OPEN_SAGAS, &id)?;
             }
+            Ok::<_, StoreError>(())
+        };
+        let project = move |tx: &mut Writer<'_>| {
             let sagas = facts::fold_all(tx.scan(&facts::table::<S::Data>(), "")?);
             for saga in &sagas {
                 tx.put(&table(), &saga.id, saga)?;
@@ -225,9 +228,18 @@ impl<S: Saga> Engine<S> {
                 }
                 project(tx, saga)?;
             }
-            Ok::<_, Problem>(sagas.len())
+            Ok::<_, StoreError>(sagas.len())
+        };
+        let store = &self.0.store;
+        if !self.0.defences.rebuild_is_one_commit {
+            store.write(clear).await?;
+            return Ok(store.write(project).await?);
+        }
+        let rebuilt = store.write(move |tx| {
+            clear(tx)?;
+            project(tx)
         });
-        rebuilt.await
+        Ok(rebuilt.await?)
     }
 
     /// Every saga that a person had or has to look at, by dead letter id.

@@ -80,7 +80,10 @@ impl<S: Saga> Inner<S> {
         let inner = Arc::clone(self);
         let span = context.span();
         let committed = self.write(move |tx| {
-            let id = inner.unused_id(tx, &table::<S::Data>(), "SAGA")?;
+            let id = match inner.defences.unused_ids {
+                true => inner.unused_id(tx, &table::<S::Data>(), "SAGA")?,
+                false => format!("SAGA-{:08X}", inner.platform.random.next_u64() as u8),
+            };
             let now = inner.platform.clock.now_ms();
             let deadline = now.saturating_add(inner.config.deadline.as_millis() as u64);
             let (kind, plan) = (inner.saga.kind(&data), inner.saga.steps(&data));
@@ -99,6 +102,30 @@ impl<S: Saga> Inner<S> {
             Ok((value, saga, driven))
         });
         committed.instrument(span).await
+    }
+
+    /// The first row of a saga that does once more what another one does or has done. Only for the planted bug
+    /// `letter-redriven-twice`.
+    fn begin_anew(
+        &self,
+        tx: &mut Writer,
+        before: SagaRecord<S::Data>,
+    ) -> Result<(SagaRecord<S::Data>, Arc<Driven<S::Data>>), StoreError> {
+        let id = self.unused_id(tx, &table::<S::Data>(), "SAGA")?;
+        let mut data = before.data;
+        self.saga.begins_anew(&mut data, &id);
+        let plan = self.saga.steps(&data);
+        let now = self.platform.clock.now_ms();
+        let deadline = now.saturating_add(self.config.deadline.as_millis() as u64);
+        let identity = (id, before.kind.as_str());
+        let mut saga = SagaRecord::fresh(identity, before.context, data, now, deadline);
+        if self.config.execution == Execution::Saga {
+            saga.advance(plan, now);
+        }
+        saga.version = self.next_version(&saga);
+        self.put(tx, &saga, Vec::new())?;
+        let driven = self.own(&saga);
+        Ok((saga, driven))
     }
 
     /// Journals the saga with the service's own rows, and before it what was said on the way. A commit with which the
@@ -183,7 +210,7 @@ impl<S: Saga> Inner<S> {
         let Some(stored) = tx.get(&table::<S::Data>(), &saga.id)? else {
             return Ok(Some(Committed::Lost));
         };
-        if self.defences.respect_owner {
+        if self.defences.commit_asks_owner {
             let mine = open
                 .as_ref()
                 .is_none_or(|open| open.owner.as_ref() == Some(&me));
@@ -238,7 +265,7 @@ impl<S: Saga> Inner<S> {
         let committed = self.write(move |tx| {
             let missing = || missing(&id);
             let mut letter = tx.get(&DEAD_LETTERS, &id)?.ok_or_else(missing)?;
-            if letter.redriven_ms.is_some() {
+            if letter.redriven_ms.is_some() && inner.defences.redrive_once {
                 return Err(Problem::new(
                     Code::InvalidState,
                     format!(
@@ -249,6 +276,10 @@ impl<S: Saga> Inner<S> {
             let mut saga = tx
                 .get(&table::<S::Data>(), &letter.saga_id)?
                 .ok_or_else(missing)?;
+            if letter.redriven_ms.is_some() {
+                let (saga, driven) = inner.begin_anew(tx, saga)?;
+                return Ok((letter, saga, driven));
+            }
             let now = inner.platform.clock.now_ms();
             saga.apply(inner.saga.steps(&saga.data), Event::Redriven, now)
                 .map_err(|illegal| Problem::new(Code::InvalidState, illegal.to_string()))?;

@@ -168,7 +168,8 @@ impl<S: Saga> Inner<S> {
         seen: OpenSaga,
     ) -> Result<Option<SagaRecord<S::Data>>, StoreError> {
         let (id, fences) = (id.to_owned(), self.defences.respect_owner);
-        let mine = self.open_mark(Some(seen.clone()));
+        let before = self.defences.deadline_lasts.then(|| seen.clone());
+        let mine = self.open_mark(before);
         self.write(move |tx| {
             let open = tx.get(&OPEN_SAGAS, &id)?;
             let saga = tx.get(&table::<S::Data>(), &id)?;

@@ -116,7 +116,7 @@ pub(super) struct Defences {
     pub unknown_is_unknown: bool,
     /// An undo is repeated until it is done or a person is told.
     pub undo_insists: bool,
-    /// The recovery leaves alone what a live task drives; among replicas a commit asks whether its owner is the owner still.
+    /// The recovery leaves alone what a live task drives.
     pub respect_owner: bool,
     /// Commits are synced.
     pub sync: bool,
@@ -142,6 +142,16 @@ pub(super) struct Defences {
     pub conflict_is_retried: bool,
     /// A workflow is told again what it took note of, rather than what it would note now.
     pub notes_replayed: bool,
+    /// A read side is taken away and made anew in one commit.
+    pub rebuild_is_one_commit: bool,
+    /// Among replicas a commit asks whether its replica owns the saga still.
+    pub commit_asks_owner: bool,
+    /// Whoever takes a saga up leaves it its deadline, and what was asked of it.
+    pub deadline_lasts: bool,
+    /// A dead letter is redriven once, and only while its saga waits for it.
+    pub redrive_once: bool,
+    /// No two sagas have the same id.
+    pub unused_ids: bool,
     /// The order of compensation.
     pub undo_order: UndoOrder,
 }
@@ -165,6 +175,12 @@ impl Defences {
             undo_goes_on: !gaps.has(Gap::StopAtFirstCompensationError),
             conflict_is_retried: !gaps.has(Gap::ConflictInCompensationGivesUp),
             notes_replayed: !gaps.has(Gap::WorkflowNotDeterministic),
+            rebuild_is_one_commit: !gaps.has(Gap::RebuildInTwoCommits),
+            commit_asks_owner: !gaps.has(Gap::RecoveryRacesOwner)
+                && !gaps.has(Gap::OwnerNotChecked),
+            deadline_lasts: !gaps.has(Gap::DeadlineRestartsAtTakeOver),
+            redrive_once: !gaps.has(Gap::LetterRedrivenTwice),
+            unused_ids: !gaps.has(Gap::SagaIdsCollide),
             undo_order: match gaps.has(Gap::CompensateInOrder) {
                 true => UndoOrder::AsDone,
                 false => UndoOrder::Reverse,

@@ -6,8 +6,17 @@ use std::{collections::BTreeMap, convert::Infallible, sync::Arc};
 
 use tokio::time::Instant;
 
-use super::{Orders, store::OPEN};
-use crate::kit::{StoreError, timer::within};
+use super::{
+    Orders,
+    store::{OPEN, Open},
+};
+use crate::{
+    gap::Gap,
+    kit::{Context, StoreError, timer::within},
+};
+
+/// Since when which order is open, and the request that began it.
+type Armed = BTreeMap<String, (Instant, Context)>;
 
 /// Keeps deadlines for ever.
 pub(super) async fn keep(orders: Arc<Orders>) {
@@ -21,24 +30,38 @@ pub(super) async fn keep(orders: Arc<Orders>) {
 
 impl Orders {
     async fn keep_deadlines(&self) -> Result<Infallible, StoreError> {
-        let mut seen: BTreeMap<String, Instant> = BTreeMap::new();
+        let mut seen = Armed::new();
         loop {
             let open = self.member.store().read(|rows| rows.scan(&OPEN, ""))?;
             let (earlier, now) = (std::mem::take(&mut seen), Instant::now());
-            for (id, _) in open {
-                let since = earlier.get(&id).copied().unwrap_or(now);
+            for (id, Open { context }) in open {
+                let since = earlier.get(&id).map_or(now, |(since, _)| *since);
                 match now.duration_since(since) < self.deadline {
-                    true => _ = seen.insert(id, since),
+                    true => _ = seen.insert(id, (since, context)),
                     false => self.expire(&id).await?,
                 }
             }
-            match seen.values().min() {
+            match seen.values().map(|(since, _)| *since).min() {
                 Some(oldest) => {
-                    let wait = (*oldest + self.deadline).saturating_duration_since(now);
-                    within(wait, self.opened.notified()).await;
+                    let wait = (oldest + self.deadline).saturating_duration_since(now);
+                    let disturbed = within(wait, self.opened.notified()).await.is_some();
+                    if !disturbed && self.member.gaps().has(Gap::LateTimerActs) {
+                        self.act_late(&seen).await?;
+                    }
                 }
                 None => self.opened.notified().await,
             }
         }
+    }
+
+    /// Cancels the purchases whose time is over by what was known when their timers were set. Only for the planted bug
+    /// `late-timer-acts`.
+    async fn act_late(&self, armed: &Armed) -> Result<(), StoreError> {
+        for (id, (since, context)) in armed {
+            if since.elapsed() >= self.deadline {
+                self.expire_late(id, context.clone()).await?;
+            }
+        }
+        Ok(())
     }
 }
