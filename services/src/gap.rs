@@ -123,6 +123,7 @@ gaps! {
     CouponOwnedIsEnough "coupon-owned-is-enough" "a coupon that one order has is given to another order of the same user too (nor does its use ask whose it is)"
     DeadlineRestartsAtTakeOver "deadline-restarts-at-take-over" "whoever takes a saga up gives it a whole new deadline, and forgets that it was to be cancelled"
     LateTimerActs "late-timer-acts" "a deadline that comes once the purchase has ended cancels it all the same"
+    IntentByKeyOnly "intent-by-key-only" "an order is told from a repeat by its key alone: the same basket from a second device, with a key of its own, is ordered again"
 }
 
 /// A set of gaps.

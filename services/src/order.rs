@@ -56,6 +56,8 @@ pub struct Config {
     pub execution: Execution,
     /// How long a saga may take to come to its pivot.
     pub saga_deadline: Duration,
+    /// Attempts of what can only succeed, before a saga needs a person's attention.
+    pub saga_tries: u32,
     /// Time between two recoveries of sagas that nobody drives.
     pub recover_every: Duration,
     /// How long a replica may be silent before another one takes over its sagas.
@@ -81,6 +83,7 @@ impl Default for Config {
             payment: PaymentMode::default(),
             execution: Execution::default(),
             saga_deadline: Duration::from_secs(60),
+            saga_tries: engine::Config::default().tries,
             recover_every: Duration::from_secs(60),
             lease: Duration::from_secs(10),
             answer_within: Duration::from_secs(8),
@@ -142,6 +145,7 @@ impl Orders {
         let engine_config = engine::Config {
             gaps: config.gaps,
             deadline: config.saga_deadline,
+            tries: config.saga_tries,
             recover_every: config.recover_every,
             lease: config.lease,
             execution: config.execution,

@@ -40,6 +40,9 @@ pub struct PlaceOrder {
     pub quantity: u64,
     /// What to pay with.
     pub card: String,
+    /// What the customer calls this purchase, if anything: of one basket there is one order, whatever the keys.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub basket: Option<String>,
 }
 
 /// The body of `POST /api/orders`.
@@ -104,12 +107,16 @@ async fn place(
     plain_id("sku", &order.sku)?;
     plain_id("card", &order.card)?;
     within("quantity", order.quantity, QUANTITY)?;
+    if let Some(basket) = &order.basket {
+        plain_id("basket", basket)?;
+    }
     let key = Key::new(orders.config.gaps, ("place", &order.user), &key, &order);
     let wish = Wish {
         user: order.user,
         sku: order.sku,
         quantity: order.quantity,
         purpose: Purpose::Purchase { card: order.card },
+        basket: order.basket,
     };
     Ok(told(orders.place(context, key, wish).await?))
 }
@@ -132,6 +139,7 @@ async fn place_reward(
         purpose: Purpose::Reward {
             challenge_completion: reward.challenge_completion,
         },
+        basket: None,
     };
     Ok(told(orders.place(context, key, wish).await?))
 }

@@ -1,5 +1,6 @@
 //! Placing orders: the price is fixed, the first commit made, the saga's end awaited.
 
+use axum::http::StatusCode;
 use tokio::time::timeout;
 
 use super::{
@@ -8,10 +9,10 @@ use super::{
     model::{Flow, Status},
     peers::Product,
     saga::{answer, follow},
-    store::{KEYS, Kind, ORDERS, ORDERS_OF_USER, OrderData, OrderRow},
+    store::{BASKETS, KEYS, Kind, ORDERS, ORDERS_OF_USER, OrderData, OrderRow},
 };
 use crate::{
-    gap::Gap,
+    gap::{Gap, Gaps},
     kit::{
         Code, Context, Problem, StoreError, Writer, idempotency::StoredAnswer, input::AMOUNT_MAX,
         saga::SagaRecord,
@@ -25,6 +26,16 @@ pub(super) struct Wish {
     pub sku: String,
     pub quantity: u64,
     pub purpose: Purpose,
+    /// What the customer calls it.
+    pub basket: Option<String>,
+}
+
+impl Wish {
+    /// The basket's row.
+    fn basket_row(&self, gaps: Gaps) -> Option<String> {
+        let basket = self.basket.as_ref()?;
+        (!gaps.has(Gap::IntentByKeyOnly)).then(|| format!("{}/{basket}", self.user))
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -67,6 +78,16 @@ impl Orders {
         let row = self.store.read(|tx| tx.get(&KEYS, &key.id))?;
         if let Some(answer) = key.repeat(row, now)? {
             return Ok(Placed::Ended(answer));
+        }
+        let gaps = self.config.gaps;
+        if let Some(basket) = wish.basket_row(gaps) {
+            let before = self.store.read(|rows| match rows.get(&BASKETS, &basket)? {
+                Some(id) => rows.get(&ORDERS, &id),
+                None => Ok(None),
+            })?;
+            if let Some(answer) = ordered_before(before, &wish)? {
+                return Ok(Placed::Ended(answer));
+            }
         }
         let priced = match self.engine.saga().peers.product(&context, &wish.sku).await {
             Ok(product) => price(&product, &wish).map(|total| (product, total)),
@@ -120,7 +141,7 @@ impl Orders {
         product: Product,
         total: u64,
     ) -> Result<(String, OrderRow), NotBegun> {
-        let platform = self.platform.clone();
+        let (platform, gaps) = (self.platform.clone(), self.config.gaps);
         let (flow, card) = match (&wish.purpose, self.config.payment) {
             (Purpose::Reward { .. }, _) => (Flow::Reward, String::new()),
             (Purpose::Purchase { card }, PaymentMode::TwoStep) => (Flow::TwoStep, card.clone()),
@@ -137,7 +158,15 @@ impl Orders {
             key: Some(key.id.clone()),
         };
         let rows = move |tx: &mut Writer<'_>, saga: &mut SagaRecord<OrderData>| {
-            let repeat = key.repeat(tx.get(&KEYS, &key.id)?, saga.created_ms);
+            let mut repeat = key.repeat(tx.get(&KEYS, &key.id)?, saga.created_ms);
+            let basket = wish.basket_row(gaps);
+            if let (Ok(None), Some(basket)) = (&repeat, &basket) {
+                let before = match tx.get(&BASKETS, basket)? {
+                    Some(id) => tx.get(&ORDERS, &id)?,
+                    None => None,
+                };
+                repeat = ordered_before(before, &wish);
+            }
             if let Some(answer) = repeat.map_err(NotBegun::Refused)? {
                 return Err(NotBegun::Repeat(answer));
             }
@@ -176,10 +205,36 @@ impl Orders {
             tx.put(&ORDERS, &order.id, &order)?;
             let of_user = format!("{}/{}", order.user, order.id);
             tx.put(&ORDERS_OF_USER, &of_user, &order.id)?;
+            if let Some(basket) = basket {
+                tx.put(&BASKETS, &basket, &order.id)?;
+            }
             Ok(order)
         };
         self.engine.start(context, data, rows).await
     }
+}
+
+/// The answer to a basket whose latest order is `before`, under whatever key; one whose order came to nothing is as good
+/// as new.
+///
+/// # Errors
+/// `IDEMPOTENCY_IN_FLIGHT` while that order is under way; `IDEMPOTENCY_MISMATCH` if it was of something else.
+fn ordered_before(before: Option<OrderRow>, wish: &Wish) -> Result<Option<StoredAnswer>, Problem> {
+    let Some(order) = before.filter(|order| order.status != Status::Cancelled) else {
+        return Ok(None);
+    };
+    if (&order.sku, order.quantity) != (&wish.sku, wish.quantity) {
+        let detail = format!(
+            "this basket was ordered as {} of {} before; name another",
+            order.quantity, order.sku
+        );
+        return Err(Problem::new(Code::IdempotencyMismatch, detail));
+    }
+    if order.status != Status::Completed {
+        let detail = "an order of this basket is under way; repeat it later to get its answer";
+        return Err(Problem::new(Code::IdempotencyInFlight, detail));
+    }
+    Ok(Some(StoredAnswer::new(StatusCode::CREATED, &order)?))
 }
 
 /// A refusal for good. Only for planted bugs.

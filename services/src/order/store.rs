@@ -22,6 +22,9 @@ pub const SAGAS: Table<SagaRecord<OrderData>> = crate::kit::saga::table();
 /// Idempotency keys, by `{operation}/{user}/{key}`.
 pub const KEYS: Table<KeyRow> = Table::new("keys");
 
+/// The latest order of each basket that customers name, by `{user}/{basket}`.
+pub const BASKETS: Table<String> = Table::new("baskets");
+
 /// Why an order was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]

@@ -1,0 +1,241 @@
+//! Whoever comes once all is settled: asks again for what was asked for in the storm, looks at every order, and buys. Nothing
+//! disturbs them, so they may demand prompt answers, and true ones.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use serde_json::{Value, json};
+use squall::{Client, Sim};
+use squall_services::{
+    kit::{Code, Reply},
+    order::model::Status,
+};
+
+use crate::{
+    customer::{Person, Request, TRUE_REFUSAL, keyed, unkeyed},
+    invariants::orders::{ANSWERED, Promises, Wish},
+    shop::Shelf,
+    sometimes,
+};
+
+/// Within this time whoever asks has a final answer: a breaker that opened in the storm's last moments is closed by then,
+/// and a saga has come to its end or its deadline.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Longer than any breaker stays open without a trial.
+const BREAKERS_OPEN: Duration = Duration::from_secs(35);
+
+/// Within this time an order is answered while nothing disturbs anybody: so long the shop itself waits with a 202.
+const PROMPT: Duration = Duration::from_secs(8);
+
+/// What is sold in the rush: enough for all, and wanted by nobody else.
+pub const MAT: Shelf = Shelf {
+    sku: "mat",
+    stock: 20,
+    price: 1_000,
+};
+
+/// The invariant of those whom nothing disturbs.
+const GOODPUT: &str = "in the calm nothing is refused but for business reasons";
+
+/// The orders of a rush: so many declined cards in a row, then so many good ones.
+#[derive(Clone, Copy, Debug)]
+pub struct Rush {
+    /// Cards that are declined.
+    pub declined: u64,
+    /// Cards that are not.
+    pub good: u64,
+}
+
+/// Adds the late client: first a rush, if there is to be one, then a look at what `users` have asked `entry` for.
+pub fn watch(
+    sim: &Sim,
+    entry: &'static str,
+    users: &'static [&'static str],
+    promises: &Arc<Promises>,
+    rush: Option<Rush>,
+) {
+    sim.goal(sometimes::LATE_ANSWER);
+    if rush.is_some() {
+        sim.goal(sometimes::RUSH);
+    }
+    let promises = promises.clone();
+    sim.late_client("late", move |client| async move {
+        let person = Person::new(&client, entry).noting(promises.asked());
+        if let Some(rush) = rush {
+            rush.carry_out(&client, &person).await;
+        }
+        for wish in promises.wishes() {
+            ask_again(&client, &person, &promises, &wish).await;
+        }
+        for user in users {
+            look(&client, &person, user, &promises.orders_of(user)).await;
+        }
+    });
+}
+
+/// Asks once more for what somebody has asked for, under the same key, until the answer is final.
+async fn ask_again(client: &Client, person: &Person, promises: &Promises, wish: &Wish) {
+    let Wish { request, .. } = wish;
+    let op = &request.op;
+    if !client.does(&format!("{op}-late")) {
+        return;
+    }
+    let began = client.now();
+    let last = loop {
+        let answer = person.ask(request).await;
+        if let Ok(reply) = &answer
+            && is_final(reply)
+        {
+            if promises.answered(client, op, reply).is_some() {
+                client.reached(sometimes::LATE_ANSWER);
+            }
+            return judge(client, op, promises, reply);
+        }
+        if client.now().since(began) > PATIENCE {
+            break answer;
+        }
+        client.node().sleep(Duration::from_secs(1)).await;
+    };
+    client.broken(
+        ANSWERED,
+        "never answered",
+        &[op],
+        format!("a final answer within {PATIENCE:?}, though nothing disturbs anybody"),
+        told(&last),
+    );
+}
+
+/// An order that is told as completed is completed.
+fn judge(client: &Client, op: &str, promises: &Promises, reply: &Reply) {
+    let (id, status) = (
+        reply.body["id"].as_str(),
+        serde_json::from_value(reply.body["status"].clone()),
+    );
+    if let (true, Some(id), Ok(status)) = (reply.is_success(), id, status) {
+        if matches!(status, Status::Completed | Status::Cancelled) {
+            promises.told(client, id, status);
+        } else {
+            let found = format!("{status:?}");
+            client.broken(
+                ANSWERED,
+                "not the end",
+                &[op, id],
+                "an order that has ended",
+                found,
+            );
+        }
+    }
+}
+
+fn is_final(reply: &Reply) -> bool {
+    match reply.is_success() {
+        true => reply.status != 202,
+        false => !reply.problem().code.is_transient(),
+    }
+}
+
+fn told(answer: &Result<Reply, &'static str>) -> String {
+    match answer {
+        Ok(reply) if reply.is_success() => format!("{} {}", reply.status, reply.body["status"]),
+        Ok(reply) => reply.problem().to_string(),
+        Err(why) => (*why).to_owned(),
+    }
+}
+
+/// Looks at a user's orders, all at once and each: they are `there`, as the books have them.
+async fn look(client: &Client, person: &Person, user: &str, there: &BTreeMap<String, Status>) {
+    let op = format!("{user}-late");
+    if !client.does(&op) {
+        return;
+    }
+    let list = unkeyed(&op, "GET", &format!("/orders?user={user}"), ());
+    let listed = read(client, person, &list).await;
+    let rows = listed.as_array().cloned().unwrap_or_default();
+    let status = |row: &Value| serde_json::from_value::<Status>(row["status"].clone()).ok();
+    let row = |row: &Value| Some((row["id"].as_str()?.to_owned(), status(row)?));
+    let found: BTreeMap<String, Status> = rows.iter().filter_map(row).collect();
+    if found != *there {
+        client.broken(
+            TRUE_REFUSAL,
+            "a list of other orders",
+            &[user],
+            format!("{there:?}"),
+            format!("{found:?}"),
+        );
+    }
+    for (id, expected) in there {
+        let show = unkeyed(&op, "GET", &format!("/orders/{id}"), ());
+        let shown = read(client, person, &show).await;
+        if status(&shown) != Some(*expected) {
+            client.broken(
+                TRUE_REFUSAL,
+                "another order",
+                &[id, user],
+                format!("{expected:?}"),
+                shown.to_string(),
+            );
+        }
+    }
+}
+
+/// What a read is answered, asking again while the answer is that there is none now.
+async fn read(client: &Client, person: &Person, request: &Request) -> Value {
+    let began = client.now();
+    loop {
+        let answer = person.ask(request).await;
+        match answer {
+            Ok(reply) if is_final(&reply) => return reply.body,
+            answer if client.now().since(began) > PATIENCE => {
+                let expected = format!("an answer within {PATIENCE:?}");
+                client.broken(
+                    ANSWERED,
+                    "never shown",
+                    &[&request.path],
+                    expected,
+                    told(&answer),
+                );
+                return Value::Null;
+            }
+            _ => client.node().sleep(Duration::from_secs(1)).await,
+        }
+    }
+}
+
+impl Rush {
+    /// Buys one after another, each as soon as the one before is answered, when every breaker has had its time.
+    async fn carry_out(self, client: &Client, person: &Person) {
+        if !client.does("late-rush") {
+            return;
+        }
+        client.node().sleep(BREAKERS_OPEN).await;
+        for n in 1..=self.declined + self.good {
+            let card = if n <= self.declined {
+                "declined"
+            } else {
+                "visa"
+            };
+            let op = format!("late-{n}");
+            let body =
+                json!({ "user": client.name(), "sku": MAT.sku, "quantity": 1, "card": card });
+            let began = client.now();
+            let answer = person.ask(&keyed(&op, "POST", "/orders", body)).await;
+            let as_due = match &answer {
+                Ok(reply) if card == "visa" => reply.status == 201,
+                Ok(reply) => !reply.is_success() && reply.problem().code == Code::PaymentDeclined,
+                Err(_) => false,
+            };
+            let took = client.now().since(began);
+            if !as_due || took > PROMPT {
+                client.broken(
+                    GOODPUT,
+                    if as_due { "slow" } else { "refused" },
+                    &[&op],
+                    format!("the answer to a {card} card within {PROMPT:?}"),
+                    format!("{} after {took:?}", told(&answer)),
+                );
+                return;
+            }
+        }
+        client.reached(sometimes::RUSH);
+    }
+}
