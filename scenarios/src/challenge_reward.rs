@@ -100,6 +100,11 @@ impl Scenario for ChallengeReward {
                 ("order", "step done"),
                 ("inventory", "stock reserved"),
             ],
+            held: vec![
+                ("challenge", "step intended"),
+                ("order", "step intended"),
+                ("inventory", "stock reserved"),
+            ],
             horizon_ms: 1_500,
             ..Profile::new(&["challenge", "order", "inventory", "catalog"], &links)
         }

@@ -146,6 +146,14 @@ impl Scenario for Checkout {
                 ("lock", "lease granted"),
                 ("checkout", "lease held"),
             ],
+            held: vec![
+                ("lock", "lease granted"),
+                ("checkout", "lease held"),
+                ("checkout", "step intended"),
+                ("inventory", "stock reserved"),
+                ("user", "balance reserved"),
+                ("coupon", "coupon reserved"),
+            ],
             horizon_ms: 1_500,
             ..Profile::new(&nodes, &links)
         }

@@ -141,6 +141,11 @@ impl Scenario for OrderSaga {
                 ("payment", "payment authorized"),
                 ("payment", "payment capturing"),
             ],
+            held: vec![
+                ("inventory", "stock reserved"),
+                ("payment", "payment authorized"),
+                ("order", "step intended"),
+            ],
             horizon_ms: 1_500,
             ..Profile::new(&shop::NODES, &links)
         }

@@ -81,6 +81,7 @@ impl Scenario for StockRoom {
                 ("inventory", "stock confirmed"),
                 ("inventory", "stock released"),
             ],
+            held: vec![("inventory", "stock reserved")],
             horizon_ms: 1_500,
             ..Profile::new(&["inventory"], &CLERKS.map(|clerk| (clerk, "inventory")))
         }

@@ -104,6 +104,7 @@ gaps! {
     FallbackDefaultUser "fallback-default-user" "while the user service does not answer, a default user stands in for whoever orders, known or not"
     PaymentFailedKeepsOrder "payment-failed-keeps-order" "the order does not hear of a failed payment: its goods go back, and it stays pending for ever"
     DeliveryFailureKeepsMoney "delivery-failure-keeps-money" "the payment does not hear of a failed delivery: the order is cancelled and the money kept"
+    UnreadableIsAbsent "unreadable-is-absent" "a row that the disk cannot read at present is taken for one that is not there"
 }
 
 /// A set of gaps.

@@ -136,6 +136,11 @@ pub fn site(node: &str, kind: Kind, label: &str, attempt: u32, action: Action) -
     }
 }
 
+pub fn pause(node: &str, for_ms: u64) -> Action {
+    let node = node.to_owned();
+    Action::Pause { node, for_ms }
+}
+
 pub fn crash(node: &str, down_ms: u64) -> Action {
     Action::Crash {
         node: node.to_owned(),

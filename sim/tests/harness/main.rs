@@ -1,5 +1,6 @@
 //! What the harness owes to whoever writes a scenario, shown on small scenarios over bare streams and disks.
 
+mod aimed;
 mod anything;
 mod bank;
 mod determinism;
