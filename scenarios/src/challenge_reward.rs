@@ -45,6 +45,7 @@ const BUGS: &[Gap] = &[
     Gap::AckBeforeCommit,
     Gap::EventsWithoutResync,
     Gap::CacheNeverExpires,
+    Gap::UnreadableIsAbsent,
 ];
 
 const REWARDS: [Shelf; 2] = [

@@ -75,6 +75,7 @@ const BUGS: &[Gap] = &[
     Gap::QueueUnbounded,
     Gap::ClientPriceTrusted,
     Gap::PriceNotSnapshotted,
+    Gap::UnreadableIsAbsent,
 ];
 
 /// People who buy.

@@ -81,6 +81,7 @@ const BUGS: &[Gap] = &[
     Gap::CompensateInOrder,
     Gap::StopAtFirstCompensationError,
     Gap::NoBulkhead,
+    Gap::UnreadableIsAbsent,
 ];
 
 /// Who buys.

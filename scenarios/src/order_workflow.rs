@@ -42,6 +42,7 @@ const BUGS: &[Gap] = &[
     Gap::SemanticLockReservingOnly,
     Gap::NoVersionCheck,
     Gap::NoBulkhead,
+    Gap::UnreadableIsAbsent,
 ];
 
 impl Scenario for OrderWorkflow {

@@ -42,6 +42,7 @@ const BUGS: &[Gap] = &[
     Gap::NoKey,
     Gap::KeyStoredAfterEffect,
     Gap::StaleRead,
+    Gap::UnreadableIsAbsent,
 ];
 
 /// What the authors of the order saga list of their inventory.

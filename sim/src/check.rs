@@ -2,13 +2,19 @@
 //!
 //! *Always* invariants see each commit as it happens; *finally* invariants see all stores at one instant after healing,
 //! each with its own bound in virtual time. Beside them stand goals: what should sometimes happen.
+//!
+//! A run goes on after an invariant is broken, so that what a bug does in the end is seen too. What harms somebody
+//! ([`Class::Damage`]) is reported before what only a look into a service shows ([`Class::Inside`]).
 
 mod goals;
 
 pub mod history;
 pub mod session;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +26,28 @@ use crate::{
     trace::{Row, Scope},
 };
 
+/// What a broken invariant says about a system.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Class {
+    /// Somebody is harmed: money, stock, a promise to a client.
+    #[default]
+    Damage,
+    /// A service is not inside as its check expects: another sound implementation might differ. See
+    /// [`Sim::inside`](crate::Sim::inside).
+    Inside,
+}
+
+impl Class {
+    /// Its name in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Class::Damage => "damage",
+            Class::Inside => "inside",
+        }
+    }
+}
+
 /// A broken invariant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Violation {
@@ -27,6 +55,9 @@ pub struct Violation {
     pub invariant: String,
     /// The fixed name of the way in which it broke.
     pub tag: String,
+    /// Whether somebody is harmed.
+    #[serde(default)]
+    pub class: Class,
     /// When it was seen.
     pub at: VirtualTime,
     /// The things concerned (order ids, products ...).
@@ -42,6 +73,7 @@ impl std::fmt::Display for Violation {
         let Violation {
             invariant,
             tag,
+            class: _,
             at,
             entities,
             expected,
@@ -87,6 +119,7 @@ impl Findings {
         self.list.push(Violation {
             invariant: invariant.to_owned(),
             tag: tag.to_owned(),
+            class: Class::default(),
             at: self.now,
             entities: entities.iter().map(|&e| e.to_owned()).collect(),
             expected: expected.into(),
@@ -233,4 +266,14 @@ type Finally = Box<dyn FnMut(&Truth, &mut Findings) + Send>;
 pub(crate) struct Checks {
     pub always: Vec<(&'static str, Always)>,
     pub finally: Vec<(&'static str, Duration, Finally)>,
+}
+
+impl Checks {
+    /// The names of the invariants, each once.
+    pub fn names(&self) -> Vec<&'static str> {
+        let always = self.always.iter().map(|(name, _)| *name);
+        let finally = self.finally.iter().map(|(name, ..)| *name);
+        let names: BTreeSet<&str> = always.chain(finally).collect();
+        names.into_iter().collect()
+    }
 }

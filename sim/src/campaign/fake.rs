@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    check::Violation,
+    check::{Class, Violation},
     run::{Options, Outcome, Sim, Spec, Verdict},
     scenario::{Bug, Scenario, Setup, Shape},
     site::{Kind, Met, Site},
@@ -94,6 +94,7 @@ pub(crate) fn run(scenario: &dyn Scenario, spec: &Spec, options: Options) -> Out
     Outcome {
         verdict,
         violations,
+        invariants: Vec::new(),
         hash: crate::seed::mix(seed ^ crate::seed::hash(scenario.name().as_bytes())),
         faults: plan.faults.iter().map(report).collect(),
         sites: if options.census { sites() } else { Vec::new() },
@@ -167,6 +168,7 @@ pub(crate) fn violation(tag: &str, seed: u64) -> Violation {
     Violation {
         invariant: "no money is lost".to_owned(),
         tag: tag.to_owned(),
+        class: Class::Damage,
         at: VirtualTime(12_003_450_000),
         entities: vec![format!("account {seed}")],
         expected: "100".to_owned(),

@@ -107,8 +107,11 @@ pub struct Operation {
 pub struct Outcome {
     /// How it ended.
     pub verdict: Verdict,
-    /// What was broken, the first first.
+    /// What was broken, the first first; the run went on to its end. See [`Outcome::worst`].
     pub violations: Vec<Violation>,
+    /// The invariants that were judged, each once, in alphabetical order. What a check reports under another name than its own is not
+    /// among them.
+    pub invariants: Vec<&'static str>,
     /// The rolling hash of everything that happened.
     pub hash: u64,
     /// The storm as it was carried out.
@@ -153,6 +156,7 @@ impl Outcome {
         Outcome {
             verdict: Verdict::HarnessFailed(message),
             violations: Vec::new(),
+            invariants: Vec::new(),
             hash: 0,
             plan,
             faults: Vec::new(),
@@ -167,12 +171,38 @@ impl Outcome {
         }
     }
 
-    /// The signature of the first thing that broke.
+    /// The violations, those that did damage first.
+    pub fn by_severity(&self) -> Vec<&Violation> {
+        let mut violations: Vec<&Violation> = self.violations.iter().collect();
+        violations.sort_by_key(|violation| violation.class);
+        violations
+    }
+
+    /// The worst violation: the first that did damage, or else the first.
+    pub fn worst(&self) -> Option<&Violation> {
+        self.violations
+            .iter()
+            .min_by_key(|violation| violation.class)
+    }
+
+    /// The first violation of this signature.
+    pub fn violation(&self, signature: &Signature) -> Option<&Violation> {
+        let mut violations = self.violations.iter();
+        violations.find(|v| v.invariant == signature.invariant && v.tag == signature.tag)
+    }
+
+    /// Whether the run fails in this way, be it among others.
+    pub fn shows(&self, signature: &Signature) -> bool {
+        let worst = || self.signature(&signature.scenario, &signature.shape);
+        self.violation(signature).is_some() || worst().as_ref() == Some(signature)
+    }
+
+    /// The signature of the [worst](Self::worst) thing that broke.
     pub fn signature(&self, scenario: &str, shape: &str) -> Option<Signature> {
-        let (invariant, tag) = match (&self.verdict, self.violations.first()) {
+        let (invariant, tag) = match (&self.verdict, self.worst()) {
+            (Verdict::HarnessFailed(_), _) => ("harness".to_owned(), "panic".to_owned()),
             (_, Some(v)) => (v.invariant.clone(), v.tag.clone()),
             (Verdict::Stuck(_), None) => ("stuck".to_owned(), "time limit".to_owned()),
-            (Verdict::HarnessFailed(_), None) => ("harness".to_owned(), "panic".to_owned()),
             _ => return None,
         };
         Some(Signature {

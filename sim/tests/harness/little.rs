@@ -51,6 +51,14 @@ impl<B: Fn(&Sim) + Send + Sync> Little<B> {
         };
         run(self, &spec, true)
     }
+
+    pub fn run_plan(&self, plan: Plan) -> Outcome {
+        let spec = Spec {
+            plan: Some(plan),
+            ..Spec::of(self, Seed(1))
+        };
+        run(self, &spec, true)
+    }
 }
 
 /// What tasks and destructors tell the test, with the instant.

@@ -10,6 +10,7 @@ mod healing;
 mod life;
 mod little;
 mod overlaps;
+mod parts;
 mod plans;
 mod schedules;
 mod shrinking;
