@@ -48,6 +48,7 @@ const BUGS: &[Gap] = &[
     Gap::LetterRedrivenTwice,
     Gap::KeySettledAfterTheEnd,
     Gap::SagaIdsCollide,
+    Gap::UnreadableIsAbsent,
 ];
 
 const REWARDS: [Shelf; 2] = [
@@ -101,6 +102,11 @@ impl Scenario for ChallengeReward {
                 ("challenge", "compensating"),
                 ("order", "saga starts"),
                 ("order", "step done"),
+                ("inventory", "stock reserved"),
+            ],
+            held: vec![
+                ("challenge", "step intended"),
+                ("order", "step intended"),
                 ("inventory", "stock reserved"),
             ],
             horizon_ms: 1_500,

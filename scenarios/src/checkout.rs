@@ -84,6 +84,7 @@ const BUGS: &[Gap] = &[
     Gap::CouponOwnedIsEnough,
     Gap::RowMarkedBeforeSent,
     Gap::DeadlineRestartsAtTakeOver,
+    Gap::UnreadableIsAbsent,
 ];
 
 /// People who buy.
@@ -154,6 +155,14 @@ impl Scenario for Checkout {
                 ("coupon", "coupon reserved"),
                 ("lock", "lease granted"),
                 ("checkout", "lease held"),
+            ],
+            held: vec![
+                ("lock", "lease granted"),
+                ("checkout", "lease held"),
+                ("checkout", "step intended"),
+                ("inventory", "stock reserved"),
+                ("user", "balance reserved"),
+                ("coupon", "coupon reserved"),
             ],
             horizon_ms: 1_500,
             ..Profile::new(&nodes, &links)

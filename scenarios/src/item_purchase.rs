@@ -152,6 +152,7 @@ impl Scenario for ItemPurchase {
         Profile {
             custom: bus_faults(),
             events: MEMBERS.map(|member| (member, "says")).into(),
+            held: MEMBERS.map(|member| (member, "says")).into(),
             horizon_ms: 2_000,
             bursts: 30,
             ..Profile::new(&nodes, &links)

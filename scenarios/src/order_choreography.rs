@@ -177,6 +177,11 @@ impl Scenario for OrderChoreography {
         Profile {
             custom: [bus_faults(), pg_faults(), vec![STOCK_PAUSE]].concat(),
             events,
+            held: vec![
+                ("lock", "lease granted"),
+                ("inventory", "lease held"),
+                ("payment", "payment charging"),
+            ],
             horizon_ms: 2_500,
             bursts: 20,
             ..Profile::new(&NODES, &links)

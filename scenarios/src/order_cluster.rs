@@ -125,9 +125,17 @@ impl Scenario for OrderCluster {
             "saga resumed",
         ];
         let events = REPLICAS.map(|replica| said.map(|event| (replica, event)));
+        let held = [
+            ("lock", "lease granted"),
+            ("inventory", "lease held"),
+            ("inventory", "stock reserved"),
+            ("payment", "payment authorized"),
+        ];
+        let owned = REPLICAS.map(|replica| (replica, "step intended"));
         Profile {
             custom: shop::pg_faults(),
             events: events.into_iter().flatten().collect(),
+            held: held.into_iter().chain(owned).collect(),
             horizon_ms: 1_500,
             ..Profile::new(&NODES, &links)
         }

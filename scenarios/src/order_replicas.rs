@@ -125,6 +125,14 @@ impl Scenario for OrderReplicas {
                 ("inventory-2", "lease held"),
                 ("payment", "payment authorized"),
             ],
+            held: vec![
+                ("lock", "lease granted"),
+                ("lock", "lease granted"),
+                ("inventory-1", "lease held"),
+                ("inventory-2", "lease held"),
+                ("payment", "payment authorized"),
+                ("order", "step intended"),
+            ],
             horizon_ms: 1_500,
             ..Profile::new(&NODES, &links)
         }

@@ -87,6 +87,7 @@ const BUGS: &[Gap] = &[
     Gap::LetterRedrivenTwice,
     Gap::SagaIdsCollide,
     Gap::DeadlineRestartsAtTakeOver,
+    Gap::UnreadableIsAbsent,
 ];
 
 /// Who buys.
@@ -146,6 +147,11 @@ impl Scenario for OrderSaga {
                 ("payment", "payment authorizing"),
                 ("payment", "payment authorized"),
                 ("payment", "payment capturing"),
+            ],
+            held: vec![
+                ("inventory", "stock reserved"),
+                ("payment", "payment authorized"),
+                ("order", "step intended"),
             ],
             horizon_ms: 1_500,
             ..Profile::new(&shop::NODES, &links)

@@ -46,6 +46,7 @@ const BUGS: &[Gap] = &[
     Gap::LetterRedrivenTwice,
     Gap::AcceptedToldAsRefused,
     Gap::KeySettledAfterTheEnd,
+    Gap::UnreadableIsAbsent,
 ];
 
 impl Scenario for OrderWorkflow {

@@ -77,6 +77,10 @@ impl Storage for Machine {
         self.1.clone()
     }
 
+    fn readable(&self, table: &str, key: &str) -> io::Result<()> {
+        self.0.readable(table, key)
+    }
+
     fn execute(&self, job: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()> {
         Box::pin(self.0.execute(job))
     }

@@ -42,6 +42,7 @@ const BUGS: &[Gap] = &[
     Gap::NoKey,
     Gap::KeyStoredAfterEffect,
     Gap::StaleRead,
+    Gap::UnreadableIsAbsent,
 ];
 
 /// What the authors of the order saga list of their inventory.
@@ -81,6 +82,7 @@ impl Scenario for StockRoom {
                 ("inventory", "stock confirmed"),
                 ("inventory", "stock released"),
             ],
+            held: vec![("inventory", "stock reserved")],
             horizon_ms: 1_500,
             ..Profile::new(&["inventory"], &CLERKS.map(|clerk| (clerk, "inventory")))
         }

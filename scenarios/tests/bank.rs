@@ -419,7 +419,7 @@ fn broken_by(scenario: &dyn Scenario, bug: &str, seed: Seed) -> Option<(Seed, Vi
         plant: Some(bug.to_owned()),
         ..Spec::of(scenario, seed)
     };
-    let found = run(scenario, &spec, false).violations.into_iter().next();
+    let found = run(scenario, &spec, false).worst().cloned();
     found.map(|violation| (seed, violation))
 }
 

@@ -92,7 +92,8 @@ pub const SERVICE: Service = Service {
 pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
     let store = Store::open(&platform, store::FILE)
         .await
-        .map_err(io::Error::other)?;
+        .map_err(io::Error::other)?
+        .with(config.gaps);
     let reward = Reward {
         platform: platform.clone(),
         shop: Peer::new(&platform, &config.shop, shop_policy()),

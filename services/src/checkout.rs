@@ -161,7 +161,8 @@ impl Default for Config {
 pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
     let store = Store::open(&platform, store::FILE)
         .await
-        .map_err(io::Error::other)?;
+        .map_err(io::Error::other)?
+        .with(config.gaps);
     let checkouts = Checkouts::open(&platform, &store, config)
         .await
         .map_err(io::Error::other)?;

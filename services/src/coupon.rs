@@ -68,7 +68,8 @@ impl Default for Config {
 pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
     let store = Store::open(&platform, store::FILE)
         .await
-        .map_err(io::Error::other)?;
+        .map_err(io::Error::other)?
+        .with(config.gaps);
     platform.spawn(
         "key-sweeper",
         idempotency::keep_sweeping(platform.clone(), store.clone()),

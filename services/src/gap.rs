@@ -113,7 +113,6 @@ gaps! {
     LeaseEndsByWallClock "lease-ends-by-wall-clock" "leases end by the wall clock of the lock service, which may jump"
     RowMarkedBeforeSent "row-marked-before-sent" "an outbox row is marked as published before it is sent; one whose sending fails is put back"
     SagaIdsCollide "saga-ids-collide" "ids of sagas are drawn out of 256, and nobody looks whether one is in use"
-    UnreadableIsAbsent "unreadable-is-absent" "a row that cannot be read is taken for absent"
     ReplicaSaysNotThere "replica-says-not-there" "a replica whose database is away says of an order or a saga that there is none"
     RenewalStopsAtFirstError "renewal-stops-at-first-error" "a lease is renewed no more after one renewal without an answer, and whoever works under it does not notice (the version check and the fencing are off too)"
     LeaseFromAStaleClock "lease-from-a-stale-clock" "a lease lasts from when it was asked for, not from when it is granted: after a wait it has nearly ended, or has (the version check and the fencing are off too)"
@@ -124,6 +123,7 @@ gaps! {
     DeadlineRestartsAtTakeOver "deadline-restarts-at-take-over" "whoever takes a saga up gives it a whole new deadline, and forgets that it was to be cancelled"
     LateTimerActs "late-timer-acts" "a deadline that comes once the purchase has ended cancels it all the same"
     IntentByKeyOnly "intent-by-key-only" "an order is told from a repeat by its key alone: the same basket from a second device, with a key of its own, is ordered again"
+    UnreadableIsAbsent "unreadable-is-absent" "a row that the disk cannot read at present is taken for one that is not there"
 }
 
 /// A set of gaps.

@@ -117,7 +117,8 @@ pub const SERVICE: Service = Service {
 pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
     let store = Store::open(&platform, store::FILE)
         .await
-        .map_err(io::Error::other)?;
+        .map_err(io::Error::other)?
+        .with(config.gaps);
     let orders = Orders::new(&platform, &store, config);
     platform.spawn("recovery", orders.engine.clone().keep_recovering());
     platform.spawn("key-purge", keys::keep_purging(platform.clone(), store));

@@ -85,7 +85,8 @@ pub const SERVICE: Service = Service {
 pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
     let store = Store::open(&platform, FILE)
         .await
-        .map_err(io::Error::other)?;
+        .map_err(io::Error::other)?
+        .with(config.gaps);
     platform.spawn(
         "key-sweeper",
         idempotency::keep_sweeping(platform.clone(), store.clone()),

@@ -70,6 +70,11 @@ pub trait Storage: Send + Sync {
     fn shared(&self) -> Option<Shared> {
         None
     }
+    /// Whether this row can be read at present: asked about each row that a transaction meets. A machine's errors come
+    /// from its files; one that is simulated may refuse a single row, whatever is cached.
+    fn readable(&self, _table: &str, _key: &str) -> io::Result<()> {
+        Ok(())
+    }
     /// Runs a whole transaction, off the async threads where there are such.
     fn execute(&self, job: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()>;
     /// Told right before each commit of `file` what it is going to change. Nobody is told of one that fails: whether it

@@ -11,7 +11,10 @@ mod goals;
 pub mod history;
 pub mod session;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -263,4 +266,14 @@ type Finally = Box<dyn FnMut(&Truth, &mut Findings) + Send>;
 pub(crate) struct Checks {
     pub always: Vec<(&'static str, Always)>,
     pub finally: Vec<(&'static str, Duration, Finally)>,
+}
+
+impl Checks {
+    /// The names of the invariants, each once.
+    pub fn names(&self) -> Vec<&'static str> {
+        let always = self.always.iter().map(|(name, _)| *name);
+        let finally = self.finally.iter().map(|(name, ..)| *name);
+        let names: BTreeSet<&str> = always.chain(finally).collect();
+        names.into_iter().collect()
+    }
 }

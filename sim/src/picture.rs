@@ -186,7 +186,7 @@ impl<'t> Drawing<'t> {
             spans: spans::of(source),
             outages: bands::outages(source),
             faults: bands::faults(source, &outcome.faults),
-            violations: concern::violations(source, &outcome.violations),
+            violations: concern::violations(source, outcome.by_severity()),
         }
     }
 }

@@ -28,6 +28,8 @@ pub enum Kind {
     Event(String),
     /// A timer for which a task of the node's process waits has run out; the task does not know yet.
     Timer,
+    /// A service reads the node's wall clock: should the process stand still here, what it read is stale when it goes on.
+    Clock,
 }
 
 /// A place where a fault can be aimed, by name.
@@ -59,6 +61,7 @@ impl fmt::Display for Site {
             Kind::Sync => write!(f, "{node} disk sync [{label}] #{attempt}"),
             Kind::Event(name) => write!(f, "{node} \"{name}\" [{label}] #{attempt}"),
             Kind::Timer => write!(f, "{node} timer [{label}] #{attempt}"),
+            Kind::Clock => write!(f, "{node} clock read [{label}] #{attempt}"),
         }
     }
 }

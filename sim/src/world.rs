@@ -12,6 +12,7 @@ mod pct;
 mod storming;
 mod switch;
 mod task;
+mod unreadable;
 
 use std::{
     cell::RefCell,
@@ -35,6 +36,7 @@ pub(crate) use node::{Boot, NodeState, StoreReader};
 pub(crate) use pct::Gate;
 pub(crate) use storming::lasts;
 pub(crate) use task::{panic_text, silence_service_panics};
+pub(crate) use unreadable::Unreadable;
 
 use crate::{
     alarm,
@@ -184,6 +186,7 @@ impl World {
             match storming::burst_fault(&due.action) {
                 Some(fault) => {
                     self.announce(&due, "fires");
+                    self.await_burst(&fault);
                     self.disturb();
                     *lock(&self.at_burst) = Some(due.index);
                     verdict.burst = Some(fault);
@@ -211,6 +214,24 @@ impl World {
         }
         if lock(&self.injector).watches(&node.name, |kind| *kind == Kind::Timer) {
             self.site(node, || Kind::Timer, label, About::Nothing);
+        }
+    }
+
+    /// A service reads the wall clock of `node`, and does not know yet what it shows.
+    pub(super) fn clock_is_read(self: &Arc<Self>, node: &Arc<NodeState>) {
+        if node.is_client || !node.is_up() {
+            return;
+        }
+        let covers = self.every_timer;
+        if !covers && !lock(&self.injector).watches(&node.name, |kind| *kind == Kind::Clock) {
+            return;
+        }
+        let scope = current_scope();
+        if covers && let Some(recorder) = &mut *lock(&self.recorder) {
+            recorder.clock_is_read(self.now(), &node.name, &scope.op);
+        }
+        if lock(&self.injector).watches(&node.name, |kind| *kind == Kind::Clock) {
+            self.site(node, || Kind::Clock, &scope.op, About::Nothing);
         }
     }
 

@@ -164,6 +164,7 @@ impl Scenario for ProductSync {
         Profile {
             custom: Fault::ALL.map(fault).into(),
             events: vec![("catalog", "product changed"), ("challenge", "sync mode")],
+            held: vec![("catalog", "product changed")],
             horizon_ms: (pace.span.as_millis() as u64).min(250_000),
             bursts: 30,
             ..Profile::new(&NODES, &links)

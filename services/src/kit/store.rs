@@ -13,15 +13,22 @@ use std::{
     future::pending,
     marker::PhantomData,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
 };
 
 use redb::{Durability, ReadableDatabase, StorageBackend};
 use serde::de::DeserializeOwned;
 use tokio::sync::broadcast;
 
-use crate::ports::{Platform, RowChange};
+use crate::{
+    gap::{Gap, Gaps},
+    ports::{Platform, RowChange},
+};
 
+use rows::Access;
 pub use rows::{Reader, Writer};
 pub use shared::{Seat, Shared, host};
 
@@ -69,6 +76,9 @@ pub enum StoreError {
     /// The disk refused.
     #[error("the disk refused: {0}")]
     Io(String),
+    /// A row cannot be read at present: whether it is there, and what it says, nobody knows.
+    #[error("a row cannot be read: {0}")]
+    Unreadable(String),
     /// A database that replicas share is away: nothing was done.
     #[error("the database cannot be reached: {0}")]
     Unreachable(String),
@@ -79,7 +89,7 @@ pub enum StoreError {
 
 impl From<StoreError> for super::Problem {
     fn from(error: StoreError) -> Self {
-        if let StoreError::Unreachable(_) | StoreError::Unknown(_) = error {
+        if error.may_pass() {
             tracing::info!(%error, "store");
             let detail = format!("{error}; repeat the request with the same Idempotency-Key");
             return super::Problem::new(super::Code::ServiceUnavailable, detail);
@@ -88,6 +98,16 @@ impl From<StoreError> for super::Problem {
         super::Problem::new(
             super::Code::Internal,
             "the service could not read its own state",
+        )
+    }
+}
+
+impl StoreError {
+    /// Whether the same may succeed a while later.
+    pub fn may_pass(&self) -> bool {
+        matches!(
+            self,
+            StoreError::Unreadable(_) | StoreError::Unreachable(_) | StoreError::Unknown(_)
         )
     }
 }
@@ -123,6 +143,8 @@ struct Inner {
     file: String,
     platform: Platform,
     feed: broadcast::Sender<Commit>,
+    /// For the planted bug `unreadable-is-absent`.
+    unreadable_is_absent: AtomicBool,
 }
 
 /// What a transaction does. Boxed at once: futures that carry it are moved often.
@@ -152,8 +174,19 @@ impl Store {
                 file: file.to_owned(),
                 platform: platform.clone(),
                 feed: broadcast::Sender::new(FEED_COMMITS_MAX),
+                unreadable_is_absent: AtomicBool::new(false),
             })),
         })
+    }
+
+    /// The store as a service with these gaps uses it.
+    pub fn with(self, gaps: Gaps) -> Store {
+        if gaps.has(Gap::UnreadableIsAbsent)
+            && let Place::Own(inner) = &self.place
+        {
+            inner.unreadable_is_absent.store(true, Relaxed);
+        }
+        self
     }
 
     /// Whether others transact over the same database.
@@ -271,7 +304,7 @@ impl Inner {
         &self,
         work: impl FnOnce(&Reader) -> Result<T, E>,
     ) -> Result<T, E> {
-        let reader = Reader::begin(&self.database).map_err(|e| self.refused(e))?;
+        let reader = Reader::begin(&self.database, self.access()).map_err(|e| self.refused(e))?;
         let result = work(&reader);
         if let Some(error) = reader.refusal() {
             self.refused(StoreError::Io(error));
@@ -294,7 +327,7 @@ impl Inner {
             return Ended::DiskRefused(StoreError::Io(error.to_string()));
         }
         let (result, changes, refusal) = {
-            let mut writer = match Writer::begin(&transaction) {
+            let mut writer = match Writer::begin(&transaction, self.access()) {
                 Ok(writer) => writer,
                 Err(error) => return Ended::DiskRefused(error),
             };
@@ -325,6 +358,13 @@ impl Inner {
         match result {
             Ok(result) => Ended::Answered(result),
             Err(panic) => Ended::Panicked(panic),
+        }
+    }
+
+    fn access(&self) -> Access {
+        Access {
+            storage: self.platform.storage.clone(),
+            unreadable_is_absent: self.unreadable_is_absent.load(Relaxed),
         }
     }
 

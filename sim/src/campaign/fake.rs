@@ -94,6 +94,7 @@ pub(crate) fn run(scenario: &dyn Scenario, spec: &Spec, options: Options) -> Out
     Outcome {
         verdict,
         violations,
+        invariants: Vec::new(),
         hash: crate::seed::mix(seed ^ crate::seed::hash(scenario.name().as_bytes())),
         faults: plan.faults.iter().map(report).collect(),
         sites: if options.census { sites() } else { Vec::new() },

@@ -182,7 +182,7 @@ impl<'a> Session<'a> {
                 writeln!(self.out, "{verdict}, ended at {}", outcome.ended)?;
             }
         }
-        for broken in &outcome.violations {
+        for broken in outcome.by_severity() {
             write!(self.out, "{}", failure::violation(broken, self.style))?;
         }
         writeln!(self.out, "hash {:016x}", outcome.hash)?;

@@ -373,12 +373,16 @@ impl Storms<'_> {
     }
 }
 
-/// For each site the place of the next one on its node.
+/// For each site the place of the next one on its node. Reads of the clock don't count: nobody outside can tell whether
+/// a process that dies had read its clock.
 fn nexts(sites: &[Met]) -> Vec<Option<usize>> {
     let mut latest: BTreeMap<&str, usize> = BTreeMap::new();
     let mut nexts = vec![None; sites.len()];
     for (place, met) in sites.iter().enumerate().rev() {
-        nexts[place] = latest.insert(&met.site.node, place);
+        nexts[place] = match met.site.kind {
+            Kind::Clock => latest.get(&*met.site.node).copied(),
+            _ => latest.insert(&met.site.node, place),
+        };
     }
     nexts
 }

@@ -26,9 +26,9 @@ pub struct Broken<'t> {
 }
 
 /// All violations, in their order.
-pub fn violations<'t>(source: &Source<'t>, violations: &'t [Violation]) -> Vec<Broken<'t>> {
+pub fn violations<'t>(source: &Source<'t>, violations: Vec<&'t Violation>) -> Vec<Broken<'t>> {
     violations
-        .iter()
+        .into_iter()
         .map(|broken| concern(source, broken))
         .collect()
 }

@@ -90,7 +90,7 @@ pub(crate) fn failure(
                 text.push_str(&trace::parting(one, other, style));
             }
         }
-        (_, Some(trace)) => text.push_str(&trace::end(trace, style)),
+        (_, Some(trace)) => text.push_str(&trace::end(trace, broken, style)),
         (_, None) => {}
     }
     if let Told::Small(Kept {

@@ -3,9 +3,12 @@
 use std::fmt::Write;
 
 use super::{Paint, Style};
-use crate::trace::{
-    Trace, What,
-    text::{Options, render},
+use crate::{
+    check::Violation,
+    trace::{
+        Event, Trace, What,
+        text::{Options, render},
+    },
 };
 
 /// So many lines show how a run failed.
@@ -16,11 +19,16 @@ pub(crate) fn whole(trace: &Trace, style: Style) -> String {
     shown(trace, None, style)
 }
 
-/// What led to the first violation, or to the end of a run without one.
-pub(crate) fn end(trace: &Trace, style: Style) -> String {
-    let broken = |what: &What<'_>| matches!(what, What::Violation { .. });
-    let end = match trace.events.iter().position(|event| broken(&event.what)) {
-        Some(first) => first + 1,
+/// What led to this violation, or to the end of a run without one.
+pub(crate) fn end(trace: &Trace, broken: Option<&Violation>, style: Style) -> String {
+    let is_it = |event: &Event| match (&event.what, broken) {
+        (What::Violation { invariant, .. }, Some(broken)) => {
+            event.at == broken.at && **invariant == *broken.invariant
+        }
+        _ => false,
+    };
+    let end = match trace.events.iter().position(is_it) {
+        Some(place) => place + 1,
         None => trace.events.len(),
     };
     let heading = format!(
@@ -98,11 +106,16 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_shows_what_led_to_the_first_violation() {
+    fn a_failure_shows_what_led_to_its_violation() {
         let mut details = vec!["early"; 30];
+        details[18] = "broken";
         details[20] = "broken";
         details[25] = "broken";
-        let text = end(&trace(&details), Style::PLAIN);
+        let broken = Violation {
+            at: VirtualTime(20_000_000),
+            ..crate::campaign::fake::violation("kept", 1)
+        };
+        let text = end(&trace(&details), Some(&broken), Style::PLAIN);
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[0], "the trace, events 7 to 21 of 30");
         assert_eq!(lines.len(), 1 + LINES);
@@ -111,7 +124,7 @@ mod tests {
 
     #[test]
     fn a_short_trace_without_a_violation_is_shown_to_its_end() {
-        let text = end(&trace(&["a", "b"]), Style::PLAIN);
+        let text = end(&trace(&["a", "b"]), None, Style::PLAIN);
         assert!(
             text.starts_with("the trace, events 1 to 2 of 2\n"),
             "{text}"

@@ -335,6 +335,7 @@ async fn finish(
         }
     }
     *ledger.counts.entry("commits".to_owned()).or_insert(0) += ledger.commits;
+    let invariants = ledger.checks.names();
     ledger.checks = Default::default();
     let sometimes = ledger.goals.finish();
     let mut recorder = lock(&world.recorder).take();
@@ -361,6 +362,7 @@ async fn finish(
     Outcome {
         verdict,
         violations: std::mem::take(&mut ledger.violations),
+        invariants,
         hash: recorded.hash,
         plan: plan.clone(),
         faults,

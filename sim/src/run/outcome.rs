@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    check::{Class, Violation},
+    check::Violation,
     scenario::{Scenario, Setup},
     seed::Seed,
     site::Met,
@@ -109,6 +109,9 @@ pub struct Outcome {
     pub verdict: Verdict,
     /// What was broken, the first first; the run went on to its end. See [`Outcome::worst`].
     pub violations: Vec<Violation>,
+    /// The invariants that were judged, each once, in alphabetical order. What a check reports under another name than its own is not
+    /// among them.
+    pub invariants: Vec<&'static str>,
     /// The rolling hash of everything that happened.
     pub hash: u64,
     /// The storm as it was carried out.
@@ -153,6 +156,7 @@ impl Outcome {
         Outcome {
             verdict: Verdict::HarnessFailed(message),
             violations: Vec::new(),
+            invariants: Vec::new(),
             hash: 0,
             plan,
             faults: Vec::new(),
@@ -167,14 +171,18 @@ impl Outcome {
         }
     }
 
+    /// The violations, those that did damage first.
+    pub fn by_severity(&self) -> Vec<&Violation> {
+        let mut violations: Vec<&Violation> = self.violations.iter().collect();
+        violations.sort_by_key(|violation| violation.class);
+        violations
+    }
+
     /// The worst violation: the first that did damage, or else the first.
     pub fn worst(&self) -> Option<&Violation> {
-        let mut violations = self.violations.iter();
-        let does_damage = |violation: &&Violation| violation.class == Class::Damage;
-        violations
-            .clone()
-            .find(does_damage)
-            .or_else(|| violations.next())
+        self.violations
+            .iter()
+            .min_by_key(|violation| violation.class)
     }
 
     /// The first violation of this signature.

@@ -18,7 +18,7 @@ use crate::{
     seed::{Seed, Stream},
     time::VirtualTime,
     trace::{Scope, What},
-    world::{Boot, Node, NodeState, StoreReader, World, lock},
+    world::{Boot, Node, NodeState, StoreReader, Unreadable, World, lock},
 };
 
 /// What every node's wall clock shows when a run begins: 2026-01-01T00:00:00Z, in milliseconds.
@@ -317,6 +317,7 @@ impl Sim {
             life: AtomicU32::new(0),
             up: AtomicBool::new(false),
             doomed: Mutex::default(),
+            unreadable: Unreadable::default(),
             slow_ms: AtomicU64::new(0),
             slowed: AtomicU64::new(0),
             paused: AtomicBool::new(false),

@@ -2,7 +2,7 @@
 
 use crate::{
     site::{Kind, Site},
-    storm::{Action, FaultReport, When},
+    storm::{Action, FaultReport, When, rows_in_words},
 };
 
 /// What happens in a storm, as it was carried out, in one sentence without a full stop. `links` say who calls whom, as
@@ -226,6 +226,17 @@ fn told(action: &Action, message: &str, when: &When) -> Told {
             if *ppm < 0 { "slow" } else { "fast" },
             time(*for_ms)
         ),
+        UnreadableRow {
+            node,
+            table,
+            key,
+            for_ms,
+            ..
+        } => format!(
+            "{} of {node} can't be read for {}, beginning",
+            rows_in_words(table.as_deref(), key.as_deref()),
+            time(*for_ms)
+        ),
         Custom {
             name,
             node,
@@ -328,6 +339,7 @@ fn at_site(site: &Site, action: &Action, links: &[(&str, &str)]) -> String {
         Kind::Write => format!("as {node} writes to disk{}", about("for")),
         Kind::Sync => format!("just before {node} syncs its disk{}", about("for")),
         Kind::Event(event) => format!("as {node} logs \"{event}\"{}", about("for")),
+        Kind::Clock => format!("just after {node} has read its clock{}", about("for")),
         Kind::Timer => format!(
             "just as {} timer runs out{}",
             whose(&site.node, &befalls),
@@ -358,6 +370,7 @@ fn at_nth(node: &str, kind: &Kind, nth: u32, action: &Action, links: &[(&str, &s
         Kind::Sync => format!("just before {whose} {nth} disk sync"),
         Kind::Event(event) => format!("at {whose} {nth} \"{event}\""),
         Kind::Timer => format!("just as {whose} {nth} timer runs out"),
+        Kind::Clock => format!("just after {whose} {nth} read of the clock"),
     }
 }
 

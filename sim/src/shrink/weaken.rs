@@ -245,6 +245,7 @@ fn numbers(action: &mut Action) -> Vec<Number<'_>> {
         | HangConnects { for_ms: n, .. }
         | DelayBurst { by_ms: n }
         | DuplicateBurst { after_ms: n }
+        | UnreadableRow { for_ms: n, .. }
         | DiskFull { for_ms: n, .. } => vec![Ms(n)],
         CrashLoop { times, down_ms, .. } => vec![Times(times), Ms(down_ms)],
         Flap { times, each_ms, .. } => vec![Times(times), Ms(each_ms)],

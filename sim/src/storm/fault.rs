@@ -239,7 +239,25 @@ actions! {
         /// For how long.
         for_ms: u64
     } = "custom";
+    /// Some rows of the node's databases can't be read for a while: reads of them fail, whatever is cached.
+    UnreadableRow {
+        /// Who.
+        node: String,
+        /// Rows of this table only; of all, if absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        table: Option<String>,
+        /// Rows of this key only; one row in [`UNREADABLE_ONE_IN`], if absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        key: Option<String>,
+        /// Which rows, where no key is named.
+        choice: u64,
+        /// For how long.
+        for_ms: u64
+    } = "unreadable-row";
 }
+
+/// Where no key is named, one row in so many can't be read.
+pub const UNREADABLE_ONE_IN: u64 = 4;
 
 impl fmt::Display for FaultKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -285,6 +303,7 @@ impl Action {
             | WriteError { node }
             | DiskFull { node, .. }
             | SectorError { node, .. }
+            | UnreadableRow { node, .. }
             | ClockJump { node, .. }
             | ClockDrift { node, .. }
             | Custom { node, .. } => vec![node],
@@ -398,6 +417,26 @@ impl fmt::Display for Action {
             } => {
                 write!(f, "{node}: {name} ({amount}) for {}", s(for_ms))
             }
+            UnreadableRow {
+                node,
+                table,
+                key,
+                for_ms,
+                ..
+            } => {
+                let rows = rows_in_words(table.as_deref(), key.as_deref());
+                write!(f, "{rows} of {node} can't be read for {}", s(for_ms))
+            }
         }
+    }
+}
+
+/// Which rows can't be read: `some rows`, `the row orders/ORD-1`.
+pub(crate) fn rows_in_words(table: Option<&str>, key: Option<&str>) -> String {
+    match (table, key) {
+        (None, None) => "some rows".to_owned(),
+        (Some(table), None) => format!("some rows of table \"{table}\""),
+        (None, Some(key)) => format!("rows of key \"{key}\""),
+        (Some(table), Some(key)) => format!("the row {table}/{key}"),
     }
 }

@@ -33,6 +33,7 @@ impl Action {
             | HangConnects { for_ms, .. }
             | DiskFull { for_ms, .. }
             | ClockDrift { for_ms, .. }
+            | UnreadableRow { for_ms, .. }
             | Custom { for_ms, .. } => [*for_ms, 0],
             _ => [0, 0],
         };
@@ -77,6 +78,7 @@ impl Action {
             | SlowDisk { for_ms: 0, .. }
             | DiskFull { for_ms: 0, .. }
             | ClockDrift { for_ms: 0, .. }
+            | UnreadableRow { for_ms: 0, .. }
             | Custom { for_ms: 0, .. } => Some("it would end as it begins: at least 1 ms"),
             SlowNode { wait_ms: 0, .. }
             | Latency { extra_ms: 0, .. }
@@ -102,12 +104,13 @@ mod tests {
 
     /// Members that may be 0: a process that dies loses its memory however soon it is back, a second copy is one
     /// however soon it comes, and what the rest count is no strength.
-    const MAY_BE_0: [(FaultKind, &str); 6] = [
+    const MAY_BE_0: [(FaultKind, &str); 7] = [
         (FaultKind::Crash, "down_ms"),
         (FaultKind::PowerLoss, "down_ms"),
         (FaultKind::CrashLoop, "down_ms"),
         (FaultKind::DuplicateBurst, "after_ms"),
         (FaultKind::SectorError, "choice"),
+        (FaultKind::UnreadableRow, "choice"),
         (FaultKind::Custom, "amount"),
     ];
 

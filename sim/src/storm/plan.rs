@@ -14,7 +14,7 @@ use crate::{
 pub const PLAN_VERSION: u32 = 1;
 
 /// A storm is over at the latest this many virtual milliseconds after it began.
-pub const STORM_MS_MAX: u64 = 300_000;
+pub const STORM_MS_MAX: u64 = 1_200_000;
 
 /// The deepest schedules that a plan may ask for.
 pub const PCT_MAX: u32 = 64;
@@ -290,7 +290,7 @@ impl Fault {
     fn beyond(&self) -> Option<&'static str> {
         match &self.when {
             When::AtMs(ms) if *ms > STORM_MS_MAX => {
-                Some("a storm lasts at most 300,000 ms; what goes on then ends")
+                Some("a storm lasts at most 1,200,000 ms; what goes on then ends")
             }
             When::Nth { nth: 0, .. } | When::Site(Site { attempt: 0, .. }) => {
                 Some("sites are counted from 1")
@@ -324,6 +324,7 @@ impl fmt::Display for Fault {
                     Kind::Commit => "commit",
                     Kind::Write => "disk write",
                     Kind::Timer => "timer",
+                    Kind::Clock => "clock read",
                     _ => "disk sync",
                 };
                 write!(f, "at {what} {nth} of {node}: {}", self.action)

@@ -13,6 +13,9 @@ const TIMER_ONE_IN: u64 = 6;
 /// The deepest schedules drawn: most ordering bugs need fewer.
 const PCT_DRAWN_MAX: u64 = 4;
 
+/// Kinds that are drawn from streams of their own.
+const APART: [FaultKind; 1] = [FaultKind::UnreadableRow];
+
 /// A fault that the scenario brings itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CustomFault {
@@ -43,6 +46,10 @@ pub struct Profile {
     pub custom: Vec<CustomFault>,
     /// Names of `tracing` events at which a node may crash.
     pub events: Vec<(&'static str, &'static str)>,
+    /// Names of `tracing` events as (node, event) after which that node, or somebody who depends on it, holds something
+    /// that is timed: a lease, a reservation, a key in flight. Clocks that jump and processes that stand still do so
+    /// there.
+    pub held: Vec<(&'static str, &'static str)>,
     /// Faults begin within this many virtual milliseconds.
     pub horizon_ms: u64,
     /// The most faults in one storm; there is at least one.
@@ -63,6 +70,7 @@ impl Profile {
             links: links.to_vec(),
             custom: Vec::new(),
             events: Vec::new(),
+            held: Vec::new(),
             horizon_ms: 3_000,
             max_faults: 5,
             commits: 20,
@@ -95,6 +103,11 @@ impl Profile {
         plan.check_without(&self.nodes)
     }
 
+    /// Whether something timed is held after this event.
+    pub(crate) fn holds(&self, node: &str, event: &str) -> bool {
+        self.held.iter().any(|held| *held == (node, event))
+    }
+
     /// The kinds of fault that it can draw.
     pub fn kinds(&self) -> Vec<FaultKind> {
         FaultKind::ALL
@@ -116,7 +129,7 @@ impl Profile {
             .collect()
     }
 
-    fn can(&self, kind: FaultKind) -> bool {
+    pub(super) fn can(&self, kind: FaultKind) -> bool {
         use FaultKind::*;
         !self.never.contains(&kind)
             && match kind {
@@ -132,12 +145,12 @@ impl Profile {
     /// too, from a stream of its own.
     pub fn draw(&self, seed: Seed) -> Plan {
         let mut rng = seed.stream("storm");
-        let all = self.choices();
+        let all = self.drawn_together();
         let mut on: Vec<Choice> = all.iter().copied().filter(|_| rng.chance(0.4)).collect();
         if on.is_empty() && !all.is_empty() {
             on.push(*rng.pick(&all));
         }
-        let plan = self.at_timers(self.faults(&on, &mut rng), seed);
+        let plan = self.with_aim(self.faults(&on, &mut rng), seed);
         Plan {
             pct: schedules(seed).filter(|_| !plan.faults.is_empty()),
             ..plan
@@ -146,8 +159,27 @@ impl Profile {
 
     /// A storm of the seed in which every kind may occur.
     pub fn draw_plain(&self, seed: Seed) -> Plan {
-        let plan = self.faults(&self.choices(), &mut seed.stream("plain storm"));
-        self.at_timers(plan, seed)
+        let plan = self.faults(&self.drawn_together(), &mut seed.stream("plain storm"));
+        self.with_aim(plan, seed)
+    }
+
+    /// The choices of the stream that most faults are drawn from.
+    fn drawn_together(&self) -> Vec<Choice> {
+        let mut all = self.choices();
+        all.retain(|choice| !matches!(choice, Choice::Kind(kind) if APART.contains(kind)));
+        all
+    }
+
+    /// The storm with some of its faults aimed better, lasting longer, or joined by others. Whatever else the seed
+    /// draws stays as it is.
+    fn with_aim(&self, plan: Plan, seed: Seed) -> Plan {
+        let mut plan = self.at_timers(plan, seed);
+        self.maybe_unreadable(&mut plan, seed);
+        self.at_what_is_held(&mut plan, seed);
+        self.at_clock_reads(&mut plan, seed);
+        self.maybe_outage(&mut plan, seed);
+        self.maybe_late(&mut plan, seed);
+        plan
     }
 
     /// A storm of these choices.
@@ -200,6 +232,8 @@ impl Profile {
             let choice = *rng.pick(&all);
             let mut fault = self.fault(choice, rng);
             self.maybe_at_timer(&mut fault, rng);
+            self.maybe_at_what_is_held(&mut fault, rng);
+            self.maybe_at_clock_read(&mut fault, rng);
             fault
         })
     }
@@ -360,9 +394,21 @@ impl Profile {
                     for_ms: duration(rng, 100, 20_000),
                 }
             }
+            K::UnreadableRow => Action::UnreadableRow {
+                node: node(rng),
+                table: None,
+                key: None,
+                choice: rng.below(1 << 20),
+                for_ms: duration(rng, 200, 20_000),
+            },
         };
         let when = self.when(&action, rng);
         Fault { when, action }
+    }
+
+    /// One fault of this kind.
+    pub(super) fn of_kind(&self, kind: FaultKind, rng: &mut Stream) -> Fault {
+        self.fault(Choice::Kind(kind), rng)
     }
 
     /// At a burst where the action needs one; else for sudden death mostly at a site of the victim, because most
@@ -386,7 +432,8 @@ impl Profile {
         | Action::Restart { node }
         | Action::Pause { node, .. }
         | Action::SyncError { node }
-        | Action::WriteError { node } = action
+        | Action::WriteError { node }
+        | Action::UnreadableRow { node, .. } = action
             && rng.chance(0.75)
         {
             return self.site_of(node, action, rng);
@@ -465,7 +512,7 @@ pub(crate) fn schedules(seed: Seed) -> Option<u32> {
 }
 
 /// Milliseconds, spread evenly over the orders of magnitude.
-fn duration(rng: &mut Stream, low: u64, high: u64) -> u64 {
+pub(super) fn duration(rng: &mut Stream, low: u64, high: u64) -> u64 {
     let (low, high) = (low.max(1) as f64, high.max(1) as f64);
     let u = crate::seed::unit(rng.bits());
     (low * (high / low).powf(u)).round() as u64

@@ -135,6 +135,17 @@ impl Coverage {
         self.cover(found, when);
     }
 
+    /// A service reads the clock of its node. It says as little as a timer does.
+    pub(crate) fn clock_is_read(&mut self, at: VirtualTime, node: &str, label: &str) {
+        if self.began.is_none() {
+            return;
+        }
+        let class = of(&[19, hash(node.as_bytes()), step(label)]);
+        let when = (!self.over).then(|| self.nth(node, Kind::Clock));
+        let found = self.amid_faults(at, class);
+        self.cover(found, when);
+    }
+
     /// That something of this class happens while faults go on, or none.
     fn amid_faults(&mut self, at: VirtualTime, class: u64) -> Vec<u64> {
         let mut found = Vec::with_capacity(6);
@@ -245,6 +256,7 @@ impl Coverage {
             Kind::Send(to) => of(&[21, on, hash(to.as_bytes())]),
             Kind::Event(said) => of(&[22, on, hash(said.as_bytes())]),
             Kind::Timer => of(&[24, on]),
+            Kind::Clock => of(&[25, on]),
             _ => of(&[23, on]),
         };
         let nth = self.sites.entry(key).or_default();

@@ -137,6 +137,13 @@ impl Recorder {
         }
     }
 
+    /// A service reads the clock of its node. That is no event either.
+    pub(crate) fn clock_is_read(&mut self, at: VirtualTime, node: &str, label: &str) {
+        if let Some(coverage) = &mut self.coverage {
+            coverage.clock_is_read(at, node, label);
+        }
+    }
+
     /// What was covered, if that was noted; nothing is noted from now on.
     pub(crate) fn take_coverage(&mut self) -> Option<Coverage> {
         self.coverage.take()

@@ -21,6 +21,8 @@ pub(crate) enum Todo {
         /// How often it had bitten before it began.
         before: u64,
     },
+    /// A message that is long on its way is there: the storm is not over before.
+    Arrives,
     /// The node is started again, if this is still the same death.
     Boot(NodeIx, u32),
     /// A node that died in the middle of a poll: carry it out should its task never return.

@@ -62,6 +62,9 @@ impl World {
             WriteError { node } => disk(node).map_or(0, |c| c.failed_writes),
             DiskFull { node, .. } => disk(node).map_or(0, |c| c.refused_full),
             SectorError { node, .. } => disk(node).map_or(0, |c| c.unreadable),
+            UnreadableRow { node, .. } => self
+                .find(node)
+                .map_or(0, |n| n.unreadable.met.load(Relaxed)),
             ClockJump { node, .. } | ClockDrift { node, .. } => {
                 self.find(node).map_or(0, |n| n.clock_reads.load(Relaxed))
             }

@@ -14,7 +14,7 @@ use std::{
 
 use madsim::task::NodeId;
 
-use super::{World, exact_sleep, life::Death, lock, task::Guarded, wait};
+use super::{Unreadable, World, exact_sleep, life::Death, lock, task::Guarded, wait};
 use crate::{
     check::Truth,
     clock::WallClock,
@@ -55,6 +55,7 @@ pub(crate) struct NodeState {
     pub up: AtomicBool,
     /// It died in the middle of a poll: network and disk are frozen, the task still runs.
     pub doomed: Mutex<Option<Death>>,
+    pub unreadable: Unreadable,
     /// Wait before each turn of its tasks.
     pub slow_ms: AtomicU64,
     pub slowed: AtomicU64,
@@ -157,7 +158,19 @@ impl Node {
     /// The node's wall clock: milliseconds since the Unix epoch. It may jump and drift.
     pub fn now_ms(&self) -> u64 {
         self.state.clock_reads.fetch_add(1, Relaxed);
-        self.state.clock.now_ms(self.world.now())
+        let shown = self.state.clock.now_ms(self.world.now());
+        self.world.clock_is_read(&self.state);
+        shown
+    }
+
+    /// Whether a row of the node's databases can be read at present. To be asked about each row that a transaction
+    /// meets, whatever cache it comes from.
+    ///
+    /// # Errors
+    ///
+    /// A storm has made it unreadable for a while.
+    pub fn readable(&self, table: &str, key: &str) -> io::Result<()> {
+        self.state.unreadable.check(table, key)
     }
 
     /// 64 random bits, of a stream that is this node's and this life's alone.

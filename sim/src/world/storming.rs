@@ -17,6 +17,8 @@ use crate::{
 const LIES_IN_WAIT_MS: u64 = 60_000;
 /// A clock that jumped has touched somebody if it is read within this time.
 const CLOCK_IS_READ_WITHIN_MS: u64 = 10_000;
+/// The storm waits for a message that is later than this, and a while more: who hears it last may have to act.
+const LATE_MS: u64 = 20_000;
 /// A restart in good order takes this long.
 const RESTART: Duration = Duration::from_millis(50);
 
@@ -47,6 +49,7 @@ fn lasts_ms(action: &Action) -> Option<u64> {
         | SlowDisk { for_ms, .. }
         | DiskFull { for_ms, .. }
         | ClockDrift { for_ms, .. }
+        | UnreadableRow { for_ms, .. }
         | Custom { for_ms, .. } => Some(*for_ms),
         Flap { times, each_ms, .. } => Some(u64::from(*times) * 2 * each_ms),
         HalfOpen { .. } | SyncError { .. } | WriteError { .. } | SectorError { .. } => {
@@ -118,6 +121,16 @@ impl World {
         }
     }
 
+    /// A burst comes late by this much, or again.
+    pub(super) fn await_burst(&self, fault: &BurstFault) {
+        if let BurstFault::Delay(late) | BurstFault::Duplicate(late) = *fault
+            && late > ms(LATE_MS)
+        {
+            let after = late + ms(LATE_MS);
+            self.agenda.at(self.now() + after, Todo::Arrives);
+        }
+    }
+
     fn perform(self: &Arc<Self>, todo: Todo) {
         match todo {
             Todo::Fire(index) => {
@@ -138,6 +151,7 @@ impl World {
                 }
             }
             Todo::Bury(ix) => self.bury(&self.node(ix)),
+            Todo::Arrives => {}
             Todo::Again {
                 index,
                 node,
@@ -276,7 +290,7 @@ impl World {
                 } => self.end(Due { index, action }, before),
                 Todo::Flip { from, to, .. } => self.flip(from, to, 0, 0),
                 Todo::Boot(..) | Todo::Bury(_) => self.perform(todo),
-                Todo::Fire(_) | Todo::Again { .. } => {}
+                Todo::Fire(_) | Todo::Again { .. } | Todo::Arrives => {}
             }
         }
         for node in self.nodes() {

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use super::{NodeState, World, lock, storming::ms};
+use super::{NodeState, World, lock, storming::ms, unreadable::Rows};
 use crate::{net::LatencyChange, storm::Action, trace::What};
 
 impl World {
@@ -54,6 +54,16 @@ impl World {
                 self.at(node, |n| n.disk.set_slow(1, extra));
             }
             Action::DiskFull { node, .. } => self.at(node, |n| n.disk.set_full(on)),
+            Action::UnreadableRow {
+                node,
+                table,
+                key,
+                choice,
+                ..
+            } => {
+                let rows = Rows::of(table.as_deref(), key.as_deref(), *choice);
+                self.at(node, |n| n.unreadable.switch(rows, on));
+            }
             Action::ClockDrift { node, ppm, .. } => {
                 let ppm = if on { *ppm } else { 0 };
                 self.at(node, |n| n.clock.set_drift(self.now(), ppm));

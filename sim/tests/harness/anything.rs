@@ -21,6 +21,7 @@ fn kind() -> impl Strategy<Value = Kind> {
         2 => Just(Kind::Commit),
         1 => Just(Kind::Write),
         1 => Just(Kind::Sync),
+        1 => Just(Kind::Clock),
         1 => "[a-z ]{0,9}".prop_map(Kind::Event),
     ]
 }

@@ -215,6 +215,10 @@ async fn vault(node: Node, bug: Arc<str>, doubts: Doubts) -> Result<(), String> 
                     answer(&mut caller, "doubtful\n").await;
                     continue;
                 }
+                if own.readable("deposits", deposit).is_err() {
+                    answer(&mut caller, "unreadable\n").await;
+                    continue;
+                }
                 if &*bug == "ack-before-commit" {
                     answer(&mut caller, "ok\n").await;
                 }

@@ -51,6 +51,14 @@ impl<B: Fn(&Sim) + Send + Sync> Little<B> {
         };
         run(self, &spec, true)
     }
+
+    pub fn run_plan(&self, plan: Plan) -> Outcome {
+        let spec = Spec {
+            plan: Some(plan),
+            ..Spec::of(self, Seed(1))
+        };
+        run(self, &spec, true)
+    }
 }
 
 /// What tasks and destructors tell the test, with the instant.
@@ -134,6 +142,11 @@ pub fn site(node: &str, kind: Kind, label: &str, attempt: u32, action: Action) -
         }),
         action,
     }
+}
+
+pub fn pause(node: &str, for_ms: u64) -> Action {
+    let node = node.to_owned();
+    Action::Pause { node, for_ms }
 }
 
 pub fn crash(node: &str, down_ms: u64) -> Action {

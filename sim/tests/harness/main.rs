@@ -1,5 +1,6 @@
 //! What the harness owes to whoever writes a scenario, shown on small scenarios over bare streams and disks.
 
+mod aimed;
 mod anything;
 mod bank;
 mod determinism;
@@ -9,6 +10,7 @@ mod healing;
 mod life;
 mod little;
 mod overlaps;
+mod parts;
 mod plans;
 mod schedules;
 mod shrinking;

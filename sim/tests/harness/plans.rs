@@ -83,6 +83,20 @@ fn action() -> impl Strategy<Value = Action> {
         name().prop_map(|node| Action::WriteError { node }),
         (name(), n()).prop_map(|(node, for_ms)| Action::DiskFull { node, for_ms }),
         (name(), n()).prop_map(|(node, choice)| Action::SectorError { node, choice }),
+        (
+            name(),
+            proptest::option::of(name()),
+            proptest::option::of(name()),
+            n(),
+            n()
+        )
+            .prop_map(|(node, table, key, choice, for_ms)| Action::UnreadableRow {
+                node,
+                table,
+                key,
+                choice,
+                for_ms
+            }),
         (name(), any::<i64>()).prop_map(|(node, by_ms)| Action::ClockJump { node, by_ms }),
         (name(), any::<i64>(), n()).prop_map(|(node, ppm, for_ms)| Action::ClockDrift {
             node,
@@ -104,6 +118,7 @@ fn kind() -> impl Strategy<Value = Kind> {
         Just(Kind::Commit),
         Just(Kind::Write),
         Just(Kind::Sync),
+        Just(Kind::Clock),
         name().prop_map(Kind::Event),
     ]
 }
@@ -153,6 +168,7 @@ fn profile() -> impl Strategy<Value = Profile> {
                 .into_iter()
                 .collect(),
             events: vec![("a", "something happened")],
+            held: vec![("a", "something is held")],
             horizon_ms,
             max_faults,
             commits,

@@ -16,7 +16,7 @@ use squall::{
 use crate::{
     bank::{self, Bank},
     little::{
-        Asking, Little, Log, at, crash, echo, events, for_ever, lasts, now, nth, power_loss,
+        Asking, Little, Log, at, crash, echo, events, for_ever, lasts, now, nth, pause, power_loss,
         send_to, site, turns,
     },
 };
@@ -116,6 +116,9 @@ fn the_site_that_was_met_replays_the_storm_as_its_number_did() {
         let timer = 1 + seed as u32 % 2;
         plan.faults
             .push(nth("front", Kind::Timer, timer, crash("front", 300)));
+        let read = 1 + seed as u32 % 8;
+        plan.faults
+            .push(nth("vault", Kind::Clock, read, pause("vault", 2_000)));
         let spec = |plan: Plan| Spec {
             plan: Some(plan),
             ..Spec::of(&Bank, Seed(seed))
@@ -138,6 +141,7 @@ fn the_site_that_was_met_replays_the_storm_as_its_number_did() {
                     Kind::Sync => "sync",
                     Kind::Event(_) => "event",
                     Kind::Timer => "timer",
+                    Kind::Clock => "clock",
                 })
                 .or_default() += 1;
             fault.when = When::Site(site.clone());
@@ -152,7 +156,7 @@ fn the_site_that_was_met_replays_the_storm_as_its_number_did() {
         };
         assert_eq!(met(&by_number), met(&by_name), "seed {seed}");
     }
-    for kind in ["send", "commit", "write", "sync", "event", "timer"] {
+    for kind in ["send", "commit", "write", "sync", "event", "timer", "clock"] {
         assert!(kinds.get(kind).is_some_and(|n| *n >= 3), "{kinds:?}");
     }
 }

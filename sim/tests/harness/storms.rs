@@ -114,6 +114,13 @@ fn in_vain() -> Vec<Fault> {
             node: idle(),
             choice: 0,
         },
+        Action::UnreadableRow {
+            node: idle(),
+            table: None,
+            key: None,
+            choice: 0,
+            for_ms,
+        },
         Action::ClockJump {
             node: idle(),
             by_ms: 1_000,
@@ -152,7 +159,7 @@ fn a_fault_that_touched_nothing_says_so() {
     })
     .run(in_vain());
     assert_eq!(outcome.verdict, Verdict::Survived);
-    assert!(outcome.faults.len() >= 19);
+    assert!(outcome.faults.len() >= 20);
     for report in &outcome.faults {
         assert!(report.fired.is_some(), "{}", report.fault);
         assert!(!report.effective, "{}", report.fault);

@@ -205,11 +205,12 @@ fn a_census_sees_every_kind_of_site_that_there_is_and_changes_no_storm() {
             Kind::Sync => "sync",
             Kind::Event(_) => "event",
             Kind::Timer => "timer",
+            Kind::Clock => "clock",
         };
         *kinds.entry(kind).or_default() += 1;
     }
     // In a calm bank no timer runs out.
-    assert_eq!(kinds.len(), 5, "{kinds:?}");
+    assert_eq!(kinds.len(), 6, "{kinds:?}");
     for met in sites.iter().step_by(17) {
         let storm = || vec![at(met, crash("vault", 300))];
         let (with, without) = (outcome(None, storm(), true), outcome(None, storm(), false));

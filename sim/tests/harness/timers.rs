@@ -19,16 +19,12 @@ use squall::{
 use tracing::Instrument;
 
 use crate::little::{
-    Asking, Little, Log, crash, echo, for_ever, lasts, now, nth, power_loss, seconds, site, turns,
+    Asking, Little, Log, crash, echo, for_ever, lasts, now, nth, pause, power_loss, seconds, site,
+    turns,
 };
 
 fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
-}
-
-fn pause(node: &str, for_ms: u64) -> Action {
-    let node = node.to_owned();
-    Action::Pause { node, for_ms }
 }
 
 /// A worker that waits on behalf of two operations, wins one race against a timeout, loses another, drops a sleep, and

@@ -11,7 +11,8 @@ use std::{
 use squall::{
     Client, Node, Sim,
     campaign::{Campaign, Seeds},
-    run::{Spec, Verdict, run},
+    check::Class,
+    run::{Signature, Spec, Verdict, run},
     seed::Seed,
     storm::{Action, Plan},
     trace::{Row, What},
@@ -205,8 +206,12 @@ fn each_finally_invariant_has_a_bound_of_its_own() {
         lasts(sim, 1);
     })
     .run(vec![]);
-    let broken: Vec<_> = outcome.violations.iter().map(|v| &*v.invariant).collect();
-    assert_eq!(broken, ["soon"]);
+    let broken: Vec<_> = outcome
+        .violations
+        .iter()
+        .map(|v| (&*v.invariant, seconds(v.at) as u64))
+        .collect();
+    assert_eq!(broken, [("soon", 20), ("later", 200)]);
 }
 
 #[test]
@@ -242,7 +247,7 @@ fn all_is_healed_before_a_finally_invariant_is_judged() {
 }
 
 #[test]
-fn an_always_invariant_sees_each_commit_at_once_and_ends_the_run() {
+fn an_always_invariant_sees_each_commit_at_once_and_the_run_goes_on() {
     let outcome = Little(|sim: &Sim| {
         sim.node("writer", |node: Node| async move {
             for n in 1..=100 {
@@ -257,21 +262,71 @@ fn an_always_invariant_sees_each_commit_at_once_and_ends_the_run() {
                 findings.broken("fifth", &["5"], "four", "five");
             }
         });
+        sim.always("no tenth", |commit, findings| {
+            if commit.rows.iter().any(|row| row.key.ends_with('0')) {
+                findings.broken("tenth", &[&commit.rows[0].key], "nine", "ten");
+            }
+        });
         lasts(sim, 60);
     })
     .run(vec![]);
     assert_eq!(outcome.verdict, Verdict::Violated);
-    let violation = &outcome.violations[0];
-    assert!(
-        (0.5..0.51).contains(&seconds(violation.at)),
-        "{}",
-        violation.at
-    );
-    assert!(seconds(outcome.ended) < 0.6, "{}", outcome.ended);
+    let seen: Vec<_> = outcome
+        .violations
+        .iter()
+        .map(|v| (&*v.tag, (seconds(v.at) * 10.0) as u64))
+        .collect();
+    // Three of the ten that are alike.
+    let expected = [("fifth", 5), ("tenth", 10), ("tenth", 20), ("tenth", 30)];
+    assert_eq!(seen, expected);
+    assert_eq!(outcome.counts["violations not listed"], 7);
+    assert!(seconds(outcome.ended) > 60.0, "{}", outcome.ended);
     let told = events(&outcome).iter().any(
         |event| matches!(&event.what, What::Violation { invariant, .. } if invariant == "no fifth"),
     );
     assert!(told, "the trace shows the violation");
+}
+
+#[test]
+fn damage_is_reported_before_what_only_a_look_inside_shows() {
+    let outcome = Little(|sim: &Sim| {
+        sim.node("writer", |node: Node| async move {
+            for n in 1..=2 {
+                node.sleep(Duration::from_secs(1)).await;
+                node.committed("file", row(&n.to_string()));
+            }
+            for_ever().await
+        });
+        sim.inside("a row is marked");
+        sim.always("a row is marked", |_, findings| {
+            findings.broken("unmarked", &[], "a mark", "none");
+        });
+        sim.always("one row", |commit, findings| {
+            if commit.rows[0].key == "2" {
+                findings.broken("two", &[], "one", "two");
+            }
+        });
+        lasts(sim, 5);
+    })
+    .run(vec![]);
+    let seen: Vec<_> = outcome
+        .violations
+        .iter()
+        .map(|v| (&*v.invariant, v.class))
+        .collect();
+    let expected = [
+        ("a row is marked", Class::Inside),
+        ("one row", Class::Damage),
+    ];
+    assert_eq!(seen, expected);
+    let signature = outcome.signature("little", "hardened").expect("a failure");
+    assert_eq!(signature.invariant, "one row");
+    let inside = Signature {
+        invariant: "a row is marked".to_owned(),
+        tag: "unmarked".to_owned(),
+        ..signature
+    };
+    assert!(outcome.shows(&inside), "be it among others");
 }
 
 /// The text of a failure that is no finding about services.

@@ -161,12 +161,12 @@ impl<S: Saga> Engine<S> {
         if self.0.store.is_shared() {
             self.keep_taking_over().await;
         }
-        if let Err(error) = self.note_letters().await {
-            self.0.end_process("recovery", &error).await;
+        while let Err(error) = self.note_letters().await {
+            error.endure(&self.0.platform, "recovery").await;
         }
         loop {
-            if let Err(error) = self.recover() {
-                self.0.end_process("recovery", &error).await;
+            while let Err(error) = self.recover() {
+                error.endure(&self.0.platform, "recovery").await;
             }
             tokio::time::sleep(self.0.config.recover_every).await;
         }

@@ -158,7 +158,7 @@ impl<S: Saga> Inner<S> {
                     return committed;
                 }
                 // Asking again does no harm: the version tells whether this commit was there before.
-                Err(error @ (StoreError::Unreachable(_) | StoreError::Unknown(_))) => {
+                Err(error) if error.may_pass() => {
                     tracing::info!(%error, "saga not journalled yet");
                     tries += 1;
                     let wait = self

@@ -71,10 +71,13 @@ pub(super) async fn replay<S: Saga>(
     saga: SagaRecord<S::Data>,
 ) -> Option<SagaRecord<S::Data>> {
     let inner = drive.inner;
-    let mut facts: VecDeque<_> = match inner.facts(&saga.id) {
-        Ok(facts) => facts.into_iter().map(|row| row.fact).collect(),
-        Err(error) => inner.end_process("workflow journal", &error).await,
+    let facts = loop {
+        match inner.facts(&saga.id) {
+            Ok(facts) => break facts,
+            Err(error) => error.endure(&inner.platform, "workflow journal").await,
+        }
     };
+    let mut facts: VecDeque<_> = facts.into_iter().map(|row| row.fact).collect();
     let mut workflow = Workflow {
         drive,
         // A saga that is kept in memory only is where its first commit left it.

@@ -9,11 +9,11 @@ use crate::ports::Platform;
 const AWAY: Duration = Duration::from_secs(1);
 
 impl StoreError {
-    /// Waits a while if the database is only away, so that the caller may begin anew. What cannot be read now cannot
-    /// be read later either: then the process ends, rather than live on without `what`, and this never returns.
+    /// Waits a while if the database is only away, or a row cannot be read at present, so that the caller may begin anew.
+    /// What a damaged database or disk refuses now it refuses later too: then the process ends, rather than live on without `what`, and this never returns.
     pub(crate) async fn endure(self, platform: &Platform, what: &str) {
         match self {
-            StoreError::Unreachable(_) | StoreError::Unknown(_) => {
+            StoreError::Unreadable(_) | StoreError::Unreachable(_) | StoreError::Unknown(_) => {
                 tracing::debug!(error = %self, what, "the database is away");
                 tokio::time::sleep(AWAY).await;
             }

@@ -1,6 +1,6 @@
 //! Rows of logical tables within the one physical B-tree: the key is `table`, a NUL, the row's key.
 
-use std::{cell::RefCell, collections::BTreeMap, ops::Bound};
+use std::{cell::RefCell, collections::BTreeMap, ops::Bound, sync::Arc};
 
 use redb::{
     Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition,
@@ -9,7 +9,7 @@ use redb::{
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{Dump, StoreError, Table};
-use crate::ports::RowChange;
+use crate::ports::{RowChange, Storage};
 
 type Bytes = &'static [u8];
 
@@ -81,19 +81,39 @@ impl Refusal {
     }
 }
 
+/// How rows are reached.
+pub(super) struct Access {
+    pub storage: Arc<dyn Storage>,
+    pub unreadable_is_absent: bool,
+}
+
+impl Access {
+    /// Whether a row that is there is to be read.
+    fn meets(&self, table: &str, key: &str) -> Result<bool, StoreError> {
+        match self.storage.readable(table, key) {
+            Ok(()) => Ok(true),
+            Err(_) if self.unreadable_is_absent => Ok(false),
+            Err(error) => Err(StoreError::Unreadable(error.to_string())),
+        }
+    }
+}
+
 fn get<V: DeserializeOwned>(
     rows: &impl ReadableTable<Bytes, Bytes>,
-    refusal: &Refusal,
+    (refusal, access): (&Refusal, &Access),
     table: &Table<V>,
     key: &str,
 ) -> Result<Option<V>, StoreError> {
     let found = refusal.note(rows.get(physical_key(table.name, key).as_slice()))?;
-    found.map(|value| table.decode(value.value())).transpose()
+    match found {
+        Some(value) if access.meets(table.name, key)? => table.decode(value.value()).map(Some),
+        _ => Ok(None),
+    }
 }
 
 fn scan<V: DeserializeOwned>(
     rows: &impl ReadableTable<Bytes, Bytes>,
-    refusal: &Refusal,
+    (refusal, access): (&Refusal, &Access),
     table: &Table<V>,
     (prefix, after): (&str, Option<&str>),
     (limit, wanted): (usize, impl Fn(&V) -> bool),
@@ -110,12 +130,14 @@ fn scan<V: DeserializeOwned>(
         if !key.value().starts_with(&first) || found.len() == limit {
             break;
         }
-        let row = table.decode(value.value())?;
-        if !wanted(&row) {
+        let key = String::from_utf8_lossy(&key.value()[table.name.len() + 1..]);
+        if !access.meets(table.name, &key)? {
             continue;
         }
-        let key = String::from_utf8_lossy(&key.value()[table.name.len() + 1..]).into_owned();
-        found.push((key, row));
+        let row = table.decode(value.value())?;
+        if wanted(&row) {
+            found.push((key.into_owned(), row));
+        }
     }
     Ok(found)
 }
@@ -123,13 +145,15 @@ fn scan<V: DeserializeOwned>(
 /// A consistent view of all rows.
 pub struct Reader {
     rows: Option<ReadOnlyTable<Bytes, Bytes>>,
+    access: Access,
     refusal: Refusal,
 }
 
 impl Reader {
-    pub(super) fn begin(database: &Database) -> Result<Self, StoreError> {
+    pub(super) fn begin(database: &Database, access: Access) -> Result<Self, StoreError> {
         Ok(Reader {
             rows: open_rows(database)?,
+            access,
             refusal: Refusal::default(),
         })
     }
@@ -146,7 +170,7 @@ impl Reader {
         key: &str,
     ) -> Result<Option<V>, StoreError> {
         match &self.rows {
-            Some(rows) => get(rows, &self.refusal, table, key),
+            Some(rows) => get(rows, (&self.refusal, &self.access), table, key),
             None => Ok(None),
         }
     }
@@ -179,7 +203,7 @@ impl Reader {
         which: (usize, impl Fn(&V) -> bool),
     ) -> Result<Vec<(String, V)>, StoreError> {
         match &self.rows {
-            Some(rows) => scan(rows, &self.refusal, table, place, which),
+            Some(rows) => scan(rows, (&self.refusal, &self.access), table, place, which),
             None => Ok(Vec::new()),
         }
     }
@@ -188,14 +212,19 @@ impl Reader {
 /// A transaction under way. It sees its own changes.
 pub struct Writer<'t> {
     rows: redb::Table<'t, Bytes, Bytes>,
+    access: Access,
     refusal: Refusal,
     changes: BTreeMap<(&'static str, String), Option<Vec<u8>>>,
 }
 
 impl<'t> Writer<'t> {
-    pub(super) fn begin(transaction: &'t WriteTransaction) -> Result<Self, StoreError> {
+    pub(super) fn begin(
+        transaction: &'t WriteTransaction,
+        access: Access,
+    ) -> Result<Self, StoreError> {
         Ok(Writer {
             rows: transaction.open_table(ROWS).map_err(io)?,
+            access,
             refusal: Refusal::default(),
             changes: BTreeMap::new(),
         })
@@ -217,7 +246,7 @@ impl<'t> Writer<'t> {
         table: &Table<V>,
         key: &str,
     ) -> Result<Option<V>, StoreError> {
-        get(&self.rows, &self.refusal, table, key)
+        get(&self.rows, (&self.refusal, &self.access), table, key)
     }
 
     /// All rows of a table whose key begins with `prefix`, in key order.
@@ -228,7 +257,7 @@ impl<'t> Writer<'t> {
     ) -> Result<Vec<(String, V)>, StoreError> {
         scan(
             &self.rows,
-            &self.refusal,
+            (&self.refusal, &self.access),
             table,
             (prefix, None),
             (usize::MAX, |_: &V| true),

@@ -44,6 +44,10 @@ const CRASH: Lengths = [1_000, 50, 15_000];
 const POWER: Lengths = [10_000, 500, 30_000];
 /// Longer than leases, deadlines and the timeouts of all callers.
 const PAUSE: Lengths = [70_000, 5_000, 20_000];
+/// Longer than a lease; as long as its owner works; longer than all that anybody waits.
+const STALE: Lengths = [20_000, 3_000, 70_000];
+/// A clock that jumps so far ends whatever is timed, or makes it endless.
+const JUMP: Lengths = [60_000, 5_000, 600_000];
 /// So short that callers still wait: whatever they want comes all at once then.
 const STALL: Lengths = [1_000, 50, 300];
 /// Longer than any caller waits, so that what comes late meets what was done about its absence.
@@ -65,7 +69,7 @@ const SLOW_DISK_MS: u64 = 500;
 const SLOW_NODE_MS: u64 = 50;
 
 /// Names of the columns, in their order; the scenario's own faults follow.
-const NAMES: [&str; 18] = [
+const NAMES: [&str; 21] = [
     "crash before",
     "crash after",
     "power loss before",
@@ -84,6 +88,9 @@ const NAMES: [&str; 18] = [
     "link cut",
     "sync error",
     "write error",
+    "stale clock",
+    "clock ahead",
+    "clock back",
 ];
 
 /// All columns of a sweep over a scenario with this profile.
@@ -146,6 +153,13 @@ impl Strikes<'_> {
             return;
         }
         let node = || site.node.clone();
+        let stop = |for_ms| Action::Pause {
+            node: node(),
+            for_ms,
+        };
+        if site.kind == Kind::Clock {
+            return self.lasting("stale clock", site, STALE, stop);
+        }
         let crash = |down_ms| Action::Crash {
             node: node(),
             down_ms,
@@ -166,15 +180,11 @@ impl Strikes<'_> {
             // A process can't be stopped in the middle of a commit: it would be so just after.
             _ => {
                 self.once("restart", site, Action::Restart { node: node() });
-                let stop = |for_ms| Action::Pause {
-                    node: node(),
-                    for_ms,
-                };
                 self.lasting("pause", site, PAUSE, stop);
                 self.lasting("stall", site, STALL, stop);
             }
         }
-        match site.kind {
+        match &site.kind {
             Kind::Send(_) => self.lasting("slow node", site, SLOW, |for_ms| Action::SlowNode {
                 node: node(),
                 wait_ms: SLOW_NODE_MS,
@@ -185,6 +195,15 @@ impl Strikes<'_> {
                 extra_ms: SLOW_DISK_MS,
                 for_ms,
             }),
+            Kind::Event(event) if self.profile.holds(&site.node, event) => {
+                let jump = |by_ms| Action::ClockJump {
+                    node: node(),
+                    by_ms,
+                };
+                let ahead = |by_ms: u64| jump(by_ms as i64);
+                self.lasting("clock ahead", site, JUMP, ahead);
+                self.lasting("clock back", site, JUMP, |by_ms| jump(-(by_ms as i64)));
+            }
             _ => {}
         }
     }

@@ -21,6 +21,7 @@ fn kind() -> BoxedStrategy<Kind> {
         Just(Kind::Sync),
         "[a-z]{1,8}".prop_map(Kind::Event),
         Just(Kind::Timer),
+        Just(Kind::Clock),
     ]
     .boxed()
 }
@@ -100,6 +101,13 @@ fn anywhere() -> impl Strategy<Value = Action> {
                 Action::SectorError {
                     node: node(),
                     choice: a,
+                },
+                Action::UnreadableRow {
+                    node: node(),
+                    table: (a % 2 == 0).then(|| "deposits".to_owned()),
+                    key: None,
+                    choice: b,
+                    for_ms: a,
                 },
                 Action::ClockJump {
                     node: node(),

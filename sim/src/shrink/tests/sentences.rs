@@ -134,6 +134,18 @@ fn every_kind_of_moment_has_its_words() {
             nth("order", Kind::Timer, 2),
             "just as its 2nd timer runs out",
         ),
+        (
+            site("order", Kind::Clock, step, 1),
+            "just after it has read its clock for ann-1's payment authorize",
+        ),
+        (
+            site("payment", Kind::Clock, "", 3),
+            "just after payment has read its clock the 3rd time",
+        ),
+        (
+            nth("order", Kind::Clock, 2),
+            "just after its 2nd read of the clock",
+        ),
     ];
     for (when, words) in cases {
         let node = "order".to_owned();
@@ -310,6 +322,26 @@ fn every_kind_of_fault_has_its_words() {
                 choice: 3,
             },
             "a sector of order's disk becomes unreadable 1 s into the storm",
+        ),
+        (
+            Action::UnreadableRow {
+                node: node(),
+                table: None,
+                key: None,
+                choice: 3,
+                for_ms: 5_000,
+            },
+            "some rows of order can't be read for 5 s, beginning 1 s into the storm",
+        ),
+        (
+            Action::UnreadableRow {
+                node: node(),
+                table: Some("orders".to_owned()),
+                key: Some("ORD-1".to_owned()),
+                choice: 0,
+                for_ms: 5_000,
+            },
+            "the row orders/ORD-1 of order can't be read for 5 s, beginning 1 s into the storm",
         ),
         (
             Action::ClockJump {

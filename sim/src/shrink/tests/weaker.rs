@@ -84,6 +84,7 @@ fn amounts(action: &Action) -> Vec<i128> {
         | HangConnects { for_ms: n, .. }
         | DelayBurst { by_ms: n }
         | DuplicateBurst { after_ms: n }
+        | UnreadableRow { for_ms: n, .. }
         | DiskFull { for_ms: n, .. } => vec![i128::from(*n)],
         _ => Vec::new(),
     }

@@ -1,0 +1,120 @@
+//! Rows that can't be read for a while: which they are, and whether a read has met one.
+//!
+//! A database serves most rows from its cache, so an error of a sector seldom meets a row. Here the error is in the row:
+//! whoever reads it is told so, wherever it comes from.
+
+use std::{
+    io,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+};
+
+use super::lock;
+use crate::{
+    seed::{hash, mix},
+    storm::UNREADABLE_ONE_IN,
+};
+
+/// Some rows of a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Rows {
+    table: Option<String>,
+    key: Option<String>,
+    choice: u64,
+}
+
+impl Rows {
+    pub fn of(table: Option<&str>, key: Option<&str>, choice: u64) -> Self {
+        Rows {
+            table: table.map(str::to_owned),
+            key: key.map(str::to_owned),
+            choice,
+        }
+    }
+
+    fn contain(&self, table: &str, key: &str) -> bool {
+        let of_table = self.table.as_deref().is_none_or(|of| of == table);
+        of_table
+            && match &self.key {
+                Some(of) => of == key,
+                None => {
+                    let row = mix(hash(table.as_bytes()) ^ mix(hash(key.as_bytes())));
+                    mix(row ^ self.choice).is_multiple_of(UNREADABLE_ONE_IN)
+                }
+            }
+    }
+}
+
+/// The rows of a node that can't be read at present.
+#[derive(Debug, Default)]
+pub(crate) struct Unreadable {
+    any: AtomicBool,
+    rows: Mutex<Vec<Rows>>,
+    /// How often a read has met one.
+    pub met: AtomicU64,
+}
+
+impl Unreadable {
+    /// These can't be read from now on, or can again. On twice is on.
+    pub(super) fn switch(&self, rows: Rows, on: bool) {
+        let mut all = lock(&self.rows);
+        all.retain(|other| *other != rows);
+        if on {
+            all.push(rows);
+        }
+        self.any.store(!all.is_empty(), Relaxed);
+    }
+
+    pub(super) fn check(&self, table: &str, key: &str) -> io::Result<()> {
+        if !self.any.load(Relaxed) {
+            return Ok(());
+        }
+        if lock(&self.rows).iter().any(|rows| rows.contain(table, key)) {
+            self.met.fetch_add(1, Relaxed);
+            return Err(io::Error::other(format!(
+                "row {table}/{key} cannot be read: input/output error"
+            )));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TABLE: &str = "orders";
+
+    fn unreadable(of: &Unreadable) -> Vec<u64> {
+        let fails = |key: &u64| of.check(TABLE, &key.to_string()).is_err();
+        (0..400).filter(fails).collect()
+    }
+
+    #[test]
+    fn some_rows_are_chosen_others_by_another_choice_and_all_are_readable_in_the_end() {
+        let node = Unreadable::default();
+        let [one, other] = [1, 2].map(|choice| Rows::of(None, None, choice));
+        node.switch(one.clone(), true);
+        node.switch(one.clone(), true);
+        let first = unreadable(&node);
+        assert!((50..150).contains(&first.len()), "{}", first.len());
+        node.switch(other.clone(), true);
+        node.switch(one, false);
+        assert_ne!(unreadable(&node), first);
+        assert!(node.met.load(Relaxed) > 100);
+        node.switch(other, false);
+        assert!(unreadable(&node).is_empty());
+    }
+
+    #[test]
+    fn a_named_row_is_the_only_one() {
+        let node = Unreadable::default();
+        node.switch(Rows::of(Some(TABLE), Some("7"), 0), true);
+        assert_eq!(unreadable(&node), [7]);
+        assert!(node.check("products", "7").is_ok());
+        node.switch(Rows::of(Some("products"), None, 0), true);
+        assert_eq!(unreadable(&node), [7]);
+    }
+}
