@@ -207,6 +207,9 @@ impl Scenario for Checkout {
         subscribers::watch(sim, &orders);
         subscribers::watch_load(sim, &knobs.load);
         leases::watch(sim, &knobs.leases);
+        if variant == Variant::Parallel {
+            leases::watch_holders(sim, &knobs.leases, &["checkout"]);
+        }
         sometimes::sagas(sim, "checkout");
         sometimes::services(sim, &["checkout"]);
         sometimes::stock(sim, &["inventory"]);

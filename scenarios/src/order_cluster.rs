@@ -176,6 +176,7 @@ impl Scenario for OrderCluster {
         leases::watch(sim, &shelf);
         if whole {
             sometimes::leases(sim, &[]);
+            leases::watch_holders(sim, &shelf, &REPLICAS);
             leases::watch_sagas(sim, &orders, &REPLICAS, WHOLE_SAGA.lease);
         }
         let promises = orders::Promises::watch(sim, &orders);

@@ -9,7 +9,7 @@ use std::{
 use squall::{Sim, check::Findings};
 use squall_services::{
     inventory::{model::ReservationState, store::RESERVATIONS},
-    lock::{Lost, Shelf},
+    lock::{Lost, Shelf, book::Crossed},
     order::saga_lock,
 };
 use tokio::time::Instant;
@@ -36,8 +36,28 @@ pub fn judge_fence(product: &str, (before, after): (u64, u64), findings: &mut Fi
     }
 }
 
+/// What the lock service is held to by its own books, which go by the monotonic clock.
+const PROMISED: &str = "a lock is promised to one owner at a time";
+
+/// What holders are held to whom nothing fences off.
+const HOLDS: &str = "whoever works under a lease holds it then";
+
 /// Watches the leases of a lock service.
 pub fn watch(sim: &Sim, shelf: &Shelf) {
+    let (books, mut told) = (shelf.clone(), 0);
+    let mut judge_promises = move |findings: &mut Findings| {
+        for Crossed { name, holder, next } in books.crossed(told) {
+            told += 1;
+            findings.broken_as(
+                PROMISED,
+                "granted while it lasts",
+                &[&name, &holder.0],
+                format!("token {} lasts for as long as its holder was told", holder.1),
+                format!("{} was granted the lock under token {}", next.0, next.1),
+            );
+        }
+    };
+    sim.always(PROMISED, move |_, findings| judge_promises(findings));
     let released = shelf.clone();
     sim.finally(
         "a lease is released by its owner only",
@@ -61,6 +81,37 @@ pub fn watch(sim: &Sim, shelf: &Shelf) {
                 &[&lock],
                 "a lock that nobody holds",
                 format!("token {token} of {owner}"),
+            );
+        }
+    });
+}
+
+/// Watches the holders on these nodes, who look whether their lease lasts before each piece of work and say so: by the
+/// lock service's books it does. What a lock service has forgotten in a crash says nothing.
+pub fn watch_holders(sim: &Sim, shelf: &Shelf, nodes: &[&'static str]) {
+    let without: Arc<Mutex<Vec<[String; 2]>>> = Arc::default();
+    for &node in nodes {
+        let (shelf, without) = (shelf.clone(), without.clone());
+        let goal = "somebody worked under a lease";
+        sim.sometimes_logged_where(goal, node, "works under lease", move |_, fields| {
+            let promise = token(fields).and_then(|token| shelf.promise(token));
+            let binds = promise
+                .as_ref()
+                .is_none_or(|promise| promise.binds(Instant::now()));
+            if let (false, Some(promise)) = (binds, promise) {
+                let token = promise.token.to_string();
+                lock(&without).push([promise.name, token]);
+            }
+            true
+        });
+    }
+    sim.always(HOLDS, move |_, findings| {
+        for [name, token] in lock(&without).drain(..) {
+            findings.broken(
+                "holds it no more",
+                &[&name],
+                format!("a lease under token {token} that lasts"),
+                "it has ended",
             );
         }
     });
