@@ -12,7 +12,7 @@ use std::{
 use serde_json::{Value, json};
 use squall::{
     campaign::{Campaign, Seeds},
-    check::Violation,
+    check::{Class, Violation},
     picture::{
         Subject,
         campaign::{Cell, Coverage, Report, Sometimes, Sweep, Swept},
@@ -465,6 +465,7 @@ fn long(outcome: &mut Outcome, events: u64) -> Violation {
         }
     }
     let broken = Violation {
+        class: Class::Damage,
         invariant: "no leaked semantic lock".to_owned(),
         tag: "leaked".to_owned(),
         at: VirtualTime(now),

@@ -2,6 +2,9 @@
 //!
 //! *Always* invariants see each commit as it happens; *finally* invariants see all stores at one instant after healing,
 //! each with its own bound in virtual time. Beside them stand goals: what should sometimes happen.
+//!
+//! A run goes on after an invariant is broken, so that what a bug does in the end is seen too. What harms somebody
+//! ([`Class::Damage`]) is reported before what only a look into a service shows ([`Class::Inside`]).
 
 mod goals;
 
@@ -20,6 +23,28 @@ use crate::{
     trace::{Row, Scope},
 };
 
+/// What a broken invariant says about a system.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Class {
+    /// Somebody is harmed: money, stock, a promise to a client.
+    #[default]
+    Damage,
+    /// A service is not inside as its check expects: another sound implementation might differ. See
+    /// [`Sim::inside`](crate::Sim::inside).
+    Inside,
+}
+
+impl Class {
+    /// Its name in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Class::Damage => "damage",
+            Class::Inside => "inside",
+        }
+    }
+}
+
 /// A broken invariant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Violation {
@@ -27,6 +52,9 @@ pub struct Violation {
     pub invariant: String,
     /// The fixed name of the way in which it broke.
     pub tag: String,
+    /// Whether somebody is harmed.
+    #[serde(default)]
+    pub class: Class,
     /// When it was seen.
     pub at: VirtualTime,
     /// The things concerned (order ids, products ...).
@@ -42,6 +70,7 @@ impl std::fmt::Display for Violation {
         let Violation {
             invariant,
             tag,
+            class: _,
             at,
             entities,
             expected,
@@ -87,6 +116,7 @@ impl Findings {
         self.list.push(Violation {
             invariant: invariant.to_owned(),
             tag: tag.to_owned(),
+            class: Class::default(),
             at: self.now,
             entities: entities.iter().map(|&e| e.to_owned()).collect(),
             expected: expected.into(),

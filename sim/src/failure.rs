@@ -61,7 +61,7 @@ pub struct FailureFile {
     pub tag: String,
     /// How the run ends.
     pub verdict: Verdict,
-    /// What is broken first; none if the run does not come to an end.
+    /// The violation; none if the run does not come to an end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub violation: Option<Violation>,
     /// The failing run that was found.
@@ -138,7 +138,7 @@ impl FailureFile {
             invariant: signature.invariant.clone(),
             tag: signature.tag.clone(),
             verdict: outcome.verdict.clone(),
-            violation: outcome.violations.first().cloned(),
+            violation: outcome.violation(signature).cloned(),
             before: shrunk.before,
             after: shrunk.after,
             effort: shrunk.effort,

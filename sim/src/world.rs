@@ -79,6 +79,8 @@ pub(crate) struct World {
     pub activity: Notify,
     /// The storm is over.
     pub healed: tokio::sync::watch::Sender<bool>,
+    /// When a fault last began or ended, or a node came back.
+    pub disturbed: Mutex<VirtualTime>,
     pub clients: Mutex<usize>,
     /// Clients and operations that the plan leaves out.
     pub without: Vec<String>,
@@ -118,6 +120,7 @@ impl World {
             custom: Mutex::default(),
             activity: Notify::new(),
             healed: tokio::sync::watch::channel(false).0,
+            disturbed: Mutex::default(),
             clients: Mutex::new(0),
             without,
             every_timer,
@@ -181,6 +184,7 @@ impl World {
             match storming::burst_fault(&due.action) {
                 Some(fault) => {
                     self.announce(&due, "fires");
+                    self.disturb();
                     *lock(&self.at_burst) = Some(due.index);
                     verdict.burst = Some(fault);
                 }
@@ -243,6 +247,17 @@ impl World {
             let about = about.as_deref().map_or(About::Nothing, About::Rows);
             self.site(node, || Kind::Commit, &scope.op, about);
         }
+    }
+
+    /// Something disturbs the world at this instant.
+    pub fn disturb(&self) {
+        *lock(&self.disturbed) = self.now();
+    }
+
+    /// For how long nothing has disturbed the world; `None` while something does.
+    pub fn calm_for(&self) -> Option<Duration> {
+        let goes_on = self.agenda.is_stormy() || self.nodes().iter().any(|node| !node.is_up());
+        (!goes_on).then(|| self.now().since(*lock(&self.disturbed)))
     }
 
     /// Puts violations that were just found into the trace.

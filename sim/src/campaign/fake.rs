@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    check::Violation,
+    check::{Class, Violation},
     run::{Options, Outcome, Sim, Spec, Verdict},
     scenario::{Bug, Scenario, Setup, Shape},
     site::{Kind, Met, Site},
@@ -167,6 +167,7 @@ pub(crate) fn violation(tag: &str, seed: u64) -> Violation {
     Violation {
         invariant: "no money is lost".to_owned(),
         tag: tag.to_owned(),
+        class: Class::Damage,
         at: VirtualTime(12_003_450_000),
         entities: vec![format!("account {seed}")],
         expected: "100".to_owned(),

@@ -103,7 +103,7 @@ pub struct Failure {
     pub plan: Option<Plan>,
     /// That run's verdict.
     pub verdict: Verdict,
-    /// What was broken first in that run; none if the run was stuck or the harness failed.
+    /// What was broken in that run; none if the run was stuck or the harness failed.
     pub violation: Option<Violation>,
     /// That run's storm.
     pub faults: Vec<FaultReport>,
@@ -219,8 +219,8 @@ impl Totals {
                 count: 1,
                 seed,
                 plan,
+                violation: outcome.worst().cloned(),
                 verdict: outcome.verdict,
-                violation: outcome.violations.into_iter().next(),
                 faults: outcome.faults,
             }),
         }

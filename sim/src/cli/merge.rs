@@ -112,8 +112,7 @@ impl Session<'_> {
             variant_exists(scenario, &file.shape, file.plant.as_deref()).ok()?;
             let spec = file.spec();
             let outcome = guarded(runner, scenario, &spec, Options::traced(true));
-            let fails = outcome.signature(&file.scenario, &spec.shape);
-            (fails.as_ref() == Some(&failed.signature)).then_some((spec, outcome))
+            outcome.shows(&failed.signature).then_some((spec, outcome))
         })
     }
 

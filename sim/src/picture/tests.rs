@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::{campaign::Report, page, perfetto, *};
 use crate::{
     campaign::{Campaign as Runs, Seeds, fake},
-    check::Violation,
+    check::{Class, Violation},
     run::Verdict,
     seed::Seed,
     storm::{Action, Fault, FaultReport, Plan, When},
@@ -91,6 +91,7 @@ fn crash(node: &str) -> Action {
 
 fn violation(entities: &[&str]) -> Violation {
     Violation {
+        class: Class::Damage,
         invariant: "no lost refund".to_owned(),
         tag: "money kept".to_owned(),
         at: VirtualTime(0),

@@ -14,7 +14,11 @@ pub(crate) struct Compared {
 
 /// Compares a run, with its whole trace, with the file that it was made from.
 pub(crate) fn compare(file: &FailureFile, outcome: &Outcome, style: Style) -> Compared {
-    let found = outcome.signature(&file.scenario, &file.shape);
+    let recorded_way = file.signature();
+    let found = match outcome.shows(&recorded_way) {
+        true => Some(recorded_way),
+        false => outcome.signature(&file.scenario, &file.shape),
+    };
     if file.is_same_run(outcome) && found == Some(file.signature()) {
         let line = "It fails again as recorded: the same run, event for event.";
         return Compared {

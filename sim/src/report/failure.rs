@@ -9,9 +9,9 @@ use super::{
 };
 use crate::{
     campaign::{Failure, Mismatch, Totals},
-    check::Violation,
+    check::{Class, Violation},
     failure::Kept,
-    run::Verdict,
+    run::{Outcome, Verdict},
     shrink::{NotReproduced, Shrunk, Sizes},
     storm::FaultReport,
     trace::Trace,
@@ -54,7 +54,7 @@ pub(crate) fn failure(
         Told::Small(kept) => {
             let outcome = &kept.shrunk.outcome;
             (
-                outcome.violations.first(),
+                outcome.violation(&failure.signature),
                 &outcome.faults,
                 outcome.trace.as_ref(),
             )
@@ -68,6 +68,9 @@ pub(crate) fn failure(
         None => {
             let _ = writeln!(text, "  {}", failure.message());
         }
+    }
+    if let Told::Small(kept) = told {
+        text.push_str(&others(&kept.shrunk.outcome, broken));
     }
     match told {
         Told::Small(kept) => text.push_str(&small(&kept.shrunk, style)),
@@ -149,18 +152,39 @@ pub(crate) fn violation(broken: &Violation, style: Style) -> String {
     let Violation {
         invariant,
         tag,
+        class,
         at,
         entities,
         expected,
         found,
     } = broken;
     let what = style.paint(Paint::Bad, &format!("{invariant} ({tag})"));
-    let mut text = format!("  {what} at {at}\n");
+    let inside = match class {
+        Class::Damage => "",
+        Class::Inside => ", inside",
+    };
+    let mut text = format!("  {what} at {at}{inside}\n");
     if !entities.is_empty() {
         let _ = writeln!(text, "  concerns  {}", entities.join(", "));
     }
     let _ = writeln!(text, "  expected  {expected}\n  found     {found}");
     text
+}
+
+/// What else is broken in the run, a line an invariant and tag, damage first.
+fn others(outcome: &Outcome, shown: Option<&Violation>) -> String {
+    let mut others: Vec<(Class, String)> = Vec::new();
+    let way = |v: &Violation| (v.class, format!("{} ({})", v.invariant, v.tag));
+    for other in outcome.violations.iter().map(way) {
+        if shown.map(way).as_ref() != Some(&other) && !others.contains(&other) {
+            others.push(other);
+        }
+    }
+    others.sort_by_key(|(class, _)| *class);
+    others
+        .into_iter()
+        .map(|(class, what)| format!("  also      {}: {what}\n", class.name()))
+        .collect()
 }
 
 /// A storm as it was carried out, a line a fault.

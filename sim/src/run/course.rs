@@ -4,7 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use madsim::{Config, runtime::Runtime};
 
-use super::{Options, Outcome, Sim, Spec, Verdict, lock, sim::Parts};
+use super::{
+    Options, Outcome, Sim, Spec, Verdict, lock,
+    sim::{Cast, Parts, Role},
+};
 use crate::{
     alarm::attend,
     scenario::Scenario,
@@ -19,6 +22,8 @@ use crate::{
 const STORM_MAX: Duration = Duration::from_millis(STORM_MS_MAX);
 /// The clients have to come to an end this long after the storm, else the run is stuck.
 const CLIENTS_MAX: Duration = Duration::from_secs(1_200);
+/// Those who come once all is settled have to come to an end within this time, else the run is stuck.
+const LATE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// Nothing committed and nothing in flight for this long is quiet.
 const QUIET: Duration = Duration::from_secs(5);
 /// How often the end of the storm and of the run are looked for.
@@ -91,7 +96,7 @@ async fn course(
     );
     let _tracing = options.watch.then(|| trace::install(world.sink()));
     lock(&world.ledger).unchecked = !options.watch;
-    let sim = Sim::new(world.clone());
+    let sim = Sim::new(world.clone(), plan.faults.is_empty());
     scenario.build(&sim, &spec.setup());
     if options.census {
         let clients = world.nodes().into_iter().filter(|node| node.is_client);
@@ -99,13 +104,7 @@ async fn course(
         lock(&world.injector).take_census(Census::new(clients));
     }
     let parts = std::mem::take(&mut *lock(&sim.parts));
-    let Parts {
-        prepare,
-        clients,
-        operators,
-        at_end,
-        ..
-    } = parts;
+    let Parts { cast, at_end, .. } = parts;
 
     for node in world.nodes() {
         world.boot(&node);
@@ -122,14 +121,14 @@ async fn course(
     let nodes: Vec<&str> = nodes.iter().map(|node| &*node.name).collect();
     let possible = plan.check(&nodes);
     let played = match possible.and_then(|()| plan.check_without(&services)) {
-        Ok(()) => play(&world, prepare, clients, operators, plan).await,
+        Ok(()) => play(&world, cast, plan).await,
         Err(wrong) => {
             lock(&world.ledger).harness = Some(wrong.to_string());
             Ok(())
         }
     };
     let verdict = match played {
-        Ok(()) if lock(&world.ledger).is_broken() => Verdict::Violated,
+        _ if lock(&world.ledger).is_broken() => Verdict::Violated,
         Ok(()) => Verdict::Survived,
         Err(why) => Verdict::Stuck(why),
     };
@@ -142,18 +141,10 @@ async fn course(
     finish(&world, plan, verdict, at_end).await
 }
 
-type Cast = Vec<(super::Client, super::sim::Task)>;
-
 /// Everything between boot and verdict. `Err` says what did not come to an end.
-async fn play(
-    world: &Arc<World>,
-    prepare: Option<(super::Client, super::sim::Task)>,
-    clients: Cast,
-    operators: Cast,
-    plan: &Plan,
-) -> Result<(), String> {
-    if let Some((client, task)) = prepare {
-        enter(world, client, task);
+async fn play(world: &Arc<World>, cast: Cast, plan: &Plan) -> Result<(), String> {
+    if let Some(role) = cast.prepare {
+        enter(world, role);
         if !until(world, Duration::from_secs(60), || {
             *lock(&world.clients) == 0
         })
@@ -173,8 +164,11 @@ async fn play(
     if let Some(gate) = &world.gate {
         gate.begin();
     }
-    for (client, task) in clients {
-        enter(world, client, task);
+    for role in cast.clients {
+        enter(world, role);
+    }
+    for role in cast.operators {
+        start(role);
     }
     let mut ends = began;
     loop {
@@ -182,7 +176,7 @@ async fn play(
         // A census wants to see what a storm would meet.
         let calm = plan.faults.is_empty() && !lock(&world.injector).is_census();
         let idle = *lock(&world.clients) == 0 || calm;
-        if lock(&world.ledger).is_broken() {
+        if lock(&world.ledger).is_void() {
             return Ok(());
         }
         if world.now().since(began) >= STORM_MAX || (idle && world.now() >= ends) {
@@ -201,11 +195,23 @@ async fn play(
             lock(&world.clients)
         ));
     }
-    for (client, task) in operators {
-        let node = client.node().clone();
-        node.spawn(task(client));
+    for role in cast.after_storm {
+        start(role);
     }
     settle(world, healed).await;
+    if cast.late.is_empty() || lock(&world.ledger).is_void() {
+        return Ok(());
+    }
+    for role in cast.late {
+        enter(world, role);
+    }
+    if !until(world, LATE_MAX, || *lock(&world.clients) == 0).await {
+        return Err(format!(
+            "{} late clients did not end within {LATE_MAX:?}",
+            lock(&world.clients)
+        ));
+    }
+    settle(world, world.now()).await;
     Ok(())
 }
 
@@ -225,7 +231,7 @@ async fn settle(world: &Arc<World>, healed: VirtualTime) {
             bound = lock(&world.ledger).next_bound(now, healed);
             judged = Some((now, commits));
         }
-        if lock(&world.ledger).is_broken() || now >= last {
+        if lock(&world.ledger).is_void() || now >= last {
             break;
         }
         let quiet = now.since(lock(&world.ledger).last_commit.max(healed)) >= QUIET
@@ -239,21 +245,21 @@ async fn settle(world: &Arc<World>, healed: VirtualTime) {
 }
 
 async fn look(world: &Arc<World>) {
-    let violation = async {
+    let end = async {
         loop {
             world.activity.notified().await;
-            if lock(&world.ledger).is_broken() || *lock(&world.clients) == 0 {
+            if lock(&world.ledger).is_void() || *lock(&world.clients) == 0 {
                 break;
             }
         }
     };
-    let _ = tokio::time::timeout(LOOK, violation).await;
+    let _ = tokio::time::timeout(LOOK, end).await;
 }
 
-/// Waits until `done`, a violation, or `max` of virtual time; true unless it was the last.
+/// Waits until `done`, or `max` of virtual time; true unless it was the last.
 async fn until(world: &Arc<World>, max: Duration, done: impl Fn() -> bool) -> bool {
     let begin = world.now();
-    while !done() && !lock(&world.ledger).is_broken() {
+    while !done() && !lock(&world.ledger).is_void() {
         if world.now().since(begin) >= max {
             return false;
         }
@@ -262,7 +268,14 @@ async fn until(world: &Arc<World>, max: Duration, done: impl Fn() -> bool) -> bo
     true
 }
 
-fn enter(world: &Arc<World>, client: super::Client, task: super::sim::Task) {
+/// Starts what the run does not wait for.
+fn start(Role { client, task }: Role) {
+    let node = client.node().clone();
+    node.spawn(task(client));
+}
+
+/// Starts what the run waits for.
+fn enter(world: &Arc<World>, Role { client, task }: Role) {
     *lock(&world.clients) += 1;
     let (node, world) = (client.node().clone(), world.clone());
     node.spawn(async move {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    check::Violation,
+    check::{Class, Violation},
     scenario::{Scenario, Setup},
     seed::Seed,
     site::Met,
@@ -107,7 +107,7 @@ pub struct Operation {
 pub struct Outcome {
     /// How it ended.
     pub verdict: Verdict,
-    /// What was broken, the first first.
+    /// What was broken, the first first; the run went on to its end. See [`Outcome::worst`].
     pub violations: Vec<Violation>,
     /// The rolling hash of everything that happened.
     pub hash: u64,
@@ -167,12 +167,34 @@ impl Outcome {
         }
     }
 
-    /// The signature of the first thing that broke.
+    /// The worst violation: the first that did damage, or else the first.
+    pub fn worst(&self) -> Option<&Violation> {
+        let mut violations = self.violations.iter();
+        let does_damage = |violation: &&Violation| violation.class == Class::Damage;
+        violations
+            .clone()
+            .find(does_damage)
+            .or_else(|| violations.next())
+    }
+
+    /// The first violation of this signature.
+    pub fn violation(&self, signature: &Signature) -> Option<&Violation> {
+        let mut violations = self.violations.iter();
+        violations.find(|v| v.invariant == signature.invariant && v.tag == signature.tag)
+    }
+
+    /// Whether the run fails in this way, be it among others.
+    pub fn shows(&self, signature: &Signature) -> bool {
+        let worst = || self.signature(&signature.scenario, &signature.shape);
+        self.violation(signature).is_some() || worst().as_ref() == Some(signature)
+    }
+
+    /// The signature of the [worst](Self::worst) thing that broke.
     pub fn signature(&self, scenario: &str, shape: &str) -> Option<Signature> {
-        let (invariant, tag) = match (&self.verdict, self.violations.first()) {
+        let (invariant, tag) = match (&self.verdict, self.worst()) {
+            (Verdict::HarnessFailed(_), _) => ("harness".to_owned(), "panic".to_owned()),
             (_, Some(v)) => (v.invariant.clone(), v.tag.clone()),
             (Verdict::Stuck(_), None) => ("stuck".to_owned(), "time limit".to_owned()),
-            (Verdict::HarnessFailed(_), None) => ("harness".to_owned(), "panic".to_owned()),
             _ => return None,
         };
         Some(Signature {

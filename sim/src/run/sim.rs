@@ -29,6 +29,28 @@ const EPOCH_MS: u64 = 1_767_225_600_000;
 pub struct Sim {
     pub(crate) world: Arc<World>,
     pub(super) parts: Arc<Mutex<Parts>>,
+    is_calm: bool,
+}
+
+/// A client and what it does.
+pub(super) struct Role {
+    pub client: Client,
+    pub task: Task,
+}
+
+/// Who plays a part in the run, by when they come.
+#[derive(Default)]
+pub(super) struct Cast {
+    /// Before the storm.
+    pub prepare: Option<Role>,
+    /// With the storm; the run waits for their end.
+    pub clients: Vec<Role>,
+    /// With the storm.
+    pub operators: Vec<Role>,
+    /// Once the storm is over.
+    pub after_storm: Vec<Role>,
+    /// Once all is settled; the run waits for their end.
+    pub late: Vec<Role>,
 }
 
 pub(super) type Task =
@@ -39,9 +61,7 @@ pub(super) type AtEnd = Box<dyn FnOnce(&Truth) -> Vec<(&'static str, u64)> + Sen
 #[derive(Default)]
 pub(super) struct Parts {
     pub reader: Option<StoreReader>,
-    pub prepare: Option<(Client, Task)>,
-    pub clients: Vec<(Client, Task)>,
-    pub operators: Vec<(Client, Task)>,
+    pub cast: Cast,
     pub at_end: Vec<AtEnd>,
 }
 
@@ -54,11 +74,17 @@ impl fmt::Debug for Sim {
 }
 
 impl Sim {
-    pub(super) fn new(world: Arc<World>) -> Self {
+    pub(super) fn new(world: Arc<World>, is_calm: bool) -> Self {
         Sim {
             world,
             parts: Arc::default(),
+            is_calm,
         }
+    }
+
+    /// Whether this run has no fault at all. For checks of what only a calm run promises; nothing else may depend on it.
+    pub fn is_calm(&self) -> bool {
+        self.is_calm
     }
 
     /// The run's seed.
@@ -99,11 +125,32 @@ impl Sim {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let client = self.new_client(name);
-        if !self.world.without.iter().any(|gone| gone == name) {
-            lock(&self.parts)
-                .clients
-                .push((client, Box::new(move |client| Box::pin(task(client)))));
+        if let Some(role) = self.role(name, task) {
+            lock(&self.parts).cast.clients.push(role);
+        }
+    }
+
+    /// Adds a client that begins with the storm, and for whose end nobody waits: an operator who looks after the system
+    /// while it lasts, for ever. A plan may do without it.
+    pub fn operator<F>(&self, name: &str, task: impl FnOnce(Client) -> F + Send + 'static)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        if let Some(role) = self.role(name, task) {
+            lock(&self.parts).cast.operators.push(role);
+        }
+    }
+
+    /// Adds a client that comes once the storm is over and all is settled: no *finally* invariant is open, and all is
+    /// quiet. Nothing disturbs it, so it may demand prompt answers, and true ones. The run waits until all of these have
+    /// ended, and then settles once more, with the *finally* invariants' bounds counted from there. A plan may do without
+    /// it.
+    pub fn late_client<F>(&self, name: &str, task: impl FnOnce(Client) -> F + Send + 'static)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        if let Some(role) = self.role(name, task) {
+            lock(&self.parts).cast.late.push(role);
         }
     }
 
@@ -113,7 +160,8 @@ impl Sim {
         F: Future<Output = ()> + Send + 'static,
     {
         let client = self.new_client("setup");
-        lock(&self.parts).prepare = Some((client, Box::new(move |client| Box::pin(task(client)))));
+        let task: Task = Box::new(move |client| Box::pin(task(client)));
+        lock(&self.parts).cast.prepare = Some(Role { client, task });
     }
 
     /// Work that begins when the storm is over (an operator who redrives dead letters) and may go on until the run
@@ -123,9 +171,9 @@ impl Sim {
         F: Future<Output = ()> + Send + 'static,
     {
         let client = self.new_client(name);
-        lock(&self.parts)
-            .operators
-            .push((client, Box::new(move |client| Box::pin(task(client)))));
+        let task: Task = Box::new(move |client| Box::pin(task(client)));
+        let role = Role { client, task };
+        lock(&self.parts).cast.after_storm.push(role);
     }
 
     /// Sets how fast the links between two nodes are, both ways. Links are those of a data centre unless told otherwise.
@@ -167,6 +215,12 @@ impl Sim {
             .checks
             .finally
             .push((name, bound, Box::new(check)));
+    }
+
+    /// States that the invariant of this name looks into a service: it knows how that keeps what it keeps, and a sound
+    /// one might keep it otherwise. What breaks it is reported behind what does damage ([`Class::Inside`](crate::check::Class)).
+    pub fn inside(&self, name: &'static str) {
+        lock(&self.world.ledger).insides.insert(name);
     }
 
     /// States that something should sometimes happen. It has when `happens` says so of a commit; the invariants have
@@ -217,6 +271,17 @@ impl Sim {
     /// Counts to be reported with the run's outcome, taken from all rows at its end.
     pub fn at_end(&self, count: impl FnOnce(&Truth) -> Vec<(&'static str, u64)> + Send + 'static) {
         lock(&self.parts).at_end.push(Box::new(count));
+    }
+
+    /// A client's part, unless the plan does without it: then its machine is there, and nobody at it.
+    fn role<F>(&self, name: &str, task: impl FnOnce(Client) -> F + Send + 'static) -> Option<Role>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let client = self.new_client(name);
+        let task: Task = Box::new(move |client| Box::pin(task(client)));
+        let is_left_out = self.world.without.iter().any(|gone| gone == name);
+        (!is_left_out).then_some(Role { client, task })
     }
 
     fn new_client(&self, name: &str) -> Client {
@@ -294,6 +359,12 @@ impl Client {
     /// The present instant.
     pub fn now(&self) -> VirtualTime {
         self.node.world().now()
+    }
+
+    /// For how long no fault has been in force and every node has been up; since the run began if there never was any.
+    /// `None` while a fault lasts (or lies in wait, as a sync that is to fail), or a node is down.
+    pub fn calm_for(&self) -> Option<Duration> {
+        self.node.world().calm_for()
     }
 
     /// Draws from the client's own stream.

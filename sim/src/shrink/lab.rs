@@ -116,8 +116,7 @@ impl<'a> Lab<'a> {
 
     /// Whether this run fails as it should.
     pub fn fails(&self, outcome: &Outcome) -> bool {
-        let seen = outcome.signature(self.scenario.name(), &self.spec.shape);
-        seen.as_ref() == Some(self.signature)
+        outcome.shows(self.signature)
     }
 
     /// The first of the candidates that fails, with the schedule under which it does. All are tried under the schedule

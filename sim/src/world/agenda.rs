@@ -106,6 +106,12 @@ impl Agenda {
             .collect()
     }
 
+    /// Whether any fault has begun and not ended, or is to come back.
+    pub fn is_stormy(&self) -> bool {
+        let is_of_a_fault = |todo: &Todo| !matches!(todo, Todo::Fire(_));
+        lock(&self.queue).entries.values().any(is_of_a_fault)
+    }
+
     /// The links that a flap has down until its next change.
     pub fn flapped_down(&self) -> Vec<(String, String)> {
         let down = |todo: &Todo| match todo {

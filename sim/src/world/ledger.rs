@@ -1,17 +1,20 @@
 //! The harness's own copy of all stores, kept from the feed of commits, and the checks that watch it.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     panic::{AssertUnwindSafe, catch_unwind},
     time::Duration,
 };
 
 use super::panic_text;
 use crate::{
-    check::{Checks, Commit, Findings, Goals, Truth, Violation},
+    check::{Checks, Class, Commit, Findings, Goals, Truth, Violation},
     time::VirtualTime,
     trace::{Row, Scope},
 };
+
+/// So many violations of one invariant and tag are listed; more of them say nothing new.
+const ALIKE_MAX: usize = 3;
 
 /// How a change of a store became known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,8 +33,11 @@ pub(crate) struct Ledger {
     pub truth: Truth,
     pub checks: Checks,
     pub goals: Goals,
+    /// What was broken, each thing once and in the order in which it was seen.
     pub violations: Vec<Violation>,
     reported: usize,
+    /// Invariants that look into services. See [`Class::Inside`].
+    pub insides: BTreeSet<&'static str>,
     pub commits: u64,
     pub last_commit: VirtualTime,
     pub counts: BTreeMap<String, u64>,
@@ -158,12 +164,17 @@ impl Ledger {
     /// Something is broken that no check of the ledger's found.
     pub fn broken(&mut self, violation: Violation) {
         if !self.unchecked {
-            self.violations.push(violation);
+            self.list(violation);
         }
     }
 
     pub fn is_broken(&self) -> bool {
-        !self.violations.is_empty() || self.harness.is_some()
+        !self.violations.is_empty()
+    }
+
+    /// The harness itself is at fault: nothing that the run shows from here on counts.
+    pub fn is_void(&self) -> bool {
+        self.harness.is_some()
     }
 
     pub fn take_unreported(&mut self) -> Vec<Violation> {
@@ -174,7 +185,34 @@ impl Ledger {
 
     fn keep(&mut self, findings: Findings) -> bool {
         let broken = !findings.list.is_empty();
-        self.violations.extend(findings.list);
+        for violation in findings.list {
+            self.list(violation);
+        }
         broken
+    }
+
+    /// Lists a violation with its class, unless it, or enough like it, is listed.
+    fn list(&mut self, violation: Violation) {
+        let Violation { invariant, tag, .. } = &violation;
+        let alike = |other: &&Violation| (&other.invariant, &other.tag) == (invariant, tag);
+        let known = self.violations.iter().filter(alike);
+        if known
+            .clone()
+            .any(|other| other.entities == violation.entities)
+        {
+            return;
+        }
+        if known.count() == ALIKE_MAX {
+            *self
+                .counts
+                .entry("violations not listed".to_owned())
+                .or_insert(0) += 1;
+            return;
+        }
+        let class = match self.insides.contains(invariant.as_str()) {
+            true => Class::Inside,
+            false => violation.class,
+        };
+        self.violations.push(Violation { class, ..violation });
     }
 }

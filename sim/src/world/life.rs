@@ -7,7 +7,7 @@ use std::{
 
 use super::{Known, Node, NodeState, RUNNING, Todo, World, lock, node::InFlight, task::Guarded};
 use crate::{
-    check::{Truth, Violation},
+    check::{Class, Truth, Violation},
     time::VirtualTime,
     trace::{FOUND_AFTER_OUTAGE, Row, Scope, What},
 };
@@ -47,6 +47,9 @@ impl World {
         node.up.store(true, Relaxed);
         lock(&node.in_flight).take();
         node.booted.store(self.now().0, Relaxed);
+        if life > 1 {
+            self.disturb();
+        }
         self.record(
             &node.name,
             What::Node {
@@ -121,6 +124,7 @@ impl World {
         lock(&self.ledger).broken(Violation {
             invariant: "no service panics".to_owned(),
             tag: "panic".to_owned(),
+            class: Class::Inside,
             at: self.now(),
             entities: vec![node.name.to_string()],
             expected: "errors that are handled".to_owned(),
@@ -289,6 +293,7 @@ fn unexplained(node: &NodeState, acknowledged: &Truth, found: &[Row]) -> Option<
     Some(Violation {
         invariant: invariant.to_owned(),
         tag: tag.to_owned(),
+        class: Class::Damage,
         at: VirtualTime::ZERO,
         entities: vec![node.name.to_string(), format!("{}/{}", row.table, row.key)],
         expected,

@@ -158,6 +158,7 @@ impl World {
     /// A fault begins. Called from the agenda, or from within a poll of the node at whose site it was aimed.
     pub fn begin(self: &Arc<Self>, due: Due) {
         self.announce(&due, "begins");
+        self.disturb();
         let before = self.bitten(&due.action);
         let index = due.index;
         match &due.action {
@@ -232,6 +233,7 @@ impl World {
             lock(&self.injector).bites(due.index);
         }
         self.announce(&due, "ends");
+        self.disturb();
         let others = self.like(&due.action);
         match &due.action {
             Action::Pause { node, .. } => self.resume(node),
@@ -288,6 +290,7 @@ impl World {
                 detail: "all is healed".into(),
             },
         );
+        self.disturb();
         self.healed.send_replace(true);
     }
 
