@@ -157,6 +157,7 @@ impl Scenario for ItemPurchase {
 
     fn build(&self, sim: &Sim, setup: &Setup) {
         let gaps = bank::gaps(setup, DOCUMENTED);
+        let policy = squall_services::kit::outbox::Policy::default();
         let mut workload = sim.seed().stream("workload");
         let mode = match workload.chance(0.7) {
             true => Mode::Polling,
@@ -167,7 +168,7 @@ impl Scenario for ItemPurchase {
         let inboxes = ![Gap::NoInbox, Gap::InboxPrunedTooSoon, Gap::PubsubOnly]
             .into_iter()
             .any(|gap| gaps.has(gap));
-        outbox::watch(sim, &MEMBERS, INTERESTS, inboxes);
+        outbox::watch(sim, &MEMBERS, &policy, INTERESTS, inboxes);
         let told = purchases::watch(sim);
         sagas::watch_traces(sim);
         sometimes::deaths(sim);

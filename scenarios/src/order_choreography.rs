@@ -217,7 +217,8 @@ impl Scenario for OrderChoreography {
         let deaf = [Gap::PaymentFailedKeepsOrder, Gap::DeliveryFailureKeepsMoney]
             .into_iter()
             .any(|gap| gaps.has(gap));
-        outbox::watch(sim, &MEMBERS, INTERESTS, inboxes && !deaf);
+        let policy = &shop.settings.policy;
+        outbox::watch(sim, &MEMBERS, policy, INTERESTS, inboxes && !deaf);
         leases::watch(sim, &counters.leases);
         let asked = Asked::default();
         let told = orders::watch(sim, &counters.permits, &asked);

@@ -50,6 +50,7 @@ impl Inner {
                 continue;
             }
             let outcomes = self.send_all(&ready).await;
+            self.hold_back(&ready, &outcomes);
             // The log learns of it from the feed, like of every other commit.
             self.settle(None, outcomes).await?;
         }

@@ -107,6 +107,16 @@ impl Inner {
         peer
     }
 
+    /// Has the rows that failed wait, before their failure is committed: another poller may see it at once.
+    pub(super) fn hold_back(&self, rows: &[(String, Row)], outcomes: &Outcomes) {
+        let mut memory = self.memory();
+        for ((key, row), (_, sent)) in rows.iter().zip(outcomes) {
+            if sent.is_err() {
+                memory.back_off(key, backoff(&self.config.policy, row.attempts + 1));
+            }
+        }
+    }
+
     /// Notes what became of rows. `by` has them in hand; what is in other hands by now is left to those, unless it was
     /// sent: then it was.
     pub(super) async fn settle(

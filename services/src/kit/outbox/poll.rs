@@ -67,6 +67,7 @@ impl Inner {
         let claimed = self.claim(by, wanted).await?;
         if !claimed.is_empty() {
             let outcomes = self.send_all(&claimed).await;
+            self.hold_back(&claimed, &outcomes);
             self.settle(Some(by.to_owned()), outcomes).await?;
         }
         Ok(None)
