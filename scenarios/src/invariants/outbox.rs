@@ -142,8 +142,7 @@ impl Post {
         for change in &rows {
             judge_step(desk.node, change, self.schedule.tries_max(), findings);
             let given_up = dead.iter().any(|letter| letter.key == change.key);
-            self.schedule
-                .follow(desk.node, change, given_up, findings);
+            self.schedule.follow(desk.node, change, given_up, findings);
             let moved = |to: &[Change<Row>]| {
                 to.iter()
                     .any(|row| row.key == change.key && row.after().is_some())

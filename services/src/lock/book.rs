@@ -64,9 +64,10 @@ impl<I: Copy + Ord> Book<I> {
 
     /// An owner is told that the lock is theirs until then.
     pub fn granted(&mut self, name: &str, (owner, token): (&str, u64), now: I, until: I) {
-        let others = self.promises.values().filter(|promise| {
-            promise.name == name && promise.owner != owner && promise.binds(now)
-        });
+        let others = self
+            .promises
+            .values()
+            .filter(|promise| promise.name == name && promise.owner != owner && promise.binds(now));
         self.crossed.extend(others.map(|promise| Crossed {
             name: name.to_owned(),
             holder: (promise.owner.clone(), promise.token),

@@ -79,7 +79,12 @@ impl Scope {
         let lasts =
             |(lease, since): &(Lease, Instant)| since.elapsed() < policy.limit && lease.lasts();
         let token = |(lease, _): &(Lease, Instant)| lease.token();
-        if let Some(token) = self.held().get(call.saga_id).filter(|held| lasts(held)).map(token) {
+        if let Some(token) = self
+            .held()
+            .get(call.saga_id)
+            .filter(|held| lasts(held))
+            .map(token)
+        {
             tracing::info!(token, "works under lease");
             return Ok(());
         }

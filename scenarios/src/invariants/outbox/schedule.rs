@@ -60,7 +60,10 @@ impl Schedule {
         let Some(before) = change.before() else {
             return;
         };
-        let failed = given_up || change.after().is_some_and(|row| row.attempts > before.attempts);
+        let failed = given_up
+            || change
+                .after()
+                .is_some_and(|row| row.attempts > before.attempts);
         if !failed {
             return;
         }
@@ -87,7 +90,10 @@ impl Schedule {
                 NAME,
                 "too soon",
                 &[node, change.key, &before.event.kind],
-                format!("{:?} at least between its first try and its last", tried.due),
+                format!(
+                    "{:?} at least between its first try and its last",
+                    tried.due
+                ),
                 format!("{took:?}"),
             );
         }

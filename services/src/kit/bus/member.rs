@@ -8,9 +8,7 @@ use std::{
 use axum::Router;
 use serde::Serialize;
 
-use super::{
-    Bus, Consumer, Event, Handler, HandlerError, Subscription, consumer::DELIVERIES_MAX,
-};
+use super::{Bus, Consumer, Event, Handler, HandlerError, Subscription, consumer::DELIVERIES_MAX};
 use crate::{
     gap::{Gap, Gaps},
     kit::{
