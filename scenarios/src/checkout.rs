@@ -2,6 +2,7 @@
 
 pub mod books;
 pub mod isolation;
+mod late;
 pub mod nodes;
 pub mod orders;
 pub mod people;
@@ -24,17 +25,20 @@ use squall_services::{
         PeerPolicy,
         events::Subscription,
         executor::{Load, Size},
+        outbox::Policy,
     },
     lock,
 };
 
 use self::{
     nodes::{LINKS, NODES},
-    people::Purchase,
+    people::{Files, Purchase},
 };
 use crate::{
     bank,
-    invariants::{leases, stock},
+    invariants::{leases, outbox, sagas::SAGAS_END, stock},
+    operator,
+    receipts::{self, Receipts},
     shop::Shelf,
     sometimes,
 };
@@ -89,6 +93,9 @@ const BUGS: &[Gap] = &[
 
 /// People who buy.
 pub const CUSTOMERS: [&str; 3] = ["ann", "ben", "cho"];
+
+/// How often the operator looks when the storm is over.
+const TENDED_EVERY: Duration = Duration::from_secs(10);
 
 /// Checkouts in a storm.
 const CHECKOUTS: u64 = 6;
@@ -195,9 +202,12 @@ impl Scenario for Checkout {
             timeout: Duration::from_secs(settings.between(1, 5)),
             ..PeerPolicy::internal()
         };
+        let (tries, outbox) = patience(sim);
         let config = checkout::Config {
             gaps,
             variant,
+            tries,
+            outbox: outbox.clone(),
             rollback: match settings.chance(0.5) {
                 true => Rollback::All,
                 false => Rollback::Needed,
@@ -223,38 +233,64 @@ impl Scenario for Checkout {
         let orders = orders::watch(sim, deadline, &knobs.lives);
         orders::watch_books(sim, &orders, &stock, &books);
         subscribers::watch(sim, &orders);
+        outbox::watch_schedule(sim, "checkout", &outbox);
         subscribers::watch_load(sim, &knobs.load);
         leases::watch(sim, &knobs.leases);
+        if variant == Variant::Parallel {
+            leases::watch_holders(sim, &knobs.leases, &["checkout"]);
+        }
         sometimes::sagas(sim, "checkout");
         sometimes::services(sim, &["checkout"]);
         sometimes::stock(sim, &["inventory"]);
         sometimes::leases(sim, &[]);
 
         sim.prepare(|client| nodes::set_the_scene(client, &SHELVES));
+        let kept = {
+            let orders = orders.clone();
+            Receipts::watch(sim, SAGAS_END, false, move |op| orders::alive(&orders, op))
+        };
+        let files = Files {
+            orders: orders.clone(),
+            receipts: kept.clone(),
+        };
         let mut workload = sim.seed().stream("workload");
+        let mut twins = sim.seed().stream("twins");
         for name in CUSTOMERS {
             let mut purchases: Vec<Purchase> = (0..CHECKOUTS / 3)
                 .map(|_| Purchase::draw(&mut workload, name))
                 .collect();
-            if workload.chance(0.5) {
-                let twin = purchases[0].twin();
+            let has_twin = workload.chance(0.5);
+            if has_twin && twins.chance(0.7) {
+                purchases[0] = purchases[0].clone().with_coupon();
+            }
+            if has_twin {
+                let twin = match twins.chance(0.3) {
+                    true => purchases[0].on_another_device(),
+                    false => purchases[0].twin(),
+                };
                 purchases.push(twin);
             }
-            let orders = orders.clone();
+            let away = away(&mut twins);
+            let purchases: Vec<Purchase> = purchases
+                .into_iter()
+                .map(|purchase| purchase.looking_after(away))
+                .collect();
+            let files = files.clone();
             sim.client(name, move |client| async move {
-                let (client, orders) = (&client, &orders);
+                let (client, files) = (&client, &files);
                 let buying = purchases
                     .iter()
                     .enumerate()
                     .map(|(n, purchase)| async move {
                         let op = format!("{name}-{}", n + 1);
-                        purchase.carry_out(client, orders, &op).await;
+                        purchase.carry_out(client, files, &op).await;
                     });
                 join_all(buying).await;
             });
         }
         let crowd = workload.between(4, 10);
-        sim.client("crowd", move |client| people::rush(client, crowd));
+        let noted = kept.clone();
+        sim.client("crowd", move |client| people::rush(client, crowd, noted));
         let soon = |rng: &mut Stream| Duration::from_millis(rng.below(400));
         let credits: Vec<_> = (0..2)
             .map(|_| {
@@ -262,7 +298,10 @@ impl Scenario for Checkout {
                 (soon(&mut workload), user, 1_000 * workload.between(1, 20))
             })
             .collect();
-        sim.client("bank", move |client| people::credit(client, credits));
+        let credited = credits.iter().enumerate();
+        let credited = credited.map(|(n, (_, user, won))| (format!("credit-{n}"), *user, *won));
+        let credited: Vec<_> = credited.collect();
+        sim.client("bank", move |client| people::credit(client, credits, kept));
         let changes: Vec<_> = (0..workload.between(0, 3))
             .map(|_| {
                 let sku = workload.pick(&SHELVES).sku;
@@ -271,7 +310,44 @@ impl Scenario for Checkout {
             .collect();
         sim.client("clerk", move |client| people::reprice(client, changes));
         nodes::distance(sim);
-        sim.after_storm("operator", nodes::tend);
+        sim.after_storm("operator", |client| {
+            nodes::tend(client, TENDED_EVERY, false)
+        });
+        let mut shifts = sim.seed().stream("shifts");
+        for name in operator::on_duty(&mut shifts) {
+            let every = Duration::from_millis(shifts.between(300, 3_000));
+            let rebuilds = variant == Variant::EventSourced;
+            sim.operator(name, move |client| nodes::tend(client, every, rebuilds));
+        }
+        let pause = receipts::pause(&mut twins);
+        sim.late_client("latecomer", move |client| async move {
+            client.node().sleep(pause).await;
+            late::come(client, files, credited).await;
+        });
         sim.at_end(orders::counts);
+    }
+}
+
+/// How often a saga insists before it needs attention, and how patient the outbox is. In some worlds a few tries are all.
+fn patience(sim: &Sim) -> (u32, Policy) {
+    let (patient, mut rng) = (Policy::default(), sim.seed().stream("patience"));
+    match rng.chance(0.25) {
+        true => {
+            let policy = Policy {
+                attempts_max: rng.between(1, 3) as u32,
+                backoff: Duration::from_millis(rng.between(50, 500)),
+                ..patient
+            };
+            (rng.between(1, 3) as u32, policy)
+        }
+        false => (checkout::Config::default().tries, patient),
+    }
+}
+
+/// How long a customer is away before they look again: most hardly at all, some for minutes.
+fn away(rng: &mut Stream) -> Duration {
+    match rng.chance(0.1) {
+        true => Duration::from_secs(rng.between(60, 600)),
+        false => Duration::from_millis(rng.below(2_000)),
     }
 }

@@ -3,7 +3,7 @@
 pub(crate) mod buyer;
 pub mod tale;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use serde_json::json;
 use squall::{
@@ -15,8 +15,11 @@ use squall::{
 use squall_services::{
     bag,
     bus::{self, Behaviour, Fault},
-    gap::{Gap, Gaps},
-    kit::{bus::Settings, outbox::Mode},
+    gap::Gap,
+    kit::{
+        bus::Settings,
+        outbox::{Mode, Policy},
+    },
     notification,
     purchase::{self, payments},
     user,
@@ -25,8 +28,9 @@ use squall_services::{
 use self::buyer::Deed;
 use crate::{
     bank,
+    customer::{Person, keyed},
     invariants::{outbox, purchases, sagas},
-    operator, sometimes,
+    operator, receipts, sometimes,
     topology::{self, member},
 };
 
@@ -166,32 +170,100 @@ impl Scenario for ItemPurchase {
             true => Mode::Polling,
             false => Mode::Cdc,
         };
-        open(sim, gaps, mode, payments::Config::default().refused_one_in);
+        let (settings, hasty) = patience(
+            sim,
+            Settings {
+                gaps,
+                mode,
+                ..Default::default()
+            },
+        );
+        let policy = settings.policy.clone();
+        open(sim, settings, payments::Config::default().refused_one_in);
 
         let inboxes = ![Gap::NoInbox, Gap::InboxPrunedTooSoon, Gap::PubsubOnly]
             .into_iter()
             .any(|gap| gaps.has(gap));
-        outbox::watch(sim, &MEMBERS, INTERESTS, inboxes);
+        outbox::watch(sim, &MEMBERS, &policy, INTERESTS, inboxes);
         let told = purchases::watch(sim);
         sagas::watch_traces(sim);
         sometimes::deaths(sim);
         sometimes::events(sim, &MEMBERS);
 
         sim.prepare(|client| async move { buyer::set_up(&client, &test_data()).await });
-        for (name, ..) in USERS {
+        let mut twins = sim.seed().stream("twins");
+        let mut credits = Vec::new();
+        for (name, balance, _) in USERS {
             let deeds: Vec<Deed> = (0..workload.between(1, 3))
                 .map(|_| Deed::draw(&mut workload, &ITEMS.map(|(item, ..)| item)))
+                .map(|deed| deed.perhaps_twice(&mut twins))
                 .collect();
+            let ops = deeds.iter().enumerate();
+            let top_ups = ops.filter_map(|(n, deed)| deed.top_up(&format!("{name}-{}", n + 1)));
+            credits.push((name, balance, top_ups.collect::<Vec<_>>()));
             let told = told.clone();
             sim.client(name, move |client| async move {
                 buyer::buy(&client, &told, &deeds).await;
             });
             sim.link(name, "order", Latency::INTERNET);
         }
-        sim.after_storm("operator", |client| async move {
-            operator::tend(&client, &MEMBERS, 1).await;
+        let chances = if hasty { HASTY_CHANCES } else { 1 };
+        sim.after_storm("operator", move |client| async move {
+            operator::tend(&client, &MEMBERS, chances).await;
+        });
+        let mut shifts = sim.seed().stream("shifts");
+        for name in operator::on_duty(&mut shifts) {
+            let every = Duration::from_millis(shifts.between(300, 3_000));
+            sim.operator(name, move |client| async move {
+                operator::tend_every(&client, &MEMBERS, 1, every).await;
+            });
+        }
+        let pause = receipts::pause(&mut twins);
+        sim.late_client("latecomer", move |client| async move {
+            client.node().sleep(pause).await;
+            let body = json!({ "userId": USERS[0].0, "itemId": ITEMS[0].0, "quantity": 1 });
+            let once_more = keyed("latecomer-1", "POST", "/orders", body);
+            let shop = Person::new(&client, "order");
+            buyer::come_late(&client, &told, "order", &shop, &once_more).await;
+            for (user, balance, top_ups) in credits {
+                let all = top_ups.into_iter();
+                let done = all.filter(|(op, _)| told.receipts().knows(op));
+                let credited = balance + done.map(|(_, won)| won).sum::<u64>();
+                receipts::find_credited(&client, user, credited).await;
+            }
         });
         sim.at_end(purchases::counts);
+    }
+}
+
+/// How often an operator gives a dead letter another chance where outboxes and consumers try few times.
+pub(crate) const HASTY_CHANCES: u32 = 6;
+
+/// How patient outboxes and consumers are, and how many pollers there are. In some worlds a few tries are all: whether
+/// this is one.
+pub(crate) fn patience(sim: &Sim, settings: Settings) -> (Settings, bool) {
+    let mut rng = sim.seed().stream("patience");
+    let settings = Settings {
+        pollers: rng.between(1, 3) as usize,
+        ..settings
+    };
+    let hasty = rng.chance(0.25);
+    let policy = Policy {
+        attempts_max: rng.between(1, 3) as u32,
+        backoff: Duration::from_millis(rng.between(50, 500)),
+        ..settings.policy.clone()
+    };
+    match hasty {
+        true => {
+            let deliveries_max = rng.between(1, 3) as u32;
+            let settings = Settings {
+                policy,
+                deliveries_max,
+                ..settings
+            };
+            (settings, true)
+        }
+        false => (settings, false),
     }
 }
 
@@ -203,12 +275,8 @@ fn test_data() -> serde_json::Value {
 }
 
 /// Adds the nodes. One payment in so many is refused.
-fn open(sim: &Sim, gaps: Gaps, mode: Mode, refused_one_in: u64) {
-    let settings = Settings {
-        gaps,
-        mode,
-        ..Default::default()
-    };
+fn open(sim: &Sim, settings: Settings, refused_one_in: u64) {
+    let gaps = settings.gaps;
     let behaviour = Arc::new(Behaviour::default());
     let knob = behaviour.clone();
     let bus = bus::Config {

@@ -19,6 +19,7 @@ pub mod order_saga;
 pub mod order_workflow;
 pub mod outbox_modes;
 pub mod platform;
+pub mod receipts;
 pub mod shop;
 pub mod sometimes;
 pub mod stock_room;

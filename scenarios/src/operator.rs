@@ -3,19 +3,22 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use serde_json::{Value, json};
-use squall::Client;
+use squall::{Client, seed::Stream};
 use squall_services::kit::{Context, Peer, Reply};
 
 use crate::{customer::browser, platform::platform};
 
 /// How often the operator looks.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
-/// Times that a dead letter is given another chance.
-const CHANCES: u64 = 1;
 
 /// Tends these services for ever. What is refused again is given so many `chances`: a breaker that is open still, or a
 /// neighbour that is not back, is no reason to give an event up.
 pub async fn tend(client: &Client, services: &[&'static str], chances: u32) {
+    tend_every(client, services, chances, LOOK_EVERY).await;
+}
+
+/// The same, looking so often.
+pub async fn tend_every(client: &Client, services: &[&'static str], chances: u32, every: Duration) {
     let platform = platform(client.node());
     let context = Context::fresh(&platform, client.name());
     let peers: Vec<Peer> = services
@@ -33,17 +36,23 @@ pub async fn tend(client: &Client, services: &[&'static str], chances: u32) {
                 }
             }
         }
-        client.node().sleep(LOOK_EVERY).await;
+        client.node().sleep(every).await;
+    }
+}
+
+/// Who is on duty while the storm lasts: nobody in most worlds, two at once in some.
+pub fn on_duty(rng: &mut Stream) -> &'static [&'static str] {
+    match rng.below(10) {
+        0 => &["first-shift", "second-shift"],
+        1 | 2 => &["first-shift"],
+        _ => &[],
     }
 }
 
 /// Where what needs a person is given another chance.
 async fn listed(context: &Context, peer: &Peer) -> Vec<String> {
     let letters = rows(context, peer, "/outbox/dead-letters").await;
-    let fresh = letters
-        .iter()
-        .filter(|letter| letter["redriven"].as_u64() < Some(CHANCES));
-    let outbox = fresh.filter_map(|letter| {
+    let outbox = letters.iter().filter_map(|letter| {
         let key = letter["key"].as_str()?;
         Some(format!("/outbox/dead-letters/{key}/redrive"))
     });

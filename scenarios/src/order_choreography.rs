@@ -7,6 +7,7 @@ pub mod tale;
 
 use std::time::Duration;
 
+use serde_json::json;
 use squall::{
     Sim,
     net::Latency,
@@ -28,10 +29,10 @@ use self::{
 };
 use crate::{
     bank,
-    customer::Person,
+    customer::{Person, keyed},
     invariants::{leases, outbox, prices::Asked, sagas},
-    item_purchase::bus_faults,
-    operator,
+    item_purchase::{HASTY_CHANCES, bus_faults, buyer::come_late, patience},
+    operator, receipts,
     shop::{Shelf, pg_faults},
     sometimes,
 };
@@ -201,7 +202,9 @@ impl Scenario for OrderChoreography {
             true => Duration::from_millis(settings.between(100, 400)),
             false => LEASE.lease,
         };
+        let (patient, hasty) = patience(sim, Shop::new(gaps, mode).settings);
         let mut shop = Shop {
+            settings: patient,
             lease: Some(LeasePolicy { lease, ..LEASE }),
             ..Shop::new(gaps, mode)
         };
@@ -211,7 +214,7 @@ impl Scenario for OrderChoreography {
             false => 1_500,
         });
         // Sometimes an outbox gives up after a second of a bus that refuses, and what it had to tell waits for a person.
-        if settings.chance(0.2) {
+        if settings.chance(0.2) && !hasty {
             shop.settings.policy = Policy {
                 backoff: Duration::from_millis(50),
                 growth: 2,
@@ -227,7 +230,8 @@ impl Scenario for OrderChoreography {
         let deaf = [Gap::PaymentFailedKeepsOrder, Gap::DeliveryFailureKeepsMoney]
             .into_iter()
             .any(|gap| gaps.has(gap));
-        outbox::watch(sim, &MEMBERS, INTERESTS, inboxes && !deaf);
+        let policy = &shop.settings.policy;
+        outbox::watch(sim, &MEMBERS, policy, INTERESTS, inboxes && !deaf);
         leases::watch(sim, &counters.leases);
         let asked = Asked::default();
         let told = orders::watch(sim, &counters.permits, &asked);
@@ -235,12 +239,13 @@ impl Scenario for OrderChoreography {
         aim(sim);
 
         sim.prepare(|client| async move { nodes::fill(&client, &USERS, &SHELVES).await });
+        let mut twins = sim.seed().stream("twins");
         for name in BUYERS {
             let user = match name {
                 "passer-by" => *workload.pick(&["kim", "lee", "declined-max", STRANGER]),
                 user => user,
             };
-            let wish = Wish::draw(&mut workload, user, &SHELVES, within);
+            let wish = Wish::draw(&mut workload, user, &SHELVES, within).perhaps_twice(&mut twins);
             let (told, asked) = (told.clone(), asked.clone());
             sim.client(name, move |client| async move {
                 let shop = Person::new(&client, "gateway").noting(&asked);
@@ -250,11 +255,40 @@ impl Scenario for OrderChoreography {
         }
         let price = workload.between(1, 50) * 1_000;
         let after_ms = workload.below(1_500);
-        sim.client("clerk", move |client| {
-            buyer::reprice(client, SHELVES[0].sku, price, after_ms)
+        let changes: Vec<_> = (0..twins.below(3))
+            .map(|_| (twins.between(1, 50) * 1_000, twins.below(500)))
+            .collect();
+        sim.client("clerk", move |client| async move {
+            buyer::reprice(&client, "clerk-1", SHELVES[0].sku, price, after_ms).await;
+            for (n, (price, after_ms)) in changes.into_iter().enumerate() {
+                let op = format!("clerk-{}", n + 2);
+                buyer::reprice(&client, &op, SHELVES[0].sku, price, after_ms).await;
+            }
         });
-        sim.after_storm("operator", |client| async move {
-            operator::tend(&client, &MEMBERS, CHANCES).await;
+        let chances = if hasty {
+            CHANCES + HASTY_CHANCES
+        } else {
+            CHANCES
+        };
+        sim.after_storm("operator", move |client| async move {
+            operator::tend(&client, &MEMBERS, chances).await;
+        });
+        let mut shifts = sim.seed().stream("shifts");
+        for name in operator::on_duty(&mut shifts) {
+            let every = Duration::from_millis(shifts.between(300, 3_000));
+            sim.operator(name, move |client| async move {
+                operator::tend_every(&client, &MEMBERS, 1, every).await;
+            });
+        }
+        let pause = receipts::pause(&mut twins);
+        sim.late_client("latecomer", move |client| async move {
+            client.node().sleep(pause).await;
+            let body = json!({
+                "userId": USERS[0], "productId": SHELVES[1].sku, "quantity": 1,
+            });
+            let once_more = keyed("latecomer-1", "POST", "/orders", body);
+            let shop = Person::new(&client, "gateway").noting(&asked);
+            come_late(&client, &told, "gateway", &shop, &once_more).await;
         });
         sim.at_end(orders::counts);
     }

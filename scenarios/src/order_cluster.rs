@@ -205,7 +205,8 @@ impl Scenario for OrderCluster {
         leases::watch(sim, &shelf);
         if whole {
             sometimes::leases(sim, &[]);
-            leases::watch_sagas(sim, &orders, &REPLICAS, WHOLE_SAGA.lease);
+            leases::watch_holders(sim, &shelf, &REPLICAS);
+            leases::watch_sagas(sim);
         }
         let promises = orders::Promises::watch(sim, &orders);
         sometimes::replicas(sim, &REPLICAS);

@@ -103,6 +103,10 @@ pub struct Config {
     pub saga_deadline: Duration,
     /// Time between two recoveries of sagas that nobody drives.
     pub recover_every: Duration,
+    /// Attempts of an undo, the pivot or a step after it before a saga needs attention.
+    pub tries: u32,
+    /// How patient the outbox of what subscribers are told is.
+    pub outbox: outbox::Policy,
     /// How long a client waits for the end of the saga before it is told 202.
     pub answer_within: Duration,
     /// Where the locks of users are kept, which a parallel step takes.
@@ -142,6 +146,8 @@ impl Default for Config {
             rollback: Rollback::default(),
             saga_deadline: Duration::from_secs(60),
             recover_every: Duration::from_secs(60),
+            tries: engine::Config::default().tries,
+            outbox: outbox::Policy::default(),
             answer_within: Duration::from_secs(8),
             user_locks: lock::Kept::default(),
             calls: PeerPolicy {
@@ -184,6 +190,7 @@ impl Checkouts {
         let Config { gaps, variant, .. } = config;
         let outbox = outbox::Config {
             gaps,
+            policy: config.outbox.clone(),
             ..outbox::Config::default()
         };
         let (subscriptions, load) = (&config.subscriptions, &config.load);
@@ -200,6 +207,7 @@ impl Checkouts {
             gaps: variant.gaps().iter().copied().fold(gaps, Gaps::with),
             deadline: config.saga_deadline,
             recover_every: config.recover_every,
+            tries: config.tries,
             journal: match variant {
                 Variant::EventSourced => Journal::Facts,
                 _ => Journal::State,

@@ -114,7 +114,7 @@ gaps! {
     RowMarkedBeforeSent "row-marked-before-sent" "an outbox row is marked as published before it is sent; one whose sending fails is put back"
     SagaIdsCollide "saga-ids-collide" "ids of sagas are drawn out of 256, and nobody looks whether one is in use"
     ReplicaSaysNotThere "replica-says-not-there" "a replica whose database is away says of an order or a saga that there is none"
-    RenewalStopsAtFirstError "renewal-stops-at-first-error" "a lease is renewed no more after one renewal without an answer, and whoever works under it does not notice (the version check and the fencing are off too)"
+    RenewalStopsAtFirstError "renewal-stops-at-first-error" "a lease is renewed no more after one renewal without an answer, and whoever works under it does not notice that it has ended (the version check and the fencing are off too)"
     LeaseFromAStaleClock "lease-from-a-stale-clock" "a lease lasts from when it was asked for, not from when it is granted: after a wait it has nearly ended, or has (the version check and the fencing are off too)"
     RetrySchedulePerPoller "retry-schedule-per-poller" "each poller keeps its own waits between the tries of an outbox row: together they use the tries up too soon"
     OwnerNotChecked "owner-not-checked" "a commit does not ask whether its replica owns the saga still: an old owner writes over what the new one has done"

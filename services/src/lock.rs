@@ -7,6 +7,7 @@
 //! counter of boots, which is on the disk, makes their upper half.
 
 mod api;
+pub mod book;
 pub mod model;
 pub mod store;
 
@@ -24,6 +25,7 @@ use crate::{
     ports::{Clock, Platform},
     service::Service,
 };
+use book::{Book, Crossed, Promise};
 use model::{Leases, Renewal, Turn, Whose};
 use store::{BOOTS, Boot, FILE};
 
@@ -67,6 +69,7 @@ pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
     });
     let first_token = boots.await.map_err(io::Error::other)? << 32;
     *config.leases.open() = Leases::new(first_token + 1);
+    config.leases.book().forget();
     let desk = Desk {
         leases: config.leases,
         gaps: config.gaps,
@@ -82,6 +85,7 @@ pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
 pub struct Shelf {
     leases: Arc<Mutex<Leases<Instant>>>,
     lost: Arc<Mutex<Vec<Lost>>>,
+    book: Arc<Mutex<Book<Instant>>>,
 }
 
 /// A lease that somebody else than its owner released.
@@ -100,6 +104,7 @@ impl Default for Shelf {
         Shelf {
             leases: Arc::new(Mutex::new(Leases::new(1))),
             lost: Arc::default(),
+            book: Arc::default(),
         }
     }
 }
@@ -107,6 +112,20 @@ impl Default for Shelf {
 impl Shelf {
     fn open(&self) -> MutexGuard<'_, Leases<Instant>> {
         self.leases.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn book(&self) -> MutexGuard<'_, Book<Instant>> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the holder of a token was told, if that is known still.
+    pub fn promise(&self, token: u64) -> Option<Promise<Instant>> {
+        self.book().promise(token).cloned()
+    }
+
+    /// The grants after so many that broke the promise to another holder, in their order.
+    pub fn crossed(&self, after: usize) -> Vec<Crossed> {
+        self.book().crossed()[after..].to_vec()
     }
 
     /// The leases that somebody else than their owners released, in the order of it.
@@ -172,7 +191,8 @@ impl Desk {
 
     /// A lease, in the order of asking. A caller that holds it already is given it anew.
     async fn acquire(&self, name: &str, ask: &Acquire) -> Result<Granted, Problem> {
-        let deadline = Instant::now() + Duration::from_millis(ask.wait_ms);
+        let came = Instant::now();
+        let deadline = came + Duration::from_millis(ask.wait_ms);
         let lease = self.lasts(ask.lease_ms);
         let asked = self.now();
         loop {
@@ -190,8 +210,15 @@ impl Desk {
             let turn = self.leases.open().ask(name, &ask.owner, now, from + lease);
             let free_at = match turn {
                 Turn::Granted(token) => {
+                    let told = Instant::now();
+                    let whose = (ask.owner.as_str(), token);
+                    let promised = told + Duration::from_millis(ask.lease_ms);
+                    self.leases.book().granted(name, whose, told, promised);
                     tracing::info!(lock = name, token, "lease granted");
-                    return Ok(Granted { token });
+                    return Ok(Granted {
+                        token,
+                        waited_ms: (told - came).as_millis() as u64,
+                    });
                 }
                 Turn::QueueFull => return Err(not_acquired(name, "too many wait for it")),
                 Turn::Waits { free_at } => free_at,
@@ -217,7 +244,11 @@ impl Desk {
             .open()
             .renew(name, (&prove.owner, prove.token), now, until);
         match renewed {
-            Renewal::Renewed => Ok(Granted { token: prove.token }),
+            Renewal::Renewed => {
+                let promised = Instant::now() + Duration::from_millis(prove.lease_ms);
+                self.leases.book().renewed(prove.token, promised);
+                Ok(Granted::again(prove))
+            }
             Renewal::NotYours => Err(not_yours(name)),
         }
     }
@@ -233,10 +264,13 @@ impl Desk {
         let Some(lease) = released else {
             return Err(not_yours(name));
         };
-        if !lease.is_of(&prove.owner, prove.token) && lease.until > self.now() {
+        let is_anothers = !lease.is_of(&prove.owner, prove.token);
+        if is_anothers && lease.until > self.now() {
             self.leases.note_lost(name, lease, prove);
+        } else {
+            self.leases.book().released(prove.token);
         }
-        Ok(Granted { token: prove.token })
+        Ok(Granted::again(prove))
     }
 }
 

@@ -224,12 +224,20 @@ pub async fn set_the_scene(client: Client, shelves: &[Shelf]) {
     }
 }
 
-/// Redrives dead letters, of sagas and of events, for as long as there are any, looking every ten seconds.
-pub async fn tend(client: Client) {
+/// Redrives dead letters, of sagas and of events, for as long as there are any, looking so often. Whoever `rebuilds`
+/// makes the read side anew each time.
+pub async fn tend(client: Client, every: Duration, rebuilds: bool) {
     let platform = platform(client.node());
     let context = Context::fresh(&platform, client.name());
     let checkout = Peer::new(&platform, "checkout", browser());
     loop {
+        if rebuilds {
+            let path = "/projections/orders/rebuild";
+            let rebuilt = checkout.call(&context, "POST", path, None, &json!({}));
+            if rebuilt.await.is_ok_and(|reply| reply.is_success()) {
+                client.reached("the read side was made anew in the storm");
+            }
+        }
         for (list, id) in [("/dead-letters", "id"), ("/outbox/dead-letters", "key")] {
             let letters = operator::rows(&context, &checkout, list).await;
             for letter in letters.iter().filter(|l| l["redriven_ms"].is_null()) {
@@ -240,6 +248,6 @@ pub async fn tend(client: Client) {
                     .await;
             }
         }
-        client.node().sleep(Duration::from_secs(10)).await;
+        client.node().sleep(every).await;
     }
 }

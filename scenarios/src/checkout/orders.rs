@@ -103,6 +103,13 @@ pub fn watch(sim: &Sim, deadline: Duration, lives: &Lives) -> Arc<Mutex<Orders>>
         let told_by_facts = orders.fold(commit);
         for change in orders.orders.follow(commit) {
             let Some(order) = change.after() else {
+                findings.broken_as(
+                    "an order goes its way",
+                    "gone",
+                    &[change.key],
+                    "an order that was there stays there",
+                    "it is there no more",
+                );
                 continue;
             };
             if let Some(before) = change.before()
@@ -150,6 +157,17 @@ pub fn watch(sim: &Sim, deadline: Duration, lives: &Lives) -> Arc<Mutex<Orders>>
         }
     });
     orders
+}
+
+/// The orders that an operation has made and that were not cancelled.
+pub fn alive(orders: &Mutex<Orders>, op: &str) -> Vec<String> {
+    let orders = lock(orders);
+    let made = orders.made_by.get(op).into_iter().flatten();
+    let alive = made.filter(|id| {
+        let order = orders.orders.get(id);
+        order.is_some_and(|order| order.status != Status::Cancelled)
+    });
+    alive.cloned().collect()
 }
 
 /// Where clients note what they ask for.
@@ -205,6 +223,9 @@ impl Orders {
 
     fn judge_once(&mut self, order: &OrderRow, op: &str, findings: &mut Findings) {
         let made = self.made_by.entry(op.to_owned()).or_default();
+        if made.contains(&order.id) {
+            return;
+        }
         made.push(order.id.clone());
         let live = |id: &&String| {
             let order = self.orders.get(id);

@@ -1,5 +1,9 @@
-//! Events on their way: what an outbox has accepted is sent or kept as a dead letter, one poller and one key at a time,
-//! and whoever has to handle it does.
+//! Events on their way: what an outbox has accepted is told in the order of its key, or given up in its time.
+//!
+//! What consumers make of an event is judged where it shows, in their own tables. What outboxes and inboxes note for
+//! themselves is judged too, as a look inside: a sound one might keep other books.
+
+mod schedule;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,10 +24,13 @@ use squall_services::{
     },
 };
 
+use self::schedule::Schedule;
 use crate::{
     lock,
     mirror::{Change, Mirror},
 };
+
+pub use self::schedule::watch as watch_schedule;
 
 /// A claim is given back after five minutes; a minute for the rest.
 pub const SENT: Duration = Duration::from_secs(6 * 60);
@@ -31,8 +38,11 @@ pub const SENT: Duration = Duration::from_secs(6 * 60);
 /// What was sent is delivered again after ten seconds, or from the dead letters by an operator.
 const HANDLED: Duration = Duration::from_secs(7 * 60);
 
-const SENT_NAME: &str = "every committed outbox row is sent or dead-lettered";
-const ORDER_NAME: &str = "outbox rows of a key keep their order";
+const SENT_NAME: &str = "inside the outbox: every committed row is sent or dead-lettered";
+const LEAVES_NAME: &str = "inside the outbox: rows of a key leave in their order";
+const STREAM_NAME: &str = "inside the outbox: what is marked published is on the stream";
+const HANDLED_NAME: &str = "inside the inbox: every event is noted or dead-lettered";
+const ORDER_NAME: &str = "events of a key are told in their order";
 
 /// Who has to handle which kinds: the node, which is also the group's name.
 pub type Interests = &'static [(&'static str, &'static [&'static str])];
@@ -49,12 +59,23 @@ struct Desk {
 
 struct Post {
     desks: Vec<Desk>,
+    schedule: Schedule,
     stream: Mirror<Entry>,
     on_stream: BTreeSet<String>,
 }
 
-/// Watches the outboxes of these nodes and the bus. `inboxes` says whether the shape has them.
-pub fn watch(sim: &Sim, nodes: &[&'static str], interests: Interests, inboxes: bool) {
+/// Watches the outboxes of these nodes, which are as patient as `policy` says, and the bus. `inboxes` says whether the
+/// shape has them.
+pub fn watch(
+    sim: &Sim,
+    nodes: &[&'static str],
+    policy: &Policy,
+    interests: Interests,
+    inboxes: bool,
+) {
+    for name in [SENT_NAME, LEAVES_NAME, STREAM_NAME, HANDLED_NAME] {
+        sim.inside(name);
+    }
     let desk = |&node: &&'static str| Desk {
         node,
         outbox: Mirror::new(node, OUTBOX),
@@ -65,6 +86,7 @@ pub fn watch(sim: &Sim, nodes: &[&'static str], interests: Interests, inboxes: b
     };
     let post = Arc::new(Mutex::new(Post {
         desks: nodes.iter().map(desk).collect(),
+        schedule: Schedule::new(policy),
         stream: Mirror::new("bus", EVENTS),
         on_stream: BTreeSet::new(),
     }));
@@ -93,21 +115,18 @@ pub fn watch(sim: &Sim, nodes: &[&'static str], interests: Interests, inboxes: b
         }
     });
 
-    sim.finally(
-        "every event is handled or dead-lettered",
-        HANDLED,
-        move |_, findings| {
-            if inboxes {
-                lock(&post).judge_handled(interests, findings);
-            }
-        },
-    );
+    sim.finally(HANDLED_NAME, HANDLED, move |_, findings| {
+        if inboxes {
+            lock(&post).judge_handled(interests, findings);
+        }
+    });
 }
 
 impl Post {
     fn follow(&mut self, commit: &Commit<'_>, findings: &mut Findings) {
         for change in self.stream.follow(commit) {
             if let Some(entry) = change.after() {
+                self.judge_order(&entry.event.id, findings);
                 self.on_stream.insert(entry.event.id.clone());
             }
         }
@@ -121,7 +140,9 @@ impl Post {
         let published = desk.published.follow(commit);
         let dead = desk.dead.follow(commit);
         for change in &rows {
-            judge_step(desk.node, change, findings);
+            judge_step(desk.node, change, self.schedule.tries_max(), findings);
+            let given_up = dead.iter().any(|letter| letter.key == change.key);
+            self.schedule.follow(desk.node, change, given_up, findings);
             let moved = |to: &[Change<Row>]| {
                 to.iter()
                     .any(|row| row.key == change.key && row.after().is_some())
@@ -142,7 +163,7 @@ impl Post {
             });
             if let Some((key, older)) = older {
                 findings.broken_as(
-                    ORDER_NAME,
+                    LEAVES_NAME,
                     "overtaken",
                     &[desk.node, &row.event.key, key, change.key],
                     format!("{} is sent first", older.event.kind),
@@ -151,13 +172,40 @@ impl Post {
             }
             let streamed = matches!(row.target, Target::Stream(_));
             if streamed && !self.on_stream.contains(&row.event.id) {
-                findings.broken(
+                findings.broken_as(
+                    STREAM_NAME,
                     "not on the stream",
                     &[desk.node, change.key, &row.event.id],
                     "what the bus has accepted is in its log",
                     "it is not",
                 );
             }
+        }
+    }
+
+    /// An event goes onto the stream: those of its key that were committed before it are there, or were given up.
+    fn judge_order(&self, id: &str, findings: &mut Findings) {
+        let waits = |desk: &&Desk| desk.outbox.values().any(|row| row.event.id == id);
+        let Some(desk) = self.desks.iter().find(waits) else {
+            return;
+        };
+        let mut rows = desk.outbox.iter();
+        let told = rows.find(|(_, row)| row.event.id == id);
+        let (place, row) = told.expect("the desk was chosen for it");
+        let older = desk.outbox.iter().find(|(key, older)| {
+            *key < place
+                && lane(older) == lane(row)
+                && older.redriven == 0
+                && !self.on_stream.contains(&older.event.id)
+        });
+        if let Some((_, older)) = older {
+            findings.broken_as(
+                ORDER_NAME,
+                "overtaken",
+                &[desk.node, &row.event.key],
+                format!("{} is told first", older.event.kind),
+                format!("{} was", row.event.kind),
+            );
         }
     }
 
@@ -185,8 +233,8 @@ impl Post {
     }
 }
 
-/// One poller at a time has a row, and it is tried so often and no more.
-fn judge_step(node: &str, change: &Change<Row>, findings: &mut Findings) {
+/// One poller at a time has a row, and it is tried at most `most` times.
+fn judge_step(node: &str, change: &Change<Row>, most: u32, findings: &mut Findings) {
     let Some(after) = change.after() else { return };
     let holder = |row: &Row| match &row.state {
         State::Processing { by, boot_id } => Some((by.clone(), *boot_id)),
@@ -203,7 +251,6 @@ fn judge_step(node: &str, change: &Change<Row>, findings: &mut Findings) {
             format!("{} took it", now.0),
         );
     }
-    let most = Policy::default().attempts_max;
     if after.attempts >= most {
         findings.broken(
             "tried without end",

@@ -28,7 +28,7 @@ use squall_services::{
 };
 
 use super::orders::DURABLE;
-use crate::{lock, mirror::Mirror};
+use crate::{lock, mirror::Mirror, receipts::Receipts};
 
 /// A purchase is cancelled after 30 s, counted anew when its service restarts.
 const ENDS: Duration = Duration::from_secs(2 * 60);
@@ -59,6 +59,8 @@ pub struct Purchases {
     payments: Mirror<Payment>,
     messages: Mirror<Message>,
     told_of: BTreeSet<String>,
+    /// The orders that each client operation has made.
+    made_by: BTreeMap<String, Vec<String>>,
 }
 
 type Found = Box<dyn Fn(&str) -> Option<Status> + Send + Sync>;
@@ -67,17 +69,21 @@ type Found = Box<dyn Fn(&str) -> Option<Status> + Send + Sync>;
 pub struct Told {
     found: Found,
     accepted: Mutex<BTreeMap<String, Option<Status>>>,
+    receipts: Arc<Receipts>,
 }
 
 impl Told {
-    /// Holds the shop to what is told. `found` says how an order is, if there is one.
+    /// Holds the shop to what is told. `found` says how an order is, if there is one; `alive` which orders an operation has
+    /// made that were not cancelled.
     pub fn watch(
         sim: &Sim,
         found: impl Fn(&str) -> Option<Status> + Send + Sync + 'static,
+        alive: impl Fn(&str) -> Vec<String> + Send + Sync + 'static,
     ) -> Arc<Self> {
         let told = Arc::new(Told {
             found: Box::new(found),
             accepted: Mutex::default(),
+            receipts: Receipts::watch(sim, SETTLED, true, alive),
         });
         let kept = told.clone();
         sim.finally(DURABLE, SETTLED, move |_, findings| {
@@ -89,6 +95,16 @@ impl Told {
             }
         });
         told
+    }
+
+    /// What came of each operation.
+    pub fn receipts(&self) -> &Receipts {
+        &self.receipts
+    }
+
+    /// The orders that buyers were told of.
+    pub fn orders(&self) -> Vec<String> {
+        lock(&self.accepted).keys().cloned().collect()
     }
 
     /// A buyer is told of an order: it must be so already, and stay so.
@@ -128,6 +144,7 @@ pub fn watch(sim: &Sim) -> Arc<Told> {
         payments: Mirror::new("payment", PAYMENTS),
         messages: Mirror::new("notification", MESSAGES),
         told_of: BTreeSet::new(),
+        made_by: BTreeMap::new(),
     }));
 
     let follow = purchases.clone();
@@ -160,15 +177,22 @@ pub fn watch(sim: &Sim) -> Arc<Told> {
         lock(&once).judge_messages(findings);
     });
 
-    Told::watch(sim, move |id| {
+    let made = purchases.clone();
+    let alive = move |op: &str| lock(&made).alive(op);
+    let found = move |id: &str| {
         let purchases = lock(&purchases);
         purchases.orders.get(id).map(|order| order.status)
-    })
+    };
+    Told::watch(sim, found, alive)
 }
 
 impl Purchases {
     fn follow(&mut self, commit: &Commit<'_>, findings: &mut Findings) {
         for change in self.orders.follow(commit) {
+            if change.before().is_none() {
+                let made = self.made_by.entry(commit.scope.op.clone()).or_default();
+                made.push(change.key.to_owned());
+            }
             if let (Some(before), Some(after)) = (change.before(), change.after())
                 && before.status != Status::Pending
                 && before.status != after.status
@@ -204,6 +228,16 @@ impl Purchases {
                 );
             }
         }
+    }
+
+    /// The orders that an operation has made and that were not cancelled: one at most.
+    fn alive(&self, op: &str) -> Vec<String> {
+        let made = self.made_by.get(op).into_iter().flatten();
+        let alive = made.filter(|id| {
+            let order = self.orders.get(id);
+            order.is_some_and(|order| order.status != Status::Cancelled)
+        });
+        alive.cloned().collect()
     }
 
     fn judge_balances(&self, findings: &mut Findings) {

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 use squall::{Client, seed::Stream};
 use squall_services::{
@@ -11,14 +12,19 @@ use squall_services::{
 
 use crate::{
     customer::{Person, Request, browser, keyed, unkeyed},
-    invariants::purchases::Told,
+    invariants::{orders::DURABLE, purchases::Told},
     platform::platform,
+    receipts::{ANSWERED, answered},
 };
 
 /// How often a buyer asks for an answer before giving up.
 const PATIENCE: u64 = 8;
 /// How often a buyer looks what became of an order.
 const LOOKS: u32 = 3;
+/// What an order of the calm ends within.
+const ENDS_WITHIN: Duration = Duration::from_secs(2 * 60);
+/// Why an order is cancelled that was not carried out in time.
+const TOO_LONG: &str = "it took too long";
 /// A dedication that the order service takes and the bus does not.
 const LONG_NOTE: usize = 20_000;
 
@@ -31,6 +37,8 @@ pub(super) struct Deed {
     tops_up: Option<u64>,
     click_again: Option<Duration>,
     long_note: bool,
+    /// The same once more, from another device, whose key is another one.
+    twin: bool,
 }
 
 impl Deed {
@@ -44,7 +52,21 @@ impl Deed {
                 .chance(0.15)
                 .then(|| Duration::from_millis(rng.below(40))),
             long_note: rng.chance(0.04),
+            twin: false,
         }
+    }
+
+    /// The same, perhaps from two devices at once.
+    pub(super) fn perhaps_twice(self, rng: &mut Stream) -> Self {
+        Deed {
+            twin: rng.chance(0.15),
+            ..self
+        }
+    }
+
+    /// What is put in by this operation, and under which label.
+    pub(super) fn top_up(&self, op: &str) -> Option<(String, u64)> {
+        self.tops_up.map(|won| (format!("{op}-top-up"), won))
     }
 
     fn order(&self, op: &str, user: &str) -> Request {
@@ -76,7 +98,7 @@ pub(super) async fn set_up(client: &Client, data: &Value) {
 
 /// Does one deed after another, without waiting for what becomes of an order before the next.
 pub(super) async fn buy(client: &Client, told: &Arc<Told>, deeds: &[Deed]) {
-    let (shop, bank) = (Person::new(client, "order"), Person::new(client, "user"));
+    let (shop, bank) = (&Person::new(client, "order"), Person::new(client, "user"));
     let mut ordered = Vec::new();
     for (n, deed) in deeds.iter().enumerate() {
         let op = format!("{}-{}", client.name(), n + 1);
@@ -86,17 +108,21 @@ pub(super) async fn buy(client: &Client, told: &Arc<Told>, deeds: &[Deed]) {
             if let Some(later) = deed.click_again {
                 shop.click_again(&request, later);
             }
-            if let Some(reply) = insist(client, &shop, &request).await {
-                ordered.extend(hold_to(client, told, &reply));
-            }
+            let twin = format!("{op}-twin");
+            let twin = (deed.twin && client.does(&twin)).then(|| deed.order(&twin, client.name()));
+            let both = [Some(request), twin].into_iter().flatten();
+            let asked = both.map(|request| async move {
+                let reply = noted(client, told, "order", shop, &request).await?;
+                hold_to(client, told, &reply)
+            });
+            ordered.extend(join_all(asked).await.into_iter().flatten());
         }
-        let top_up = format!("{op}-top-up");
-        if let Some(amount) = deed.tops_up
-            && client.does(&top_up)
+        if let Some((op, amount)) = deed.top_up(&op)
+            && client.does(&op)
         {
             let path = format!("/users/{}/credits", client.name());
-            let credit = keyed(&top_up, "POST", &path, json!({ "amount": amount }));
-            insist(client, &bank, &credit).await;
+            let credit = keyed(&op, "POST", &path, json!({ "amount": amount }));
+            noted(client, told, "user", &bank, &credit).await;
         }
     }
     for _ in 0..LOOKS {
@@ -133,6 +159,93 @@ pub(crate) async fn place_once(
             hold_to(client, told, &reply);
         }
         Err(reason) => client.unknown(&order.op, reason),
+    }
+}
+
+/// Asks until there is an answer, and keeps the receipt.
+pub(crate) async fn noted(
+    client: &Client,
+    told: &Told,
+    entry: &'static str,
+    person: &Person,
+    request: &Request,
+) -> Option<Reply> {
+    told.receipts().asked(entry, request);
+    let reply = insist(client, person, request).await?;
+    told.receipts().told(request, &reply);
+    Some(reply)
+}
+
+/// Comes when all is settled: asks everything again, looks at every order, and orders once more as `request` says. That
+/// ends soon, and for business reasons.
+pub(crate) async fn come_late(
+    client: &Client,
+    told: &Told,
+    entry: &'static str,
+    person: &Person,
+    request: &Request,
+) {
+    told.receipts().repeat_all(client).await;
+    for id in told.orders() {
+        let look = unkeyed(
+            &format!("{id}-late-look"),
+            "GET",
+            &format!("/orders/{id}"),
+            (),
+        );
+        if let Some(reply) = answered(client, person, &look, true).await
+            && hold_to(client, told, &reply).is_none()
+        {
+            let found = reply.body.to_string();
+            client.broken(DURABLE, "not found", &[&id], "the order, as told", found);
+        }
+    }
+    if !client.does(&request.op) {
+        return;
+    }
+    told.receipts().asked(entry, request);
+    let Some(reply) = answered(client, person, request, true).await else {
+        return;
+    };
+    told.receipts().told(request, &reply);
+    if let Some(id) = hold_to(client, told, &reply) {
+        see_it_end(client, told, person, &id).await;
+    }
+}
+
+/// Looks until an order has ended.
+async fn see_it_end(client: &Client, told: &Told, person: &Person, id: &str) {
+    let look = unkeyed(
+        &format!("{id}-late-end"),
+        "GET",
+        &format!("/orders/{id}"),
+        (),
+    );
+    let began = client.now();
+    loop {
+        let Some(reply) = answered(client, person, &look, true).await else {
+            return;
+        };
+        hold_to(client, told, &reply);
+        if reply.body["status"] != "PENDING" {
+            if reply.body["reason"] == TOO_LONG {
+                let expected = "an end for business reasons";
+                client.broken(ANSWERED, "given up in the calm", &[id], expected, TOO_LONG);
+            }
+            return;
+        }
+        if client.now().since(began) > ENDS_WITHIN {
+            let expected = format!("an end within {ENDS_WITHIN:?}");
+            client.broken(
+                ANSWERED,
+                "left pending in the calm",
+                &[id],
+                expected,
+                "PENDING",
+            );
+            return;
+        }
+        client.node().sleep(Duration::from_secs(2)).await;
     }
 }
 

@@ -12,7 +12,7 @@ use squall::{
 use squall_services::{
     bus,
     gap::{Gap, Gaps},
-    kit::outbox::Mode,
+    kit::{bus::Settings, outbox::Mode},
 };
 
 use super::{MEMBERS, buyer, open};
@@ -136,7 +136,12 @@ impl Scenario for Purchase {
     }
 
     fn build(&self, sim: &Sim, _: &Setup) {
-        open(sim, self.gaps, Mode::Polling, self.refused_one_in);
+        let settings = Settings {
+            gaps: self.gaps,
+            mode: Mode::Polling,
+            ..Default::default()
+        };
+        open(sim, settings, self.refused_one_in);
         let told = purchases::watch(sim);
         let data = json!({
             "users": [{ "id": USER, "balance": 20_000, "slots": 4 }],

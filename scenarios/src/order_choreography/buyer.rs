@@ -8,7 +8,7 @@ use squall::{Client, seed::Stream};
 use crate::{
     customer::{Person, Request, keyed, unkeyed},
     invariants::purchases::Told,
-    item_purchase::buyer::{hold_to, insist},
+    item_purchase::buyer::{hold_to, insist, noted},
     shop::Shelf,
 };
 
@@ -24,6 +24,8 @@ pub(super) struct Wish {
     /// What the client takes for the price.
     price: Option<u64>,
     click_again: Option<Duration>,
+    /// The same once more, from another device, whose key is another one.
+    twin: bool,
 }
 
 impl Wish {
@@ -46,10 +48,19 @@ impl Wish {
             click_again: rng
                 .chance(0.2)
                 .then(|| Duration::from_millis(rng.below(40))),
+            twin: false,
         }
     }
 
-    fn request(&self, op: &str) -> Request {
+    /// The same, perhaps from two devices at once.
+    pub(super) fn perhaps_twice(self, rng: &mut Stream) -> Self {
+        Wish {
+            twin: rng.chance(0.15),
+            ..self
+        }
+    }
+
+    pub(super) fn request(&self, op: &str) -> Request {
         let mut body = json!({
             "userId": self.user, "productId": self.product, "quantity": self.quantity,
         });
@@ -71,7 +82,17 @@ pub(super) async fn order(client: &Client, shop: &Person, told: &Arc<Told>, wish
     if let Some(later) = wish.click_again {
         shop.click_again(&request, later);
     }
-    let Some(reply) = insist(client, shop, &request).await else {
+    let twin = format!("{op}-twin");
+    let twin = (wish.twin && client.does(&twin)).then(|| wish.request(&twin));
+    if let Some(twin) = twin {
+        let (client, shop, told) = (client.clone(), shop.clone(), told.clone());
+        client.node().clone().spawn(async move {
+            if let Some(reply) = noted(&client, &told, "gateway", &shop, &twin).await {
+                hold_to(&client, &told, &reply);
+            }
+        });
+    }
+    let Some(reply) = noted(client, told, "gateway", shop, &request).await else {
         return;
     };
     let Some(id) = hold_to(client, told, &reply) else {
@@ -87,9 +108,15 @@ pub(super) async fn order(client: &Client, shop: &Person, told: &Arc<Told>, wish
 }
 
 /// Changes the price of a product.
-pub(super) async fn reprice(client: Client, product: &'static str, price: u64, after_ms: u64) {
+pub(super) async fn reprice(
+    client: &Client,
+    op: &str,
+    product: &'static str,
+    price: u64,
+    after_ms: u64,
+) {
     client.node().sleep(Duration::from_millis(after_ms)).await;
     let path = format!("/products/{product}");
-    let change = unkeyed("clerk-1", "PATCH", &path, json!({ "price": price }));
-    insist(&client, &Person::new(&client, "gateway"), &change).await;
+    let change = unkeyed(op, "PATCH", &path, json!({ "price": price }));
+    insist(client, &Person::new(client, "gateway"), &change).await;
 }

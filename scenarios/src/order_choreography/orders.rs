@@ -1,7 +1,7 @@
 //! Choreographed orders: completed is everything and cancelled is nothing, only users order, and at the catalog's price.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -55,6 +55,8 @@ struct Orders {
     shipments: Mirror<Shipment>,
     messages: Mirror<Message>,
     told_of: BTreeSet<String>,
+    /// The orders that each client operation has made.
+    made_by: BTreeMap<String, Vec<String>>,
 }
 
 /// Watches the nodes of the scenario; what buyers are told is to be told to the answer, and when they first `asked` is
@@ -70,6 +72,7 @@ pub fn watch(sim: &Sim, permits: &Permits, asked: &Asked) -> Arc<Told> {
         shipments: Mirror::new("delivery", SHIPMENTS),
         messages: Mirror::new("notification", MESSAGES),
         told_of: BTreeSet::new(),
+        made_by: BTreeMap::new(),
     }));
 
     let follow = orders.clone();
@@ -102,10 +105,13 @@ pub fn watch(sim: &Sim, permits: &Permits, asked: &Asked) -> Arc<Told> {
         lock(&once).judge_messages(findings);
     });
 
-    Told::watch(sim, move |id| {
+    let made = orders.clone();
+    let alive = move |op: &str| lock(&made).alive(op);
+    let found = move |id: &str| {
         let orders = lock(&orders);
         orders.orders.get(id).map(|order| order.status)
-    })
+    };
+    Told::watch(sim, found, alive)
 }
 
 impl Orders {
@@ -121,7 +127,11 @@ impl Orders {
         }
         for change in self.orders.follow(commit) {
             match (change.before(), change.after()) {
-                (None, Some(order)) => self.judge_new(order, &commit.scope.op, findings),
+                (None, Some(order)) => {
+                    let made = self.made_by.entry(commit.scope.op.clone()).or_default();
+                    made.push(order.id.clone());
+                    self.judge_new(order, &commit.scope.op, findings);
+                }
                 (Some(before), Some(after)) => judge_step(before, after, findings),
                 _ => {}
             }
@@ -140,6 +150,16 @@ impl Orders {
                 );
             }
         }
+    }
+
+    /// The orders that an operation has made and that were not cancelled: one at most.
+    fn alive(&self, op: &str) -> Vec<String> {
+        let made = self.made_by.get(op).into_iter().flatten();
+        let alive = made.filter(|id| {
+            let order = self.orders.get(id);
+            order.is_some_and(|order| order.status != Status::Cancelled)
+        });
+        alive.cloned().collect()
     }
 
     /// Somebody known ordered, at a price that the catalog had between the request and the order.

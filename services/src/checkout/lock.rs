@@ -102,6 +102,13 @@ impl UserLocks for Leased {
         let (context, name) = (context.clone(), format!("checkout:lock:{user}"));
         Box::pin(async move {
             let lease = self.leases.acquire(&context, &name).await?;
+            if !lease.lasts() {
+                return Err(Problem::new(
+                    Code::LockNotAcquired,
+                    format!("the lock {name} came too late; nothing was done, try again"),
+                ));
+            }
+            tracing::info!(token = lease.token(), "works under lease");
             let platform = self.platform.clone();
             // Nobody waits for the release.
             Ok(Guard::new(move || {

@@ -4,7 +4,10 @@
 //! ended: what is written under it carries its [token](Lease::token), and the resource refuses one older than it has
 //! seen. The watchdog renews a lease in time, but no longer than the [limit](LeasePolicy::limit) of the work.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use tokio::{
     sync::Notify,
@@ -80,6 +83,8 @@ pub fn product_lock(product: &str) -> String {
 pub struct Leases {
     platform: Platform,
     peer: Peer,
+    /// To renew: a call takes no longer than the time to the next one, and none is left out.
+    renewing: Peer,
     policy: LeasePolicy,
     gaps: Gaps,
 }
@@ -92,24 +97,41 @@ pub struct Lease {
     path: String,
     prove: Prove,
     dropped: Arc<Notify>,
+    until: Until,
+}
+
+/// How long a lease lasts at least, as far as its holder knows: every answer counts from when it was asked for.
+#[derive(Clone)]
+struct Until(Arc<Mutex<Instant>>);
+
+impl Until {
+    fn get(&self) -> Instant {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, until: Instant) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = until;
+    }
 }
 
 impl Leases {
     /// Leases of the lock service that is called `name`.
     pub fn new(platform: &Platform, name: &str, policy: LeasePolicy, gaps: Gaps) -> Self {
         let calls = PeerPolicy {
-            // A second attempt would hide that the first error ends it.
-            attempts: if gaps.has(Gap::RenewalStopsAtFirstError) {
-                1
-            } else {
-                2
-            },
+            attempts: 2,
             timeout: policy.wait + Duration::from_secs(1),
+            ..PeerPolicy::internal()
+        };
+        let renewals = PeerPolicy {
+            attempts: 1,
+            timeout: policy.renew_every.min(PeerPolicy::internal().timeout),
+            breaker_threshold: 2.0,
             ..PeerPolicy::internal()
         };
         Leases {
             platform: platform.clone(),
             peer: Peer::new(platform, name, calls),
+            renewing: Peer::new(platform, name, renewals),
             policy,
             gaps,
         }
@@ -134,6 +156,7 @@ impl Leases {
         };
         let context = context.step("lease");
         let path = format!("/locks/{name}/acquire");
+        let asked_at = Instant::now();
         let asked = self.peer.call(&context, "POST", &path, None, &ask).await;
         let granted: Granted = match asked {
             Ok(reply) => reply.ok()?,
@@ -157,6 +180,9 @@ impl Leases {
                 lease_ms,
             },
             dropped: Arc::new(Notify::new()),
+            until: Until(Arc::new(Mutex::new(
+                asked_at + Duration::from_millis(granted.waited_ms) + lease,
+            ))),
         };
         if !self.gaps.has(Gap::NoWatchdog) {
             self.platform.spawn("lease-watchdog", lease.keep_renewing());
@@ -188,6 +214,12 @@ impl Lease {
         self.prove.token
     }
 
+    /// Whether it lasts for certain: whoever goes on working for long looks from time to time. A pause may come between
+    /// the look and the work; against that only the [token](Self::token) helps.
+    pub fn lasts(&self) -> bool {
+        Instant::now() < self.until.get() || self.leases.gaps.has(Gap::RenewalStopsAtFirstError)
+    }
+
     /// Lets others in. If this does not get through, the lease ends by itself.
     pub async fn release(self) {
         self.dropped.notify_one();
@@ -209,6 +241,7 @@ impl Lease {
             self.prove.clone(),
         );
         let (path, dropped) = (format!("{}/renew", self.path), self.dropped.clone());
+        let until = self.until.clone();
         let since = Instant::now();
         async move {
             let LeasePolicy {
@@ -226,17 +259,23 @@ impl Lease {
                 {
                     return;
                 }
+                let asked_at = Instant::now();
                 let renewed = leases
-                    .peer
+                    .renewing
                     .call(&context, "POST", &path, None, &prove)
                     .await;
-                // No answer is no reason to stop: the lease may last still.
-                if renewed.is_err() && leases.gaps.has(Gap::RenewalStopsAtFirstError) {
-                    return;
-                }
-                if renewed.is_ok_and(|reply| !reply.is_success()) {
-                    tracing::info!(token = prove.token, "lease lost");
-                    return;
+                match renewed {
+                    Ok(reply) if reply.is_success() => {
+                        until.set(asked_at + leases.policy.lease);
+                    }
+                    Ok(_) => {
+                        until.set(asked_at);
+                        tracing::info!(token = prove.token, "lease lost");
+                        return;
+                    }
+                    Err(_) if leases.gaps.has(Gap::RenewalStopsAtFirstError) => return,
+                    // No answer is no reason to stop: the lease may last still.
+                    Err(_) => {}
                 }
                 next += renew_every;
             }

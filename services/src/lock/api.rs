@@ -42,6 +42,23 @@ pub struct Prove {
 pub struct Granted {
     /// The fencing token: greater than that of every lease before.
     pub token: u64,
+    /// How long its owner has waited for it at the service; milliseconds. The lease lasts from then on.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub waited_ms: u64,
+}
+
+impl Granted {
+    /// What an owner is told who shows a lease that it has.
+    pub(super) fn again(prove: &Prove) -> Self {
+        Granted {
+            token: prove.token,
+            waited_ms: 0,
+        }
+    }
+}
+
+fn is_zero(ms: &u64) -> bool {
+    *ms == 0
 }
 
 /// A lease, as others are told.

@@ -11,7 +11,7 @@ use super::store::OrderData;
 use crate::{
     gap::{Gap, Gaps},
     kit::{
-        Problem,
+        Code, Problem,
         lease::{Lease, LeasePolicy, Leases},
         saga::Call,
     },
@@ -76,8 +76,16 @@ impl Scope {
         let Some((leases, policy)) = &self.leases else {
             return Ok(());
         };
-        let lasts = |(_, since): &(Lease, Instant)| since.elapsed() < policy.limit;
-        if self.held().get(call.saga_id).is_some_and(lasts) {
+        let lasts =
+            |(lease, since): &(Lease, Instant)| since.elapsed() < policy.limit && lease.lasts();
+        let token = |(lease, _): &(Lease, Instant)| lease.token();
+        if let Some(token) = self
+            .held()
+            .get(call.saga_id)
+            .filter(|held| lasts(held))
+            .map(token)
+        {
+            tracing::info!(token, "works under lease");
             return Ok(());
         }
         self.let_go(call.saga_id);
@@ -87,6 +95,12 @@ impl Scope {
             Err(_) if self.fails_open => return Ok(()),
             asked => asked?,
         };
+        if !lease.lasts() {
+            self.platform.spawn("lease-release", lease.release());
+            let detail = format!("the lock {name} came too late; nothing was done, try again");
+            return Err(Problem::new(Code::LockNotAcquired, detail));
+        }
+        tracing::info!(token = lease.token(), "works under lease");
         self.held().insert(call.saga_id.to_owned(), (lease, since));
         Ok(())
     }

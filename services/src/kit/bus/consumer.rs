@@ -25,6 +25,9 @@ const RETRY_MAX: Duration = Duration::from_secs(10);
 const AWAY: Duration = Duration::from_millis(200);
 const AWAY_MAX: Duration = Duration::from_secs(5);
 
+/// Deliveries that an event gets, unless somebody says otherwise.
+pub(super) const DELIVERIES_MAX: u32 = 10;
+
 /// Why an event was not handled.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum HandlerError {
@@ -83,7 +86,7 @@ impl Subscription {
             group: group.to_owned(),
             kinds: kinds.iter().map(|&kind| kind.to_owned()).collect(),
             workers: 4,
-            deliveries_max: 10,
+            deliveries_max: DELIVERIES_MAX,
             channel: false,
         }
     }

@@ -99,7 +99,7 @@ async fn replay(
     });
     let consumer = &consumer.ok_or_else(unknown)?.inner;
     let letter = consumer.store.read(|rows| rows.get(&DEAD_EVENTS, &id))?;
-    let mut letter = letter.ok_or_else(unknown)?;
+    let letter = letter.ok_or_else(unknown)?;
     let span = letter.event.context_of(&letter.group).span();
     let replayed = consumer.carry_out(&letter.event).instrument(span).await;
     let key = id.clone();
@@ -112,12 +112,17 @@ async fn replay(
             Ok(Json(letter))
         }
         Err(error) => {
-            letter.replays += 1;
-            letter.reason = error.to_string();
-            consumer
-                .store
-                .write(move |tx| tx.put(&DEAD_EVENTS, &key, &letter))
-                .await?;
+            let reason = error.to_string();
+            let noted = consumer.store.write(move |tx| {
+                // Somebody else may have replayed it meanwhile, with more luck.
+                let Some(mut letter) = tx.get(&DEAD_EVENTS, &key)? else {
+                    return Ok(());
+                };
+                letter.replays += 1;
+                letter.reason = reason;
+                tx.put(&DEAD_EVENTS, &key, &letter)
+            });
+            noted.await?;
             Err(Problem::new(
                 Code::InvalidState,
                 format!("it failed again: {error}"),

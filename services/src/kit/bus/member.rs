@@ -8,7 +8,7 @@ use std::{
 use axum::Router;
 use serde::Serialize;
 
-use super::{Bus, Consumer, Event, Handler, HandlerError, Subscription};
+use super::{Bus, Consumer, Event, Handler, HandlerError, Subscription, consumer::DELIVERIES_MAX};
 use crate::{
     gap::{Gap, Gaps},
     kit::{
@@ -28,6 +28,10 @@ pub struct Settings {
     pub mode: Mode,
     /// How patient its outbox is.
     pub policy: Policy,
+    /// Pollers of its outbox, in polling mode.
+    pub pollers: usize,
+    /// Deliveries after which an event that it cannot handle goes to the dead letters.
+    pub deliveries_max: u32,
     /// The bus's name.
     pub bus: String,
 }
@@ -38,6 +42,8 @@ impl Default for Settings {
             gaps: Gaps::NONE,
             mode: Mode::default(),
             policy: Policy::default(),
+            pollers: outbox::Config::default().pollers,
+            deliveries_max: DELIVERIES_MAX,
             bus: "bus".to_owned(),
         }
     }
@@ -53,6 +59,7 @@ pub struct Member {
     bus: Bus,
     topic: Arc<str>,
     group: Arc<str>,
+    deliveries_max: u32,
     gaps: Gaps,
     /// The trace of what was said last. Only for the planted bug `trace-id-leaks`.
     ambient: Arc<Mutex<Option<String>>>,
@@ -103,6 +110,8 @@ impl Member {
             gaps,
             mode,
             policy,
+            pollers,
+            deliveries_max,
             bus,
         } = settings.clone();
         let group = platform.name.clone();
@@ -110,6 +119,7 @@ impl Member {
             gaps,
             mode,
             policy,
+            pollers,
             bus: bus.clone(),
             ..Default::default()
         };
@@ -121,6 +131,7 @@ impl Member {
             store: store.clone(),
             topic: topic.into(),
             group,
+            deliveries_max,
             gaps,
             ambient: Arc::default(),
         })
@@ -128,7 +139,10 @@ impl Member {
 
     /// Hears events of these kinds. The routes are where their dead letters, and those of the outbox, are looked after.
     pub fn hear(&self, kinds: &[&str], handler: Arc<dyn Handler>) -> Router {
-        let subscription = Subscription::new(&self.topic, &self.group, kinds);
+        let subscription = Subscription {
+            deliveries_max: self.deliveries_max,
+            ..Subscription::new(&self.topic, &self.group, kinds)
+        };
         let consumer = Consumer::start(
             &self.platform,
             &self.store,

@@ -42,6 +42,7 @@ impl Inner {
             return self.mark_and_send(by, rows).await;
         }
         let outcomes = self.send_all(rows).await;
+        self.hold_back(by, rows, &outcomes);
         self.settle(by, outcomes).await
     }
 
@@ -118,6 +119,17 @@ impl Inner {
         let peer = Peer::new(&self.platform, name, policy());
         services.push((name.to_owned(), peer.clone()));
         peer
+    }
+
+    /// Has the rows that failed wait, before their failure is committed: another poller may see it at once.
+    pub(super) fn hold_back(&self, by: Option<&str>, rows: &[(String, Row)], outcomes: &Outcomes) {
+        let mut memory = self.memory();
+        for ((key, row), (_, sent)) in rows.iter().zip(outcomes) {
+            if sent.is_err() {
+                let wait = backoff(&self.config.policy, row.attempts + 1);
+                memory.back_off(&self.schedule(by, key), wait);
+            }
+        }
     }
 
     /// Notes what became of rows. `by` has them in hand; what is in other hands by now is left to those, unless it was

@@ -45,6 +45,7 @@ impl Inner {
         let marked = rows.iter().map(|(key, _)| (key.clone(), Ok(())));
         self.settle(by, marked.collect()).await?;
         let mut failed = self.send_all(rows).await;
+        self.hold_back(by, rows, &failed);
         failed.retain(|(_, sent)| sent.is_err());
         if failed.is_empty() {
             return Ok(());
