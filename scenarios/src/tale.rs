@@ -6,7 +6,10 @@ use squall::{
     scenario::Scenario,
     seed::Seed,
     storm::{Fault, Plan},
-    trace::story::{self, Untold},
+    trace::{
+        Trace, What,
+        story::{self, Untold},
+    },
 };
 
 /// A flow whose story is told.
@@ -34,6 +37,7 @@ pub trait Tale: Scenario + Sized {
         let Some(trace) = &outcome.trace else {
             return String::new();
         };
+        let trace = &until_broken(trace);
         let first = |op: &String| trace.events.iter().find(|event| event.scope.op == *op);
         let ops = self.ops();
         let traces: Vec<&str> = ops
@@ -42,5 +46,20 @@ pub trait Tale: Scenario + Sized {
             .map(|event| event.scope.trace_id.as_str())
             .collect();
         story::retell(trace, &traces, self.untold())
+    }
+}
+
+/// The trace until something is broken: how the run went on from there is no part of the story.
+fn until_broken(trace: &Trace) -> Trace {
+    let is_violation = |what: &What<'_>| matches!(what, What::Violation { .. });
+    let mut events = trace.events.iter();
+    let end = events
+        .position(|event| is_violation(&event.what))
+        .map_or(trace.events.len(), |first| {
+            first + 1 + events.take_while(|event| is_violation(&event.what)).count()
+        });
+    Trace {
+        events: trace.events[..end].to_vec(),
+        ..trace.clone()
     }
 }

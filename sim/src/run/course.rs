@@ -230,6 +230,7 @@ async fn settle(world: &Arc<World>, healed: VirtualTime) {
             open = lock(&world.ledger).settle(now, healed);
             bound = lock(&world.ledger).next_bound(now, healed);
             judged = Some((now, commits));
+            world.report_violations();
         }
         if lock(&world.ledger).is_void() || now >= last {
             break;
@@ -241,7 +242,6 @@ async fn settle(world: &Arc<World>, healed: VirtualTime) {
         }
         look(world).await;
     }
-    world.report_violations();
 }
 
 async fn look(world: &Arc<World>) {
