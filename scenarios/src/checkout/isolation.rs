@@ -139,7 +139,9 @@ impl Scenario for Isolation {
                 }
             });
         }
-        sim.after_storm("operator", nodes::tend);
+        sim.after_storm("operator", |client| {
+            nodes::tend(client, Duration::from_secs(10), false)
+        });
     }
 }
 

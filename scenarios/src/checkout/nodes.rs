@@ -233,8 +233,10 @@ pub async fn tend(client: Client, every: Duration, rebuilds: bool) {
     loop {
         if rebuilds {
             let path = "/projections/orders/rebuild";
-            let rebuilt = checkout.call(&context, "POST", path, None, &json!({}));
-            if rebuilt.await.is_ok_and(|reply| reply.is_success()) {
+            let rebuilt = checkout
+                .call(&context, "POST", path, None, &json!({}))
+                .await;
+            if rebuilt.is_ok_and(|reply| reply.is_success()) {
                 client.reached("the read side was made anew in the storm");
             }
         }

@@ -66,7 +66,7 @@ impl From<StoreError> for NotBegun {
             StoreError::Unreachable(_) | StoreError::Unknown(_) => {
                 NotBegun::Undecided(error.into())
             }
-            StoreError::Corrupt(_) | StoreError::Io(_) => NotBegun::Refused(error.into()),
+            error => NotBegun::Refused(error.into()),
         }
     }
 }

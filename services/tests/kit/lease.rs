@@ -173,13 +173,21 @@ async fn a_renewal_without_an_answer_is_tried_again_except_where_the_bug_is() {
         let renew = move || async move {
             match counter.fetch_add(1, Ordering::SeqCst) {
                 0 | 1 => Err(Problem::new(Code::Internal, "as told")),
-                _ => Ok(Json(lock::Granted { token: 1 })),
+                _ => Ok(Json(lock::Granted {
+                    token: 1,
+                    waited_ms: 0,
+                })),
             }
         };
         let router = Router::new()
             .route(
                 "/locks/{name}/acquire",
-                post(|| async { Json(lock::Granted { token: 1 }) }),
+                post(|| async {
+                    Json(lock::Granted {
+                        token: 1,
+                        waited_ms: 0,
+                    })
+                }),
             )
             .route("/locks/{name}/renew", post(renew));
         let served = server.clone();
