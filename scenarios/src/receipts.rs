@@ -194,7 +194,7 @@ pub async fn find_credited(client: &Client, user: &str, credited: u64) {
     let Some(reply) = answered(client, &person, &look, true).await else {
         return;
     };
-    let found = &reply.body["balance"]["credited"];
+    let found = &reply.body["credited"];
     if found.as_u64() != Some(credited) {
         let (expected, found) = (format!("{credited} won credited in all"), found.to_string());
         client.broken(OWN, "credited otherwise", &[user], expected, found);
