@@ -169,10 +169,10 @@ async fn a_renewal_without_an_answer_is_tried_again_except_where_the_bug_is() {
         let (server, _) = network.machine("lock");
         let asked = Arc::new(AtomicU64::new(0));
         let counter = asked.clone();
-        // Both attempts of the first renewal fail.
+        // The first renewal fails.
         let renew = move || async move {
             match counter.fetch_add(1, Ordering::SeqCst) {
-                0 | 1 => Err(Problem::new(Code::Internal, "as told")),
+                0 => Err(Problem::new(Code::Internal, "as told")),
                 _ => Ok(Json(lock::Granted {
                     token: 1,
                     waited_ms: 0,
@@ -200,7 +200,7 @@ async fn a_renewal_without_an_answer_is_tried_again_except_where_the_bug_is() {
         let context = Context::fresh(&client, "test");
         let _lease = leases.acquire(&context, NAME).await.unwrap();
         sleep(Duration::from_millis(2_500)).await;
-        assert_eq!(asked.load(Ordering::SeqCst) > 2, renewed, "{gap:?}");
+        assert_eq!(asked.load(Ordering::SeqCst) > 1, renewed, "{gap:?}");
     }
 }
 
