@@ -79,6 +79,7 @@ impl Town {
             breaker_threshold: 2.0,
             breaker_window: 10,
             breaker_open: Duration::ZERO,
+            ..PeerPolicy::internal()
         };
         let mut town = Town {
             behaviour,

@@ -110,7 +110,7 @@ impl<S: Saga> Inner<S> {
         &self,
         tx: &mut Writer,
         before: SagaRecord<S::Data>,
-    ) -> Result<(SagaRecord<S::Data>, Arc<Driven<S::Data>>), StoreError> {
+    ) -> Result<SagaRecord<S::Data>, StoreError> {
         let id = self.unused_id(tx, &table::<S::Data>(), "SAGA")?;
         let mut data = before.data;
         self.saga.begins_anew(&mut data, &id);
@@ -124,8 +124,7 @@ impl<S: Saga> Inner<S> {
         }
         saga.version = self.next_version(&saga);
         self.put(tx, &saga, Vec::new())?;
-        let driven = self.own(&saga);
-        Ok((saga, driven))
+        Ok(saga)
     }
 
     /// Journals the saga with the service's own rows, and before it what was said on the way. A commit with which the
@@ -277,7 +276,8 @@ impl<S: Saga> Inner<S> {
                 .get(&table::<S::Data>(), &letter.saga_id)?
                 .ok_or_else(missing)?;
             if letter.redriven_ms.is_some() {
-                let (saga, driven) = inner.begin_anew(tx, saga)?;
+                let saga = inner.begin_anew(tx, saga)?;
+                let driven = inner.own(&saga);
                 return Ok((letter, saga, driven));
             }
             let now = inner.platform.clock.now_ms();
