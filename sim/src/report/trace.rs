@@ -19,15 +19,18 @@ pub(crate) fn whole(trace: &Trace, style: Style) -> String {
     shown(trace, None, style)
 }
 
-/// What led to this violation, or to the end of a run without one.
+/// What led to this violation, if the trace has it, or else to the first; or to the end of a run without any.
 pub(crate) fn end(trace: &Trace, broken: Option<&Violation>, style: Style) -> String {
+    let is_any = |event: &Event| matches!(event.what, What::Violation { .. });
     let is_it = |event: &Event| match (&event.what, broken) {
         (What::Violation { invariant, .. }, Some(broken)) => {
             event.at == broken.at && **invariant == *broken.invariant
         }
         _ => false,
     };
-    let end = match trace.events.iter().position(is_it) {
+    let mut events = trace.events.iter();
+    let place = events.clone().position(is_it);
+    let end = match place.or_else(|| events.position(is_any)) {
         Some(place) => place + 1,
         None => trace.events.len(),
     };
