@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use serde_json::json;
 use squall::{
     Client, Sim,
@@ -10,15 +11,17 @@ use squall::{
     seed::Stream,
     storm::Profile,
 };
-use squall_services::{catalog, gap::Gap, order};
+use squall_services::{catalog, challenge, gap::Gap, kit::saga, order};
 
 use crate::{
     bank,
     customer::{Person, keyed, unkeyed},
     invariants::{orders, rewards, sagas::saga_counts, stock},
     operator,
+    receipts::{self, answered},
     shop::{self, Hand, Shelf},
-    sometimes, topology,
+    sometimes,
+    topology::{self, member},
 };
 
 /// The scenario `challenge-reward`.
@@ -128,7 +131,24 @@ impl Scenario for ChallengeReward {
             true => Duration::from_millis(caching.between(50, 500)),
             false => shop::TTL,
         };
-        topology::open(sim, [shop::challenges(gaps, ttl)]);
+        let mut patience = sim.seed().stream("patience");
+        let hasty = patience.chance(0.25);
+        let patient = saga::Config::default();
+        let tries = patience.between(1, 3) as u32;
+        let config = challenge::Config {
+            gaps,
+            ttl,
+            barred: Some("unlucky".to_owned()),
+            saga: saga::Config {
+                tries: if hasty { tries } else { patient.tries },
+                ..patient
+            },
+            ..Default::default()
+        };
+        let challenges = member(challenge::SERVICE, move |p| {
+            challenge::run(p, config.clone())
+        });
+        topology::open(sim, [challenges]);
 
         let stock = stock::watch(sim);
         let orders = orders::watch(sim);
@@ -148,9 +168,12 @@ impl Scenario for ChallengeReward {
             }
             hand.open_challenges(mode, &CHALLENGES).await;
         });
+        let mut twins = sim.seed().stream("twins");
         let mut visits = Vec::new();
         for name in USERS {
-            let deeds: Vec<Deed> = (0..2).map(|_| Deed::draw(&mut workload)).collect();
+            let deeds: Vec<Deed> = (0..2)
+                .map(|_| Deed::draw(&mut workload).perhaps_twice(&mut twins))
+                .collect();
             visits.push((name, deeds));
         }
         let changes: Vec<Change> = (0..workload.between(1, 5))
@@ -195,6 +218,19 @@ impl Scenario for ChallengeReward {
         sim.after_storm("postmaster", |client| async move {
             operator::tend(&client, &["catalog"], 1).await
         });
+        let mut shifts = sim.seed().stream("shifts");
+        for name in operator::on_duty(&mut shifts) {
+            sim.operator(name, |client| async move {
+                Hand::new(&client).tend_rewards().await
+            });
+        }
+        if receipts::comes(&mut twins) {
+            let pause = receipts::pause(&mut twins);
+            sim.late_client("latecomer", move |client| async move {
+                client.node().sleep(pause).await;
+                come_late(&client, &told).await;
+            });
+        }
         sim.at_end(|truth| saga_counts(truth, "challenge"));
     }
 }
@@ -205,6 +241,8 @@ struct Deed {
     challenge: &'static str,
     look_first: bool,
     click_again: Option<Duration>,
+    /// The same once more, from another device, whose key is another one.
+    twin: bool,
 }
 
 impl Deed {
@@ -216,6 +254,15 @@ impl Deed {
             click_again: rng
                 .chance(0.2)
                 .then(|| Duration::from_millis(rng.below(30))),
+            twin: false,
+        }
+    }
+
+    /// The same, perhaps from two devices at once.
+    fn perhaps_twice(self, rng: &mut Stream) -> Self {
+        Deed {
+            twin: rng.chance(0.2),
+            ..self
         }
     }
 
@@ -238,18 +285,56 @@ impl Deed {
                 rewards::judge_page(client, &reply, fresh_for);
             }
         }
-        let request = keyed(
-            op,
-            "POST",
-            &format!("{path}/completions"),
-            json!({ "user": person.name() }),
-        );
+        let completion = |op: &str| {
+            let (path, body) = (
+                format!("{path}/completions"),
+                json!({ "user": person.name() }),
+            );
+            keyed(op, "POST", &path, body)
+        };
+        let request = completion(op);
         if let Some(later) = self.click_again {
             person.click_again(&request, later);
         }
-        match person.insist(&request).await {
-            Some(reply) if reply.status == 201 => told.completed(client, self.challenge),
-            _ => {}
+        let twin = format!("{op}-twin");
+        let twin = (self.twin && client.does(&twin)).then(|| completion(&twin));
+        let asked = [Some(request), twin].into_iter().flatten();
+        let asked = asked.map(|request| async move {
+            told.receipts().asked("challenge", &request);
+            let Some(reply) = person.insist(&request).await else {
+                return;
+            };
+            told.receipts().told(&request, &reply);
+            if reply.status == 201 {
+                told.completed(client, self.challenge);
+            }
+        });
+        join_all(asked).await;
+    }
+}
+
+/// Whoever comes when all is settled: asks everything again, looks whether what was told is so, and completes a
+/// challenge more: refused for business reasons if at all.
+async fn come_late(client: &Client, told: &rewards::Told) {
+    told.receipts().repeat_all(client).await;
+    let person = Person::new(client, "challenge").noting(told.asked());
+    for (challenge, user) in told.all() {
+        let path = format!("/challenges/{challenge}/completions/{user}");
+        let look = unkeyed(&format!("{challenge}-{user}-late"), "GET", &path, ());
+        if let Some(reply) = answered(client, &person, &look, true).await {
+            told.judge_look(client, (&challenge, &user), &reply);
+        }
+    }
+    let op = format!("{}-1", client.name());
+    if client.does(&op) {
+        let path = format!("/challenges/{}/completions", CHALLENGES[1].0);
+        let request = keyed(&op, "POST", &path, json!({ "user": client.name() }));
+        told.receipts().asked("challenge", &request);
+        if let Some(reply) = answered(client, &person, &request, false).await {
+            told.receipts().told(&request, &reply);
+            if reply.status == 201 {
+                told.completed(client, CHALLENGES[1].0);
+            }
         }
     }
 }

@@ -311,19 +311,22 @@ impl Scenario for Checkout {
         sim.client("clerk", move |client| people::reprice(client, changes));
         nodes::distance(sim);
         sim.after_storm("operator", |client| {
-            nodes::tend(client, TENDED_EVERY, false)
+            nodes::tend(client, (TENDED_EVERY, usize::MAX), false)
         });
         let mut shifts = sim.seed().stream("shifts");
         for name in operator::on_duty(&mut shifts) {
             let every = Duration::from_millis(shifts.between(300, 3_000));
+            let looks = (every, operator::ROUNDS);
             let rebuilds = variant == Variant::EventSourced;
-            sim.operator(name, move |client| nodes::tend(client, every, rebuilds));
+            sim.operator(name, move |client| nodes::tend(client, looks, rebuilds));
         }
-        let pause = receipts::pause(&mut twins);
-        sim.late_client("latecomer", move |client| async move {
-            client.node().sleep(pause).await;
-            late::come(client, files, credited).await;
-        });
+        if receipts::comes(&mut twins) {
+            let pause = receipts::pause(&mut twins);
+            sim.late_client("latecomer", move |client| async move {
+                client.node().sleep(pause).await;
+                late::come(client, files, credited).await;
+            });
+        }
         sim.at_end(orders::counts);
     }
 }

@@ -14,11 +14,19 @@ const LOOK_EVERY: Duration = Duration::from_secs(10);
 /// Tends these services for ever. What is refused again is given so many `chances`: a breaker that is open still, or a
 /// neighbour that is not back, is no reason to give an event up.
 pub async fn tend(client: &Client, services: &[&'static str], chances: u32) {
-    tend_every(client, services, chances, LOOK_EVERY).await;
+    tend_every(client, services, chances, (LOOK_EVERY, usize::MAX)).await;
 }
 
-/// The same, looking so often.
-pub async fn tend_every(client: &Client, services: &[&'static str], chances: u32, every: Duration) {
+/// Looks made in a shift of the storm: then whoever tends the services when it is over is enough.
+pub const ROUNDS: usize = 12;
+
+/// The same, looking so often and so many times.
+pub async fn tend_every(
+    client: &Client,
+    services: &[&'static str],
+    chances: u32,
+    (every, rounds): (Duration, usize),
+) {
     let platform = platform(client.node());
     let context = Context::fresh(&platform, client.name());
     let peers: Vec<Peer> = services
@@ -26,7 +34,7 @@ pub async fn tend_every(client: &Client, services: &[&'static str], chances: u32
         .map(|service| Peer::new(&platform, service, browser()))
         .collect();
     let mut tended: BTreeMap<(&str, String), u32> = BTreeMap::new();
-    loop {
+    for _ in 0..rounds {
         for (service, peer) in services.iter().zip(&peers) {
             for path in listed(&context, peer).await {
                 let times = tended.entry((*service, path.clone())).or_default();

@@ -277,19 +277,21 @@ impl Scenario for OrderChoreography {
         for name in operator::on_duty(&mut shifts) {
             let every = Duration::from_millis(shifts.between(300, 3_000));
             sim.operator(name, move |client| async move {
-                operator::tend_every(&client, &MEMBERS, 1, every).await;
+                operator::tend_every(&client, &MEMBERS, 1, (every, operator::ROUNDS)).await;
             });
         }
-        let pause = receipts::pause(&mut twins);
-        sim.late_client("latecomer", move |client| async move {
-            client.node().sleep(pause).await;
-            let body = json!({
-                "userId": USERS[0], "productId": SHELVES[1].sku, "quantity": 1,
+        if receipts::comes(&mut twins) {
+            let pause = receipts::pause(&mut twins);
+            sim.late_client("latecomer", move |client| async move {
+                client.node().sleep(pause).await;
+                let body = json!({
+                    "userId": USERS[0], "productId": SHELVES[1].sku, "quantity": 1,
+                });
+                let once_more = keyed("latecomer-1", "POST", "/orders", body);
+                let shop = Person::new(&client, "gateway").noting(&asked);
+                come_late(&client, &told, "gateway", &shop, &once_more).await;
             });
-            let once_more = keyed("latecomer-1", "POST", "/orders", body);
-            let shop = Person::new(&client, "gateway").noting(&asked);
-            come_late(&client, &told, "gateway", &shop, &once_more).await;
-        });
+        }
         sim.at_end(orders::counts);
     }
 }

@@ -30,6 +30,11 @@ const ANSWERED_WITHIN: Duration = Duration::from_secs(60);
 /// How long a late client waits between two of its tries.
 const AGAIN_AFTER: Duration = Duration::from_secs(2);
 
+/// Whether somebody comes when all is settled: in four worlds of ten, for it makes a run longer.
+pub fn comes(rng: &mut Stream) -> bool {
+    rng.chance(0.4)
+}
+
 /// How long a late client stays away: most come at once, some after most of an hour.
 pub fn pause(rng: &mut Stream) -> Duration {
     match rng.chance(0.05) {

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::join_all;
 use serde_json::json;
 use squall::{
     Client, Sim,
@@ -26,6 +27,7 @@ use crate::{
     invariants::history::{Answer, Call, Ledger},
     lock,
     platform::{platform, read_store},
+    receipts::ANSWERED,
     sometimes,
 };
 
@@ -129,16 +131,31 @@ impl Scenario for StockRoom {
             ]
         });
         let mut workload = sim.seed().stream("workload");
+        let mut twins = sim.seed().stream("twins");
+        let late = ledger.clone();
         for name in CLERKS {
-            let errands: Vec<Errand> = (0..SAGAS).map(|_| Errand::draw(&mut workload)).collect();
+            let errands: Vec<Errand> = (0..SAGAS)
+                .map(|_| Errand::draw(&mut workload).perhaps_twice(&mut twins))
+                .collect();
             let ledger = ledger.clone();
             sim.client(name, move |client| async move {
                 let clerk = Clerk::new(&client, ledger);
                 for (n, errand) in errands.iter().enumerate() {
                     clerk.run(errand, &format!("{name}-{}", n + 1)).await;
                 }
+                client.node().sleep(LATER).await;
+                clerk.look_around(&format!("{name}-later")).await;
             });
         }
+        sim.late_client("inspector", move |client| async move {
+            let clerk = Clerk::new(&client, late);
+            clerk.look_around("inspector").await;
+            // What is told in the calm is told at once, and the next one is served.
+            let saga = "inspector-1";
+            if client.does(saga) {
+                clerk.serve_in_the_calm(saga).await;
+            }
+        });
     }
 }
 
@@ -153,6 +170,8 @@ struct Errand {
     returns: bool,
     /// Brings new units first.
     restock: Option<u64>,
+    /// Everything is asked from a second device as well, at the same time and under keys of its own.
+    twice: bool,
 }
 
 impl Errand {
@@ -164,6 +183,15 @@ impl Errand {
             sells: rng.chance(0.6),
             returns: rng.chance(0.2),
             restock: rng.chance(0.2).then(|| 1 + rng.below(2)),
+            twice: false,
+        }
+    }
+
+    /// The same, in some worlds from two devices.
+    fn perhaps_twice(self, rng: &mut Stream) -> Self {
+        Errand {
+            twice: rng.chance(0.15),
+            ..self
         }
     }
 }
@@ -175,6 +203,8 @@ struct Clerk {
     ledger: Arc<Mutex<Ledger>>,
 }
 
+/// How long after their last call clerks look once more.
+const LATER: Duration = Duration::from_secs(30);
 /// How often a clerk asks for an answer before giving up.
 const PATIENCE: u32 = 16;
 /// How often a clerk asks for a product that is in another's hands.
@@ -203,29 +233,64 @@ impl Clerk {
             let request = keyed(&op, "POST", &path, json!({ "quantity": units }));
             self.insist(sku, Call::Restock { units }, &request).await;
         }
-        let holds = self.reserve(sku, saga, quantity).await;
+        let twice = errand.twice && self.client.does(&format!("{saga}/twice"));
+        let holds = self.reserve(sku, saga, quantity, twice).await;
         self.look(sku, saga, 1).await;
         if holds && errand.sells {
-            self.settle(sku, saga, "confirm").await;
+            self.settle(sku, saga, "confirm", twice).await;
         }
         if !holds || !errand.sells || errand.returns {
-            self.settle(sku, saga, "cancel").await;
+            self.settle(sku, saga, "cancel", twice).await;
         }
         self.look(sku, saga, 2).await;
     }
 
+    /// Looks at each product once.
+    async fn look_around(&self, saga: &str) {
+        for (n, (sku, _)) in SHELVES.iter().enumerate() {
+            self.look(sku, saga, n as u32 + 1).await;
+        }
+    }
+
+    /// A saga that nothing disturbs, on a shelf that is filled first: nobody has it in hand for long, so it is served.
+    async fn serve_in_the_calm(&self, saga: &str) {
+        let (sku, _) = SHELVES[0];
+        let op = format!("{saga}/restock");
+        let path = format!("/inventory/{sku}/restock");
+        let request = keyed(&op, "POST", &path, json!({ "quantity": 1 }));
+        let restocked = self.insist(sku, Call::Restock { units: 1 }, &request).await;
+        let looked = unkeyed(
+            &format!("{saga}/look"),
+            "GET",
+            &format!("/inventory/{sku}"),
+            (),
+        );
+        let product = self.person.ask(&looked).await;
+        // A clerk who gave up may have left the product in a saga's hands: this inventory has no sweeper.
+        let taken = product.is_ok_and(|reply| !reply.body["lock"].is_null());
+        let reserved = !taken && self.reserve(sku, saga, 1, false).await;
+        if restocked.is_none() || !taken && !reserved {
+            let expected = "a saga that is served";
+            self.client
+                .broken(ANSWERED, "not served", &[saga, sku], expected, "a refusal");
+        }
+        self.settle(sku, saga, "cancel", false).await;
+        self.look(sku, saga, 3).await;
+    }
+
     /// Whether the units are set aside. If not, they may yet be.
-    async fn reserve(&self, sku: &str, saga: &str, quantity: u64) -> bool {
+    async fn reserve(&self, sku: &str, saga: &str, quantity: u64, twice: bool) -> bool {
         let body = json!({ "saga_id": saga, "order_id": saga, "sku": sku, "quantity": quantity });
         let request = keyed(&format!("{saga}/reserve"), "POST", "/reservations", body);
         let call = Call::Reserve {
             saga: saga.to_owned(),
             quantity,
         };
-        self.insist(sku, call, &request).await == Some(Answer::Reserved)
+        let answers = self.ask_all(sku, call, request, twice).await;
+        answers.contains(&Some(Answer::Reserved))
     }
 
-    async fn settle(&self, sku: &str, saga: &str, how: &str) {
+    async fn settle(&self, sku: &str, saga: &str, how: &str, twice: bool) {
         let (op, path) = (
             format!("{saga}/{how}"),
             format!("/reservations/{saga}/{how}"),
@@ -235,8 +300,30 @@ impl Clerk {
             "confirm" => (Call::Confirm { saga }, json!({})),
             _ => (Call::Cancel { saga }, json!({ "sku": sku })),
         };
-        self.insist(sku, call, &keyed(&op, "POST", &path, body))
-            .await;
+        let request = keyed(&op, "POST", &path, body);
+        self.ask_all(sku, call, request, twice).await;
+    }
+
+    /// Insists from one device, or from two at once.
+    async fn ask_all(
+        &self,
+        sku: &str,
+        call: Call,
+        request: Request,
+        twice: bool,
+    ) -> Vec<Option<Answer>> {
+        let op = format!("{}-twin", request.op);
+        let twin = twice.then(|| Request {
+            key: Some(op.clone()),
+            op,
+            ..request.clone()
+        });
+        let requests = [Some(request), twin].into_iter().flatten();
+        let asked = requests.map(|request| {
+            let call = call.clone();
+            async move { self.insist(sku, call, &request).await }
+        });
+        join_all(asked).await
     }
 
     /// Looks once: a reading that is lost tells nothing and changes nothing.

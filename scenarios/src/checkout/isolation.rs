@@ -140,7 +140,7 @@ impl Scenario for Isolation {
             });
         }
         sim.after_storm("operator", |client| {
-            nodes::tend(client, Duration::from_secs(10), false)
+            nodes::tend(client, (Duration::from_secs(10), usize::MAX), false)
         });
     }
 }

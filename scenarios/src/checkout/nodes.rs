@@ -224,13 +224,12 @@ pub async fn set_the_scene(client: Client, shelves: &[Shelf]) {
     }
 }
 
-/// Redrives dead letters, of sagas and of events, for as long as there are any, looking so often. Whoever `rebuilds`
-/// makes the read side anew each time.
-pub async fn tend(client: Client, every: Duration, rebuilds: bool) {
+/// Redrives dead letters, of sagas and of events, looking so often and so many times. Whoever `rebuilds` makes the read side anew each time.
+pub async fn tend(client: Client, (every, rounds): (Duration, usize), rebuilds: bool) {
     let platform = platform(client.node());
     let context = Context::fresh(&platform, client.name());
     let checkout = Peer::new(&platform, "checkout", browser());
-    loop {
+    for _ in 0..rounds {
         if rebuilds {
             let path = "/projections/orders/rebuild";
             let rebuilt = checkout

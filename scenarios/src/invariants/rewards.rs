@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use squall::{Client, Sim};
+use squall::{Client, Sim, check::Commit};
 use squall_services::{
     catalog::store::{PRODUCTS, Product},
     challenge::{
@@ -29,7 +29,7 @@ use super::{
     prices::{Asked, Prices},
     sagas::{self, COURSES, Course, JOURNAL_ENDS, SAGAS_END, judge_ended},
 };
-use crate::{lock, mirror::Mirror};
+use crate::{lock, mirror::Mirror, receipts::Receipts};
 
 /// The challenge service and the catalog as committed.
 pub struct Rewards {
@@ -41,10 +41,44 @@ pub struct Rewards {
     prices: Prices,
     outbox: Mirror<Row>,
     dead_letters: Mirror<Row>,
+    /// The completion, and its saga, that each client operation has begun.
+    begun_by: BTreeMap<String, (String, String)>,
+}
+
+impl Rewards {
+    /// Takes a commit to completions over.
+    fn note_completions(&mut self, commit: &Commit<'_>) {
+        for change in self.completions.follow(commit) {
+            let Some(after) = change.after() else {
+                continue;
+            };
+            let known = change
+                .before()
+                .is_some_and(|before| before.saga_id == after.saga_id);
+            if !known {
+                let begun = (change.key.to_owned(), after.saga_id.clone());
+                self.begun_by.insert(commit.scope.op.clone(), begun);
+            }
+        }
+    }
+
+    /// The completion that an operation has begun, if it is completed.
+    fn alive(&self, op: &str) -> Vec<String> {
+        let Some((key, saga)) = self.begun_by.get(op) else {
+            return Vec::new();
+        };
+        let completion = self.completions.get(key).filter(|completion| {
+            completion.saga_id == *saga && completion.status == CompletionStatus::Completed
+        });
+        completion.map(|_| key.clone()).into_iter().collect()
+    }
 }
 
 /// A notice is sent again with growing pauses, at last from the dead letters; this long after the storm at the latest.
 const NOTICED: Duration = super::outbox::SENT;
+
+/// What shows of it is judged by the copies.
+const DELIVERED: &str = "inside the outbox: every notice is delivered";
 
 const UNSOLD: &str = "never a reward for an unsold product";
 
@@ -52,7 +86,9 @@ const UNSOLD: &str = "never a reward for an unsold product";
 pub struct Told {
     rewards: Arc<Mutex<Rewards>>,
     asked: Asked,
-    completed: Mutex<Vec<String>>,
+    receipts: Arc<Receipts>,
+    /// By challenge and user.
+    completed: Mutex<Vec<(String, String)>>,
 }
 
 impl Told {
@@ -73,7 +109,34 @@ impl Told {
                 found,
             );
         }
-        lock(&self.completed).push(key);
+        let whose = (challenge.to_owned(), client.name().to_owned());
+        lock(&self.completed).push(whose);
+    }
+
+    /// What came of each operation.
+    pub fn receipts(&self) -> &Receipts {
+        &self.receipts
+    }
+
+    /// The challenges that users were told are completed, and the users.
+    pub fn all(&self) -> Vec<(String, String)> {
+        lock(&self.completed).clone()
+    }
+
+    /// Somebody looks at a completion that was told.
+    pub fn judge_look(&self, client: &Client, (challenge, user): (&str, &str), reply: &Reply) {
+        let status = serde_json::from_value::<CompletionStatus>(reply.body["status"].clone());
+        if status.ok() != Some(CompletionStatus::Completed) {
+            let found = reply.body.to_string();
+            let key = completion_key(challenge, user);
+            client.broken(
+                DURABLE,
+                "seen otherwise",
+                &[&key],
+                "Completed, as told",
+                found,
+            );
+        }
     }
 
     fn contradiction(&self, key: &str) -> Option<String> {
@@ -114,18 +177,23 @@ pub fn watch(sim: &Sim, orders: &Arc<Mutex<Orders>>) -> Arc<Told> {
         prices: Prices::new(&asked),
         outbox: Mirror::new("catalog", OUTBOX),
         dead_letters: Mirror::new("catalog", DEAD_LETTERS),
+        begun_by: BTreeMap::new(),
     }));
 
+    let begun = rewards.clone();
+    let alive = move |op: &str| lock(&begun).alive(op);
     let told = Arc::new(Told {
         rewards: rewards.clone(),
         asked,
+        receipts: Receipts::watch(sim, SAGAS_END, false, alive),
         completed: Mutex::default(),
     });
     let kept = told.clone();
     sim.finally(DURABLE, SAGAS_END, move |_, findings| {
-        for key in lock(&kept.completed).iter() {
-            if let Some(found) = kept.contradiction(key) {
-                findings.broken("told otherwise", &[key], "Completed, as told", found);
+        for (challenge, user) in lock(&kept.completed).iter() {
+            let key = completion_key(challenge, user);
+            if let Some(found) = kept.contradiction(&key) {
+                findings.broken("told otherwise", &[&key], "Completed, as told", found);
             }
         }
     });
@@ -134,7 +202,7 @@ pub fn watch(sim: &Sim, orders: &Arc<Mutex<Orders>>) -> Arc<Told> {
     let mut judged = BTreeSet::new();
     sim.always(UNSOLD, move |commit, findings| {
         let rewards = &mut *lock(&follow);
-        rewards.completions.keep(commit);
+        rewards.note_completions(commit);
         sagas::follow(&mut rewards.sagas, commit, findings);
         rewards.outbox.keep(commit);
         rewards.dead_letters.keep(commit);
@@ -214,7 +282,8 @@ pub fn watch(sim: &Sim, orders: &Arc<Mutex<Orders>>) -> Arc<Told> {
     );
 
     let outbox = rewards.clone();
-    sim.finally("every notice is delivered", NOTICED, move |_, findings| {
+    sim.inside(DELIVERED);
+    sim.finally(DELIVERED, NOTICED, move |_, findings| {
         let rewards = lock(&outbox);
         for key in rewards.outbox.keys().chain(rewards.dead_letters.keys()) {
             findings.broken(

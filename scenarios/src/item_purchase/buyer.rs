@@ -21,6 +21,8 @@ use crate::{
 const PATIENCE: u64 = 8;
 /// How often a buyer looks what became of an order.
 const LOOKS: u32 = 3;
+/// What nobody sells.
+const UNKNOWN: &str = "unicorn";
 /// What an order of the calm ends within.
 const ENDS_WITHIN: Duration = Duration::from_secs(2 * 60);
 /// Why an order is cancelled that was not carried out in time.
@@ -60,6 +62,10 @@ impl Deed {
     pub(super) fn perhaps_twice(self, rng: &mut Stream) -> Self {
         Deed {
             twin: rng.chance(0.15),
+            item: match rng.chance(0.04) {
+                true => UNKNOWN,
+                false => self.item,
+            },
             ..self
         }
     }

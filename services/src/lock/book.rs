@@ -15,6 +15,8 @@ pub struct Promise<I> {
     pub owner: String,
     /// The fencing token: another one for each grant.
     pub token: u64,
+    /// When it was first granted.
+    pub since: I,
     /// When it ends by itself.
     pub until: I,
     /// Whether its owner has let go.
@@ -76,7 +78,9 @@ impl<I: Copy + Ord> Book<I> {
         while self.promises.len() >= KEPT {
             self.promises.pop_first();
         }
+        let known = self.promises.get(&token);
         let promise = Promise {
+            since: known.map_or(now, |known| known.since),
             name: name.to_owned(),
             owner: owner.to_owned(),
             token,
