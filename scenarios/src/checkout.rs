@@ -165,6 +165,7 @@ impl Scenario for Checkout {
             ],
             held: vec![
                 ("lock", "lease granted"),
+                ("lock", "lease granted"),
                 ("checkout", "lease held"),
                 ("checkout", "step intended"),
                 ("inventory", "stock reserved"),

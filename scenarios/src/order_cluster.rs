@@ -125,7 +125,10 @@ impl Scenario for OrderCluster {
             "saga resumed",
         ];
         let events = REPLICAS.map(|replica| said.map(|event| (replica, event)));
+        // A lease is what is timed most.
         let held = [
+            ("lock", "lease granted"),
+            ("lock", "lease granted"),
             ("lock", "lease granted"),
             ("inventory", "lease held"),
             ("inventory", "stock reserved"),

@@ -95,6 +95,8 @@ pub struct Machine {
     files: Mutex<BTreeMap<String, MemoryFile>>,
     pub commits: Mutex<Vec<Vec<RowChange>>>,
     pub disk_fails: Arc<AtomicBool>,
+    /// Keys of rows that cannot be read.
+    pub unreadable: Mutex<Vec<&'static str>>,
     pub failures: Mutex<Vec<String>>,
     random: AtomicU64,
 }
@@ -160,6 +162,12 @@ impl Storage for Machine {
     }
     fn shared(&self) -> Option<Shared> {
         self.shared.clone()
+    }
+    fn readable(&self, table: &str, key: &str) -> io::Result<()> {
+        match self.unreadable.lock().unwrap().contains(&key) {
+            true => Err(io::Error::other(format!("medium error in {table}/{key}"))),
+            false => Ok(()),
+        }
     }
     fn execute(&self, job: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()> {
         Box::pin(async move { job() })

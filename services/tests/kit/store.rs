@@ -1,6 +1,9 @@
 use std::{sync::atomic::Ordering, time::Duration};
 
-use squall_services::kit::{Store, StoreError, Table, store::dump};
+use squall_services::{
+    gap::{Gap, Gaps},
+    kit::{Code, Problem, Store, StoreError, Table, store::dump},
+};
 
 use crate::machine::{Machine, Network};
 
@@ -160,4 +163,70 @@ async fn a_panic_in_a_transaction_rolls_back_and_reaches_the_writer() {
         [("carts/b".to_owned(), Some("2".to_owned()))]
     );
     assert_eq!(store.dump().unwrap().len(), 1);
+}
+
+/// A shop with two carts, of which the second cannot be read.
+async fn with_an_unreadable_cart(gaps: Gaps) -> (Store, std::sync::Arc<Machine>) {
+    let (platform, machine) = Network::default().machine("shop");
+    let store = Store::open(&platform, "shop.redb")
+        .await
+        .unwrap()
+        .with(gaps);
+    store
+        .write::<_, StoreError>(|tx| {
+            tx.put(&CARTS, "a", &1)?;
+            tx.put(&CARTS, "b", &2)
+        })
+        .await
+        .unwrap();
+    machine.unreadable.lock().unwrap().push("b");
+    (store, machine)
+}
+
+#[tokio::test]
+async fn a_row_that_cannot_be_read_is_neither_there_nor_absent_until_it_can() {
+    let (store, machine) = with_an_unreadable_cart(Gaps::NONE).await;
+    let refused = |error| {
+        assert!(matches!(error, StoreError::Unreadable(_)), "{error}");
+        assert_eq!(Problem::from(error).code, Code::ServiceUnavailable);
+    };
+    refused(
+        store
+            .read::<_, StoreError>(|tx| tx.get(&CARTS, "b"))
+            .unwrap_err(),
+    );
+    refused(
+        store
+            .read::<_, StoreError>(|tx| tx.scan(&CARTS, ""))
+            .unwrap_err(),
+    );
+    let half = store.write::<_, StoreError>(|tx| {
+        tx.put(&CARTS, "c", &3)?;
+        tx.get(&CARTS, "b")
+    });
+    refused(half.await.unwrap_err());
+    assert_eq!(
+        machine.commits.lock().unwrap().len(),
+        1,
+        "it was rolled back"
+    );
+    assert!(
+        machine.failures.lock().unwrap().is_empty(),
+        "the process goes on"
+    );
+    for (key, there) in [("a", Some(1)), ("c", None)] {
+        let seen = store.read::<_, StoreError>(|tx| tx.get(&CARTS, key));
+        assert_eq!(seen.unwrap(), there);
+    }
+    machine.unreadable.lock().unwrap().clear();
+    let seen = store.read::<_, StoreError>(|tx| tx.get(&CARTS, "b"));
+    assert_eq!(seen.unwrap(), Some(2));
+}
+
+#[tokio::test]
+async fn planted_a_row_that_cannot_be_read_is_absent() {
+    let gaps = Gaps::NONE.with(Gap::UnreadableIsAbsent);
+    let (store, _) = with_an_unreadable_cart(gaps).await;
+    let seen = store.read::<_, StoreError>(|tx| Ok((tx.get(&CARTS, "b")?, tx.scan(&CARTS, "")?)));
+    assert_eq!(seen.unwrap(), (None, vec![("a".to_owned(), 1)]));
 }

@@ -1,12 +1,15 @@
 //! Better aim: named sites rather than counts and instants, round instants rather than odd ones.
 
 use super::{observed::Passed, passes::Context, weaken::round_down};
-use crate::storm::{Fault, When};
+use crate::{
+    site::{Kind, Met},
+    storm::{Action, Fault, When},
+};
 
 /// So many sites that the victim passed last are tried in place of an instant.
 const SITES_TRIED: usize = 4;
 
-/// The fault at a named site: the one that was met, or those that its victim passed last, and its last timer.
+/// The fault at a named site: the one that was met, or those that its victim passed last, and its last timer and read of its clock.
 pub(super) fn at_a_site(context: &Context<'_>) -> Vec<Fault> {
     let fault = context.fault();
     let report = &context.observed.outcome.faults[context.index];
@@ -23,11 +26,18 @@ pub(super) fn at_a_site(context: &Context<'_>) -> Vec<Fault> {
             let mut last: Vec<_> = sites.filter(named).map(|passed| passed.site).collect();
             last.reverse();
             last.truncate(SITES_TRIED);
-            // Timers leave no mark in a trace.
-            let timers = context.timers.iter().rev();
-            let mut timers =
-                timers.filter(|met| met.at <= fired && nodes.contains(&&*met.site.node));
-            last.extend(timers.next().map(|met| met.site.clone()));
+            // Timers and reads of a clock leave no mark in a trace.
+            let before = |met: &&&Met| met.at <= fired && nodes.contains(&&*met.site.node);
+            let unseen = context.unseen.iter().filter(|met| before(&met));
+            let unseen: Vec<&Met> = unseen.rev().collect();
+            let mut kinds = vec![Kind::Timer];
+            if let Action::Pause { .. } = fault.action {
+                kinds.push(Kind::Clock);
+            }
+            for kind in kinds {
+                let mut of_kind = unseen.iter().filter(|met| met.site.kind == kind);
+                last.extend(of_kind.next().map(|met| met.site.clone()));
+            }
             last
         }
         _ => Vec::new(),

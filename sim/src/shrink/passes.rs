@@ -32,7 +32,7 @@ pub(super) fn reduce(lab: &mut Lab<'_>, failing: Observed) -> Observed {
         lab,
         known: calls.chain(asked).collect(),
         best: failing,
-        timers: Vec::new(),
+        unseen: Vec::new(),
     };
     present.lab.left = present.size();
     for _ in 0..ROUNDS_MAX {
@@ -42,7 +42,7 @@ pub(super) fn reduce(lab: &mut Lab<'_>, failing: Observed) -> Observed {
         present.drop_requests();
         present.shallower_priorities();
         present.each_fault(SCHEDULES_FEW, weaken::weaker);
-        present.note_timers();
+        present.note_unseen();
         present.each_fault(SCHEDULES_FEW, aim::at_a_site);
         present.each_fault(SCHEDULES_FEWEST, aim::at_a_rounder_time);
         present.each_fault(SCHEDULES_FEWEST, weaken::smaller);
@@ -60,8 +60,8 @@ struct Reduction<'l, 'a> {
     /// The operations of the run that was given, each with its client.
     known: BTreeMap<String, String>,
     best: Observed,
-    /// The timers that ran out, as far as a fault may be aimed at one.
-    timers: Vec<Met>,
+    /// The timers that ran out and the reads of clocks, as far as a fault may be aimed at one.
+    unseen: Vec<Met>,
 }
 
 impl Reduction<'_, '_> {
@@ -204,9 +204,9 @@ impl Reduction<'_, '_> {
         }
     }
 
-    /// Timers leave no mark in a trace: a census tells of them, where a process that dies or stands still at an instant
+    /// Timers and reads of a clock leave no mark in a trace: a census tells of them, where a process that dies or stands still at an instant
     /// may do so at one.
-    fn note_timers(&mut self) {
+    fn note_unseen(&mut self) {
         let at_an_instant = |fault: &Fault| {
             let strikes = matches!(
                 fault.action,
@@ -217,10 +217,11 @@ impl Reduction<'_, '_> {
             );
             strikes && matches!(fault.when, When::AtMs(_))
         };
-        self.timers.clear();
+        self.unseen.clear();
         if self.plan().faults.iter().any(at_an_instant) && !self.lab.is_spent() {
-            self.timers = self.lab.census(&self.plan().clone()).sites;
-            self.timers.retain(|met| met.site.kind == Kind::Timer);
+            self.unseen = self.lab.census(&self.plan().clone()).sites;
+            self.unseen
+                .retain(|met| matches!(met.site.kind, Kind::Timer | Kind::Clock));
         }
     }
 
@@ -233,7 +234,7 @@ impl Reduction<'_, '_> {
                 observed: &self.best,
                 index,
                 links: &links,
-                timers: &self.timers,
+                unseen: &self.unseen,
             };
             let plans: Vec<Plan> = alternatives(&context)
                 .into_iter()
@@ -282,8 +283,8 @@ pub(super) struct Context<'c> {
     pub index: usize,
     /// Who calls whom.
     pub links: &'c [(&'static str, &'static str)],
-    /// The timers that ran out, as far as a fault may be aimed at one.
-    pub timers: &'c [Met],
+    /// The timers that ran out and the reads of clocks, as far as a fault may be aimed at one.
+    pub unseen: &'c [Met],
 }
 
 impl Context<'_> {

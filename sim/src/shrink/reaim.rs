@@ -43,10 +43,10 @@ fn moments<'s>(
     let nodes = fault.action.nodes();
     let concerned = |met: &&Met| match site {
         Some(site) => met.site.node == site.node && met.site.kind == site.kind,
-        // The disk's own blocks are many, and between them nothing else can be seen.
+        // The disk's own blocks and reads of the clock are many, and between them nothing else can be seen.
         None => {
             nodes.contains(&met.site.node.as_str())
-                && !matches!(met.site.kind, Kind::Write | Kind::Sync)
+                && !matches!(met.site.kind, Kind::Write | Kind::Sync | Kind::Clock)
         }
     };
     let origins: Vec<u64> = match site {

@@ -151,7 +151,7 @@ impl World {
                 }
             }
             Todo::Bury(ix) => self.bury(&self.node(ix)),
-            Todo::Arrives => {}
+            Todo::Arrives => self.disturb(),
             Todo::Again {
                 index,
                 node,
