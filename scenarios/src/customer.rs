@@ -16,7 +16,10 @@ use squall_services::{
 };
 
 use crate::{
-    invariants::{orders::Promises, prices::Asked},
+    invariants::{
+        orders::{ANSWERED, INTENT, OTHER_DEVICE, Promises, Told},
+        prices::Asked,
+    },
     lock,
     platform::platform,
     sometimes,
@@ -34,6 +37,8 @@ pub struct Person {
     platform: Platform,
     entry: Peer,
     asked: Asked,
+    /// The orders that this person has heard of.
+    heard: Arc<Mutex<Vec<String>>>,
 }
 
 /// A request, and the operation that it belongs to.
@@ -60,6 +65,7 @@ impl Person {
             entry: Peer::new(&platform, entry, browser()),
             platform,
             asked: Asked::default(),
+            heard: Arc::default(),
         }
     }
 
@@ -103,7 +109,11 @@ impl Person {
         for attempt in 1..=PATIENCE {
             self.client
                 .invoked(op, &format!("{} {}", request.method, request.path));
-            match self.ask(request).await {
+            let answer = self.ask(request).await;
+            if let Ok(reply) = &answer {
+                self.hear(reply);
+            }
+            match answer {
                 Ok(reply) if reply.status == 202 => self.client.unknown(op, "202 Accepted"),
                 Ok(reply) if reply.is_success() => {
                     self.client.ok(op, &reply.status.to_string());
@@ -134,6 +144,15 @@ impl Person {
             self.client.node().sleep(Duration::from_millis(wait)).await;
         }
         None
+    }
+
+    /// Remembers the order that an answer tells of.
+    fn hear(&self, reply: &Reply) {
+        let id = reply.body["id"].as_str().filter(|_| reply.is_success());
+        let mut heard = lock(&self.heard);
+        if let Some(id) = id.filter(|id| heard.last().is_none_or(|last| last != id)) {
+            heard.push(id.to_owned());
+        }
     }
 
     /// Sends the same request once more after `later`, on the side; nobody waits for the answer. Unless the plan leaves
@@ -186,6 +205,7 @@ pub struct Customer {
     person: Person,
     promises: Arc<Promises>,
     plain_keys: bool,
+    names_baskets: bool,
     /// What this customer was told of orders.
     session: Arc<Mutex<Session<Status>>>,
 }
@@ -197,6 +217,7 @@ impl Customer {
             person: Person::new(client, "order").noting(promises.asked()),
             promises: promises.clone(),
             plain_keys: false,
+            names_baskets: false,
             session: Arc::default(),
         }
     }
@@ -205,6 +226,14 @@ impl Customer {
     pub fn through(self, entry: &str) -> Self {
         Customer {
             person: Person::new(&self.person.client, entry).noting(&self.person.asked),
+            ..self
+        }
+    }
+
+    /// The same customer, who gives each purchase a name of its own, the same on all devices.
+    pub fn who_names_baskets(self, names_baskets: bool) -> Self {
+        Customer {
+            names_baskets,
             ..self
         }
     }
@@ -222,6 +251,9 @@ impl Customer {
         let body =
             json!({ "user": self.person.name(), "sku": sku, "quantity": quantity, "card": card });
         let mut request = keyed(op, "POST", "/orders", body);
+        if self.names_baskets {
+            request.body["basket"] = json!(op.trim_end_matches(OTHER_DEVICE));
+        }
         if self.plain_keys {
             let number = op.rsplit('-').next().unwrap_or_default();
             request.key = Some(format!("checkout-{number}"));
@@ -255,30 +287,113 @@ impl Customer {
         }
     }
 
-    /// Places an order, sometimes with a double click; unless the plan leaves it out.
-    pub async fn buy(&self, op: &str, sku: &str, quantity: u64, card: &str) {
+    /// Places an order, sometimes with a double click; unless the plan leaves it out. The answer, if it is final.
+    pub async fn buy(&self, op: &str, sku: &str, quantity: u64, card: &str) -> Option<Told> {
         let request = self.order(op, sku, quantity, card);
         let client = &self.person.client;
         let double_click = client.draw(|rng| rng.chance(0.15).then(|| rng.below(40)));
         if !client.does(op) {
-            return;
+            return None;
         }
+        self.promises.asks(&request);
         if let Some(later) = double_click {
             self.person
                 .click_again(&request, Duration::from_millis(later));
         }
-        if let Some(reply) = self.person.insist(&request).await {
-            self.answers(&request, &reply);
-            if !reply.is_success() && reply.problem().code == Code::IdempotencyMismatch {
-                self.person.client.broken(
-                    "one key, one effect",
-                    "refused for another's request",
-                    &[op],
-                    "an answer to the first request under this key",
-                    reply.body["detail"].to_string(),
-                );
-            }
-            self.note(&reply);
+        let reply = self.person.insist(&request).await?;
+        self.answers(&request, &reply);
+        if !reply.is_success() && reply.problem().code == Code::IdempotencyMismatch {
+            self.person.client.broken(
+                "one key, one effect",
+                "refused for another's request",
+                &[op],
+                "an answer to the first request under this key",
+                reply.body["detail"].to_string(),
+            );
+        }
+        self.note(&reply);
+        self.promises.answered(client, op, &reply)
+    }
+
+    /// Places an order, and after `later` the same basket from another device, with a key of its own.
+    pub async fn buy_on_two_devices(
+        &self,
+        op: &str,
+        later: Duration,
+        (sku, quantity, card): (&str, u64, &str),
+    ) {
+        let other = format!("{op}{OTHER_DEVICE}");
+        let on_other = async {
+            self.person.client.node().sleep(later).await;
+            self.buy(&other, sku, quantity, card).await
+        };
+        let answers = tokio::join!(self.buy(op, sku, quantity, card), on_other);
+        let (Some(Told::Order(one)), Some(Told::Order(two))) = answers else {
+            return;
+        };
+        if one == two {
+            self.person.client.reached(sometimes::TWO_DEVICES);
+        } else {
+            self.person.client.broken(
+                INTENT,
+                "told of two orders",
+                &[op, &one, &two],
+                "one order, whichever device asks",
+                "two",
+            );
+        }
+    }
+
+    /// Places an order, and at the same instant another one of the same.
+    pub async fn buy_twins(&self, op: &str, (sku, quantity, card): (&str, u64, &str)) {
+        let twin = format!("{op}b");
+        let both = tokio::join!(
+            self.buy(op, sku, quantity, card),
+            self.buy(&twin, sku, quantity, card)
+        );
+        let (Some(Told::Order(one)), Some(Told::Order(two))) = both else {
+            return;
+        };
+        self.person.client.reached(sometimes::TWINS);
+        if one == two {
+            self.person.client.broken(
+                ANSWERED,
+                "one order for two requests",
+                &[op, &twin, &one],
+                "an order each",
+                "the same one",
+            );
+        }
+    }
+
+    /// Looks at the latest order that the customer has heard of; unless the plan leaves it out.
+    pub async fn look(&self, op: &str) {
+        let client = &self.person.client;
+        let Some(id) = lock(&self.person.heard).last().cloned() else {
+            return;
+        };
+        if !client.does(op) {
+            return;
+        }
+        let before = lock(&self.session).clone();
+        let look = unkeyed(op, "GET", &format!("/orders/{id}"), ());
+        let Ok(reply) = self.person.ask(&look).await else {
+            return;
+        };
+        if reply.status == 404 {
+            client.broken(
+                TRUE_REFUSAL,
+                "told that it is not there",
+                &[&id, self.person.name()],
+                "the order that the customer was told of",
+                reply.problem().detail,
+            );
+        }
+        let status = serde_json::from_value(reply.body["status"].clone());
+        if let (true, Ok(status)) = (reply.is_success(), status) {
+            let found = BTreeMap::from([(id.clone(), status)]);
+            self.went_back(&before.only(&id), &found);
+            lock(&self.session).told(&id, status, comes_after);
         }
     }
 
@@ -341,7 +456,16 @@ impl Customer {
             Some((row["id"].as_str()?.to_owned(), status))
         };
         let found: BTreeMap<String, Status> = rows.iter().filter_map(row).collect();
-        if let Some(back) = Session::backwards(before, &found, comes_after) {
+        self.went_back(before, &found);
+        let mut session = lock(&self.session);
+        for (id, status) in found {
+            session.told(&id, status, comes_after);
+        }
+    }
+
+    /// Reports what is shown as older than it was told to be before.
+    fn went_back(&self, before: &Session<Status>, found: &BTreeMap<String, Status>) {
+        if let Some(back) = Session::backwards(before, found, comes_after) {
             self.person.client.broken(
                 "a user's orders keep session order",
                 match back.found {
@@ -356,12 +480,11 @@ impl Customer {
                 },
             );
         }
-        let mut session = lock(&self.session);
-        for (id, status) in found {
-            session.told(&id, status, comes_after);
-        }
     }
 }
+
+/// The invariant that refusals are held to that state a fact.
+pub const TRUE_REFUSAL: &str = "a refusal is true when it is said";
 
 /// Whether an order that was told to be in the state `told` may be found in `found` later.
 fn comes_after(told: &Status, found: &Status) -> bool {

@@ -10,6 +10,7 @@ pub mod execution_modes;
 pub mod flows;
 pub mod invariants;
 pub mod item_purchase;
+pub mod late;
 pub mod mirror;
 pub mod operator;
 pub mod order_choreography;
@@ -26,6 +27,7 @@ pub mod stock_room;
 pub mod sync_windows;
 pub mod tale;
 pub mod topology;
+pub mod trade;
 
 use squall::scenario::Catalogue;
 

@@ -1,12 +1,17 @@
-//! Whoever looks after the services when the storm is over: redrives the outboxes' dead letters, replays events.
+//! Whoever looks after the services: when the storm is over, and in some worlds while it lasts. Redrives dead letters, replays
+//! events, restarts sagas, has the read side made anew.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use serde_json::{Value, json};
-use squall::{Client, seed::Stream};
-use squall_services::kit::{Context, Peer, Reply};
+use squall::{Client, Sim, seed::Stream};
+use squall_services::kit::{CallError, Context, Peer, Reply};
 
-use crate::{customer::browser, platform::platform};
+use crate::{customer::browser, lock, platform::platform, sometimes};
 
 /// How often the operator looks.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
@@ -86,4 +91,97 @@ pub async fn rows(context: &Context, peer: &Peer, path: &str) -> Vec<Value> {
         page = reply.next.map(|next| format!("{path}{next}"));
     }
     rows
+}
+
+/// How often an operator looks while the storm lasts. Then whoever [tends](tend) the services is enough.
+const HASTY_ROUNDS: u64 = 12;
+/// In how many of these rounds the read side is made anew.
+const REBUILDS: u64 = 5;
+
+/// The invariant of dead letters.
+const ONCE: &str = "a dead letter is sent on its way once";
+
+/// The dead letters of sagas that an operator was told to have sent on their way. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Letters(Arc<Mutex<BTreeSet<String>>>);
+
+impl Letters {
+    /// Nothing was redriven yet.
+    pub fn watch(sim: &Sim) -> Self {
+        sim.goal(sometimes::REDRIVEN);
+        sim.goal(sometimes::REDRIVEN_BEFORE);
+        Letters::default()
+    }
+
+    /// Takes the answer to a redrive over: a letter is sent on its way once, whoever asks.
+    fn answered(&self, client: &Client, letter: &str, answer: Result<Reply, CallError>) {
+        let Ok(reply) = answer else { return };
+        if !reply.is_success() {
+            if lock(&self.0).contains(letter) {
+                client.reached(sometimes::REDRIVEN_BEFORE);
+            }
+            return;
+        }
+        client.reached(sometimes::REDRIVEN);
+        if !lock(&self.0).insert(letter.to_owned()) {
+            client.broken(
+                ONCE,
+                "redriven twice",
+                &[letter],
+                "a refusal: it was redriven before",
+                reply.status.to_string(),
+            );
+        }
+    }
+}
+
+/// Looks after the sagas of the service at `entry` while the storm lasts, in haste: each dead letter is redriven twice at
+/// once. Where sagas are `workflows`, restarts what is under way and has the read side made anew.
+pub async fn under_fire(client: &Client, entry: &str, workflows: bool, letters: &Letters) {
+    let platform = platform(client.node());
+    let context = Context::fresh(&platform, client.name());
+    let peer = Peer::new(&platform, entry, browser());
+    let nothing = json!({});
+    for round in 1..=HASTY_ROUNDS {
+        let wait = client.draw(|rng| rng.between(20, if round <= REBUILDS { 900 } else { 6_000 }));
+        client.node().sleep(Duration::from_millis(wait)).await;
+        if !client.does(&format!("{}-{round}", client.name())) {
+            continue;
+        }
+        for letter in rows(&context, &peer, "/dead-letters").await {
+            let id = letter["id"].as_str().unwrap_or_default();
+            let path = format!("/dead-letters/{id}/redrive");
+            let redrive = || peer.call(&context, "POST", &path, None, &nothing);
+            let (one, two) = match letter["redriven_ms"].is_null() {
+                true => {
+                    let (one, two) = tokio::join!(redrive(), redrive());
+                    (one, Some(two))
+                }
+                false => (redrive().await, None),
+            };
+            for answer in [Some(one), two].into_iter().flatten() {
+                letters.answered(client, id, answer);
+            }
+        }
+        if workflows && round <= REBUILDS {
+            restart_all(&context, &peer).await;
+            let rebuilt = peer.call(&context, "POST", "/sagas/rebuild", None, &nothing);
+            match rebuilt.await {
+                Ok(reply) if reply.is_success() => client.reached(sometimes::REBUILT),
+                Err(CallError::Unknown { .. }) => client.reached(sometimes::REBUILD_INTERRUPTED),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Restarts every workflow that is not at its end.
+async fn restart_all(context: &Context, peer: &Peer) {
+    for status in ["Running", "Compensating"] {
+        for saga in rows(context, peer, &format!("/workflows?status={status}")).await {
+            let id = saga["id"].as_str().unwrap_or_default();
+            let path = format!("/workflows/{id}/restart");
+            let _ = peer.call(context, "POST", &path, None, &json!({})).await;
+        }
+    }
 }

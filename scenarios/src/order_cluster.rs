@@ -25,10 +25,11 @@ use crate::{
         sagas::{self, saga_counts},
         stock,
     },
-    order_saga::{self, CUSTOMERS, SHELVES},
+    order_saga::{self, CUSTOMERS},
     shop::{self, Hand},
     sometimes,
     topology::{self, member, replicas},
+    trade::Trade,
 };
 
 /// The scenario `order-cluster`.
@@ -63,6 +64,7 @@ const BUGS: &[Gap] = &[
     Gap::LeaseEndsByWallClock,
     Gap::LeaseFromAStaleClock,
     Gap::RenewalStopsAtFirstError,
+    Gap::IntentByKeyOnly,
 ];
 
 const REPLICAS: [&str; 2] = ["order-1", "order-2"];
@@ -151,7 +153,7 @@ impl Scenario for OrderCluster {
         let mut settings = sim.seed().stream("settings");
         // In a quarter of the worlds sagas keep each other off a product as a whole, and need no semantic lock.
         let whole = settings.chance(0.25);
-        let order = order::Config {
+        let mut order = order::Config {
             gaps,
             lock_scope: match whole {
                 true => LockScope::Saga {
@@ -169,8 +171,22 @@ impl Scenario for OrderCluster {
             lease: Duration::from_millis(settings.between(400, 3_000)),
             ..Default::default()
         };
+        let mut trade = Trade::draw(sim);
+        trade.arrange(&mut order);
+        let mut sweeping = sim.seed().stream("sweeping");
+        // In half of the worlds a lock is soon old enough that the orchestrator is asked about its saga.
+        let soon = sweeping.chance(0.5) && trade.sweeps();
+        let (lock_age, sweep_every) = match soon {
+            true => (
+                Duration::from_millis(sweeping.between(100, 3_000)),
+                Duration::from_secs(1),
+            ),
+            false => (inventory::Config::default().lock_age, trade.swept_every()),
+        };
         let inventory = inventory::Config {
             gaps,
+            lock_age,
+            sweep_every,
             semantic_lock: !whole,
             orchestrator: "gateway".to_owned(),
             ..Default::default()
@@ -215,15 +231,15 @@ impl Scenario for OrderCluster {
         sometimes::replicas(sim, &REPLICAS);
         sometimes::services(sim, &["order-1", "order-2", "payment"]);
         sometimes::stock(sim, &["inventory"]);
+        sometimes::healers(sim, &stock);
 
-        sim.prepare(|client| async move {
-            let hand = Hand::over(&client, "inventory", "gateway");
-            for shelf in SHELVES {
-                hand.fill(shelf).await;
-            }
+        let has_rush = trade.has_rush();
+        sim.prepare(move |client| async move {
+            Trade::fill(has_rush, &Hand::over(&client, "inventory", "gateway")).await;
         });
         let mut workload = sim.seed().stream("workload");
-        order_saga::open_doors(sim, &mut workload, "gateway", &promises);
+        trade.open_doors(sim, &mut workload, "gateway", false, &promises);
+        trade.staff(sim, ("gateway", "inventory"), false, &promises);
         // In some worlds the replicas are far from their database, so that a claim and a commit cross each other.
         if settings.chance(0.25) {
             for replica in REPLICAS {

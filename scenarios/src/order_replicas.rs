@@ -23,16 +23,17 @@ use squall_services::{
 
 use crate::{
     bank,
-    customer::{Customer, Person, unkeyed},
+    customer::{Person, unkeyed},
     invariants::{
         leases, money, orders,
         sagas::{self, saga_counts},
         stock,
     },
-    order_saga::{self, CUSTOMERS, ORDERS, Purchase, SHELVES},
+    order_saga::{self, CUSTOMERS, SHELVES},
     shop::{self, Hand},
     sometimes,
     topology::{self, member, replicas},
+    trade::Trade,
 };
 
 /// The scenario `order-replicas`.
@@ -62,6 +63,7 @@ const BUGS: &[Gap] = &[
     Gap::RenewalStopsAtFirstError,
     Gap::LostUpdateIgnored,
     Gap::BreakerLetsAllThrough,
+    Gap::IntentByKeyOnly,
 ];
 
 const REPLICAS: [&str; 2] = ["inventory-1", "inventory-2"];
@@ -152,7 +154,8 @@ impl Scenario for OrderReplicas {
         let gaps = bank::gaps(setup, &documented);
         let mut settings = sim.seed().stream("settings");
         let shelf = lock::Shelf::default();
-        open_counter(sim, gaps, &shelf, &mut settings);
+        let mut trade = Trade::draw(sim);
+        open_counter(sim, gaps, &shelf, &trade, &mut settings);
         let permits = shop::open_till(sim, gaps, settings.between(1, 10) as usize);
 
         let stock = stock::watch_at(sim, "inventory-db");
@@ -165,41 +168,19 @@ impl Scenario for OrderReplicas {
         sometimes::sagas(sim, "order");
         sometimes::services(sim, &["order", "payment"]);
         sometimes::stock(sim, &REPLICAS);
+        sometimes::healers(sim, &stock);
         sometimes::late_reserves(sim, &REPLICAS);
         sometimes::money(sim, &orders, &money);
         sometimes::leases(sim, &REPLICAS);
         sometimes::fences(sim, &["inventory-db"]);
 
-        sim.prepare(|client| async move {
-            let hand = Hand::through(&client, "gateway");
-            for shelf in SHELVES {
-                hand.fill(shelf).await;
-            }
+        let has_rush = trade.has_rush();
+        sim.prepare(move |client| async move {
+            Trade::fill(has_rush, &Hand::through(&client, "gateway")).await;
         });
         let mut workload = sim.seed().stream("workload");
-        for (i, name) in CUSTOMERS.into_iter().enumerate() {
-            let promises = promises.clone();
-            let purchases = ORDERS / 3 + u64::from((i as u64) < ORDERS % 3);
-            let basket: Vec<(Purchase, bool)> = (0..purchases)
-                .map(|_| (Purchase::draw(&mut workload), workload.chance(0.2)))
-                .collect();
-            sim.client(name, move |client| async move {
-                let customer = Customer::new(&client, &promises).with_plain_keys();
-                for (n, (purchase, careless)) in basket.iter().enumerate() {
-                    let op = format!("{}-{}", client.name(), n + 1);
-                    purchase.carry_out(&client, &customer, &op).await;
-                    if *careless {
-                        let Purchase {
-                            sku,
-                            quantity,
-                            card,
-                            ..
-                        } = purchase;
-                        customer.reuse_key(&op, sku, quantity + 1, card).await;
-                    }
-                }
-            });
-        }
+        trade.open_doors(sim, &mut workload, "order", true, &promises);
+        trade.staff(sim, ("order", "gateway"), false, &promises);
         let prices: Vec<Price> = (0..workload.between(0, 4))
             .map(|_| Price::draw(&mut workload))
             .collect();
@@ -211,9 +192,6 @@ impl Scenario for OrderReplicas {
                     .await;
             }
         });
-        for name in CUSTOMERS {
-            sim.link(name, "order", Latency::INTERNET);
-        }
         // In half of the worlds the database is far away, and a transaction takes as long as a short lease.
         if settings.chance(0.5) {
             for replica in REPLICAS {
@@ -228,8 +206,8 @@ impl Scenario for OrderReplicas {
 }
 
 /// Adds the nodes that sell: order, the gateway, inventory twice with its database, the lock service, catalog.
-fn open_counter(sim: &Sim, gaps: Gaps, shelf: &lock::Shelf, settings: &mut Stream) {
-    let order = order::Config {
+fn open_counter(sim: &Sim, gaps: Gaps, shelf: &lock::Shelf, trade: &Trade, settings: &mut Stream) {
+    let mut order = order::Config {
         gaps,
         payment: match settings.chance(0.5) {
             true => order::PaymentMode::OneStep,
@@ -244,6 +222,7 @@ fn open_counter(sim: &Sim, gaps: Gaps, shelf: &lock::Shelf, settings: &mut Strea
         },
         ..Default::default()
     };
+    trade.arrange(&mut order);
     // From shorter than a pause to as long as published: 30 s.
     let lease = Duration::from_millis(match settings.chance(0.8) {
         true => settings.between(100, 400),
@@ -253,7 +232,10 @@ fn open_counter(sim: &Sim, gaps: Gaps, shelf: &lock::Shelf, settings: &mut Strea
         gaps,
         // Younger than the sagas that the storm holds up.
         lock_age: Duration::from_secs(settings.between(1, 20)),
-        sweep_every: Duration::from_secs(1),
+        sweep_every: match trade.sweeps() {
+            true => Duration::from_secs(1),
+            false => trade.swept_every(),
+        },
         locking: Locking::Leases {
             service: lock::SERVICE.name.to_owned(),
             policy: LeasePolicy {

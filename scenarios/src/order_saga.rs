@@ -1,17 +1,16 @@
 //! System C: an orchestrated order saga with two-phase payment.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use squall::{
     Sim,
-    net::Latency,
     scenario::{Bug, Scenario, Setup, Shape},
     seed::Stream,
     storm::Profile,
 };
 use squall_services::{
     gap::{Gap, Gaps},
-    order,
+    order::{self, Execution},
     payment::Beyond,
 };
 
@@ -25,6 +24,7 @@ use crate::{
     },
     shop::{self, Hand, Shelf},
     sometimes, topology,
+    trade::Trade,
 };
 
 /// The scenario `order-saga`.
@@ -43,7 +43,7 @@ pub(crate) const DOCUMENTED: &[Gap] = &[
     Gap::OrderCancelNotRetried,
 ];
 
-/// The gaps that concern this system; products do not change while it runs.
+/// The gaps that concern this system.
 const BUGS: &[Gap] = &[
     Gap::NoJournal,
     Gap::TimeoutMeansNo,
@@ -88,6 +88,7 @@ const BUGS: &[Gap] = &[
     Gap::SagaIdsCollide,
     Gap::DeadlineRestartsAtTakeOver,
     Gap::UnreadableIsAbsent,
+    Gap::IntentByKeyOnly,
 ];
 
 /// Who buys.
@@ -176,8 +177,15 @@ pub(crate) fn build(sim: &Sim, gaps: Gaps, arranged: impl FnOnce(&mut order::Con
         recover_every: Duration::from_secs(settings.between(2, 20)),
         ..Default::default()
     };
+    let mut trade = Trade::draw(sim);
+    trade.arrange(&mut config);
     arranged(&mut config);
-    topology::open(sim, shop::counter(gaps, config, Default::default()));
+    let workflows = config.execution == Execution::Workflow;
+    let swept = trade.swept_every();
+    topology::open(
+        sim,
+        shop::counter_swept(gaps, config, Default::default(), swept),
+    );
     // Few enough that orders sometimes have to wait for one; fewer still where that is to fill a line.
     let calls = settings.between(1, 10) as usize;
     let (calls, beyond) = match settings.chance(0.4) {
@@ -199,43 +207,21 @@ pub(crate) fn build(sim: &Sim, gaps: Gaps, arranged: impl FnOnce(&mut order::Con
     sometimes::sagas(sim, "order");
     sometimes::services(sim, &["order", "payment"]);
     sometimes::stock(sim, &["inventory"]);
+    sometimes::healers(sim, &stock);
     sometimes::late_reserves(sim, &["inventory"]);
     sometimes::money(sim, &orders, &money);
 
-    sim.prepare(|client| async move {
-        let hand = Hand::new(&client);
-        for shelf in SHELVES {
-            hand.fill(shelf).await;
-        }
+    let has_rush = trade.has_rush();
+    sim.prepare(move |client| async move {
+        Trade::fill(has_rush, &Hand::new(&client)).await;
     });
     let mut workload = sim.seed().stream("workload");
-    open_doors(sim, &mut workload, "order", &promises);
+    trade.open_doors(sim, &mut workload, "order", false, &promises);
+    trade.staff(sim, ("order", "inventory"), workflows, &promises);
     sim.after_storm("operator", |client| async move {
         Hand::new(&client).tend_orders().await
     });
     sim.at_end(|truth| saga_counts(truth, "order"));
-}
-
-/// The customers come, and order at `entry` over the internet.
-pub(crate) fn open_doors(
-    sim: &Sim,
-    workload: &mut Stream,
-    entry: &'static str,
-    promises: &Arc<orders::Promises>,
-) {
-    for (i, name) in CUSTOMERS.into_iter().enumerate() {
-        let promises = promises.clone();
-        let purchases = ORDERS / 3 + u64::from((i as u64) < ORDERS % 3);
-        let basket: Vec<Purchase> = (0..purchases).map(|_| Purchase::draw(workload)).collect();
-        sim.client(name, move |client| async move {
-            let customer = Customer::new(&client, &promises).through(entry);
-            for (n, purchase) in basket.iter().enumerate() {
-                let op = format!("{}-{}", client.name(), n + 1);
-                purchase.carry_out(&client, &customer, &op).await;
-            }
-        });
-        sim.link(name, entry, Latency::INTERNET);
-    }
 }
 
 /// What a customer does next.
@@ -267,7 +253,13 @@ impl Purchase {
         }
     }
 
-    pub(crate) async fn carry_out(&self, client: &squall::Client, customer: &Customer, op: &str) {
+    /// The customer changes their mind so long after the click.
+    pub(crate) fn cancels_after(&mut self, after: Duration) {
+        self.cancel = Some(after);
+    }
+
+    /// Waits for the customer to come to it, and sees to it that it is cancelled if it is to be.
+    pub(crate) async fn prepare(&self, client: &squall::Client, customer: &Customer, op: &str) {
         client.node().sleep(self.wait).await;
         if let Some(after) = self.cancel {
             let (customer, node, op) = (
@@ -280,6 +272,5 @@ impl Purchase {
                 customer.cancel_latest(&op).await;
             });
         }
-        customer.buy(op, self.sku, self.quantity, self.card).await;
     }
 }

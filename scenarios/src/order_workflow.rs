@@ -47,6 +47,7 @@ const BUGS: &[Gap] = &[
     Gap::AcceptedToldAsRefused,
     Gap::KeySettledAfterTheEnd,
     Gap::UnreadableIsAbsent,
+    Gap::IntentByKeyOnly,
 ];
 
 impl Scenario for OrderWorkflow {

@@ -101,8 +101,20 @@ pub fn pg_effects(behaviour: &Behaviour, name: &str) -> u64 {
 
 /// The nodes that sell: order, inventory, catalog.
 pub fn counter(gaps: Gaps, order: order::Config, catalog: catalog::Config) -> [Member; 3] {
+    let swept = inventory::Config::default().sweep_every;
+    counter_swept(gaps, order, catalog, swept)
+}
+
+/// The same, where it is said how often the inventory's sweeper looks.
+pub fn counter_swept(
+    gaps: Gaps,
+    order: order::Config,
+    catalog: catalog::Config,
+    sweep_every: Duration,
+) -> [Member; 3] {
     let inventory = inventory::Config {
         gaps,
+        sweep_every,
         ..Default::default()
     };
     [

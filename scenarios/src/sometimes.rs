@@ -15,17 +15,57 @@ use squall_services::{
 };
 
 use crate::{
-    invariants::{money::Money, orders::Orders},
+    invariants::{money::Money, orders::Orders, stock::Stock},
     lock,
 };
 
 /// Told by whoever asked again and then got an answer.
 pub const ANSWER_LOST: &str = "a request whose answer was lost was asked again and answered";
 
+/// A saga went on that its last driver had left.
+const RECOVERED: &str = "a saga was recovered";
+
+/// An undo was asked that had been asked in vain.
+const INSISTED: &str = "a compensation was asked again";
+
+/// Told by whoever was refused an order for good: from then on it must not be.
+pub const REFUSED: &str = "an order was refused for good, and held to that";
+
+/// Told by whoever asked again once all was settled.
+pub const LATE_ANSWER: &str = "somebody asked again once all was settled, and was answered";
+
+/// Told by whoever bought in a rush once all was settled.
+pub const RUSH: &str = "declined and good cards took turns once all was settled";
+
+/// Two devices asked for one basket, and both were told of one order.
+pub const TWO_DEVICES: &str = "two devices asked for one basket";
+
+/// Two orders of the same, asked for at the same instant, were both made.
+pub const TWINS: &str = "twins were both ordered";
+
+/// A customer went away for minutes, and ordered again.
+pub const CAME_BACK: &str = "a customer came back after minutes";
+
+/// An order was made at a price that was not asked yet when it was asked for.
+pub const PRICE_MOVED: &str = "a price moved between request and order";
+
+/// An operator sent a saga on its way while the storm lasted.
+pub const REDRIVEN: &str = "a saga was redriven in the storm";
+
+/// An operator was refused what another one had done.
+pub const REDRIVEN_BEFORE: &str = "a dead letter that was redriven before was refused";
+
+/// The read side was made anew while the storm lasted.
+pub const REBUILT: &str = "the read side was made anew in the storm";
+
+/// Whoever had the read side made anew was not answered.
+pub const REBUILD_INTERRUPTED: &str = "a rebuild of the read side was interrupted";
+
 /// What befalls sagas, on the nodes that drive them.
 pub fn sagas(sim: &Sim, node: &'static str) {
+    sim.sometimes_logged("a saga needed attention", node, "saga needs attention");
     let mut times: BTreeMap<String, u32> = BTreeMap::new();
-    sim.sometimes_logged("a saga was recovered", node, "saga resumed");
+    sim.sometimes_logged(RECOVERED, node, "saga resumed");
     sim.sometimes_logged_where(
         "a saga was recovered twice",
         node,
@@ -37,7 +77,7 @@ pub fn sagas(sim: &Sim, node: &'static str) {
         },
     );
     sim.sometimes_logged("the outcome of a step was not known", node, "step unknown");
-    sim.sometimes_logged("a compensation was asked again", node, "undo unknown");
+    sim.sometimes_logged(INSISTED, node, "undo unknown");
 }
 
 /// A replica died, or seemed to, and another one had its saga before it was back.
@@ -202,4 +242,17 @@ fn turning_back<'a>(
     rows.filter(|row| commit.node == "order" && row.table == ORDERS.name)
         .filter_map(|row| orders.orders.get(&row.key))
         .filter(|order| order.status == Status::Cancelling)
+}
+
+/// Counts how often a healer was needed: a saga recovered, a compensation insisted on, a product swept.
+pub fn healers(sim: &Sim, stock: &Arc<Mutex<Stock>>) {
+    let (recovered, insisted) = (sim.goal(RECOVERED), sim.goal(INSISTED));
+    let stock = stock.clone();
+    sim.at_end(move |_| {
+        vec![
+            ("healed: compensations asked again", insisted.hits()),
+            ("healed: products swept", lock(&stock).swept),
+            ("healed: sagas recovered", recovered.hits()),
+        ]
+    });
 }

@@ -6,10 +6,13 @@ use std::{
 };
 
 use serde::Deserialize;
-use squall::{Client, Sim, check::Findings};
+use squall::{
+    Client, Sim,
+    check::{Findings, Goal},
+};
 use squall_services::{
     inventory::model::ReservationState,
-    kit::{Code, Table},
+    kit::{Code, Reply, Table},
     order::{
         model::Status,
         store::{KEYS, Kind, ORDERS, OrderRow},
@@ -23,8 +26,10 @@ use super::{
     stock::Stock,
 };
 use crate::{
+    customer::Request,
     lock,
     mirror::{Change, Mirror},
+    sometimes,
 };
 
 /// The order service as committed.
@@ -40,6 +45,12 @@ pub struct Orders {
     asked: Asked,
     /// The orders that each client operation has made.
     made_by: BTreeMap<String, Vec<String>>,
+    /// The operation that each order was made by.
+    op_of: BTreeMap<String, String>,
+    /// The operations that were refused for good.
+    refused: BTreeMap<String, Code>,
+    /// An order is of a price that was not asked yet when it was asked for.
+    price_moved: Goal,
     /// The trace that each saga belongs to.
     traces: Traces,
 }
@@ -59,8 +70,21 @@ pub fn watch_at(sim: &Sim, node: &'static str) -> Arc<Mutex<Orders>> {
         prices: Prices::new(&asked),
         asked,
         made_by: BTreeMap::new(),
+        op_of: BTreeMap::new(),
+        refused: BTreeMap::new(),
+        price_moved: Goal::default(),
         traces: Traces::default(),
     }));
+    for inside in [
+        sagas::PIVOT,
+        sagas::IN_ORDER,
+        sagas::IN_REVERSE,
+        sagas::TRACE,
+        sagas::JOURNAL,
+        KEYS_KEPT,
+    ] {
+        sim.inside(inside);
+    }
     let follow = orders.clone();
     sim.always("one key, one effect", move |commit, findings| {
         let orders = &mut *lock(&follow);
@@ -72,14 +96,24 @@ pub fn watch_at(sim: &Sim, node: &'static str) -> Arc<Mutex<Orders>> {
         let mut ops = Vec::new();
         for change in orders.orders.follow(commit) {
             let Some(order) = change.after() else {
+                findings.broken_as(
+                    "an order that was made is there ever after",
+                    "gone",
+                    &[change.key],
+                    "the order, whatever has become of it",
+                    "nothing",
+                );
                 continue;
             };
             match change.before() {
+                None if orders.op_of.contains_key(&order.id) => {}
                 None if !commit.scope.op.is_empty() => {
-                    let made = orders.made_by.entry(commit.scope.op.clone()).or_default();
+                    let op = &commit.scope.op;
+                    orders.op_of.insert(order.id.clone(), op.clone());
+                    let made = orders.made_by.entry(op.clone()).or_default();
                     made.push(order.id.clone());
-                    ops.push(commit.scope.op.clone());
-                    orders.judge_time(order, &commit.scope.op, findings);
+                    ops.push(op.clone());
+                    orders.judge_time(order, op, findings);
                 }
                 Some(before) if before.status.toward(order.status).is_err() => findings.broken_as(
                     "an order goes its way",
@@ -96,16 +130,12 @@ pub fn watch_at(sim: &Sim, node: &'static str) -> Arc<Mutex<Orders>> {
             {
                 orders.judge_price(order, findings);
             }
+            if change.before().map(|before| before.status) != Some(order.status) {
+                orders.judge_refused(order, findings);
+            }
         }
         for op in ops {
-            let made = &orders.made_by[&op];
-            let live = |id: &&String| {
-                orders
-                    .orders
-                    .get(id)
-                    .is_some_and(|o| o.status != Status::Cancelled)
-            };
-            let live: Vec<&str> = made.iter().filter(live).map(String::as_str).collect();
+            let live = orders.live(&op);
             if live.len() > 1 {
                 findings.broken(
                     "ordered twice",
@@ -114,15 +144,32 @@ pub fn watch_at(sim: &Sim, node: &'static str) -> Arc<Mutex<Orders>> {
                     format!("{}", live.len()),
                 );
             }
+            let intent = op.trim_end_matches(OTHER_DEVICE);
+            let other = format!("{intent}{OTHER_DEVICE}");
+            let (mut both, others) = (orders.live(intent), orders.live(&other));
+            if !both.is_empty() && !others.is_empty() {
+                both.extend(others);
+                findings.broken_as(
+                    INTENT,
+                    "ordered twice",
+                    &both,
+                    format!("one order for the basket {intent}, whichever device asks"),
+                    format!("{}", both.len()),
+                );
+            }
         }
         orders.traces.judge(commit, findings);
     });
 
     let ended = orders.clone();
-    sim.finally("every saga ends", JOURNAL_ENDS, move |_, findings| {
+    sim.finally(sagas::JOURNAL, JOURNAL_ENDS, move |_, findings| {
         let orders = lock(&ended);
         let sagas = orders.sagas.iter().map(|(id, saga)| (id, saga.status));
         sagas::judge_ended(sagas, findings);
+    });
+    let ended = orders.clone();
+    sim.finally("every order ends", JOURNAL_ENDS, move |_, findings| {
+        let orders = lock(&ended);
         for order in orders.orders.values() {
             let ended = match order.status {
                 Status::Completed | Status::Cancelled => true,
@@ -156,6 +203,39 @@ fn terms(order: &OrderRow) -> (&str, Kind, [u64; 5]) {
 }
 
 impl Orders {
+    /// The orders of an operation that have not come to nothing.
+    fn live(&self, op: &str) -> Vec<&str> {
+        let live = |id: &&String| {
+            let order = self.orders.get(id);
+            order.is_some_and(|order| order.status != Status::Cancelled)
+        };
+        let made = self.made_by.get(op).into_iter().flatten();
+        made.filter(live).map(String::as_str).collect()
+    }
+
+    /// An order of this operation that has come, or will come, to what was wanted.
+    fn done(&self, op: &str) -> Option<(&str, Status)> {
+        let made = self.made_by.get(op).into_iter().flatten();
+        let orders = made.filter_map(|id| self.orders.get(id));
+        let mut done = orders.filter(|order| is_done(order.status));
+        done.next().map(|order| (&*order.id, order.status))
+    }
+
+    /// An order whose operation was refused for good must not come to what was wanted.
+    fn judge_refused(&self, order: &OrderRow, findings: &mut Findings) {
+        let op = self.op_of.get(&order.id);
+        let refused = op.and_then(|op| Some((op, self.refused.get(op)?)));
+        if let Some((op, code)) = refused.filter(|_| is_done(order.status)) {
+            findings.broken_as(
+                REFUSED,
+                "done all the same",
+                &[op, &order.id],
+                format!("no order, as told ({code:?})"),
+                format!("{:?}", order.status),
+            );
+        }
+    }
+
     /// A purchase costs what the catalog says.
     fn judge_price(&self, order: &OrderRow, findings: &mut Findings) {
         let version = self.prices.version(&order.sku, order.price_version);
@@ -180,10 +260,18 @@ impl Orders {
     fn judge_time(&self, order: &OrderRow, op: &str, findings: &mut Findings) {
         if order.kind == Kind::Purchase {
             let version = (order.sku.as_str(), order.price_version);
+            if self.prices.is_newer(version, op) {
+                self.price_moved.hit();
+            }
             self.prices
                 .judge_time((PRICE, "an old price"), &order.id, version, op, findings);
         }
     }
+}
+
+/// Whether an order has come to what was wanted, or is bound to.
+fn is_done(status: Status) -> bool {
+    matches!(status, Status::Confirmed | Status::Completed)
 }
 
 /// What the checks look at of a [`KeyRow`](squall_services::order::store::KeyRow).
@@ -216,7 +304,8 @@ fn judge_key(change: &Change<Kept>, findings: &mut Findings) {
         return;
     };
     if let Some(code) = answer.body.code.filter(|code| code.is_transient()) {
-        findings.broken(
+        findings.broken_as(
+            KEYS_KEPT,
             "transient refusal kept",
             &[change.key],
             "an answer that stays true",
@@ -231,6 +320,19 @@ pub fn watch_money(sim: &Sim, orders: &Arc<Mutex<Orders>>, money: &Arc<Mutex<Mon
     sim.finally("no lost refund", SAGAS_END, move |_, findings| {
         let (orders, money) = (lock(&orders), lock(&money));
         let balances = money.balances();
+        for (op, code) in &orders.refused {
+            let made = orders.made_by.get(op).into_iter().flatten();
+            let taken = |id: &&String| balances.get(id.as_str()).is_some_and(|b| b.taken > 0);
+            if let Some(id) = made.clone().find(taken) {
+                findings.broken_as(
+                    REFUSED,
+                    "paid all the same",
+                    &[op, id],
+                    format!("nothing taken, as told ({code:?})"),
+                    format!("{} taken", balances[id.as_str()].taken),
+                );
+            }
+        }
         for (reference, balance) in &balances {
             let order = orders.orders.get(reference);
             let due = match order {
@@ -334,11 +436,32 @@ pub fn watch_stock(sim: &Sim, orders: &Arc<Mutex<Orders>>, stock: &Arc<Mutex<Sto
     });
 }
 
-/// What customers were told: states that an order never leaves, so they hold from that instant on.
+/// What customers have asked for, and what they were told: states that an order never leaves and refusals for good hold
+/// from that instant on.
 pub struct Promises {
     orders: Arc<Mutex<Orders>>,
     asked: Asked,
     told: Mutex<Vec<(String, Status)>>,
+    /// The orders that customers have asked for, by operation, and the final answers to them.
+    wishes: Mutex<BTreeMap<String, Wish>>,
+}
+
+/// What a customer has asked for.
+#[derive(Clone, Debug)]
+pub struct Wish {
+    /// The request.
+    pub request: Request,
+    /// The final answer to it, if there was one.
+    pub told: Option<Told>,
+}
+
+/// A final answer to a request for an order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// There is this order.
+    Order(String),
+    /// There is none, and will be none.
+    Refused(Code),
 }
 
 impl Promises {
@@ -348,6 +471,7 @@ impl Promises {
             orders: orders.clone(),
             asked: lock(orders).asked.clone(),
             told: Mutex::default(),
+            wishes: Mutex::default(),
         });
         let kept = promises.clone();
         sim.finally(DURABLE, SAGAS_END, move |_, findings| {
@@ -370,6 +494,11 @@ impl Promises {
         &self.asked
     }
 
+    /// Sees to it that orders at a price that was not asked yet when they were asked for count toward a goal.
+    pub fn count_moved_prices(&self, goal: Goal) {
+        lock(&self.orders).price_moved = goal;
+    }
+
     /// A customer is told that an order is in a state that it will never leave: it must be so already.
     pub fn told(&self, client: &Client, order_id: &str, status: Status) {
         if let Some(found) = self.contradiction(order_id, status) {
@@ -384,6 +513,67 @@ impl Promises {
         lock(&self.told).push((order_id.to_owned(), status));
     }
 
+    /// A customer asks for an order.
+    pub fn asks(&self, request: &Request) {
+        let wish = || Wish {
+            request: request.clone(),
+            told: None,
+        };
+        let mut wishes = lock(&self.wishes);
+        wishes.entry(request.op.clone()).or_insert_with(wish);
+    }
+
+    /// All that customers have asked for.
+    pub fn wishes(&self) -> Vec<Wish> {
+        lock(&self.wishes).values().cloned().collect()
+    }
+
+    /// What the answer to a request for an order says for good, if anything. Refusals bind from now on, and no later answer
+    /// may differ.
+    pub fn answered(&self, client: &Client, op: &str, reply: &Reply) -> Option<Told> {
+        let told = told(reply)?;
+        if let Told::Refused(code) = told {
+            self.refused(client, op, code);
+        }
+        let mut wishes = lock(&self.wishes);
+        let wish = wishes.get_mut(op)?;
+        match &wish.told {
+            Some(before) if *before != told => {
+                let (expected, found) = (format!("{before:?}, as told"), format!("{told:?}"));
+                drop(wishes);
+                client.broken(ANSWERED, "another answer", &[op], expected, found);
+            }
+            _ => wish.told = Some(told.clone()),
+        }
+        Some(told)
+    }
+
+    fn refused(&self, client: &Client, op: &str, code: Code) {
+        let done = {
+            let mut orders = lock(&self.orders);
+            orders.refused.insert(op.to_owned(), code);
+            let done = orders.done(op);
+            done.map(|(id, status)| (id.to_owned(), status))
+        };
+        client.reached(sometimes::REFUSED);
+        if let Some((id, status)) = done {
+            client.broken(
+                REFUSED,
+                "refused what is done",
+                &[op, &id],
+                format!("no order, as told ({code:?})"),
+                format!("{status:?}"),
+            );
+        }
+    }
+
+    /// A user's orders as they are in the books.
+    pub fn orders_of(&self, user: &str) -> BTreeMap<String, Status> {
+        let orders = lock(&self.orders);
+        let of_user = orders.orders.values().filter(|order| order.user == user);
+        of_user.map(|o| (o.id.clone(), o.status)).collect()
+    }
+
     fn contradiction(&self, order_id: &str, status: Status) -> Option<String> {
         let found = lock(&self.orders)
             .orders
@@ -394,8 +584,35 @@ impl Promises {
     }
 }
 
+/// What an answer to a request for an order says for good.
+fn told(reply: &Reply) -> Option<Told> {
+    if reply.is_success() {
+        let id = reply.body["id"].as_str().filter(|_| reply.status != 202);
+        return id.map(|id| Told::Order(id.to_owned()));
+    }
+    // That the key was used for something else says nothing of this request.
+    let code = reply.problem().code;
+    let binds = !code.is_transient() && code != Code::IdempotencyMismatch;
+    binds.then_some(Told::Refused(code))
+}
+
 /// What an order costs.
 pub const PRICE: &str = "price charged = unit price × quantity − discount";
 
 /// The invariant that promises are held to.
 pub const DURABLE: &str = "acknowledged is durable";
+
+/// The invariant that refusals are held to.
+pub const REFUSED: &str = "what was refused for good never happens";
+
+/// The invariant that whoever asks is held to be owed.
+pub const ANSWERED: &str = "whoever asks again is answered, promptly and alike";
+
+/// The invariant that a basket is held to, whatever its keys.
+pub const INTENT: &str = "one intent, one effect";
+
+/// Looks into the table of the order service's keys.
+const KEYS_KEPT: &str = "the keys' table keeps no refusal that would not last";
+
+/// What the operation's label ends with where the same basket is asked for from another device.
+pub const OTHER_DEVICE: char = 't';

@@ -63,6 +63,15 @@ impl Prices {
         self.versions.get(&version_key(sku, version))
     }
 
+    /// Whether the version came after `op` was first asked for.
+    pub fn is_newer(&self, (sku, version): (&str, u64), op: &str) -> bool {
+        let (since, asked) = (
+            self.since.get(&version_key(sku, version)),
+            self.asked.first(op),
+        );
+        matches!((since, asked), (Some(since), Some(asked)) if *since > asked)
+    }
+
     /// Reports as `invariant` (`tag`) that the order `id`, committed now for `op`, names a version that had been replaced
     /// before the order was asked for.
     pub fn judge_time(

@@ -27,7 +27,20 @@ pub const JOURNAL_ENDS: Duration = Duration::from_secs(6 * 60);
 /// The steps from which on the sagas only go forward.
 const PIVOTS: [&str; 3] = ["payment-capture", "order-confirm", "completion-save"];
 
-const TRACE: &str = "one trace id per saga";
+/// Looks into the traces.
+pub const TRACE: &str = "one trace id per saga";
+
+/// Looks into the journal: what turns back.
+pub const PIVOT: &str = "a saga turns back before its pivot only";
+
+/// Looks into the journal: what goes forward.
+pub const IN_ORDER: &str = "a saga takes its steps in order";
+
+/// Looks into the journal: what is undone.
+pub const IN_REVERSE: &str = "compensation runs in reverse";
+
+/// Looks into the journal: what has not ended.
+pub const JOURNAL: &str = "every saga ends";
 
 /// The journal of a node's sagas, as far as it is judged here.
 pub const COURSES: Table<Course> = Table::new(saga::table::<IgnoredAny>().name);
@@ -117,7 +130,7 @@ pub fn judge_course(id: &str, saga: &Course, findings: &mut Findings) {
         && let Some(pivot) = saga.steps.iter().find(passed)
     {
         findings.broken_as(
-            "a saga turns back before its pivot only",
+            PIVOT,
             "the pivot was passed",
             &[id, &pivot.name],
             "a saga that goes on",
@@ -133,7 +146,7 @@ pub fn judge_course(id: &str, saga: &Course, findings: &mut Findings) {
             let skipped = before.iter().find(|step| step.status != StepStatus::Done);
             if let Some(step) = skipped {
                 findings.broken_as(
-                    "a saga takes its steps in order",
+                    IN_ORDER,
                     "skipped",
                     &[id, &step.name],
                     "every step before the last is done",
@@ -148,7 +161,7 @@ pub fn judge_course(id: &str, saga: &Course, findings: &mut Findings) {
     };
     if let Some(step) = rest.iter().find(|step| !undone(step.status)) {
         findings.broken_as(
-            "compensation runs in reverse",
+            IN_REVERSE,
             "out of order",
             &[id, &step.name],
             "what came later is undone first",

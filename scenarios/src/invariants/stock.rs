@@ -20,6 +20,8 @@ pub struct Stock {
     pub products: Mirror<Product>,
     /// By saga.
     pub reservations: Mirror<Reservation>,
+    /// Products that were freed on behalf of no saga: what the sweeper had to do.
+    pub swept: u64,
 }
 
 /// A sweeper looks every minute for locks that are half an hour old; a minute for the release.
@@ -86,6 +88,7 @@ pub fn watch_books_at(sim: &Sim, node: &'static str) -> Arc<Mutex<Stock>> {
     let stock = Arc::new(Mutex::new(Stock {
         products: Mirror::new(node, PRODUCTS),
         reservations: Mirror::new(node, RESERVATIONS),
+        swept: 0,
     }));
     let follow = stock.clone();
     sim.always("stock adds up", move |commit, findings| {
@@ -105,6 +108,9 @@ pub fn watch_books_at(sim: &Sim, node: &'static str) -> Arc<Mutex<Stock>> {
                 continue;
             };
             leases::judge_fence(change.key, (before.fence, after.fence), findings);
+            if before.lock.is_some() && after.lock.is_none() && commit.scope.saga_id.is_empty() {
+                stock.swept += 1;
+            }
             let (Some(old), Some(new)) = (&before.lock, &after.lock) else {
                 continue;
             };

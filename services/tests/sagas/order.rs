@@ -310,6 +310,29 @@ async fn a_refusal_cancels_the_order_and_gives_back_what_was_taken() {
 }
 
 #[tokio::test]
+async fn a_basket_is_ordered_once_whatever_the_keys_and_again_once_its_order_came_to_nothing() {
+    let town = Town::new(PaymentMode::TwoStep).await;
+    let basket = |quantity: u64| {
+        json!({
+            "user": "alice", "sku": "tea", "quantity": quantity, "card": "card-1", "basket": "b1",
+        })
+    };
+    let place =
+        |key: &'static str, quantity| town.call("POST", "/orders", Some(key), basket(quantity));
+    town.trouble("payment-authorize", 1, Some(Code::PaymentDeclined));
+    let declined = place("phone-1", 1).await.unwrap();
+    assert_eq!(declined.problem().code, Code::PaymentDeclined);
+    let first = place("phone-2", 1).await.unwrap();
+    let again = place("tablet-1", 1).await.unwrap();
+    assert_eq!((first.status, again.status), (201, 201));
+    assert_eq!(first.body, again.body);
+    let other = place("tablet-2", 2).await.unwrap();
+    assert_eq!(other.problem().code, Code::IdempotencyMismatch);
+    let orders = town.get("/orders?user=alice").await.body;
+    assert_eq!(orders.as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
 async fn a_transient_refusal_frees_the_key() {
     let town = Town::new(PaymentMode::TwoStep).await;
     town.trouble("inventory-reserve", 100, Some(Code::SagaInProgress));

@@ -44,6 +44,16 @@ impl<V: Clone> Session<V> {
         }
     }
 
+    /// The same, of this one thing only: for a reading that shows no other.
+    #[must_use]
+    pub fn only(&self, id: &str) -> Self {
+        let known = self.known.get_key_value(id);
+        let known = known.map(|(id, state)| (id.clone(), state.clone()));
+        Session {
+            known: known.into_iter().collect(),
+        }
+    }
+
     /// The first thing that a complete reading, `found`, shows as older than it was `before` the reading began.
     pub fn backwards(
         before: &Session<V>,

@@ -105,7 +105,7 @@ impl Profile {
 
     /// Whether something timed is held after this event.
     pub(crate) fn holds(&self, node: &str, event: &str) -> bool {
-        self.held.iter().any(|held| *held == (node, event))
+        self.held.contains(&(node, event))
     }
 
     /// The kinds of fault that it can draw.

@@ -13,7 +13,7 @@ use squall::{
     scenario::{Bug, Scenario, Setup},
     seed::Seed,
     site::{Kind, Met},
-    storm::{Action, Fault, Plan, Profile},
+    storm::{Fault, Plan, Profile},
     trace::Row,
 };
 use tracing::Instrument;

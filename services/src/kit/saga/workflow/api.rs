@@ -14,7 +14,6 @@ use axum::{
     routing::{get, post},
 };
 use serde::Deserialize;
-use serde_json::{Value, json};
 
 use super::{WorkflowDetail, WorkflowView};
 use crate::kit::{
@@ -25,15 +24,13 @@ use crate::kit::{
 type OrderOf<S> = fn(<S as Saga>::Data) -> String;
 type App<S> = State<Arc<(Engine<S>, OrderOf<S>)>>;
 
-/// `GET /workflows`, `GET /workflows/{id}`, `POST /workflows/{id}/restart` (202) and `POST /workflows/rebuild`, for
-/// the service that owns the engine.
+/// `GET /workflows`, `GET /workflows/{id}` and `POST /workflows/{id}/restart` (202), for the service that owns the engine.
 /// `order_of` says whose order a workflow is.
 pub fn router<S: Saga>(engine: Engine<S>, order_of: OrderOf<S>) -> Router {
     Router::new()
         .route("/workflows", get(list::<S>))
         .route("/workflows/{id}", get(show::<S>))
         .route("/workflows/{id}/restart", post(restart::<S>))
-        .route("/workflows/rebuild", post(rebuild::<S>))
         .with_state(Arc::new((engine, order_of)))
 }
 
@@ -82,12 +79,6 @@ async fn restart<S: Saga>(
     let saga = engine.read(&id)?.ok_or_else(missing)?;
     let view = |rows: &Reader| view(engine, *order_of, rows, saga);
     Ok((StatusCode::ACCEPTED, Json(engine.0.store.read(view)?)))
-}
-
-/// The workflows' rows and marks, made anew from the journal.
-async fn rebuild<S: Saga>(State(app): App<S>) -> Result<Json<Value>, Problem> {
-    let sagas = app.0.rebuild(|_| Ok(()), |_, _| Ok(())).await?;
-    Ok(Json(json!({ "sagas": sagas })))
 }
 
 fn view<S: Saga>(
