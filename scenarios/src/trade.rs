@@ -64,7 +64,7 @@ impl Trade {
             _ => Mood::Ordinary,
         };
         let (devices, twins) = (rng.chance(0.15), rng.chance(0.1));
-        let minutes = |rng: &mut Stream| Duration::from_secs(60 * rng.between(2, 90));
+        let minutes = |rng: &mut Stream| Duration::from_secs(60 * rng.between(2, 15));
         let returns = rng.chance(0.03).then(|| minutes(&mut rng));
         let changes = match rng.chance(0.3) {
             true => rng.between(1, 4),

@@ -348,6 +348,20 @@ async fn refusals_alone_never_open_the_breaker() {
 }
 
 #[tokio::test]
+async fn a_call_that_is_answered_opens_no_breaker_after_failures_that_are_over() {
+    let shop = Shop::open().await;
+    let peer = shop.peer(once());
+    let answers = [Code::Internal; 5].into_iter().chain([Code::OutOfStock; 6]);
+    shop.answers(answers.map(problem).collect::<Vec<_>>());
+    for _ in 0..5 {
+        assert!(act(&peer).await.is_err());
+    }
+    for _ in 0..6 {
+        assert_eq!(act(&peer).await.unwrap().status, 409);
+    }
+}
+
+#[tokio::test]
 async fn refusals_open_the_breaker_and_it_lets_all_through_where_the_bug_is() {
     let shop = Shop::open().await;
     let peer = shop.peer(PeerPolicy {

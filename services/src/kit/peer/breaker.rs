@@ -99,7 +99,9 @@ impl Admission<'_> {
             last.pop_front();
         }
         let failures = last.iter().filter(|failed| **failed).count();
-        let opens = last.len() == breaker.window
+        // A call that went well says nothing against the peer, whatever is still remembered of earlier ones.
+        let opens = failed
+            && last.len() == breaker.window
             && failures as f64 >= breaker.threshold * breaker.window as f64;
         if opens {
             *state = open;
