@@ -49,7 +49,6 @@ const BUGS: &[Gap] = &[
     Gap::EventsWithoutResync,
     Gap::CacheNeverExpires,
     Gap::LetterRedrivenTwice,
-    Gap::KeySettledAfterTheEnd,
     Gap::SagaIdsCollide,
     Gap::UnreadableIsAbsent,
 ];

@@ -81,13 +81,10 @@ const BUGS: &[Gap] = &[
     Gap::PriceNotSnapshotted,
     Gap::AcceptedToldAsRefused,
     Gap::KeySettledAfterTheEnd,
-    Gap::BreakerLetsAllThrough,
     Gap::RebuildInTwoCommits,
     Gap::SagaIdsCollide,
-    Gap::LetterRedrivenTwice,
     Gap::CouponOwnedIsEnough,
     Gap::RowMarkedBeforeSent,
-    Gap::DeadlineRestartsAtTakeOver,
     Gap::UnreadableIsAbsent,
 ];
 

@@ -73,7 +73,6 @@ const BUGS: &[Gap] = &[
     Gap::TraceIdLeaks,
     Gap::RowMarkedBeforeSent,
     Gap::RetrySchedulePerPoller,
-    Gap::LeaseEndsByWallClock,
     Gap::LeaseFromAStaleClock,
     Gap::LostUpdateIgnored,
 ];

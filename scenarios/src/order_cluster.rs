@@ -58,7 +58,6 @@ const BUGS: &[Gap] = &[
     Gap::KeySettledAfterTheEnd,
     Gap::ReplicaSaysNotThere,
     Gap::OwnerNotChecked,
-    Gap::DeadlineRestartsAtTakeOver,
     Gap::LetterRedrivenTwice,
     Gap::SagaIdsCollide,
     Gap::LeaseEndsByWallClock,

@@ -86,7 +86,6 @@ const BUGS: &[Gap] = &[
     Gap::BreakerLetsAllThrough,
     Gap::LetterRedrivenTwice,
     Gap::SagaIdsCollide,
-    Gap::DeadlineRestartsAtTakeOver,
     Gap::UnreadableIsAbsent,
     Gap::IntentByKeyOnly,
 ];

@@ -120,7 +120,6 @@ gaps! {
     OwnerNotChecked "owner-not-checked" "a commit does not ask whether its replica owns the saga still: an old owner writes over what the new one has done"
     LostUpdateIgnored "lost-update-ignored" "a write to a product that is refused, because the row has changed or a later lease has written, is left out, and the rest is done as if it had been made"
     CouponOwnedIsEnough "coupon-owned-is-enough" "a coupon that one order has is given to another order of the same user too (nor does its use ask whose it is)"
-    DeadlineRestartsAtTakeOver "deadline-restarts-at-take-over" "whoever takes a saga up gives it a whole new deadline, and forgets that it was to be cancelled"
     LateTimerActs "late-timer-acts" "a deadline that comes once the purchase has ended cancels it all the same"
     IntentByKeyOnly "intent-by-key-only" "an order is told from a repeat by its key alone: the same basket from a second device, with a key of its own, is ordered again"
     UnreadableIsAbsent "unreadable-is-absent" "a row that the disk cannot read at present is taken for one that is not there"

@@ -72,7 +72,6 @@ impl<S: Saga> Inner<S> {
             .deadline_ms
             .saturating_sub(self.platform.clock.now_ms());
         let left = match self.defences.deadline {
-            true if resumed && !self.defences.deadline_lasts => self.config.deadline,
             true => Duration::from_millis(left).min(self.config.deadline),
             false => NEVER,
         };

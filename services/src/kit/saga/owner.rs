@@ -168,8 +168,7 @@ impl<S: Saga> Inner<S> {
         seen: OpenSaga,
     ) -> Result<Option<SagaRecord<S::Data>>, StoreError> {
         let (id, fences) = (id.to_owned(), self.defences.respect_owner);
-        let before = self.defences.deadline_lasts.then(|| seen.clone());
-        let mine = self.open_mark(before);
+        let mine = self.open_mark(Some(seen.clone()));
         self.write(move |tx| {
             let open = tx.get(&OPEN_SAGAS, &id)?;
             let saga = tx.get(&table::<S::Data>(), &id)?;

@@ -146,8 +146,6 @@ pub(super) struct Defences {
     pub rebuild_is_one_commit: bool,
     /// Among replicas a commit asks whether its replica owns the saga still.
     pub commit_asks_owner: bool,
-    /// Whoever takes a saga up leaves it its deadline, and what was asked of it.
-    pub deadline_lasts: bool,
     /// A dead letter is redriven once, and only while its saga waits for it.
     pub redrive_once: bool,
     /// No two sagas have the same id.
@@ -178,7 +176,6 @@ impl Defences {
             rebuild_is_one_commit: !gaps.has(Gap::RebuildInTwoCommits),
             commit_asks_owner: !gaps.has(Gap::RecoveryRacesOwner)
                 && !gaps.has(Gap::OwnerNotChecked),
-            deadline_lasts: !gaps.has(Gap::DeadlineRestartsAtTakeOver),
             redrive_once: !gaps.has(Gap::LetterRedrivenTwice),
             unused_ids: !gaps.has(Gap::SagaIdsCollide),
             undo_order: match gaps.has(Gap::CompensateInOrder) {
