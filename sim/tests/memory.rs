@@ -19,8 +19,9 @@ use squall::{
 
 use bank::Bank;
 
-/// Runs made before the memory is looked at: allocator and lazily made statics fill up.
-const WARM_UP: u64 = 500;
+/// Runs made before the memory is looked at: allocator and lazily made statics fill up, and one of the longest storms, with
+/// its whole trace, has come by.
+const WARM_UP: u64 = 1_600;
 /// A leak of a whole world costs some 800 KB a run, one of a single task some hundred bytes.
 const GROWTH_MAX_KB: u64 = 6_144;
 
@@ -69,7 +70,7 @@ fn resident_kb() -> u64 {
 #[test]
 fn memory_is_flat_over_thousands_of_runs() {
     let runs: u64 =
-        std::env::var("SQUALL_MEMORY_RUNS").map_or(2_000, |n| n.parse().expect("a number"));
+        std::env::var("SQUALL_MEMORY_RUNS").map_or(3_000, |n| n.parse().expect("a number"));
     let mut warm = 0;
     for seed in 0..runs {
         let outcome = run(&Bank, &Spec::of(&Bank, Seed(seed)), seed % 50 == 0);
