@@ -64,7 +64,7 @@ fn an_order_whose_cancel_fails_stays_as_it_was() {
         storm: vec![crash("order", "saga compensated", "ann-1")],
         ..orders::out_of_stock()
     };
-    breaks(flow, Gap::OrderCancelNotRetried, "every saga ends");
+    breaks(flow, Gap::OrderCancelNotRetried, "every order ends");
 }
 
 #[test]
