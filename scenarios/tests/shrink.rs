@@ -97,7 +97,10 @@ fn requests(scenario: &dyn Scenario, without: &[&str]) -> Vec<Request> {
             .any(|event| event.node == name && matches!(event.what, What::Client { .. }))
     };
     let sent = events.iter().filter_map(|event| match &event.what {
-        What::Burst { bytes, label, .. } if is_client(&event.node) => {
+        // Who comes late repeats what the others have asked for.
+        What::Burst { bytes, label, .. }
+            if is_client(&event.node) && !["late", "latecomer"].contains(&&*event.node) =>
+        {
             let text = String::from_utf8_lossy(bytes);
             let (head, body) = text.split_once("\r\n\r\n")?;
             let line = head.lines().next()?;
@@ -125,9 +128,10 @@ fn leaving_something_out_changes_nothing_of_what_the_others_do() {
         let names: BTreeSet<&str> = clients.chain(operations).collect();
         assert!(names.len() >= 8, "{names:?}");
         for left_out in names {
-            // A look belongs to its deed. Which order is a customer's latest depends on what was ordered before.
+            // A look and a twin belong to their deed. Which order is a customer's latest depends on what was ordered before.
             let is_gone = |(client, op, _): &&Request| {
-                client == left_out || op.strip_suffix("-look").unwrap_or(op) == left_out
+                let deed = op.strip_suffix("-look").or(op.strip_suffix("-twin"));
+                client == left_out || op == left_out || deed == Some(left_out)
             };
             let others = |requests: &[Request]| -> Vec<Request> {
                 let others = requests.iter().filter(|request| !is_gone(request));
