@@ -97,6 +97,7 @@ async fn restock(
     Path(sku): Path<String>,
     Body(restock): Body<Restock>,
 ) -> Result<StoredAnswer, Problem> {
+    plain_id("sku", &sku)?;
     within("quantity", restock.quantity, QUANTITY)?;
     inventory.restock(&context, key, sku, restock).await
 }
