@@ -21,6 +21,7 @@ pub use summary::{Figure, Power, summarise};
 
 use crate::{
     campaign::{Campaign, Failure, Runner, Seeds},
+    check::Class,
     explore::{Explorer, Trial, Way},
     failure::Build,
     run::{self, Options, Outcome},
@@ -30,7 +31,7 @@ use crate::{
 };
 
 /// The version of the lines that this build reads and writes.
-pub const MEASURED_VERSION: u32 = 3;
+pub const MEASURED_VERSION: u32 = 4;
 
 /// The campaigns of a bug begin so many seeds apart.
 const APART: u64 = 1_000_000;
@@ -49,6 +50,8 @@ pub struct Task {
     pub campaign: u64,
     /// It is given up after so many storms.
     pub cut_off: u64,
+    /// Runs in which nobody is harmed do not count as failures, whatever a look inside shows.
+    pub damage: bool,
 }
 
 /// What came of it: one line of a file.
@@ -79,6 +82,8 @@ pub struct Found {
     pub invariant: String,
     /// The way in which it was broken.
     pub tag: String,
+    /// Whether somebody was harmed.
+    pub class: Class,
     /// Faults of the storm.
     pub faults: u64,
     /// What was left of it when it was made small, if it was.
@@ -86,9 +91,11 @@ pub struct Found {
 }
 
 /// A failure made small.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Small {
+    /// What happens in it, in one sentence.
+    pub sentence: String,
     /// Faults that are left.
     pub faults: u64,
     /// Requests that are left.
@@ -137,7 +144,10 @@ pub(crate) fn measure_by(
     let cpu = Mutex::new(Duration::ZERO);
     let timed = |scenario: &dyn Scenario, spec: &run::Spec, options: Options| {
         let _ = run::take_cpu_time();
-        let outcome = runner(scenario, spec, options);
+        let mut outcome = runner(scenario, spec, options);
+        if task.damage {
+            outcome.overlook_insides();
+        }
         *cpu.lock().unwrap_or_else(PoisonError::into_inner) += run::take_cpu_time();
         outcome
     };
@@ -152,6 +162,11 @@ pub(crate) fn measure_by(
         seed: failure.seed,
         invariant: failure.signature.invariant.clone(),
         tag: failure.signature.tag.clone(),
+        class: failure
+            .violation
+            .as_ref()
+            .map(|v| v.class)
+            .unwrap_or_default(),
         faults: failure.faults.len() as u64,
         small: shrinks.then(|| small(runner, &campaign, failure)).flatten(),
     });
@@ -178,6 +193,7 @@ fn small(runner: Runner<'_>, campaign: &Campaign<'_>, failure: &Failure) -> Opti
     let spec = campaign.spec_of(&failure.trial());
     let shrunk = shrink_by(runner, campaign.scenario, &spec, &failure.signature, budget).ok()?;
     Some(Small {
+        sentence: shrunk.sentence,
         faults: shrunk.after.faults as u64,
         requests: shrunk.after.requests as u64,
         runs: shrunk.effort.runs,

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use serde::Serialize;
 
 use super::Measured;
+use crate::check::Class;
 
 /// A number over several campaigns. `None`: not within the cut-off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -54,8 +55,12 @@ pub struct Power {
     pub small: Figure<u64>,
     /// Real time that this took.
     pub shrinking: Figure<Duration>,
+    /// The campaigns among them in which somebody was harmed.
+    pub damage: usize,
     /// The invariant that spoke most often.
     pub invariant: Option<String>,
+    /// The smallest storm of the first campaign that found it, in one sentence.
+    pub storm: Option<String>,
 }
 
 /// One line for each bug and way, in the order of their names.
@@ -72,7 +77,7 @@ pub fn summarise(measured: &[Measured]) -> Vec<Power> {
             let first = |one: &&Measured| one.found.is_some().then_some(one.runs);
             let cpu = |one: &&Measured| one.found.is_some().then(|| one.cpu());
             let storms = all.iter().filter_map(|one| one.found.as_ref());
-            let smalls = || storms.clone().filter_map(|found| found.small);
+            let smalls = || storms.clone().filter_map(|found| found.small.as_ref());
             Power {
                 scenario: scenario.to_owned(),
                 bug: bug.to_owned(),
@@ -88,7 +93,12 @@ pub fn summarise(measured: &[Measured]) -> Vec<Power> {
                 shrinking: Figure::of(
                     smalls().map(|small| Some(Duration::from_millis(small.elapsed_ms))),
                 ),
-                invariant: most_often(storms.map(|found| found.invariant.as_str())),
+                damage: storms
+                    .clone()
+                    .filter(|found| found.class == Class::Damage)
+                    .count(),
+                invariant: most_often(storms.clone().map(|found| found.invariant.as_str())),
+                storm: smalls().next().map(|small| small.sentence.clone()),
             }
         })
         .collect()

@@ -8,6 +8,7 @@ fn task(bug: &str, campaign: u64, cut_off: u64) -> Task {
         way: "swarm".to_owned(),
         campaign,
         cut_off,
+        damage: false,
     }
 }
 
@@ -35,6 +36,29 @@ fn campaigns_have_seeds_of_their_own() {
 }
 
 #[test]
+fn a_measurement_of_damage_passes_over_runs_in_which_nobody_is_harmed() {
+    let harmless_at_10 = |scenario: &dyn Scenario, spec: &run::Spec, options: Options| {
+        let mut outcome = fake::run(scenario, spec, options);
+        if spec.seed == Seed(10) {
+            outcome.violations[0].class = Class::Inside;
+        }
+        outcome
+    };
+    let found = |damage| {
+        let task = Task {
+            damage,
+            ..task("forgets", 0, 500)
+        };
+        let going = Arc::default();
+        let way = Way::Swarm;
+        let one = measure_by(&harmless_at_10, &fake::BANK, way, &task, false, &going);
+        one.and_then(|one| one.found).map(|f| (f.seed.0, f.class))
+    };
+    assert_eq!(found(false), Some((10, Class::Inside)));
+    assert_eq!(found(true), Some((15, Class::Damage)));
+}
+
+#[test]
 fn what_was_stopped_is_not_measured() {
     let stopped = Arc::new(AtomicBool::new(true));
     let task = task("invisible", 0, 2_000);
@@ -54,8 +78,14 @@ fn what_was_not_found_is_worse_than_anything_that_was() {
             seed: Seed(1),
             invariant: if campaign == 0 { "b" } else { "a" }.to_owned(),
             tag: "t".to_owned(),
+            class: if campaign == 0 {
+                Class::Inside
+            } else {
+                Class::Damage
+            },
             faults: 1 + campaign,
-            small: (campaign < 2).then_some(Small {
+            small: (campaign < 2).then(|| Small {
+                sentence: format!("storm {campaign}"),
                 faults: 1 + campaign,
                 requests: 1,
                 runs: 30,
@@ -81,6 +111,8 @@ fn what_was_not_found_is_worse_than_anything_that_was() {
     );
     assert_eq!((power.small.median, power.small.worst), (Some(2), Some(2)));
     assert_eq!(power.invariant.as_deref(), Some("a"));
+    assert_eq!(power.damage, 3);
+    assert_eq!(power.storm.as_deref(), Some("storm 0"));
     let mostly_not = [one(0, 2_000, false), one(1, 5, true), one(2, 2_000, false)];
     assert_eq!(summarise(&mostly_not)[0].runs.median, None);
 }

@@ -311,6 +311,9 @@ pub(super) struct BankArgs {
     /// refused
     #[arg(long, value_name = "FILE")]
     pub resume: Option<PathBuf>,
+    /// Only storms that harm somebody count: what but a look into a service shows is passed over
+    #[arg(long)]
+    pub damage: bool,
     /// Do not make the failing storms small
     #[arg(long)]
     pub no_shrink: bool,
@@ -329,7 +332,7 @@ pub(super) enum BankFormat {
     Text,
     /// The figures, for scripts
     Json,
-    /// A table for a README
+    /// A table with a row a bug, for a file
     Markdown,
 }
 

@@ -173,7 +173,7 @@ impl Session<'_> {
                 time(power.cpu.worst).into(),
                 power.faults.median.map_or("-".to_owned(), count).into(),
                 power.small.median.map_or("-".to_owned(), count).into(),
-                power.invariant.clone().unwrap_or_default().into(),
+                what_speaks(power).unwrap_or_default().into(),
             ]);
         }
         let mut text = table.render(self.style);
@@ -205,6 +205,7 @@ fn jobs<'a>(scenarios: &[&'a dyn Scenario], args: &BankArgs) -> Vec<Job<'a>> {
                         way: way.name().to_owned(),
                         campaign,
                         cut_off: args.cut_off,
+                        damage: args.damage,
                     };
                     (*scenario, way, task)
                 }));
@@ -232,11 +233,7 @@ fn ways(args: &BankArgs) -> Vec<Way> {
 /// Reads a line, its version first: each version has fields of its own.
 fn measurement(line: Value) -> Result<Measured, String> {
     match line.get("version").and_then(Value::as_u64) {
-        Some(version) if version < u64::from(MEASURED_VERSION) => Err(format!(
-            "a measurement of version {version} does not say which build it is of; this build reads version \
-             {MEASURED_VERSION}"
-        )),
-        Some(version) if version > u64::from(MEASURED_VERSION) => Err(format!(
+        Some(version) if version != u64::from(MEASURED_VERSION) => Err(format!(
             "a measurement of version {version}; this build reads version {MEASURED_VERSION}"
         )),
         _ => serde_json::from_value(line).map_err(|error| error.to_string()),
@@ -316,15 +313,18 @@ fn as_markdown(powers: &[Power]) -> String {
         .map(|power| (power.scenario.as_str(), power.bug.as_str()))
         .collect();
     let head: Vec<String> = ways.iter().map(|way| format!(" {way} |")).collect();
-    let mut text = format!("| scenario | bug |{} faults | invariant |\n", head.concat());
-    text += &format!("|---|---|{}--:|---|\n", "--:|".repeat(ways.len()));
+    let mut text = format!(
+        "| scenario | bug |{} faults | what speaks | smallest storm |\n",
+        head.concat()
+    );
+    text += &format!("|---|---|{}--:|---|---|\n", "--:|".repeat(ways.len()));
     for (scenario, bug) in bugs {
         let of = |way: &str| {
             powers.iter().find(|p| {
                 (p.scenario.as_str(), p.bug.as_str(), p.way.as_str()) == (scenario, bug, way)
             })
         };
-        text += &format!("| {scenario} | `{bug}` |");
+        text += &format!("| `{scenario}` | `{bug}` |");
         for way in &ways {
             text += &match of(way) {
                 Some(power) => format!(" {} |", markdown_cell(power)),
@@ -335,11 +335,16 @@ fn as_markdown(powers: &[Power]) -> String {
         let faults = own()
             .filter_map(|power| power.small.median.or(power.faults.median))
             .min();
-        let invariant = own().find_map(|power| power.invariant.clone());
         text += &format!(
-            " {} | {} |\n",
+            " {} | {} | {} |\n",
             faults.map_or("-".to_owned(), count),
-            invariant.unwrap_or_else(|| "not found".to_owned())
+            own()
+                .find_map(what_speaks)
+                .as_deref()
+                .unwrap_or("not found"),
+            own()
+                .find_map(|power| power.storm.as_deref())
+                .unwrap_or("-"),
         );
     }
     text += "\n";
@@ -349,6 +354,15 @@ fn as_markdown(powers: &[Power]) -> String {
     text + &format!(
         "\nStorms to the first failure: median (worst), CPU time of the median; {MEASURED_HOW}.\n"
     )
+}
+
+/// The invariant that tells of it, with a word of warning where nobody was seen to be harmed.
+fn what_speaks(power: &Power) -> Option<String> {
+    let invariant = power.invariant.as_ref()?;
+    Some(match power.damage {
+        0 => format!("{invariant} (inside)"),
+        _ => invariant.clone(),
+    })
 }
 
 fn markdown_cell(power: &Power) -> String {
