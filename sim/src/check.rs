@@ -11,10 +11,7 @@ mod goals;
 pub mod history;
 pub mod session;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -269,11 +266,10 @@ pub(crate) struct Checks {
 }
 
 impl Checks {
-    /// The names of the invariants, each once.
-    pub fn names(&self) -> Vec<&'static str> {
+    /// The names of the invariants.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
         let always = self.always.iter().map(|(name, _)| *name);
         let finally = self.finally.iter().map(|(name, ..)| *name);
-        let names: BTreeSet<&str> = always.chain(finally).collect();
-        names.into_iter().collect()
+        always.chain(finally)
     }
 }

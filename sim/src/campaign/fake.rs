@@ -94,7 +94,7 @@ pub(crate) fn run(scenario: &dyn Scenario, spec: &Spec, options: Options) -> Out
     Outcome {
         verdict,
         violations,
-        invariants: Vec::new(),
+        invariants: BTreeMap::new(),
         hash: crate::seed::mix(seed ^ crate::seed::hash(scenario.name().as_bytes())),
         faults: plan.faults.iter().map(report).collect(),
         sites: if options.census { sites() } else { Vec::new() },

@@ -38,7 +38,7 @@ fn outcome(script: &Script, violations: Vec<Violation>, faults: Vec<FaultReport>
             Verdict::Violated
         },
         violations,
-        invariants: Vec::new(),
+        invariants: Default::default(),
         hash: 7,
         plan: Plan::calm(),
         faults,

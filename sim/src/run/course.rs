@@ -335,7 +335,8 @@ async fn finish(
         }
     }
     *ledger.counts.entry("commits".to_owned()).or_insert(0) += ledger.commits;
-    let invariants = ledger.checks.names();
+    let named = ledger.checks.names();
+    let invariants = named.map(|name| (name, ledger.class(name))).collect();
     ledger.checks = Default::default();
     let sometimes = ledger.goals.finish();
     let mut recorder = lock(&world.recorder).take();

@@ -109,9 +109,9 @@ pub struct Outcome {
     pub verdict: Verdict,
     /// What was broken, the first first; the run went on to its end. See [`Outcome::worst`].
     pub violations: Vec<Violation>,
-    /// The invariants that were judged, each once, in alphabetical order. What a check reports under another name than its own is not
-    /// among them.
-    pub invariants: Vec<&'static str>,
+    /// The invariants that were judged, with what it says about a system if one is broken. What a check reports under
+    /// another name than its own is not among them.
+    pub invariants: BTreeMap<&'static str, Class>,
     /// The rolling hash of everything that happened.
     pub hash: u64,
     /// The storm as it was carried out.
@@ -156,7 +156,7 @@ impl Outcome {
         Outcome {
             verdict: Verdict::HarnessFailed(message),
             violations: Vec::new(),
-            invariants: Vec::new(),
+            invariants: BTreeMap::new(),
             hash: 0,
             plan,
             faults: Vec::new(),

@@ -209,10 +209,15 @@ impl Ledger {
                 .or_insert(0) += 1;
             return;
         }
-        let class = match self.insides.contains(invariant.as_str()) {
-            true => Class::Inside,
-            false => violation.class,
-        };
+        let class = violation.class.max(self.class(invariant));
         self.violations.push(Violation { class, ..violation });
+    }
+
+    /// What it says about a system if the invariant of this name is broken.
+    pub fn class(&self, invariant: &str) -> Class {
+        match self.insides.contains(invariant) {
+            true => Class::Inside,
+            false => Class::Damage,
+        }
     }
 }

@@ -158,6 +158,7 @@ fn the_power_of_a_sweep_is_measured_with_storms_and_not_with_calm_runs() {
         way: Way::Sweep.name().to_owned(),
         campaign: 0,
         cut_off: 500,
+        damage: false,
     };
     let measured = measure(&Bank, Way::Sweep, &task, false, &Arc::default());
     let found = measured.and_then(|measured| measured.found);
