@@ -69,7 +69,7 @@ const SLOW_DISK_MS: u64 = 500;
 const SLOW_NODE_MS: u64 = 50;
 
 /// Names of the columns, in their order; the scenario's own faults follow.
-const NAMES: [&str; 21] = [
+const NAMES: [&str; 22] = [
     "crash before",
     "crash after",
     "power loss before",
@@ -91,13 +91,18 @@ const NAMES: [&str; 21] = [
     "stale clock",
     "clock ahead",
     "clock back",
+    UPGRADE,
 ];
+
+/// The column of a node's other build: only where nodes have two.
+const UPGRADE: &str = "upgrade";
 
 /// All columns of a sweep over a scenario with this profile.
 pub(super) fn columns(profile: &Profile) -> Vec<String> {
     let own = profile.custom.iter();
     let own = own.flat_map(|own| amounts(own.amount).map(|amount| named(own.name, amount)));
-    let all = NAMES.iter().map(|name| (*name).to_owned());
+    let here = |name: &&&str| **name != UPGRADE || !profile.upgrades.is_empty();
+    let all = NAMES.iter().filter(here).map(|name| (*name).to_owned());
     all.chain(own).collect()
 }
 
@@ -182,6 +187,9 @@ impl Strikes<'_> {
                 self.once("restart", site, Action::Restart { node: node() });
                 self.lasting("pause", site, PAUSE, stop);
                 self.lasting("stall", site, STALL, stop);
+                if self.profile.upgrades.contains(&&*site.node) {
+                    self.once(UPGRADE, site, Action::Upgrade { node: node() });
+                }
             }
         }
         match &site.kind {
