@@ -94,3 +94,83 @@ impl Format {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// A row with what a later build knows of it.
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Row {
+        amount: u64,
+        #[serde(flatten)]
+        more: More,
+    }
+
+    const OLD: Format = Format {
+        build: FIRST,
+        gaps: Gaps::NONE,
+    };
+    const NEW: Format = Format {
+        build: NEWEST,
+        gaps: Gaps::NONE,
+    };
+
+    fn written(format: Format, amount: u64) -> Value {
+        let more = format.promise(amount);
+        serde_json::to_value(Row { amount, more }).expect("a row is JSON")
+    }
+
+    /// What a build makes of a row and writes back.
+    fn read(format: Format, row: &Value) -> Value {
+        let Row { amount, more } = serde_json::from_value(row.clone()).expect("it is a row");
+        let more = format.read(amount, more);
+        serde_json::to_value(Row { amount, more }).expect("a row is JSON")
+    }
+
+    #[test]
+    fn the_first_build_writes_what_it_always_did_and_the_next_one_adds_a_rebate() {
+        assert_eq!(written(OLD, 3_000), json!({ "amount": 3_000 }));
+        assert_eq!(
+            written(NEW, 3_000),
+            json!({ "amount": 3_000, "rebate": 150 })
+        );
+        assert_eq!(written(NEW, 19), json!({ "amount": 19 }));
+    }
+
+    #[test]
+    fn whatever_a_build_writes_the_other_reads_and_writes_back_unchanged() {
+        let later = json!({ "amount": 3_000, "rebate": 150, "gift": { "of": ["ann"] } });
+        for row in [written(OLD, 3_000), written(NEW, 3_000), later] {
+            for format in [OLD, NEW] {
+                assert_eq!(read(format, &row), row, "{format:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_promise_is_what_it_was_whoever_reads_it_except_where_the_bugs_are() {
+        let (without, with) = (written(OLD, 3_000), written(NEW, 3_000));
+        let planted = |format: Format, gap| Format {
+            gaps: Gaps::NONE.with(gap),
+            ..format
+        };
+        let dropping = Gap::UnknownFieldsDropped;
+        assert_eq!(read(planted(OLD, dropping), &with), without);
+        assert_eq!(read(planted(NEW, dropping), &with), with);
+        let guessing = Gap::OldReaderTakesDefault;
+        assert_eq!(read(planted(NEW, guessing), &without), with);
+        assert_eq!(read(planted(OLD, guessing), &without), without);
+    }
+
+    #[test]
+    fn what_is_to_be_paid_is_the_amount_less_the_rebate() {
+        assert_eq!(NEW.promise(3_000).payable(3_000), 2_850);
+        assert_eq!(OLD.promise(3_000).payable(3_000), 3_000);
+        let mut bill = json!({ "amount": 3_000 });
+        NEW.promise(3_000).join(&mut bill);
+        assert_eq!(bill, json!({ "amount": 3_000, "rebate": 150 }));
+    }
+}

@@ -87,7 +87,9 @@ impl Profile {
         let ends = self.links.iter().flat_map(|(from, to)| [*from, *to]);
         let custom = self.custom.iter().map(|fault| fault.node);
         let mut nodes = Vec::new();
-        for node in self.nodes.iter().copied().chain(ends).chain(custom) {
+        let upgrades = self.upgrades.iter().copied();
+        let all = self.nodes.iter().copied().chain(ends).chain(custom);
+        for node in all.chain(upgrades) {
             if !nodes.contains(&node) {
                 nodes.push(node);
             }

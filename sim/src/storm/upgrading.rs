@@ -7,11 +7,11 @@ use crate::{
 };
 
 /// So many storms in a hundred have upgrades.
-const UPGRADES_PERCENT: u64 = 30;
+const UPGRADES_PERCENT: u64 = 15;
 /// An upgrade that is aimed at an event of its node happens within so many of them.
 const NTH_MAX: u64 = 8;
-/// How long one node after another waits.
-const APART_MS: (u64, u64) = (10, 10_000);
+/// One node follows another after at least this long.
+const APART_MS: u64 = 10;
 
 /// How an upgrade goes about.
 enum Course {
@@ -42,8 +42,9 @@ impl Profile {
             6..9 => Course::Rolling,
             _ => Course::Together,
         };
-        let upgrades = self.upgrading(course, &mut rng);
-        let most = (self.max_faults as usize).max(upgrades.len());
+        let most = self.max_faults as usize;
+        let mut upgrades = self.upgrading(course, &mut rng);
+        upgrades.truncate(most);
         plan.faults.truncate(most - upgrades.len());
         plan.faults.extend(upgrades);
     }
@@ -62,7 +63,8 @@ impl Profile {
                 order
                     .map(|node| {
                         let when = When::AtMs(at_ms);
-                        at_ms += duration(rng, APART_MS.0, APART_MS.1);
+                        at_ms += duration(rng, APART_MS, self.horizon_ms);
+                        at_ms = at_ms.min(self.horizon_ms);
                         upgrade(node, when)
                     })
                     .collect()

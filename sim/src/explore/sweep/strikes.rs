@@ -91,18 +91,14 @@ const NAMES: [&str; 22] = [
     "stale clock",
     "clock ahead",
     "clock back",
-    UPGRADE,
+    "upgrade",
 ];
-
-/// The column of a node's other build: only where nodes have two.
-const UPGRADE: &str = "upgrade";
 
 /// All columns of a sweep over a scenario with this profile.
 pub(super) fn columns(profile: &Profile) -> Vec<String> {
     let own = profile.custom.iter();
     let own = own.flat_map(|own| amounts(own.amount).map(|amount| named(own.name, amount)));
-    let here = |name: &&&str| **name != UPGRADE || !profile.upgrades.is_empty();
-    let all = NAMES.iter().filter(here).map(|name| (*name).to_owned());
+    let all = NAMES.iter().map(|name| (*name).to_owned());
     all.chain(own).collect()
 }
 
@@ -188,7 +184,7 @@ impl Strikes<'_> {
                 self.lasting("pause", site, PAUSE, stop);
                 self.lasting("stall", site, STALL, stop);
                 if self.profile.upgrades.contains(&&*site.node) {
-                    self.once(UPGRADE, site, Action::Upgrade { node: node() });
+                    self.once("upgrade", site, Action::Upgrade { node: node() });
                 }
             }
         }
