@@ -86,6 +86,8 @@ const BUGS: &[Gap] = &[
     Gap::CouponOwnedIsEnough,
     Gap::RowMarkedBeforeSent,
     Gap::UnreadableIsAbsent,
+    Gap::UnknownFieldsDropped,
+    Gap::OldReaderTakesDefault,
 ];
 
 /// People who buy.
@@ -170,6 +172,7 @@ impl Scenario for Checkout {
                 ("coupon", "coupon reserved"),
             ],
             horizon_ms: 1_500,
+            upgrades: vec!["checkout"],
             ..Profile::new(&nodes, &links)
         }
     }
@@ -238,6 +241,7 @@ impl Scenario for Checkout {
             leases::watch_holders(sim, &knobs.leases, &["checkout"]);
         }
         sometimes::sagas(sim, "checkout");
+        sometimes::builds(sim, &["checkout"]);
         sometimes::services(sim, &["checkout"]);
         sometimes::stock(sim, &["inventory"]);
         sometimes::leases(sim, &[]);

@@ -1,5 +1,6 @@
 //! What must hold, one subject a file. The names are those of the design's table of invariants.
 
+pub mod dues;
 pub mod history;
 pub mod leases;
 pub mod money;

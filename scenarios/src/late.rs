@@ -89,6 +89,7 @@ async fn ask_again(client: &Client, person: &Person, promises: &Promises, wish: 
             if promises.answered(client, op, reply).is_some() {
                 client.reached(sometimes::LATE_ANSWER);
             }
+            sometimes::key_read(client, reply);
             return judge(client, op, promises, reply);
         }
         if client.now().since(began) > PATIENCE {

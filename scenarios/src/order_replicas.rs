@@ -64,6 +64,8 @@ const BUGS: &[Gap] = &[
     Gap::LostUpdateIgnored,
     Gap::BreakerLetsAllThrough,
     Gap::IntentByKeyOnly,
+    Gap::UnknownFieldsDropped,
+    Gap::OldReaderTakesDefault,
 ];
 
 const REPLICAS: [&str; 2] = ["inventory-1", "inventory-2"];
@@ -136,6 +138,7 @@ impl Scenario for OrderReplicas {
                 ("order", "step intended"),
             ],
             horizon_ms: 1_500,
+            upgrades: vec!["order"],
             ..Profile::new(&NODES, &links)
         }
     }
@@ -166,6 +169,7 @@ impl Scenario for OrderReplicas {
         leases::watch(sim, &shelf);
         let promises = orders::Promises::watch(sim, &orders);
         sometimes::sagas(sim, "order");
+        sometimes::builds(sim, &["order"]);
         sometimes::services(sim, &["order", "payment"]);
         sometimes::stock(sim, &REPLICAS);
         sometimes::healers(sim, &stock);

@@ -88,6 +88,8 @@ const BUGS: &[Gap] = &[
     Gap::SagaIdsCollide,
     Gap::UnreadableIsAbsent,
     Gap::IntentByKeyOnly,
+    Gap::UnknownFieldsDropped,
+    Gap::OldReaderTakesDefault,
 ];
 
 /// Who buys.
@@ -154,6 +156,7 @@ impl Scenario for OrderSaga {
                 ("order", "step intended"),
             ],
             horizon_ms: 1_500,
+            upgrades: vec!["order"],
             ..Profile::new(&shop::NODES, &links)
         }
     }
@@ -204,6 +207,7 @@ pub(crate) fn build(sim: &Sim, gaps: Gaps, arranged: impl FnOnce(&mut order::Con
     orders::watch_stock(sim, &orders, &stock);
     let promises = orders::Promises::watch(sim, &orders);
     sometimes::sagas(sim, "order");
+    sometimes::builds(sim, &["order"]);
     sometimes::services(sim, &["order", "payment"]);
     sometimes::stock(sim, &["inventory"]);
     sometimes::healers(sim, &stock);

@@ -29,6 +29,7 @@ pub fn platform_over(node: &Node, shared: Option<Shared>) -> Platform {
         clock: machine.clone(),
         random: machine.clone(),
         process: machine,
+        build: node.build(),
     }
 }
 

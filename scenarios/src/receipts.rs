@@ -12,7 +12,7 @@ use squall_services::kit::{Code, Reply};
 
 use crate::{
     customer::{Person, Request, unkeyed},
-    lock,
+    lock, sometimes,
 };
 
 /// What was refused for good never happens, then or later.
@@ -159,6 +159,7 @@ impl Receipts {
                 continue;
             };
             client.reached("somebody asked again when all was settled");
+            sometimes::key_read(client, &reply);
             self.judge(client, &request, told, &reply);
         }
     }

@@ -5,8 +5,9 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use squall::{Sim, check::Commit};
+use squall::{Client, Sim, check::Commit};
 use squall_services::{
+    kit::Reply,
     order::{
         model::Status,
         store::{ORDERS, OrderRow},
@@ -242,6 +243,110 @@ fn turning_back<'a>(
     rows.filter(|row| commit.node == "order" && row.table == ORDERS.name)
         .filter_map(|row| orders.orders.get(&row.key))
         .filter(|order| order.status == Status::Cancelling)
+}
+
+/// Whoever keeps the keys of clients, by the scenario's topology.
+const KEEPERS: [&str; 4] = ["order", "order-1", "order-2", "checkout"];
+
+/// By the build that reads.
+const KEYS_READ: [&str; 2] = [
+    "a key that build 2 wrote was read by build 1",
+    "a key that build 1 wrote was read by build 2",
+];
+
+/// By the build that ends it.
+const CROSSED: [&str; 2] = [
+    "what build 2 began was ended by build 1",
+    "what build 1 began was ended by build 2",
+];
+
+/// By the build that reads.
+const EVENTS_READ: [&str; 2] = [
+    "an event of build 2 was read by build 1",
+    "an event of build 1 was read by build 2",
+];
+
+/// By which build what has this id was begun.
+type Begun = Arc<Mutex<BTreeMap<String, u32>>>;
+
+/// What befalls sagas in an upgrade, on the nodes that drive them. Nothing where none comes in two builds.
+pub fn builds(sim: &Sim, drivers: &[&'static str]) {
+    if drivers.iter().all(|node| sim.builds().of(node).is_none()) {
+        return;
+    }
+    KEYS_READ.iter().for_each(|name| _ = sim.goal(name));
+    let begun = Begun::default();
+    for &node in drivers {
+        let (of, builds) = (begun.clone(), sim.builds());
+        sim.sometimes_logged_where(
+            "build 2 began a saga",
+            node,
+            "saga starts",
+            move |scope, _| {
+                let build = builds.of(node).unwrap_or(0);
+                lock(&of).insert(scope.saga_id.clone(), build);
+                build == 1
+            },
+        );
+        for ended in ["saga completed", "saga compensated"] {
+            for (by, name) in (0..).zip(CROSSED) {
+                let (of, builds) = (begun.clone(), sim.builds());
+                sim.sometimes_logged_where(name, node, ended, move |scope, _| {
+                    let began = lock(&of).get(&scope.saga_id).copied();
+                    builds.of(node) == Some(by) && began == Some(1 - by)
+                });
+            }
+        }
+    }
+}
+
+/// What befalls events in an upgrade: `"order"` says the first and the last one of each key, and `readers` those between.
+pub fn builds_of_events(sim: &Sim, readers: &[&'static str]) {
+    KEYS_READ.iter().for_each(|name| _ = sim.goal(name));
+    let begun = Begun::default();
+    let (of, builds) = (begun.clone(), sim.builds());
+    sim.sometimes_logged_where(
+        "build 2 said the first event",
+        "order",
+        "says",
+        move |_, fields| {
+            let build = builds.of("order").unwrap_or(0);
+            *lock(&of).entry(key(fields)).or_insert(build) == 1
+        },
+    );
+    for (by, (ended, read)) in (0..).zip(CROSSED.into_iter().zip(EVENTS_READ)) {
+        let (of, builds) = (begun.clone(), sim.builds());
+        sim.sometimes_logged_where(ended, "order", "says", move |_, fields| {
+            let began = lock(&of).get(&key(fields)).copied();
+            builds.of("order") == Some(by) && began == Some(1 - by)
+        });
+        for &reader in readers {
+            let (of, builds) = (begun.clone(), sim.builds());
+            sim.sometimes_logged_where(read, reader, "says", move |_, fields| {
+                let began = lock(&of).get(&key(fields)).copied();
+                builds.of(reader) == Some(by) && began == Some(1 - by)
+            });
+        }
+    }
+}
+
+/// The key that an event is said of.
+fn key(fields: &str) -> String {
+    let value = |field: &str| Some(field.strip_prefix("key=")?.trim_matches('"').to_owned());
+    fields.split(' ').find_map(value).unwrap_or_default()
+}
+
+/// Somebody asked again under a key and was told of what was made then: by another build than the one that runs now?
+pub fn key_read(client: &Client, reply: &Reply) {
+    let mut builds = KEEPERS.iter().filter_map(|node| client.build_of(node));
+    let Some(by) = builds.next().filter(|by| builds.all(|other| other == *by)) else {
+        return;
+    };
+    // Only build 2 promises a rebate, and it always does.
+    let wrote = u32::from(reply.body["rebate"].is_number());
+    if reply.is_success() && wrote != by {
+        client.reached(KEYS_READ[by as usize]);
+    }
 }
 
 /// Counts how often a healer was needed: a saga recovered, a compensation insisted on, a product swept.

@@ -476,6 +476,43 @@ bank! {
         "subscribers hear of what is committed";
     an_unreadable_row_taken_for_absent_is_found_in_checkout: Checkout + "unreadable-is-absent" at 8 =>
         "acknowledged is durable";
+
+    a_build_that_drops_what_it_does_not_know_is_found_in_order_saga:
+        OrderSaga + "unknown-fields-dropped" =>
+        "an order costs what was promised" | "no lost refund";
+    a_build_that_takes_a_default_is_found_in_order_saga:
+        OrderSaga + "old-reader-takes-default" =>
+        "an order costs what was promised" | "no lost refund";
+    a_build_that_drops_what_it_does_not_know_is_found_in_order_cluster:
+        OrderCluster + "unknown-fields-dropped" =>
+        "an order costs what was promised" | "no lost refund";
+    a_build_that_takes_a_default_is_found_in_order_cluster:
+        OrderCluster + "old-reader-takes-default" =>
+        "an order costs what was promised" | "no lost refund";
+    a_build_that_drops_what_it_does_not_know_is_found_in_order_replicas:
+        OrderReplicas + "unknown-fields-dropped" =>
+        "an order costs what was promised" | "no lost refund";
+    a_build_that_takes_a_default_is_found_in_order_replicas:
+        OrderReplicas + "old-reader-takes-default" =>
+        "an order costs what was promised" | "no lost refund";
+    a_build_that_drops_what_it_does_not_know_is_found_in_checkout:
+        Checkout + "unknown-fields-dropped" =>
+        "an order costs what was promised" | "price charged = unit price × quantity − discount" | "completed or fully undone";
+    a_build_that_takes_a_default_is_found_in_checkout:
+        Checkout + "old-reader-takes-default" =>
+        "an order costs what was promised" | "price charged = unit price × quantity − discount" | "completed or fully undone";
+    a_build_that_drops_what_it_does_not_know_is_found_in_order_choreography:
+        OrderChoreography + "unknown-fields-dropped" =>
+        "an order costs what was promised" | "no lost refund";
+    a_build_that_takes_a_default_is_found_in_order_choreography:
+        OrderChoreography + "old-reader-takes-default" =>
+        "an order costs what was promised" | "no lost refund";
+    a_build_that_drops_what_it_does_not_know_is_found_in_item_purchase:
+        ItemPurchase + "unknown-fields-dropped" =>
+        "an order costs what was promised" | "a purchase is everything or nothing";
+    a_build_that_takes_a_default_is_found_in_item_purchase:
+        ItemPurchase + "old-reader-takes-default" =>
+        "an order costs what was promised" | "a purchase is everything or nothing";
 }
 
 #[test]

@@ -17,7 +17,10 @@ pub mod stock;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    kit::bus::{Event, HandlerError, Settings},
+    kit::{
+        bus::{Event, HandlerError, Member, Settings},
+        format::More,
+    },
     notification::Listens,
 };
 
@@ -61,12 +64,22 @@ pub struct Placed {
     /// Why it failed, where it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// What a later build says of it.
+    #[serde(flatten)]
+    pub more: More,
 }
 
 impl Placed {
     /// The order that an event is about.
     pub fn of(event: &Event) -> Result<Self, HandlerError> {
         event.body()
+    }
+
+    /// The same, as this service's build hears it.
+    pub fn heard(event: &Event, member: &Member) -> Result<Self, HandlerError> {
+        let mut placed = Placed::of(event)?;
+        placed.more = member.format().read(placed.amount, placed.more);
+        Ok(placed)
     }
 
     /// The same, failed.

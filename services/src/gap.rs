@@ -123,6 +123,8 @@ gaps! {
     LateTimerActs "late-timer-acts" "a deadline that comes once the purchase has ended cancels it all the same"
     IntentByKeyOnly "intent-by-key-only" "an order is told from a repeat by its key alone: the same basket from a second device, with a key of its own, is ordered again"
     UnreadableIsAbsent "unreadable-is-absent" "a row that the disk cannot read at present is taken for one that is not there"
+    UnknownFieldsDropped "unknown-fields-dropped" "build 1 reads what build 2 wrote, and writes it back, acts on it and hands it on without what it does not know"
+    OldReaderTakesDefault "old-reader-takes-default" "build 2 reads what build 1 wrote, which says nothing of a rebate, as if it had the one that is given by default now"
 }
 
 /// A set of gaps.

@@ -5,6 +5,7 @@ pub mod bus;
 pub mod context;
 pub mod events;
 pub mod executor;
+pub mod format;
 pub mod holding;
 pub mod http;
 pub mod idempotency;

@@ -12,7 +12,10 @@ mod replicas;
 
 use std::{collections::BTreeMap, io, net::SocketAddr, path::Path, sync::Arc};
 
-use crate::{kit::store::Shared, ports::Platform};
+use crate::{
+    kit::{format, store::Shared},
+    ports::Platform,
+};
 
 pub use machine::EXIT_FAILED;
 pub use program::main;
@@ -36,5 +39,6 @@ pub fn platform(
         clock: machine.clone(),
         random: machine.clone(),
         process: machine,
+        build: format::NEWEST,
     })
 }

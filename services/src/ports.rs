@@ -122,6 +122,8 @@ pub struct Platform {
     pub random: Arc<dyn Random>,
     /// Tasks.
     pub process: Arc<dyn Process>,
+    /// The build of this process, where several run side by side: see [`format`](crate::kit::format).
+    pub build: u32,
 }
 
 impl fmt::Debug for Platform {

@@ -21,7 +21,10 @@ use serde_json::json;
 
 use crate::{
     gap::Gap,
-    kit::bus::{Event, HandlerError, Member, Settings},
+    kit::{
+        bus::{Event, HandlerError, Member, Settings},
+        format::More,
+    },
     notification::Listens,
 };
 
@@ -78,6 +81,9 @@ pub struct Purchase {
     /// What the user wrote to it; only in `order.created`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+    /// What a later build says of it.
+    #[serde(flatten)]
+    pub more: More,
 }
 
 impl Purchase {
@@ -85,6 +91,13 @@ impl Purchase {
     pub fn of(event: &Event) -> Result<Self, HandlerError> {
         let mut purchase: Purchase = event.body()?;
         purchase.note = None;
+        Ok(purchase)
+    }
+
+    /// The same, as this service's build hears it.
+    pub fn heard(event: &Event, member: &Member) -> Result<Self, HandlerError> {
+        let mut purchase = Purchase::of(event)?;
+        purchase.more = member.format().read(purchase.amount, purchase.more);
         Ok(purchase)
     }
 

@@ -34,5 +34,5 @@ pub mod trace;
 mod whole;
 mod world;
 
-pub use run::{Client, Sim};
+pub use run::{Builds, Client, Sim};
 pub use world::Node;

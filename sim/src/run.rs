@@ -5,7 +5,7 @@ mod outcome;
 mod sim;
 
 pub use outcome::{Operation, Outcome, Signature, Spec, Verdict};
-pub use sim::{Client, Sim};
+pub use sim::{Builds, Client, Sim};
 
 use std::{cell::Cell, time::Duration};
 

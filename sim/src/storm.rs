@@ -6,6 +6,7 @@ mod injector;
 mod limits;
 mod plan;
 mod profile;
+mod upgrading;
 
 pub(crate) use fault::rows_in_words;
 pub use fault::{Action, FaultKind, UNREADABLE_ONE_IN};

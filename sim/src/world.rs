@@ -86,6 +86,8 @@ pub(crate) struct World {
     pub clients: Mutex<usize>,
     /// Clients and operations that the plan leaves out.
     pub without: Vec<String>,
+    /// Nodes that come in two builds.
+    pub upgrades: Vec<&'static str>,
     /// All timers are sites, whatever the plan aims at.
     every_timer: bool,
     /// The operations of which clients asked, if anybody wants to know.
@@ -103,6 +105,7 @@ impl World {
         full: bool,
         gate: Option<Arc<Gate>>,
         without: Vec<String>,
+        upgrades: Vec<&'static str>,
         every_timer: bool,
     ) -> Arc<World> {
         let (runtime, time) = (Handle::current(), TimeHandle::current());
@@ -125,6 +128,7 @@ impl World {
             disturbed: Mutex::default(),
             clients: Mutex::new(0),
             without,
+            upgrades,
             every_timer,
             operations: Mutex::default(),
         })

@@ -28,6 +28,7 @@ use squall_services::{
 use super::books::Books;
 use crate::{
     invariants::{
+        dues::Dues,
         orders::{DURABLE, PRICE},
         prices::{Asked, Prices},
         sagas::{self, JOURNAL_ENDS, SAGAS_END},
@@ -50,6 +51,8 @@ pub struct Orders {
     /// Each saga as its facts tell it.
     folded: BTreeMap<String, Option<SagaRecord<CheckoutData>>>,
     prices: Prices,
+    /// What is to be paid for each.
+    dues: Dues,
     /// When each checkout was first asked for.
     asked: Asked,
     /// The orders that each client operation has made.
@@ -84,6 +87,7 @@ pub fn watch(sim: &Sim, deadline: Duration, lives: &Lives) -> Arc<Mutex<Orders>>
         facts: Mirror::new("checkout", FACTS),
         folded: BTreeMap::new(),
         prices: Prices::new(&asked),
+        dues: Dues::default(),
         asked,
         made_by: BTreeMap::new(),
         began: BTreeMap::new(),
@@ -112,6 +116,8 @@ pub fn watch(sim: &Sim, deadline: Duration, lives: &Lives) -> Arc<Mutex<Orders>>
                 );
                 continue;
             };
+            let due = order.more.payable(order.total);
+            orders.dues.follow(&order.id, due, findings);
             if let Some(before) = change.before()
                 && before.status.toward(order.status).is_err()
             {
@@ -338,14 +344,14 @@ pub fn watch_books(
             };
             let order = orders.orders.get(&reservation.order_id);
             if let Some(order) = order
-                && reservation.amount != order.total
+                && reservation.amount != orders.dues.of(&order.id)
                 && reservation.state != ReservationState::Released
             {
                 findings.broken_as(
                     PRICE,
                     "another amount",
                     &[&order.id],
-                    format!("{} won, as ordered", order.total),
+                    format!("{} won, as ordered", orders.dues.of(&order.id)),
                     format!("{} won reserved", reservation.amount),
                 );
             }
@@ -388,7 +394,7 @@ pub fn watch_books(
                 ];
                 let expected = [
                     due.map(|order| (order.quantity.to_string(), bought)),
-                    due.map(|order| (order.total.to_string(), bought)),
+                    due.map(|order| (orders.dues.of(&order.id).to_string(), bought)),
                     due.and_then(|order| order.coupon.clone())
                         .map(|c| (c, bought)),
                 ];

@@ -20,6 +20,7 @@ use squall_services::{
 };
 
 use super::{
+    dues::Dues,
     money::Money,
     prices::{Asked, Prices},
     sagas::{self, COURSES, Course, JOURNAL_ENDS, SAGAS_END, Traces},
@@ -41,6 +42,8 @@ pub struct Orders {
     /// What is kept under the clients' keys.
     keys: Mirror<Kept>,
     prices: Prices,
+    /// What is to be paid for each.
+    dues: Dues,
     /// When the orders' operations were first asked for.
     asked: Asked,
     /// The orders that each client operation has made.
@@ -68,6 +71,7 @@ pub fn watch_at(sim: &Sim, node: &'static str) -> Arc<Mutex<Orders>> {
         sagas: Mirror::new(node, COURSES),
         keys: Mirror::new(node, Table::new(KEYS.name)),
         prices: Prices::new(&asked),
+        dues: Dues::default(),
         asked,
         made_by: BTreeMap::new(),
         op_of: BTreeMap::new(),
@@ -105,6 +109,8 @@ pub fn watch_at(sim: &Sim, node: &'static str) -> Arc<Mutex<Orders>> {
                 );
                 continue;
             };
+            let due = order.more.payable(order.total);
+            orders.dues.follow(&order.id, due, findings);
             match change.before() {
                 None if orders.op_of.contains_key(&order.id) => {}
                 None if !commit.scope.op.is_empty() => {
@@ -336,7 +342,9 @@ pub fn watch_money(sim: &Sim, orders: &Arc<Mutex<Orders>>, money: &Arc<Mutex<Mon
         for (reference, balance) in &balances {
             let order = orders.orders.get(reference);
             let due = match order {
-                Some(order) if order.status == Status::Completed => order.total as i64,
+                Some(order) if order.status == Status::Completed => {
+                    orders.dues.of(&order.id) as i64
+                }
                 _ => 0,
             };
             let status = order.map_or("an order that nobody knows".to_owned(), |o| {
@@ -372,7 +380,7 @@ pub fn watch_money(sim: &Sim, orders: &Arc<Mutex<Orders>>, money: &Arc<Mutex<Mon
                 findings.broken(
                     "never paid",
                     &[&order.id],
-                    format!("{} taken", order.total),
+                    format!("{} taken", orders.dues.of(&order.id)),
                     "nothing",
                 );
             }

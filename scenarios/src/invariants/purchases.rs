@@ -27,7 +27,10 @@ use squall_services::{
     user::store::{RESERVATIONS, Reservation, USERS, User},
 };
 
-use super::orders::DURABLE;
+use super::{
+    dues::{Dues, PROMISED},
+    orders::DURABLE,
+};
 use crate::{lock, mirror::Mirror, receipts::Receipts};
 
 /// A purchase is cancelled after 30 s, counted anew when its service restarts.
@@ -52,6 +55,8 @@ pub struct Holdings {
 /// The services as committed.
 pub struct Purchases {
     orders: Mirror<Order>,
+    /// What is to be paid for each.
+    dues: Dues,
     users: Mirror<User>,
     reservations: Mirror<Reservation>,
     bags: Holdings,
@@ -137,6 +142,7 @@ impl Told {
 pub fn watch(sim: &Sim) -> Arc<Told> {
     let purchases = Arc::new(Mutex::new(Purchases {
         orders: Mirror::new("order", ORDERS),
+        dues: Dues::default(),
         users: Mirror::new("user", USERS),
         reservations: Mirror::new("user", RESERVATIONS),
         bags: Holdings::new("bag", &BAGS),
@@ -189,6 +195,10 @@ pub fn watch(sim: &Sim) -> Arc<Told> {
 impl Purchases {
     fn follow(&mut self, commit: &Commit<'_>, findings: &mut Findings) {
         for change in self.orders.follow(commit) {
+            if let Some(order) = change.after() {
+                let due = order.more.payable(order.amount);
+                self.dues.follow(&order.id, due, findings);
+            }
             if change.before().is_none() {
                 let made = self.made_by.entry(commit.scope.op.clone()).or_default();
                 made.push(change.key.to_owned());
@@ -279,7 +289,19 @@ impl Purchases {
             let id = order.id.as_str();
             let bought = order.status == Status::Completed;
             let reservation = self.reservations.get(id);
-            let money = reservation.map(|r| (r.state, r.amount == order.amount));
+            let due = self.dues.of(id);
+            let money = reservation.map(|r| (r.state, r.amount == due));
+            if let Some(payment) = self.payments.get(id).filter(|_| bought)
+                && payment.amount != due
+            {
+                findings.broken_as(
+                    PROMISED,
+                    "paid otherwise",
+                    &[id],
+                    format!("{due} won, as promised when it was made"),
+                    format!("{} won paid", payment.amount),
+                );
+            }
             let held = |hold: Option<&Hold>| hold.map(|h| (h.state, h.quantity == order.quantity));
             let holds = [
                 ("balance", money),

@@ -27,6 +27,7 @@ use squall_services::{
 
 use crate::{
     invariants::{
+        dues::Dues,
         leases,
         money::{self, Balance, Money},
         prices::{Asked, Prices},
@@ -50,6 +51,8 @@ struct Orders {
     orders: Mirror<Order>,
     users: Mirror<User>,
     prices: Prices,
+    /// What is to be paid for each order.
+    dues: Dues,
     stock: Holdings,
     fences: Mirror<u64>,
     shipments: Mirror<Shipment>,
@@ -67,6 +70,7 @@ pub fn watch(sim: &Sim, permits: &Permits, asked: &Asked) -> Arc<Told> {
         orders: Mirror::new("order", ORDERS),
         users: Mirror::new("user", USERS),
         prices: Prices::new(asked),
+        dues: Dues::default(),
         stock: Holdings::new("inventory", &STOCK),
         fences: Mirror::new("inventory", FENCES),
         shipments: Mirror::new("delivery", SHIPMENTS),
@@ -126,6 +130,10 @@ impl Orders {
             leases::judge_fence(change.key, tokens, findings);
         }
         for change in self.orders.follow(commit) {
+            if let Some(order) = change.after() {
+                let due = order.more.payable(order.amount);
+                self.dues.follow(&order.id, due, findings);
+            }
             match (change.before(), change.after()) {
                 (None, Some(order)) => {
                     let made = self.made_by.entry(commit.scope.op.clone()).or_default();
@@ -236,14 +244,14 @@ impl Orders {
         }
     }
 
-    /// What is left at the gateway of an order is its amount if it is completed, and nothing if it is not.
+    /// What is left at the gateway of an order is what was promised if it is completed, and nothing if it is not.
     fn judge_money(&self, money: &Money, findings: &mut Findings) {
         let balances = money.balances();
         for order in self.orders.values() {
             let balance = balances.get(order.id.as_str());
             let Balance { taken, held } = balance.copied().unwrap_or_default();
             let due = match order.status {
-                Status::Completed => order.amount as i64,
+                Status::Completed => self.dues.of(&order.id) as i64,
                 _ => 0,
             };
             if (taken, held) != (due, 0) {

@@ -107,6 +107,7 @@ pub fn project(saga: &SagaRecord<CheckoutData>) -> OrderRow {
         saga_id: saga.id.clone(),
         refusal: saga.refusal.clone(),
         created_ms: saga.created_ms,
+        more: data.more.clone(),
     }
 }
 

@@ -117,12 +117,13 @@ impl Peers {
                 Err(why) => return Act::Unknown(why.to_string()),
             },
         };
-        let body = json!({
+        let mut body = json!({
             "saga_id": call.saga_id,
             "order_id": data.order_id,
             "user": data.user,
             "amount": amount,
         });
+        data.more.join(&mut body);
         offered(post(&self.user, "/balance-reservations", call, &body).await)
     }
 

@@ -15,6 +15,7 @@ use crate::{
     gap::Gap,
     kit::{
         Code, Context, Problem, Reader, Store, StoreError, Writer,
+        format::Format,
         idempotency::{Begin, RETENTION_MS, StoredAnswer, fingerprint},
         input::AMOUNT_MAX,
         saga::{SagaRecord, Status as SagaStatus},
@@ -172,6 +173,7 @@ impl Checkouts {
             total: terms.total,
             key: key.clone(),
             refused: None,
+            more: Format::of(&self.platform, self.config.gaps).promise(terms.total),
         };
         let rows = move |tx: &mut Writer<'_>, saga: &mut SagaRecord<CheckoutData>| {
             let repeat = Known::of(tx, &key)?.repeat(fingerprint, saga.created_ms);

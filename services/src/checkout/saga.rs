@@ -14,6 +14,7 @@ use crate::{
     kit::{
         Store, StoreError, Writer,
         events::{Event, Events},
+        format::Format,
         saga::{Act, Call, Saga, SagaRecord, Status, Step, Undo, facts::Fact},
     },
     order::SETTLED_LATER,
@@ -91,6 +92,11 @@ impl Saga for Checkout {
         Ok(())
     }
 
+    fn taken_up(&self, data: &mut CheckoutData) {
+        let format = Format::of(&self.platform, self.gaps);
+        data.more = format.read(data.total, data.more.clone());
+    }
+
     fn committed(&self, saga: &SagaRecord<CheckoutData>) {
         if saga.status.is_ended() && self.gaps.has(Gap::KeySettledAfterTheEnd) {
             self.settle_later(saga.clone());
@@ -143,7 +149,7 @@ pub const PRODUCT_RANKING_UPDATE: &str = "ProductRankingUpdate";
 
 /// What is told of a completed order. Their ids are the same however often they are made.
 fn completed(data: &CheckoutData, ordered_ms: u64, occurred_ms: u64) -> [Event; 2] {
-    let body = json!({
+    let mut body = json!({
         "order": data.order_id,
         "user": data.user,
         "items": [{ "product": data.sku, "quantity": data.quantity, "unit_price": data.unit_price }],
@@ -154,6 +160,7 @@ fn completed(data: &CheckoutData, ordered_ms: u64, occurred_ms: u64) -> [Event; 
         "ordered_at": ordered_ms,
         "occurred_at": occurred_ms,
     });
+    data.more.join(&mut body);
     [
         Event {
             id: format!("{}-completed", data.order_id),

@@ -6,6 +6,7 @@ use super::model::Course;
 use crate::{
     kit::{
         Problem, Table,
+        format::More,
         idempotency::StoredAnswer,
         saga::{
             SagaRecord,
@@ -69,6 +70,9 @@ pub struct OrderRow {
     pub refusal: Option<Problem>,
     /// When it was made; wall clock.
     pub created_ms: u64,
+    /// What a later build says of it.
+    #[serde(flatten)]
+    pub more: More,
 }
 
 /// What a checkout's saga knows.
@@ -98,6 +102,9 @@ pub struct CheckoutData {
     pub key: String,
     /// The half of a parallel step that was refused for good, so that there is nothing to undo of it.
     pub refused: Option<Half>,
+    /// What a later build knows.
+    #[serde(flatten)]
+    pub more: More,
 }
 
 /// One of the two calls of a parallel step.

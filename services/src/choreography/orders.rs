@@ -73,12 +73,13 @@ struct Orders {
 #[async_trait]
 impl Handler for Orders {
     async fn handle(&self, event: &Event) -> Result<(), HandlerError> {
-        let placed = Placed::of(event)?;
+        let placed = Placed::heard(event, &self.member)?;
         let status = match event.kind.as_str() {
             DELIVERY_COMPLETED => Status::Completed,
             _ => Status::Cancelled,
         };
         let (now_ms, context) = (self.now_ms(), event.context.clone());
+        let format = self.member.format();
         let ended = self.member.once(event, move |tx, says| {
             let order = tx.get(&ORDERS, &placed.order_id)?;
             let Some(mut order) = order.filter(|order| order.status == Status::Pending) else {
@@ -87,6 +88,7 @@ impl Handler for Orders {
             order.status = status;
             order.reason = placed.reason.clone();
             order.ended_ms = Some(now_ms);
+            order.more = format.read(order.amount, order.more);
             tx.put(&ORDERS, &order.id, &order)?;
             if status == Status::Completed {
                 says.say(ORDER_COMPLETED, &order.id, &context, &placed);
@@ -155,6 +157,7 @@ impl Orders {
             reason: None,
             created_ms: self.now_ms(),
             ended_ms: None,
+            more: self.member.format().promise(amount),
         })
     }
 }
@@ -237,6 +240,7 @@ fn open(
         quantity: order.quantity,
         amount: order.amount,
         reason: None,
+        more: order.more.clone(),
     };
     says.say(ORDER_CREATED, id, context, &placed);
     Ok(())

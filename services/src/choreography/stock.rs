@@ -142,7 +142,7 @@ struct Seen {
 #[async_trait]
 impl Handler for Stock {
     async fn handle(&self, event: &Event) -> Result<(), HandlerError> {
-        let placed = Placed::of(event)?;
+        let placed = Placed::heard(event, &self.member)?;
         match event.kind.as_str() {
             ORDER_CREATED => self.reserve(event, placed).await,
             PAYMENT_FAILED | DELIVERY_FAILED => self.release(event, placed).await,

@@ -100,6 +100,11 @@ pub trait Saga: Send + Sync + 'static {
         let _ = saga_id;
     }
 
+    /// Told of the data of a saga that was read and is driven on: another build may have written it.
+    fn taken_up(&self, data: &mut Self::Data) {
+        let _ = data;
+    }
+
     /// Told of the data of a saga that does once more, under another id, what another one has done. Only for the planted
     /// bug `letter-redriven-twice`.
     fn begins_anew(&self, data: &mut Self::Data, saga_id: &str) {

@@ -94,6 +94,7 @@ impl Orders {
             amount: 0,
             card: String::new(),
             key: None,
+            more: Default::default(),
         };
         let seen = order.status;
         let rows = move |tx: &mut Writer<'_>, saga: &mut SagaRecord<OrderData>| {

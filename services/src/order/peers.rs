@@ -13,6 +13,7 @@ use crate::{
     gap::{Gap, Gaps},
     kit::{
         CallError, Code, Context, Peer, PeerPolicy, Problem, Reply,
+        format::More,
         saga::{Act, Call, Undo, offered, settled, undone},
     },
     ports::Platform,
@@ -25,6 +26,20 @@ pub(super) struct Product {
     pub price: u64,
     pub version: u64,
     pub on_sale: bool,
+}
+
+/// What is to be paid.
+#[derive(Serialize)]
+struct Bill<'a> {
+    saga_id: &'a str,
+    order_id: &'a str,
+    /// Won.
+    amount: u64,
+    card: &'a str,
+    mode: &'a str,
+    /// What a later build says of it: the payment service may know it.
+    #[serde(flatten)]
+    more: &'a More,
 }
 
 /// Longer than any process lives.
@@ -107,13 +122,14 @@ impl Peers {
 
     /// Authorizes or charges, by mode.
     pub async fn pay(&self, data: &OrderData, mode: &str, call: Call<'_>) -> Act {
-        let body = json!({
-            "saga_id": data.owner,
-            "order_id": data.order_id,
-            "amount": data.amount,
-            "card": data.card,
-            "mode": mode,
-        });
+        let body = Bill {
+            saga_id: &data.owner,
+            order_id: &data.order_id,
+            amount: data.amount,
+            card: &data.card,
+            mode,
+            more: &data.more,
+        };
         self.offered(self.post(&self.payment, "/payments", call, &body).await)
     }
 

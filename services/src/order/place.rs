@@ -14,8 +14,8 @@ use super::{
 use crate::{
     gap::{Gap, Gaps},
     kit::{
-        Code, Context, Problem, StoreError, Writer, idempotency::StoredAnswer, input::AMOUNT_MAX,
-        saga::SagaRecord,
+        Code, Context, Problem, StoreError, Writer, format::Format, idempotency::StoredAnswer,
+        input::AMOUNT_MAX, saga::SagaRecord,
     },
 };
 
@@ -156,6 +156,7 @@ impl Orders {
             amount: total,
             card,
             key: Some(key.id.clone()),
+            more: Format::of(&self.platform, gaps).promise(total),
         };
         let rows = move |tx: &mut Writer<'_>, saga: &mut SagaRecord<OrderData>| {
             let mut repeat = key.repeat(tx.get(&KEYS, &key.id)?, saga.created_ms);
@@ -200,6 +201,7 @@ impl Orders {
                 challenge_completion,
                 refusal: None,
                 created_ms: saga.created_ms,
+                more: saga.data.more.clone(),
             };
             key.begin(tx, &order.id, saga.created_ms)?;
             tx.put(&ORDERS, &order.id, &order)?;

@@ -17,6 +17,7 @@ use crate::{
     gap::{Gap, Gaps},
     kit::{
         Code, Problem, Store, StoreError, Writer,
+        format::Format,
         idempotency::StoredAnswer,
         saga::{Act, Call, Saga, SagaRecord, Status, Step, Stopped, Undo, Workflow},
     },
@@ -35,6 +36,10 @@ pub(super) struct OrderSaga {
 }
 
 impl OrderSaga {
+    fn format(&self) -> Format {
+        Format::of(&self.platform, self.gaps)
+    }
+
     /// Cancels the order in a commit of its own, once. Only for the planted bug `order-cancel-not-retried`.
     fn cancel_once(&self, order: OrderRow) {
         let store = self.store.clone();
@@ -115,6 +120,10 @@ impl Saga for OrderSaga {
         }
     }
 
+    fn taken_up(&self, data: &mut OrderData) {
+        data.more = self.format().read(data.amount, data.more.clone());
+    }
+
     fn begins_anew(&self, data: &mut OrderData, saga_id: &str) {
         data.owner = saga_id.to_owned();
     }
@@ -131,7 +140,8 @@ impl Saga for OrderSaga {
         let Some(before) = tx.get(&ORDERS, &saga.data.order_id)? else {
             return Ok(());
         };
-        let order = follow(before.clone(), saga);
+        let mut order = follow(before.clone(), saga);
+        order.more = self.format().read(order.total, order.more);
         if order.status == OrderStatus::Cancelled && self.gaps.has(Gap::OrderCancelNotRetried) {
             self.cancel_once(order.clone());
         } else if order != before {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::model::{Flow, Status};
-use crate::kit::{Problem, Table, idempotency::StoredAnswer, saga::SagaRecord};
+use crate::kit::{Problem, Table, format::More, idempotency::StoredAnswer, saga::SagaRecord};
 
 pub use crate::kit::saga::{DEAD_LETTERS, DeadLetter, OPEN_LETTERS, OPEN_SAGAS, OpenSaga};
 
@@ -71,6 +71,9 @@ pub struct OrderRow {
     pub refusal: Option<Problem>,
     /// When it was made; wall clock.
     pub created_ms: u64,
+    /// What a later build says of it.
+    #[serde(flatten)]
+    pub more: More,
 }
 
 /// What an order's saga knows.
@@ -92,6 +95,9 @@ pub struct OrderData {
     pub card: String,
     /// The idempotency key whose answer the saga's end settles.
     pub key: Option<String>,
+    /// What a later build knows.
+    #[serde(flatten)]
+    pub more: More,
 }
 
 /// What is known of one use of an idempotency key.

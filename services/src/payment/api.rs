@@ -71,11 +71,21 @@ pub(super) fn router(service: Arc<Service>) -> Router {
 
 type Served = State<Arc<Service>>;
 
+/// The body of `POST /payments`.
+#[derive(Deserialize)]
+struct Bill {
+    #[serde(flatten)]
+    order: Order,
+    /// Minor units of the amount that the shop gives back.
+    #[serde(default)]
+    rebate: i64,
+}
+
 async fn create(
     State(service): Served,
     context: Context,
     key: Option<IdempotencyKey>,
-    Body(order): Body<Order>,
+    Body(Bill { mut order, rebate }): Body<Bill>,
 ) -> Result<Answer, Problem> {
     plain("saga_id", &order.saga_id)?;
     plain("order_id", &order.order_id)?;
@@ -85,6 +95,12 @@ async fn create(
             order.amount
         )));
     }
+    if rebate != 0 && !(1..order.amount).contains(&rebate) {
+        return Err(invalid(
+            "`rebate` must be less than `amount`, and not negative",
+        ));
+    }
+    order.amount -= rebate;
     if !(1..=64).contains(&order.card.len()) {
         return Err(invalid("`card` must be a token of 1 to 64 bytes"));
     }

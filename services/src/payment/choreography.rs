@@ -67,7 +67,7 @@ impl Till {
         let demand = Demand::Create(Order {
             saga_id: placed.order_id.clone(),
             order_id: placed.order_id.clone(),
-            amount: i64::try_from(placed.amount).unwrap_or(i64::MAX),
+            amount: i64::try_from(placed.more.payable(placed.amount)).unwrap_or(i64::MAX),
             card: card_of(&placed.user_id),
             mode: Mode::OneStep,
         });

@@ -86,7 +86,7 @@ impl Holder {
 #[async_trait]
 impl Handler for Holder {
     async fn handle(&self, event: &Event) -> Result<(), HandlerError> {
-        let purchase = Purchase::of(event)?;
+        let purchase = Purchase::heard(event, &self.member)?;
         match event.kind.as_str() {
             ORDER_COMPLETED => self.confirm(event, purchase).await,
             ORDER_CANCELLED => self.release(event, purchase).await,

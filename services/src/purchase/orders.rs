@@ -187,6 +187,7 @@ fn open(
     context: &Context,
     now_ms: u64,
 ) -> Result<Order, Problem> {
+    let format = says.format();
     let (user_id, item_id) = (place.user_id.0, place.item_id.0);
     let price = tx.get(&PRICES, &item_id)?.ok_or_else(|| {
         let detail = format!("there is no item {item_id}; see POST /setup-test-data");
@@ -206,6 +207,7 @@ fn open(
         reason: None,
         created_ms: now_ms,
         ended_ms: None,
+        more: format.promise(amount),
     };
     tx.put(&ORDERS, id, &order)?;
     let open = Open {
@@ -221,6 +223,7 @@ fn open(
         amount,
         reason: None,
         note: place.note,
+        more: order.more.clone(),
     };
     says.say(ORDER_CREATED, id, context, &purchase);
     Ok(order)
@@ -253,6 +256,7 @@ fn end(
     order.status = status;
     order.reason = reason.map(str::to_owned);
     order.ended_ms = Some(now_ms);
+    order.more = says.format().read(order.amount, order.more);
     tx.put(&ORDERS, id, &order)?;
     tx.delete(&OPEN, id)?;
     let kind = match status {
@@ -267,6 +271,7 @@ fn end(
         amount: order.amount,
         reason: order.reason,
         note: None,
+        more: order.more,
     };
     says.say(kind, id, context, &purchase);
     Ok(())

@@ -183,7 +183,7 @@ fn payment(purchase: &Purchase, state: Outcome, at_ms: u64) -> Payment {
     Payment {
         order_id: purchase.order_id.clone(),
         user_id: purchase.user_id.clone(),
-        amount: purchase.amount,
+        amount: purchase.more.payable(purchase.amount),
         state,
         at_ms,
     }

@@ -133,11 +133,42 @@ async fn credit(
     users.once(once, move |desk| desk.credit(&id, amount)).await
 }
 
+/// The body of `POST /balance-reservations`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Bill {
+    saga_id: String,
+    order_id: String,
+    user: String,
+    /// Won, at least 1.
+    amount: u64,
+    /// What the shop gives back of it.
+    #[serde(default)]
+    rebate: u64,
+}
+
+impl Bill {
+    /// What is to be set aside.
+    fn net(self) -> Result<Reserve, Problem> {
+        if self.rebate > 0 && self.rebate >= self.amount {
+            let detail = "`rebate` must be less than `amount`";
+            return Err(Problem::new(Code::InvalidRequest, detail));
+        }
+        Ok(Reserve {
+            saga_id: self.saga_id,
+            order_id: self.order_id,
+            user: self.user,
+            amount: self.amount - self.rebate,
+        })
+    }
+}
+
 async fn reserve(
     State(users): App,
     key: Option<IdempotencyKey>,
-    Body(ask): Body<Reserve>,
+    Body(bill): Body<Bill>,
 ) -> Result<StoredAnswer, Problem> {
+    let ask = bill.net()?;
     plain_id("saga_id", &ask.saga_id)?;
     plain_id("order_id", &ask.order_id)?;
     plain_id("user", &ask.user)?;

@@ -69,7 +69,7 @@ impl Purse {
                 saga_id: purchase.order_id.clone(),
                 order_id: purchase.order_id.clone(),
                 user: purchase.user_id.clone(),
-                amount: purchase.amount,
+                amount: purchase.more.payable(purchase.amount),
             };
             let key = &purchase.order_id;
             match desk(tx).reserve(&ask) {

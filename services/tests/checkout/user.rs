@@ -74,6 +74,25 @@ async fn an_amount_is_reserved_and_spent_once_however_often_it_is_asked() {
 }
 
 #[tokio::test]
+async fn a_rebate_is_not_reserved_whoever_promised_it() {
+    let world = open(None).await;
+    let ask = async |saga: &str, rebate: u64| {
+        let body = json!({
+            "saga_id": saga, "order_id": "o1", "user": "kim", "amount": 300, "rebate": rebate,
+        });
+        let key = format!("{saga}-user-reserve");
+        world
+            .ask("user", "POST /balance-reservations", Some(&key), body)
+            .await
+    };
+    let (status, reserved) = ask("s1", 15).await;
+    assert_eq!((status, &reserved["amount"]), (201, &json!(285)));
+    assert_eq!(balance(&world).await, [715, 285, 0]);
+    assert_eq!(ask("s2", 300).await, code(400, "INVALID_REQUEST"));
+    assert_eq!(balance(&world).await, [715, 285, 0]);
+}
+
+#[tokio::test]
 async fn more_than_there_is_is_refused() {
     let world = open(None).await;
     let refused = code(409, "INSUFFICIENT_BALANCE");

@@ -11,7 +11,7 @@ use std::{
 
 use redb::StorageBackend;
 use squall_services::{
-    kit::store::Shared,
+    kit::{format, store::Shared},
     ports::{
         BoxFuture, Clock, Connection, Listener, Net, Platform, Process, Random, RowChange, Storage,
     },
@@ -81,6 +81,7 @@ impl Network {
             clock: machine.clone(),
             random: machine.clone(),
             process: machine.clone(),
+            build: format::FIRST,
         };
         (platform, machine)
     }

@@ -24,6 +24,27 @@ async fn a_two_step_payment_holds_and_then_takes_the_amount_once() {
 }
 
 #[tokio::test]
+async fn a_rebate_is_neither_held_nor_taken() {
+    let town = Town::hardened().await;
+    let ask = async |saga: &str, rebate: i64| {
+        let body = json!({
+            "saga_id": saga, "order_id": order(saga), "amount": AMOUNT, "rebate": rebate,
+            "card": "visa", "mode": "two-step",
+        });
+        town.post("/payments", &format!("{saga}-payment-authorize"), body)
+            .await
+    };
+    answered(ask(SAGA, 5).await, 201);
+    assert_eq!(town.money(SAGA).await, (0, AMOUNT - 5));
+    answered(town.capture(SAGA).await, 200);
+    assert_eq!(town.money(SAGA).await, (AMOUNT - 5, 0));
+    for rebate in [AMOUNT, -1] {
+        let body = answered(ask("SAGA-2", rebate).await, 400);
+        assert_eq!(body["code"], "INVALID_REQUEST", "{rebate}");
+    }
+}
+
+#[tokio::test]
 async fn a_cancel_voids_a_hold_and_refunds_what_was_taken() {
     let town = Town::hardened().await;
     answered(town.create("SAGA-1", "two-step").await, 201);

@@ -4,6 +4,7 @@
 #[path = "../kit/machine.rs"]
 mod machine;
 
+mod builds;
 mod engine;
 mod gaps;
 mod life;

@@ -15,8 +15,9 @@ use axum::{
 };
 use serde_json::{Value, json};
 use squall_services::{
-    kit::{CallError, Code, Context, Peer, PeerPolicy, Problem, Reply, http},
+    kit::{CallError, Code, Context, Peer, PeerPolicy, Problem, Reply, format, http},
     order::{self, Config, PaymentMode},
+    ports::Platform,
 };
 use tokio::time::sleep;
 
@@ -29,6 +30,8 @@ struct Books {
     calls: Vec<String>,
     /// Refusals by step; `None` as a code: the work is done and the answer is an error.
     trouble: BTreeMap<&'static str, (usize, Option<Code>)>,
+    /// What payments were asked for with.
+    bills: Vec<Value>,
     /// Steps by saga that stand.
     standing: BTreeMap<String, Vec<String>>,
 }
@@ -68,6 +71,9 @@ async fn first(books: Shared, headers: HeaderMap, Json(body): Json<Value>) -> Re
         Some("one-step") => "payment-charge",
         _ => "inventory-reserve",
     };
+    if name.starts_with("payment") {
+        books.lock().unwrap().bills.push(body.clone());
+    }
     work(&books, name, body["saga_id"].as_str().unwrap(), &headers)
 }
 
@@ -151,7 +157,15 @@ impl Town {
     }
 
     pub async fn boot(&self) {
-        let platform = self.computer.boot();
+        self.boot_as(format::FIRST).await;
+    }
+
+    /// Boots the order service as this build.
+    pub async fn boot_as(&self, build: u32) {
+        let platform = Platform {
+            build,
+            ..self.computer.boot()
+        };
         let running = order::run(platform.clone(), self.config.clone());
         platform.spawn("order", async move { running.await.unwrap() });
         sleep(Duration::from_millis(10)).await;
@@ -196,6 +210,13 @@ impl Town {
 
     pub async fn get(&self, path: &str) -> Reply {
         self.call("GET", path, None, Value::Null).await.unwrap()
+    }
+
+    /// The amounts and rebates that payments were asked for with.
+    pub fn bills(&self) -> Vec<(u64, Option<u64>)> {
+        let bills = &self.books.lock().unwrap().bills;
+        let bill = |bill: &Value| (bill["amount"].as_u64().unwrap(), bill["rebate"].as_u64());
+        bills.iter().map(bill).collect()
     }
 
     pub fn calls(&self) -> Vec<String> {

@@ -92,6 +92,7 @@ async fn course(
         options.full,
         gate,
         plan.without.clone(),
+        scenario.profile().upgrades,
         options.census || options.cover,
     );
     let _tracing = options.watch.then(|| trace::install(world.sink()));

@@ -4,8 +4,8 @@ use std::{
     fmt,
     future::Future,
     sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, AtomicU32, AtomicU64},
+        Arc, Mutex, Weak,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -258,6 +258,11 @@ impl Sim {
         lock(&self.world.ledger).goals.goal(name)
     }
 
+    /// Tells which build each node runs. For goals: what must hold does not depend on it.
+    pub fn builds(&self) -> Builds {
+        Builds(Arc::downgrade(&self.world))
+    }
+
     /// Brings the scenario's own faults: `handle(name, amount, begins)` switches one on or off, `count(name)` says how
     /// often it has touched something.
     pub fn custom_faults(
@@ -300,6 +305,11 @@ impl Sim {
         );
         let ix = self.world.next_ix();
         let machine = self.world.runtime.create_node().name(name).build();
+        let builds = self.world.upgrades.iter().any(|of_two| *of_two == name);
+        let build = match builds {
+            true => first_build(self.seed(), name),
+            false => 0,
+        };
         self.world.add(NodeState {
             ix,
             name: name.into(),
@@ -327,7 +337,42 @@ impl Sim {
             may_return: Mutex::default(),
             stale: AtomicBool::new(false),
             ids: Mutex::new(self.seed().stream(name)),
+            builds,
+            build: AtomicU32::new(build),
+            installed: Mutex::new((build, None)),
         })
+    }
+}
+
+/// Tells which build each node runs. Cheap to clone; it does not keep the world.
+#[derive(Clone)]
+pub struct Builds(Weak<World>);
+
+impl fmt::Debug for Builds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builds").finish_non_exhaustive()
+    }
+}
+
+impl Builds {
+    /// The build that a node runs, or ran last; `None` of one that does not come in two.
+    pub fn of(&self, node: &str) -> Option<u32> {
+        build_of(&*self.0.upgrade()?, node)
+    }
+}
+
+fn build_of(world: &World, node: &str) -> Option<u32> {
+    let node = world.find(node).filter(|node| node.builds)?;
+    Some(node.build.load(Relaxed))
+}
+
+/// Of which build a node is when the world begins, where there are two: mostly the old one; in some worlds all nodes are
+/// of the next one, and in some they differ.
+fn first_build(seed: Seed, name: &str) -> u32 {
+    match seed.stream("builds").below(10) {
+        0..6 => 0,
+        6..8 => 1,
+        _ => seed.stream(&format!("build of {name}")).below(2) as u32,
     }
 }
 
@@ -366,6 +411,12 @@ impl Client {
     /// `None` while a fault lasts (or lies in wait, as a sync that is to fail), or a node is down.
     pub fn calm_for(&self) -> Option<Duration> {
         self.node.world().calm_for()
+    }
+
+    /// The build that a node runs, or ran last; `None` of one that does not come in two. For goals, as
+    /// [`Sim::builds`].
+    pub fn build_of(&self, node: &str) -> Option<u32> {
+        build_of(self.node.world(), node)
     }
 
     /// Draws from the client's own stream.

@@ -214,6 +214,7 @@ impl Reduction<'_, '_> {
                     | Action::PowerLoss { .. }
                     | Action::Restart { .. }
                     | Action::Pause { .. }
+                    | Action::Upgrade { .. }
             );
             strikes && matches!(fault.when, When::AtMs(_))
         };

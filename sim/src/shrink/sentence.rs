@@ -246,6 +246,7 @@ fn told(action: &Action, message: &str, when: &When) -> Told {
             "{node} is struck by {name} ({amount}) for {}, beginning",
             time(*for_ms)
         ),
+        Upgrade { node } => format!("{node} is restarted as its other build"),
     };
     Told {
         what,

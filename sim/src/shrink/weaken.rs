@@ -101,6 +101,7 @@ pub(super) fn kinds(action: &Action, links: &[(&'static str, &'static str)]) -> 
         }],
         LoseBurst {} => vec![ResetBurst {}],
         DiskFull { node, .. } => vec![WriteError { node: node.clone() }],
+        Upgrade { node } => vec![Restart { node: node.clone() }],
         _ => Vec::new(),
     }
 }
@@ -282,6 +283,7 @@ fn numbers(action: &mut Action) -> Vec<Number<'_>> {
         | ResetBurst {}
         | SyncError { .. }
         | WriteError { .. }
-        | SectorError { .. } => Vec::new(),
+        | SectorError { .. }
+        | Upgrade { .. } => Vec::new(),
     }
 }

@@ -254,6 +254,11 @@ actions! {
         /// For how long.
         for_ms: u64
     } = "unreadable-row";
+    /// The process is told to stop and is started again as the next build; one that runs it already, as the one before.
+    Upgrade {
+        /// Who.
+        node: String
+    } = "upgrade";
 }
 
 /// Where no key is named, one row in so many can't be read.
@@ -306,7 +311,8 @@ impl Action {
             | UnreadableRow { node, .. }
             | ClockJump { node, .. }
             | ClockDrift { node, .. }
-            | Custom { node, .. } => vec![node],
+            | Custom { node, .. }
+            | Upgrade { node } => vec![node],
             Cut { from, to, .. }
             | Flap { from, to, .. }
             | Latency { from, to, .. }
@@ -427,6 +433,7 @@ impl fmt::Display for Action {
                 let rows = rows_in_words(table.as_deref(), key.as_deref());
                 write!(f, "{rows} of {node} can't be read for {}", s(for_ms))
             }
+            Upgrade { node } => write!(f, "{node} is restarted as its other build"),
         }
     }
 }

@@ -285,6 +285,24 @@ impl Plan {
     }
 }
 
+impl Plan {
+    /// Whether only nodes that come in two builds are upgraded.
+    pub fn check_upgrades(&self, upgrades: &[&str]) -> Result<(), PlanError> {
+        for (index, fault) in self.faults.iter().enumerate() {
+            if let Action::Upgrade { node } = &fault.action
+                && !upgrades.contains(&node.as_str())
+            {
+                let reason = match upgrades.is_empty() {
+                    true => "the scenario has no node of two builds".to_owned(),
+                    false => format!("of two builds there are {}", upgrades.join(", ")),
+                };
+                return Err(PlanError::impossible(index, fault, reason));
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Fault {
     /// The limit that it goes beyond.
     fn beyond(&self) -> Option<&'static str> {

@@ -14,7 +14,7 @@ const TIMER_ONE_IN: u64 = 6;
 const PCT_DRAWN_MAX: u64 = 4;
 
 /// Kinds that are drawn from streams of their own.
-const APART: [FaultKind; 1] = [FaultKind::UnreadableRow];
+const APART: [FaultKind; 2] = [FaultKind::UnreadableRow, FaultKind::Upgrade];
 
 /// A fault that the scenario brings itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +60,8 @@ pub struct Profile {
     pub bursts: u64,
     /// Kinds that are never drawn.
     pub never: Vec<FaultKind>,
+    /// Nodes that come in two builds, the old one and the next: see [`Node::build`](crate::Node::build).
+    pub upgrades: Vec<&'static str>,
 }
 
 impl Profile {
@@ -76,6 +78,7 @@ impl Profile {
             commits: 20,
             bursts: 12,
             never: Vec::new(),
+            upgrades: Vec::new(),
         }
     }
 
@@ -84,7 +87,9 @@ impl Profile {
         let ends = self.links.iter().flat_map(|(from, to)| [*from, *to]);
         let custom = self.custom.iter().map(|fault| fault.node);
         let mut nodes = Vec::new();
-        for node in self.nodes.iter().copied().chain(ends).chain(custom) {
+        let upgrades = self.upgrades.iter().copied();
+        let all = self.nodes.iter().copied().chain(ends).chain(custom);
+        for node in all.chain(upgrades) {
             if !nodes.contains(&node) {
                 nodes.push(node);
             }
@@ -100,6 +105,7 @@ impl Profile {
     pub fn check(&self, plan: &Plan) -> Result<(), PlanError> {
         plan.check(&self.everywhere())?;
         plan.check_custom(&self.custom)?;
+        plan.check_upgrades(&self.upgrades)?;
         plan.check_without(&self.nodes)
     }
 
@@ -136,6 +142,7 @@ impl Profile {
                 Cut | Flap | Latency | Loss | Trickle | ResetConnections | HalfOpen | LoseBurst
                 | ResetBurst | DelayBurst | DuplicateBurst => !self.links.is_empty(),
                 Custom => !self.custom.is_empty(),
+                Upgrade => !self.upgrades.is_empty(),
                 _ => !self.nodes.is_empty(),
             }
     }
@@ -179,6 +186,7 @@ impl Profile {
         self.at_clock_reads(&mut plan, seed);
         self.maybe_outage(&mut plan, seed);
         self.maybe_late(&mut plan, seed);
+        self.maybe_upgrades(&mut plan, seed);
         plan
     }
 
@@ -401,6 +409,9 @@ impl Profile {
                 choice: rng.below(1 << 20),
                 for_ms: duration(rng, 200, 20_000),
             },
+            K::Upgrade => Action::Upgrade {
+                node: (*rng.pick(&self.upgrades)).to_owned(),
+            },
         };
         let when = self.when(&action, rng);
         Fault { when, action }
@@ -433,7 +444,8 @@ impl Profile {
         | Action::Pause { node, .. }
         | Action::SyncError { node }
         | Action::WriteError { node }
-        | Action::UnreadableRow { node, .. } = action
+        | Action::UnreadableRow { node, .. }
+        | Action::Upgrade { node } = action
             && rng.chance(0.75)
         {
             return self.site_of(node, action, rng);
@@ -449,7 +461,7 @@ impl Profile {
         }
     }
 
-    fn site_of(&self, node: &str, action: &Action, rng: &mut Stream) -> When {
+    pub(super) fn site_of(&self, node: &str, action: &Action, rng: &mut Stream) -> When {
         let own: Vec<&str> = self
             .links
             .iter()

@@ -246,7 +246,8 @@ impl<'t> Teller<'t> {
                     ' '
                 };
                 let what = match *event {
-                    "boots" => "boots again".to_owned(),
+                    "boots" if detail.is_empty() => "boots again".to_owned(),
+                    "boots" => format!("boots again, {detail}"),
                     "panics" => format!("panics: {detail}"),
                     event => event.to_owned(),
                 };

@@ -38,6 +38,9 @@ impl World {
         if node.stale.swap(false, Relaxed) {
             self.reconcile(node);
         }
+        if let Some(upgrade) = node.boot_installed() {
+            lock(&self.injector).bites(upgrade);
+        }
         let life = node.life.fetch_add(1, Relaxed) + 1;
         *lock(&node.ids) = self
             .seed
@@ -54,7 +57,10 @@ impl World {
             &node.name,
             What::Node {
                 event: "boots",
-                detail: "".into(),
+                detail: match node.builds {
+                    true => format!("build {}", node.build.load(Relaxed) + 1).into(),
+                    false => "".into(),
+                },
             },
         );
         self.runtime.restart(node.id);

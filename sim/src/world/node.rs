@@ -74,6 +74,12 @@ pub(crate) struct NodeState {
     /// Its rows must be read again before it boots.
     pub stale: AtomicBool,
     pub ids: Mutex<Rng>,
+    /// It comes in two builds.
+    pub builds: bool,
+    /// The build of its present life: 0, or 1 for the next one.
+    pub build: AtomicU32,
+    /// The build of its next boot, and the fault that installed it if that is another one.
+    pub installed: Mutex<(u32, Option<usize>)>,
 }
 
 /// A transaction that its store is about to commit.
@@ -88,6 +94,22 @@ impl NodeState {
     pub fn is_up(&self) -> bool {
         self.up.load(Relaxed) && lock(&self.doomed).is_none()
     }
+
+    /// From its next boot on, its process is of the build that it would not be of: which that is.
+    pub fn install_other(&self, fault: usize) -> u32 {
+        let mut installed = lock(&self.installed);
+        let other = 1 - installed.0;
+        let is_new = other != self.build.load(Relaxed);
+        *installed = (other, is_new.then_some(fault));
+        other
+    }
+
+    /// Its process boots as what is installed: the fault that changed its build, if any did.
+    pub fn boot_installed(&self) -> Option<usize> {
+        let (build, fault) = &mut *lock(&self.installed);
+        self.build.store(*build, Relaxed);
+        fault.take()
+    }
 }
 
 /// A node's handle to itself, for one life of its process: network, disk, clock, ids, tasks.
@@ -98,6 +120,7 @@ pub struct Node {
     pub(super) world: Arc<World>,
     pub(super) state: Arc<NodeState>,
     pub(super) life: u32,
+    build: u32,
 }
 
 impl fmt::Debug for Node {
@@ -115,6 +138,7 @@ impl Node {
             world: world.clone(),
             state: state.clone(),
             life: state.life.load(Relaxed),
+            build: state.build.load(Relaxed),
         }
     }
 
@@ -125,6 +149,13 @@ impl Node {
     /// The node's name.
     pub fn name(&self) -> &str {
         &self.state.name
+    }
+
+    /// The build of this life of the process: 0, or 1 for the next one. Only nodes that the scenario's
+    /// [`Profile::upgrades`](crate::storm::Profile::upgrades) lists have two: a storm upgrades them and rolls them back, and in
+    /// some worlds they begin with the next one.
+    pub fn build(&self) -> u32 {
+        self.build
     }
 
     /// Whether this life of the process goes on.

@@ -60,6 +60,7 @@ fn lasts_ms(action: &Action) -> Option<u64> {
         | PowerLoss { .. }
         | CrashLoop { .. }
         | Restart { .. }
+        | Upgrade { .. }
         | ResetConnections { .. }
         | LoseBurst {}
         | ResetBurst {}
@@ -183,6 +184,7 @@ impl World {
                 self.strike(index, node, true, ms(*down_ms), "loses power")
             }
             Action::Restart { node } => self.strike(index, node, false, RESTART, "is restarted"),
+            Action::Upgrade { node } => self.upgrade(index, node),
             Action::CrashLoop {
                 node,
                 times,
@@ -331,6 +333,27 @@ impl World {
         ) {
             lock(&self.injector).bites(index);
         }
+    }
+
+    /// Restarts a process as its other build, and installs that for the next boot of one that is down. It has touched
+    /// something once the process boots as what it was not.
+    fn upgrade(self: &Arc<Self>, index: usize, node: &str) {
+        let Some(node) = self.find(node).filter(|node| node.builds) else {
+            return;
+        };
+        let event = match node.install_other(index) {
+            0 => "is rolled back",
+            _ => "is upgraded",
+        };
+        self.kill(
+            &node,
+            Death {
+                power: false,
+                down: RESTART,
+                event,
+                detail: String::new(),
+            },
+        );
     }
 
     fn crash_again(self: &Arc<Self>, index: usize, node: &str, times: u32, down_ms: u64) {

@@ -67,6 +67,7 @@ impl Scenario for Bank {
             custom: vec![doubt],
             commits: 10,
             events: vec![("vault", "stored"), ("front", "asked")],
+            upgrades: vec!["vault"],
             ..Profile::new(&["front", "vault"], &links)
         }
     }

@@ -19,4 +19,5 @@ mod storms;
 mod streams;
 mod sweep;
 mod timers;
+mod upgrades;
 mod verdicts;

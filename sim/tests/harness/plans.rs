@@ -109,6 +109,7 @@ fn action() -> impl Strategy<Value = Action> {
             amount,
             for_ms
         }),
+        name().prop_map(|node| Action::Upgrade { node }),
     ]
 }
 
@@ -157,24 +158,28 @@ fn profile() -> impl Strategy<Value = Profile> {
     let links = proptest::sample::subsequence(all, 0..=3);
     let never = proptest::sample::subsequence(FaultKind::ALL.to_vec(), 0..FaultKind::ALL.len());
     let numbers = (0..10_000u64, 1..9u64, 0..50u64, 0..50u64);
-    (nodes, links, never, any::<bool>(), numbers).prop_map(
-        |(nodes, links, never, customs, (horizon_ms, max_faults, commits, bursts))| Profile {
-            custom: customs
-                .then_some(CustomFault {
-                    name: "odd",
-                    node: "c",
-                    amount: (1, 3),
-                })
-                .into_iter()
-                .collect(),
-            events: vec![("a", "something happened")],
-            held: vec![("a", "something is held")],
-            horizon_ms,
-            max_faults,
-            commits,
-            bursts,
-            never,
-            ..Profile::new(&nodes, &links)
+    let upgrades = proptest::sample::subsequence(vec!["a", "b", "c"], 0..=3);
+    (nodes, links, never, any::<bool>(), numbers, upgrades).prop_map(
+        |(nodes, links, never, customs, (horizon_ms, max_faults, commits, bursts), upgrades)| {
+            Profile {
+                custom: customs
+                    .then_some(CustomFault {
+                        name: "odd",
+                        node: "c",
+                        amount: (1, 3),
+                    })
+                    .into_iter()
+                    .collect(),
+                events: vec![("a", "something happened")],
+                held: vec![("a", "something is held")],
+                horizon_ms,
+                max_faults,
+                commits,
+                bursts,
+                never,
+                upgrades,
+                ..Profile::new(&nodes, &links)
+            }
         },
     )
 }

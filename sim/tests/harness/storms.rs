@@ -136,6 +136,7 @@ fn in_vain() -> Vec<Fault> {
             amount: 1,
             for_ms,
         },
+        Action::Upgrade { node: idle() },
     ]
     .into_iter()
     .enumerate()

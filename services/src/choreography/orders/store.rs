@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::kit::Table;
+use crate::kit::{Table, format::More};
 
 pub use crate::purchase::orders::store::Status;
 
@@ -40,6 +40,9 @@ pub struct Order {
     /// When it ended; wall clock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_ms: Option<u64>,
+    /// What a later build says of it.
+    #[serde(flatten)]
+    pub more: More,
 }
 
 /// A product as the catalog offered it when the order began: what changes there later does not change the order.

@@ -13,6 +13,7 @@ use crate::{
     gap::{Gap, Gaps},
     kit::{
         Context, Store, StoreError, Writer,
+        format::Format,
         inbox::Inbox,
         outbox::{self, Mode, Outbox, Outgoing, Policy, Target},
     },
@@ -72,6 +73,11 @@ pub struct Says<'a> {
 }
 
 impl Says<'_> {
+    /// How the service's build reads and writes.
+    pub fn format(&self) -> Format {
+        self.member.format()
+    }
+
     /// Tells that something happened to `key`.
     pub fn say(&mut self, kind: &str, key: &str, context: &Context, body: &impl Serialize) {
         let context = self.member.perhaps_anothers(context);
@@ -206,6 +212,11 @@ impl Member {
     /// The weaknesses of the shape.
     pub fn gaps(&self) -> Gaps {
         self.gaps
+    }
+
+    /// How the service's build reads and writes.
+    pub fn format(&self) -> Format {
+        Format::of(&self.platform, self.gaps)
     }
 
     fn perhaps_anothers(&self, context: &Context) -> Context {

@@ -52,12 +52,13 @@ impl<S: Saga> Inner<S> {
     /// Drives a saga that an earlier life, or an earlier task, left.
     pub(super) async fn drive_resumed(
         self: &Arc<Self>,
-        saga: SagaRecord<S::Data>,
+        mut saga: SagaRecord<S::Data>,
         driven: Arc<Driven<S::Data>>,
     ) {
         saga.context
             .span()
             .in_scope(|| tracing::info!(status = ?saga.status, "saga resumed"));
+        self.saga.taken_up(&mut saga.data);
         self.drive(saga, driven, true).await;
     }
 

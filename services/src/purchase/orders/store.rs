@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::kit::{Context, Table};
+use crate::kit::{Context, Table, format::More};
 
 /// The database's file.
 pub const FILE: &str = "purchase.redb";
@@ -55,6 +55,9 @@ pub struct Order {
     /// When it ended; wall clock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_ms: Option<u64>,
+    /// What a later build says of it.
+    #[serde(flatten)]
+    pub more: More,
 }
 
 /// An order that has not ended.

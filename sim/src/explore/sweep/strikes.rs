@@ -69,7 +69,7 @@ const SLOW_DISK_MS: u64 = 500;
 const SLOW_NODE_MS: u64 = 50;
 
 /// Names of the columns, in their order; the scenario's own faults follow.
-const NAMES: [&str; 21] = [
+const NAMES: [&str; 22] = [
     "crash before",
     "crash after",
     "power loss before",
@@ -91,6 +91,7 @@ const NAMES: [&str; 21] = [
     "stale clock",
     "clock ahead",
     "clock back",
+    "upgrade",
 ];
 
 /// All columns of a sweep over a scenario with this profile.
@@ -182,6 +183,9 @@ impl Strikes<'_> {
                 self.once("restart", site, Action::Restart { node: node() });
                 self.lasting("pause", site, PAUSE, stop);
                 self.lasting("stall", site, STALL, stop);
+                if self.profile.upgrades.contains(&&*site.node) {
+                    self.once("upgrade", site, Action::Upgrade { node: node() });
+                }
             }
         }
         match &site.kind {

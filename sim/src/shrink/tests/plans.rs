@@ -118,6 +118,7 @@ fn anywhere() -> impl Strategy<Value = Action> {
                     ppm: -signed,
                     for_ms: a,
                 },
+                Action::Upgrade { node: node() },
                 Action::Custom {
                     name: "doubt".to_owned(),
                     node: node(),

@@ -324,6 +324,10 @@ fn every_kind_of_fault_has_its_words() {
             "a sector of order's disk becomes unreadable 1 s into the storm",
         ),
         (
+            Action::Upgrade { node: node() },
+            "order is restarted as its other build 1 s into the storm",
+        ),
+        (
             Action::UnreadableRow {
                 node: node(),
                 table: None,

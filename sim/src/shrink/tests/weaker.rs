@@ -10,7 +10,7 @@ fn family(action: &Action) -> (&'static str, u32) {
     use FaultKind as K;
     match action.kind() {
         K::Restart => ("death", 0),
-        K::Crash => ("death", 1),
+        K::Crash | K::Upgrade => ("death", 1),
         K::CrashLoop => ("death", 2),
         K::PowerLoss => ("death", 3),
         K::ResetBurst => ("link", 0),
@@ -189,6 +189,14 @@ fn the_weaker_kinds_of_each_kind_are_these() {
             vec![Action::WriteError { node }],
         ),
         (Action::ResetBurst {}, Vec::new()),
+        (
+            Action::Upgrade {
+                node: "vault".to_owned(),
+            },
+            vec![Action::Restart {
+                node: "vault".to_owned(),
+            }],
+        ),
     ];
     for (action, weaker) in cases {
         assert_eq!(weaken::kinds(&action, &links), weaker, "{action}");
