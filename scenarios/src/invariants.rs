@@ -1,13 +1,16 @@
 //! What must hold, one subject a file. The names are those of the design's table of invariants.
 
+pub mod healers;
 pub mod history;
 pub mod leases;
 pub mod money;
+mod notes;
 pub mod orders;
 pub mod outbox;
 pub mod prices;
 pub mod purchases;
 pub mod rewards;
 pub mod sagas;
+pub mod schedule;
 pub mod stock;
 pub mod workflows;

@@ -122,6 +122,8 @@ gaps! {
     CouponOwnedIsEnough "coupon-owned-is-enough" "a coupon that one order has is given to another order of the same user too (nor does its use ask whose it is)"
     LateTimerActs "late-timer-acts" "a deadline that comes once the purchase has ended cancels it all the same"
     IntentByKeyOnly "intent-by-key-only" "an order is told from a repeat by its key alone: the same basket from a second device, with a key of its own, is ordered again"
+    RedeliveredAtOnce "redelivered-at-once" "an event that could not be handled is delivered again without a wait: its deliveries are used up too soon"
+    TriesAddedUp "tries-added-up" "the tries of all steps of a saga count against one limit: what one step has used up the next one lacks"
     UnreadableIsAbsent "unreadable-is-absent" "a row that the disk cannot read at present is taken for one that is not there"
 }
 
