@@ -16,7 +16,11 @@ use squall_services::{catalog, challenge, gap::Gap, kit::saga, order};
 use crate::{
     bank,
     customer::{Person, keyed, unkeyed},
-    invariants::{orders, rewards, sagas::saga_counts, stock},
+    invariants::{
+        healers, orders, rewards,
+        sagas::{self, saga_counts},
+        stock,
+    },
     operator,
     receipts::{self, answered},
     shop::{self, Hand, Shelf},
@@ -49,6 +53,7 @@ const BUGS: &[Gap] = &[
     Gap::EventsWithoutResync,
     Gap::CacheNeverExpires,
     Gap::LetterRedrivenTwice,
+    Gap::TriesAddedUp,
     Gap::SagaIdsCollide,
     Gap::UnreadableIsAbsent,
 ];
@@ -140,10 +145,12 @@ impl Scenario for ChallengeReward {
             barred: Some("unlucky".to_owned()),
             saga: saga::Config {
                 tries: if hasty { tries } else { patient.tries },
+                recover_every: healers::recovered_every(sim, patient.recover_every),
                 ..patient
             },
             ..Default::default()
         };
+        sagas::watch_drivers(sim, &["challenge"], "challenge", &config.saga);
         let challenges = member(challenge::SERVICE, move |p| {
             challenge::run(p, config.clone())
         });

@@ -36,7 +36,11 @@ use self::{
 };
 use crate::{
     bank,
-    invariants::{leases, outbox, sagas::SAGAS_END, stock},
+    invariants::{
+        healers, leases,
+        sagas::{self, SAGAS_END},
+        schedule, stock,
+    },
     operator,
     receipts::{self, Receipts},
     shop::Shelf,
@@ -82,6 +86,7 @@ const BUGS: &[Gap] = &[
     Gap::AcceptedToldAsRefused,
     Gap::KeySettledAfterTheEnd,
     Gap::RebuildInTwoCommits,
+    Gap::TriesAddedUp,
     Gap::SagaIdsCollide,
     Gap::CouponOwnedIsEnough,
     Gap::RowMarkedBeforeSent,
@@ -216,7 +221,10 @@ impl Scenario for Checkout {
             saga_deadline: deadline,
             user_locks: Kept::Service(lock::SERVICE.name.to_owned()),
             calls,
-            recover_every: Duration::from_secs(settings.between(2, 20)),
+            recover_every: healers::recovered_every(
+                sim,
+                Duration::from_secs(settings.between(2, 20)),
+            ),
             subscriptions: SUBSCRIPTIONS
                 .map(|subscription| Subscription {
                     size: small(&mut settings),
@@ -227,6 +235,7 @@ impl Scenario for Checkout {
             ..Default::default()
         };
         let issue = small(&mut settings);
+        sagas::watch_drivers(sim, &["checkout"], "checkout", &config.sagas());
         let knobs = nodes::open(sim, gaps, config, issue);
 
         let stock = stock::watch(sim);
@@ -234,7 +243,7 @@ impl Scenario for Checkout {
         let orders = orders::watch(sim, deadline, &knobs.lives);
         orders::watch_books(sim, &orders, &stock, &books);
         subscribers::watch(sim, &orders);
-        outbox::watch_schedule(sim, "checkout", &outbox);
+        schedule::watch_outboxes(sim, &["checkout"], &outbox);
         subscribers::watch_load(sim, &knobs.load);
         leases::watch(sim, &knobs.leases);
         if variant == Variant::Parallel {
@@ -335,7 +344,12 @@ impl Scenario for Checkout {
 
 /// How often a saga insists before it needs attention, and how patient the outbox is. In some worlds a few tries are all.
 fn patience(sim: &Sim) -> (u32, Policy) {
-    let (patient, mut rng) = (Policy::default(), sim.seed().stream("patience"));
+    let usual = Policy::default();
+    let patient = Policy {
+        look_every: healers::looked_at_every(sim, usual.look_every),
+        ..usual
+    };
+    let mut rng = sim.seed().stream("patience");
     match rng.chance(0.25) {
         true => {
             let policy = Policy {

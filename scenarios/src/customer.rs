@@ -17,11 +17,12 @@ use squall_services::{
 
 use crate::{
     invariants::{
-        orders::{ANSWERED, INTENT, OTHER_DEVICE, Promises, Told},
+        orders::{ANSWERED, INTENT, OTHER_DEVICE, Promises},
         prices::Asked,
     },
     lock,
     platform::platform,
+    receipts::Told,
     sometimes,
 };
 
@@ -328,7 +329,7 @@ impl Customer {
             self.buy(&other, sku, quantity, card).await
         };
         let answers = tokio::join!(self.buy(op, sku, quantity, card), on_other);
-        let (Some(Told::Order(one)), Some(Told::Order(two))) = answers else {
+        let (Some(Told::Done(one)), Some(Told::Done(two))) = answers else {
             return;
         };
         if one == two {
@@ -351,7 +352,7 @@ impl Customer {
             self.buy(op, sku, quantity, card),
             self.buy(&twin, sku, quantity, card)
         );
-        let (Some(Told::Order(one)), Some(Told::Order(two))) = both else {
+        let (Some(Told::Done(one)), Some(Told::Done(two))) = both else {
             return;
         };
         self.person.client.reached(sometimes::TWINS);
@@ -389,8 +390,7 @@ impl Customer {
                 reply.problem().detail,
             );
         }
-        let status = serde_json::from_value(reply.body["status"].clone());
-        if let (true, Ok(status)) = (reply.is_success(), status) {
+        if let Some((_, status)) = shown(&reply.body).filter(|_| reply.is_success()) {
             let found = BTreeMap::from([(id.clone(), status)]);
             self.went_back(&before.only(&id), &found);
             lock(&self.session).told(&id, status, comes_after);
@@ -434,11 +434,7 @@ impl Customer {
 
     /// Holds the shop to a state that the order can't leave.
     pub fn note(&self, reply: &Reply) {
-        let (id, status) = (
-            &reply.body["id"],
-            serde_json::from_value(reply.body["status"].clone()),
-        );
-        if let (true, Some(id), Ok(status)) = (reply.is_success(), id.as_str(), status) {
+        if let Some((id, status)) = shown(&reply.body).filter(|_| reply.is_success()) {
             if matches!(status, Status::Completed | Status::Cancelled) {
                 self.promises.told(&self.person.client, id, status);
             }
@@ -448,14 +444,10 @@ impl Customer {
 
     /// Holds the shop to what this customer had been told when a listing of all orders was asked for.
     fn read(&self, before: &Session<Status>, listing: &Reply) {
-        let Some(rows) = listing.body.as_array().filter(|_| listing.is_success()) else {
+        if !listing.is_success() || !listing.body.is_array() {
             return;
-        };
-        let row = |row: &Value| {
-            let status = serde_json::from_value(row["status"].clone()).ok()?;
-            Some((row["id"].as_str()?.to_owned(), status))
-        };
-        let found: BTreeMap<String, Status> = rows.iter().filter_map(row).collect();
+        }
+        let found = listed(&listing.body);
         self.went_back(before, &found);
         let mut session = lock(&self.session);
         for (id, status) in found {
@@ -485,6 +477,18 @@ impl Customer {
 
 /// The invariant that refusals are held to that state a fact.
 pub const TRUE_REFUSAL: &str = "a refusal is true when it is said";
+
+/// An order as it is shown: its id and how it is.
+pub fn shown(order: &Value) -> Option<(&str, Status)> {
+    let status = serde_json::from_value(order["status"].clone()).ok()?;
+    Some((order["id"].as_str()?, status))
+}
+
+/// The orders that are listed.
+pub fn listed(orders: &Value) -> BTreeMap<String, Status> {
+    let orders = orders.as_array().into_iter().flatten().filter_map(shown);
+    orders.map(|(id, status)| (id.to_owned(), status)).collect()
+}
 
 /// Whether an order that was told to be in the state `told` may be found in `found` later.
 fn comes_after(told: &Status, found: &Status) -> bool {

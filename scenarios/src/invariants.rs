@@ -1,14 +1,17 @@
 //! What must hold, one subject a file. The names are those of the design's table of invariants.
 
 pub mod dues;
+pub mod healers;
 pub mod history;
 pub mod leases;
 pub mod money;
+mod notes;
 pub mod orders;
 pub mod outbox;
 pub mod prices;
 pub mod purchases;
 pub mod rewards;
 pub mod sagas;
+pub mod schedule;
 pub mod stock;
 pub mod workflows;

@@ -29,7 +29,7 @@ use self::buyer::Deed;
 use crate::{
     bank,
     customer::{Person, keyed},
-    invariants::{outbox, purchases, sagas},
+    invariants::{healers, outbox, purchases, sagas, schedule},
     operator, receipts, sometimes,
     topology::{self, member},
 };
@@ -70,6 +70,7 @@ const BUGS: &[Gap] = &[
     Gap::TraceIdLeaks,
     Gap::RowMarkedBeforeSent,
     Gap::RetrySchedulePerPoller,
+    Gap::RedeliveredAtOnce,
     Gap::LateTimerActs,
     Gap::UnknownFieldsDropped,
     Gap::OldReaderTakesDefault,
@@ -249,8 +250,13 @@ pub(crate) const HASTY_CHANCES: u32 = 6;
 /// this is one.
 pub(crate) fn patience(sim: &Sim, settings: Settings) -> (Settings, bool) {
     let mut rng = sim.seed().stream("patience");
+    let look_every = healers::looked_at_every(sim, settings.policy.look_every);
     let settings = Settings {
         pollers: rng.between(1, 3) as usize,
+        policy: Policy {
+            look_every,
+            ..settings.policy
+        },
         ..settings
     };
     let hasty = rng.chance(0.25);
@@ -327,7 +333,8 @@ fn open(sim: &Sim, settings: Settings, refused_one_in: u64) {
         ],
     );
 
-    let counts = behaviour.clone();
+    let (counts, forgets) = (behaviour.clone(), behaviour.clone());
+    schedule::watch_consumers(sim, &MEMBERS, move || forgets.struck_in_all());
     sim.custom_faults(
         move |name, amount, begins| {
             let Some(fault) = bus_fault(name) else { return };

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use serde_json::{Value, json};
+use serde_json::json;
 use squall::{Client, Sim};
 use squall_services::{
     kit::{Code, Reply},
@@ -11,15 +11,12 @@ use squall_services::{
 };
 
 use crate::{
-    customer::{Person, Request, TRUE_REFUSAL, keyed, unkeyed},
+    customer::{Person, TRUE_REFUSAL, keyed, listed, shown, unkeyed},
     invariants::orders::{ANSWERED, Promises, Wish},
+    receipts::{Calm, answered_as},
     shop::Shelf,
     sometimes,
 };
-
-/// Within this time whoever asks has a final answer: a breaker that opened in the storm's last moments is closed by then,
-/// and a saga has come to its end or its deadline.
-const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Longer than any breaker stays open without a trial.
 const BREAKERS_OPEN: Duration = Duration::from_secs(35);
@@ -80,39 +77,30 @@ async fn ask_again(client: &Client, person: &Person, promises: &Promises, wish: 
     if !client.does(&format!("{op}-late")) {
         return;
     }
-    let began = client.now();
-    let last = loop {
-        let answer = person.ask(request).await;
-        if let Ok(reply) = &answer
-            && is_final(reply)
-        {
-            if promises.answered(client, op, reply).is_some() {
-                client.reached(sometimes::LATE_ANSWER);
-            }
-            sometimes::key_read(client, reply);
-            return judge(client, op, promises, reply);
-        }
-        if client.now().since(began) > PATIENCE {
-            break answer;
-        }
-        client.node().sleep(Duration::from_secs(1)).await;
+    let Some(reply) = answered_as(client, person, request, patience("never answered")).await else {
+        return;
     };
-    client.broken(
-        ANSWERED,
-        "never answered",
-        &[op],
-        format!("a final answer within {PATIENCE:?}, though nothing disturbs anybody"),
-        told(&last),
-    );
+    if promises.answered(client, op, &reply).is_some() {
+        client.reached(sometimes::LATE_ANSWER);
+    }
+    sometimes::key_read(client, &reply);
+    judge(client, op, promises, &reply);
+}
+
+/// How whoever comes late asks: a breaker that opened in the storm's last moments is closed by then, and a saga has come to
+/// its end or its deadline.
+fn patience(tag: &'static str) -> Calm {
+    Calm {
+        broken: (ANSWERED, tag),
+        within: Duration::from_secs(90),
+        again_after: Duration::from_secs(1),
+        accepts: false,
+    }
 }
 
 /// An order that is told as completed is completed.
 fn judge(client: &Client, op: &str, promises: &Promises, reply: &Reply) {
-    let (id, status) = (
-        reply.body["id"].as_str(),
-        serde_json::from_value(reply.body["status"].clone()),
-    );
-    if let (true, Some(id), Ok(status)) = (reply.is_success(), id, status) {
+    if let Some((id, status)) = shown(&reply.body).filter(|_| reply.is_success()) {
         if matches!(status, Status::Completed | Status::Cancelled) {
             promises.told(client, id, status);
         } else {
@@ -125,13 +113,6 @@ fn judge(client: &Client, op: &str, promises: &Promises, reply: &Reply) {
                 found,
             );
         }
-    }
-}
-
-fn is_final(reply: &Reply) -> bool {
-    match reply.is_success() {
-        true => reply.status != 202,
-        false => !reply.problem().code.is_transient(),
     }
 }
 
@@ -150,11 +131,10 @@ async fn look(client: &Client, person: &Person, user: &str, there: &BTreeMap<Str
         return;
     }
     let list = unkeyed(&op, "GET", &format!("/orders?user={user}"), ());
-    let listed = read(client, person, &list).await;
-    let rows = listed.as_array().cloned().unwrap_or_default();
-    let status = |row: &Value| serde_json::from_value::<Status>(row["status"].clone()).ok();
-    let row = |row: &Value| Some((row["id"].as_str()?.to_owned(), status(row)?));
-    let found: BTreeMap<String, Status> = rows.iter().filter_map(row).collect();
+    let Some(all) = answered_as(client, person, &list, patience("never shown")).await else {
+        return;
+    };
+    let found = listed(&all.body);
     if found != *there {
         client.broken(
             TRUE_REFUSAL,
@@ -166,38 +146,17 @@ async fn look(client: &Client, person: &Person, user: &str, there: &BTreeMap<Str
     }
     for (id, expected) in there {
         let show = unkeyed(&op, "GET", &format!("/orders/{id}"), ());
-        let shown = read(client, person, &show).await;
-        if status(&shown) != Some(*expected) {
+        let Some(order) = answered_as(client, person, &show, patience("never shown")).await else {
+            return;
+        };
+        if shown(&order.body) != Some((id, *expected)) {
             client.broken(
                 TRUE_REFUSAL,
                 "another order",
                 &[id, user],
                 format!("{expected:?}"),
-                shown.to_string(),
+                order.body.to_string(),
             );
-        }
-    }
-}
-
-/// What a read is answered, asking again while the answer is that there is none now.
-async fn read(client: &Client, person: &Person, request: &Request) -> Value {
-    let began = client.now();
-    loop {
-        let answer = person.ask(request).await;
-        match answer {
-            Ok(reply) if is_final(&reply) => return reply.body,
-            answer if client.now().since(began) > PATIENCE => {
-                let expected = format!("an answer within {PATIENCE:?}");
-                client.broken(
-                    ANSWERED,
-                    "never shown",
-                    &[&request.path],
-                    expected,
-                    told(&answer),
-                );
-                return Value::Null;
-            }
-            _ => client.node().sleep(Duration::from_secs(1)).await,
         }
     }
 }

@@ -11,6 +11,8 @@ pub mod flows;
 pub mod invariants;
 pub mod item_purchase;
 pub mod late;
+#[cfg(test)]
+mod little;
 pub mod mirror;
 pub mod operator;
 pub mod order_choreography;

@@ -73,6 +73,7 @@ const BUGS: &[Gap] = &[
     Gap::TraceIdLeaks,
     Gap::RowMarkedBeforeSent,
     Gap::RetrySchedulePerPoller,
+    Gap::RedeliveredAtOnce,
     Gap::LeaseFromAStaleClock,
     Gap::LostUpdateIgnored,
     Gap::UnknownFieldsDropped,
@@ -220,7 +221,7 @@ impl Scenario for OrderChoreography {
             shop.settings.policy = Policy {
                 backoff: Duration::from_millis(50),
                 growth: 2,
-                ..Policy::default()
+                ..shop.settings.policy
             };
         }
         let counters = nodes::open(sim, &shop);

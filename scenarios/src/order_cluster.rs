@@ -21,7 +21,7 @@ use squall_services::{
 use crate::{
     bank,
     invariants::{
-        leases, money, orders,
+        healers, leases, money, orders,
         sagas::{self, saga_counts},
         stock,
     },
@@ -59,6 +59,7 @@ const BUGS: &[Gap] = &[
     Gap::ReplicaSaysNotThere,
     Gap::OwnerNotChecked,
     Gap::LetterRedrivenTwice,
+    Gap::TriesAddedUp,
     Gap::SagaIdsCollide,
     Gap::LeaseEndsByWallClock,
     Gap::LeaseFromAStaleClock,
@@ -214,6 +215,7 @@ impl Scenario for OrderCluster {
                 }),
             ],
         );
+        sagas::watch_drivers(sim, &REPLICAS, "order-db", &order.sagas());
         let order = member(order::SERVICE, move |p| order::run(p, order.clone()));
         topology::open(sim, replicas(order, order::store::FILE, PATIENCE));
         let permits = shop::open_till(sim, gaps, settings.between(1, 10) as usize);
@@ -234,7 +236,7 @@ impl Scenario for OrderCluster {
         sometimes::builds(sim, &REPLICAS);
         sometimes::services(sim, &["order-1", "order-2", "payment"]);
         sometimes::stock(sim, &["inventory"]);
-        sometimes::healers(sim, &stock);
+        healers::watch_sweeper(sim, &stock, stock::SWEPT);
 
         let has_rush = trade.has_rush();
         sim.prepare(move |client| async move {

@@ -25,7 +25,7 @@ use crate::{
     bank,
     customer::{Person, unkeyed},
     invariants::{
-        leases, money, orders,
+        healers, leases, money, orders,
         sagas::{self, saga_counts},
         stock,
     },
@@ -172,7 +172,7 @@ impl Scenario for OrderReplicas {
         sometimes::builds(sim, &["order"]);
         sometimes::services(sim, &["order", "payment"]);
         sometimes::stock(sim, &REPLICAS);
-        sometimes::healers(sim, &stock);
+        healers::watch_sweeper(sim, &stock, stock::SWEPT);
         sometimes::late_reserves(sim, &REPLICAS);
         sometimes::money(sim, &orders, &money);
         sometimes::leases(sim, &REPLICAS);
@@ -217,7 +217,7 @@ fn open_counter(sim: &Sim, gaps: Gaps, shelf: &lock::Shelf, trade: &Trade, setti
             true => order::PaymentMode::OneStep,
             false => order::PaymentMode::TwoStep,
         },
-        recover_every: Duration::from_secs(settings.between(2, 20)),
+        recover_every: healers::recovered_every(sim, Duration::from_secs(settings.between(2, 20))),
         inventory: "gateway".to_owned(),
         // Longer than a wait for a lease.
         inventory_calls: PeerPolicy {
@@ -227,6 +227,7 @@ fn open_counter(sim: &Sim, gaps: Gaps, shelf: &lock::Shelf, trade: &Trade, setti
         ..Default::default()
     };
     trade.arrange(&mut order);
+    sagas::watch_drivers(sim, &["order"], "order", &order.sagas());
     // From shorter than a pause to as long as published: 30 s.
     let lease = Duration::from_millis(match settings.chance(0.8) {
         true => settings.between(100, 400),

@@ -18,7 +18,7 @@ use crate::{
     bank,
     customer::Customer,
     invariants::{
-        money, orders,
+        healers, money, orders,
         sagas::{self, saga_counts},
         stock,
     },
@@ -85,6 +85,7 @@ const BUGS: &[Gap] = &[
     Gap::KeySettledAfterTheEnd,
     Gap::BreakerLetsAllThrough,
     Gap::LetterRedrivenTwice,
+    Gap::TriesAddedUp,
     Gap::SagaIdsCollide,
     Gap::UnreadableIsAbsent,
     Gap::IntentByKeyOnly,
@@ -176,7 +177,7 @@ pub(crate) fn build(sim: &Sim, gaps: Gaps, arranged: impl FnOnce(&mut order::Con
             true => order::PaymentMode::OneStep,
             false => order::PaymentMode::TwoStep,
         },
-        recover_every: Duration::from_secs(settings.between(2, 20)),
+        recover_every: healers::recovered_every(sim, Duration::from_secs(settings.between(2, 20))),
         ..Default::default()
     };
     let mut trade = Trade::draw(sim);
@@ -184,6 +185,7 @@ pub(crate) fn build(sim: &Sim, gaps: Gaps, arranged: impl FnOnce(&mut order::Con
     arranged(&mut config);
     let workflows = config.execution == Execution::Workflow;
     let swept = trade.swept_every();
+    sagas::watch_drivers(sim, &["order"], "order", &config.sagas());
     topology::open(
         sim,
         shop::counter_swept(gaps, config, Default::default(), swept),
@@ -210,7 +212,7 @@ pub(crate) fn build(sim: &Sim, gaps: Gaps, arranged: impl FnOnce(&mut order::Con
     sometimes::builds(sim, &["order"]);
     sometimes::services(sim, &["order", "payment"]);
     sometimes::stock(sim, &["inventory"]);
-    sometimes::healers(sim, &stock);
+    healers::watch_sweeper(sim, &stock, stock::SWEPT);
     sometimes::late_reserves(sim, &["inventory"]);
     sometimes::money(sim, &orders, &money);
 

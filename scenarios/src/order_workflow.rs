@@ -44,6 +44,7 @@ const BUGS: &[Gap] = &[
     Gap::NoBulkhead,
     Gap::RebuildInTwoCommits,
     Gap::LetterRedrivenTwice,
+    Gap::TriesAddedUp,
     Gap::AcceptedToldAsRefused,
     Gap::KeySettledAfterTheEnd,
     Gap::UnreadableIsAbsent,

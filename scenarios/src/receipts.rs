@@ -25,10 +25,30 @@ pub const ANSWERED: &str = "who asks in the calm is answered";
 /// What users find of their own is what they were told and what they did.
 const OWN: &str = "users find what they were told";
 
-/// How soon: an open breaker lets a trial call through after half a minute, and a saga may take as long.
-const ANSWERED_WITHIN: Duration = Duration::from_secs(60);
-/// How long a late client waits between two of its tries.
-const AGAIN_AFTER: Duration = Duration::from_secs(2);
+/// Who asks while nothing disturbs anybody: how long, how often, and what is broken if there is no answer.
+#[derive(Clone, Copy, Debug)]
+pub struct Calm {
+    /// The invariant and its tag.
+    pub broken: (&'static str, &'static str),
+    /// Within this time there is a final answer.
+    pub within: Duration,
+    /// Between two tries.
+    pub again_after: Duration,
+    /// Whether 202 is one.
+    pub accepts: bool,
+}
+
+impl Calm {
+    /// An open breaker lets a trial call through after half a minute, and a saga may take as long.
+    const fn patience(accepts: bool) -> Self {
+        Calm {
+            broken: (ANSWERED, "never told"),
+            within: Duration::from_secs(60),
+            again_after: Duration::from_secs(2),
+            accepts,
+        }
+    }
+}
 
 /// Whether somebody comes when all is settled: in four worlds of ten, for it makes a run longer.
 pub fn comes(rng: &mut Stream) -> bool {
@@ -54,7 +74,7 @@ pub enum Told {
 
 impl Told {
     /// What a reply says, if that is final. `accepts` says that 202 is: the client waits for nothing more.
-    fn of(reply: &Reply, accepts: bool) -> Option<Self> {
+    pub fn of(reply: &Reply, accepts: bool) -> Option<Self> {
         if reply.is_success() {
             let id = reply.body["id"].as_str().unwrap_or_default();
             return (accepts || reply.status != 202).then(|| Told::Done(id.to_owned()));
@@ -214,6 +234,16 @@ pub async fn answered(
     request: &Request,
     accepts: bool,
 ) -> Option<Reply> {
+    answered_as(client, person, request, Calm::patience(accepts)).await
+}
+
+/// The same, of somebody who asks so.
+pub async fn answered_as(
+    client: &Client,
+    person: &Person,
+    request: &Request,
+    calm: Calm,
+) -> Option<Reply> {
     let began = client.now();
     let mut last;
     loop {
@@ -222,7 +252,7 @@ pub async fn answered(
             &format!("late {} {}", request.method, request.path),
         );
         match person.ask(request).await {
-            Ok(reply) if Told::of(&reply, accepts).is_some() => {
+            Ok(reply) if Told::of(&reply, calm.accepts).is_some() => {
                 client.ok(&request.op, &reply.status.to_string());
                 return Some(reply);
             }
@@ -230,11 +260,160 @@ pub async fn answered(
             Err(reason) => last = reason.to_owned(),
         }
         client.unknown(&request.op, &last);
-        if client.now().since(began) > ANSWERED_WITHIN {
-            let expected = format!("a final answer within {ANSWERED_WITHIN:?}");
-            client.broken(ANSWERED, "never told", &[&request.op], expected, last);
+        if client.now().since(began) > calm.within {
+            let (invariant, tag) = calm.broken;
+            let expected = format!("a final answer within {:?}", calm.within);
+            client.broken(invariant, tag, &[&request.op], expected, last);
             return None;
         }
-        client.node().sleep(AGAIN_AFTER).await;
+        client.node().sleep(calm.again_after).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io,
+        sync::{
+            Arc,
+            atomic::{AtomicBool, Ordering::Relaxed},
+        },
+        time::Duration,
+    };
+
+    use axum::{Json, Router, http::StatusCode, routing::post};
+    use serde_json::{Value, json};
+    use squall::{Sim, run::Verdict};
+    use squall_services::kit::{self, Code, Problem, Reply};
+
+    use super::{ANSWERED, FINAL, Receipts, TRUE, Told};
+    use crate::{
+        customer::keyed,
+        little::{Little, broken},
+        platform::{platform, read_store},
+    };
+
+    fn reply(status: u16, body: Value) -> Reply {
+        Reply {
+            status,
+            body,
+            next: None,
+        }
+    }
+
+    fn refusal(code: Code) -> Reply {
+        let problem = Problem::new(code, "no");
+        reply(
+            code.status(),
+            serde_json::to_value(problem).expect("it is JSON"),
+        )
+    }
+
+    #[test]
+    fn an_answer_is_final_if_it_tells_what_was_done_or_will_never_be() {
+        let made = reply(201, json!({ "id": "ORD-1" }));
+        assert_eq!(Told::of(&made, false), Some(Told::Done("ORD-1".to_owned())));
+        let accepted = reply(202, json!({ "id": "ORD-1" }));
+        assert_eq!(Told::of(&accepted, false), None);
+        let told = Told::of(&accepted, true);
+        assert_eq!(told, Some(Told::Done("ORD-1".to_owned())));
+        let no = Told::of(&refusal(Code::OutOfStock), false);
+        assert_eq!(no, Some(Told::Refused(Code::OutOfStock)));
+        assert_eq!(Told::of(&refusal(Code::ServiceUnavailable), true), None);
+    }
+
+    /// What a shop says to a late repeat.
+    #[derive(Clone, Copy)]
+    enum Says {
+        Made(&'static str),
+        No(Code),
+    }
+
+    /// A shop that tells ann of `first` in the storm, or of nothing, and says `late` when all is settled. By the books,
+    /// her order is there if `made`.
+    fn told(first: Option<Reply>, late: Says, made: bool) -> Vec<(String, String)> {
+        let world = Little(move |sim: &Sim| {
+            sim.read_stores_with(read_store);
+            sim.node("shop", move |node| async move {
+                let answer = move || async move {
+                    match late {
+                        Says::Made(id) => {
+                            Ok::<_, Problem>((StatusCode::CREATED, Json(json!({ "id": id }))))
+                        }
+                        Says::No(code) => Err(Problem::new(code, "no")),
+                    }
+                };
+                let routes = Router::new().route("/orders", post(answer));
+                kit::http::serve(&platform(&node), routes).await?;
+                Ok::<_, io::Error>(())
+            });
+            let happened = Arc::new(AtomicBool::new(made));
+            let alive = move |_: &str| match happened.load(Relaxed) {
+                true => vec!["ORD-1".to_owned()],
+                false => Vec::new(),
+            };
+            let receipts = Receipts::watch(sim, Duration::from_secs(1), false, alive);
+            let (asked, first) = (receipts.clone(), first.clone());
+            sim.client("ann", |_| async move {
+                let request = keyed("ann-1", "POST", "/orders", json!({}));
+                asked.asked("shop", &request);
+                if let Some(first) = first {
+                    asked.told(&request, &first);
+                }
+            });
+            sim.late_client("latecomer", |client| async move {
+                receipts.repeat_all(&client).await;
+            });
+        });
+        let outcome = world.run(&[]);
+        let told = broken(&outcome).into_iter();
+        let told: Vec<_> = told
+            .map(|(i, tag)| (i.to_owned(), tag.to_owned()))
+            .collect();
+        assert_eq!(told.is_empty(), outcome.verdict == Verdict::Survived);
+        told
+    }
+
+    fn only(invariant: &str, tag: &str) -> Vec<(String, String)> {
+        vec![(invariant.to_owned(), tag.to_owned())]
+    }
+
+    fn made(id: &str) -> Option<Reply> {
+        Some(reply(201, json!({ "id": id })))
+    }
+
+    #[test]
+    fn who_asks_again_and_is_told_the_same_has_nothing_to_complain_of() {
+        assert_eq!(told(made("ORD-1"), Says::Made("ORD-1"), true), []);
+        assert_eq!(told(None, Says::Made("ORD-1"), true), []);
+        assert_eq!(told(None, Says::No(Code::OutOfStock), false), []);
+        let refused = Some(refusal(Code::OutOfStock));
+        assert_eq!(told(refused, Says::No(Code::OutOfStock), false), []);
+    }
+
+    #[test]
+    fn what_was_refused_for_good_must_not_be_there() {
+        let refused = Some(refusal(Code::OutOfStock));
+        let found = told(refused, Says::Made("ORD-1"), true);
+        assert_eq!(found, only(FINAL, "happened all the same"));
+    }
+
+    #[test]
+    fn a_late_repeat_is_told_of_what_was_done_and_of_nothing_else() {
+        let found = told(made("ORD-1"), Says::Made("ORD-2"), true);
+        assert_eq!(found, only(TRUE, "another effect"));
+        let found = told(made("ORD-1"), Says::No(Code::OutOfStock), false);
+        assert_eq!(found, only(TRUE, "refused"));
+        let found = told(None, Says::No(Code::OutOfStock), true);
+        assert!(
+            found.contains(&only(TRUE, "refused what was done")[0]),
+            "{found:?}"
+        );
+    }
+
+    #[test]
+    fn whoever_asks_in_the_calm_is_told_something_final_within_a_minute() {
+        let found = told(None, Says::No(Code::ServiceUnavailable), false);
+        assert_eq!(found, only(ANSWERED, "never told"));
     }
 }

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use squall::{Client, Sim, check::Commit};
@@ -16,7 +17,11 @@ use squall_services::{
 };
 
 use crate::{
-    invariants::{money::Money, orders::Orders, stock::Stock},
+    invariants::{
+        healers::{self, Healer},
+        money::Money,
+        orders::Orders,
+    },
     lock,
 };
 
@@ -26,8 +31,15 @@ pub const ANSWER_LOST: &str = "a request whose answer was lost was asked again a
 /// A saga went on that its last driver had left.
 const RECOVERED: &str = "a saga was recovered";
 
-/// An undo was asked that had been asked in vain.
-const INSISTED: &str = "a compensation was asked again";
+/// An undo is asked again that was asked in vain.
+const INSISTING: Healer = Healer {
+    goal: "a compensation was asked again",
+    message: "undo unknown",
+    count: "healed: compensations asked again",
+    // Breakers on the way open one after another, each for half a minute.
+    wake: Duration::from_secs(2 * 60),
+    but: None,
+};
 
 /// Told by whoever was refused an order for good: from then on it must not be.
 pub const REFUSED: &str = "an order was refused for good, and held to that";
@@ -64,13 +76,16 @@ pub const REBUILD_INTERRUPTED: &str = "a rebuild of the read side was interrupte
 
 /// What befalls sagas, on the nodes that drive them.
 pub fn sagas(sim: &Sim, node: &'static str) {
+    healers::watch(sim, &[node], &[INSISTING]);
     sim.sometimes_logged("a saga needed attention", node, "saga needs attention");
+    let recovered = sim.goal(RECOVERED);
+    sim.at_end(move |_| vec![("healed: sagas recovered", recovered.hits())]);
+    sim.sometimes_logged(RECOVERED, node, healers::RESUMED);
     let mut times: BTreeMap<String, u32> = BTreeMap::new();
-    sim.sometimes_logged(RECOVERED, node, "saga resumed");
     sim.sometimes_logged_where(
         "a saga was recovered twice",
         node,
-        "saga resumed",
+        healers::RESUMED,
         move |scope, _| {
             let times = times.entry(scope.saga_id.clone()).or_default();
             *times += 1;
@@ -78,21 +93,34 @@ pub fn sagas(sim: &Sim, node: &'static str) {
         },
     );
     sim.sometimes_logged("the outcome of a step was not known", node, "step unknown");
-    sim.sometimes_logged(INSISTED, node, "undo unknown");
 }
 
-/// A replica died, or seemed to, and another one had its saga before it was back.
-pub const TAKEN_OVER: &str = "a replica took over another one's saga";
+/// A replica died, or seemed to, and another one has its saga before it is back.
+pub const TAKING_OVER: Healer = Healer {
+    goal: "a replica took over another one's saga",
+    message: "saga taken over",
+    count: "healed: sagas taken over",
+    wake: WAKE,
+    but: None,
+};
 
-/// A replica that was taken for dead was not, and went on until its next commit.
-pub const FENCED_OFF: &str = "a replica that lost its saga was kept from a commit";
+/// A replica that was taken for dead is not, and went on until its next commit.
+pub const FENCING_OFF: Healer = Healer {
+    goal: "a replica that lost its saga was kept from a commit",
+    message: "saga lost",
+    count: "healed: commits of an old owner refused",
+    wake: WAKE,
+    but: None,
+};
+
+/// For how long after a disturbance something is mended.
+const WAKE: Duration = Duration::from_secs(30);
 
 /// What befalls sagas that replicas drive.
 pub fn replicas(sim: &Sim, nodes: &[&'static str]) {
+    healers::watch(sim, nodes, &[TAKING_OVER, FENCING_OFF]);
     for node in nodes {
         sagas(sim, node);
-        sim.sometimes_logged(TAKEN_OVER, node, "saga taken over");
-        sim.sometimes_logged(FENCED_OFF, node, "saga lost");
     }
 }
 
@@ -143,27 +171,44 @@ pub fn leases(sim: &Sim, holders: &[&'static str]) {
 
 /// What befalls what is written under leases, on the nodes that write.
 pub fn fences(sim: &Sim, writers: &[&'static str]) {
-    let fenced = (
-        "what was written under an old lease was fenced off",
-        "write fenced off",
-    );
-    logged(sim, writers, &[fenced]);
+    let fencing = Healer {
+        goal: "what was written under an old lease was fenced off",
+        message: "write fenced off",
+        count: "healed: writes fenced off",
+        wake: WAKE,
+        but: None,
+    };
+    healers::watch(sim, writers, &[fencing]);
 }
+
+/// For how long after a disturbance an event may have to be sent again: a try takes no longer.
+const SENT: Duration = Duration::from_secs(30);
+
+/// What the bus says of an event that it takes from nobody.
+const TOO_LARGE: Option<&str> = Some("BodyTooLarge");
 
 /// What befalls events between their outbox and whoever handles them.
 pub fn events(sim: &Sim, nodes: &[&'static str]) {
-    logged(
-        sim,
-        nodes,
-        &[
-            ("an event was sent again", "outbox row failed"),
-            ("an event was given up", "outbox row dead-lettered"),
-            (
-                "a dead letter was sent on its way again",
-                "outbox row redriven",
-            ),
-        ],
+    let sending = Healer {
+        goal: "an event was sent again",
+        message: "outbox row failed",
+        count: "healed: events sent again",
+        wake: SENT,
+        but: TOO_LARGE,
+    };
+    let giving_up = Healer {
+        goal: "an event was given up",
+        message: "outbox row dead-lettered",
+        count: "healed: events given up",
+        wake: SENT,
+        but: TOO_LARGE,
+    };
+    healers::watch(sim, nodes, &[sending, giving_up]);
+    let redriven = (
+        "a dead letter was sent on its way again",
+        "outbox row redriven",
     );
+    logged(sim, nodes, &[redriven]);
 }
 
 fn logged(sim: &Sim, nodes: &[&'static str], all: &[(&'static str, &'static str)]) {
@@ -347,17 +392,4 @@ pub fn key_read(client: &Client, reply: &Reply) {
     if reply.is_success() && wrote != by {
         client.reached(KEYS_READ[by as usize]);
     }
-}
-
-/// Counts how often a healer was needed: a saga recovered, a compensation insisted on, a product swept.
-pub fn healers(sim: &Sim, stock: &Arc<Mutex<Stock>>) {
-    let (recovered, insisted) = (sim.goal(RECOVERED), sim.goal(INSISTED));
-    let stock = stock.clone();
-    sim.at_end(move |_| {
-        vec![
-            ("healed: compensations asked again", insisted.hits()),
-            ("healed: products swept", lock(&stock).swept),
-            ("healed: sagas recovered", recovered.hits()),
-        ]
-    });
 }

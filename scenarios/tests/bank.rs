@@ -250,12 +250,12 @@ bank! {
         "every consumer's effect happens once per event"
         | "inside the outbox: every committed row is sent or dead-lettered";
     an_outbox_row_that_is_claimed_twice_is_found: ItemPurchase + "outbox-claimed-twice" =>
-        "inside the outbox: every committed row is sent or dead-lettered" | "events of a key are told in their order"
+        "inside the outbox: every committed row is sent or dead-lettered" | "inside the outbox: events of a key are told in their order"
         | "inside the outbox: rows of a key leave in their order";
     poison_that_blocks_the_outbox_is_found: ItemPurchase + "outbox-poison-blocks" =>
         "a purchase is everything or nothing" | "inside the outbox: every committed row is sent or dead-lettered";
     an_outbox_that_reorders_a_key_is_found: ItemPurchase + "outbox-reorders-a-key" at 4 =>
-        "events of a key are told in their order" | "inside the outbox: rows of a key leave in their order";
+        "inside the outbox: events of a key are told in their order" | "inside the outbox: rows of a key leave in their order";
     a_dead_letter_that_is_dropped_is_found: ItemPurchase + "dead-letter-dropped" =>
         "inside the outbox: every committed row is sent or dead-lettered";
     events_by_publish_subscribe_only_are_found: ItemPurchase + "pubsub-only" =>
@@ -354,12 +354,12 @@ bank! {
     an_outbox_row_that_is_forgotten_is_found_in_choreography: OrderChoreography + "outbox-pending-forgotten" at 9 =>
         "inside the outbox: every committed row is sent or dead-lettered";
     an_outbox_row_that_is_claimed_twice_is_found_in_choreography: OrderChoreography + "outbox-claimed-twice" =>
-        "inside the outbox: every committed row is sent or dead-lettered" | "events of a key are told in their order"
+        "inside the outbox: every committed row is sent or dead-lettered" | "inside the outbox: events of a key are told in their order"
         | "inside the outbox: rows of a key leave in their order";
     poison_that_blocks_the_outbox_is_found_in_choreography: OrderChoreography + "outbox-poison-blocks" at 26 =>
         "inside the outbox: every committed row is sent or dead-lettered";
     an_outbox_that_reorders_a_key_is_found_in_choreography: OrderChoreography + "outbox-reorders-a-key" at 9 =>
-        "events of a key are told in their order" | "inside the outbox: rows of a key leave in their order";
+        "inside the outbox: events of a key are told in their order" | "inside the outbox: rows of a key leave in their order";
     a_dead_letter_that_is_dropped_is_found_in_choreography: OrderChoreography + "dead-letter-dropped" at 26 =>
         "every order ends" | "inside the outbox: every committed row is sent or dead-lettered";
     a_trace_id_that_leaks_is_found_in_choreography: OrderChoreography + "trace-id-leaks" =>
@@ -513,6 +513,21 @@ bank! {
     a_build_that_takes_a_default_is_found_in_item_purchase:
         ItemPurchase + "old-reader-takes-default" =>
         "an order costs what was promised" | "a purchase is everything or nothing";
+
+    an_event_that_is_redelivered_at_once_is_found: OrderChoreography + "redelivered-at-once" =>
+        "a dead letter comes no sooner than its schedule";
+    an_event_that_is_redelivered_at_once_is_found_in_item_purchase: ItemPurchase + "redelivered-at-once" =>
+        "a dead letter comes no sooner than its schedule";
+    tries_that_are_added_up_are_found: OrderSaga + "tries-added-up" =>
+        "a dead letter comes no sooner than its schedule";
+    tries_that_are_added_up_are_found_in_workflows: OrderWorkflow + "tries-added-up" =>
+        "a dead letter comes no sooner than its schedule";
+    tries_that_are_added_up_are_found_in_a_cluster: OrderCluster + "tries-added-up" =>
+        "a dead letter comes no sooner than its schedule";
+    tries_that_are_added_up_are_found_in_rewards: ChallengeReward + "tries-added-up" =>
+        "a dead letter comes no sooner than its schedule";
+    tries_that_are_added_up_are_found_in_checkout: Checkout + "tries-added-up" =>
+        "a dead letter comes no sooner than its schedule";
 }
 
 #[test]

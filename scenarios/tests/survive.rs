@@ -29,7 +29,7 @@ fn order_replicas_survives() {
 fn order_cluster_survives_and_its_sagas_change_hands() {
     let totals = survives_in(&OrderCluster, TAKEOVERS);
     if totals.tally.runs >= TAKEOVERS {
-        for change in [sometimes::TAKEN_OVER, sometimes::FENCED_OFF] {
+        for change in [sometimes::TAKING_OVER.goal, sometimes::FENCING_OFF.goal] {
             let storms = totals.tally.sometimes.get(change).copied();
             assert!(storms.unwrap_or(0) > 0, "never: {change}");
         }

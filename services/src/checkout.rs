@@ -160,6 +160,24 @@ impl Default for Config {
     }
 }
 
+impl Config {
+    /// How patient its sagas are, and what is remembered of them.
+    pub fn sagas(&self) -> engine::Config {
+        let forgotten = self.variant.gaps().iter().copied();
+        engine::Config {
+            gaps: forgotten.fold(self.gaps, Gaps::with),
+            deadline: self.saga_deadline,
+            recover_every: self.recover_every,
+            tries: self.tries,
+            journal: match self.variant {
+                Variant::EventSourced => Journal::Facts,
+                _ => Journal::State,
+            },
+            ..engine::Config::default()
+        }
+    }
+}
+
 /// Serves until the process ends.
 ///
 /// # Errors
@@ -187,7 +205,7 @@ struct Checkouts {
 
 impl Checkouts {
     async fn open(platform: &Platform, store: &Store, config: Config) -> Result<Self, StoreError> {
-        let Config { gaps, variant, .. } = config;
+        let gaps = config.gaps;
         let outbox = outbox::Config {
             gaps,
             policy: config.outbox.clone(),
@@ -203,21 +221,10 @@ impl Checkouts {
             store: store.clone(),
             gaps,
         };
-        let engine_config = engine::Config {
-            gaps: variant.gaps().iter().copied().fold(gaps, Gaps::with),
-            deadline: config.saga_deadline,
-            recover_every: config.recover_every,
-            tries: config.tries,
-            journal: match variant {
-                Variant::EventSourced => Journal::Facts,
-                _ => Journal::State,
-            },
-            ..engine::Config::default()
-        };
         Ok(Checkouts {
             platform: platform.clone(),
             store: store.clone(),
-            engine: Engine::new(platform, store, saga, engine_config),
+            engine: Engine::new(platform, store, saga, config.sagas()),
             config,
         })
     }

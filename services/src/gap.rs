@@ -122,6 +122,8 @@ gaps! {
     CouponOwnedIsEnough "coupon-owned-is-enough" "a coupon that one order has is given to another order of the same user too (nor does its use ask whose it is)"
     LateTimerActs "late-timer-acts" "a deadline that comes once the purchase has ended cancels it all the same"
     IntentByKeyOnly "intent-by-key-only" "an order is told from a repeat by its key alone: the same basket from a second device, with a key of its own, is ordered again"
+    RedeliveredAtOnce "redelivered-at-once" "an event that could not be handled is delivered again without a wait: its deliveries are used up too soon"
+    TriesAddedUp "tries-added-up" "the tries of all steps of a saga count against one limit: what one step has used up the next one lacks"
     UnreadableIsAbsent "unreadable-is-absent" "a row that the disk cannot read at present is taken for one that is not there"
     UnknownFieldsDropped "unknown-fields-dropped" "build 1 reads what build 2 wrote, and writes it back, acts on it and hands it on without what it does not know"
     OldReaderTakesDefault "old-reader-takes-default" "build 2 reads what build 1 wrote, which says nothing of a rebate, as if it had the one that is given by default now"

@@ -96,6 +96,21 @@ impl Default for Config {
     }
 }
 
+impl Config {
+    /// How patient its sagas are.
+    pub fn sagas(&self) -> engine::Config {
+        engine::Config {
+            gaps: self.gaps,
+            deadline: self.saga_deadline,
+            tries: self.saga_tries,
+            recover_every: self.recover_every,
+            lease: self.lease,
+            execution: self.execution,
+            ..engine::Config::default()
+        }
+    }
+}
+
 /// The service, as topologies list it.
 pub const SERVICE: Service = Service {
     name: "order",
@@ -143,19 +158,10 @@ impl Orders {
             store: store.clone(),
             gaps: config.gaps,
         };
-        let engine_config = engine::Config {
-            gaps: config.gaps,
-            deadline: config.saga_deadline,
-            tries: config.saga_tries,
-            recover_every: config.recover_every,
-            lease: config.lease,
-            execution: config.execution,
-            ..engine::Config::default()
-        };
         Orders {
             platform: platform.clone(),
             store: store.clone(),
-            engine: Engine::new(platform, store, saga, engine_config),
+            engine: Engine::new(platform, store, saga, config.sagas()),
             config,
             lists: Stale::default(),
         }

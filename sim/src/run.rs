@@ -3,9 +3,11 @@
 mod course;
 mod outcome;
 mod sim;
+mod weather;
 
 pub use outcome::{Operation, Outcome, Signature, Spec, Verdict};
 pub use sim::{Builds, Client, Sim};
+pub use weather::Weather;
 
 use std::{cell::Cell, time::Duration};
 

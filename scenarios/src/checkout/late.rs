@@ -1,23 +1,19 @@
 //! Who comes when all is settled: asks everything again, looks whether everybody finds what they were told, and buys once
 //! more.
 
-use std::collections::BTreeMap;
-
-use serde_json::json;
-use squall::Client;
-use squall_services::order::model::Status;
-
 use super::{
     BALANCE, CUSTOMERS, SHELVES,
     orders::{self, Orders},
     people::Files,
 };
 use crate::{
-    customer::{Person, keyed, unkeyed},
+    customer::{Person, keyed, listed, unkeyed},
     invariants::orders::DURABLE,
     lock,
     receipts::{answered, find_credited},
 };
+use serde_json::json;
+use squall::Client;
 
 /// `credits` is what each user was to be credited, and by which operation.
 pub async fn come(client: Client, files: Files, credits: Vec<(String, &'static str, u64)>) {
@@ -41,12 +37,7 @@ async fn find_orders(client: &Client, orders: &std::sync::Mutex<Orders>, user: &
     let Some(reply) = answered(client, &person, &list, true).await else {
         return;
     };
-    let rows = reply.body.as_array().into_iter().flatten();
-    let row = |row: &serde_json::Value| {
-        let status = serde_json::from_value(row["status"].clone()).ok()?;
-        Some((row["id"].as_str()?.to_owned(), status))
-    };
-    let found: BTreeMap<String, Status> = rows.filter_map(row).collect();
+    let found = listed(&reply.body);
     let orders = lock(orders);
     for order in orders.orders.values().filter(|order| order.user == user) {
         let found = found.get(&order.id);

@@ -41,6 +41,12 @@ use crate::{
 /// How much later than its deadline a saga may intend a step, and still go on from it.
 const GRACE: Duration = Duration::from_secs(5);
 
+/// Looks into the journal: when it turns back.
+const LATE: &str = "a saga that is late turns back";
+
+/// Looks into the event store.
+const READ_SIDE: &str = "the read side is what the events say";
+
 /// The checkout service as committed.
 pub struct Orders {
     /// By id.
@@ -93,6 +99,9 @@ pub fn watch(sim: &Sim, deadline: Duration, lives: &Lives) -> Arc<Mutex<Orders>>
         began: BTreeMap::new(),
         told: Vec::new(),
     }));
+    sagas::declare(sim);
+    sim.inside(LATE);
+    sim.inside(READ_SIDE);
     let (follow, lives) = (orders.clone(), lives.clone());
     sim.always("one key, one effect", move |commit, findings| {
         let orders = &mut *lock(&follow);
@@ -139,10 +148,14 @@ pub fn watch(sim: &Sim, deadline: Duration, lives: &Lives) -> Arc<Mutex<Orders>>
         }
     });
     let ended = orders.clone();
-    sim.finally("every saga ends", JOURNAL_ENDS, move |_, findings| {
+    sim.finally(sagas::JOURNAL, JOURNAL_ENDS, move |_, findings| {
         let orders = lock(&ended);
         let sagas = orders.sagas.iter().map(|(id, saga)| (id, saga.status));
         sagas::judge_ended(sagas, findings);
+    });
+    let ended = orders.clone();
+    sim.finally("every order ends", JOURNAL_ENDS, move |_, findings| {
+        let orders = lock(&ended);
         let open = |order: &&OrderRow| !order.status.next().is_empty();
         for order in orders.orders.values().filter(open) {
             findings.broken(
@@ -275,7 +288,7 @@ impl Orders {
         });
         if onward && late && before_pivot && first_life == life {
             findings.broken_as(
-                "a saga that is late turns back",
+                LATE,
                 "goes on",
                 &[&saga.id],
                 format!("it turns back {deadline:?} after {began}"),
@@ -310,7 +323,7 @@ impl Orders {
             self.sagas.get(saga_id) == Some(folded) && self.orders.get(&order.id) == Some(&order);
         if !agrees {
             findings.broken_as(
-                "the read side is what the events say",
+                READ_SIDE,
                 "differs",
                 &[saga_id, &order.id],
                 format!("{:?}, as the events say", order.status),

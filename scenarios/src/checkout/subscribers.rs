@@ -50,7 +50,7 @@ pub fn watch(sim: &Sim, orders: &Arc<Mutex<Orders>>) {
     let ranks = Mutex::new(Mirror::<Rank>::new("ranking", RANKS));
     let ranks = Arc::new(ranks);
     let follow = ranks.clone();
-    sim.always("the ranking is followed", move |commit, _| {
+    sim.always(HEARD, move |commit, _| {
         lock(&follow).follow(commit);
     });
     sim.finally(HEARD, TOLD, move |truth, findings| {
@@ -104,10 +104,19 @@ fn orders_heard_of(commit: &Commit<'_>) -> Vec<String> {
     ids.collect()
 }
 
+/// Looks at executors: what they take at a time.
+const BOUNDED: &str = "queues are bounded";
+
+/// Looks at executors: what their jobs wait for.
+const APART: &str = "a slow subscriber starves no other";
+
 /// Watches what executors come to.
 pub fn watch_load(sim: &Sim, load: &Load) {
+    for inside in [BOUNDED, APART] {
+        sim.inside(inside);
+    }
     let bounded = load.clone();
-    sim.finally("queues are bounded", SAGAS_END, move |_, findings| {
+    sim.finally(BOUNDED, SAGAS_END, move |_, findings| {
         let Peaks { executors, .. } = bounded.peaks();
         for (name, (size, running, queued)) in executors {
             if running > size.max {
@@ -129,20 +138,16 @@ pub fn watch_load(sim: &Sim, load: &Load) {
         }
     });
     let apart = load.clone();
-    sim.finally(
-        "a slow subscriber starves no other",
-        SAGAS_END,
-        move |_, findings| {
-            for (kind, waited) in apart.peaks().starved {
-                if waited > STARVED {
-                    findings.broken(
-                        "in another's way",
-                        &[kind],
-                        format!("at most {STARVED:?} while none of its jobs ran"),
-                        format!("{waited:?}"),
-                    );
-                }
+    sim.finally(APART, SAGAS_END, move |_, findings| {
+        for (kind, waited) in apart.peaks().starved {
+            if waited > STARVED {
+                findings.broken(
+                    "in another's way",
+                    &[kind],
+                    format!("at most {STARVED:?} while none of its jobs ran"),
+                    format!("{waited:?}"),
+                );
             }
-        },
-    );
+        }
+    });
 }

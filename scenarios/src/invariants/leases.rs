@@ -14,6 +14,7 @@ use squall_services::{
 };
 use tokio::time::Instant;
 
+use super::notes::field;
 use crate::lock;
 
 /// A lease is renewed for half a minute at most and ends within another; a minute for whoever waits.
@@ -46,6 +47,7 @@ const HOLDS: &str = "whoever works under a lease holds it then";
 
 /// Watches the leases of a lock service.
 pub fn watch(sim: &Sim, shelf: &Shelf) {
+    sim.inside(FENCED);
     let (books, mut told) = (shelf.clone(), 0);
     let mut judge_promises = move |findings: &mut Findings| {
         for Crossed { name, holder, next } in books.crossed(told) {
@@ -137,7 +139,7 @@ pub fn watch_sagas(sim: &Sim) {
     let noted = granted.clone();
     let goal = "a saga came in after another one";
     sim.sometimes_logged_where(goal, "lock", "lease granted", move |scope, fields| {
-        let (Some(name), Some(_)) = (field(fields, "lock="), token(fields)) else {
+        let (Some(name), Some(_)) = (field(fields, "lock"), token(fields)) else {
             return false;
         };
         let mut granted = lock(&noted);
@@ -145,6 +147,7 @@ pub fn watch_sagas(sim: &Sim) {
         sagas.insert(scope.saga_id.clone());
         sagas.len() > 1
     });
+    sim.inside(LOCKED);
     sim.always(LOCKED, move |commit, findings| {
         let of_inventory = commit.node == "inventory";
         let rows = commit.rows.iter();
@@ -170,10 +173,6 @@ pub fn watch_sagas(sim: &Sim) {
     });
 }
 
-fn field<'a>(fields: &'a str, name: &str) -> Option<&'a str> {
-    fields.split(' ').find_map(|field| field.strip_prefix(name))
-}
-
 fn token(fields: &str) -> Option<u64> {
-    field(fields, "token=")?.parse().ok()
+    field(fields, "token")?.parse().ok()
 }

@@ -45,9 +45,16 @@ impl Money {
     }
 }
 
+/// Looks at the permits to call the gateway.
+const RETURNED: &str = "permits all returned";
+
+/// Looks at the line in front of the gateway.
+const BOUNDED: &str = "queues are bounded";
+
 /// Watches that no more than so many `calls` to the gateway are under way at once, and that only so many wait as there
 /// are places.
 pub fn watch_calls(sim: &Sim, permits: &Permits, calls: usize, beyond: Beyond) {
+    sim.inside(BOUNDED);
     let permits = permits.clone();
     sim.finally(
         "calls to the gateway are bounded",
@@ -67,7 +74,7 @@ pub fn watch_calls(sim: &Sim, permits: &Permits, calls: usize, beyond: Beyond) {
                 && in_line > places
             {
                 findings.broken_as(
-                    "queues are bounded",
+                    BOUNDED,
                     "queue",
                     &["payment"],
                     format!("at most {places} in line"),
@@ -136,8 +143,9 @@ pub fn watch(sim: &Sim, permits: &Permits, settled: Duration) -> Arc<Mutex<Money
         },
     );
 
+    sim.inside(RETURNED);
     let (lent, permits) = (permits.available(), permits.clone());
-    sim.finally("permits all returned", settled, move |_, findings| {
+    sim.finally(RETURNED, settled, move |_, findings| {
         let free = permits.available();
         if free != lent {
             findings.broken(

@@ -30,6 +30,7 @@ use crate::{
     customer::Request,
     lock,
     mirror::{Change, Mirror},
+    receipts::Told,
     sometimes,
 };
 
@@ -79,16 +80,9 @@ pub fn watch_at(sim: &Sim, node: &'static str) -> Arc<Mutex<Orders>> {
         price_moved: Goal::default(),
         traces: Traces::default(),
     }));
-    for inside in [
-        sagas::PIVOT,
-        sagas::IN_ORDER,
-        sagas::IN_REVERSE,
-        sagas::TRACE,
-        sagas::JOURNAL,
-        KEYS_KEPT,
-    ] {
-        sim.inside(inside);
-    }
+    sagas::declare(sim);
+    sim.inside(sagas::TRACE);
+    sim.inside(KEYS_KEPT);
     let follow = orders.clone();
     sim.always("one key, one effect", move |commit, findings| {
         let orders = &mut *lock(&follow);
@@ -463,15 +457,6 @@ pub struct Wish {
     pub told: Option<Told>,
 }
 
-/// A final answer to a request for an order.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Told {
-    /// There is this order.
-    Order(String),
-    /// There is none, and will be none.
-    Refused(Code),
-}
-
 impl Promises {
     /// Watches that every promise is kept to the end.
     pub fn watch(sim: &Sim, orders: &Arc<Mutex<Orders>>) -> Arc<Self> {
@@ -592,16 +577,10 @@ impl Promises {
     }
 }
 
-/// What an answer to a request for an order says for good.
+/// What an answer to a request for an order says for good. That the key was used for something else says nothing of this
+/// request.
 fn told(reply: &Reply) -> Option<Told> {
-    if reply.is_success() {
-        let id = reply.body["id"].as_str().filter(|_| reply.status != 202);
-        return id.map(|id| Told::Order(id.to_owned()));
-    }
-    // That the key was used for something else says nothing of this request.
-    let code = reply.problem().code;
-    let binds = !code.is_transient() && code != Code::IdempotencyMismatch;
-    binds.then_some(Told::Refused(code))
+    Told::of(reply, false).filter(|told| *told != Told::Refused(Code::IdempotencyMismatch))
 }
 
 /// What an order costs.

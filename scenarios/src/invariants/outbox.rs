@@ -3,8 +3,6 @@
 //! What consumers make of an event is judged where it shows, in their own tables. What outboxes and inboxes note for
 //! themselves is judged too, as a look inside: a sound one might keep other books.
 
-mod schedule;
-
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex},
@@ -24,13 +22,11 @@ use squall_services::{
     },
 };
 
-use self::schedule::Schedule;
+use super::schedule;
 use crate::{
     lock,
     mirror::{Change, Mirror},
 };
-
-pub use self::schedule::watch as watch_schedule;
 
 /// A claim is given back after five minutes; a minute for the rest.
 pub const SENT: Duration = Duration::from_secs(6 * 60);
@@ -42,7 +38,7 @@ const SENT_NAME: &str = "inside the outbox: every committed row is sent or dead-
 const LEAVES_NAME: &str = "inside the outbox: rows of a key leave in their order";
 const STREAM_NAME: &str = "inside the outbox: what is marked published is on the stream";
 const HANDLED_NAME: &str = "inside the inbox: every event is noted or dead-lettered";
-const ORDER_NAME: &str = "events of a key are told in their order";
+const ORDER_NAME: &str = "inside the outbox: events of a key are told in their order";
 
 /// Who has to handle which kinds: the node, which is also the group's name.
 pub type Interests = &'static [(&'static str, &'static [&'static str])];
@@ -59,7 +55,7 @@ struct Desk {
 
 struct Post {
     desks: Vec<Desk>,
-    schedule: Schedule,
+    tries_max: u32,
     stream: Mirror<Entry>,
     on_stream: BTreeSet<String>,
 }
@@ -73,7 +69,14 @@ pub fn watch(
     interests: Interests,
     inboxes: bool,
 ) {
-    for name in [SENT_NAME, LEAVES_NAME, STREAM_NAME, HANDLED_NAME] {
+    schedule::watch_outboxes(sim, nodes, policy);
+    for name in [
+        SENT_NAME,
+        LEAVES_NAME,
+        STREAM_NAME,
+        HANDLED_NAME,
+        ORDER_NAME,
+    ] {
         sim.inside(name);
     }
     let desk = |&node: &&'static str| Desk {
@@ -86,7 +89,7 @@ pub fn watch(
     };
     let post = Arc::new(Mutex::new(Post {
         desks: nodes.iter().map(desk).collect(),
-        schedule: Schedule::new(policy),
+        tries_max: policy.attempts_max,
         stream: Mirror::new("bus", EVENTS),
         on_stream: BTreeSet::new(),
     }));
@@ -140,9 +143,7 @@ impl Post {
         let published = desk.published.follow(commit);
         let dead = desk.dead.follow(commit);
         for change in &rows {
-            judge_step(desk.node, change, self.schedule.tries_max(), findings);
-            let given_up = dead.iter().any(|letter| letter.key == change.key);
-            self.schedule.follow(desk.node, change, given_up, findings);
+            judge_step(desk.node, change, self.tries_max, findings);
             let moved = |to: &[Change<Row>]| {
                 to.iter()
                     .any(|row| row.key == change.key && row.after().is_some())

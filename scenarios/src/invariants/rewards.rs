@@ -296,7 +296,8 @@ pub fn watch(sim: &Sim, orders: &Arc<Mutex<Orders>>) -> Arc<Told> {
     });
 
     let ended = rewards.clone();
-    sim.finally("every saga ends", JOURNAL_ENDS, move |_, findings| {
+    sagas::declare(sim);
+    sim.finally(sagas::JOURNAL, JOURNAL_ENDS, move |_, findings| {
         let rewards = lock(&ended);
         let sagas = rewards.sagas.iter().map(|(id, saga)| (id, saga.status));
         judge_ended(sagas, findings);

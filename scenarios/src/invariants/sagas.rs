@@ -16,6 +16,7 @@ use squall_services::kit::{
     saga::{self, SagaRecord, Status, StepStatus},
 };
 
+use super::{healers, schedule};
 use crate::{lock, mirror::Mirror};
 
 /// A saga retries its undos for some three minutes, then a person redrives it; two minutes for that.
@@ -98,12 +99,35 @@ impl Traces {
     }
 }
 
+/// Says of what is judged of journals that it looks into them.
+pub fn declare(sim: &Sim) {
+    for inside in [PIVOT, IN_ORDER, IN_REVERSE, JOURNAL] {
+        sim.inside(inside);
+    }
+}
+
 /// Watches the traces of sagas that nobody orchestrates.
 pub fn watch_traces(sim: &Sim) {
+    sim.inside(TRACE);
     let traces = Arc::new(Mutex::new(Traces::default()));
     sim.always(TRACE, move |commit, findings| {
         lock(&traces).judge(commit, findings);
     });
+}
+
+/// For how long after a disturbance there may be a saga to take up.
+const TAKEN_UP: Duration = Duration::from_secs(30);
+
+/// Watches who drives sagas, as patiently as `config` says, whose journal is on the node `journal`: they are called for no
+/// sooner than that, and each life of a driver takes one up once.
+pub fn watch_drivers(
+    sim: &Sim,
+    drivers: &[&'static str],
+    journal: &'static str,
+    config: &saga::Config,
+) {
+    healers::watch_drivers(sim, drivers, journal, TAKEN_UP);
+    schedule::watch_sagas(sim, drivers, config);
 }
 
 /// Takes a commit over into the mirror, and judges the sagas that it moves.

@@ -25,7 +25,10 @@ pub struct Stock {
 }
 
 /// A sweeper looks every minute for locks that are half an hour old; a minute for the release.
-const SWEPT: Duration = Duration::from_secs(32 * 60);
+pub const SWEPT: Duration = Duration::from_secs(32 * 60);
+
+/// Looks at how sagas are kept apart.
+const ONE_OWNER: &str = "a semantic lock has one owner";
 
 impl Stock {
     /// Units of `sku` whose reservations are in `state`.
@@ -90,6 +93,7 @@ pub fn watch_books_at(sim: &Sim, node: &'static str) -> Arc<Mutex<Stock>> {
         reservations: Mirror::new(node, RESERVATIONS),
         swept: 0,
     }));
+    sim.inside(ONE_OWNER);
     let follow = stock.clone();
     sim.always("stock adds up", move |commit, findings| {
         let mut stock = lock(&follow);
@@ -116,7 +120,7 @@ pub fn watch_books_at(sim: &Sim, node: &'static str) -> Arc<Mutex<Stock>> {
             };
             if old.owner != new.owner {
                 findings.broken_as(
-                    "a semantic lock has one owner",
+                    ONE_OWNER,
                     "taken over",
                     &[change.key, &old.owner, &new.owner],
                     format!("the lock stays with {} until it is freed", old.owner),
@@ -137,7 +141,7 @@ pub fn watch_books_at(sim: &Sim, node: &'static str) -> Arc<Mutex<Stock>> {
                 .map(|l| l.owner.as_str());
             if settled && owner.is_some_and(|owner| owner != after.saga_id) {
                 findings.broken_as(
-                    "a semantic lock has one owner",
+                    ONE_OWNER,
                     "settled by another",
                     &[&after.sku, &after.saga_id],
                     "only the owner confirms or cancels",

@@ -23,6 +23,7 @@ use squall_services::{
 
 use crate::{
     customer::browser,
+    invariants::schedule,
     item_purchase::bus_fault,
     platform::platform,
     shop::{Shelf, pg_effects, switch_pg},
@@ -172,6 +173,8 @@ pub fn open(sim: &Sim, shop: &Shop) -> Counters {
     );
     sim.link("payment", "pg", Latency::INTERNET);
 
+    let forgets = log.clone();
+    schedule::watch_consumers(sim, &MEMBERS, move || forgets.struck_in_all());
     let (log_counts, bank_counts, felt) = (log.clone(), bank.clone(), temper.clone());
     sim.custom_faults(
         move |name, amount, begins| match (bus_fault(name), begins) {

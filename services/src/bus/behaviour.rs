@@ -84,6 +84,11 @@ impl Behaviour {
         self.inner().struck.get(&fault).copied().unwrap_or(0)
     }
 
+    /// How often any of them struck.
+    pub fn struck_in_all(&self) -> u64 {
+        self.inner().struck.values().sum()
+    }
+
     /// Its strength, if the fault strikes now; that counts.
     pub(super) fn strikes(&self, fault: Fault) -> Option<u64> {
         let mut inner = self.inner();

@@ -15,7 +15,7 @@ mod member;
 mod protocol;
 
 pub use client::{Bus, Refused};
-pub use consumer::{Consumer, Handler, HandlerError, Subscription};
+pub use consumer::{Consumer, Handler, HandlerError, Subscription, retry_after};
 pub use dead::{DEAD_EVENTS, DeadEvent};
 pub use event::{ENVELOPE, Event};
 pub use member::{Member, Says, Settings};

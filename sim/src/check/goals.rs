@@ -67,6 +67,21 @@ impl Goals {
         self.on_log.push((goal, node, message, happens));
     }
 
+    /// Has somebody told whenever the node logs this message; no goal is reached by that.
+    pub fn hear(
+        &mut self,
+        node: &'static str,
+        message: &'static str,
+        mut hear: impl FnMut(&Scope, &str) + Send + 'static,
+    ) {
+        let hear = move |scope: &Scope, fields: &str| {
+            hear(scope, fields);
+            false
+        };
+        self.on_log
+            .push((Goal::default(), node, message, Box::new(hear)));
+    }
+
     pub fn commit(&mut self, commit: &Commit<'_>) {
         for (goal, happens) in &mut self.on_commit {
             if happens(commit) {

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use super::Operation;
+use super::{Operation, Weather};
 use crate::{
     check::{Commit, Findings, Goal, Truth},
     clock::WallClock,
@@ -85,6 +85,11 @@ impl Sim {
     /// Whether this run has no fault at all. For checks of what only a calm run promises; nothing else may depend on it.
     pub fn is_calm(&self) -> bool {
         self.is_calm
+    }
+
+    /// What disturbs this run, for checks.
+    pub fn weather(&self) -> Weather {
+        Weather::new(&self.world, self.is_calm)
     }
 
     /// The run's seed.
@@ -251,6 +256,17 @@ impl Sim {
         lock(&self.world.ledger)
             .goals
             .on_log(name, node, message, Box::new(happens));
+    }
+
+    /// Has a check told of each `tracing` event of this message that the node logs, with its scope and fields
+    /// (`name=value name2="two words"`).
+    pub fn hear(
+        &self,
+        node: &'static str,
+        message: &'static str,
+        hear: impl FnMut(&Scope, &str) + Send + 'static,
+    ) {
+        lock(&self.world.ledger).goals.hear(node, message, hear);
     }
 
     /// States that something should sometimes happen; the handle says when it does.

@@ -28,6 +28,12 @@ const AWAY_MAX: Duration = Duration::from_secs(5);
 /// Deliveries that an event gets, unless somebody says otherwise.
 pub(super) const DELIVERIES_MAX: u32 = 10;
 
+/// How long an event waits that could not be handled in so many deliveries.
+pub fn retry_after(deliveries: u32) -> Duration {
+    let wait = RETRY * 2_u32.saturating_pow(deliveries.min(16));
+    wait.min(RETRY_MAX)
+}
+
 /// Why an event was not handled.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum HandlerError {
@@ -225,9 +231,13 @@ impl Inner {
                     Err(_) => Outcome::RetryAfterMs(RETRY_MAX.as_millis() as u64),
                 };
             }
-            tracing::warn!(kind = event.kind, %error, deliveries, "an event is to be delivered again");
-            let wait = RETRY * 2_u32.saturating_pow(deliveries.min(16));
-            Outcome::RetryAfterMs(wait.min(RETRY_MAX).as_millis() as u64)
+            let (kind, id) = (&event.kind, &event.id);
+            tracing::warn!(kind, id, %error, deliveries, "an event is to be delivered again");
+            let wait = match self.gaps.has(Gap::RedeliveredAtOnce) {
+                true => Duration::ZERO,
+                false => retry_after(deliveries),
+            };
+            Outcome::RetryAfterMs(wait.as_millis() as u64)
         };
         work.instrument(context.span()).await
     }

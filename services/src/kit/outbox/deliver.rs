@@ -126,7 +126,7 @@ impl Inner {
         let mut memory = self.memory();
         for ((key, row), (_, sent)) in rows.iter().zip(outcomes) {
             if sent.is_err() {
-                let wait = backoff(&self.config.policy, row.attempts + 1);
+                let wait = self.config.policy.wait(row.attempts + 1);
                 memory.back_off(&self.schedule(by, key), wait);
             }
         }
@@ -190,14 +190,16 @@ impl Inner {
         memory.forget(key);
         memory.forget(&schedule);
         let Some(row) = failed else { return };
-        let (kind, reason) = (row.event.kind.as_str(), row.reason.as_deref().unwrap_or(""));
+        let (kind, id) = (row.event.kind.as_str(), row.event.id.as_str());
+        let reason = row.reason.as_deref().unwrap_or("");
         if row.state == State::Failed {
             self.alert();
-            tracing::error!(kind, id = row.event.id, reason, "outbox row dead-lettered");
+            tracing::error!(kind, id, reason, "outbox row dead-lettered");
             return;
         }
-        tracing::warn!(kind, attempts = row.attempts, reason, "outbox row failed");
-        memory.back_off(&schedule, backoff(&self.config.policy, row.attempts));
+        let attempts = row.attempts;
+        tracing::warn!(kind, id, attempts, reason, "outbox row failed");
+        memory.back_off(&schedule, self.config.policy.wait(row.attempts));
     }
 }
 
@@ -210,7 +212,10 @@ fn bury(tx: &mut Writer<'_>, key: &str, row: &mut Row, drop_it: bool) -> Result<
     }
 }
 
-fn backoff(policy: &Policy, attempts: u32) -> Duration {
-    let growth = policy.growth.saturating_pow(attempts.saturating_sub(1));
-    policy.backoff.saturating_mul(growth).min(BACKOFF_MAX)
+impl Policy {
+    /// The wait after so many failures.
+    pub fn wait(&self, failures: u32) -> Duration {
+        let growth = self.growth.saturating_pow(failures.saturating_sub(1));
+        self.backoff.saturating_mul(growth).min(BACKOFF_MAX)
+    }
 }

@@ -67,7 +67,7 @@ impl<S: Saga> Drive<'_, S> {
                 let wait = config.asking.wait(asked.tries, random);
                 self.asks(asked.tries, Some(wait));
                 self.pause(wait).await;
-            } else if asked.tries >= config.tries {
+            } else if asked.tries + self.tried_before(saga, index) >= config.tries {
                 return Some((Event::Spent, Some(format!("{}: {reason}", step.name))));
             } else {
                 self.insist(asked.tries).await;
@@ -181,10 +181,21 @@ impl<S: Saga> Drive<'_, S> {
             if !self.inner.defences.undo_insists {
                 return None;
             }
-            if tries >= self.inner.config.tries {
+            if tries + self.tried_before(saga, index) >= self.inner.config.tries {
                 return Some((Event::Spent, Some(format!("{undo}: {reason}"))));
             }
             self.insist(tries).await;
+        }
+    }
+
+    /// Tries that count beside those of the step at `index`. Only for the planted bug `tries-added-up` are there any.
+    fn tried_before(&self, saga: &SagaRecord<S::Data>, index: usize) -> u32 {
+        match self.inner.defences.tries_of_each {
+            true => 0,
+            false => {
+                let others = saga.steps.iter().enumerate().filter(|(at, _)| *at != index);
+                others.map(|(_, step)| step.attempts).sum()
+            }
         }
     }
 

@@ -21,10 +21,18 @@ impl Backoff {
     /// The wait after the `attempt`-th attempt (from 1): between half of the nominal wait and all of it, so that sagas that
     /// failed together do not come back together.
     pub fn wait(&self, attempt: u32, random: &dyn Random) -> Duration {
-        let doublings = attempt.saturating_sub(1).min(20);
-        let nominal = self.cap.min(self.first.saturating_mul(1 << doublings));
         let share = random.next_u64() as f64 / u64::MAX as f64;
-        nominal.div_f64(2.0) + nominal.mul_f64(share / 2.0)
+        self.shortest(attempt) + self.nominal(attempt).mul_f64(share / 2.0)
+    }
+
+    /// The shortest wait after the `attempt`-th attempt.
+    pub fn shortest(&self, attempt: u32) -> Duration {
+        self.nominal(attempt).div_f64(2.0)
+    }
+
+    fn nominal(&self, attempt: u32) -> Duration {
+        let doublings = attempt.saturating_sub(1).min(20);
+        self.cap.min(self.first.saturating_mul(1 << doublings))
     }
 }
 
@@ -55,6 +63,14 @@ pub struct Config {
 }
 
 impl Config {
+    /// How long at least an undo, the pivot or a retriable step is asked before the saga needs attention: what the waits
+    /// between its attempts come to.
+    pub fn spent_after(&self) -> Duration {
+        (1..self.tries)
+            .map(|tries| self.insisting.shortest(tries))
+            .sum()
+    }
+
     /// Whether the sagas' rows are projected from what happened.
     pub(super) fn keeps_facts(&self) -> bool {
         self.journal == Journal::Facts || self.execution == Execution::Workflow
@@ -150,6 +166,8 @@ pub(super) struct Defences {
     pub redrive_once: bool,
     /// No two sagas have the same id.
     pub unused_ids: bool,
+    /// Each step has its own tries.
+    pub tries_of_each: bool,
     /// The order of compensation.
     pub undo_order: UndoOrder,
 }
@@ -178,6 +196,7 @@ impl Defences {
                 && !gaps.has(Gap::OwnerNotChecked),
             redrive_once: !gaps.has(Gap::LetterRedrivenTwice),
             unused_ids: !gaps.has(Gap::SagaIdsCollide),
+            tries_of_each: !gaps.has(Gap::TriesAddedUp),
             undo_order: match gaps.has(Gap::CompensateInOrder) {
                 true => UndoOrder::AsDone,
                 false => UndoOrder::Reverse,
