@@ -140,6 +140,7 @@ impl Scenario for OrderCluster {
             custom: shop::pg_faults(),
             events: events.into_iter().flatten().collect(),
             held: held.into_iter().chain(owned).collect(),
+            overlaps: vec!["order-1", "order-2", "gateway"],
             horizon_ms: 1_500,
             ..Profile::new(&NODES, &links)
         }

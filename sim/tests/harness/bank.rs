@@ -67,6 +67,7 @@ impl Scenario for Bank {
             custom: vec![doubt],
             commits: 10,
             events: vec![("vault", "stored"), ("front", "asked")],
+            overlaps: vec!["front"],
             ..Profile::new(&["front", "vault"], &links)
         }
     }
