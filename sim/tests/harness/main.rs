@@ -19,4 +19,5 @@ mod storms;
 mod streams;
 mod sweep;
 mod timers;
+mod two_processes;
 mod verdicts;
