@@ -143,6 +143,7 @@ impl Scenario for OrderCluster {
             custom: shop::pg_faults(),
             events: events.into_iter().flatten().collect(),
             held: held.into_iter().chain(owned).collect(),
+            overlaps: vec!["order-1", "order-2", "gateway"],
             horizon_ms: 1_500,
             upgrades: REPLICAS.into(),
             ..Profile::new(&NODES, &links)

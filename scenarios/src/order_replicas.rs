@@ -137,6 +137,7 @@ impl Scenario for OrderReplicas {
                 ("payment", "payment authorized"),
                 ("order", "step intended"),
             ],
+            overlaps: vec!["inventory-1", "inventory-2", "gateway"],
             horizon_ms: 1_500,
             upgrades: vec!["order"],
             ..Profile::new(&NODES, &links)

@@ -116,6 +116,12 @@ impl Net {
         self.lock().fabric.add(node, name);
     }
 
+    /// A machine takes the name of an old one, and its place in the network: new connections reach it. To be told before
+    /// either of them opens any more.
+    pub fn succeed(&self, old: NodeIx, node: NodeIx) {
+        self.lock().fabric.succeed(old, node);
+    }
+
     /// How many bursts have not reached a process that lives, on connections that can still carry them, and how many
     /// connections are being opened.
     pub fn in_flight(&self) -> usize {

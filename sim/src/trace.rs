@@ -36,6 +36,11 @@ pub type Word = &'static str;
 /// In place of a file's name: rows that an outage left behind, found on a dead node's disk.
 pub const FOUND_AFTER_OUTAGE: &str = "found after the outage";
 
+/// A turn of a node's life: its successor boots, and its process lives on.
+pub(crate) const OLD_LIVES_ON: Word = "an old process lives on";
+/// The process that had lived on is gone.
+pub(crate) const OLD_ENDS: Word = "the old process ends";
+
 /// On whose behalf something happens: the fields of the service's tracing span. Unknown ones are empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]

@@ -8,6 +8,7 @@ mod effects;
 mod ledger;
 mod life;
 mod node;
+mod overlap;
 mod pct;
 mod storming;
 mod switch;
@@ -49,6 +50,9 @@ use crate::{
     time::VirtualTime,
     trace::{Recorder, Scope, Sink, What, current_scope},
 };
+
+/// What an old process says is marked so in the trace.
+const OF_OLD: &str = "process=old";
 
 thread_local! {
     /// The node whose task is being polled on this thread.
@@ -166,8 +170,21 @@ impl World {
         lock(&self.nodes)[usize::from(ix.0)].clone()
     }
 
+    /// The node of this name; of two, the successor.
     pub fn find(&self, name: &str) -> Option<Arc<NodeState>> {
-        lock(&self.nodes).iter().find(|n| *n.name == *name).cloned()
+        let nodes = lock(&self.nodes);
+        nodes.iter().rev().find(|n| *n.name == *name).cloned()
+    }
+
+    /// The node of this name, and the old processes that had it before.
+    pub fn find_all(&self, name: &str) -> Vec<Arc<NodeState>> {
+        let nodes = lock(&self.nodes);
+        nodes.iter().filter(|n| *n.name == *name).cloned().collect()
+    }
+
+    /// Whether rolling upgrades concern the node of this name.
+    pub fn comes_in_two_builds(&self, node: &str) -> bool {
+        self.upgrades.contains(&node)
     }
 
     pub fn record(&self, node: &str, what: What<'_>) {
@@ -281,7 +298,8 @@ impl World {
 
     /// For how long nothing has disturbed the world; `None` while something does.
     pub fn calm_for(&self) -> Option<Duration> {
-        let goes_on = self.agenda.is_stormy() || self.nodes().iter().any(|node| !node.is_up());
+        let is_down = |node: &Arc<NodeState>| !node.is_up() && !node.is_old();
+        let goes_on = self.agenda.is_stormy() || self.nodes().iter().any(is_down);
         (!goes_on).then(|| self.now().since(*lock(&self.disturbed)))
     }
 
@@ -327,7 +345,10 @@ impl Sink for HostRef {
         let what = What::Log {
             level: level.as_str(),
             message: message.into(),
-            fields: fields.into(),
+            fields: match node.is_old() {
+                true => format!("{fields} {OF_OLD}").trim_start().to_owned().into(),
+                false => fields.into(),
+            },
         };
         if let Some(recorder) = &mut *lock(&world.recorder) {
             recorder.record(world.now(), &node.name, scope, what);
@@ -415,8 +436,11 @@ impl Host for HostRef {
         {
             lock(&world.injector).bites(index);
         }
-        let name = world.node(node).name.clone();
-        world.record(&name, what);
+        let node = world.node(node);
+        if let (What::Burst { to, .. }, Some(index)) = (&what, node.outlives.get()) {
+            world.old_speaks(&node, *index, to);
+        }
+        world.record(&node.name, what);
     }
 }
 

@@ -43,6 +43,7 @@ pub(crate) struct Goals {
     named: BTreeMap<&'static str, Goal>,
     on_commit: Vec<(Goal, OnCommit)>,
     on_log: Vec<(Goal, &'static str, &'static str, OnLog)>,
+    on_outlived: Vec<(Goal, &'static str, &'static str)>,
 }
 
 impl Goals {
@@ -80,6 +81,22 @@ impl Goals {
         };
         self.on_log
             .push((Goal::default(), node, message, Box::new(hear)));
+    }
+
+    pub fn on_outlived(&mut self, name: &'static str, node: &'static str, to: &'static str) {
+        let goal = self.goal(name);
+        self.on_outlived.push((goal, node, to));
+    }
+
+    /// An old process of `node` sends something to `to`, and its successor is up.
+    pub fn outlived(&self, node: &str, to: &str) {
+        for (goal, _, _) in self
+            .on_outlived
+            .iter()
+            .filter(|goal| (goal.1, goal.2) == (node, to))
+        {
+            goal.hit();
+        }
     }
 
     pub fn commit(&mut self, commit: &Commit<'_>) {

@@ -45,7 +45,7 @@ pub(super) async fn connect(
             return Err(error(linux::NETWORK_UNREACHABLE));
         }
         let life = state.fabric.node(from).life;
-        let ordinal = state.fabric.link_mut(from, to).next_ordinal(port);
+        let ordinal = state.fabric.next_ordinal(from, to, port);
         state.connecting += 1;
         (life, ordinal)
     };

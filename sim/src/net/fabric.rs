@@ -64,7 +64,7 @@ pub struct Link {
 
 impl Link {
     /// The ordinal of the next connection to `port`.
-    pub fn next_ordinal(&mut self, port: u16) -> u64 {
+    fn next_ordinal(&mut self, port: u16) -> u64 {
         let opened = self.opened.entry(port).or_default();
         *opened += 1;
         *opened - 1
@@ -131,6 +131,9 @@ impl Listening {
 #[derive(Debug)]
 pub struct Node {
     pub name: Arc<str>,
+    /// The first of this name: connections are counted by name, so that no two have the same ordinal, and with it the
+    /// same latencies.
+    first: NodeIx,
     /// Counts processes: handles of an earlier one are inert.
     pub life: u32,
     /// A process may use the network.
@@ -176,6 +179,7 @@ impl Fabric {
         }
         self.nodes[usize::from(ix.0)] = Some(Node {
             name,
+            first: ix,
             life: 0,
             process: true,
             kernel: true,
@@ -191,6 +195,24 @@ impl Fabric {
                 self.connect(other, usize::from(ix.0));
             }
         }
+    }
+
+    /// The machine of this index takes the name of an old one, and its place in the network.
+    pub fn succeed(&mut self, old: NodeIx, ix: NodeIx) {
+        self.node_mut(ix).first = self.node(old).first;
+        let others = (0..self.nodes.len() as u16).map(NodeIx);
+        for other in others.filter(|other| *other != old && *other != ix) {
+            if self.knows(other) {
+                self.link_mut(ix, other).latency = self.link(old, other).latency;
+                self.link_mut(other, ix).latency = self.link(other, old).latency;
+            }
+        }
+    }
+
+    /// The ordinal of the next connection from one name to another.
+    pub fn next_ordinal(&mut self, from: NodeIx, to: NodeIx, port: u16) -> u64 {
+        let (from, to) = (self.node(from).first, self.node(to).first);
+        self.link_mut(from, to).next_ordinal(port)
     }
 
     fn connect(&mut self, from: usize, to: usize) {

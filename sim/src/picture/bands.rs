@@ -8,7 +8,7 @@ use super::Source;
 use crate::{
     storm::FaultReport,
     time::VirtualTime,
-    trace::{What, Word},
+    trace::{OLD_ENDS, OLD_LIVES_ON, What, Word},
 };
 
 /// A node does not run.
@@ -51,6 +51,9 @@ pub fn outages<'t>(source: &Source<'t>) -> Vec<Outage<'t>> {
         let What::Node { event: turn, .. } = &event.what else {
             continue;
         };
+        if matches!(*turn, OLD_LIVES_ON | OLD_ENDS) {
+            continue;
+        }
         let lane = source.lanes[event.node.as_str()];
         if let Some(begun) = open.remove(&lane) {
             outages[begun].to = event.at;

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::Source;
 use crate::{
     time::VirtualTime,
-    trace::{What, Word, http::Message, members::ends_connection},
+    trace::{OLD_ENDS, OLD_LIVES_ON, What, Word, http::Message, members::ends_connection},
 };
 
 /// A stretch of time on a lane.
@@ -165,7 +165,8 @@ fn given_up(source: &Source<'_>, request: usize, since: usize) -> VirtualTime {
                 of == connection && same && ends_connection(turn)
             }
             What::Node { event: turn, .. } => {
-                event.node == node && !matches!(*turn, "pauses" | "resumes")
+                event.node == node
+                    && !matches!(*turn, "pauses" | "resumes" | OLD_LIVES_ON | OLD_ENDS)
             }
             _ => false,
         });

@@ -6,7 +6,7 @@ use super::{Paint, Style};
 use crate::{
     check::Truth,
     time::VirtualTime,
-    trace::{Event, Trace, What, changes},
+    trace::{Event, OLD_ENDS, OLD_LIVES_ON, Trace, What, changes},
 };
 
 /// All rows of all nodes at an instant, to the microsecond that traces show, and what the last commit before it changed.
@@ -61,7 +61,7 @@ fn down(events: &[Event]) -> BTreeMap<&str, bool> {
     for event in events {
         match &event.what {
             What::Node {
-                event: "pauses" | "resumes",
+                event: "pauses" | "resumes" | OLD_LIVES_ON | OLD_ENDS,
                 ..
             } => {}
             What::Node { event: turn, .. } => {

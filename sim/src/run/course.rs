@@ -120,7 +120,24 @@ async fn course(
     let services = nodes.iter().filter(|node| !node.is_client);
     let services: Vec<&str> = services.map(|node| &*node.name).collect();
     let nodes: Vec<&str> = nodes.iter().map(|node| &*node.name).collect();
-    let possible = plan.check(&nodes);
+    let keeps_files = |name: &str| match world.find(name) {
+        Some(node) if node.is_client => Some("is a client".to_owned()),
+        Some(node) => {
+            let files = node.disk.files();
+            (!files.is_empty())
+                .then(|| format!("keeps files, which its process locks: {}", files.join(", ")))
+        }
+        None => None,
+    };
+    let possible = plan.check(&nodes).and_then(|()| {
+        plan.check_overlaps(
+            |node| keeps_files(node).is_none(),
+            |node| {
+                let why = keeps_files(node).unwrap_or_default();
+                format!("{node} can't have two processes at once: it {why}")
+            },
+        )
+    });
     let played = match possible.and_then(|()| plan.check_without(&services)) {
         Ok(()) => play(&world, cast, plan).await,
         Err(wrong) => {

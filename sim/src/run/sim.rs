@@ -3,26 +3,18 @@
 use std::{
     fmt,
     future::Future,
-    sync::{
-        Arc, Mutex, Weak,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
-    },
+    sync::{Arc, Mutex, Weak, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
 use super::{Operation, Weather};
 use crate::{
     check::{Commit, Findings, Goal, Truth},
-    clock::WallClock,
-    disk::Disk,
     seed::{Seed, Stream},
     time::VirtualTime,
     trace::{Scope, What},
-    world::{Boot, Node, NodeState, StoreReader, Unreadable, World, lock},
+    world::{Boot, Node, NodeState, StoreReader, World, lock},
 };
-
-/// What every node's wall clock shows when a run begins: 2026-01-01T00:00:00Z, in milliseconds.
-const EPOCH_MS: u64 = 1_767_225_600_000;
 
 /// The world under construction, and while it runs. Cheap to clone.
 #[derive(Clone)]
@@ -269,6 +261,12 @@ impl Sim {
         lock(&self.world.ledger).goals.hear(node, message, hear);
     }
 
+    /// States that an old process of `node` should sometimes send something to `peer` while its successor is up: see
+    /// [`Action::Overlap`](crate::storm::Action::Overlap).
+    pub fn sometimes_outlived(&self, name: &'static str, node: &'static str, peer: &'static str) {
+        lock(&self.world.ledger).goals.on_outlived(name, node, peer);
+    }
+
     /// States that something should sometimes happen; the handle says when it does.
     pub fn goal(&self, name: &'static str) -> Goal {
         lock(&self.world.ledger).goals.goal(name)
@@ -319,44 +317,22 @@ impl Sim {
             self.world.find(name).is_none(),
             "two nodes are called \"{name}\""
         );
-        let ix = self.world.next_ix();
-        let machine = self.world.runtime.create_node().name(name).build();
-        let builds = self.world.upgrades.iter().any(|of_two| *of_two == name);
-        let build = match builds {
+        let watches_timers = boot.is_some() && self.world.watches_timers(name);
+        let reader = lock(&self.parts).reader;
+        let build = match self.world.comes_in_two_builds(name) {
             true => first_build(self.seed(), name),
             false => 0,
         };
-        self.world.add(NodeState {
-            ix,
-            name: name.into(),
-            id: machine.id(),
-            disk: Disk::new(self.world.host(), ix),
-            clock: (WallClock::new(
-                EPOCH_MS,
-                &mut self.seed().stream(&format!("clock of {name}")),
-            )),
-            clock_reads: AtomicU64::new(0),
-            is_client: boot.is_none(),
-            watches_timers: boot.is_some() && self.world.watches_timers(name),
-            boot: Mutex::new(boot),
-            reader: lock(&self.parts).reader,
-            life: AtomicU32::new(0),
-            up: AtomicBool::new(false),
-            doomed: Mutex::default(),
-            unreadable: Unreadable::default(),
-            slow_ms: AtomicU64::new(0),
-            slowed: AtomicU64::new(0),
-            paused: AtomicBool::new(false),
-            booted: AtomicU64::new(0),
-            failures: AtomicU32::new(0),
-            in_flight: Mutex::default(),
-            may_return: Mutex::default(),
-            stale: AtomicBool::new(false),
-            ids: Mutex::new(self.seed().stream(name)),
-            builds,
-            build: AtomicU32::new(build),
-            installed: Mutex::new((build, None)),
-        })
+        let node = NodeState::new(
+            &self.world,
+            name,
+            boot,
+            watches_timers,
+            reader,
+            0,
+            (build, None),
+        );
+        self.world.add(node)
     }
 }
 

@@ -213,6 +213,7 @@ impl Reduction<'_, '_> {
                 Action::Crash { .. }
                     | Action::PowerLoss { .. }
                     | Action::Restart { .. }
+                    | Action::Overlap { .. }
                     | Action::Pause { .. }
                     | Action::Upgrade { .. }
             );

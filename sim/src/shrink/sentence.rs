@@ -106,6 +106,10 @@ fn told(action: &Action, message: &str, when: &When) -> Told {
             format!("{node} stands still for {}, beginning", time(*for_ms))
         }
         Restart { node } => format!("{node} is restarted"),
+        Overlap { node, for_ms } => format!(
+            "{node} is taken for dead and its old process lives on for {} while a new one runs, beginning",
+            time(*for_ms)
+        ),
         SlowNode {
             node,
             wait_ms,

@@ -65,6 +65,8 @@ pub(super) fn kinds(action: &Action, links: &[(&'static str, &'static str)]) -> 
             }));
             fewer
         }
+        // Two processes at once, or is it enough that one follows another?
+        Overlap { node, .. } => vec![Restart { node: node.clone() }],
         Isolate { node, for_ms } => links
             .iter()
             .filter(|(a, b)| a == node || b == node)
@@ -240,6 +242,7 @@ fn numbers(action: &mut Action) -> Vec<Number<'_>> {
         Crash { down_ms: n, .. }
         | PowerLoss { down_ms: n, .. }
         | Pause { for_ms: n, .. }
+        | Overlap { for_ms: n, .. }
         | Cut { for_ms: n, .. }
         | Isolate { for_ms: n, .. }
         | Refuse { for_ms: n, .. }

@@ -29,6 +29,10 @@ const UNREADABLE_ONE_IN: u64 = 9;
 const OUTAGE_ONE_IN: u64 = 12;
 /// ... from 2 to 15 minutes, longer than a schedule of retries.
 const OUTAGE_MS: (u64, u64) = (120_000, 900_000);
+/// One storm in so many has a process that lives on while its successor boots; ...
+const OVERLAP_ONE_IN: u64 = 8;
+/// ... so many in a hundred of these begin where the node owns something.
+const OWNED_PERCENT: u64 = 75;
 /// One late message in so many is later than its saga takes, ...
 const LATE_ONE_IN: u64 = 3;
 /// ... by half a minute to ten minutes.
@@ -191,6 +195,39 @@ impl Profile {
             let mut fault = self.of_kind(kind, &mut rng);
             prolong(&mut fault.action, lasts);
             self.join(plan, fault);
+        }
+    }
+
+    /// In some storms a process lives on while its successor boots.
+    pub(super) fn maybe_overlap(&self, plan: &mut Plan, seed: Seed) {
+        let mut rng = seed.stream("overlap");
+        let kind = FaultKind::Overlap;
+        let one_more = rng.below(OVERLAP_ONE_IN) == 0;
+        // A storm that can have nothing else has this.
+        if self.can(kind) && (one_more || plan.faults.is_empty()) {
+            let mut fault = self.of_kind(kind, &mut rng);
+            self.maybe_where_owned(&mut fault, &mut rng);
+            self.join(plan, fault);
+        }
+    }
+
+    /// A successor that boots mostly does so where the old process says that it owns something.
+    pub(super) fn maybe_where_owned(&self, fault: &mut Fault, rng: &mut Stream) {
+        let Action::Overlap { node, .. } = &fault.action else {
+            return;
+        };
+        let said: Vec<&str> = [&self.held, &self.events]
+            .into_iter()
+            .flatten()
+            .filter(|(at, _)| at == node)
+            .map(|(_, event)| *event)
+            .collect();
+        if rng.below(100) < OWNED_PERCENT && !said.is_empty() {
+            fault.when = When::Nth {
+                node: node.clone(),
+                kind: Kind::Event((*rng.pick(&said)).to_owned()),
+                nth: 1 + rng.below(HELD_NTH_MAX) as u32,
+            };
         }
     }
 

@@ -66,6 +66,15 @@ actions! {
         /// Who.
         node: String
     } = "restart";
+    /// The process is taken for dead while it lives: its successor boots at once under its name, and new connections
+    /// reach that one, while the old process goes on with its tasks, timers and connections, and may open new ones.
+    /// Only where the node keeps no files, which its process would lock.
+    Overlap {
+        /// Who.
+        node: String,
+        /// For how long the old process lives on; then its kernel closes its connections.
+        for_ms: u64
+    } = "overlap";
     /// Every task of the node has to wait for the processor.
     SlowNode {
         /// Who.
@@ -299,6 +308,7 @@ impl Action {
             | CrashLoop { node, .. }
             | Pause { node, .. }
             | Restart { node }
+            | Overlap { node, .. }
             | SlowNode { node, .. }
             | Isolate { node, .. }
             | Refuse { node, .. }
@@ -341,6 +351,11 @@ impl fmt::Display for Action {
             } => write!(f, "{node} crashes {times} times, every {}", s(down_ms)),
             Pause { node, for_ms } => write!(f, "{node} stands still for {}", s(for_ms)),
             Restart { node } => write!(f, "{node} is restarted"),
+            Overlap { node, for_ms } => write!(
+                f,
+                "a successor of {node} boots; the old process lives on for {}",
+                s(for_ms)
+            ),
             SlowNode {
                 node,
                 wait_ms,

@@ -25,6 +25,7 @@ impl Action {
                 extra_ms, for_ms, ..
             } => [*extra_ms, *for_ms],
             Pause { for_ms, .. }
+            | Overlap { for_ms, .. }
             | Cut { for_ms, .. }
             | Isolate { for_ms, .. }
             | Loss { for_ms, .. }
@@ -66,6 +67,7 @@ impl Action {
         use Action::*;
         match self {
             Pause { for_ms: 0, .. }
+            | Overlap { for_ms: 0, .. }
             | SlowNode { for_ms: 0, .. }
             | Cut { for_ms: 0, .. }
             | Isolate { for_ms: 0, .. }

@@ -253,6 +253,22 @@ impl Plan {
         Ok(())
     }
 
+    /// Whether only these nodes are to have two processes at once; `why` says what the others lack.
+    pub(crate) fn check_overlaps(
+        &self,
+        can: impl Fn(&str) -> bool,
+        why: impl Fn(&str) -> String,
+    ) -> Result<(), PlanError> {
+        for (index, fault) in self.faults.iter().enumerate() {
+            if let Action::Overlap { node, .. } = &fault.action
+                && !can(node)
+            {
+                return Err(PlanError::impossible(index, fault, why(node)));
+            }
+        }
+        Ok(())
+    }
+
     /// Whether the scenario brings all faults that are no kinds of ours, and no stronger ones.
     pub fn check_custom(&self, brought: &[CustomFault]) -> Result<(), PlanError> {
         for (index, fault) in self.faults.iter().enumerate() {

@@ -14,7 +14,11 @@ const TIMER_ONE_IN: u64 = 6;
 const PCT_DRAWN_MAX: u64 = 4;
 
 /// Kinds that are drawn from streams of their own.
-const APART: [FaultKind; 2] = [FaultKind::UnreadableRow, FaultKind::Upgrade];
+const APART: [FaultKind; 3] = [
+    FaultKind::UnreadableRow,
+    FaultKind::Upgrade,
+    FaultKind::Overlap,
+];
 
 /// A fault that the scenario brings itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +54,8 @@ pub struct Profile {
     /// that is timed: a lease, a reservation, a key in flight. Clocks that jump and processes that stand still do so
     /// there.
     pub held: Vec<(&'static str, &'static str)>,
+    /// Nodes that keep no files of their own, so that a process of theirs can live on while its successor boots.
+    pub overlaps: Vec<&'static str>,
     /// Faults begin within this many virtual milliseconds.
     pub horizon_ms: u64,
     /// The most faults in one storm; there is at least one.
@@ -73,6 +79,7 @@ impl Profile {
             custom: Vec::new(),
             events: Vec::new(),
             held: Vec::new(),
+            overlaps: Vec::new(),
             horizon_ms: 3_000,
             max_faults: 5,
             commits: 20,
@@ -106,6 +113,16 @@ impl Profile {
         plan.check(&self.everywhere())?;
         plan.check_custom(&self.custom)?;
         plan.check_upgrades(&self.upgrades)?;
+        plan.check_overlaps(
+            |node| self.overlaps.contains(&node),
+            |node| match self.overlaps[..] {
+                [] => "no node of this scenario can have two processes at once".to_owned(),
+                _ => format!(
+                    "{node} can't have two processes at once; {} can",
+                    self.overlaps.join(", ")
+                ),
+            },
+        )?;
         plan.check_without(&self.nodes)
     }
 
@@ -143,6 +160,7 @@ impl Profile {
                 | ResetBurst | DelayBurst | DuplicateBurst => !self.links.is_empty(),
                 Custom => !self.custom.is_empty(),
                 Upgrade => !self.upgrades.is_empty(),
+                Overlap => !self.overlaps.is_empty(),
                 _ => !self.nodes.is_empty(),
             }
     }
@@ -187,6 +205,7 @@ impl Profile {
         self.maybe_outage(&mut plan, seed);
         self.maybe_late(&mut plan, seed);
         self.maybe_upgrades(&mut plan, seed);
+        self.maybe_overlap(&mut plan, seed);
         plan
     }
 
@@ -242,6 +261,7 @@ impl Profile {
             self.maybe_at_timer(&mut fault, rng);
             self.maybe_at_what_is_held(&mut fault, rng);
             self.maybe_at_clock_read(&mut fault, rng);
+            self.maybe_where_owned(&mut fault, rng);
             fault
         })
     }
@@ -280,6 +300,11 @@ impl Profile {
                 for_ms: duration(rng, 50, 70_000),
             },
             K::Restart => Action::Restart { node: node(rng) },
+            K::Overlap => Action::Overlap {
+                node: (*rng.pick(&self.overlaps)).to_owned(),
+                // From shorter than a lease to longer.
+                for_ms: duration(rng, 1_000, 40_000),
+            },
             K::SlowNode => Action::SlowNode {
                 node: node(rng),
                 wait_ms: 1 + rng.below(50),

@@ -10,7 +10,7 @@
 use std::fmt::Write;
 
 use super::{
-    Event, Links, Scope, Trace, What,
+    Event, Links, OLD_ENDS, Scope, Trace, What,
     http::Message,
     links::is_dropped,
     members::{Members, Part},
@@ -245,7 +245,7 @@ fn content(events: &[Event], burst: usize, links: &Links) -> String {
 
 /// Whether a node is worse off after this turn of its life.
 pub(super) fn is_turn_for_the_worse(event: &str) -> bool {
-    !matches!(event, "boots" | "resumes" | "stops")
+    !matches!(event, "boots" | "resumes" | "stops" | OLD_ENDS)
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! Whether a fault has touched anything: the counters of network, disks and nodes that speak of it.
 
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, atomic::Ordering::Relaxed};
 
-use super::{World, lock};
+use super::{NodeState, World, lock};
 use crate::{host::NodeIx, net::Effect, storm::Action};
 
 impl World {
@@ -10,17 +10,12 @@ impl World {
     pub(super) fn links(&self, action: &Action) -> Vec<(NodeIx, NodeIx)> {
         let (from, to, both) = match action {
             Action::Isolate { node, .. } => {
-                let Some(node) = self.find(node) else {
-                    return Vec::new();
-                };
-                let others = self
-                    .nodes()
-                    .into_iter()
-                    .map(|n| n.ix)
-                    .filter(|ix| *ix != node.ix);
-                return others
-                    .flat_map(|other| [(node.ix, other), (other, node.ix)])
-                    .collect();
+                let mut links = Vec::new();
+                for own in self.find_all(node) {
+                    let others = self.nodes().into_iter().filter(|n| n.name != own.name);
+                    links.extend(others.flat_map(|n| [(own.ix, n.ix), (n.ix, own.ix)]));
+                }
+                return links;
             }
             Action::Cut { from, to, both, .. } => (from, to, *both),
             Action::Latency { from, to, .. }
@@ -32,21 +27,29 @@ impl World {
             Action::Flap { from, to, .. } => (from, to, true),
             _ => return Vec::new(),
         };
-        match (self.find(from), self.find(to)) {
-            (Some(a), Some(b)) if both => vec![(a.ix, b.ix), (b.ix, a.ix)],
-            (Some(a), Some(b)) => vec![(a.ix, b.ix)],
-            _ => Vec::new(),
+        let mut links = Vec::new();
+        for (a, b) in self.pairs(from, to) {
+            links.push((a, b));
+            links.extend(both.then_some((b, a)));
         }
+        links
+    }
+
+    /// The nodes of these two names, each of the one with each of the other.
+    pub(super) fn pairs(&self, from: &str, to: &str) -> Vec<(NodeIx, NodeIx)> {
+        let to = self.find_all(to);
+        let with_all = |a: Arc<NodeState>| to.iter().map(move |b| (a.ix, b.ix));
+        self.find_all(from).into_iter().flat_map(with_all).collect()
     }
 
     /// How often faults like this one have touched something so far.
     pub(super) fn bitten(&self, action: &Action) -> u64 {
         use Action::*;
-        let disk = |node: &String| self.find(node).map(|n| n.disk.counters());
-        let node_touched = |node: &String, effect| {
-            self.find(node)
-                .map_or(0, |n| self.net.touched_node(n.ix, effect))
+        let sum = |node: &String, count: &dyn Fn(&NodeState) -> u64| {
+            let nodes = self.find_all(node);
+            nodes.iter().map(|node| count(node)).sum::<u64>()
         };
+        let node_touched = |node, effect| sum(node, &|n| self.net.touched_node(n.ix, effect));
         match action {
             Cut { .. } | Isolate { .. } | Flap { .. } => self.touched(action, Effect::Cut),
             Latency { .. } => self.touched(action, Effect::Latency),
@@ -56,17 +59,15 @@ impl World {
             HalfOpen { .. } => self.touched_either_way(action, Effect::HalfOpen),
             Refuse { node, .. } => node_touched(node, Effect::Refused),
             HangConnects { node, .. } => node_touched(node, Effect::Hung),
-            SlowNode { node, .. } => self.find(node).map_or(0, |n| n.slowed.load(Relaxed)),
-            SlowDisk { node, .. } => disk(node).map_or(0, |c| c.slow_ms),
-            SyncError { node } => disk(node).map_or(0, |c| c.failed_syncs),
-            WriteError { node } => disk(node).map_or(0, |c| c.failed_writes),
-            DiskFull { node, .. } => disk(node).map_or(0, |c| c.refused_full),
-            SectorError { node, .. } => disk(node).map_or(0, |c| c.unreadable),
-            UnreadableRow { node, .. } => self
-                .find(node)
-                .map_or(0, |n| n.unreadable.met.load(Relaxed)),
+            SlowNode { node, .. } => sum(node, &|n| n.slowed.load(Relaxed)),
+            SlowDisk { node, .. } => sum(node, &|n| n.disk.counters().slow_ms),
+            SyncError { node } => sum(node, &|n| n.disk.counters().failed_syncs),
+            WriteError { node } => sum(node, &|n| n.disk.counters().failed_writes),
+            DiskFull { node, .. } => sum(node, &|n| n.disk.counters().refused_full),
+            SectorError { node, .. } => sum(node, &|n| n.disk.counters().unreadable),
+            UnreadableRow { node, .. } => sum(node, &|n| n.unreadable.met.load(Relaxed)),
             ClockJump { node, .. } | ClockDrift { node, .. } => {
-                self.find(node).map_or(0, |n| n.clock_reads.load(Relaxed))
+                sum(node, &|n| n.clock_reads.load(Relaxed))
             }
             Custom { name, .. } => lock(&self.custom)
                 .as_ref()

@@ -9,7 +9,7 @@ use super::{Known, Node, NodeState, RUNNING, Todo, World, lock, node::InFlight, 
 use crate::{
     check::{Class, Truth, Violation},
     time::VirtualTime,
-    trace::{FOUND_AFTER_OUTAGE, Row, Scope, What},
+    trace::{FOUND_AFTER_OUTAGE, OLD_ENDS, Row, Scope, What},
 };
 
 /// A supervisor waits this long before it starts a process again, and twice as long each time ...
@@ -32,7 +32,7 @@ pub(crate) struct Death {
 impl World {
     /// The first boot, and every later one.
     pub fn boot(self: &Arc<Self>, node: &Arc<NodeState>) {
-        if node.up.load(Relaxed) {
+        if node.up.load(Relaxed) || node.is_old() {
             return;
         }
         if node.stale.swap(false, Relaxed) {
@@ -175,18 +175,26 @@ impl World {
         node.stale.store(true, Relaxed);
         node.paused.store(false, Relaxed);
         node.slow_ms.store(0, Relaxed);
+        let (event, detail) = match node.is_old() {
+            false => (death.event, death.detail),
+            true if death.event == OLD_ENDS => (OLD_ENDS, String::new()),
+            // It has ended by itself.
+            true => (OLD_ENDS, format!("{} {}", death.event, death.detail)),
+        };
         self.record(
             &node.name,
             What::Node {
-                event: death.event,
-                detail: death.detail.into(),
+                event,
+                detail: detail.trim_end().to_owned().into(),
             },
         );
         self.runtime.kill(node.id);
-        self.agenda.at(
-            self.now() + death.down,
-            Todo::Boot(node.ix, node.life.load(Relaxed)),
-        );
+        if !node.is_old() {
+            self.agenda.at(
+                self.now() + death.down,
+                Todo::Boot(node.ix, node.life.load(Relaxed)),
+            );
+        }
         self.activity.notify_one();
     }
 

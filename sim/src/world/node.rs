@@ -6,7 +6,7 @@ use std::{
     io,
     pin::Pin,
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, OnceLock,
         atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
@@ -34,6 +34,9 @@ pub(crate) type StoreReader =
 
 /// The port on which a node's service listens.
 const SERVICE_PORT: u16 = 80;
+
+/// What every node's wall clock shows when a run begins: 2026-01-01T00:00:00Z, in milliseconds.
+const EPOCH_MS: u64 = 1_767_225_600_000;
 
 /// A machine, through all its lives.
 pub(crate) struct NodeState {
@@ -80,6 +83,8 @@ pub(crate) struct NodeState {
     pub build: AtomicU32,
     /// The build of its next boot, and the fault that installed it if that is another one.
     pub installed: Mutex<(u32, Option<usize>)>,
+    /// Its process is an old one, whose successor has a slot of its own and the name: since this fault of the plan.
+    pub outlives: OnceLock<usize>,
 }
 
 /// A transaction that its store is about to commit.
@@ -90,6 +95,59 @@ pub(crate) struct InFlight {
 }
 
 impl NodeState {
+    /// A machine that is switched off, and not yet among the world's nodes. A client has no `boot`; `life` counts those
+    /// that its name had before; `installed` is the build of its first boot, and the fault that put it there.
+    pub fn new(
+        world: &Arc<World>,
+        name: &str,
+        boot: Option<Boot>,
+        watches_timers: bool,
+        reader: Option<StoreReader>,
+        life: u32,
+        installed: (u32, Option<usize>),
+    ) -> Self {
+        let ix = world.next_ix();
+        let machine = world.runtime.create_node().name(name).build();
+        let clock = match life {
+            0 => format!("clock of {name}"),
+            before => format!("clock of {name} after life {before}"),
+        };
+        NodeState {
+            ix,
+            name: name.into(),
+            id: machine.id(),
+            disk: Disk::new(world.host(), ix),
+            clock: WallClock::new(EPOCH_MS, &mut world.seed.stream(&clock)),
+            clock_reads: AtomicU64::new(0),
+            is_client: boot.is_none(),
+            watches_timers,
+            boot: Mutex::new(boot),
+            reader,
+            life: AtomicU32::new(life),
+            up: AtomicBool::new(false),
+            doomed: Mutex::default(),
+            unreadable: Unreadable::default(),
+            slow_ms: AtomicU64::new(0),
+            slowed: AtomicU64::new(0),
+            paused: AtomicBool::new(false),
+            booted: AtomicU64::new(0),
+            failures: AtomicU32::new(0),
+            in_flight: Mutex::default(),
+            may_return: Mutex::default(),
+            stale: AtomicBool::new(false),
+            ids: Mutex::new(world.seed.stream(name)),
+            builds: world.comes_in_two_builds(name),
+            build: AtomicU32::new(installed.0),
+            installed: Mutex::new(installed),
+            outlives: OnceLock::new(),
+        }
+    }
+
+    /// Whether its successor has taken its name.
+    pub fn is_old(&self) -> bool {
+        self.outlives.get().is_some()
+    }
+
     /// Alive, and not about to die at the end of the present poll.
     pub fn is_up(&self) -> bool {
         self.up.load(Relaxed) && lock(&self.doomed).is_none()

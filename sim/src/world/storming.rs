@@ -38,6 +38,7 @@ fn lasts_ms(action: &Action) -> Option<u64> {
     use Action::*;
     match action {
         Pause { for_ms, .. }
+        | Overlap { for_ms, .. }
         | SlowNode { for_ms, .. }
         | Cut { for_ms, .. }
         | Isolate { for_ms, .. }
@@ -196,6 +197,11 @@ impl World {
                 }
                 lock(&self.injector).bites(index);
             }
+            Action::Overlap { node, .. } => {
+                if !self.overlap(index, node) {
+                    return self.announce(&due, "ends");
+                }
+            }
             Action::Flap {
                 from,
                 to,
@@ -221,7 +227,11 @@ impl World {
             Action::SectorError { node, choice } => self.at(node, |n| {
                 n.disk.latent_sector_error(*choice);
             }),
-            Action::ClockJump { node, by_ms } => self.at(node, |n| n.clock.jump(*by_ms)),
+            Action::ClockJump { node, by_ms } => {
+                if let Some(node) = self.find(node) {
+                    node.clock.jump(*by_ms);
+                }
+            }
             Action::Custom { name, amount, .. } => self.custom(name, *amount, true),
             Action::LoseBurst {}
             | Action::ResetBurst {}
@@ -253,6 +263,7 @@ impl World {
         let others = self.like(&due.action);
         match &due.action {
             Action::Pause { node, .. } => self.resume(node),
+            Action::Overlap { .. } => self.end_overlap(due.index),
             Action::SyncError { node } => self.at(node, |n| {
                 n.disk
                     .fail_syncs(n.disk.failing_syncs().min(others.len() as u32));
@@ -370,10 +381,11 @@ impl World {
     }
 
     fn flip(self: &Arc<Self>, from: String, to: String, left: u32, each_ms: u64) {
-        let (Some(a), Some(b)) = (self.find(&from), self.find(&to)) else {
+        let pairs = self.pairs(&from, &to);
+        if pairs.is_empty() {
             return;
-        };
-        for (a, b) in [(a.ix, b.ix), (b.ix, a.ix)] {
+        }
+        for (a, b) in pairs.into_iter().flat_map(|(a, b)| [(a, b), (b, a)]) {
             if left > 0 && left.is_multiple_of(2) {
                 self.net.cut(a, b)
             } else {

@@ -9,11 +9,9 @@ use super::{NodeState, World, lock, storming::ms, unreadable::Rows};
 use crate::{net::LatencyChange, storm::Action, trace::What};
 
 impl World {
-    /// Does something to the node of this name; nothing if there is none.
-    pub(super) fn at(&self, node: &str, act: impl FnOnce(&NodeState)) {
-        if let Some(node) = self.find(node) {
-            act(&node);
-        }
+    /// Does something to the node of this name, and to an old process of it; nothing if there is none.
+    pub(super) fn at(&self, node: &str, act: impl Fn(&NodeState)) {
+        self.find_all(node).iter().for_each(|node| act(node));
     }
 
     /// Switches a lasting fault on or off. On twice is on.
@@ -62,7 +60,7 @@ impl World {
                 ..
             } => {
                 let rows = Rows::of(table.as_deref(), key.as_deref(), *choice);
-                self.at(node, |n| n.unreadable.switch(rows, on));
+                self.at(node, |n| n.unreadable.switch(rows.clone(), on));
             }
             Action::ClockDrift { node, ppm, .. } => {
                 let ppm = if on { *ppm } else { 0 };
@@ -78,9 +76,9 @@ impl World {
             self.switch(&action, true);
         }
         for (from, to) in self.agenda.flapped_down() {
-            if let (Some(a), Some(b)) = (self.find(&from), self.find(&to)) {
-                self.net.cut(a.ix, b.ix);
-                self.net.cut(b.ix, a.ix);
+            for (a, b) in self.pairs(&from, &to) {
+                self.net.cut(a, b);
+                self.net.cut(b, a);
             }
         }
     }
@@ -115,7 +113,9 @@ impl World {
         if self.agenda.lasting().iter().any(of_this) {
             return;
         }
-        if let Some(node) = self.find(node).filter(|n| n.paused.swap(false, Relaxed)) {
+        // Its successor may have booted meanwhile.
+        let paused = self.find_all(node).into_iter();
+        for node in paused.filter(|n| n.paused.swap(false, Relaxed)) {
             self.turn_of(&node, "resumes");
             self.runtime.resume(node.id);
         }

@@ -68,6 +68,7 @@ impl Scenario for Bank {
             commits: 10,
             events: vec![("vault", "stored"), ("front", "asked")],
             upgrades: vec!["vault"],
+            overlaps: vec!["front"],
             ..Profile::new(&["front", "vault"], &links)
         }
     }

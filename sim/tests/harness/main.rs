@@ -19,5 +19,6 @@ mod storms;
 mod streams;
 mod sweep;
 mod timers;
+mod two_processes;
 mod upgrades;
 mod verdicts;

@@ -30,6 +30,7 @@ fn action() -> impl Strategy<Value = Action> {
         }),
         (name(), n()).prop_map(|(node, for_ms)| Action::Pause { node, for_ms }),
         name().prop_map(|node| Action::Restart { node }),
+        (name(), n()).prop_map(|(node, for_ms)| Action::Overlap { node, for_ms }),
         (name(), n(), n()).prop_map(|(node, wait_ms, for_ms)| Action::SlowNode {
             node,
             wait_ms,
@@ -171,6 +172,7 @@ fn profile() -> impl Strategy<Value = Profile> {
                     .into_iter()
                     .collect(),
                 events: vec![("a", "something happened")],
+                overlaps: nodes.iter().copied().take(1).collect(),
                 held: vec![("a", "something is held")],
                 horizon_ms,
                 max_faults,

@@ -121,6 +121,10 @@ fn in_vain() -> Vec<Fault> {
             choice: 0,
             for_ms,
         },
+        Action::Overlap {
+            node: idle(),
+            for_ms,
+        },
         Action::ClockJump {
             node: idle(),
             by_ms: 1_000,

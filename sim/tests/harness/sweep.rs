@@ -56,6 +56,7 @@ fn every_fault_of_a_sweep_strikes_and_a_sound_bank_survives_them() {
         "answer lost",
         "delayed",
         "sync error",
+        "overlap",
         "doubt 5",
     ] {
         assert!(names.contains(&name), "{name} is missing in {names:?}");

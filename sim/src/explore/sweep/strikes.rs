@@ -46,6 +46,8 @@ const POWER: Lengths = [10_000, 500, 30_000];
 const PAUSE: Lengths = [70_000, 5_000, 20_000];
 /// Longer than a lease; as long as its owner works; longer than all that anybody waits.
 const STALE: Lengths = [20_000, 3_000, 70_000];
+/// Longer than a lease; shorter; as long as anybody insists.
+const OVERLAP: Lengths = [20_000, 2_000, 40_000];
 /// A clock that jumps so far ends whatever is timed, or makes it endless.
 const JUMP: Lengths = [60_000, 5_000, 600_000];
 /// So short that callers still wait: whatever they want comes all at once then.
@@ -69,7 +71,7 @@ const SLOW_DISK_MS: u64 = 500;
 const SLOW_NODE_MS: u64 = 50;
 
 /// Names of the columns, in their order; the scenario's own faults follow.
-const NAMES: [&str; 22] = [
+const NAMES: [&str; 23] = [
     "crash before",
     "crash after",
     "power loss before",
@@ -92,6 +94,7 @@ const NAMES: [&str; 22] = [
     "clock ahead",
     "clock back",
     "upgrade",
+    "overlap",
 ];
 
 /// All columns of a sweep over a scenario with this profile.
@@ -187,6 +190,12 @@ impl Strikes<'_> {
                     self.once("upgrade", site, Action::Upgrade { node: node() });
                 }
             }
+        }
+        if self.profile.overlaps.contains(&&*site.node) {
+            self.lasting("overlap", site, OVERLAP, |for_ms| Action::Overlap {
+                node: node(),
+                for_ms,
+            });
         }
         match &site.kind {
             Kind::Send(_) => self.lasting("slow node", site, SLOW, |for_ms| Action::SlowNode {

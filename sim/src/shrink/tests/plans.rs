@@ -70,6 +70,10 @@ fn anywhere() -> impl Strategy<Value = Action> {
                     for_ms: a,
                 },
                 Action::Restart { node: node() },
+                Action::Overlap {
+                    node: node(),
+                    for_ms: a,
+                },
                 Action::SlowNode {
                     node: node(),
                     wait_ms: a,

@@ -197,6 +197,13 @@ fn every_kind_of_fault_has_its_words() {
             "order is restarted 1 s into the storm",
         ),
         (
+            Action::Overlap {
+                node: node(),
+                for_ms,
+            },
+            "order is taken for dead and its old process lives on for 2 s while a new one runs, beginning 1 s into the storm",
+        ),
+        (
             Action::SlowNode {
                 node: node(),
                 wait_ms: 50,

@@ -13,6 +13,7 @@ fn family(action: &Action) -> (&'static str, u32) {
         K::Crash | K::Upgrade => ("death", 1),
         K::CrashLoop => ("death", 2),
         K::PowerLoss => ("death", 3),
+        K::Overlap => ("death", 4),
         K::ResetBurst => ("link", 0),
         K::LoseBurst => ("link", 1),
         K::ResetConnections => ("link", 2),
@@ -78,6 +79,7 @@ fn amounts(action: &Action) -> Vec<i128> {
         Crash { down_ms: n, .. }
         | PowerLoss { down_ms: n, .. }
         | Pause { for_ms: n, .. }
+        | Overlap { for_ms: n, .. }
         | Cut { for_ms: n, .. }
         | Isolate { for_ms: n, .. }
         | Refuse { for_ms: n, .. }
@@ -134,7 +136,7 @@ fn the_weaker_kinds_of_each_kind_are_these() {
                 down_ms: 9,
             },
             vec![
-                restart,
+                restart.clone(),
                 crash(9),
                 Action::CrashLoop {
                     node: node.clone(),
@@ -142,6 +144,13 @@ fn the_weaker_kinds_of_each_kind_are_these() {
                     down_ms: 9,
                 },
             ],
+        ),
+        (
+            Action::Overlap {
+                node: node.clone(),
+                for_ms: 9,
+            },
+            vec![restart],
         ),
         (
             Action::Isolate {
