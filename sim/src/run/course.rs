@@ -15,7 +15,7 @@ use crate::{
     storm::{Fault, Injector, Plan, STORM_MS_MAX},
     time::VirtualTime,
     trace::{self, Coverage, Mode, Recorder},
-    world::{Gate, Todo, World, lasts, wait},
+    world::{Gate, Ledger, Todo, World, lasts, wait},
 };
 
 /// The storm is over at the latest this long after it began, whatever the clients do.
@@ -145,18 +145,9 @@ async fn course(
             Ok(())
         }
     };
-    let verdict = match played {
-        _ if lock(&world.ledger).is_broken() => Verdict::Violated,
-        Ok(()) => Verdict::Survived,
-        Err(why) => Verdict::Stuck(why),
-    };
-    let verdict = match lock(&world.ledger).harness.take() {
-        Some(panic) => Verdict::HarnessFailed(panic),
-        None => verdict,
-    };
     // The task waits for what its own world holds: the two would keep each other for ever.
     storm.abort();
-    finish(&world, plan, verdict, at_end).await
+    finish(&world, plan, played.err(), at_end).await
 }
 
 /// Everything between boot and verdict. `Err` says what did not come to an end.
@@ -303,14 +294,23 @@ fn enter(world: &Arc<World>, Role { client, task }: Role) {
     });
 }
 
+/// Being stuck is worse than what only a look inside shows.
+fn verdict(ledger: &mut Ledger, stuck: Option<String>) -> Verdict {
+    match (ledger.harness.take(), stuck) {
+        (Some(panic), _) => Verdict::HarnessFailed(panic),
+        (None, Some(why)) if !ledger.does_damage() => Verdict::Stuck(why),
+        _ if ledger.is_broken() => Verdict::Violated,
+        _ => Verdict::Survived,
+    }
+}
+
 async fn finish(
     world: &Arc<World>,
     plan: &Plan,
-    verdict: Verdict,
+    stuck: Option<String>,
     at_end: Vec<super::sim::AtEnd>,
 ) -> Outcome {
     use crate::storm::FaultKind as K;
-    let mut verdict = verdict;
     let disks = |kind| {
         matches!(
             kind,
@@ -328,16 +328,15 @@ async fn finish(
         .filter(|fault| disks(fault.action.kind()))
         .flat_map(|fault| fault.action.nodes())
         .collect();
-    if verdict == Verdict::Survived && !lock(&world.ledger).unchecked {
+    let judged = |ledger: &Ledger| !ledger.unchecked && !ledger.is_void();
+    if judged(&lock(&world.ledger)) {
         for node in world.nodes() {
             if every || struck.contains(&&*node.name) {
                 world.reconcile(&node);
             }
         }
-        if lock(&world.ledger).is_broken() {
-            verdict = Verdict::Violated;
-        }
     }
+    let verdict = verdict(&mut lock(&world.ledger), stuck);
     world.unfinished_faults();
     for node in world.nodes() {
         world.kill_for_good(&node);

@@ -206,12 +206,12 @@ impl Outcome {
         self.violation(signature).is_some() || worst().as_ref() == Some(signature)
     }
 
-    /// The signature of the [worst](Self::worst) thing that broke.
+    /// The signature of the [worst](Self::worst) thing that broke; of being stuck where nobody was harmed.
     pub fn signature(&self, scenario: &str, shape: &str) -> Option<Signature> {
         let (invariant, tag) = match (&self.verdict, self.worst()) {
             (Verdict::HarnessFailed(_), _) => ("harness".to_owned(), "panic".to_owned()),
+            (Verdict::Stuck(_), _) => ("stuck".to_owned(), "time limit".to_owned()),
             (_, Some(v)) => (v.invariant.clone(), v.tag.clone()),
-            (Verdict::Stuck(_), None) => ("stuck".to_owned(), "time limit".to_owned()),
             _ => return None,
         };
         Some(Signature {

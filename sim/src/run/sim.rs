@@ -139,9 +139,9 @@ impl Sim {
     }
 
     /// Adds a client that comes once the storm is over and all is settled: no *finally* invariant is open, and all is
-    /// quiet. Nothing disturbs it, so it may demand prompt answers, and true ones. The run waits until all of these have
-    /// ended, and then settles once more, with the *finally* invariants' bounds counted from there. A plan may do without
-    /// it.
+    /// quiet, or the last bound has passed. No fault disturbs it, so it may demand prompt answers, and true ones;
+    /// [operators](Self::operator) that have not ended go on. The run waits until all of these have ended, and then
+    /// settles once more, with the *finally* invariants' bounds counted from there. A plan may do without it.
     pub fn late_client<F>(&self, name: &str, task: impl FnOnce(Client) -> F + Send + 'static)
     where
         F: Future<Output = ()> + Send + 'static,

@@ -24,7 +24,7 @@ const CLOCK_ONE_IN: u64 = 5;
 /// ... and one storm in so many has one more of them.
 const STALE_ONE_IN: u64 = 12;
 /// One storm in so many makes rows unreadable.
-const UNREADABLE_ONE_IN: u64 = 9;
+const UNREADABLE_STORM_ONE_IN: u64 = 9;
 /// One storm in so many has an outage that lasts ...
 const OUTAGE_ONE_IN: u64 = 12;
 /// ... from 2 to 15 minutes, longer than a schedule of retries.
@@ -62,7 +62,7 @@ impl Profile {
     pub(super) fn maybe_unreadable(&self, plan: &mut Plan, seed: Seed) {
         let mut rng = seed.stream("unreadable");
         let kind = FaultKind::UnreadableRow;
-        let one_more = rng.below(UNREADABLE_ONE_IN) == 0;
+        let one_more = rng.below(UNREADABLE_STORM_ONE_IN) == 0;
         // A storm that can have nothing else has this.
         if self.can(kind) && (one_more || plan.faults.is_empty()) {
             let fault = self.of_kind(kind, &mut rng);

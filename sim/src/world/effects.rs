@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
-use super::{NodeState, World, lock};
+use super::{NodeState, World, lock, unreadable::Rows};
 use crate::{host::NodeIx, net::Effect, storm::Action};
 
 impl World {
@@ -65,7 +65,16 @@ impl World {
             WriteError { node } => sum(node, &|n| n.disk.counters().failed_writes),
             DiskFull { node, .. } => sum(node, &|n| n.disk.counters().refused_full),
             SectorError { node, .. } => sum(node, &|n| n.disk.counters().unreadable),
-            UnreadableRow { node, .. } => sum(node, &|n| n.unreadable.met.load(Relaxed)),
+            UnreadableRow {
+                node,
+                table,
+                key,
+                choice,
+                ..
+            } => {
+                let rows = Rows::of(table.as_deref(), key.as_deref(), *choice);
+                sum(node, &|n| n.unreadable.met(&rows))
+            }
             ClockJump { node, .. } | ClockDrift { node, .. } => {
                 sum(node, &|n| n.clock_reads.load(Relaxed))
             }

@@ -172,6 +172,12 @@ impl Ledger {
         !self.violations.is_empty()
     }
 
+    /// Something is broken that harms somebody.
+    pub fn does_damage(&self) -> bool {
+        let mut violations = self.violations.iter();
+        violations.any(|violation| violation.class == Class::Damage)
+    }
+
     /// The harness itself is at fault: nothing that the run shows from here on counts.
     pub fn is_void(&self) -> bool {
         self.harness.is_some()

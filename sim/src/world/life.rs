@@ -217,12 +217,18 @@ impl World {
         }
         let was_so = |past: &Truth| past.difference(&node.name, &found).is_empty();
         let mut known = Known::Found;
+        let mut scope = Arc::new(Scope::NONE);
         if lock(&node.may_return).iter().any(was_so) {
             known = Known::Gone;
         } else {
             let before = lock(&self.ledger).truth.of_node(&node.name);
             match unexplained(node, &before, &rows) {
-                None => lock(&node.may_return).push(before),
+                None => {
+                    lock(&node.may_return).push(before);
+                    if let Some(in_flight) = &*lock(&node.in_flight) {
+                        scope = in_flight.scope.clone();
+                    }
+                }
                 Some(broken) => {
                     let at = self.now();
                     lock(&self.ledger).broken(Violation { at, ..broken });
@@ -236,7 +242,7 @@ impl World {
                 rows: (&rows[..]).into(),
             },
         );
-        lock(&self.ledger).commit(self.now(), &node.name, "", rows, &Scope::NONE, known);
+        lock(&self.ledger).commit(self.now(), &node.name, "", rows, &scope, known);
         self.report_violations();
     }
 }

@@ -22,7 +22,7 @@ use crate::{
     host::NodeIx,
     net::{Listener, Stream},
     seed::Stream as Rng,
-    trace::Row,
+    trace::{Row, Scope, current_scope},
 };
 
 /// Starts a node's process; what it returns is why the process ended.
@@ -90,6 +90,8 @@ pub(crate) struct NodeState {
 /// A transaction that its store is about to commit.
 #[derive(Clone, Debug)]
 pub(crate) struct InFlight {
+    /// On whose behalf.
+    pub scope: Arc<Scope>,
     pub file: String,
     pub rows: Vec<Row>,
 }
@@ -328,8 +330,11 @@ impl Node {
     /// may hold either all of them or none, and nothing else that was not committed.
     pub fn committing(&self, file: &str, rows: Vec<Row>) {
         if self.is_alive() {
-            let file = file.to_owned();
-            *lock(&self.state.in_flight) = Some(InFlight { file, rows });
+            *lock(&self.state.in_flight) = Some(InFlight {
+                scope: current_scope(),
+                file: file.to_owned(),
+                rows,
+            });
         }
     }
 
@@ -344,7 +349,7 @@ impl Node {
     /// The same for the commit that was [announced](Self::committing) last.
     pub fn commit_done(&self) {
         if self.is_alive()
-            && let Some(InFlight { file, rows }) = lock(&self.state.in_flight).take()
+            && let Some(InFlight { file, rows, .. }) = lock(&self.state.in_flight).take()
         {
             self.world.committed(&self.state, &file, rows);
         }

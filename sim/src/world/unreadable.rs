@@ -7,7 +7,7 @@ use std::{
     io,
     sync::{
         Mutex,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, Ordering::Relaxed},
     },
 };
 
@@ -47,32 +47,56 @@ impl Rows {
     }
 }
 
-/// The rows of a node that can't be read at present.
+/// The rows of a node that can't be read at present, and those that could not before.
 #[derive(Debug, Default)]
 pub(crate) struct Unreadable {
     any: AtomicBool,
-    rows: Mutex<Vec<Rows>>,
+    struck: Mutex<Vec<Struck>>,
+}
+
+#[derive(Debug)]
+struct Struck {
+    rows: Rows,
+    is_on: bool,
     /// How often a read has met one.
-    pub met: AtomicU64,
+    met: u64,
 }
 
 impl Unreadable {
     /// These can't be read from now on, or can again. On twice is on.
     pub(super) fn switch(&self, rows: Rows, on: bool) {
-        let mut all = lock(&self.rows);
-        all.retain(|other| *other != rows);
-        if on {
-            all.push(rows);
+        let mut struck = lock(&self.struck);
+        match struck.iter_mut().find(|known| known.rows == rows) {
+            Some(known) => known.is_on = on,
+            None => struck.push(Struck {
+                rows,
+                is_on: on,
+                met: 0,
+            }),
         }
-        self.any.store(!all.is_empty(), Relaxed);
+        self.any.store(struck.iter().any(|s| s.is_on), Relaxed);
+    }
+
+    /// How often a read has met one of these while it could not be read.
+    pub(super) fn met(&self, rows: &Rows) -> u64 {
+        let struck = lock(&self.struck);
+        let of_these = struck.iter().find(|known| known.rows == *rows);
+        of_these.map_or(0, |known| known.met)
     }
 
     pub(super) fn check(&self, table: &str, key: &str) -> io::Result<()> {
         if !self.any.load(Relaxed) {
             return Ok(());
         }
-        if lock(&self.rows).iter().any(|rows| rows.contain(table, key)) {
-            self.met.fetch_add(1, Relaxed);
+        let mut struck = lock(&self.struck);
+        let mut fails = false;
+        for those in struck.iter_mut() {
+            if those.is_on && those.rows.contain(table, key) {
+                those.met += 1;
+                fails = true;
+            }
+        }
+        if fails {
             return Err(io::Error::other(format!(
                 "row {table}/{key} cannot be read: input/output error"
             )));
@@ -101,9 +125,11 @@ mod tests {
         let first = unreadable(&node);
         assert!((50..150).contains(&first.len()), "{}", first.len());
         node.switch(other.clone(), true);
-        node.switch(one, false);
+        node.switch(one.clone(), false);
         assert_ne!(unreadable(&node), first);
-        assert!(node.met.load(Relaxed) > 100);
+        // It was looked for once while it alone was struck.
+        assert_eq!(node.met(&one), first.len() as u64);
+        assert!(node.met(&other) > 50);
         node.switch(other, false);
         assert!(unreadable(&node).is_empty());
     }
