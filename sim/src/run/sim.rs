@@ -305,7 +305,7 @@ impl Sim {
         );
         let ix = self.world.next_ix();
         let machine = self.world.runtime.create_node().name(name).build();
-        let builds = self.world.upgrades.iter().any(|of_two| *of_two == name);
+        let builds = self.world.upgrades.contains(&name);
         let build = match builds {
             true => first_build(self.seed(), name),
             false => 0,
