@@ -389,7 +389,8 @@ pub fn key_read(client: &Client, reply: &Reply) {
     };
     // Only build 2 promises a rebate, and it always does.
     let wrote = u32::from(reply.body["rebate"].is_number());
-    if reply.is_success() && wrote != by {
+    let is_order = reply.is_success() && reply.body["quantity"].is_number();
+    if is_order && wrote != by {
         client.reached(KEYS_READ[by as usize]);
     }
 }

@@ -46,7 +46,7 @@ use crate::{
     run::Operation,
     seed::Seed,
     site::{About, Kind},
-    storm::Injector,
+    storm::{Injector, Plan},
     time::VirtualTime,
     trace::{Recorder, Scope, Sink, What, current_scope},
 };
@@ -104,11 +104,10 @@ struct HostRef(Weak<World>, TimeHandle, Seed, bool);
 impl World {
     pub fn new(
         seed: Seed,
-        injector: Injector,
+        plan: &Plan,
         recorder: Option<Recorder>,
         full: bool,
         gate: Option<Arc<Gate>>,
-        without: Vec<String>,
         upgrades: Vec<&'static str>,
         every_timer: bool,
     ) -> Arc<World> {
@@ -122,7 +121,7 @@ impl World {
             full,
             nodes: Mutex::default(),
             recorder: Mutex::new(recorder),
-            injector: Mutex::new(injector),
+            injector: Mutex::new(Injector::new(plan)),
             at_burst: Mutex::default(),
             agenda: Agenda::default(),
             ledger: Mutex::default(),
@@ -131,7 +130,7 @@ impl World {
             healed: tokio::sync::watch::channel(false).0,
             disturbed: Mutex::default(),
             clients: Mutex::new(0),
-            without,
+            without: plan.without.clone(),
             upgrades,
             every_timer,
             operations: Mutex::default(),

@@ -74,8 +74,12 @@ type Served = State<Arc<Service>>;
 /// The body of `POST /payments`.
 #[derive(Deserialize)]
 struct Bill {
-    #[serde(flatten)]
-    order: Order,
+    saga_id: String,
+    order_id: String,
+    /// Minor units, at least 1.
+    amount: i64,
+    card: String,
+    mode: Mode,
     /// Minor units of the amount that the shop gives back.
     #[serde(default)]
     rebate: i64,
@@ -85,22 +89,28 @@ async fn create(
     State(service): Served,
     context: Context,
     key: Option<IdempotencyKey>,
-    Body(Bill { mut order, rebate }): Body<Bill>,
+    Body(bill): Body<Bill>,
 ) -> Result<Answer, Problem> {
+    let (amount, rebate) = (bill.amount, bill.rebate);
+    let order = Order {
+        saga_id: bill.saga_id,
+        order_id: bill.order_id,
+        amount: amount.saturating_sub(rebate),
+        card: bill.card,
+        mode: bill.mode,
+    };
     plain("saga_id", &order.saga_id)?;
     plain("order_id", &order.order_id)?;
-    if !(1..=AMOUNT_MAX).contains(&order.amount) {
+    if !(1..=AMOUNT_MAX).contains(&amount) {
         return Err(invalid(format!(
-            "`amount` must be 1 to {AMOUNT_MAX} minor units, not {}",
-            order.amount
+            "`amount` must be 1 to {AMOUNT_MAX} minor units, not {amount}"
         )));
     }
-    if rebate != 0 && !(1..order.amount).contains(&rebate) {
+    if rebate != 0 && !(1..amount).contains(&rebate) {
         return Err(invalid(
             "`rebate` must be less than `amount`, and not negative",
         ));
     }
-    order.amount -= rebate;
     if !(1..=64).contains(&order.card.len()) {
         return Err(invalid("`card` must be a token of 1 to 64 bytes"));
     }

@@ -12,7 +12,7 @@ use crate::{
     alarm::attend,
     scenario::Scenario,
     site::Census,
-    storm::{Fault, Injector, Plan, STORM_MS_MAX},
+    storm::{Fault, Plan, STORM_MS_MAX},
     time::VirtualTime,
     trace::{self, Coverage, Mode, Recorder},
     world::{Gate, Ledger, Todo, World, lasts, wait},
@@ -87,11 +87,10 @@ async fn course(
     });
     let world = World::new(
         spec.seed,
-        Injector::new(plan),
+        plan,
         recorder,
         options.full,
         gate,
-        plan.without.clone(),
         scenario.profile().upgrades,
         options.census || options.cover,
     );
