@@ -304,13 +304,7 @@ impl Scenario for OrderChoreography {
 fn aim(sim: &Sim) {
     sometimes::deaths(sim);
     sometimes::events(sim, &MEMBERS);
-    for member in MEMBERS {
-        let (name, message) = (
-            "an event could not be handled at once",
-            "an event is to be delivered again",
-        );
-        sim.sometimes_logged(name, member, message);
-    }
+    sometimes::deliveries(sim, &MEMBERS);
     for (name, node, message) in [
         (
             "somebody came for the last unit too late",

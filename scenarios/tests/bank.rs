@@ -77,7 +77,8 @@ bank! {
     a_recovery_that_races_the_owner_is_found: OrderSaga + "recovery-races-owner" at 27 =>
         "every saga ends" | "an order goes its way" | "no double charge, no double refund" | "no lost refund"
         | "stock adds up" | "acknowledged is durable" | "a saga takes its steps in order"
-        | "compensation runs in reverse";
+        | "compensation runs in reverse"
+        | "inside the sagas: each life of a process takes one up once";
     a_cancel_after_the_pivot_is_found: OrderSaga + "compensate-after-pivot" at 16 =>
         "a saga turns back before its pivot only";
     an_order_that_is_cancelled_once_is_found: OrderSaga + "order-cancel-not-retried" at 287 =>
@@ -89,7 +90,7 @@ bank! {
     a_capture_after_the_void_is_found: OrderSaga + "capture-after-void" at 46 =>
         "what was refused for good never happens" | "no lost refund";
     a_permit_that_leaks_is_found: OrderSaga + "permit-leaked" at 5 =>
-        "permits all returned";
+        "permits all returned" | "ledger and payment records agree";
     a_conflict_taken_for_done_is_found: OrderSaga + "conflict-taken-for-done" =>
         "no lost refund" | "every saga ends" | "stock adds up" | "no oversell";
     a_hold_that_is_asked_for_twice_is_found: OrderSaga + "retry-of-non-idempotent" at 46 =>
@@ -275,19 +276,19 @@ bank! {
         "one trace id per saga";
 
     a_checkout_whose_journal_is_in_memory_is_found: Checkout + "no-journal" at 29 =>
-        "every saga ends" | "completed or fully undone" | "no leaked semantic lock" | "acknowledged is durable";
+        "every order ends" | "every saga ends" | "completed or fully undone" | "no leaked semantic lock" | "acknowledged is durable";
     a_checkout_whose_timeout_is_taken_for_a_no_is_found: Checkout + "timeout-means-no" =>
         "completed or fully undone" | "no leaked reservation" | "no leaked semantic lock";
     a_checkout_that_is_taken_back_once_is_found: Checkout + "compensation-not-retried" =>
-        "every saga ends" | "completed or fully undone";
+        "every order ends" | "every saga ends" | "completed or fully undone";
     a_checkout_told_before_the_commit_is_found: Checkout + "ack-before-commit" at 28 =>
         "acknowledged is durable";
     a_checkout_that_is_undone_only_on_an_answered_no_is_found: Checkout + "undo-only-on-answered-no" =>
         "completed or fully undone" | "compensation runs in reverse";
     a_checkout_whose_recovery_looks_at_what_failed_only_is_found: Checkout + "recovery-only-failed" at 29 =>
-        "every saga ends" | "completed or fully undone";
+        "every order ends" | "every saga ends" | "completed or fully undone";
     a_checkout_whose_recovery_forgets_compensations_is_found: Checkout + "recovery-forgets-compensating" at 440 =>
-        "every saga ends" | "completed or fully undone";
+        "every order ends" | "every saga ends" | "completed or fully undone";
     a_checkout_without_a_deadline_is_found: Checkout + "no-saga-deadline" =>
         "a saga that is late turns back";
     a_checkout_that_journals_after_the_call_is_found: Checkout + "journal-after-call" at 56 =>
@@ -514,19 +515,17 @@ bank! {
         ItemPurchase + "old-reader-takes-default" =>
         "an order costs what was promised" | "a purchase is everything or nothing";
 
-    an_event_that_is_redelivered_at_once_is_found: OrderChoreography + "redelivered-at-once" =>
+    an_event_that_is_redelivered_at_once_is_found: OrderChoreography + "redelivered-at-once" at 2 =>
         "a dead letter comes no sooner than its schedule";
-    an_event_that_is_redelivered_at_once_is_found_in_item_purchase: ItemPurchase + "redelivered-at-once" =>
+    an_event_that_is_redelivered_at_once_is_found_in_item_purchase: ItemPurchase + "redelivered-at-once" at 110 =>
         "a dead letter comes no sooner than its schedule";
-    tries_that_are_added_up_are_found: OrderSaga + "tries-added-up" =>
+    tries_that_are_added_up_are_found: OrderSaga + "tries-added-up" at 90 =>
         "a dead letter comes no sooner than its schedule";
-    tries_that_are_added_up_are_found_in_workflows: OrderWorkflow + "tries-added-up" =>
+    tries_that_are_added_up_are_found_in_workflows: OrderWorkflow + "tries-added-up" at 90 =>
         "a dead letter comes no sooner than its schedule";
-    tries_that_are_added_up_are_found_in_a_cluster: OrderCluster + "tries-added-up" =>
+    tries_that_are_added_up_are_found_in_a_cluster: OrderCluster + "tries-added-up" at 120 =>
         "a dead letter comes no sooner than its schedule";
-    tries_that_are_added_up_are_found_in_rewards: ChallengeReward + "tries-added-up" =>
-        "a dead letter comes no sooner than its schedule";
-    tries_that_are_added_up_are_found_in_checkout: Checkout + "tries-added-up" =>
+    tries_that_are_added_up_are_found_in_checkout: Checkout + "tries-added-up" at 91 =>
         "a dead letter comes no sooner than its schedule";
 }
 
