@@ -226,8 +226,10 @@ impl Scenario for ChallengeReward {
         });
         let mut shifts = sim.seed().stream("shifts");
         for name in operator::on_duty(&mut shifts) {
-            sim.operator(name, |client| async move {
-                Hand::new(&client).tend_rewards().await
+            let every = Duration::from_millis(shifts.between(300, 3_000));
+            sim.operator(name, move |client| async move {
+                let looks = (every, operator::ROUNDS);
+                Hand::new(&client).tend_rewards_in(looks).await
             });
         }
         if receipts::comes(&mut twins) {

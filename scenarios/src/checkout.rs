@@ -99,7 +99,6 @@ const BUGS: &[Gap] = &[
 pub const CUSTOMERS: [&str; 3] = ["ann", "ben", "cho"];
 
 /// How often the operator looks when the storm is over.
-const TENDED_EVERY: Duration = Duration::from_secs(10);
 
 /// Checkouts in a storm.
 const CHECKOUTS: u64 = 6;
@@ -258,7 +257,10 @@ impl Scenario for Checkout {
         sim.prepare(|client| nodes::set_the_scene(client, &SHELVES));
         let kept = {
             let orders = orders.clone();
-            Receipts::watch(sim, SAGAS_END, false, move |op| orders::alive(&orders, op))
+            Receipts::watch(sim, SAGAS_END, false, move |request| {
+                let buys = request.path == "/checkouts";
+                buys.then(|| orders::alive(&orders, &request.op))
+            })
         };
         let files = Files {
             orders: orders.clone(),
@@ -322,7 +324,7 @@ impl Scenario for Checkout {
         sim.client("clerk", move |client| people::reprice(client, changes));
         nodes::distance(sim);
         sim.after_storm("operator", |client| {
-            nodes::tend(client, (TENDED_EVERY, usize::MAX), false)
+            nodes::tend(client, (operator::LOOK_EVERY, u64::MAX), false)
         });
         let mut shifts = sim.seed().stream("shifts");
         for name in operator::on_duty(&mut shifts) {

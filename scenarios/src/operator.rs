@@ -14,23 +14,23 @@ use squall_services::kit::{CallError, Context, Peer, Reply};
 use crate::{customer::browser, lock, platform::platform, sometimes};
 
 /// How often the operator looks.
-const LOOK_EVERY: Duration = Duration::from_secs(10);
+pub const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 /// Tends these services for ever. What is refused again is given so many `chances`: a breaker that is open still, or a
 /// neighbour that is not back, is no reason to give an event up.
 pub async fn tend(client: &Client, services: &[&'static str], chances: u32) {
-    tend_every(client, services, chances, (LOOK_EVERY, usize::MAX)).await;
+    tend_every(client, services, chances, (LOOK_EVERY, u64::MAX)).await;
 }
 
 /// Looks made in a shift of the storm: then whoever tends the services when it is over is enough.
-pub const ROUNDS: usize = 12;
+pub const ROUNDS: u64 = 12;
 
 /// The same, looking so often and so many times.
 pub async fn tend_every(
     client: &Client,
     services: &[&'static str],
     chances: u32,
-    (every, rounds): (Duration, usize),
+    (every, rounds): (Duration, u64),
 ) {
     let platform = platform(client.node());
     let context = Context::fresh(&platform, client.name());
@@ -93,8 +93,6 @@ pub async fn rows(context: &Context, peer: &Peer, path: &str) -> Vec<Value> {
     rows
 }
 
-/// How often an operator looks while the storm lasts. Then whoever [tends](tend) the services is enough.
-const HASTY_ROUNDS: u64 = 12;
 /// In how many of these rounds the read side is made anew.
 const REBUILDS: u64 = 5;
 
@@ -142,7 +140,7 @@ pub async fn under_fire(client: &Client, entry: &str, workflows: bool, letters: 
     let context = Context::fresh(&platform, client.name());
     let peer = Peer::new(&platform, entry, browser());
     let nothing = json!({});
-    for round in 1..=HASTY_ROUNDS {
+    for round in 1..=ROUNDS {
         let wait = client.draw(|rng| rng.between(20, if round <= REBUILDS { 900 } else { 6_000 }));
         client.node().sleep(Duration::from_millis(wait)).await;
         if !client.does(&format!("{}-{round}", client.name())) {
@@ -166,10 +164,8 @@ pub async fn under_fire(client: &Client, entry: &str, workflows: bool, letters: 
         if workflows && round <= REBUILDS {
             restart_all(&context, &peer).await;
             let rebuilt = peer.call(&context, "POST", "/sagas/rebuild", None, &nothing);
-            match rebuilt.await {
-                Ok(reply) if reply.is_success() => client.reached(sometimes::REBUILT),
-                Err(CallError::Unknown { .. }) => client.reached(sometimes::REBUILD_INTERRUPTED),
-                _ => {}
+            if rebuilt.await.is_ok_and(|reply| reply.is_success()) {
+                client.reached(sometimes::REBUILT);
             }
         }
     }

@@ -134,15 +134,15 @@ impl Scenario for OrderCluster {
             ("lock", "lease granted"),
             ("lock", "lease granted"),
             ("lock", "lease granted"),
-            ("inventory", "lease held"),
             ("inventory", "stock reserved"),
             ("payment", "payment authorized"),
         ];
         let owned = REPLICAS.map(|replica| (replica, "step intended"));
+        let leases = REPLICAS.map(|replica| (replica, "lease held"));
         Profile {
             custom: shop::pg_faults(),
             events: events.into_iter().flatten().collect(),
-            held: held.into_iter().chain(owned).collect(),
+            held: held.into_iter().chain(leases).chain(owned).collect(),
             overlaps: vec!["order-1", "order-2", "gateway"],
             horizon_ms: 1_500,
             upgrades: REPLICAS.into(),

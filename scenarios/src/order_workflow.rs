@@ -69,7 +69,9 @@ impl Scenario for OrderWorkflow {
     }
 
     fn profile(&self) -> Profile {
-        OrderSaga.profile()
+        let mut profile = OrderSaga.profile();
+        profile.held.push(("order", "rebuild begins"));
+        profile
     }
 
     fn build(&self, sim: &Sim, setup: &Setup) {

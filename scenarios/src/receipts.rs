@@ -76,7 +76,10 @@ impl Told {
     /// What a reply says, if that is final. `accepts` says that 202 is: the client waits for nothing more.
     pub fn of(reply: &Reply, accepts: bool) -> Option<Self> {
         if reply.is_success() {
-            let id = reply.body["id"].as_str().unwrap_or_default();
+            let id = reply.body["id"]
+                .as_str()
+                .or(reply.body["order_id"].as_str())
+                .unwrap_or_default();
             return (accepts || reply.status != 202).then(|| Told::Done(id.to_owned()));
         }
         let code = reply.problem().code;
@@ -92,8 +95,8 @@ struct Receipt {
     told: Option<Told>,
 }
 
-/// What has become of an operation, by the books: what lives of it, by id.
-type Lives = Box<dyn Fn(&str) -> Vec<String> + Send + Sync>;
+/// What has become of a request, by the books: what lives of it, by id. `None` if they do not tell.
+type Lives = Box<dyn Fn(&Request) -> Option<Vec<String>> + Send + Sync>;
 
 /// The receipts of all clients.
 pub struct Receipts {
@@ -103,13 +106,13 @@ pub struct Receipts {
 }
 
 impl Receipts {
-    /// Holds the system to its refusals at the latest `bound` after the storm. `lives` tells what an operation has made
-    /// that is there for good: orders that are not cancelled. `accepts` says that 202 is an answer.
+    /// Holds the system to its refusals at the latest `bound` after the storm. `lives` tells what a request has made
+    /// that is there for good (orders that are not cancelled), where the books say so. `accepts` says that 202 is an answer.
     pub fn watch(
         sim: &Sim,
         bound: Duration,
         accepts: bool,
-        lives: impl Fn(&str) -> Vec<String> + Send + Sync + 'static,
+        lives: impl Fn(&Request) -> Option<Vec<String>> + Send + Sync + 'static,
     ) -> Arc<Self> {
         let receipts = Arc::new(Receipts {
             lives: Box::new(lives),
@@ -117,14 +120,18 @@ impl Receipts {
             receipts: Mutex::default(),
         });
         let kept = receipts.clone();
-        let checked = sim.goal("a refusal was final and stayed so");
+        let checked = sim.goal(sometimes::REFUSED);
+        sim.goal(sometimes::LATE_ANSWER);
         sim.finally(FINAL, bound, move |_, findings| {
             for (op, receipt) in lock(&kept.receipts).iter() {
                 let Some(Told::Refused(code)) = &receipt.told else {
                     continue;
                 };
+                let Some(made) = (kept.lives)(&receipt.request) else {
+                    continue;
+                };
                 checked.hit();
-                if let Some(id) = (kept.lives)(op).first() {
+                if let Some(id) = made.first() {
                     findings.broken(
                         "happened all the same",
                         &[op, id],
@@ -157,9 +164,16 @@ impl Receipts {
         }
     }
 
-    /// Whether this was asked at all.
-    pub fn knows(&self, op: &str) -> bool {
-        lock(&self.receipts).contains_key(op)
+    /// What these operations have credited, of which each would so much. `None` where somebody was never told how theirs
+    /// ended.
+    pub fn credited<'a>(&self, credits: impl Iterator<Item = (&'a str, u64)>) -> Option<u64> {
+        let receipts = lock(&self.receipts);
+        let asked = credits.filter_map(|(op, won)| Some((receipts.get(op)?.told.as_ref(), won)));
+        let credited = asked.map(|(told, won)| match told? {
+            Told::Done(_) => Some(won),
+            Told::Refused(_) => Some(0),
+        });
+        credited.sum()
     }
 
     /// Asks everything again under its key, one after another. To be called when all is settled.
@@ -178,7 +192,7 @@ impl Receipts {
             let Some(reply) = answered(client, &person, &request, self.accepts).await else {
                 continue;
             };
-            client.reached("somebody asked again when all was settled");
+            client.reached(sometimes::LATE_ANSWER);
             sometimes::key_read(client, &reply);
             self.judge(client, &request, told, &reply);
         }
@@ -187,7 +201,7 @@ impl Receipts {
     fn judge(&self, client: &Client, request: &Request, before: Option<Told>, reply: &Reply) {
         let op = request.op.as_str();
         let now = Told::of(reply, self.accepts).expect("it is final");
-        let alive = (self.lives)(op);
+        let alive = (self.lives)(request).unwrap_or_default();
         let found = match (&before, &now) {
             (Some(Told::Done(first)), Told::Done(again)) if first != again => {
                 Some(("another effect", format!("{first}, as told"), again.clone()))
@@ -286,7 +300,7 @@ mod tests {
     use squall::{Sim, run::Verdict};
     use squall_services::kit::{self, Code, Problem, Reply};
 
-    use super::{ANSWERED, FINAL, Receipts, TRUE, Told};
+    use super::{ANSWERED, FINAL, Receipts, Request, TRUE, Told};
     use crate::{
         customer::keyed,
         little::{Little, broken},
@@ -348,9 +362,9 @@ mod tests {
                 Ok::<_, io::Error>(())
             });
             let happened = Arc::new(AtomicBool::new(made));
-            let alive = move |_: &str| match happened.load(Relaxed) {
-                true => vec!["ORD-1".to_owned()],
-                false => Vec::new(),
+            let alive = move |_: &Request| match happened.load(Relaxed) {
+                true => Some(vec!["ORD-1".to_owned()]),
+                false => Some(Vec::new()),
             };
             let receipts = Receipts::watch(sim, Duration::from_secs(1), false, alive);
             let (asked, first) = (receipts.clone(), first.clone());

@@ -43,7 +43,7 @@ const INSISTING: Healer = Healer {
 };
 
 /// Told by whoever was refused an order for good: from then on it must not be.
-pub const REFUSED: &str = "an order was refused for good, and held to that";
+pub const REFUSED: &str = "a refusal was final and stayed so";
 
 /// Told by whoever asked again once all was settled.
 pub const LATE_ANSWER: &str = "somebody asked again once all was settled, and was answered";
@@ -73,7 +73,21 @@ pub const REDRIVEN_BEFORE: &str = "a dead letter that was redriven before was re
 pub const REBUILT: &str = "the read side was made anew in the storm";
 
 /// Whoever had the read side made anew was not answered.
-pub const REBUILD_INTERRUPTED: &str = "a rebuild of the read side was interrupted";
+const REBUILD_INTERRUPTED: &str = "a rebuild of the read side was interrupted";
+
+/// What befalls the read side of workflows, which operators have made anew: a rebuild was interrupted if the process began
+/// one that it did not end, and begins another one in its next life.
+pub fn rebuilds(sim: &Sim, node: &'static str) {
+    sim.goal(REBUILT);
+    let begun = Arc::new(Mutex::new(None));
+    let (ended, weather) = (begun.clone(), sim.weather());
+    sim.hear(node, "rebuild ends", move |_, _| *lock(&ended) = None);
+    sim.sometimes_logged_where(REBUILD_INTERRUPTED, node, "rebuild begins", move |_, _| {
+        let life = weather.life_of(node);
+        let before = lock(&begun).replace(life);
+        before.is_some_and(|before| before != life)
+    });
+}
 
 /// What befalls sagas, on the nodes that drive them.
 pub fn sagas(sim: &Sim, node: &'static str) {

@@ -150,8 +150,7 @@ impl Trade {
         }
         let letters = Letters::watch(sim);
         if workflows {
-            sim.goal(sometimes::REBUILT);
-            sim.goal(sometimes::REBUILD_INTERRUPTED);
+            sometimes::rebuilds(sim, "order");
         }
         for name in ["fixer-1", "fixer-2"]
             .into_iter()
@@ -199,8 +198,8 @@ impl Trade {
         }
     }
 
-    /// The customers come, and order at `entry` over the internet. `purchase` draws what each does; `customer` says what
-    /// they are like, and `after` is done after each purchase.
+    /// The customers come, and order at `entry` over the internet. What each does is drawn from
+    /// `workload`; `plain_keys` says that keys are given without quotation marks.
     pub fn open_doors(
         &mut self,
         sim: &Sim,

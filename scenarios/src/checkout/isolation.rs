@@ -26,7 +26,7 @@ use tokio::time::Instant;
 use super::{CUSTOMERS, nodes};
 use crate::{
     customer::{Person, keyed},
-    lock,
+    lock, operator,
     shop::Shelf,
 };
 
@@ -140,7 +140,7 @@ impl Scenario for Isolation {
             });
         }
         sim.after_storm("operator", |client| {
-            nodes::tend(client, (Duration::from_secs(10), usize::MAX), false)
+            nodes::tend(client, (operator::LOOK_EVERY, u64::MAX), false)
         });
     }
 }

@@ -22,9 +22,11 @@ pub async fn come(client: Client, files: Files, credits: Vec<(String, &'static s
         find_orders(&client, &files.orders, user).await;
         let own = credits
             .iter()
-            .filter(|(op, of, _)| *of == user && files.receipts.knows(op));
-        let credited = BALANCE + own.map(|(_, _, won)| won).sum::<u64>();
-        find_credited(&client, user, credited).await;
+            .filter(|(_, of, _)| *of == user)
+            .map(|(op, _, won)| (op.as_str(), *won));
+        if let Some(credited) = files.receipts.credited(own) {
+            find_credited(&client, user, BALANCE + credited).await;
+        }
     }
     buy_once_more(&client, &files).await;
 }

@@ -24,6 +24,7 @@ use crate::{
     operator,
     platform::platform,
     shop::Shelf,
+    sometimes,
     topology::{self, member},
 };
 
@@ -225,7 +226,7 @@ pub async fn set_the_scene(client: Client, shelves: &[Shelf]) {
 }
 
 /// Redrives dead letters, of sagas and of events, looking so often and so many times. Whoever `rebuilds` makes the read side anew each time.
-pub async fn tend(client: Client, (every, rounds): (Duration, usize), rebuilds: bool) {
+pub async fn tend(client: Client, (every, rounds): (Duration, u64), rebuilds: bool) {
     let platform = platform(client.node());
     let context = Context::fresh(&platform, client.name());
     let checkout = Peer::new(&platform, "checkout", browser());
@@ -236,7 +237,7 @@ pub async fn tend(client: Client, (every, rounds): (Duration, usize), rebuilds: 
                 .call(&context, "POST", path, None, &json!({}))
                 .await;
             if rebuilt.is_ok_and(|reply| reply.is_success()) {
-                client.reached("the read side was made anew in the storm");
+                client.reached(sometimes::REBUILT);
             }
         }
         for (list, id) in [("/dead-letters", "id"), ("/outbox/dead-letters", "key")] {

@@ -78,6 +78,7 @@ impl Purchase {
         let other = SHELVES.iter().find(|shelf| shelf.sku != self.sku);
         Purchase {
             sku: other.expect("there are two shelves").sku,
+            quantity: 1,
             ..self.on_another_device()
         }
     }
@@ -85,7 +86,6 @@ impl Purchase {
     /// The same intent once more at the same instant, from another device, whose key is another one.
     pub fn on_another_device(&self) -> Self {
         Purchase {
-            quantity: 1,
             click_again: None,
             ..self.clone()
         }

@@ -81,10 +81,12 @@ pub fn watch(sim: &Sim, shelf: &Shelf) {
         },
     );
     let shelf = shelf.clone();
+    let mut settling = None;
     sim.finally("no leaked lease lock", LEASES_END, move |_, findings| {
+        let settling = *settling.get_or_insert_with(Instant::now);
         for (lock, owner, token) in shelf.held() {
             let since = shelf.promise(token).map(|promise| promise.since);
-            if since.is_some_and(|since| since.elapsed() < HELD_MAX) {
+            if since.is_some_and(|since| since > settling && since.elapsed() < HELD_MAX) {
                 // Somebody is at work, on what a healer has found.
                 continue;
             }

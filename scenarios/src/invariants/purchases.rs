@@ -88,7 +88,9 @@ impl Told {
         let told = Arc::new(Told {
             found: Box::new(found),
             accepted: Mutex::default(),
-            receipts: Receipts::watch(sim, SETTLED, true, alive),
+            receipts: Receipts::watch(sim, SETTLED, true, move |request| {
+                (request.path == "/orders").then(|| alive(&request.op))
+            }),
         });
         let kept = told.clone();
         sim.finally(DURABLE, SETTLED, move |_, findings| {

@@ -29,7 +29,7 @@ use super::{
     prices::{Asked, Prices},
     sagas::{self, COURSES, Course, JOURNAL_ENDS, SAGAS_END, judge_ended},
 };
-use crate::{lock, mirror::Mirror, receipts::Receipts};
+use crate::{customer::Request, lock, mirror::Mirror, receipts::Receipts};
 
 /// The challenge service and the catalog as committed.
 pub struct Rewards {
@@ -181,7 +181,7 @@ pub fn watch(sim: &Sim, orders: &Arc<Mutex<Orders>>) -> Arc<Told> {
     }));
 
     let begun = rewards.clone();
-    let alive = move |op: &str| lock(&begun).alive(op);
+    let alive = move |request: &Request| Some(lock(&begun).alive(&request.op));
     let told = Arc::new(Told {
         rewards: rewards.clone(),
         asked,

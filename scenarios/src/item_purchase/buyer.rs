@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use squall::{Client, seed::Stream};
 use squall_services::{
     kit::{Context, Peer, Reply},
-    purchase::orders::store::Status,
+    purchase::orders::{TOO_LONG, store::Status},
 };
 
 use crate::{
@@ -25,8 +25,6 @@ const LOOKS: u32 = 3;
 const UNKNOWN: &str = "unicorn";
 /// What an order of the calm ends within.
 const ENDS_WITHIN: Duration = Duration::from_secs(2 * 60);
-/// Why an order is cancelled that was not carried out in time.
-const TOO_LONG: &str = "it took too long";
 /// A dedication that the order service takes and the bus does not.
 const LONG_NOTE: usize = 20_000;
 

@@ -101,14 +101,7 @@ impl UserLocks for Leased {
     fn acquire(&self, context: &Context, user: &str) -> BoxFuture<'_, Result<Guard, Problem>> {
         let (context, name) = (context.clone(), format!("checkout:lock:{user}"));
         Box::pin(async move {
-            let lease = self.leases.acquire(&context, &name).await?;
-            if !lease.lasts() {
-                return Err(Problem::new(
-                    Code::LockNotAcquired,
-                    format!("the lock {name} came too late; nothing was done, try again"),
-                ));
-            }
-            tracing::info!(token = lease.token(), "works under lease");
+            let lease = self.leases.acquire_lasting(&context, &name).await?;
             let platform = self.platform.clone();
             // Nobody waits for the release.
             Ok(Guard::new(move || {

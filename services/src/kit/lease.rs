@@ -190,6 +190,21 @@ impl Leases {
         Ok(lease)
     }
 
+    /// The same, and the lease lasts still when its answer arrives: work may begin.
+    ///
+    /// # Errors
+    /// Those of [`acquire`](Self::acquire); `LOCK_NOT_ACQUIRED` if the answer came too late, and others are let in.
+    pub async fn acquire_lasting(&self, context: &Context, name: &str) -> Result<Lease, Problem> {
+        let lease = self.acquire(context, name).await?;
+        if lease.lasts() {
+            tracing::info!(token = lease.token(), "works under lease");
+            return Ok(lease);
+        }
+        self.platform.spawn("lease-release", lease.release());
+        let detail = format!("the lock {name} came too late; nothing was done, try again");
+        Err(Problem::new(Code::LockNotAcquired, detail))
+    }
+
     /// The answer of work under a lease, which has to come within the [limit](LeasePolicy::limit).
     ///
     /// # Errors

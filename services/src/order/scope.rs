@@ -11,7 +11,7 @@ use super::store::OrderData;
 use crate::{
     gap::{Gap, Gaps},
     kit::{
-        Code, Problem,
+        Problem,
         lease::{Lease, LeasePolicy, Leases},
         saga::Call,
     },
@@ -91,16 +91,10 @@ impl Scope {
         self.let_go(call.saga_id);
         let name = saga_lock(&data.sku);
         let since = Instant::now();
-        let lease = match leases.acquire(call.context, &name).await {
+        let lease = match leases.acquire_lasting(call.context, &name).await {
             Err(_) if self.fails_open => return Ok(()),
             asked => asked?,
         };
-        if !lease.lasts() {
-            self.platform.spawn("lease-release", lease.release());
-            let detail = format!("the lock {name} came too late; nothing was done, try again");
-            return Err(Problem::new(Code::LockNotAcquired, detail));
-        }
-        tracing::info!(token = lease.token(), "works under lease");
         self.held().insert(call.saga_id.to_owned(), (lease, since));
         Ok(())
     }

@@ -176,7 +176,7 @@ impl Orders {
 }
 
 /// Why a purchase is cancelled at its deadline.
-const TOO_LONG: &str = "it took too long";
+pub const TOO_LONG: &str = "it took too long";
 
 /// Makes an order of a wish.
 fn open(

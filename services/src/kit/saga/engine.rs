@@ -231,15 +231,22 @@ impl<S: Saga> Engine<S> {
             Ok::<_, StoreError>(sagas.len())
         };
         let store = &self.0.store;
-        if !self.0.defences.rebuild_is_one_commit {
-            store.write(clear).await?;
-            return Ok(store.write(project).await?);
-        }
-        let rebuilt = store.write(move |tx| {
-            clear(tx)?;
-            project(tx)
-        });
-        Ok(rebuilt.await?)
+        tracing::info!("rebuild begins");
+        let sagas = match self.0.defences.rebuild_is_one_commit {
+            false => {
+                store.write(clear).await?;
+                store.write(project).await?
+            }
+            true => {
+                let rebuilt = store.write(move |tx| {
+                    clear(tx)?;
+                    project(tx)
+                });
+                rebuilt.await?
+            }
+        };
+        tracing::info!(sagas, "rebuild ends");
+        Ok(sagas)
     }
 
     /// Every saga that a person had or has to look at, by dead letter id.
