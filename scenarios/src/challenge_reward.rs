@@ -163,7 +163,6 @@ impl Scenario for ChallengeReward {
         sometimes::services(sim, &["challenge", "order"]);
         sometimes::stock(sim, &["inventory"]);
         sometimes::rewards(sim, &orders);
-        sometimes::notices(sim, &["challenge"]);
 
         let mut workload = sim.seed().stream("workload");
         let mode = *workload.pick(&MODES);

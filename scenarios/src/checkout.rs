@@ -346,12 +346,7 @@ impl Scenario for Checkout {
 
 /// How often a saga insists before it needs attention, and how patient the outbox is. In some worlds a few tries are all.
 fn patience(sim: &Sim) -> (u32, Policy) {
-    let usual = Policy::default();
-    let patient = Policy {
-        look_every: healers::looked_at_every(sim, usual.look_every),
-        ..usual
-    };
-    let mut rng = sim.seed().stream("patience");
+    let (patient, mut rng) = (Policy::default(), sim.seed().stream("patience"));
     match rng.chance(0.25) {
         true => {
             let policy = Policy {

@@ -250,7 +250,7 @@ pub(crate) const HASTY_CHANCES: u32 = 6;
 /// this is one.
 pub(crate) fn patience(sim: &Sim, settings: Settings) -> (Settings, bool) {
     let mut rng = sim.seed().stream("patience");
-    let look_every = healers::looked_at_every(sim, settings.policy.look_every);
+    let look_every = healers::looked_at_every(sim, settings.mode, settings.policy.look_every);
     let settings = Settings {
         pollers: rng.between(1, 3) as usize,
         policy: Policy {

@@ -21,7 +21,6 @@ use crate::{
         healers::{self, Healer},
         money::Money,
         orders::Orders,
-        outbox,
     },
     lock,
 };
@@ -180,15 +179,8 @@ pub fn leases(sim: &Sim, holders: &[&'static str]) {
     let lasting = ("a lease ran out before it was released", "lease ran out");
     let waiting = ("somebody waited for a lease in vain", "lease refused");
     logged(sim, &["lock"], &[lasting, waiting]);
-    let losing = Healer {
-        goal: "a holder learned that its lease was lost",
-        message: "lease lost",
-        count: "healed: work under lost leases given up",
-        // Longer than any lease lasts.
-        wake: Duration::from_secs(60),
-        but: None,
-    };
-    healers::watch(sim, holders, &[losing]);
+    let lost = ("a holder learned that its lease was lost", "lease lost");
+    logged(sim, holders, &[lost]);
 }
 
 /// What befalls what is written under leases, on the nodes that write.
@@ -201,18 +193,6 @@ pub fn fences(sim: &Sim, writers: &[&'static str]) {
         but: None,
     };
     healers::watch(sim, writers, &[fencing]);
-}
-
-/// What befalls notices of products, on the nodes that keep copies.
-pub fn notices(sim: &Sim, nodes: &[&'static str]) {
-    let fetching = Healer {
-        goal: "a notice was missed, and its product fetched",
-        message: "notice missed",
-        count: "healed: products fetched for a missed notice",
-        wake: outbox::SENT,
-        but: None,
-    };
-    healers::watch(sim, nodes, &[fetching]);
 }
 
 /// What befalls events that their consumer cannot handle.

@@ -160,3 +160,55 @@ fn a_client_is_told_for_how_long_it_has_been_calm() {
     let cut = calm_times(vec![at(1_200, cut)]);
     assert_eq!(cut, [Some(5), Some(10), None, Some(1), Some(6), Some(11)]);
 }
+
+/// Whether a disturbance of the last three seconds explains what happens, and in which life the peer is, at four instants.
+fn weather_of(faults: Vec<Fault>) -> Vec<(bool, u32)> {
+    let seen: Arc<Mutex<Vec<(bool, u32)>>> = Arc::default();
+    let weather = seen.clone();
+    Little(move |sim: &Sim| {
+        echo(sim, "peer");
+        let (told, weather) = (weather.clone(), sim.weather());
+        sim.client("alice", move |client: Client| async move {
+            for wait in [500, 700, 800, 4_000] {
+                client.node().sleep(Duration::from_millis(wait)).await;
+                let explained = weather.explains(Duration::from_secs(3));
+                told.lock()
+                    .unwrap()
+                    .push((explained, weather.life_of("peer")));
+            }
+        });
+    })
+    .run(faults);
+    std::mem::take(&mut seen.lock().unwrap())
+}
+
+#[test]
+fn a_check_knows_whether_a_disturbance_explains_what_happens_and_in_which_life_a_node_is() {
+    assert_eq!(weather_of(vec![]), [(false, 1); 4]);
+    // Down from 1 s to 1.5 s.
+    let crashed = weather_of(vec![at(1_000, crash("peer", 500))]);
+    assert_eq!(crashed, [(true, 1), (true, 1), (true, 2), (false, 2)]);
+}
+
+#[test]
+fn a_check_hears_what_a_node_says_and_no_goal_comes_of_it() {
+    let heard: Arc<Mutex<Vec<String>>> = Arc::default();
+    let ears = heard.clone();
+    let outcome = Little(move |sim: &Sim| {
+        for (name, n) in [("one", 1), ("two", 2)] {
+            sim.node(name, move |_: Node| async move {
+                tracing::info!(n, "here it is");
+                tracing::info!(n, "something else");
+                for_ever().await
+            });
+        }
+        let ears = ears.clone();
+        sim.hear("one", "here it is", move |_, fields| {
+            ears.lock().unwrap().push(fields.to_owned());
+        });
+        lasts(sim, 1);
+    })
+    .run(vec![]);
+    assert_eq!(*heard.lock().unwrap(), ["n=1"]);
+    assert!(outcome.sometimes.is_empty());
+}
