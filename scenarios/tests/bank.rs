@@ -580,7 +580,7 @@ fn is_found(scenario: &dyn Scenario, bug: &str, likely: Option<Seed>, damage: &[
     println!("{} + {bug}: seed {seed} found {violation}", scenario.name());
     assert!(
         damage.contains(&violation.invariant.as_str()),
-        "{bug} was found by something else than its damage: {violation}"
+        "{bug} was found by something else than its line names: {violation}"
     );
     let sound = run(scenario, &Spec::of(scenario, seed), false);
     assert_eq!(
