@@ -58,6 +58,7 @@ const BUGS: &[Gap] = &[
     Gap::KeySettledAfterTheEnd,
     Gap::ReplicaSaysNotThere,
     Gap::OwnerNotChecked,
+    Gap::OwnerIsTheNodeName,
     Gap::LetterRedrivenTwice,
     Gap::SagaIdsCollide,
     Gap::LeaseEndsByWallClock,
@@ -229,6 +230,8 @@ impl Scenario for OrderCluster {
         }
         let promises = orders::Promises::watch(sim, &orders);
         sometimes::replicas(sim, &REPLICAS);
+        let others = ["inventory", "lock", "payment", "catalog"];
+        sometimes::outlived(sim, &REPLICAS, "order-db", &others);
         sometimes::services(sim, &["order-1", "order-2", "payment"]);
         sometimes::stock(sim, &["inventory"]);
         sometimes::healers(sim, &stock);

@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use super::{
     DEAD_LETTERS, DeadLetter, OPEN_LETTERS, OPEN_SAGAS, OpenSaga, Saga, SagaRecord, Status, facts,
     journal::table,
-    owner::LOOK_EVERY,
+    owner::{LOOK_EVERY, Place},
     policy::{Config, Defences},
     registry::{Driven, Registry},
 };
@@ -32,6 +32,7 @@ pub(super) struct Inner<S: Saga> {
     pub config: Config,
     pub defences: Defences,
     pub registry: Registry<S::Data>,
+    pub place: Place,
 }
 
 type DrivenBy<S> = Arc<Driven<<S as Saga>::Data>>;
@@ -64,6 +65,7 @@ impl<S: Saga> Engine<S> {
             config,
             defences: Defences::new(config.gaps),
             registry: Registry::default(),
+            place: Place::default(),
         }))
     }
 

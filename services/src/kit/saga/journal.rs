@@ -205,11 +205,14 @@ impl<S: Saga> Inner<S> {
         comes_to_pivot: bool,
     ) -> Result<Option<Committed<S::Data>>, StoreError> {
         let Some(me) = self.me() else { return Ok(None) };
-        let open = tx.get(&OPEN_SAGAS, &saga.id)?;
+        let open: Option<OpenSaga> = tx.get(&OPEN_SAGAS, &saga.id)?;
         let Some(stored) = tx.get(&table::<S::Data>(), &saga.id)? else {
             return Ok(Some(Committed::Lost));
         };
-        if self.defences.commit_asks_owner {
+        let named_so = |owner: &Owner| *owner.replica == *me.replica;
+        let is_namesakes = open.as_ref().and_then(|open| open.owner.as_ref());
+        let is_namesakes = is_namesakes.is_some_and(named_so) && !self.defences.owner_is_a_process;
+        if self.defences.commit_asks_owner && !is_namesakes {
             let mine = open
                 .as_ref()
                 .is_none_or(|open| open.owner.as_ref() == Some(&me));
