@@ -58,7 +58,7 @@ const BUGS: &[Gap] = &[
     Gap::KeySettledAfterTheEnd,
     Gap::ReplicaSaysNotThere,
     Gap::OwnerNotChecked,
-    Gap::OwnerIsTheNodeName,
+    Gap::IdsCountedByName,
     Gap::LetterRedrivenTwice,
     Gap::SagaIdsCollide,
     Gap::LeaseEndsByWallClock,

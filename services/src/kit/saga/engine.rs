@@ -1,6 +1,6 @@
 //! Starting, awaiting, cancelling, recovering and redriving sagas.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::oneshot;
 
@@ -33,6 +33,8 @@ pub(super) struct Inner<S: Saga> {
     pub defences: Defences,
     pub registry: Registry<S::Data>,
     pub place: Place,
+    /// Only for the planted bug `ids-counted-by-name`.
+    pub last_number: Mutex<Option<u16>>,
 }
 
 type DrivenBy<S> = Arc<Driven<<S as Saga>::Data>>;
@@ -66,6 +68,7 @@ impl<S: Saga> Engine<S> {
             defences: Defences::new(config.gaps),
             registry: Registry::default(),
             place: Place::default(),
+            last_number: Mutex::default(),
         }))
     }
 

@@ -3,11 +3,16 @@
 //! The owner stands in the mark of the open saga. While a replica drives sagas it *beats*: it counts in a row of its own.
 //! A replica whose count stands still for a lease, by the clock of the one who looks, has lost its sagas to whoever claims
 //! them first; wall clocks, which differ, decide nothing. A process that starts under a replica's name takes its place in
-//! that row: an earlier one of the same name, which may live on, beats no more and claims nothing from then on. A silent replica may be alive: it is fenced off by the saga's
-//! version, which the claim raises as every commit does, and stops at its next commit. The calls that it has made by then
-//! carry the same keys as the new owner's: they are what a crash leaves too.
+//! that row: an earlier one of the same name, which may live on, beats no more and claims nothing from then on. A silent
+//! replica may be alive: it is fenced off by the saga's version, which the claim raises as every commit does, and stops at
+//! its next commit. The calls that it has made by then carry the same keys as the new owner's: they are what a crash leaves
+//! too.
 
-use std::{collections::BTreeMap, sync::OnceLock, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, OnceLock, PoisonError},
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
@@ -51,6 +56,19 @@ pub struct Beat {
 pub(super) struct Place {
     /// Whose it was as this process first looked.
     before: OnceLock<Option<u64>>,
+    /// Whoever has it instead, and since when that one is silent.
+    instead: Mutex<Option<(Beat, Instant)>>,
+}
+
+impl Place {
+    /// Since when whoever has the place instead is silent, as far as was seen.
+    fn silent_since(&self, beat: Beat) -> Instant {
+        let mut instead = self.instead.lock().unwrap_or_else(PoisonError::into_inner);
+        match *instead {
+            Some((seen, since)) if seen == beat => since,
+            _ => instead.insert((beat, Instant::now())).1,
+        }
+    }
 }
 
 /// The last beat of each owner that was seen, and since when.
@@ -166,32 +184,35 @@ impl<S: Saga> Inner<S> {
         })
     }
 
-    /// Whether this process has the place of its replica, which it takes if nobody else has meanwhile.
+    /// Whether this process has the place of its replica. It takes it, unless another one of its name has meanwhile and is
+    /// not silent: a process that has died may take it late.
     async fn has_place(&self) -> Result<bool, StoreError> {
         let Some(me) = self.me() else {
             return Ok(true);
         };
         let found: Option<Beat> = self.store.read(|tx| tx.get(&DRIVERS, &me.replica))?;
-        let found = found.map(|beat| beat.boot_id);
-        let before = *self.place.before.get_or_init(|| found);
-        if found == Some(me.boot_id) || !self.defences.owner_is_a_process {
+        let whose = found.map(|beat| beat.boot_id);
+        let before = *self.place.before.get_or_init(|| whose);
+        if whose == Some(me.boot_id) {
             return Ok(true);
         }
-        if found != before {
-            return Ok(false);
+        if let Some(beat) = found.filter(|_| whose != before) {
+            let since = self.place.silent_since(beat);
+            if since.elapsed() < self.config.lease {
+                return Ok(false);
+            }
         }
-        self.count_beat(me, before).await
+        self.count_beat(me, whose).await
     }
 
     /// Counts one more beat, unless the place of this replica is neither this process's nor the one's who was there `before`
     /// it; whether it was counted.
     async fn count_beat(&self, me: Owner, before: Option<u64>) -> Result<bool, StoreError> {
         let boot_id = me.boot_id;
-        let anybody = !self.defences.owner_is_a_process;
         self.write(move |tx| {
             let found: Option<Beat> = tx.get(&DRIVERS, &me.replica)?;
             let mine = found.filter(|beat| beat.boot_id == boot_id);
-            if mine.is_none() && found.map(|beat| beat.boot_id) != before && !anybody {
+            if mine.is_none() && found.map(|beat| beat.boot_id) != before {
                 return Ok(false);
             }
             let beats = mine.map_or(0, |beat| beat.beats) + 1;
@@ -222,10 +243,7 @@ impl<S: Saga> Inner<S> {
     ) -> Result<Option<SagaRecord<S::Data>>, StoreError> {
         let (id, fences) = (id.to_owned(), self.defences.respect_owner);
         let mine = self.open_mark(Some(seen.clone()));
-        let me = self.me().filter(|_| self.defences.owner_is_a_process);
-        let name = self.platform.name.to_string();
-        let named_so = |owner: &Owner| owner.replica == name;
-        let is_namesakes = me.is_none() && seen.owner.as_ref().is_some_and(named_so);
+        let me = self.me();
         self.write(move |tx| {
             if let Some(me) = me {
                 let beat: Option<Beat> = tx.get(&DRIVERS, &me.replica)?;
@@ -238,7 +256,7 @@ impl<S: Saga> Inner<S> {
             let Some(mut saga) = saga.filter(|_| open == Some(seen)) else {
                 return Ok(None);
             };
-            if fences && !is_namesakes {
+            if fences {
                 saga.version += 1;
                 tx.put(&OPEN_SAGAS, &id, &mine)?;
                 tx.put(&table(), &id, &saga)?;
