@@ -178,6 +178,7 @@ impl Scenario for OrderReplicas {
         sometimes::money(sim, &orders, &money);
         sometimes::leases(sim, &REPLICAS);
         sometimes::fences(sim, &["inventory-db"]);
+        sometimes::outlived(sim, &REPLICAS, "inventory-db", &["lock"]);
 
         let has_rush = trade.has_rush();
         sim.prepare(move |client| async move {

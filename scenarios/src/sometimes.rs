@@ -138,6 +138,23 @@ pub fn replicas(sim: &Sim, nodes: &[&'static str]) {
     }
 }
 
+/// What befalls replicas that were taken for dead: they go on beside their successors, which have their names.
+pub fn outlived(
+    sim: &Sim,
+    nodes: &[&'static str],
+    database: &'static str,
+    others: &[&'static str],
+) {
+    for node in nodes {
+        let writes = "an old process wrote to the shared database while its successor was up";
+        sim.sometimes_outlived(writes, node, database);
+        for other in others {
+            let calls = "an old process called another service while its successor was up";
+            sim.sometimes_outlived(calls, node, other);
+        }
+    }
+}
+
 /// What befalls services and those of them that call others.
 pub fn services(sim: &Sim, callers: &[&'static str]) {
     logged(sim, callers, &[("a breaker opened", "the breaker opened")]);

@@ -408,6 +408,10 @@ bank! {
         "what was refused for good never happens";
     a_commit_by_a_former_owner_is_found_in_order_cluster: OrderCluster + "owner-not-checked" at 103 =>
         "no lost refund";
+    ids_that_two_processes_of_a_replica_count_are_found_in_order_cluster:
+        OrderCluster + "ids-counted-by-name" at 35 =>
+        "one key, one effect" | "every order ends" | "no lost refund" | "no oversell" | "stock adds up"
+        | "acknowledged is durable" | "no leaked reservation" | "what was refused for good never happens";
     a_dead_letter_that_can_be_redriven_twice_is_found_in_order_cluster:
         OrderCluster + "letter-redriven-twice" at 574 =>
         "a dead letter is sent on its way once";

@@ -118,6 +118,7 @@ gaps! {
     LeaseFromAStaleClock "lease-from-a-stale-clock" "a lease lasts from when it was asked for, not from when it is granted: after a wait it has nearly ended, or has (the version check and the fencing are off too)"
     RetrySchedulePerPoller "retry-schedule-per-poller" "each poller keeps its own waits between the tries of an outbox row: together they use the tries up too soon"
     OwnerNotChecked "owner-not-checked" "a commit does not ask whether its replica owns the saga still: an old owner writes over what the new one has done"
+    IdsCountedByName "ids-counted-by-name" "a replica numbers its sagas under its name, on from the highest that it finds when it needs the first number: two processes of it give out the same ones, and nobody looks whether one is in use"
     LostUpdateIgnored "lost-update-ignored" "a write to a product that is refused, because the row has changed or a later lease has written, is left out, and the rest is done as if it had been made"
     CouponOwnedIsEnough "coupon-owned-is-enough" "a coupon that one order has is given to another order of the same user too (nor does its use ask whose it is)"
     LateTimerActs "late-timer-acts" "a deadline that comes once the purchase has ended cancels it all the same"

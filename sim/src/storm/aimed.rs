@@ -30,9 +30,9 @@ const OUTAGE_ONE_IN: u64 = 12;
 /// ... from 2 to 15 minutes, longer than a schedule of retries.
 const OUTAGE_MS: (u64, u64) = (120_000, 900_000);
 /// One storm in so many has a process that lives on while its successor boots; ...
-const OVERLAP_ONE_IN: u64 = 8;
-/// ... so many in a hundred of these begin where the node owns something.
-const OWNED_PERCENT: u64 = 75;
+const OVERLAP_ONE_IN: u64 = 6;
+/// ... so many in a hundred of these begin where a node owns something.
+const OWNED_PERCENT: u64 = 85;
 /// One late message in so many is later than its saga takes, ...
 const LATE_ONE_IN: u64 = 3;
 /// ... by half a minute to ten minutes.
@@ -211,21 +211,26 @@ impl Profile {
         }
     }
 
-    /// A successor that boots mostly does so where the old process says that it owns something.
+    /// A successor mostly boots where the old process says that it holds something, or at least something.
     pub(super) fn maybe_where_owned(&self, fault: &mut Fault, rng: &mut Stream) {
-        let Action::Overlap { node, .. } = &fault.action else {
+        let Action::Overlap { node, .. } = &mut fault.action else {
             return;
         };
-        let said: Vec<&str> = [&self.held, &self.events]
-            .into_iter()
-            .flatten()
-            .filter(|(at, _)| at == node)
-            .map(|(_, event)| *event)
-            .collect();
-        if rng.below(100) < OWNED_PERCENT && !said.is_empty() {
+        let said = |places: &[(&'static str, &'static str)]| {
+            let mut places = places.to_vec();
+            places.retain(|(at, _)| self.overlaps.contains(at));
+            places
+        };
+        let mut places = said(&self.held);
+        if places.is_empty() {
+            places = said(&self.events);
+        }
+        if rng.below(100) < OWNED_PERCENT && !places.is_empty() {
+            let (owner, event) = *rng.pick(&places);
+            owner.clone_into(node);
             fault.when = When::Nth {
-                node: node.clone(),
-                kind: Kind::Event((*rng.pick(&said)).to_owned()),
+                node: owner.to_owned(),
+                kind: Kind::Event(event.to_owned()),
                 nth: 1 + rng.below(HELD_NTH_MAX) as u32,
             };
         }

@@ -442,8 +442,7 @@ fn a_plan_has_two_processes_only_where_the_scenario_says_that_it_can() {
 }
 
 #[test]
-fn one_storm_in_eight_has_two_processes_mostly_where_one_owns_something_and_no_other_storm_changes()
-{
+fn one_storm_in_six_has_two_processes_mostly_where_one_owns_something_and_no_other_storm_changes() {
     let without = Profile {
         overlaps: Vec::new(),
         held: vec![("front", "asked")],
@@ -472,9 +471,9 @@ fn one_storm_in_eight_has_two_processes_mostly_where_one_owns_something_and_no_o
         let at_event = |kind: &Kind| matches!(kind, Kind::Event(event) if event == "asked");
         aimed += u32::from(matches!(&last.when, When::Nth { kind, .. } if at_event(kind)));
     }
-    assert!((400..600).contains(&drawn), "{drawn}");
+    assert!((560..780).contains(&drawn), "{drawn}");
     assert!(
-        aimed * 10 > drawn * 6 && aimed < drawn,
+        aimed * 10 > drawn * 7 && aimed < drawn,
         "{aimed} of {drawn}"
     );
 }

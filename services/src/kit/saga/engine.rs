@@ -1,13 +1,13 @@
 //! Starting, awaiting, cancelling, recovering and redriving sagas.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::oneshot;
 
 use super::{
     DEAD_LETTERS, DeadLetter, OPEN_LETTERS, OPEN_SAGAS, OpenSaga, Saga, SagaRecord, Status, facts,
     journal::table,
-    owner::LOOK_EVERY,
+    owner::{LOOK_EVERY, Place},
     policy::{Config, Defences},
     registry::{Driven, Registry},
 };
@@ -32,6 +32,9 @@ pub(super) struct Inner<S: Saga> {
     pub config: Config,
     pub defences: Defences,
     pub registry: Registry<S::Data>,
+    pub place: Place,
+    /// Only for the planted bug `ids-counted-by-name`.
+    pub last_number: Mutex<Option<u16>>,
 }
 
 type DrivenBy<S> = Arc<Driven<<S as Saga>::Data>>;
@@ -64,6 +67,8 @@ impl<S: Saga> Engine<S> {
             config,
             defences: Defences::new(config.gaps),
             registry: Registry::default(),
+            place: Place::default(),
+            last_number: Mutex::default(),
         }))
     }
 

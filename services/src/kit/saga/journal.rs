@@ -1,6 +1,6 @@
 //! The sagas' tables, and the commits that change them.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use tracing::Instrument;
 
@@ -13,7 +13,7 @@ use super::{
     owner::Owner,
     registry::Driven,
 };
-use crate::kit::{Code, Context, Problem, Reader, StoreError, Table, Writer};
+use crate::kit::{Code, Context, Problem, Reader, StoreError, Table, Writer, idempotency};
 
 /// The journal. One store holds the sagas of one [`Engine`](super::Engine).
 pub const fn table<D>() -> Table<SagaRecord<D>> {
@@ -81,6 +81,7 @@ impl<S: Saga> Inner<S> {
         let span = context.span();
         let committed = self.write(move |tx| {
             let id = match inner.defences.unused_ids {
+                true if !inner.defences.drawn_ids => inner.counted_id(tx)?,
                 true => inner.unused_id(tx, &table::<S::Data>(), "SAGA")?,
                 false => format!("SAGA-{:08X}", inner.platform.random.next_u64() as u8),
             };
@@ -368,6 +369,26 @@ impl<S: Saga> Inner<S> {
             true => self.store.write(work).await,
             false => self.store.write_unsynced(work).await,
         }
+    }
+
+    /// The next number of this replica's. Only for the planted bug `ids-counted-by-name`.
+    fn counted_id(&self, tx: &Writer) -> Result<String, StoreError> {
+        let name = idempotency::fingerprint(&self.platform.name.to_string()) as u16;
+        let numbered = format!("SAGA-{name:04X}");
+        let mut last = self
+            .last_number
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let before = match *last {
+            Some(before) => before,
+            None => {
+                let found = tx.scan(&table::<S::Data>(), &numbered)?;
+                let highest = found.last().and_then(|(id, _)| id.strip_prefix(&numbered));
+                highest.map_or(0, |number| u16::from_str_radix(number, 16).unwrap_or(0))
+            }
+        };
+        *last = Some(before + 1);
+        Ok(format!("{numbered}{:04X}", before + 1))
     }
 
     /// An id that no row of the table has.

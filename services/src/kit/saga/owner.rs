@@ -2,11 +2,17 @@
 //!
 //! The owner stands in the mark of the open saga. While a replica drives sagas it *beats*: it counts in a row of its own.
 //! A replica whose count stands still for a lease, by the clock of the one who looks, has lost its sagas to whoever claims
-//! them first; wall clocks, which differ, decide nothing. A silent replica may be alive: it is fenced off by the saga's
-//! version, which the claim raises as every commit does, and stops at its next commit. The calls that it has made by then
-//! carry the same keys as the new owner's: they are what a crash leaves too.
+//! them first; wall clocks, which differ, decide nothing. A process that starts under a replica's name takes its place in
+//! that row: an earlier one of the same name, which may live on, beats no more and claims nothing from then on. A silent
+//! replica may be alive: it is fenced off by the saga's version, which the claim raises as every commit does, and stops at
+//! its next commit. The calls that it has made by then carry the same keys as the new owner's: they are what a crash leaves
+//! too.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, OnceLock, PoisonError},
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
@@ -45,6 +51,26 @@ pub struct Beat {
     pub beats: u64,
 }
 
+/// A process's place among the replicas.
+#[derive(Default)]
+pub(super) struct Place {
+    /// Whose it was as this process first looked.
+    before: OnceLock<Option<u64>>,
+    /// Whoever has it instead, and since when that one is silent.
+    instead: Mutex<Option<(Beat, Instant)>>,
+}
+
+impl Place {
+    /// Since when whoever has the place instead is silent, as far as was seen.
+    fn silent_since(&self, beat: Beat) -> Instant {
+        let mut instead = self.instead.lock().unwrap_or_else(PoisonError::into_inner);
+        match *instead {
+            Some((seen, since)) if seen == beat => since,
+            _ => instead.insert((beat, Instant::now())).1,
+        }
+    }
+}
+
 /// The last beat of each owner that was seen, and since when.
 #[derive(Default)]
 struct Seen(BTreeMap<(String, u64), (Option<Beat>, Instant)>);
@@ -77,8 +103,18 @@ impl<S: Saga> Engine<S> {
         let config = &self.0.config;
         let every = config.recover_every.min(config.lease / 2);
         let mut seen = Seen::default();
+        // Early, because the place goes to whoever comes last.
+        while let Err(error) = self.0.has_place().await {
+            tracing::info!(%error, "no place yet");
+            sleep(LOOK_EVERY / 5).await;
+        }
         loop {
-            if let Err(error) = self.take_over(&mut seen).await {
+            let taken_over = match self.0.has_place().await {
+                Ok(true) => self.take_over(&mut seen).await,
+                Ok(false) => Ok(()),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = taken_over {
                 tracing::info!(%error, "recovery put off");
             }
             sleep(every).await;
@@ -148,6 +184,44 @@ impl<S: Saga> Inner<S> {
         })
     }
 
+    /// Whether this process has the place of its replica. It takes it, unless another one of its name has meanwhile and is
+    /// not silent: a process that has died may take it late.
+    async fn has_place(&self) -> Result<bool, StoreError> {
+        let Some(me) = self.me() else {
+            return Ok(true);
+        };
+        let found: Option<Beat> = self.store.read(|tx| tx.get(&DRIVERS, &me.replica))?;
+        let whose = found.map(|beat| beat.boot_id);
+        let before = *self.place.before.get_or_init(|| whose);
+        if whose == Some(me.boot_id) {
+            return Ok(true);
+        }
+        if let Some(beat) = found.filter(|_| whose != before) {
+            let since = self.place.silent_since(beat);
+            if since.elapsed() < self.config.lease {
+                return Ok(false);
+            }
+        }
+        self.count_beat(me, whose).await
+    }
+
+    /// Counts one more beat, unless the place of this replica is neither this process's nor the one's who was there `before`
+    /// it; whether it was counted.
+    async fn count_beat(&self, me: Owner, before: Option<u64>) -> Result<bool, StoreError> {
+        let boot_id = me.boot_id;
+        self.write(move |tx| {
+            let found: Option<Beat> = tx.get(&DRIVERS, &me.replica)?;
+            let mine = found.filter(|beat| beat.boot_id == boot_id);
+            if mine.is_none() && found.map(|beat| beat.boot_id) != before {
+                return Ok(false);
+            }
+            let beats = mine.map_or(0, |beat| beat.beats) + 1;
+            tx.put(&DRIVERS, &me.replica, &Beat { boot_id, beats })?;
+            Ok(true)
+        })
+        .await
+    }
+
     /// Whether no living replica drives an open saga, as far as can be seen. One of this process is an orphan too if no
     /// task of it has the saga in hand.
     fn is_orphan(&self, open: &OpenSaga, seen: &mut Seen) -> Result<bool, StoreError> {
@@ -169,7 +243,14 @@ impl<S: Saga> Inner<S> {
     ) -> Result<Option<SagaRecord<S::Data>>, StoreError> {
         let (id, fences) = (id.to_owned(), self.defences.respect_owner);
         let mine = self.open_mark(Some(seen.clone()));
+        let me = self.me();
         self.write(move |tx| {
+            if let Some(me) = me {
+                let beat: Option<Beat> = tx.get(&DRIVERS, &me.replica)?;
+                if beat.is_none_or(|beat| beat.boot_id != me.boot_id) {
+                    return Ok(None);
+                }
+            }
             let open = tx.get(&OPEN_SAGAS, &id)?;
             let saga = tx.get(&table::<S::Data>(), &id)?;
             let Some(mut saga) = saga.filter(|_| open == Some(seen)) else {
@@ -187,14 +268,9 @@ impl<S: Saga> Inner<S> {
 
     async fn beat(&self) -> Result<(), StoreError> {
         let Some(me) = self.me() else { return Ok(()) };
-        let boot_id = me.boot_id;
-        self.write(move |tx| {
-            let before = tx.get(&DRIVERS, &me.replica)?;
-            let before = before.filter(|beat| beat.boot_id == boot_id);
-            let beats = before.map_or(0, |beat| beat.beats) + 1;
-            tx.put(&DRIVERS, &me.replica, &Beat { boot_id, beats })
-        })
-        .await?;
+        if let Some(before) = self.place.before.get() {
+            self.count_beat(me, *before).await?;
+        }
         for (id, open) in self.store.read(|tx| tx.scan(&OPEN_SAGAS, ""))? {
             if let (true, Some(driven)) = (open.cancel, self.registry.of(&id)) {
                 driven.request_cancel();

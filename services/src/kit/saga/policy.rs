@@ -162,6 +162,8 @@ pub(super) struct Defences {
     pub rebuild_is_one_commit: bool,
     /// Among replicas a commit asks whether its replica owns the saga still.
     pub commit_asks_owner: bool,
+    /// Ids of sagas are drawn, not counted.
+    pub drawn_ids: bool,
     /// A dead letter is redriven once, and only while its saga waits for it.
     pub redrive_once: bool,
     /// No two sagas have the same id.
@@ -194,6 +196,7 @@ impl Defences {
             rebuild_is_one_commit: !gaps.has(Gap::RebuildInTwoCommits),
             commit_asks_owner: !gaps.has(Gap::RecoveryRacesOwner)
                 && !gaps.has(Gap::OwnerNotChecked),
+            drawn_ids: !gaps.has(Gap::IdsCountedByName),
             redrive_once: !gaps.has(Gap::LetterRedrivenTwice),
             unused_ids: !gaps.has(Gap::SagaIdsCollide),
             tries_of_each: !gaps.has(Gap::TriesAddedUp),
