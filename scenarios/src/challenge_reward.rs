@@ -225,10 +225,9 @@ impl Scenario for ChallengeReward {
         });
         let mut shifts = sim.seed().stream("shifts");
         for name in operator::on_duty(&mut shifts) {
-            let every = Duration::from_millis(shifts.between(300, 3_000));
-            sim.operator(name, move |client| async move {
-                let looks = (every, operator::ROUNDS);
-                Hand::new(&client).tend_rewards_in(looks).await
+            // They stay, and look at the same instants: a dead letter is met by several at once.
+            sim.operator(name, |client| async move {
+                Hand::new(&client).tend_rewards().await
             });
         }
         if receipts::comes(&mut twins) {

@@ -272,22 +272,16 @@ impl Hand {
 
     /// Redrives the orders' dead letters for as long as there are any, looking every ten seconds.
     pub async fn tend_orders(&self) {
-        self.tend(&self.order, operator::LOOK_EVERY, u64::MAX).await;
+        self.tend(&self.order).await;
     }
 
     /// The same for rewards.
     pub async fn tend_rewards(&self) {
-        self.tend(&self.challenge, operator::LOOK_EVERY, u64::MAX)
-            .await;
+        self.tend(&self.challenge).await;
     }
 
-    /// The same, looking so often and so many times.
-    pub async fn tend_rewards_in(&self, (every, rounds): (Duration, u64)) {
-        self.tend(&self.challenge, every, rounds).await;
-    }
-
-    async fn tend(&self, owner: &Peer, every: Duration, rounds: u64) {
-        for _ in 0..rounds {
+    async fn tend(&self, owner: &Peer) {
+        loop {
             let letters = operator::rows(&self.context, owner, "/dead-letters").await;
             for letter in letters.iter().filter(|l| l["redriven_ms"].is_null()) {
                 let id = letter["id"].as_str().unwrap_or_default();
@@ -296,7 +290,7 @@ impl Hand {
                     .call(&self.context, "POST", &path, None, &json!({}))
                     .await;
             }
-            self.client.node().sleep(every).await;
+            self.client.node().sleep(operator::LOOK_EVERY).await;
         }
     }
 }

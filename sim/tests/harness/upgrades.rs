@@ -217,13 +217,14 @@ fn worlds_begin_with_the_old_build_with_the_next_one_or_with_both() {
 
 #[test]
 fn some_storms_have_upgrades_and_the_others_are_as_they_would_be_without() {
-    let (plain, rolling) = (
-        plain_bank(),
-        Profile {
-            upgrades: vec!["vault", "front"],
-            ..plain_bank()
-        },
-    );
+    let plain = Profile {
+        overlaps: Vec::new(),
+        ..plain_bank()
+    };
+    let rolling = Profile {
+        upgrades: vec!["vault", "front"],
+        ..plain.clone()
+    };
     let is_upgrade = |fault: &Fault| fault.action.kind() == FaultKind::Upgrade;
     let (mut upgraded, mut together) = (0, 0);
     for seed in (0..2_000).map(Seed) {
