@@ -404,10 +404,11 @@ bank! {
         "what was refused for good never happens";
     a_key_that_is_settled_after_the_end_is_found_in_order_cluster: OrderCluster + "key-settled-after-the-end" at 4 =>
         "whoever asks again is answered, promptly and alike";
-    a_replica_that_says_not_there_is_found_in_order_cluster: OrderCluster + "replica-says-not-there" at 27 =>
-        "what was refused for good never happens";
-    a_commit_by_a_former_owner_is_found_in_order_cluster: OrderCluster + "owner-not-checked" at 103 =>
-        "no lost refund" | "whoever asks again is answered, promptly and alike";
+    a_replica_that_says_not_there_is_found_in_order_cluster: OrderCluster + "replica-says-not-there" at 233 =>
+        "what was refused for good never happens" | "a refusal is true when it is said";
+    a_commit_by_a_former_owner_is_found_in_order_cluster: OrderCluster + "owner-not-checked" at 432 =>
+        "no lost refund" | "no oversell" | "what was refused for good never happens"
+        | "whoever asks again is answered, promptly and alike";
     ids_that_two_processes_of_a_replica_count_are_found_in_order_cluster:
         OrderCluster + "ids-counted-by-name" at 35 =>
         "one key, one effect" | "every order ends" | "no lost refund" | "no oversell" | "stock adds up"
