@@ -342,7 +342,7 @@ pub fn watch_books(
     books: &Arc<Mutex<Books>>,
 ) {
     let (orders_too, spent) = (orders.clone(), books.clone());
-    sim.always("the amount is the order's", move |commit, findings| {
+    sim.always(PRICE, move |commit, findings| {
         if commit.node != "user" {
             return;
         }
@@ -360,8 +360,7 @@ pub fn watch_books(
                 && reservation.amount != orders.dues.of(&order.id)
                 && reservation.state != ReservationState::Released
             {
-                findings.broken_as(
-                    PRICE,
+                findings.broken(
                     "another amount",
                     &[&order.id],
                     format!("{} won, as ordered", orders.dues.of(&order.id)),
