@@ -6,7 +6,7 @@ use squall::{Sim, check::Findings};
 
 use crate::lock;
 
-/// What one invariant finds so. Cheap to clone.
+/// What one invariant finds so, until it is told. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Notes(Arc<Mutex<Vec<Note>>>);
 
@@ -21,12 +21,10 @@ impl Notes {
     /// Nothing was found yet that breaks this invariant.
     pub fn watch(sim: &Sim, invariant: &'static str) -> Self {
         let notes = Notes::default();
-        let (soon, last, mut told) = (notes.clone(), notes.clone(), 0);
-        sim.always(invariant, move |_, findings| {
-            told = soon.tell(told, findings);
-        });
+        let (soon, last) = (notes.clone(), notes.clone());
+        sim.always(invariant, move |_, findings| soon.tell(findings));
         sim.finally(invariant, Default::default(), move |_, findings| {
-            last.tell(0, findings);
+            last.tell(findings);
         });
         notes
     }
@@ -47,13 +45,11 @@ impl Notes {
         });
     }
 
-    fn tell(&self, told: usize, findings: &mut Findings) -> usize {
-        let notes = lock(&self.0);
-        for note in &notes[told..] {
+    fn tell(&self, findings: &mut Findings) {
+        for note in lock(&self.0).drain(..) {
             let entities: Vec<&str> = note.entities.iter().map(String::as_str).collect();
-            findings.broken(note.tag, &entities, &note.expected, &note.found);
+            findings.broken(note.tag, &entities, note.expected, note.found);
         }
-        notes.len()
     }
 }
 
