@@ -19,7 +19,10 @@ use std::{
     cell::RefCell,
     future::Future,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     task::Context,
     time::Duration,
 };
@@ -64,6 +67,10 @@ pub(crate) type CustomHandler = Box<dyn FnMut(&str, u64, bool) + Send>;
 /// Tells how often a scenario's own fault has bitten.
 pub(crate) type CustomCounter = Box<dyn Fn(&str) -> u64 + Send>;
 
+/// A run goes on for at most so many turns of its tasks once something is broken. A storm over services has thousands; a system
+/// that is in a frenzy has no end of them.
+const BROKEN_TURNS_MAX: u64 = 200_000;
+
 /// Everything of one run. Single-threaded in fact; the locks are never contended and never held across a call out.
 pub(crate) struct World {
     pub seed: Seed,
@@ -94,6 +101,9 @@ pub(crate) struct World {
     pub upgrades: Vec<&'static str>,
     /// All timers are sites, whatever the plan aims at.
     every_timer: bool,
+    /// Turns that tasks have had, and when something was broken.
+    turns: AtomicU64,
+    turns_until_broken: OnceLock<u64>,
     /// The operations of which clients asked, if anybody wants to know.
     pub operations: Mutex<Vec<Operation>>,
 }
@@ -133,6 +143,8 @@ impl World {
             without: plan.without.clone(),
             upgrades,
             every_timer,
+            turns: AtomicU64::new(0),
+            turns_until_broken: OnceLock::new(),
             operations: Mutex::default(),
         })
     }
@@ -179,6 +191,16 @@ impl World {
     pub fn find_all(&self, name: &str) -> Vec<Arc<NodeState>> {
         let nodes = lock(&self.nodes);
         nodes.iter().filter(|n| *n.name == *name).cloned().collect()
+    }
+
+    /// Whether nothing more is to be seen: the harness is at fault, or what is broken keeps itself busy.
+    pub fn is_over(&self) -> bool {
+        let ledger = lock(&self.ledger);
+        let is_busy = || {
+            let turns = self.turns.load(Relaxed);
+            turns - self.turns_until_broken.get_or_init(|| turns) > BROKEN_TURNS_MAX
+        };
+        ledger.is_void() || ledger.is_broken() && is_busy()
     }
 
     /// Whether rolling upgrades concern the node of this name.

@@ -184,7 +184,7 @@ async fn play(world: &Arc<World>, cast: Cast, plan: &Plan) -> Result<(), String>
         // A census wants to see what a storm would meet.
         let calm = plan.faults.is_empty() && !lock(&world.injector).is_census();
         let idle = *lock(&world.clients) == 0 || calm;
-        if lock(&world.ledger).is_void() {
+        if world.is_over() {
             return Ok(());
         }
         if world.now().since(began) >= STORM_MAX || (idle && world.now() >= ends) {
@@ -207,7 +207,7 @@ async fn play(world: &Arc<World>, cast: Cast, plan: &Plan) -> Result<(), String>
         start(role);
     }
     settle(world, healed).await;
-    if cast.late.is_empty() || lock(&world.ledger).is_void() {
+    if cast.late.is_empty() || world.is_over() {
         return Ok(());
     }
     for role in cast.late {
@@ -240,7 +240,7 @@ async fn settle(world: &Arc<World>, healed: VirtualTime) {
             judged = Some((now, commits));
             world.report_violations();
         }
-        if lock(&world.ledger).is_void() || now >= last {
+        if world.is_over() || now >= last {
             break;
         }
         let quiet = now.since(lock(&world.ledger).last_commit.max(healed)) >= QUIET
@@ -256,7 +256,7 @@ async fn look(world: &Arc<World>) {
     let end = async {
         loop {
             world.activity.notified().await;
-            if lock(&world.ledger).is_void() || *lock(&world.clients) == 0 {
+            if world.is_over() || *lock(&world.clients) == 0 {
                 break;
             }
         }
@@ -267,7 +267,7 @@ async fn look(world: &Arc<World>) {
 /// Waits until `done`, or `max` of virtual time; true unless it was the last.
 async fn until(world: &Arc<World>, max: Duration, done: impl Fn() -> bool) -> bool {
     let begin = world.now();
-    while !done() && !lock(&world.ledger).is_void() {
+    while !done() && !world.is_over() {
         if world.now().since(begin) >= max {
             return false;
         }

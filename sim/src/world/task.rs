@@ -100,6 +100,7 @@ impl Guarded {
         let Some(task) = &mut self.task else {
             return Poll::Ready(());
         };
+        self.node.world.turns.fetch_add(1, Relaxed);
         let Some(timers) = &mut self.timers else {
             return task.as_mut().poll(&mut Context::from_waker(waker));
         };

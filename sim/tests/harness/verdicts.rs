@@ -247,6 +247,41 @@ fn all_is_healed_before_a_finally_invariant_is_judged() {
 }
 
 #[test]
+fn a_run_ends_early_if_what_is_broken_keeps_itself_busy() {
+    let busy = |breaks: bool| {
+        Little(move |sim: &Sim| {
+            sim.node("mill", move |node: Node| async move {
+                if breaks {
+                    node.committed("mill", row("a"));
+                }
+                loop {
+                    node.sleep(Duration::from_micros(100)).await;
+                }
+                #[expect(unreachable_code, reason = "it says what ends the process")]
+                Ok::<_, String>(())
+            });
+            sim.always("no rows", |commit, findings| {
+                for row in commit.rows {
+                    findings.broken("written", &[&row.key], "none", "one");
+                }
+            });
+            lasts(sim, 60);
+        })
+        .run(vec![])
+    };
+    let sound = busy(false);
+    assert_eq!(sound.verdict, Verdict::Survived);
+    assert!(seconds(sound.ended) > 60.0, "{:?}", sound.ended);
+    let broken = busy(true);
+    assert_eq!(broken.verdict, Verdict::Violated);
+    assert!(
+        (15.0..30.0).contains(&seconds(broken.ended)),
+        "{:?}",
+        broken.ended
+    );
+}
+
+#[test]
 fn an_always_invariant_sees_each_commit_at_once_and_the_run_goes_on() {
     let outcome = Little(|sim: &Sim| {
         sim.node("writer", |node: Node| async move {
