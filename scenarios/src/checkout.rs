@@ -98,8 +98,6 @@ const BUGS: &[Gap] = &[
 /// People who buy.
 pub const CUSTOMERS: [&str; 3] = ["ann", "ben", "cho"];
 
-/// How often the operator looks when the storm is over.
-
 /// Checkouts in a storm.
 const CHECKOUTS: u64 = 6;
 
