@@ -6,7 +6,10 @@ use std::{
     time::Duration,
 };
 
-use crate::{time::VirtualTime, world::World};
+use crate::{
+    time::VirtualTime,
+    world::{World, running},
+};
 
 /// What has disturbed a run so far. Cheap to clone; checks may keep it.
 #[derive(Clone)]
@@ -48,7 +51,8 @@ impl Weather {
         world.calm_for().is_none_or(|calm| calm <= wake)
     }
 
-    /// In which life the process of a node is: 1 until it is started again for the first time.
+    /// In which life the process of a node is: 1 until it is started again for the first time. Of two processes of one node
+    /// it is that of the one which is at work now, if that is one of them, or else of the younger one.
     ///
     /// # Panics
     ///
@@ -57,7 +61,8 @@ impl Weather {
         let Some(world) = self.world.upgrade() else {
             return 0;
         };
-        let node = world.find(node);
+        let at_work = running().filter(|state| *state.name == *node);
+        let node = at_work.or_else(|| world.find(node));
         let node = node.expect("the node is one of the scenario's");
         node.life.load(Relaxed)
     }
