@@ -17,8 +17,9 @@ use squall_services::{
 
 use crate::{
     invariants::{
-        orders::{ANSWERED, INTENT, OTHER_DEVICE, Promises},
+        orders::{ANSWERED, INTENT, OTHER_DEVICE},
         prices::Asked,
+        promises::Promises,
     },
     lock,
     platform::platform,

@@ -20,7 +20,9 @@ use squall_services::{
 
 use self::people::Deed;
 use crate::{
-    invariants::{money, orders as order_checks, rewards as reward_checks, sagas, stock},
+    invariants::{
+        money, orders as order_checks, promises::Promises, rewards as reward_checks, sagas, stock,
+    },
     shop::{self, Hand, Shelf},
     tale::Tale,
     topology,
@@ -191,7 +193,7 @@ impl Scenario for Flow {
         let orders = order_checks::watch(sim);
         order_checks::watch_money(sim, &orders, &money);
         order_checks::watch_stock(sim, &orders, &stock);
-        let promises = order_checks::Promises::watch(sim, &orders);
+        let promises = Promises::watch(sim, &orders);
 
         let rewards = self.system == System::Rewards;
         if rewards {

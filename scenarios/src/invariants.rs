@@ -9,6 +9,7 @@ mod notes;
 pub mod orders;
 pub mod outbox;
 pub mod prices;
+pub mod promises;
 pub mod purchases;
 pub mod rewards;
 pub mod sagas;

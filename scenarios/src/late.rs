@@ -12,7 +12,10 @@ use squall_services::{
 
 use crate::{
     customer::{Person, TRUE_REFUSAL, keyed, listed, shown, unkeyed},
-    invariants::orders::{ANSWERED, Promises, Wish},
+    invariants::{
+        orders::ANSWERED,
+        promises::{Promises, Wish},
+    },
     receipts::{Calm, answered_as},
     shop::Shelf,
     sometimes,

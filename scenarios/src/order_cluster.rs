@@ -22,6 +22,7 @@ use crate::{
     bank,
     invariants::{
         healers, leases, money, orders,
+        promises::Promises,
         sagas::{self, saga_counts},
         stock,
     },
@@ -233,7 +234,7 @@ impl Scenario for OrderCluster {
             leases::watch_holders(sim, &shelf, &REPLICAS);
             leases::watch_sagas(sim);
         }
-        let promises = orders::Promises::watch(sim, &orders);
+        let promises = Promises::watch(sim, &orders);
         sometimes::replicas(sim, &REPLICAS);
         sometimes::builds(sim, &REPLICAS);
         let others = ["inventory", "lock", "payment", "catalog"];

@@ -26,6 +26,7 @@ use crate::{
     customer::{Person, unkeyed},
     invariants::{
         healers, leases, money, orders,
+        promises::Promises,
         sagas::{self, saga_counts},
         stock,
     },
@@ -168,7 +169,7 @@ impl Scenario for OrderReplicas {
         orders::watch_money(sim, &orders, &money);
         orders::watch_stock(sim, &orders, &stock);
         leases::watch(sim, &shelf);
-        let promises = orders::Promises::watch(sim, &orders);
+        let promises = Promises::watch(sim, &orders);
         sometimes::sagas(sim, "order");
         sometimes::builds(sim, &["order"]);
         sometimes::services(sim, &["order", "payment"]);

@@ -19,6 +19,7 @@ use crate::{
     customer::Customer,
     invariants::{
         healers, money, orders,
+        promises::Promises,
         sagas::{self, saga_counts},
         stock,
     },
@@ -207,7 +208,7 @@ pub(crate) fn build(sim: &Sim, gaps: Gaps, arranged: impl FnOnce(&mut order::Con
     let orders = orders::watch(sim);
     orders::watch_money(sim, &orders, &money);
     orders::watch_stock(sim, &orders, &stock);
-    let promises = orders::Promises::watch(sim, &orders);
+    let promises = Promises::watch(sim, &orders);
     sometimes::sagas(sim, "order");
     sometimes::builds(sim, &["order"]);
     sometimes::services(sim, &["order", "payment"]);

@@ -9,7 +9,7 @@ use squall_services::{inventory, order};
 
 use crate::{
     customer::{Customer, Person, keyed, unkeyed},
-    invariants::orders::Promises,
+    invariants::promises::Promises,
     late::{self, MAT, Rush},
     operator::{self, Letters},
     order_saga::{CUSTOMERS, ORDERS, Purchase, SHELVES},

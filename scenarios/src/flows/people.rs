@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use crate::{
     customer::{Customer, Person, Request, keyed, unkeyed},
-    invariants::orders::Promises,
+    invariants::promises::Promises,
 };
 
 /// From "no answer" to the next try: longer than all that recovers by itself.

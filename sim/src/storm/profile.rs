@@ -126,6 +126,12 @@ impl Profile {
         plan.check_without(&self.nodes)
     }
 
+    /// What the node says of what it does.
+    pub(super) fn events_of(&self, node: &str) -> Vec<&'static str> {
+        let own = self.events.iter().filter(|(at, _)| *at == node);
+        own.map(|(_, event)| *event).collect()
+    }
+
     /// Whether something timed is held after this event.
     pub(crate) fn holds(&self, node: &str, event: &str) -> bool {
         self.held.contains(&(node, event))
@@ -500,12 +506,7 @@ impl Profile {
                 }
             })
             .collect();
-        let events: Vec<&str> = self
-            .events
-            .iter()
-            .filter(|(at, _)| *at == node)
-            .map(|(_, event)| *event)
-            .collect();
+        let events = self.events_of(node);
         match rng.below(if matches!(action, Action::PowerLoss { .. }) {
             5
         } else {

@@ -78,12 +78,7 @@ impl Profile {
 
     /// An upgrade of a node that has something in hand: at an event of its, or else at another site.
     fn midst(&self, node: &'static str, rng: &mut Stream) -> Fault {
-        let events: Vec<&str> = self
-            .events
-            .iter()
-            .filter(|(at, _)| *at == node)
-            .map(|(_, event)| *event)
-            .collect();
+        let events = self.events_of(node);
         let at_event = rng.chance(0.6) && !events.is_empty();
         let when = match at_event {
             true => When::Nth {
