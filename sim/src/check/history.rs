@@ -2,13 +2,13 @@
 //!
 //! A history is *linearizable* (Herlihy, Wing, TOPLAS 1990) if its operations can be put into one order that a
 //! sequential [`Model`] of the object gives the same answers in, and in which none comes before another that had ended
-//! before it began. The search is that of Wing and Gong with Lowe's memory of the states seen, from `todc-utils`.
+//! before it began. The search is that of Wing and Gong with Lowe's memory of the states seen.
 //!
 //! It judges what the services said, not what their databases hold: this is the view of somebody outside.
 
 mod search;
 
-use std::{collections::BTreeMap, fmt::Debug, hash::Hash, sync::Arc};
+use std::{collections::BTreeMap, fmt::Debug, hash::Hash};
 
 use crate::time::VirtualTime;
 
@@ -108,7 +108,7 @@ pub struct Ticket {
 /// ```
 #[derive(Debug)]
 pub struct History<M: Model> {
-    model: Arc<M>,
+    model: M,
     objects: BTreeMap<String, Vec<Operation<M>>>,
     events: u64,
 }
@@ -145,7 +145,7 @@ impl<M: Model> History<M> {
     /// An empty history.
     pub fn new(model: M) -> Self {
         History {
-            model: Arc::new(model),
+            model,
             objects: BTreeMap::new(),
             events: 0,
         }
@@ -244,19 +244,15 @@ impl<M: Model> History<M> {
         let seen = operations
             .iter()
             .filter(|o| o.from < until && !matches!(o.end, End::Failed));
-        let seen: Vec<search::Seen<M>> = seen
-            .map(|operation| search::Seen {
-                call: operation.call.clone(),
-                from: operation.from,
-                told: match &operation.end {
-                    End::Answered { answer, event, .. } if *event <= until => {
-                        Some((*event, answer.clone()))
-                    }
-                    _ => None,
-                },
-            })
-            .collect();
-        search::is_linearizable(&self.model, seen)
+        let seen = seen.map(|operation| search::Seen {
+            call: &operation.call,
+            from: operation.from,
+            told: match &operation.end {
+                End::Answered { answer, event, .. } if *event <= until => Some((*event, answer)),
+                _ => None,
+            },
+        });
+        search::is_linearizable(&self.model, seen.collect())
     }
 
     fn unexplained(

@@ -1,112 +1,89 @@
-//! The search for an order, with `todc-utils`.
+//! The search for an order: that of Wing and Gong, with Lowe's memory of what was tried.
 //!
-//! Its checker knows complete histories and objects that start in a fixed state, and does not give up. So an operation
-//! without an answer is given one at the very end, where it may take effect at any time, and last of all if never; the
-//! state is optional, none being the model's first; and every operation carries the budget, which makes all further
-//! tries fail once it is spent.
+//! An operation without an answer takes effect at any time after its invocation, or never. It is placed only where it
+//! changes the state: anywhere else it may as well come later. So many of them, and reads among them, cost little.
 
 use std::{
-    marker::PhantomData,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-};
-
-use todc_utils::{
-    Specification,
-    linearizability::{
-        WGLChecker,
-        history::{Action, History},
-    },
+    collections::HashSet,
+    hash::{BuildHasherDefault, DefaultHasher},
 };
 
 use super::{Model, OPERATIONS_MAX, TRIES_MAX, TooWide};
 
 /// An operation, as far as it is known at the moment that is looked at.
-pub(super) struct Seen<M: Model> {
-    pub call: M::Call,
+pub(super) struct Seen<'a, M: Model> {
+    pub call: &'a M::Call,
     pub from: u64,
     /// The event of the answer, and the answer.
-    pub told: Option<(u64, M::Answer)>,
+    pub told: Option<(u64, &'a M::Answer)>,
+}
+
+impl<M: Model> Seen<'_, M> {
+    /// The event by which it has taken effect.
+    fn until(&self) -> u64 {
+        self.told.map_or(u64::MAX, |(event, _)| event)
+    }
+}
+
+/// The beginning of an order, and what it makes of the object.
+struct Prefix<S> {
+    /// The operations in it, as a set of their places.
+    placed: u128,
+    state: S,
+    /// The place of the operation that is tried next.
+    next: usize,
 }
 
 /// Whether some order explains all answers.
 pub(super) fn is_linearizable<M: Model>(
-    model: &Arc<M>,
-    seen: Vec<Seen<M>>,
+    model: &M,
+    mut seen: Vec<Seen<'_, M>>,
 ) -> Result<bool, TooWide> {
-    if seen.is_empty() {
-        return Ok(true);
-    }
     if seen.len() > OPERATIONS_MAX {
         return Err(TooWide);
     }
-    let budget = Arc::new(AtomicU64::new(TRIES_MAX));
-    let mut events = Vec::with_capacity(2 * seen.len());
-    for (place, operation) in seen.into_iter().enumerate() {
-        let (end, answer) = match operation.told {
-            Some((event, answer)) => (event, Some(answer)),
-            None => (u64::MAX, None),
-        };
-        let tried = Arc::new(Tried {
-            model: model.clone(),
-            call: operation.call,
-            answer,
-            budget: budget.clone(),
-        });
-        events.push((operation.from, place, Action::Call(tried.clone())));
-        events.push((end, place, Action::Response(tried)));
-    }
-    // Stable: operations that never ended stay in the order in which they began.
-    events.sort_by_key(|(event, ..)| *event);
-    let actions = events.into_iter().map(|(_, place, action)| (place, action));
-    let found =
-        WGLChecker::<Sequential<M>>::is_linearizable(History::from_actions(actions.collect()));
-    if !found && budget.load(Ordering::Relaxed) == 0 {
-        return Err(TooWide);
-    }
-    Ok(found)
-}
+    seen.sort_by_key(Seen::until);
+    let answered = seen.partition_point(|operation| operation.told.is_some());
 
-#[derive(Debug)]
-struct Tried<M: Model> {
-    model: Arc<M>,
-    call: M::Call,
-    /// None fits any.
-    answer: Option<M::Answer>,
-    budget: Arc<AtomicU64>,
-}
-
-struct Sequential<M>(PhantomData<M>);
-
-impl<M: Model> Specification for Sequential<M> {
-    type State = Option<M::State>;
-    type Operation = Arc<Tried<M>>;
-
-    fn init() -> Self::State {
-        None
-    }
-
-    fn apply(tried: &Self::Operation, state: &Self::State) -> (bool, Self::State) {
-        let left = tried.budget.load(Ordering::Relaxed);
-        if left == 0 {
-            return (false, None);
+    let first = Prefix {
+        placed: 0,
+        state: model.initial(),
+        next: 0,
+    };
+    let mut prefixes = vec![first];
+    let mut known = HashSet::<_, BuildHasherDefault<DefaultHasher>>::default();
+    let mut tries = 0;
+    while let Some(prefix) = prefixes.last_mut() {
+        let first_open = prefix.placed.trailing_ones() as usize;
+        if first_open >= answered {
+            return Ok(true);
         }
-        tried.budget.store(left - 1, Ordering::Relaxed);
-        let first;
-        let state = match state {
-            Some(state) => state,
-            None => {
-                first = tried.model.initial();
-                &first
-            }
+        let Some(operation) = seen.get(prefix.next) else {
+            prefixes.pop();
+            continue;
         };
-        let (after, right) = tried.model.serve(state, &tried.call);
-        let fits = tried
-            .answer
-            .as_ref()
-            .is_none_or(|told| tried.model.explains(&right, told));
-        (fits, Some(after))
+        let bit = 1 << prefix.next;
+        prefix.next += 1;
+        if prefix.placed & bit != 0 || operation.from > seen[first_open].until() {
+            continue;
+        }
+        tries += 1;
+        if tries > TRIES_MAX {
+            return Err(TooWide);
+        }
+        let (state, right) = model.serve(&prefix.state, operation.call);
+        let fits = match operation.told {
+            Some((_, told)) => model.explains(&right, told),
+            None => state != prefix.state,
+        };
+        let placed = prefix.placed | bit;
+        if fits && known.insert((placed, state.clone())) {
+            prefixes.push(Prefix {
+                placed,
+                state,
+                next: 0,
+            });
+        }
     }
+    Ok(false)
 }

@@ -225,3 +225,59 @@ proptest! {
         prop_assert_eq!(judged.broken.len() as u64 + judged.too_wide, u64::from(lies));
     }
 }
+
+/// An operation as drawn: when it begins, and when it is answered, if ever.
+type Drawn = (Call, u8, Option<(u8, Answer)>);
+
+fn drawn() -> impl Strategy<Value = Drawn> {
+    let answer = prop_oneof![Just(Taken), Just(Empty), (0u32..3).prop_map(Left)];
+    let end = prop::option::of((0u8..12, answer));
+    (prop_oneof![Just(Take), Just(Look)], 0u8..12, end)
+}
+
+/// Whether the operations of some order, each of them placed or left out if it may be, explain all answers.
+fn some_order_explains(left: u32, placed: u8, operations: &[Drawn]) -> bool {
+    let open = || (0..operations.len()).filter(|place| placed & (1 << place) == 0);
+    let end = |place: usize| {
+        operations[place]
+            .2
+            .as_ref()
+            .map(|(length, _)| operations[place].1 + length)
+    };
+    let first_end = open().filter_map(end).min();
+    first_end.is_none()
+        || open().any(|place| {
+            let (call, begin, told) = &operations[place];
+            let (after, right) = Shelf(0).serve(&left, call);
+            first_end.is_none_or(|first_end| *begin <= first_end)
+                && told.as_ref().is_none_or(|(_, told)| *told == right)
+                && some_order_explains(after, placed | 1 << place, operations)
+        })
+}
+
+proptest! {
+    #[test]
+    fn the_search_agrees_with_the_trial_of_every_order(
+        stock in 0u32..3,
+        operations in prop::collection::vec(drawn(), 0..7),
+    ) {
+        // At one time all invocations come before all answers.
+        let mut events = Vec::new();
+        for (place, (_, begin, told)) in operations.iter().enumerate() {
+            events.push((*begin, false, place));
+            events.extend(told.iter().map(|(length, _)| (begin + length, true, place)));
+        }
+        events.sort_unstable();
+        let mut history = History::new(Shelf(stock));
+        let mut tickets = BTreeMap::new();
+        for (_, answered, place) in events {
+            if answered {
+                let (_, answer) = operations[place].2.clone().expect("it is answered");
+                history.ok(tickets.remove(&place).expect("it was invoked"), NOW, answer);
+            } else {
+                tickets.insert(place, begin(&mut history, operations[place].0));
+            }
+        }
+        prop_assert_eq!(history.judge().broken.is_empty(), some_order_explains(stock, 0, &operations));
+    }
+}
