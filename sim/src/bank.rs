@@ -152,7 +152,7 @@ pub(crate) fn measure_by(
         outcome
     };
     let mut explorer = AtMost {
-        inner: way.explorer(&campaign),
+        inner: way.explorer(campaign.scenario, campaign.seeds),
         left: task.cut_off,
     };
     let totals = campaign.explore_by(&timed, &mut explorer, &mut |_| {});

@@ -3,9 +3,7 @@
 //! Nothing in a campaign's [`Totals`] depends on the number of workers or on which of them was quicker, except where
 //! a time limit ends it.
 
-pub(crate) mod names;
 mod queue;
-mod seeds;
 mod supply;
 mod totals;
 
@@ -27,14 +25,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub use names::Unknown;
-pub use seeds::{Seeds, SeedsError};
+pub use crate::{
+    names::Unknown,
+    seed::{Seeds, SeedsError},
+};
 pub use totals::{Coverage, Failure, FaultCount, Mismatch, Tally, Totals, Verdicts};
 
 use crate::{
     explore::{Explorer, Trial, Way},
     run::{Options, Outcome, Spec},
-    scenario::Scenario,
+    scenario::{Scenario, bugs, shapes},
     seed::Seed,
     storm::Plan,
     world::panic_text,
@@ -193,7 +193,11 @@ impl<'a> Campaign<'a> {
     }
 
     pub(crate) fn run_by(&self, runner: Runner<'_>, progress: &mut dyn FnMut(Progress)) -> Totals {
-        self.explore_by(runner, &mut *self.way.explorer(self), progress)
+        self.explore_by(
+            runner,
+            &mut *self.way.explorer(self.scenario, self.seeds),
+            progress,
+        )
     }
 
     pub(crate) fn explore_by(
@@ -274,6 +278,24 @@ impl<'a> Campaign<'a> {
             outcome,
             again,
         }
+    }
+}
+
+impl Campaign<'_> {
+    /// The same in another shape.
+    pub fn in_shape(mut self, shape: &str) -> Result<Self, Unknown> {
+        let place = format!("{} has", self.scenario.name());
+        Unknown::unless_known(&place, "shape", shape, &shapes(self.scenario))?;
+        self.shape = shape.to_owned();
+        Ok(self)
+    }
+
+    /// The same with a bug planted.
+    pub fn with_planted(mut self, bug: &str) -> Result<Self, Unknown> {
+        let place = format!("{} has", self.scenario.name());
+        Unknown::unless_known(&place, "bug", bug, &bugs(self.scenario))?;
+        self.plant = Some(bug.to_owned());
+        Ok(self)
     }
 }
 

@@ -19,8 +19,8 @@ pub use goals::Goal;
 pub(crate) use goals::Goals;
 
 use crate::{
+    event::{Row, Scope},
     time::VirtualTime,
-    trace::{Row, Scope},
 };
 
 /// What a broken invariant says about a system.

@@ -44,10 +44,11 @@ use std::{
 };
 
 use crate::{
-    campaign::{Campaign, Runner, Unknown, guarded},
+    campaign::{Campaign, Runner, guarded},
     explore::{Trial, corpus::CorpusError},
     failure::FileError,
     fuzz::{LogError, lines::LinesError},
+    names::Unknown,
     report::Style,
     run::Options,
     scenario::Catalogue,

@@ -50,9 +50,9 @@ pub use self::{
     image::{BLOCK, SECTOR},
 };
 use crate::{
+    event::What,
     host::{Host, NodeIx, Reached},
     time::VirtualTime,
-    trace::What,
 };
 
 /// Where a file ends: the largest offset of a byte, plus one. It bounds the index of a sparse file.

@@ -1,6 +1,6 @@
 //! Ways of exploring: which storm is tried next, and what is learned from how it went.
 //!
-//! An [`Explorer`] decides what is run; a [`Campaign`] runs it on its workers. What an
+//! An [`Explorer`] decides what is run; a [`Campaign`](crate::campaign::Campaign) runs it on its workers. What an
 //! explorer is told does not depend on their number: it hears of every trial of a generation in the generation's own
 //! order, and nothing of the next generation is asked for before.
 
@@ -17,9 +17,9 @@ pub use guided::Guided;
 pub use sweep::Sweep;
 
 use crate::{
-    campaign::Campaign,
     run::{Options, Outcome},
-    seed::Seed,
+    scenario::Scenario,
+    seed::{Seed, Seeds},
     storm::Plan,
 };
 
@@ -97,13 +97,13 @@ impl Way {
         }
     }
 
-    /// An explorer of this kind for a campaign.
-    pub fn explorer<'a>(self, campaign: &Campaign<'a>) -> Box<dyn Explorer + 'a> {
+    /// An explorer of this kind for a campaign over these seeds.
+    pub fn explorer<'a>(self, scenario: &'a dyn Scenario, seeds: Seeds) -> Box<dyn Explorer + 'a> {
         match self {
-            Way::Random => Box::new(Enumeration::plain(campaign.scenario, campaign.seeds)),
-            Way::Swarm => Box::new(Enumeration::swarm(campaign.seeds)),
-            Way::Sweep => Box::new(Sweep::new(campaign.scenario, campaign.seeds, 0)),
-            Way::Guided => Box::new(Guided::new(campaign.scenario, campaign.seeds)),
+            Way::Random => Box::new(Enumeration::plain(scenario, seeds)),
+            Way::Swarm => Box::new(Enumeration::swarm(seeds)),
+            Way::Sweep => Box::new(Sweep::new(scenario, seeds, 0)),
+            Way::Guided => Box::new(Guided::new(scenario, seeds)),
         }
     }
 }

@@ -6,7 +6,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::{seed::Seed, time::VirtualTime, trace::What};
+use crate::{event::What, seed::Seed, time::VirtualTime};
 
 /// A node's index, in the order of creation; stable for a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -2,20 +2,19 @@
 
 mod course;
 mod outcome;
-mod sim;
-mod weather;
 
-pub use outcome::{Operation, Outcome, Signature, Spec, Verdict};
-pub use sim::{Builds, Client, Sim};
-pub use weather::Weather;
+pub use crate::{
+    sim::{Builds, Client, Sim, Weather},
+    world::Operation,
+};
+pub use outcome::{Outcome, Signature, Spec, Verdict};
 
 use std::{cell::Cell, time::Duration};
 
 use cpu_time::ThreadTime;
 
 use crate::{
-    campaign::names::variant_exists,
-    scenario::Scenario,
+    scenario::{Scenario, variant_exists},
     storm::Plan,
     world::{lock, panic_text, silence_service_panics},
 };

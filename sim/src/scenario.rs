@@ -1,6 +1,6 @@
 //! Scenarios: what a team writes to put its own services into the storm.
 
-use crate::{run::Sim, seed::Seed, storm::Profile};
+use crate::{names::Unknown, seed::Seed, sim::Sim, storm::Profile};
 
 /// A system of services, its workload and what must hold.
 ///
@@ -80,4 +80,26 @@ impl Catalogue {
             .find(|s| s.name() == name)
             .map(|s| &**s)
     }
+}
+
+/// Whether the scenario has this shape and can have this bug.
+pub(crate) fn variant_exists(
+    scenario: &dyn Scenario,
+    shape: &str,
+    plant: Option<&str>,
+) -> Result<(), Unknown> {
+    let place = format!("{} has", scenario.name());
+    Unknown::unless_known(&place, "shape", shape, &shapes(scenario))?;
+    match plant {
+        Some(bug) => Unknown::unless_known(&place, "bug", bug, &bugs(scenario)),
+        None => Ok(()),
+    }
+}
+
+pub(crate) fn shapes(scenario: &dyn Scenario) -> Vec<&'static str> {
+    scenario.shapes().iter().map(|shape| shape.name).collect()
+}
+
+pub(crate) fn bugs(scenario: &dyn Scenario) -> Vec<&'static str> {
+    scenario.bugs().iter().map(|bug| bug.name).collect()
 }

@@ -3,12 +3,15 @@
 //! No concern disturbs another: each draws from its own ChaCha stream, chosen by name. Values that must not depend on
 //! the order in which they are asked for (latencies) are *keyed*, not drawn.
 
+mod range;
+
 use std::{fmt, str::FromStr};
 
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use serde::{Deserialize, Serialize};
 
 pub use rand_chacha::rand_core::Rng;
+pub use range::{Seeds, SeedsError};
 
 /// The seed of a run. Printed and read in decimal, everywhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

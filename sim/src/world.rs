@@ -8,6 +8,7 @@ mod effects;
 mod ledger;
 mod life;
 mod node;
+mod operation;
 mod overlap;
 mod pct;
 mod storming;
@@ -37,6 +38,7 @@ pub(crate) use agenda::{Agenda, Todo};
 pub(crate) use ledger::{Known, Ledger};
 pub use node::Node;
 pub(crate) use node::{Boot, NodeState, StoreReader};
+pub use operation::Operation;
 pub(crate) use pct::Gate;
 pub(crate) use storming::lasts;
 pub(crate) use task::{panic_text, silence_service_panics};
@@ -46,7 +48,6 @@ use crate::{
     alarm,
     host::{Host, NodeIx, Reached, Verdict},
     net::Net,
-    run::Operation,
     seed::Seed,
     site::{About, Kind},
     storm::{Injector, Plan},

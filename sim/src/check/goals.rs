@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::Commit;
-use crate::trace::Scope;
+use crate::event::Scope;
 
 /// Something that should sometimes happen. Cheap to clone.
 #[derive(Clone, Default)]

@@ -4,11 +4,9 @@ use std::collections::BTreeSet;
 
 use super::{Refusal, args::Variant};
 use crate::{
-    campaign::{
-        Campaign, Seeds, Unknown,
-        names::{Hint, bugs, shapes},
-    },
-    scenario::{Catalogue, Scenario},
+    campaign::{Campaign, Seeds},
+    names::{Hint, Unknown},
+    scenario::{Catalogue, Scenario, bugs, shapes},
     storm::Plan,
 };
 

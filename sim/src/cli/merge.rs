@@ -13,9 +13,7 @@ use super::{
     args::{Format, MergeArgs},
 };
 use crate::{
-    campaign::{
-        Campaign, Failure, NOT_DRAWN, Seeds, Tally, Totals, guarded, names::variant_exists,
-    },
+    campaign::{Campaign, Failure, NOT_DRAWN, Seeds, Tally, Totals, guarded},
     explore::{Trial, Way},
     failure::{FailureFile, replay_command},
     fuzz::{FAILURES, FILE, Header, LOG_VERSION, Lane, Line, Log, LogError, Step, lines, unite},
@@ -26,6 +24,7 @@ use crate::{
         json, summary,
     },
     run::{Options, Signature},
+    scenario::variant_exists,
     seed::Seed,
     whole,
 };

@@ -9,13 +9,14 @@ use std::{
 
 use super::{Exit, Refusal, Session, args::ReplayArgs, choice};
 use crate::{
-    campaign::{Seeds, Unknown, guarded, names::variant_exists},
+    campaign::{Seeds, guarded},
     explore::Way,
     failure::{self as kept, FailureFile},
+    names::Unknown,
     picture::Subject,
     report::{self, Paint, again, failure, summary},
     run::{Options, Outcome, Spec, Verdict},
-    scenario::Scenario,
+    scenario::{Scenario, variant_exists},
 };
 
 impl<'a> Session<'a> {

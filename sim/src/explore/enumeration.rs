@@ -2,7 +2,7 @@
 //! draws which kinds of fault are on, and plain random, where all of them are.
 
 use super::{Explorer, Trial};
-use crate::{campaign::Seeds, run::Outcome, scenario::Scenario, storm::Profile};
+use crate::{run::Outcome, scenario::Scenario, seed::Seeds, storm::Profile};
 
 /// Trials of a generation; only a matter of speed, since nothing is learned.
 const AT_ONCE: usize = 64;

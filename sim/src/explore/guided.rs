@@ -13,10 +13,9 @@ use super::{
     mutation::{Parent, mutate},
 };
 use crate::{
-    campaign::Seeds,
     run::{Options, Outcome, Verdict},
     scenario::Scenario,
-    seed::{Seed, Stream, unit},
+    seed::{Seed, Seeds, Stream, unit},
     storm::{Plan, Profile},
     trace::Feature,
 };

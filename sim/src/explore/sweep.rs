@@ -19,10 +19,9 @@ pub use strikes::Length;
 
 use super::{Explorer, Trial};
 use crate::{
-    campaign::Seeds,
     run::{Options, Outcome, Verdict},
     scenario::Scenario,
-    seed::Seed,
+    seed::{Seed, Seeds},
     site::{Class, Kind, Met, Site},
     storm::{Fault, Plan, Profile, When},
 };

@@ -4,8 +4,8 @@ use std::{sync::Arc, task::Waker};
 
 use super::{Fabric, connection::Connection};
 use crate::{
+    event::What,
     host::{Host, NodeIx},
-    trace::What,
 };
 
 /// What is left to do when the lock has been released: tell the host, wake tasks. In order.

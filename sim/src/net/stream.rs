@@ -22,9 +22,9 @@ use super::{
     receiving::Read,
 };
 use crate::{
+    event::What,
     host::{BurstFault, NodeIx, Reached, Verdict},
     time::VirtualTime,
-    trace::What,
 };
 
 /// A connected byte stream. Dropping it closes it as Linux does: with a FIN after everything written, or with a reset

@@ -4,13 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use madsim::{Config, runtime::Runtime};
 
-use super::{
-    Options, Outcome, Sim, Spec, Verdict, lock,
-    sim::{Cast, Parts, Role},
-};
+use super::{Options, Outcome, Spec, Verdict, lock};
 use crate::{
     alarm::attend,
     scenario::Scenario,
+    sim::{AtEnd, Cast, Parts, Role, Sim},
     site::Census,
     storm::{Fault, Plan, STORM_MS_MAX},
     time::VirtualTime,
@@ -307,7 +305,7 @@ async fn finish(
     world: &Arc<World>,
     plan: &Plan,
     stuck: Option<String>,
-    at_end: Vec<super::sim::AtEnd>,
+    at_end: Vec<AtEnd>,
 ) -> Outcome {
     use crate::storm::FaultKind as K;
     let disks = |kind| {

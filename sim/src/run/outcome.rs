@@ -12,6 +12,7 @@ use crate::{
     storm::{FaultReport, Plan},
     time::VirtualTime,
     trace::Feature,
+    world::Operation,
 };
 
 /// What to run.
@@ -91,15 +92,6 @@ pub enum Verdict {
     Stuck(String),
     /// The harness or the scenario itself panicked: not a finding about the services.
     HarnessFailed(String),
-}
-
-/// Something that a client can leave undone. See [`Client::does`](crate::Client::does).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Operation {
-    /// Its name.
-    pub name: String,
-    /// Whose it is.
-    pub client: String,
 }
 
 /// What a run gave.

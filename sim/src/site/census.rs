@@ -9,9 +9,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::{Kind, Site};
 use crate::{
+    event::{Row, http::Message},
     seed,
     time::VirtualTime,
-    trace::{Row, http::Message},
 };
 
 /// So many things before a site tell it from others. Periodic work is alike however long it has gone on.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Coverage, Kind, Rolling, Scope, What};
+use super::{Coverage, Event, Kind, Rolling, Scope, What};
 use crate::time::VirtualTime;
 
 /// What a [`Recorder`] keeps.
@@ -14,21 +14,6 @@ pub enum Mode {
     HashOnly,
     /// Every event: for a replay.
     Full,
-}
-
-/// Something that happened.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Event {
-    /// Ordinal within the run; from 0.
-    pub index: u64,
-    /// When.
-    pub at: VirtualTime,
-    /// Where.
-    pub node: String,
-    /// On whose behalf.
-    pub scope: Scope,
-    /// What.
-    pub what: What<'static>,
 }
 
 /// What is known of a run when it is over.

@@ -1,5 +1,7 @@
 //! The world as a scenario builds it.
 
+mod weather;
+
 use std::{
     fmt,
     future::Future,
@@ -7,32 +9,33 @@ use std::{
     time::Duration,
 };
 
-use super::{Operation, Weather};
+pub use weather::Weather;
+
 use crate::{
     check::{Commit, Findings, Goal, Truth},
     seed::{Seed, Stream},
     time::VirtualTime,
     trace::{Scope, What},
-    world::{Boot, Node, NodeState, StoreReader, World, lock},
+    world::{Boot, Node, NodeState, Operation, StoreReader, World, lock},
 };
 
 /// The world under construction, and while it runs. Cheap to clone.
 #[derive(Clone)]
 pub struct Sim {
     pub(crate) world: Arc<World>,
-    pub(super) parts: Arc<Mutex<Parts>>,
+    pub(crate) parts: Arc<Mutex<Parts>>,
     is_calm: bool,
 }
 
 /// A client and what it does.
-pub(super) struct Role {
+pub(crate) struct Role {
     pub client: Client,
     pub task: Task,
 }
 
 /// Who plays a part in the run, by when they come.
 #[derive(Default)]
-pub(super) struct Cast {
+pub(crate) struct Cast {
     /// Before the storm.
     pub prepare: Option<Role>,
     /// With the storm; the run waits for their end.
@@ -45,13 +48,13 @@ pub(super) struct Cast {
     pub late: Vec<Role>,
 }
 
-pub(super) type Task =
+pub(crate) type Task =
     Box<dyn FnOnce(Client) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
-pub(super) type AtEnd = Box<dyn FnOnce(&Truth) -> Vec<(&'static str, u64)> + Send>;
+pub(crate) type AtEnd = Box<dyn FnOnce(&Truth) -> Vec<(&'static str, u64)> + Send>;
 
 /// What a scenario has asked for, for the run to start at its time.
 #[derive(Default)]
-pub(super) struct Parts {
+pub(crate) struct Parts {
     pub reader: Option<StoreReader>,
     pub cast: Cast,
     pub at_end: Vec<AtEnd>,
@@ -66,7 +69,7 @@ impl fmt::Debug for Sim {
 }
 
 impl Sim {
-    pub(super) fn new(world: Arc<World>, is_calm: bool) -> Self {
+    pub(crate) fn new(world: Arc<World>, is_calm: bool) -> Self {
         Sim {
             world,
             parts: Arc::default(),

@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use crate::seed::Seed;
+use super::Seed;
 
 /// A range of seeds; never empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

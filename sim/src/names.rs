@@ -2,9 +2,6 @@
 
 use std::fmt;
 
-use super::Campaign;
-use crate::scenario::Scenario;
-
 /// A name that stands for nothing. The message lists what there is.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{place} no {what} '{name}'{}; there are: {}", Hint(.name, .existing), listed(.existing))]
@@ -33,46 +30,6 @@ impl Unknown {
             existing: existing.iter().map(|&name| name.to_owned()).collect(),
         })
     }
-}
-
-impl Campaign<'_> {
-    /// The same in another shape.
-    pub fn in_shape(mut self, shape: &str) -> Result<Self, Unknown> {
-        let place = format!("{} has", self.scenario.name());
-        Unknown::unless_known(&place, "shape", shape, &shapes(self.scenario))?;
-        self.shape = shape.to_owned();
-        Ok(self)
-    }
-
-    /// The same with a bug planted.
-    pub fn with_planted(mut self, bug: &str) -> Result<Self, Unknown> {
-        let place = format!("{} has", self.scenario.name());
-        Unknown::unless_known(&place, "bug", bug, &bugs(self.scenario))?;
-        self.plant = Some(bug.to_owned());
-        Ok(self)
-    }
-}
-
-/// Whether the scenario has this shape and can have this bug.
-pub(crate) fn variant_exists(
-    scenario: &dyn Scenario,
-    shape: &str,
-    plant: Option<&str>,
-) -> Result<(), Unknown> {
-    let place = format!("{} has", scenario.name());
-    Unknown::unless_known(&place, "shape", shape, &shapes(scenario))?;
-    match plant {
-        Some(bug) => Unknown::unless_known(&place, "bug", bug, &bugs(scenario)),
-        None => Ok(()),
-    }
-}
-
-pub(crate) fn shapes(scenario: &dyn Scenario) -> Vec<&'static str> {
-    scenario.shapes().iter().map(|shape| shape.name).collect()
-}
-
-pub(crate) fn bugs(scenario: &dyn Scenario) -> Vec<&'static str> {
-    scenario.bugs().iter().map(|bug| bug.name).collect()
 }
 
 fn listed(names: &[String]) -> String {
