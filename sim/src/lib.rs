@@ -2,40 +2,19 @@
 //!
 //! A run is a pure function: `(scenario, seed, plan) → (verdict, trace)`.
 
-#[cfg(not(all(madsim, tokio_unstable)))]
-compile_error!(
-    "squall is a simulation and needs `--cfg madsim --cfg tokio_unstable`: copy .cargo/config.toml next to your \
-     workspace's Cargo.toml, and unset RUSTFLAGS, which overrides it"
-);
-
-mod alarm;
 pub mod bank;
 pub mod campaign;
-pub mod check;
 pub mod cli;
-pub mod clock;
-pub mod disk;
-pub mod event;
 pub mod explore;
 pub mod failure;
 pub mod fuzz;
-pub mod host;
-mod names;
-pub mod net;
 pub mod picture;
 mod report;
-pub mod run;
-pub mod scenario;
-pub mod seed;
 pub mod shrink;
-mod sim;
-pub mod site;
-pub mod storm;
 pub mod testing;
-pub mod time;
 pub mod trace;
-mod whole;
-mod world;
 
-pub use sim::{Builds, Client, Sim};
-pub use world::Node;
+pub use squall_core::{clock, event, host, seed, site, time};
+use squall_core::{names, whole};
+use squall_engine::world;
+pub use squall_engine::{Builds, Client, Node, Sim, check, disk, net, run, scenario, storm};

@@ -26,8 +26,6 @@
 //! ```
 
 mod env;
-#[cfg(test)]
-pub(crate) mod scratch;
 
 #[cfg(test)]
 mod tests;

@@ -6,7 +6,6 @@ use super::*;
 use crate::{
     campaign::{Campaign, Failure, Totals, fake},
     seed::Seed,
-    testing::scratch::Scratch,
 };
 
 const HEADER: Header = Header {
@@ -104,7 +103,7 @@ fn shards_that_were_stopped_and_went_on_give_together_what_one_campaign_gives() 
     let whole = campaign("9000".parse().unwrap());
     assert_eq!(whole.failures.len(), 3, "a poor test");
     for of in [1, 2, 5] {
-        let scratch = Scratch::new("shards");
+        let scratch = tempfile::tempdir().unwrap();
         let logs: Vec<_> = (0..of)
             .map(|index| {
                 let directory = scratch.path().join(index.to_string());
@@ -120,7 +119,7 @@ fn shards_that_were_stopped_and_went_on_give_together_what_one_campaign_gives() 
 
 #[test]
 fn a_log_that_is_counted_twice_is_refused() {
-    let scratch = Scratch::new("twice");
+    let scratch = tempfile::tempdir().unwrap();
     let [one, other] = ["one", "other"].map(|name| {
         let directory = scratch.path().join(name);
         fuzz(&directory, Shard::WHOLE, 300);
@@ -132,7 +131,7 @@ fn a_log_that_is_counted_twice_is_refused() {
 
 #[test]
 fn a_log_that_was_torn_goes_on_behind_its_last_whole_line() {
-    let scratch = Scratch::new("torn");
+    let scratch = tempfile::tempdir().unwrap();
     fuzz(scratch.path(), Shard::WHOLE, MANY);
     let whole = Log::read(scratch.path()).unwrap().totals();
     let file = scratch.path().join(FILE);
@@ -151,7 +150,7 @@ fn a_log_that_was_torn_goes_on_behind_its_last_whole_line() {
 
 #[test]
 fn a_damaged_log_is_refused_with_its_line() {
-    let scratch = Scratch::new("damaged");
+    let scratch = tempfile::tempdir().unwrap();
     fuzz(scratch.path(), Shard::WHOLE, MANY);
     let file = scratch.path().join(FILE);
     let text = fs::read_to_string(&file).unwrap();
@@ -174,7 +173,7 @@ fn a_damaged_log_is_refused_with_its_line() {
 
 #[test]
 fn a_log_of_other_seeds_is_not_gone_on_with() {
-    let scratch = Scratch::new("other");
+    let scratch = tempfile::tempdir().unwrap();
     drop(Log::open(scratch.path(), HEADER).unwrap());
     let other = Header {
         shard: "1/2".parse().ok(),
@@ -187,7 +186,7 @@ fn a_log_of_other_seeds_is_not_gone_on_with() {
 
 #[test]
 fn a_failure_is_fresh_until_its_finding_is_written_whatever_steps_hold_it() {
-    let scratch = Scratch::new("fresh");
+    let scratch = tempfile::tempdir().unwrap();
     let step = |seeds: &str| Step {
         way: "swarm".to_owned(),
         build: None,

@@ -8,7 +8,7 @@ mod plan;
 mod profile;
 mod upgrading;
 
-pub(crate) use fault::rows_in_words;
+pub use fault::rows_in_words;
 pub use fault::{Action, FaultKind, UNREADABLE_ONE_IN};
 
 pub(crate) use injector::{Due, Injector};

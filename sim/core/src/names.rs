@@ -14,7 +14,7 @@ pub struct Unknown {
 
 impl Unknown {
     /// Fails unless `name` is among `existing`, which are the `what`s of `place`.
-    pub(crate) fn unless_known(
+    pub fn unless_known(
         place: &str,
         what: &'static str,
         name: &str,
@@ -41,7 +41,7 @@ fn listed(names: &[String]) -> String {
 }
 
 /// ` (did you mean '...'?)` if one of the names is near.
-pub(crate) struct Hint<'a, T>(pub &'a str, pub &'a [T]);
+pub struct Hint<'a, T>(pub &'a str, pub &'a [T]);
 
 impl<T: AsRef<str>> fmt::Display for Hint<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -59,7 +59,7 @@ impl Rolling {
     }
 
     /// Folds an event in.
-    pub(crate) fn event(&mut self, at: VirtualTime, node: &str, scope: &Scope, what: &What<'_>) {
+    pub fn event(&mut self, at: VirtualTime, node: &str, scope: &Scope, what: &What<'_>) {
         self.number(at.0);
         self.bytes(node.as_bytes());
         self.scope(scope);

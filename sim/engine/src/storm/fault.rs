@@ -454,7 +454,7 @@ impl fmt::Display for Action {
 }
 
 /// Which rows can't be read: `some rows`, `the row orders/ORD-1`.
-pub(crate) fn rows_in_words(table: Option<&str>, key: Option<&str>) -> String {
+pub fn rows_in_words(table: Option<&str>, key: Option<&str>) -> String {
     match (table, key) {
         (None, None) => "some rows".to_owned(),
         (Some(table), None) => format!("some rows of table \"{table}\""),

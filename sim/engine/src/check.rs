@@ -188,7 +188,8 @@ impl Truth {
             .flat_map(|tables| tables.keys().map(String::as_str))
     }
 
-    pub(crate) fn apply(&mut self, node: &str, rows: Vec<Row>) {
+    /// Carries out what a commit changed. For those who tell what the databases held.
+    pub fn apply(&mut self, node: &str, rows: Vec<Row>) {
         if !self.stores.contains_key(node) {
             self.stores.insert(node.to_owned(), BTreeMap::new());
         }

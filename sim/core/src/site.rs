@@ -7,7 +7,7 @@ mod census;
 
 use std::fmt;
 
-pub(crate) use census::{About, Census};
+pub use census::{About, Census};
 pub use census::{Class, Met};
 
 use serde::{Deserialize, Serialize};

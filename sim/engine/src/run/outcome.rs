@@ -144,7 +144,8 @@ pub struct Signature {
 }
 
 impl Outcome {
-    pub(crate) fn harness_failed(plan: Plan, message: String) -> Self {
+    /// Of a run in which the harness itself, or the scenario, panicked.
+    pub fn harness_failed(plan: Plan, message: String) -> Self {
         Outcome {
             verdict: Verdict::HarnessFailed(message),
             violations: Vec::new(),
@@ -178,7 +179,7 @@ impl Outcome {
     }
 
     /// Takes away what only a look inside shows; a run in which nothing else was broken has survived.
-    pub(crate) fn overlook_insides(&mut self) {
+    pub fn overlook_insides(&mut self) {
         self.violations
             .retain(|violation| violation.class == Class::Damage);
         if self.verdict == Verdict::Violated && self.violations.is_empty() {

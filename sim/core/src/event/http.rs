@@ -11,7 +11,9 @@ use super::Scope;
 pub enum Message<'a> {
     /// A request begins.
     Request {
+        /// `GET`, `POST`, ...
         method: &'a str,
+        /// Path and query.
         target: &'a str,
         /// All header lines.
         headers: &'a str,
@@ -20,6 +22,7 @@ pub enum Message<'a> {
     Answer {
         /// Code and reason: `201 Created`.
         status: &'a str,
+        /// As much of it as the burst holds.
         body: &'a [u8],
     },
 }

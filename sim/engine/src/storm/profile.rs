@@ -133,7 +133,7 @@ impl Profile {
     }
 
     /// Whether something timed is held after this event.
-    pub(crate) fn holds(&self, node: &str, event: &str) -> bool {
+    pub fn holds(&self, node: &str, event: &str) -> bool {
         self.held.contains(&(node, event))
     }
 
@@ -259,7 +259,7 @@ impl Profile {
     }
 
     /// One fault of any kind; `None` where nothing can be drawn.
-    pub(crate) fn draw_fault(&self, rng: &mut Stream) -> Option<Fault> {
+    pub fn draw_fault(&self, rng: &mut Stream) -> Option<Fault> {
         let all = self.choices();
         (!all.is_empty()).then(|| {
             let choice = *rng.pick(&all);

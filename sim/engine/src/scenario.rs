@@ -83,7 +83,7 @@ impl Catalogue {
 }
 
 /// Whether the scenario has this shape and can have this bug.
-pub(crate) fn variant_exists(
+pub fn variant_exists(
     scenario: &dyn Scenario,
     shape: &str,
     plant: Option<&str>,
@@ -96,10 +96,12 @@ pub(crate) fn variant_exists(
     }
 }
 
-pub(crate) fn shapes(scenario: &dyn Scenario) -> Vec<&'static str> {
+/// The names of its shapes.
+pub fn shapes(scenario: &dyn Scenario) -> Vec<&'static str> {
     scenario.shapes().iter().map(|shape| shape.name).collect()
 }
 
-pub(crate) fn bugs(scenario: &dyn Scenario) -> Vec<&'static str> {
+/// The names of its bugs.
+pub fn bugs(scenario: &dyn Scenario) -> Vec<&'static str> {
     scenario.bugs().iter().map(|bug| bug.name).collect()
 }

@@ -2,7 +2,7 @@
 //!
 //! Plain data. Who records events is [`crate::trace`].
 
-pub(crate) mod http;
+pub mod http;
 mod json;
 mod rolling;
 
@@ -21,9 +21,9 @@ pub type Word = &'static str;
 pub const FOUND_AFTER_OUTAGE: &str = "found after the outage";
 
 /// A turn of a node's life: its successor boots, and its process lives on.
-pub(crate) const OLD_LIVES_ON: Word = "an old process lives on";
+pub const OLD_LIVES_ON: Word = "an old process lives on";
 /// The process that had lived on is gone.
-pub(crate) const OLD_ENDS: Word = "the old process ends";
+pub const OLD_ENDS: Word = "the old process ends";
 
 /// On whose behalf something happens: the fields of the service's tracing span. Unknown ones are empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -53,7 +53,7 @@ impl Scope {
     };
 
     /// What is empty here, as `outer` has it; unless this is another trace's, which owes nothing to `outer`.
-    pub(crate) fn inherit(&mut self, outer: &Scope) {
+    pub fn inherit(&mut self, outer: &Scope) {
         if !self.trace_id.is_empty() && self.trace_id != outer.trace_id {
             return;
         }

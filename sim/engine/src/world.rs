@@ -41,7 +41,8 @@ pub(crate) use node::{Boot, NodeState, StoreReader};
 pub use operation::Operation;
 pub(crate) use pct::Gate;
 pub(crate) use storming::lasts;
-pub(crate) use task::{panic_text, silence_service_panics};
+pub use task::panic_text;
+pub(crate) use task::silence_service_panics;
 pub(crate) use unreadable::Unreadable;
 
 use crate::{

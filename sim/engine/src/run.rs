@@ -90,7 +90,7 @@ thread_local! {
 }
 
 /// The CPU time of the runs that this thread has waited for since it asked last; those that panicked not counted.
-pub(crate) fn take_cpu_time() -> Duration {
+pub fn take_cpu_time() -> Duration {
     CPU_TIME.take()
 }
 

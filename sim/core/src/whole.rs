@@ -13,7 +13,7 @@ use std::{
 /// # Errors
 ///
 /// When the directory can't be written; what was at `path` is then still there.
-pub(crate) fn write(path: &Path, text: &str) -> io::Result<()> {
+pub fn write(path: &Path, text: &str) -> io::Result<()> {
     // Under a name that no other writer has, be it a thread or a process.
     static WRITTEN: AtomicU64 = AtomicU64::new(0);
     let (process, turn) = (process::id(), WRITTEN.fetch_add(1, Relaxed));
@@ -29,11 +29,10 @@ pub(crate) fn write(path: &Path, text: &str) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::scratch::Scratch;
 
     #[test]
     fn a_file_is_replaced_and_nothing_is_left_beside_it() {
-        let scratch = Scratch::new("whole");
+        let scratch = tempfile::tempdir().unwrap();
         let path = scratch.path().join("storm.json");
         write(&path, "first").unwrap();
         write(&path, "second").unwrap();
@@ -43,7 +42,7 @@ mod tests {
 
     #[test]
     fn a_write_that_fails_leaves_nothing_behind() {
-        let scratch = Scratch::new("not-whole");
+        let scratch = tempfile::tempdir().unwrap();
         let taken = scratch.path().join("storm.json");
         fs::create_dir(&taken).unwrap();
         write(&taken, "a directory has its name").unwrap_err();

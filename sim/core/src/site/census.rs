@@ -55,15 +55,18 @@ impl Met {
 
 /// What a burst or a commit is about, as far as the census compares it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum About<'a> {
+pub enum About<'a> {
+    /// The bytes of a burst.
     Burst(&'a [u8]),
+    /// The rows that a commit changes.
     Rows(&'a [Row]),
+    /// Nothing that could be compared.
     Nothing,
 }
 
 /// Records sites as they are met.
 #[derive(Debug, Default)]
-pub(crate) struct Census {
+pub struct Census {
     clients: BTreeSet<String>,
     pasts: BTreeMap<String, Past>,
     met: Vec<Met>,
@@ -87,6 +90,7 @@ impl Census {
         }
     }
 
+    /// A site is met.
     pub fn meets(&mut self, site: Site, at: VirtualTime, about: About<'_>) {
         let (behalf, step) = behalf_and_step(&site);
         let thing = seed::hash(self.thing(&site, step, about).as_bytes());
@@ -121,6 +125,7 @@ impl Census {
         });
     }
 
+    /// All sites that were met, in order, with their classes.
     pub fn into_met(mut self) -> Vec<Met> {
         let answers = self.met.iter().filter(|met| met.asks == Some(false));
         let last: BTreeMap<String, u64> = answers
