@@ -2,19 +2,14 @@
 //!
 //! A run is a pure function: `(scenario, seed, plan) → (verdict, trace)`.
 
-pub mod bank;
-pub mod campaign;
 pub mod cli;
-pub mod explore;
-pub mod failure;
-pub mod fuzz;
 pub mod picture;
 mod report;
-pub mod shrink;
 pub mod testing;
 pub mod trace;
+mod triage;
 
 pub use squall_core::{clock, event, host, seed, site, time};
 use squall_core::{names, whole};
-use squall_engine::world;
 pub use squall_engine::{Builds, Client, Node, Sim, check, disk, net, run, scenario, storm};
+pub use squall_explore::{bank, campaign, failure, fuzz, shrink, strategy as explore};

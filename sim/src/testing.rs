@@ -36,7 +36,7 @@ use crate::{
     campaign::{Campaign, Runner, Seeds, Totals, guarded},
     check::Violation,
     explore::Trial,
-    failure::{keep, replay_command},
+    failure::replay_command,
     report::{
         self, Style,
         failure::{self, Told},
@@ -46,6 +46,7 @@ use crate::{
     seed::Seed,
     shrink::Budget,
     trace::Trace,
+    triage::keep,
 };
 
 /// So many distinct failures of a test are made small, the first ones.

@@ -8,9 +8,10 @@ use std::{
 use super::{Session, bar::Bar};
 use crate::{
     campaign::{Campaign, Failure, Totals},
-    failure::{Kept, keep, replay_command},
+    failure::{Kept, replay_command},
     report::failure::{self, Told},
     shrink::{Budget, NotReproduced},
+    triage::keep,
 };
 
 /// So many distinct failures of one invocation are made small, the first ones.

@@ -7,6 +7,7 @@ use crate::{
     failure::{FailureFile, replay_command},
     report::{self, Paint, failure},
     shrink::{Budget, shrink_watched},
+    triage::file_of,
 };
 
 impl Session<'_> {
@@ -40,7 +41,7 @@ impl Session<'_> {
         };
         let smaller = FailureFile {
             before: file.before,
-            ..FailureFile::of(&signature, &shrunk)
+            ..file_of(&signature, &shrunk)
         };
         let beside = args.file.parent().unwrap_or(Path::new(""));
         let directory = args.shrinking.out.as_deref().unwrap_or(beside);

@@ -20,8 +20,9 @@ use std::{
 use serde_json::Value;
 
 use super::*;
+use squall_fixtures::{self as fake, Fake};
+
 use crate::{
-    campaign::fake::{self, Fake},
     run::{Options, Outcome, Spec},
     scenario::Scenario,
     seed::Seed,

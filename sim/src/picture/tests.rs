@@ -8,8 +8,10 @@ use std::{
 use serde_json::{Value, json};
 
 use super::{campaign::Report, page, perfetto, *};
+use squall_fixtures as fake;
+
 use crate::{
-    campaign::{Campaign as Runs, Seeds, fake},
+    campaign::{Campaign as Runs, Seeds},
     check::{Class, Violation},
     run::Verdict,
     seed::Seed,

@@ -116,7 +116,7 @@ mod tests {
         details[25] = "broken";
         let broken = Violation {
             at: VirtualTime(20_000_000),
-            ..crate::campaign::fake::violation("kept", 1)
+            ..squall_fixtures::violation("kept", 1)
         };
         let text = end(&trace(&details), Some(&broken), Style::PLAIN);
         let lines: Vec<&str> = text.lines().collect();

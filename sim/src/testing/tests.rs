@@ -1,5 +1,5 @@
 use super::*;
-use crate::campaign::fake::{self, BANK};
+use squall_fixtures::{self as fake, BANK};
 
 fn check(seeds: Seeds, options: &Options, directory: Option<&Path>) -> Result<Totals, String> {
     check_by(&fake::run, &BANK, seeds, options, directory)

@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 
 use super::{Queue, WATCH_EVERY, WINDOW};
 use crate::{
-    explore::{Explorer, Trial},
     run::Options,
+    strategy::{Explorer, Trial},
 };
 
 /// A trial on its way to a worker.

@@ -3,8 +3,9 @@
 use proptest::prelude::*;
 
 use super::*;
+use squall_fixtures::{self as fake, BANK};
+
 use crate::{
-    campaign::fake::{self, BANK},
     run::{Operation, Options, Verdict},
     seed::Seed,
     site::{Kind, Met, Site},

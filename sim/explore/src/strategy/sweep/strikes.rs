@@ -26,7 +26,7 @@ impl Length {
     pub(super) const ALL: [Length; 3] = [Length::Usual, Length::Short, Length::Other];
 
     /// As an addition to a site's name.
-    pub(crate) fn words(self) -> &'static str {
+    pub fn words(self) -> &'static str {
         match self {
             Length::Usual => "",
             Length::Short => " (short)",

@@ -9,7 +9,7 @@ use std::{
 use proptest::prelude::*;
 
 use super::*;
-use fake::BANK;
+use squall_fixtures::{self as fake, BANK};
 
 fn seeds(text: &str) -> Seeds {
     text.parse().expect("the test's seeds are well-formed")

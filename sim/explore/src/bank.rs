@@ -22,12 +22,12 @@ pub use summary::{Figure, Power, summarise};
 use crate::{
     campaign::{Campaign, Failure, Runner, Seeds},
     check::Class,
-    explore::{Explorer, Trial, Way},
     failure::Build,
     run::{self, Options, Outcome},
     scenario::Scenario,
     seed::Seed,
     shrink::{Budget, shrink_by},
+    strategy::{Explorer, Trial, Way},
 };
 
 /// The version of the lines that this build reads and writes.
@@ -124,7 +124,8 @@ pub fn measure(
     measure_by(&run::run_with, scenario, way, task, shrinks, stop)
 }
 
-pub(crate) fn measure_by(
+/// The same with another runner.
+pub fn measure_by(
     runner: Runner<'_>,
     scenario: &dyn Scenario,
     way: Way,

@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 use super::{Campaign, Ran};
 use crate::{
     check::Violation,
-    explore::Trial,
     run::{Outcome, Signature, Verdict},
     seed::Seed,
     storm::{FaultReport, Plan},
+    strategy::Trial,
 };
 
 /// So many mismatches are kept; all are counted.

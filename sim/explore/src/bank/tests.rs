@@ -1,5 +1,5 @@
 use super::*;
-use crate::campaign::fake;
+use squall_fixtures as fake;
 
 fn task(bug: &str, campaign: u64, cut_off: u64) -> Task {
     Task {

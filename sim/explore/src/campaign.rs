@@ -8,8 +8,6 @@ mod supply;
 mod totals;
 
 #[cfg(test)]
-pub(crate) mod fake;
-#[cfg(test)]
 mod tests;
 
 use std::{
@@ -32,18 +30,18 @@ pub use crate::{
 pub use totals::{Coverage, Failure, FaultCount, Mismatch, Tally, Totals, Verdicts};
 
 use crate::{
-    explore::{Explorer, Trial, Way},
     run::{Options, Outcome, Spec},
     scenario::{Scenario, bugs, shapes},
     seed::Seed,
     storm::Plan,
+    strategy::{Explorer, Trial, Way},
     world::panic_text,
 };
 use queue::Queue;
 use supply::{Job, Supply};
 
 /// What carries one run out: [`run::run_with`](crate::run::run_with), or a fake in the tests of campaigns.
-pub(crate) type Runner<'a> = &'a (dyn Fn(&dyn Scenario, &Spec, Options) -> Outcome + Sync);
+pub type Runner<'a> = &'a (dyn Fn(&dyn Scenario, &Spec, Options) -> Outcome + Sync);
 
 /// Every seed that this divides is run twice and must give the same hash both times.
 const WATCH_EVERY: u64 = 100;
@@ -98,7 +96,7 @@ impl Progress {
 }
 
 /// Runs per second of real time; 0 if none was taken.
-pub(crate) fn rate(runs: u64, elapsed: Duration) -> f64 {
+pub fn rate(runs: u64, elapsed: Duration) -> f64 {
     if elapsed.is_zero() {
         0.0
     } else {
@@ -107,7 +105,7 @@ pub(crate) fn rate(runs: u64, elapsed: Duration) -> f64 {
 }
 
 /// Instead of the command that replays a run, where there is none.
-pub(crate) const NOT_DRAWN: &str = "none: no seed draws this storm, and no file holds it";
+pub const NOT_DRAWN: &str = "none: no seed draws this storm, and no file holds it";
 
 /// One worker for each processor.
 pub fn available_jobs() -> usize {
@@ -192,7 +190,8 @@ impl<'a> Campaign<'a> {
         self.explore_by(&crate::run::run_with, explorer, progress)
     }
 
-    pub(crate) fn run_by(&self, runner: Runner<'_>, progress: &mut dyn FnMut(Progress)) -> Totals {
+    /// [`run`](Self::run) with another runner.
+    pub fn run_by(&self, runner: Runner<'_>, progress: &mut dyn FnMut(Progress)) -> Totals {
         self.explore_by(
             runner,
             &mut *self.way.explorer(self.scenario, self.seeds),
@@ -200,7 +199,8 @@ impl<'a> Campaign<'a> {
         )
     }
 
-    pub(crate) fn explore_by(
+    /// [`explore`](Self::explore) with another runner.
+    pub fn explore_by(
         &self,
         runner: Runner<'_>,
         explorer: &mut dyn Explorer,
@@ -308,7 +308,7 @@ struct Ran {
 }
 
 /// Runs one spec. A panic that gets out of the runner is the harness's own and costs that run only.
-pub(crate) fn guarded(
+pub fn guarded(
     runner: Runner<'_>,
     scenario: &dyn Scenario,
     spec: &Spec,

@@ -3,8 +3,10 @@ use std::{collections::BTreeSet, fs};
 use proptest::prelude::*;
 
 use super::*;
+use squall_fixtures as fake;
+
 use crate::{
-    campaign::{Campaign, Failure, Totals, fake},
+    campaign::{Campaign, Failure, Totals},
     seed::Seed,
 };
 

@@ -83,7 +83,7 @@ pub struct Effort {
 
 /// How far it has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Progress {
+pub struct Progress {
     /// Runs that are done.
     pub runs: u64,
     /// Runs that there may be.
@@ -95,7 +95,7 @@ pub(crate) struct Progress {
 }
 
 /// Is told after each run, by whichever thread carried it out.
-pub(crate) type Watch<'a> = &'a (dyn Fn(Progress) + Sync);
+pub type Watch<'a> = &'a (dyn Fn(Progress) + Sync);
 
 /// A failure made small.
 #[derive(Clone, Debug)]
@@ -153,7 +153,12 @@ pub(crate) fn shrink_by(
     shrink_watched(runner, scenario, spec, signature, budget, &|_| {})
 }
 
-pub(crate) fn shrink_watched(
+/// [`shrink`] with another runner, telling how far it has come.
+///
+/// # Errors
+///
+/// When the failure does not happen again.
+pub fn shrink_watched(
     runner: Runner<'_>,
     scenario: &dyn Scenario,
     spec: &Spec,

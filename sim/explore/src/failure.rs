@@ -1,7 +1,7 @@
 //! Failure files: everything that it takes to run a failure again, and to see why it does not come back.
 
 mod build;
-mod keep;
+mod kept;
 mod name;
 
 #[cfg(test)]
@@ -15,7 +15,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 pub use build::Build;
-pub(crate) use keep::{Kept, keep};
+pub use kept::Kept;
 
 use crate::{
     check::Violation,
@@ -23,18 +23,12 @@ use crate::{
     seed::Seed,
     shrink::{Effort, Shrunk, Sizes},
     storm::Plan,
-    trace::{
-        Trace,
-        text::{Options, render},
-    },
+    trace::Trace,
     whole,
 };
 
 /// The version of the format that this build reads and writes.
 pub const FAILURE_VERSION: u32 = 1;
-
-/// So many lines of the trace's end are kept as text.
-const LINES: usize = 20;
 
 /// A failure, as a file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -226,6 +220,12 @@ impl FailureFile {
         }
     }
 
+    /// The same with the last lines of its trace as text, which [`Recorded::line`] gives back.
+    pub fn ending_with(mut self, text: &str) -> Self {
+        self.trace.last = text.lines().map(str::to_owned).collect();
+        self
+    }
+
     /// What to run.
     pub fn spec(&self) -> Spec {
         Spec {
@@ -254,15 +254,11 @@ impl FailureFile {
 
 impl Recorded {
     fn of(trace: &Trace) -> Self {
-        let options = Options {
-            last: Some(LINES),
-            ..Options::default()
-        };
         let marks = trace.marks();
         Recorded {
             events: marks.len(),
             marks: marks.iter().map(|mark| format!("{mark:04x}")).collect(),
-            last: render(trace, &options).lines().map(str::to_owned).collect(),
+            last: Vec::new(),
         }
     }
 
@@ -295,7 +291,7 @@ impl Recorded {
 }
 
 /// The command that replays a failure file.
-pub(crate) fn replay_command(path: &Path) -> String {
+pub fn replay_command(path: &Path) -> String {
     format!(
         "cargo run --release -- replay {} --trace",
         crate::campaign::quoted(&path.to_string_lossy())
