@@ -32,22 +32,25 @@ mod tests;
 
 use std::{path::Path, time::Duration};
 
-use crate::{
-    campaign::{Campaign, Runner, Seeds, Totals, guarded},
+use squall_core::seed::{Seed, Seeds};
+use squall_engine::{
     check::Violation,
-    explore::Trial,
-    failure::replay_command,
-    report::{
-        self, Style,
-        failure::{self, Told},
-    },
     run::{self, Signature},
     scenario::Scenario,
-    seed::Seed,
-    shrink::Budget,
     trace::Trace,
-    triage::keep,
 };
+use squall_explore::{
+    campaign::{Campaign, Runner, Totals, guarded},
+    failure::replay_command,
+    shrink::Budget,
+    strategy::Trial,
+};
+use squall_report::{
+    self as report, Style,
+    failure::{self, Told},
+};
+
+use crate::triage::keep;
 
 /// So many distinct failures of a test are made small, the first ones.
 const SHRUNK_MAX: usize = 2;
@@ -102,7 +105,7 @@ pub fn check_with(scenario: &dyn Scenario, default_seeds: u64, options: &Options
     let checked = env::seeds(default_seeds).and_then(|seeds| {
         let directory = Some(env::failures());
         check_by(
-            &crate::run::run_with,
+            &squall_engine::run::run_with,
             scenario,
             seeds,
             options,
@@ -122,7 +125,7 @@ pub fn check_with(scenario: &dyn Scenario, default_seeds: u64, options: &Options
 /// When none does, when the harness fails, and when the scenario has no such bug.
 #[track_caller]
 pub fn finds(scenario: &dyn Scenario, bug: &str, max_seeds: u64) -> Found {
-    match finds_by(&crate::run::run_with, scenario, bug, max_seeds) {
+    match finds_by(&squall_engine::run::run_with, scenario, bug, max_seeds) {
         Ok(found) => found,
         Err(told) => panic!("{told}"),
     }

@@ -2,14 +2,16 @@
 
 use std::path::Path;
 
-use crate::{
-    campaign::Runner,
-    failure::{FailureFile, Kept},
+use squall_engine::{
     run::{Signature, Spec},
     scenario::Scenario,
-    shrink::{Budget, NotReproduced, Shrunk, Watch, shrink_watched},
-    trace::text,
 };
+use squall_explore::{
+    campaign::Runner,
+    failure::{FailureFile, Kept},
+    shrink::{Budget, NotReproduced, Shrunk, Watch, shrink_watched},
+};
+use squall_report::trace::text;
 
 /// Makes a failure small and writes it into a directory.
 pub(crate) fn keep(

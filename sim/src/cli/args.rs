@@ -7,11 +7,14 @@ use clap::{
     builder::{PossibleValuesParser, TypedValueParser},
 };
 
-use super::{Brought, duration, number::whole};
-use crate::{
-    campaign::Seeds, explore::Way, fuzz::Shard, scenario::Catalogue, seed::Seed, shrink::Budget,
+use squall_core::{
+    seed::{Seed, Seeds},
     time::VirtualTime,
 };
+use squall_engine::scenario::Catalogue;
+use squall_explore::{fuzz::Shard, shrink::Budget, strategy::Way};
+
+use super::{Brought, duration, number::whole};
 
 #[derive(Debug, Parser)]
 #[command(

@@ -2,13 +2,14 @@
 
 use std::{io::Write, path::Path};
 
-use super::{Exit, Refusal, Session, args::ShrinkArgs, bar::Bar};
-use crate::{
+use squall_explore::{
     failure::{FailureFile, replay_command},
-    report::{self, Paint, failure},
     shrink::{Budget, shrink_watched},
-    triage::file_of,
 };
+use squall_report::{self as report, Paint, failure};
+
+use super::{Exit, Refusal, Session, args::ShrinkArgs, bar::Bar};
+use crate::triage::file_of;
 
 impl Session<'_> {
     pub(super) fn shrink(&mut self, args: &ShrinkArgs) -> Result<Exit, Refusal> {

@@ -2,18 +2,16 @@
 
 use std::{io::Write, slice, time::Instant};
 
+use squall_core::seed::Seeds;
+use squall_explore::strategy::{Sweep, Way};
+use squall_report::{json, picture::campaign::Report, sweep};
+
 use super::{
     Exit, Refusal, Session,
     args::{Format, SweepArgs, Variant},
     bar::Bar,
     choice,
     handing::Handing,
-};
-use crate::{
-    campaign::Seeds,
-    explore::{Sweep, Way},
-    picture::campaign::Report,
-    report::{json, sweep},
 };
 
 impl Session<'_> {

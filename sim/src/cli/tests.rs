@@ -19,13 +19,14 @@ use std::{
 
 use serde_json::Value;
 
-use super::*;
 use squall_fixtures::{self as fake, Fake};
 
-use crate::{
+use super::*;
+
+use squall_core::seed::Seed;
+use squall_engine::{
     run::{Options, Outcome, Spec},
     scenario::Scenario,
-    seed::Seed,
 };
 
 #[derive(Clone, Default)]

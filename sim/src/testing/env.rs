@@ -6,7 +6,7 @@ use std::{
     thread,
 };
 
-use crate::{campaign::Seeds, seed::Seed};
+use squall_core::seed::{Seed, Seeds};
 
 const ONE: &str = "SQUALL_SEED";
 const MANY: &str = "SQUALL_SEEDS";

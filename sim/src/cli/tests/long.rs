@@ -2,8 +2,11 @@
 
 use std::{fs, time::Duration};
 
+use squall_engine::storm::Plan;
+use squall_explore::{campaign::NOT_DRAWN, failure::Build};
+
 use super::*;
-use crate::{campaign::NOT_DRAWN, cli::fuzz::time_to_shrink, failure::Build, storm::Plan};
+use crate::cli::fuzz::time_to_shrink;
 
 /// In a directory of the test's own, which is `{}` in the line.
 fn in_place(scratch: &tempfile::TempDir, line: &str) -> Said {

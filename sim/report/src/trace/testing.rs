@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use super::{Event, Mode, Recorder, Row, Scope, Trace, What, Word};
-use crate::time::VirtualTime;
+use squall_core::time::VirtualTime;
+
+use squall_core::event::{Event, Row, Scope, What, Word};
+use squall_engine::trace::{Mode, Recorder, Trace};
 
 /// A run that is told event by event, one millisecond apart.
 #[derive(Default)]

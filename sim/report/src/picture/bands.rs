@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::Source;
-use crate::{
-    storm::FaultReport,
+use squall_core::{
+    event::{OLD_ENDS, OLD_LIVES_ON, What, Word},
     time::VirtualTime,
-    trace::{OLD_ENDS, OLD_LIVES_ON, What, Word},
 };
+use squall_engine::storm::FaultReport;
+
+use super::Source;
 
 /// A node does not run.
 #[derive(Debug, PartialEq, Eq, Serialize)]

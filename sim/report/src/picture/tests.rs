@@ -7,17 +7,19 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::{campaign::Report, page, perfetto, *};
 use squall_fixtures as fake;
 
-use crate::{
-    campaign::{Campaign as Runs, Seeds},
+use super::{campaign::Report, page, perfetto, *};
+
+use squall_core::seed::{Seed, Seeds};
+use squall_engine::{
     check::{Class, Violation},
     run::Verdict,
-    seed::Seed,
     storm::{Action, Fault, FaultReport, Plan, When},
-    trace::testing::{Script, answer, request, row},
 };
+use squall_explore::campaign::Campaign as Runs;
+
+use crate::trace::testing::{Script, answer, request, row};
 
 const SAGA: &str = "SAGA-7F3A09C1";
 const ORDER: &str = "ORD-1679485B";
@@ -159,7 +161,7 @@ fn every_kind_of_event_has_a_mark_with_words() {
     let trace = outcome.trace.as_ref().unwrap();
     assert_eq!(
         trace.counts.len(),
-        crate::trace::Kind::ALL.len(),
+        squall_core::event::Kind::ALL.len(),
         "the script misses a kind"
     );
     let data = data(&outcome);
@@ -499,7 +501,7 @@ fn a_report_tells_what_was_run_and_what_was_found() {
 #[test]
 fn a_report_is_data_and_its_text_stays_text() {
     use super::campaign::{Cell, Sometimes, Sweep, Swept};
-    use crate::campaign::Coverage;
+    use squall_explore::campaign::Coverage;
     let mut full = report();
     full.title = HOSTILE.to_owned();
     full.failures[0].sentence = Some(HOSTILE.to_owned());

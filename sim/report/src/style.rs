@@ -4,22 +4,29 @@ use std::io::IsTerminal;
 
 /// What a piece of text is, which decides its colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Paint {
+pub enum Paint {
+    /// As the terminal shows it by itself.
     Plain,
+    /// The title of what follows.
     Heading,
+    /// All is well.
     Good,
+    /// A failure.
     Bad,
+    /// Something to look at.
     Warning,
+    /// An aside.
     Faint,
 }
 
 /// Whether there is colour.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Style {
+pub struct Style {
     colour: bool,
 }
 
 impl Style {
+    /// No colour.
     pub const PLAIN: Style = Style { colour: false };
 
     /// Colour if stdout is a terminal that has some, unless `NO_COLOR` is set (<https://no-color.org>).
@@ -31,10 +38,12 @@ impl Style {
         }
     }
 
+    /// Whether there is any.
     pub fn has_colour(self) -> bool {
         self.colour
     }
 
+    /// The text in the colour of what it is, where there is colour.
     pub fn paint(self, paint: Paint, text: &str) -> String {
         let code = match paint {
             Paint::Plain => return text.to_owned(),

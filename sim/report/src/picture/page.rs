@@ -2,13 +2,14 @@
 
 use askama::Template;
 
-use super::{Drawing, Source, Subject, embed};
-use crate::{
+use squall_engine::{
     check::Violation,
-    report::{count, failure},
     run::{Outcome, Verdict},
-    trace::{Links, Trace},
+    trace::Trace,
 };
+
+use super::{Drawing, Source, Subject, embed};
+use crate::{count, failure, trace::Links};
 
 /// The script, in the order in which its parts need each other.
 const SCRIPT: &str = concat!(

@@ -68,7 +68,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::trace::{Row, rows::Rows, testing::row};
+    use crate::trace::{rows::Rows, testing::row};
+    use squall_core::event::Row;
 
     fn told(rows: &[Row]) -> Vec<Option<(&'static str, String)>> {
         let mut memory = Rows::default();

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::Source;
-use crate::{
+use squall_core::{
+    event::{OLD_ENDS, OLD_LIVES_ON, What, Word, http::Message},
     time::VirtualTime,
-    trace::{OLD_ENDS, OLD_LIVES_ON, What, Word, http::Message, members::ends_connection},
 };
+
+use super::Source;
+use crate::trace::members::ends_connection;
 
 /// A stretch of time on a lane.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

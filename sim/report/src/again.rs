@@ -2,18 +2,21 @@
 
 use std::fmt::Write;
 
-use super::{Paint, Style, trace};
-use crate::{failure::FailureFile, run::Outcome, trace::Trace};
+use squall_engine::{run::Outcome, trace::Trace};
+use squall_explore::failure::FailureFile;
+
+use super::{Paint, Style, excerpt};
 
 /// What became of a failure.
-pub(crate) struct Compared {
+pub struct Compared {
+    /// As it is printed.
     pub text: String,
     /// It still fails, or the run is not deterministic.
     pub fails: bool,
 }
 
 /// Compares a run, with its whole trace, with the file that it was made from.
-pub(crate) fn compare(file: &FailureFile, outcome: &Outcome, style: Style) -> Compared {
+pub fn compare(file: &FailureFile, outcome: &Outcome, style: Style) -> Compared {
     let recorded_way = file.signature();
     let found = match outcome.shows(&recorded_way) {
         true => Some(recorded_way),
@@ -59,7 +62,7 @@ pub(crate) fn compare(file: &FailureFile, outcome: &Outcome, style: Style) -> Co
             text,
             "  recorded by  {}\n  this build   {}",
             file.build,
-            crate::failure::Build::present()
+            squall_explore::failure::Build::present()
         );
     }
     if let Some(trace) = &outcome.trace {
@@ -83,6 +86,6 @@ fn parting(file: &FailureFile, now: &Trace, style: Style) -> String {
     format!(
         "  the traces part at event {event} of {}\n  recorded  {before}\n  now       {}",
         file.trace.events,
-        trace::line(now, event, style)
+        excerpt::line(now, event, style)
     )
 }

@@ -10,6 +10,8 @@ pub mod story;
 pub(crate) mod testing;
 pub mod text;
 
-pub use links::Links;
+pub(crate) use links::Links;
 pub(crate) use rows::changes;
-pub use squall_engine::trace::*;
+
+use squall_core::event::{Event, OLD_ENDS, Row, Scope, What, http};
+use squall_engine::trace::Trace;

@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use squall_explore::campaign::{Failure, Tally, Totals};
+
 use super::{
     Paint, Style, count,
     table::{Cell, Side::*, Table},
 };
-use crate::campaign::{Failure, Tally, Totals};
 
 /// One line a campaign.
-pub(crate) fn campaigns(all: &[Totals], style: Style) -> String {
+pub fn campaigns(all: &[Totals], style: Style) -> String {
     let mut table = Table::new([
         ("scenario", Left),
         ("shape", Left),
@@ -70,7 +71,7 @@ fn verdict(totals: &Totals) -> Cell {
 }
 
 /// One line a kind of fault, and a loud one for each that proved nothing.
-pub(crate) fn faults(tally: &Tally, style: Style) -> String {
+pub fn faults(tally: &Tally, style: Style) -> String {
     if tally.faults.is_empty() {
         return style.paint(Paint::Warning, "no fault was planned") + "\n";
     }
@@ -104,7 +105,7 @@ pub(crate) fn faults(tally: &Tally, style: Style) -> String {
 }
 
 /// What should sometimes happen, with the share of storms in which it did, and loudly what never did.
-pub(crate) fn sometimes(all: &[Totals], style: Style) -> String {
+pub fn sometimes(all: &[Totals], style: Style) -> String {
     let mut table = Table::new([
         ("scenario", Left),
         ("sometimes", Left),
@@ -143,7 +144,7 @@ pub(crate) fn sometimes(all: &[Totals], style: Style) -> String {
 }
 
 /// What was counted, by name.
-pub(crate) fn counts(counts: &BTreeMap<String, u64>, style: Style) -> String {
+pub fn counts(counts: &BTreeMap<String, u64>, style: Style) -> String {
     let mut table = Table::new([("count", Left), ("total", Right)]);
     for (name, n) in counts {
         table.row([name.as_str().into(), count(*n).into()]);
@@ -152,7 +153,7 @@ pub(crate) fn counts(counts: &BTreeMap<String, u64>, style: Style) -> String {
 }
 
 /// A distinct failure in two lines: what it is, and how it is replayed.
-pub(crate) fn failure_line(failure: &Failure, replay: &str) -> String {
+pub fn failure_line(failure: &Failure, replay: &str) -> String {
     format!(
         "{} × {}\n  replay: {replay}\n",
         count(failure.count),
@@ -161,7 +162,7 @@ pub(crate) fn failure_line(failure: &Failure, replay: &str) -> String {
 }
 
 /// How much a guided campaign covered; nothing of others.
-pub(crate) fn coverage(totals: &Totals) -> String {
+pub fn coverage(totals: &Totals) -> String {
     let curve = &totals.coverage;
     let Some(last) = curve.last() else {
         return String::new();
@@ -176,7 +177,7 @@ pub(crate) fn coverage(totals: &Totals) -> String {
 }
 
 /// How often determinism was tested.
-pub(crate) fn watch(tally: &Tally) -> String {
+pub fn watch(tally: &Tally) -> String {
     match (tally.watched, tally.mismatched) {
         (0, _) => {
             "determinism: no seed of this range was run twice (every hundredth is)\n".to_owned()
@@ -194,7 +195,7 @@ pub(crate) fn watch(tally: &Tally) -> String {
 }
 
 /// Tells that a plan leaves something out that is not there.
-pub(crate) fn in_vain(name: &str) -> String {
+pub fn in_vain(name: &str) -> String {
     format!(
         "the plan is without {name:?}, but no client and no operation goes by that name: see to its spelling\n"
     )

@@ -1,21 +1,9 @@
-//! What a person or a script reads after a campaign or a run.
-
-pub(crate) mod again;
-pub(crate) mod failure;
-pub(crate) mod json;
-pub(crate) mod stores;
-pub(crate) mod style;
-pub(crate) mod summary;
-pub(crate) mod sweep;
-pub(crate) mod table;
-pub(crate) mod trace;
+//! Numbers as a person reads them.
 
 use std::time::Duration;
 
-pub(crate) use style::{Paint, Style};
-
 /// A count with its thousands apart: `12,345`.
-pub(crate) fn count(n: u64) -> String {
+pub fn count(n: u64) -> String {
     let digits = n.to_string();
     let mut text = String::new();
     for (i, digit) in digits.chars().enumerate() {
@@ -28,7 +16,7 @@ pub(crate) fn count(n: u64) -> String {
 }
 
 /// A real duration at the precision that a person wants: `85 ms`, `4.2 s`, `3 min 20 s`.
-pub(crate) fn duration(d: Duration) -> String {
+pub fn duration(d: Duration) -> String {
     match d.as_millis() {
         ms @ ..1_000 => format!("{ms} ms"),
         ..60_000 => format!("{:.1} s", d.as_secs_f64()),
@@ -37,7 +25,7 @@ pub(crate) fn duration(d: Duration) -> String {
 }
 
 /// Runs per second: `238/s`, `4.2/s`.
-pub(crate) fn rate(per_second: f64) -> String {
+pub fn rate(per_second: f64) -> String {
     if per_second < 10.0 {
         format!("{per_second:.1}/s")
     } else {

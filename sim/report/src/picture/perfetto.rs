@@ -11,11 +11,11 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use squall_core::time::VirtualTime;
+use squall_engine::trace::Trace;
+
 use super::{Drawing, Source, Subject, marks::Mark, spans::Span};
-use crate::{
-    time::VirtualTime,
-    trace::{Links, Trace},
-};
+use crate::trace::Links;
 
 /// The end of a message is a slice of so many nanoseconds, so that an arrow has something to be tied to.
 const MESSAGE_NS: u64 = 1_000;

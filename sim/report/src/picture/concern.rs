@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use memchr::memmem;
 use serde::Serialize;
 
+use squall_core::event::{Event, What};
+use squall_engine::check::Violation;
+
 use super::Source;
-use crate::{
-    check::Violation,
-    trace::{Event, What, rows::Rows},
-};
+use crate::trace::rows::Rows;
 
 /// A violation and what leads to it.
 #[derive(Debug, Serialize)]

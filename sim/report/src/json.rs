@@ -4,11 +4,11 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde::Serialize;
 
-use crate::{
+use squall_explore::{
     campaign::{Coverage, Failure, FaultCount, Tally, Totals, Verdicts, rate},
-    explore::Trial,
     failure::Kept,
     shrink::Sizes,
+    strategy::Trial,
 };
 
 #[derive(Serialize)]
@@ -51,7 +51,7 @@ struct Unequal<'a> {
 
 /// Stuck runs and failures of the harness are here too, as `stuck` and `harness`.
 #[derive(Serialize)]
-pub(crate) struct Failed<'a> {
+pub struct Failed<'a> {
     scenario: &'a str,
     shape: &'a str,
     plant: Option<&'a str>,
@@ -93,7 +93,7 @@ struct One<'a> {
 }
 
 /// A failure, and what was made of it.
-pub(crate) fn failed<'a>(
+pub fn failed<'a>(
     totals: &'a Totals,
     failure: &'a Failure,
     kept: Option<&'a Kept>,
@@ -121,7 +121,7 @@ pub(crate) fn failed<'a>(
 }
 
 /// The whole result. `replay` gives the command for a run of one of the totals, by its place.
-pub(crate) fn report(
+pub fn report(
     all: &[Totals],
     violations: Vec<Failed<'_>>,
     elapsed: Duration,

@@ -2,25 +2,22 @@
 
 use std::fmt::Write;
 
+use squall_core::event::{Event, What};
+use squall_engine::{check::Violation, trace::Trace};
+
 use super::{Paint, Style};
-use crate::{
-    check::Violation,
-    trace::{
-        Event, Trace, What,
-        text::{Options, render},
-    },
-};
+use crate::trace::text::{Options, render};
 
 /// So many lines show how a run failed.
 const LINES: usize = 15;
 
 /// Everything.
-pub(crate) fn whole(trace: &Trace, style: Style) -> String {
+pub fn whole(trace: &Trace, style: Style) -> String {
     shown(trace, None, style)
 }
 
 /// What led to this violation, if the trace has it, or else to the first; or to the end of a run without any.
-pub(crate) fn end(trace: &Trace, broken: Option<&Violation>, style: Style) -> String {
+pub fn end(trace: &Trace, broken: Option<&Violation>, style: Style) -> String {
     let is_any = |event: &Event| matches!(event.what, What::Violation { .. });
     let is_it = |event: &Event| match (&event.what, broken) {
         (What::Violation { invariant, .. }, Some(broken)) => {
@@ -44,7 +41,7 @@ pub(crate) fn end(trace: &Trace, broken: Option<&Violation>, style: Style) -> St
 }
 
 /// Where two runs of one seed part; empty if they are the same.
-pub(crate) fn parting(one: &Trace, other: &Trace, style: Style) -> String {
+pub fn parting(one: &Trace, other: &Trace, style: Style) -> String {
     let Some(index) = one.parts_from(other) else {
         return String::new();
     };
@@ -56,7 +53,7 @@ pub(crate) fn parting(one: &Trace, other: &Trace, style: Style) -> String {
 }
 
 /// The line of one event; that the trace ends, if there is no such event.
-pub(crate) fn line(trace: &Trace, event: usize, style: Style) -> String {
+pub fn line(trace: &Trace, event: usize, style: Style) -> String {
     match trace.events.get(event) {
         Some(_) => {
             let line = shown(&until(trace, event + 1), Some(1), style);
@@ -85,10 +82,8 @@ fn until(trace: &Trace, end: usize) -> Trace {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        time::VirtualTime,
-        trace::{Mode, Recorder, Scope},
-    };
+    use squall_core::{event::Scope, time::VirtualTime};
+    use squall_engine::trace::{Mode, Recorder};
 
     fn trace(details: &[&'static str]) -> Trace {
         let mut recorder = Recorder::new(Mode::Full);

@@ -75,7 +75,7 @@ impl<'t> Rows<'t> {
 }
 
 /// What the commit at this place among the events changed, a line a row.
-pub(crate) fn changes(events: &[Event], place: usize) -> Vec<String> {
+pub fn changes(events: &[Event], place: usize) -> Vec<String> {
     let mut rows = Rows::default();
     let mut changes = Vec::new();
     for event in &events[..=place] {

@@ -2,15 +2,17 @@
 
 use std::{collections::BTreeMap, fmt::Write};
 
-use super::{Paint, Style};
-use crate::{
-    check::Truth,
+use squall_core::{
+    event::{Event, OLD_ENDS, OLD_LIVES_ON, What},
     time::VirtualTime,
-    trace::{Event, OLD_ENDS, OLD_LIVES_ON, Trace, What, changes},
 };
+use squall_engine::{check::Truth, trace::Trace};
+
+use super::{Paint, Style};
+use crate::trace::changes;
 
 /// All rows of all nodes at an instant, to the microsecond that traces show, and what the last commit before it changed.
-pub(crate) fn at(trace: &Trace, at: VirtualTime, ended: VirtualTime, style: Style) -> String {
+pub fn at(trace: &Trace, at: VirtualTime, ended: VirtualTime, style: Style) -> String {
     let until = VirtualTime((at.0 / 1_000).saturating_mul(1_000).saturating_add(999));
     let count = trace.events.partition_point(|event| event.at <= until);
     let events = &trace.events[..count];
@@ -80,7 +82,7 @@ fn commit(events: &[Event], index: usize, style: Style) -> String {
         op => format!(" [{op}]"),
     };
     let found = match &event.what {
-        What::Commit { file, .. } if file == crate::trace::FOUND_AFTER_OUTAGE => {
+        What::Commit { file, .. } if file == squall_core::event::FOUND_AFTER_OUTAGE => {
             format!(" ({file})")
         }
         _ => String::new(),

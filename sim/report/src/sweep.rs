@@ -4,18 +4,19 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use squall_explore::{
+    campaign::{Totals, Verdicts, rate},
+    strategy::sweep::Matrix,
+};
+
 use super::{
     Paint, Style, count,
     json::Failed,
     table::{Cell, Side::*, Table},
 };
-use crate::{
-    campaign::{Totals, Verdicts, rate},
-    explore::sweep::Matrix,
-};
 
 /// How many sites there were, how each kind of fault was survived, and how pairs were.
-pub(crate) fn text(totals: &Totals, matrix: &Matrix, style: Style) -> String {
+pub fn text(totals: &Totals, matrix: &Matrix, style: Style) -> String {
     let planted = match &totals.plant {
         Some(bug) => format!(" + {bug}"),
         None => String::new(),
@@ -80,7 +81,7 @@ pub(crate) fn text(totals: &Totals, matrix: &Matrix, style: Style) -> String {
 }
 
 /// One JSON object.
-pub(crate) fn json<'a>(
+pub fn json<'a>(
     totals: &'a Totals,
     matrix: &'a Matrix,
     failures: Vec<Failed<'a>>,

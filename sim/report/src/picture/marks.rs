@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Source, is_of_a_node, locks, locks::Lock};
-use crate::{
+use squall_core::{
+    event::{Row, What, Word},
     time::VirtualTime,
-    trace::{
-        Row, What, Word,
-        rows::{Change, Rows, Turn},
-        text::{Tone, describe},
-    },
+};
+
+use super::{Source, is_of_a_node, locks, locks::Lock};
+use crate::trace::{
+    rows::{Change, Rows, Turn},
+    text::{Tone, describe},
 };
 
 /// So much of a message or of a row is kept.

@@ -7,19 +7,22 @@ const GAP: &str = "  ";
 
 /// On which side a column's cells stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Side {
+pub enum Side {
+    /// Text.
     Left,
+    /// Numbers.
     Right,
 }
 
 /// One cell.
 #[derive(Clone, Debug)]
-pub(crate) struct Cell {
+pub struct Cell {
     text: String,
     paint: Paint,
 }
 
 impl Cell {
+    /// A cell in a colour.
     pub fn painted(paint: Paint, text: impl Into<String>) -> Self {
         Cell {
             text: text.into(),
@@ -39,12 +42,13 @@ impl<T: Into<String>> From<T> for Cell {
 }
 
 /// A table: columns are as wide as their widest cell, and colour does not count.
-pub(crate) struct Table<const N: usize> {
+pub struct Table<const N: usize> {
     sides: [Side; N],
     rows: Vec<[Cell; N]>,
 }
 
 impl<const N: usize> Table<N> {
+    /// An empty table with these headings.
     pub fn new(columns: [(&str, Side); N]) -> Self {
         Table {
             sides: columns.map(|(_, side)| side),
@@ -52,6 +56,7 @@ impl<const N: usize> Table<N> {
         }
     }
 
+    /// Adds a row.
     pub fn row(&mut self, cells: [Cell; N]) {
         self.rows.push(cells);
     }

@@ -117,7 +117,7 @@ fn own_scope(event: &Event) -> Scope {
 }
 
 /// Whether a burst of this fate never arrives.
-pub(crate) fn is_dropped(fate: &str) -> bool {
+pub fn is_dropped(fate: &str) -> bool {
     matches!(fate, "lost" | "reset")
 }
 

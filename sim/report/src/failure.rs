@@ -2,23 +2,25 @@
 
 use std::fmt::Write;
 
-use super::{
-    Paint, Style, count,
-    table::{Side::*, Table},
-    trace,
-};
-use crate::{
-    campaign::{Failure, Mismatch, Totals},
+use squall_engine::{
     check::{Class, Violation},
-    failure::Kept,
     run::{Outcome, Verdict},
-    shrink::{NotReproduced, Shrunk, Sizes},
     storm::FaultReport,
     trace::Trace,
 };
+use squall_explore::{
+    campaign::{Failure, Mismatch, Totals},
+    failure::Kept,
+    shrink::{NotReproduced, Shrunk, Sizes},
+};
+
+use super::{
+    Paint, Style, count, excerpt,
+    table::{Side::*, Table},
+};
 
 /// What is shown of a failure.
-pub(crate) enum Told<'a> {
+pub enum Told<'a> {
     /// The smallest run that fails in the same way.
     Small(&'a Kept),
     /// The run that was found, with its trace.
@@ -28,7 +30,7 @@ pub(crate) enum Told<'a> {
 }
 
 /// A failure of a campaign: what, how often, the storm, the end of the trace if there is one, how to replay it.
-pub(crate) fn failure(
+pub fn failure(
     totals: &Totals,
     failure: &Failure,
     told: &Told<'_>,
@@ -87,10 +89,10 @@ pub(crate) fn failure(
             let defect = style.paint(Paint::Bad, "NOT DETERMINISTIC");
             let _ = writeln!(text, "{defect}: {gone}");
             if let [Some(one), Some(other)] = traces {
-                text.push_str(&trace::parting(one, other, style));
+                text.push_str(&excerpt::parting(one, other, style));
             }
         }
-        (_, Some(trace)) => text.push_str(&trace::end(trace, broken, style)),
+        (_, Some(trace)) => text.push_str(&excerpt::end(trace, broken, style)),
         (_, None) => {}
     }
     if let Told::Small(Kept {
@@ -106,7 +108,7 @@ pub(crate) fn failure(
 }
 
 /// The sentence of the smallest run, and how small it is.
-pub(crate) fn small(shrunk: &Shrunk, style: Style) -> String {
+pub fn small(shrunk: &Shrunk, style: Style) -> String {
     let heading = match shrunk.after == shrunk.before {
         true if shrunk.effort.cut_short => "the storm as it was found",
         _ => "the smallest storm",
@@ -127,7 +129,7 @@ pub(crate) fn small(shrunk: &Shrunk, style: Style) -> String {
 }
 
 /// `1 fault, 1 client, 2 requests, 361.041002 s`.
-pub(crate) fn sizes(sizes: &Sizes) -> String {
+pub fn sizes(sizes: &Sizes) -> String {
     let several = |n: usize, what: &str| match n {
         1 => format!("1 {what}"),
         n => format!("{} {what}s", count(n as u64)),
@@ -142,13 +144,13 @@ pub(crate) fn sizes(sizes: &Sizes) -> String {
 }
 
 /// The end of every failure: a line for each command that replays it.
-pub(crate) fn replay_lines(commands: &[String], style: Style) -> String {
+pub fn replay_lines(commands: &[String], style: Style) -> String {
     let line = |command| format!("replay: {}\n", style.paint(Paint::Heading, command));
     commands.iter().map(|command| line(command)).collect()
 }
 
 /// What was broken, a line an aspect.
-pub(crate) fn violation(broken: &Violation, style: Style) -> String {
+pub fn violation(broken: &Violation, style: Style) -> String {
     let Violation {
         invariant,
         tag,
@@ -188,7 +190,7 @@ fn others(outcome: &Outcome, shown: Option<&Violation>) -> String {
 }
 
 /// A storm as it was carried out, a line a fault.
-pub(crate) fn storm(faults: &[FaultReport], style: Style) -> String {
+pub fn storm(faults: &[FaultReport], style: Style) -> String {
     let mut table = Table::new([
         ("fault", Left),
         ("fired", Right),
@@ -220,7 +222,7 @@ pub(crate) fn storm(faults: &[FaultReport], style: Style) -> String {
 }
 
 /// A seed that gave two different runs; `traces` are of two more runs, which need not part again.
-pub(crate) fn mismatch(
+pub fn mismatch(
     totals: &Totals,
     mismatch: &Mismatch,
     traces: [Option<&Trace>; 2],
@@ -233,14 +235,14 @@ pub(crate) fn mismatch(
         totals.scenario, totals.shape, mismatch.seed, mismatch.hashes.0, mismatch.hashes.1
     );
     if let [Some(one), Some(other)] = traces {
-        text.push_str(&trace::parting(one, other, style));
+        text.push_str(&excerpt::parting(one, other, style));
     }
     text.push_str(&replay_lines(replay, style));
     text
 }
 
 /// A verdict in headline words.
-pub(crate) fn label(verdict: &Verdict) -> &'static str {
+pub fn label(verdict: &Verdict) -> &'static str {
     match verdict {
         Verdict::Survived => "SURVIVED",
         Verdict::Violated => "VIOLATED",

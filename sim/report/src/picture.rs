@@ -21,19 +21,22 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use crate::{
-    run::{Outcome, Spec},
-    time::VirtualTime,
-    trace::{
-        Event, Links, Trace, What,
-        http::Message,
-        members::{Members, Part},
-    },
+use crate::trace::{
+    Links,
+    members::{Members, Part},
 };
 use bands::{Band, Outage};
 use concern::Broken;
 use marks::Mark;
 use spans::Span;
+use squall_core::{
+    event::{Event, What, http::Message},
+    time::VirtualTime,
+};
+use squall_engine::{
+    run::{Outcome, Spec},
+    trace::Trace,
+};
 
 /// The run that is shown.
 #[derive(Clone, Copy, Debug)]

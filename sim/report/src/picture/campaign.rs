@@ -8,13 +8,12 @@ use std::{collections::BTreeSet, time::Duration};
 use askama::Template;
 use serde::{Deserialize, Serialize};
 
-use crate::{
+use squall_explore::{
     campaign::{Tally, Totals, Verdicts, rate},
-    explore::sweep::{CellResult, Matrix},
-    report,
+    strategy::sweep::{CellResult, Matrix},
 };
 
-pub use crate::campaign::Coverage;
+pub use squall_explore::campaign::Coverage;
 
 /// What a campaign's page shows.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -316,14 +315,14 @@ impl Report {
             },
             class: if clean { "good" } else { "bad" },
             facts: vec![
-                ("storms", report::count(runs)),
-                ("failed", report::count(failed)),
+                ("storms", crate::count(runs)),
+                ("failed", crate::count(failed)),
                 (
                     "distinct failures",
-                    report::count(self.failures.len() as u64),
+                    crate::count(self.failures.len() as u64),
                 ),
-                ("elapsed", report::duration(elapsed)),
-                ("rate", report::rate(rate(runs, elapsed))),
+                ("elapsed", crate::duration(elapsed)),
+                ("rate", crate::rate(rate(runs, elapsed))),
             ],
             most_planned: self.faults.iter().map(|f| f.planned).max().unwrap_or(0),
             reached: self.sometimes.iter().filter(|s| s.reached > 0).count(),
@@ -398,12 +397,12 @@ struct Page<'a> {
 
 impl Page<'_> {
     fn n(&self, number: &u64) -> String {
-        report::count(*number)
+        crate::count(*number)
     }
 
     /// A count that may not be kept.
     fn counted(&self, number: &Option<u64>) -> String {
-        number.map_or_else(|| "–".to_owned(), report::count)
+        number.map_or_else(|| "–".to_owned(), crate::count)
     }
 
     /// `hardened + no-journal`.
