@@ -5,7 +5,11 @@ use std::{
     time::Duration,
 };
 
-use super::{Known, Node, NodeState, RUNNING, Todo, World, lock, node::InFlight, task::Guarded};
+use super::{
+    Known, Node, NodeState, RUNNING, Todo, World, lock,
+    node::{Death, InFlight},
+    task::Guarded,
+};
 use crate::{
     check::{Class, Truth, Violation},
     time::VirtualTime,
@@ -18,16 +22,6 @@ const BACKOFF: Duration = Duration::from_millis(100);
 const BACKOFF_DOUBLINGS_MAX: u32 = 6;
 /// ... until one has lived this long.
 const STEADY: Duration = Duration::from_secs(10);
-
-/// How a node dies.
-#[derive(Clone, Debug)]
-pub(crate) struct Death {
-    pub power: bool,
-    /// Until it boots again; `None` leaves that to another entry of the agenda.
-    pub down: Duration,
-    pub event: &'static str,
-    pub detail: String,
-}
 
 impl World {
     /// The first boot, and every later one.
