@@ -11,11 +11,14 @@ use std::{
 
 pub use weather::Weather;
 
-use crate::{
-    check::{Commit, Findings, Goal, Truth},
+use squall_core::{
+    event::{Scope, What},
     seed::{Seed, Stream},
     time::VirtualTime,
-    trace::{Scope, What},
+};
+
+use crate::{
+    check::{Commit, Findings, Goal, Truth},
     world::{Boot, Node, NodeState, Operation, StoreReader, World, lock},
 };
 

@@ -4,8 +4,10 @@ use std::{collections::BTreeMap, sync::Mutex};
 
 use tokio::sync::Notify;
 
+use squall_core::{host::NodeIx, time::VirtualTime};
+
 use super::lock;
-use crate::{host::NodeIx, storm::Action, time::VirtualTime};
+use crate::storm::Action;
 
 /// One thing to do.
 #[derive(Clone, Debug)]
