@@ -6,6 +6,7 @@ mod sim;
 mod weather;
 
 pub use outcome::{Operation, Outcome, Signature, Spec, Verdict};
+pub(crate) use sim::SETUP;
 pub use sim::{Builds, Client, Sim};
 pub use weather::Weather;
 
@@ -16,7 +17,7 @@ use cpu_time::ThreadTime;
 use crate::{
     campaign::names::variant_exists,
     scenario::Scenario,
-    storm::Plan,
+    storm::{Plan, Profile},
     world::{lock, panic_text, silence_service_panics},
 };
 
@@ -61,7 +62,8 @@ pub fn run(scenario: &dyn Scenario, spec: &Spec, full: bool) -> Outcome {
 /// Runs it with these options.
 pub fn run_with(scenario: &dyn Scenario, spec: &Spec, options: Options) -> Outcome {
     silence_service_panics();
-    let plan = plan_of(scenario, spec);
+    let profile = scenario.profile();
+    let plan = drawn(&profile, spec);
     if let Err(unknown) = variant_exists(scenario, &spec.shape, spec.plant.as_deref()) {
         return Outcome::harness_failed(plan, unknown.to_string());
     }
@@ -71,7 +73,7 @@ pub fn run_with(scenario: &dyn Scenario, spec: &Spec, options: Options) -> Outco
         let builder = std::thread::Builder::new().name(scenario.name().to_owned());
         let run = builder.spawn_scoped(scope, || {
             let began = ThreadTime::now();
-            let outcome = course::run_here(scenario, spec, &plan, options);
+            let outcome = course::run_here(scenario, spec, &plan, &profile, options);
             (outcome, began.elapsed())
         });
         run.expect("the machine can start a thread").join()
@@ -97,7 +99,10 @@ pub(crate) fn take_cpu_time() -> Duration {
 
 /// The storm that this run will see.
 pub fn plan_of(scenario: &dyn Scenario, spec: &Spec) -> Plan {
-    spec.plan
-        .clone()
-        .unwrap_or_else(|| scenario.profile().draw(spec.seed))
+    drawn(&scenario.profile(), spec)
+}
+
+fn drawn(profile: &Profile, spec: &Spec) -> Plan {
+    let plan = spec.plan.clone();
+    plan.unwrap_or_else(|| profile.draw(spec.seed))
 }

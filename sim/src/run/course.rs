@@ -12,7 +12,7 @@ use crate::{
     alarm::attend,
     scenario::Scenario,
     site::Census,
-    storm::{Fault, Plan, STORM_MS_MAX},
+    storm::{Fault, Plan, Profile, STORM_MS_MAX},
     time::VirtualTime,
     trace::{self, Coverage, Mode, Recorder},
     world::{Gate, Ledger, Todo, World, lasts, wait},
@@ -36,6 +36,7 @@ pub(super) fn run_here(
     scenario: &dyn Scenario,
     spec: &Spec,
     plan: &Plan,
+    profile: &Profile,
     options: Options,
 ) -> Outcome {
     // A real tokio runtime around it all, seeded, without time or I/O: a stray `select!` draws from its generator.
@@ -55,7 +56,7 @@ pub(super) fn run_here(
         .block_on(tokio_real::task::unconstrained(async {
             let runtime = Runtime::with_seed_and_config(schedule, Config::default());
             let gate = plan.pct.map(|depth| Gate::new(schedule, depth));
-            runtime.block_on(attend(course(scenario, spec, plan, options, gate)))
+            runtime.block_on(attend(course(scenario, spec, plan, profile, options, gate)))
         }));
     assert_eq!(
         around.metrics().num_alive_tasks(),
@@ -69,6 +70,7 @@ async fn course(
     scenario: &dyn Scenario,
     spec: &Spec,
     plan: &Plan,
+    profile: &Profile,
     options: Options,
     gate: Option<Arc<Gate>>,
 ) -> Outcome {
@@ -91,7 +93,7 @@ async fn course(
         recorder,
         options.full,
         gate,
-        scenario.profile().upgrades,
+        profile.upgrades.clone(),
         options.census || options.cover,
     );
     let _tracing = options.watch.then(|| trace::install(world.sink()));
@@ -285,12 +287,21 @@ fn start(Role { client, task }: Role) {
 /// Starts what the run waits for.
 fn enter(world: &Arc<World>, Role { client, task }: Role) {
     *lock(&world.clients) += 1;
-    let (node, world) = (client.node().clone(), world.clone());
+    let (node, present) = (client.node().clone(), Present(world.clone()));
     node.spawn(async move {
         task(client).await;
-        *lock(&world.clients) -= 1;
-        world.activity.notify_one();
+        drop(present);
     });
+}
+
+/// Somebody for whose end the run waits, be it by a panic.
+struct Present(Arc<World>);
+
+impl Drop for Present {
+    fn drop(&mut self) {
+        *lock(&self.0.clients) -= 1;
+        self.0.activity.notify_one();
+    }
 }
 
 /// Being stuck is worse than what only a look inside shows.
@@ -347,7 +358,7 @@ async fn finish(
     let ledger = &mut *ledger;
     for count in at_end {
         for (name, n) in count(&ledger.truth) {
-            *ledger.counts.entry(name.to_owned()).or_insert(0) += n;
+            *ledger.counts.entry(name).or_insert(0) += n;
         }
     }
     *ledger.counts.entry("commits".to_owned()).or_insert(0) += ledger.commits;

@@ -4,7 +4,7 @@
 
 use std::{
     any::Any,
-    cell::Cell,
+    cell::{Cell, RefCell},
     future::Future,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
@@ -24,6 +24,7 @@ use crate::{
 thread_local! {
     /// A service is running on this thread: its panics are findings, not news for stderr.
     static IN_SERVICE: Cell<bool> = const { Cell::new(false) };
+    static PANIC_PLACE: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
 /// A task of one life of a node.
@@ -198,6 +199,11 @@ impl Drop for Guarded {
     }
 }
 
+/// Where the last panic of a service or client on this thread came from: file, line, column.
+pub(super) fn panic_place() -> Option<String> {
+    PANIC_PLACE.take()
+}
+
 /// What a panic said.
 pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
@@ -210,10 +216,9 @@ pub(crate) fn silence_service_panics() {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         let default = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |info| {
-            if !IN_SERVICE.get() {
-                default(info);
-            }
+        std::panic::set_hook(Box::new(move |info| match IN_SERVICE.get() {
+            true => PANIC_PLACE.set(info.location().map(|place| place.to_string())),
+            false => default(info),
         }));
     });
 }
