@@ -3,6 +3,7 @@
 pub(crate) mod again;
 pub(crate) mod failure;
 pub(crate) mod json;
+pub(crate) mod junit;
 pub(crate) mod stores;
 pub(crate) mod style;
 pub(crate) mod summary;

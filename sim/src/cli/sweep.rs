@@ -11,9 +11,9 @@ use super::{
 };
 use crate::{
     campaign::Seeds,
-    explore::{Sweep, Way},
+    explore::{Sweep, Trial, Way},
     picture::campaign::Report,
-    report::{json, sweep},
+    report::{json, junit, sweep},
 };
 
 impl Session<'_> {
@@ -57,16 +57,24 @@ impl Session<'_> {
             handed.push((&campaign, failed, made));
         }
         match args.format {
-            Format::Json => {
+            format @ (Format::Json | Format::Junit) => {
                 let failures = handed.iter().map(|(campaign, failed, made)| {
                     let replay = made.replay(campaign, failed);
                     json::failed(&totals, failed, made.kept(), replay)
                 });
-                let text = sweep::json(&totals, &matrix, failures.collect(), elapsed);
+                let failures: Vec<_> = failures.collect();
+                let replay = |_, trial: &Trial| campaign.replay_of(trial);
+                let text = match format {
+                    Format::Junit => {
+                        junit::report(slice::from_ref(&totals), &failures, elapsed, &replay)
+                    }
+                    _ => sweep::json(&totals, &matrix, failures, elapsed),
+                };
                 write!(self.out, "{text}")?;
             }
             Format::Text => self.tell_mismatches(&campaign, &totals)?,
         }
+        self.annotate(&handed)?;
         self.timing(slice::from_ref(&totals), elapsed)?;
         if let Some(file) = &args.html {
             let title = format!("sweep {}", totals.scenario);

@@ -52,23 +52,23 @@ struct Unequal<'a> {
 /// Stuck runs and failures of the harness are here too, as `stuck` and `harness`.
 #[derive(Serialize)]
 pub(crate) struct Failed<'a> {
-    scenario: &'a str,
-    shape: &'a str,
-    plant: Option<&'a str>,
-    seed: u64,
-    invariant: &'a str,
-    tag: &'a str,
-    message: String,
-    count: u64,
+    pub(super) scenario: &'a str,
+    pub(super) shape: &'a str,
+    pub(super) plant: Option<&'a str>,
+    pub(super) seed: u64,
+    pub(super) invariant: &'a str,
+    pub(super) tag: &'a str,
+    pub(super) message: String,
+    pub(super) count: u64,
     /// What happens in the smallest run that was found, which `replay` shows.
     #[serde(skip_serializing_if = "Option::is_none")]
-    shrunk: Option<Small<'a>>,
-    replay: String,
+    pub(super) shrunk: Option<Small<'a>>,
+    pub(super) replay: String,
 }
 
 #[derive(Serialize)]
-struct Small<'a> {
-    sentence: &'a str,
+pub(super) struct Small<'a> {
+    pub(super) sentence: &'a str,
     file: Option<String>,
     before: Sizes,
     after: Sizes,
