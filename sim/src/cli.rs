@@ -44,19 +44,17 @@ use std::{
     process::ExitCode,
 };
 
-use crate::{
-    campaign::{Campaign, Runner, Unknown, guarded},
-    explore::{Trial, corpus::CorpusError},
-    failure::FileError,
-    fuzz::{LogError, lines::LinesError},
-    report::Style,
-    run::Options,
-    scenario::Catalogue,
-    storm::PlanError,
-    trace::Trace,
-};
 use args::{Asked, Command};
 use output::Output;
+use squall_core::names::Unknown;
+use squall_engine::{run::Options, scenario::Catalogue, storm::PlanError, trace::Trace};
+use squall_explore::{
+    campaign::{Campaign, Runner, guarded},
+    failure::FileError,
+    fuzz::{LogError, lines::LinesError},
+    strategy::{Trial, corpus::CorpusError},
+};
+use squall_report::Style;
 
 pub use brought::{Brought, BroughtError};
 /// The parser of arguments, for whoever brings a command.
@@ -72,7 +70,7 @@ pub fn main_with(catalogue: Catalogue, brought: Vec<Brought>) -> ExitCode {
     let mut session = Session {
         catalogue: &catalogue,
         brought: &brought,
-        runner: &crate::run::run_with,
+        runner: &squall_engine::run::run_with,
         out: Output::new(Box::new(io::stdout())),
         err: Output::new(Box::new(io::stderr())),
         style: Style::of_stdout(),

@@ -1,41 +1,129 @@
 //! Squall: seeded storms over a whole system of services inside one process.
 //!
 //! A run is a pure function: `(scenario, seed, plan) → (verdict, trace)`.
+//!
+//! This crate is the one to depend on. What it is made of lies on floors below it, each a crate of its own; here is what
+//! those who put their services into a storm need of them. `ARCHITECTURE.md` tells what lies where.
 
-#[cfg(not(all(madsim, tokio_unstable)))]
-compile_error!(
-    "squall is a simulation and needs `--cfg madsim --cfg tokio_unstable`: copy .cargo/config.toml next to your \
-     workspace's Cargo.toml, and unset RUSTFLAGS, which overrides it"
-);
-
-mod alarm;
-pub mod bank;
-pub mod campaign;
-pub mod check;
 pub mod cli;
-pub mod clock;
-pub mod disk;
-pub mod explore;
-pub mod failure;
-pub mod fuzz;
-pub mod host;
-mod name;
-pub mod net;
-pub mod picture;
-mod report;
-pub mod run;
-pub mod scenario;
-pub mod seed;
-pub mod shrink;
-pub mod site;
-pub mod storm;
 mod storms;
 pub mod testing;
-pub mod time;
-pub mod trace;
-mod whole;
-mod world;
+mod triage;
 
-pub use run::{Builds, Client, Sim};
 pub use storms::{Storms, storms};
-pub use world::Node;
+
+pub use squall_engine::{Builds, Client, Node, Sim};
+
+/// The bench of planted bugs: how soon each way of exploring finds them.
+pub mod bank {
+    pub use squall_explore::bank::{
+        Figure, Found, MEASURED_VERSION, Measured, Power, Small, Task, measure, summarise,
+    };
+}
+
+/// Many runs of one scenario, folded into one result.
+pub mod campaign {
+    pub use squall_core::{
+        names::Unknown,
+        seed::{Seeds, SeedsError},
+    };
+    pub use squall_explore::campaign::{
+        Campaign, Coverage, Failure, FaultCount, Mismatch, Progress, Tally, Totals, Verdicts,
+        available_jobs,
+    };
+}
+
+/// What must hold, and what was found not to.
+pub mod check {
+    pub use squall_engine::check::{
+        Class, Commit, Findings, Goal, Truth, Violation, history, session,
+    };
+}
+
+/// A node's wall clock.
+pub mod clock {
+    pub use squall_core::clock::WallClock;
+}
+
+/// The simulated disk.
+pub mod disk {
+    pub use squall_engine::disk::{BLOCK, Disk, DiskCounters, FILE_LEN_MAX, File, ForkedFile};
+}
+
+/// Ways of exploring: which storm is tried next.
+pub mod explore {
+    pub use squall_explore::strategy::{
+        Enumeration, Explorer, Guided, Sweep, Trial, Way, corpus, sweep,
+    };
+}
+
+/// Failure files.
+pub mod failure {
+    pub use squall_explore::failure::{Build, FAILURE_VERSION, FailureFile, FileError, Recorded};
+}
+
+/// What the simulated network and disks ask of the world around them.
+pub mod host {
+    pub use squall_core::host::{BurstFault, Host, NodeIx, Reached, Verdict};
+}
+
+/// The simulated network.
+pub mod net {
+    pub use squall_engine::net::{Effect, Latency, LatencyChange, Listener, Net, Stream};
+}
+
+/// Pages and trace files that show a run or a campaign.
+pub mod picture {
+    pub use squall_report::picture::{Subject, campaign, page, perfetto};
+}
+
+/// One run.
+pub mod run {
+    pub use squall_engine::{
+        run::{Options, Outcome, Signature, Spec, Verdict, plan_of, run, run_with},
+        sim::{Builds, Client, Sim, Weather},
+        world::Operation,
+    };
+}
+
+/// Scenarios: what a team writes to put its own services into the storm.
+pub mod scenario {
+    pub use squall_engine::scenario::{Bug, Catalogue, Scenario, Setup, Shape};
+}
+
+/// One seed, named independent streams.
+pub mod seed {
+    pub use squall_core::seed::{Rng, Seed, Stream, hash, mix, unit};
+}
+
+/// Failures made small.
+pub mod shrink {
+    pub use squall_explore::shrink::{
+        Budget, Effort, NotReproduced, Shrunk, Sizes, sentence, shrink,
+    };
+}
+
+/// Sites: the places where a fault can be aimed.
+pub mod site {
+    pub use squall_core::site::{Class, Kind, Met, Site};
+}
+
+/// Storms: their plans, and the profiles from which they are drawn.
+pub mod storm {
+    pub use squall_engine::storm::{
+        Action, CustomFault, Fault, FaultKind, FaultReport, PCT_MAX, PLAN_VERSION, Plan, PlanError,
+        Profile, STORM_MS_MAX, When,
+    };
+}
+
+/// Virtual time.
+pub mod time {
+    pub use squall_core::time::VirtualTime;
+}
+
+/// What happened in a run.
+pub mod trace {
+    pub use squall_core::event::{Event, FOUND_AFTER_OUTAGE, Kind, Row, Scope, What, Word};
+    pub use squall_engine::trace::{Feature, Mode, Recorder, Trace};
+    pub use squall_report::trace::{story, text};
+}

@@ -38,16 +38,22 @@ mod topology;
 
 use std::{path::Path, sync::OnceLock};
 
-use crate::{
-    campaign::{Campaign, Runner, Seeds, Totals},
-    explore::Way,
-    name::interned,
-    run::{Outcome, Sim, Spec, run_with},
-    scenario::{Scenario, Setup},
-    seed::Seed,
-    storm::{Plan, Profile},
-    testing::{self, Found, ReplayBy, env},
+use squall_core::{
+    interned::interned,
+    seed::{Seed, Seeds},
 };
+use squall_engine::{
+    Sim,
+    run::{Outcome, Spec, run, run_with},
+    scenario::{Scenario, Setup},
+    storm::{Plan, Profile},
+};
+use squall_explore::{
+    campaign::{Campaign, Runner, Totals},
+    strategy::Way,
+};
+
+use crate::testing::{self, Found, ReplayBy, env};
 
 /// Storms over the world that a closure builds. `name` is what the failures are called.
 ///
@@ -139,7 +145,7 @@ impl Storms {
     pub fn one(self, seed: Seed, build: impl Fn(&Sim) + Send + Sync) -> Outcome {
         let world = self.over(&build);
         let campaign = self.campaign(&world, Seeds::one(seed));
-        crate::run::run(&world, &campaign.spec(seed), true)
+        run(&world, &campaign.spec(seed), true)
     }
 
     fn checked(

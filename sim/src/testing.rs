@@ -26,29 +26,31 @@
 //! ```
 
 pub(crate) mod env;
-#[cfg(test)]
-pub(crate) mod scratch;
 
 #[cfg(test)]
 mod tests;
 
 use std::{path::Path, time::Duration};
 
-use crate::{
-    campaign::{Campaign, Runner, Seeds, Totals, guarded},
+use squall_core::seed::{Seed, Seeds};
+use squall_engine::{
     check::Violation,
-    explore::Trial,
-    failure::{keep, replay_command},
-    report::{
-        self, Style,
-        failure::{self, Told},
-    },
     run::{self, Signature, run_with},
     scenario::Scenario,
-    seed::Seed,
-    shrink::Budget,
     trace::Trace,
 };
+use squall_explore::{
+    campaign::{Campaign, Runner, Totals, guarded},
+    failure::replay_command,
+    shrink::Budget,
+    strategy::Trial,
+};
+use squall_report::{
+    self as report, Style,
+    failure::{self, Told},
+};
+
+use crate::triage::keep;
 
 /// So many distinct failures of a test are made small, the first ones.
 const SHRUNK_MAX: usize = 2;

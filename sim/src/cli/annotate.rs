@@ -8,8 +8,11 @@ use std::{
     path::PathBuf,
 };
 
+use squall_engine::run::Signature;
+use squall_explore::campaign::Failure;
+use squall_report::failure::label;
+
 use super::{Refusal, Session, pictures::Shown};
-use crate::{campaign::Failure, report::failure::label, run::Signature};
 
 const SUMMARY_HEAD: &str = "| scenario | broken | smallest storm | replay |\n|---|---|---|---|\n";
 

@@ -4,14 +4,17 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{
     ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum,
-    builder::PossibleValue,
+    builder::{PossibleValuesParser, TypedValueParser},
 };
 
-use super::{Brought, duration, number::whole};
-use crate::{
-    campaign::Seeds, explore::Way, fuzz::Shard, scenario::Catalogue, seed::Seed, shrink::Budget,
+use squall_core::{
+    seed::{Seed, Seeds},
     time::VirtualTime,
 };
+use squall_engine::scenario::Catalogue;
+use squall_explore::{fuzz::Shard, shrink::Budget, strategy::Way};
+
+use super::{Brought, duration, number::whole};
 
 #[derive(Debug, Parser)]
 #[command(
@@ -230,7 +233,7 @@ pub(super) struct FuzzArgs {
     #[arg(long, value_name = "BUG")]
     pub plant: Option<String>,
     /// How storms are found
-    #[arg(long, value_name = "WAY", value_enum, default_value_t)]
+    #[arg(long, value_name = "WAY", value_parser = way_through_seeds(), default_value_t)]
     pub explore: Way,
     /// Begin no run after this much real time: 90s, 30m, 8h; 30m if neither this nor --runs is said. A failure that is
     /// found at its end is still made small for a second
@@ -353,7 +356,7 @@ pub(super) struct Variant {
     #[arg(
         long,
         value_name = "WAY",
-        value_enum,
+        value_parser = way_through_seeds(),
         default_value_t,
         conflicts_with = "plan"
     )]
@@ -369,15 +372,13 @@ fn any_way(name: &str) -> Result<Way, String> {
     })
 }
 
-/// What goes through seeds; a sweep, which goes through sites, is a command of its own.
-impl ValueEnum for Way {
-    fn value_variants<'a>() -> &'a [Self] {
-        &[Way::Random, Way::Swarm, Way::Guided]
-    }
-
-    fn to_possible_value(&self) -> Option<PossibleValue> {
-        Some(PossibleValue::new(self.name()))
-    }
+/// A way that goes through seeds, by its name; a sweep, which goes through sites, is a command of its own.
+fn way_through_seeds() -> impl TypedValueParser<Value = Way> {
+    let ways = [Way::Random, Way::Swarm, Way::Guided];
+    PossibleValuesParser::new(ways.map(Way::name)).map(move |name| {
+        let way = ways.into_iter().find(|way| way.name() == name);
+        way.expect("only these names are let through")
+    })
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

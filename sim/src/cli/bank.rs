@@ -14,23 +14,24 @@ use std::{
 
 use serde_json::Value;
 
+use squall_engine::scenario::Scenario;
+use squall_explore::{
+    bank::{MEASURED_VERSION, Measured, Power, Task, measure_by, summarise},
+    campaign::{Progress, Runner, available_jobs},
+    failure::Build,
+    fuzz::lines::{self, LinesError, Writer},
+    strategy::Way,
+};
+use squall_report::{
+    count, duration,
+    table::{Side::*, Table},
+};
+
 use super::{
     Exit, Refusal, Session,
     args::{BankArgs, BankFormat},
     bar::Bar,
     choice, stop,
-};
-use crate::{
-    bank::{MEASURED_VERSION, Measured, Power, Task, measure_by, summarise},
-    campaign::{Progress, Runner, available_jobs},
-    explore::Way,
-    failure::Build,
-    fuzz::lines::{self, LinesError, Writer},
-    report::{
-        count, duration,
-        table::{Side::*, Table},
-    },
-    scenario::Scenario,
 };
 
 /// How the figures were measured.

@@ -2,11 +2,8 @@
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::{
-    campaign::Progress,
-    report::{count, rate},
-    shrink,
-};
+use squall_explore::{campaign::Progress, shrink};
+use squall_report::{count, rate};
 
 /// A bar for `runs` runs; hidden unless it is to be shown. It goes away when it is dropped.
 pub(super) struct Bar(ProgressBar);

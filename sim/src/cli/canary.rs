@@ -2,12 +2,11 @@
 
 use std::{io::Write, time::Duration};
 
+use squall_core::seed::Seeds;
+use squall_explore::{campaign::Campaign, shrink::Budget};
+use squall_report::{Paint, count};
+
 use super::{Refusal, Session, handing::Handing};
-use crate::{
-    campaign::{Campaign, Seeds},
-    report::{Paint, count},
-    shrink::Budget,
-};
 
 /// The canary must be found within so many seeds.
 const SEEDS: u64 = 2_000;

@@ -2,15 +2,17 @@
 
 use std::collections::BTreeSet;
 
-use super::{Refusal, args::Variant};
-use crate::{
-    campaign::{
-        Campaign, Seeds, Unknown,
-        names::{Hint, bugs, shapes},
-    },
-    scenario::{Catalogue, Scenario},
+use squall_core::{
+    names::{Hint, Unknown},
+    seed::Seeds,
+};
+use squall_engine::{
+    scenario::{Catalogue, Scenario, bugs, shapes},
     storm::Plan,
 };
+use squall_explore::campaign::Campaign;
+
+use super::{Refusal, args::Variant};
 
 /// The campaigns over the scenarios that are named: all that have the shape and the bug if none is.
 pub(super) fn campaigns<'a>(

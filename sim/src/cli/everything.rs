@@ -5,13 +5,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Exit, Refusal, Session, handing::Handing};
-use crate::{
-    campaign::{Campaign, Seeds, Totals},
-    report::{self, Paint},
-    scenario::Catalogue,
+use squall_core::seed::Seeds;
+use squall_engine::scenario::Catalogue;
+use squall_explore::{
+    campaign::{Campaign, Totals},
     shrink::Budget,
 };
+use squall_report::{self as report, Paint};
+
+use super::{Exit, Refusal, Session, handing::Handing};
 
 /// Storms in all, split evenly. With the same seeds on every machine that is quick enough.
 const STORMS: u64 = 1_000;

@@ -7,20 +7,22 @@ use std::{
     time::{Duration, Instant},
 };
 
+use squall_core::seed::Seeds;
+use squall_explore::{
+    campaign::{Campaign, Failure, Tally, Totals},
+    failure::Build,
+    fuzz::{BLOCK, FAILURES, Finding, Header, LOG_VERSION, Lane, Log, Step},
+    shrink::Budget,
+    strategy::{Guided, Way},
+};
+use squall_report::{self as report, summary};
+
 use super::{
     Exit, Refusal, Session,
     args::FuzzArgs,
     choice,
     handing::{Handed, Handing},
     stop,
-};
-use crate::{
-    campaign::{Campaign, Failure, Seeds, Tally, Totals},
-    explore::{Guided, Way},
-    failure::Build,
-    fuzz::{BLOCK, FAILURES, Finding, Header, LOG_VERSION, Lane, Log, Step},
-    report::{self, summary},
-    shrink::Budget,
 };
 
 /// Where guided exploration keeps its storms, in the directory of the log.
@@ -295,6 +297,6 @@ fn progress(log: &Log) -> String {
         "{} storms in {} ({}), in blocks of {BLOCK}",
         report::count(sum.runs),
         report::duration(elapsed),
-        report::rate(crate::campaign::rate(sum.runs, elapsed))
+        report::rate(squall_explore::campaign::rate(sum.runs, elapsed))
     )
 }

@@ -5,13 +5,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Session, bar::Bar};
-use crate::{
+use squall_explore::{
     campaign::{Campaign, Failure, Totals},
-    failure::{Kept, keep, replay_command},
-    report::failure::{self, Told},
+    failure::{Kept, replay_command},
     shrink::{Budget, NotReproduced},
 };
+use squall_report::failure::{self, Told};
+
+use super::{Session, bar::Bar};
+use crate::triage::keep;
 
 /// So many distinct failures of one invocation are made small, the first ones.
 const SHRUNK_MAX: usize = 5;

@@ -2,11 +2,12 @@
 
 use std::io::Write;
 
-use super::{Exit, Refusal, Session};
-use crate::report::{
+use squall_report::{
     Paint,
     table::{Cell, Side::Left, Table},
 };
+
+use super::{Exit, Refusal, Session};
 
 impl Session<'_> {
     pub(super) fn list(&mut self) -> Result<Exit, Refusal> {

@@ -8,27 +8,32 @@ use std::{
     time::Duration,
 };
 
+use squall_core::{
+    seed::{Seed, Seeds},
+    whole,
+};
+use squall_engine::{
+    run::{Options, Signature},
+    scenario::variant_exists,
+};
+use squall_explore::{
+    campaign::{Campaign, Failure, NOT_DRAWN, Tally, Totals, guarded},
+    failure::{FailureFile, replay_command},
+    fuzz::{FAILURES, FILE, Header, LOG_VERSION, Lane, Line, Log, LogError, Step, lines, unite},
+    strategy::{Trial, Way},
+};
+use squall_report::{
+    self as report, Style,
+    failure::{self, Told},
+    json, junit,
+    picture::campaign::Report,
+    summary,
+};
+
 use super::{
     Exit, Refusal, Session,
     annotate::Finding,
     args::{Format, MergeArgs},
-};
-use crate::{
-    campaign::{
-        Campaign, Failure, NOT_DRAWN, Seeds, Tally, Totals, guarded, names::variant_exists,
-    },
-    explore::{Trial, Way},
-    failure::{FailureFile, replay_command},
-    fuzz::{FAILURES, FILE, Header, LOG_VERSION, Lane, Line, Log, LogError, Step, lines, unite},
-    picture::campaign::Report,
-    report::{
-        self, Style,
-        failure::{self, Told},
-        json, junit, summary,
-    },
-    run::{Options, Signature},
-    seed::Seed,
-    whole,
 };
 
 impl Session<'_> {

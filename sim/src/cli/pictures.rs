@@ -2,12 +2,11 @@
 
 use std::{fs, io::Write, path::Path};
 
+use squall_engine::run::{Options, Outcome, Spec};
+use squall_explore::campaign::{Campaign, Failure, guarded};
+use squall_report::picture::{Subject, campaign::Report, page, perfetto};
+
 use super::{Refusal, Session, args::Pictures, handing::Handed};
-use crate::{
-    campaign::{Campaign, Failure, guarded},
-    picture::{Subject, campaign::Report, page, perfetto},
-    run::{Options, Outcome, Spec},
-};
 
 /// So many distinct failures of a report get a page of their own.
 const PAGES_MAX: usize = 50;

@@ -7,16 +7,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Exit, Refusal, Session, args::ReplayArgs, choice};
-use crate::{
-    campaign::{Seeds, Unknown, guarded, names::variant_exists},
-    explore::Way,
-    failure::{self as kept, FailureFile},
-    picture::Subject,
-    report::{self, Paint, again, failure, summary},
+use squall_core::{names::Unknown, seed::Seeds};
+use squall_engine::{
     run::{Options, Outcome, Spec, Verdict},
-    scenario::Scenario,
+    scenario::{Scenario, variant_exists},
 };
+use squall_explore::{
+    campaign::guarded,
+    failure::{self as kept, FailureFile},
+    strategy::Way,
+};
+use squall_report::{self as report, Paint, again, failure, picture::Subject, summary};
+
+use super::{Exit, Refusal, Session, args::ReplayArgs, choice};
 
 impl<'a> Session<'a> {
     pub(super) fn replay(&mut self, args: &ReplayArgs) -> Result<Exit, Refusal> {
@@ -28,7 +31,7 @@ impl<'a> Session<'a> {
 
     fn replay_seed(&mut self, args: &ReplayArgs) -> Result<Exit, Refusal> {
         let names = slice::from_ref(&args.what);
-        let usual = args.seed.unwrap_or(crate::seed::Seed(0));
+        let usual = args.seed.unwrap_or(squall_core::seed::Seed(0));
         let campaigns = choice::campaigns(self.catalogue, names, &args.variant, Seeds::one(usual))?;
         let campaign = campaigns.first().expect("one scenario is named");
         let Some(seed) = args.seed else {
@@ -162,7 +165,7 @@ impl<'a> Session<'a> {
         }
         if args.trace {
             let heading = self.style.paint(Paint::Heading, "trace");
-            let whole = report::trace::whole(trace, self.style);
+            let whole = report::excerpt::whole(trace, self.style);
             write!(self.out, "\n{heading}\n{whole}")?;
         }
         Ok(())

@@ -6,6 +6,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use squall_explore::{
+    campaign::{Campaign, Tally, Totals, rate},
+    strategy::{Guided, Trial, Way, corpus},
+};
+use squall_report::{self as report, json, junit, picture::campaign::Report, summary};
+
 use super::{
     Exit, Refusal, Session,
     args::{Format, RunArgs},
@@ -13,12 +19,6 @@ use super::{
     choice,
     handing::Handing,
     pictures::Shown,
-};
-use crate::{
-    campaign::{Campaign, Tally, Totals, rate},
-    explore::{Guided, Trial, Way, corpus},
-    picture::campaign::Report,
-    report::{self, json, junit, summary},
 };
 
 impl Session<'_> {

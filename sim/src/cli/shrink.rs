@@ -2,12 +2,14 @@
 
 use std::{io::Write, path::Path};
 
-use super::{Exit, Refusal, Session, args::ShrinkArgs, bar::Bar};
-use crate::{
+use squall_explore::{
     failure::{FailureFile, replay_command},
-    report::{self, Paint, failure},
     shrink::{Budget, shrink_watched},
 };
+use squall_report::{self as report, Paint, failure};
+
+use super::{Exit, Refusal, Session, args::ShrinkArgs, bar::Bar};
+use crate::triage::file_of;
 
 impl Session<'_> {
     pub(super) fn shrink(&mut self, args: &ShrinkArgs) -> Result<Exit, Refusal> {
@@ -40,7 +42,7 @@ impl Session<'_> {
         };
         let smaller = FailureFile {
             before: file.before,
-            ..FailureFile::of(&signature, &shrunk)
+            ..file_of(&signature, &shrunk)
         };
         let beside = args.file.parent().unwrap_or(Path::new(""));
         let directory = args.shrinking.out.as_deref().unwrap_or(beside);

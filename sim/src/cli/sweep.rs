@@ -2,18 +2,16 @@
 
 use std::{io::Write, slice, time::Instant};
 
+use squall_core::seed::Seeds;
+use squall_explore::strategy::{Sweep, Trial, Way};
+use squall_report::{json, junit, picture::campaign::Report, sweep};
+
 use super::{
     Exit, Refusal, Session,
     args::{Format, SweepArgs, Variant},
     bar::Bar,
     choice,
     handing::Handing,
-};
-use crate::{
-    campaign::Seeds,
-    explore::{Sweep, Trial, Way},
-    picture::campaign::Report,
-    report::{json, junit, sweep},
 };
 
 impl Session<'_> {

@@ -20,12 +20,14 @@ use std::{
 
 use serde_json::Value;
 
+use squall_fixtures::{self as fake, Fake};
+
 use super::*;
-use crate::{
-    campaign::fake::{self, Fake},
+
+use squall_core::seed::Seed;
+use squall_engine::{
     run::{Options, Outcome, Spec},
     scenario::Scenario,
-    seed::Seed,
 };
 
 #[derive(Clone, Default)]

@@ -2,15 +2,16 @@
 
 use std::path::Path;
 
-use super::World;
-use crate::{
-    campaign::{Campaign, Runner, Seeds, Totals, guarded},
+use squall_core::seed::Seeds;
+use squall_engine::{run::Options, scenario::Scenario};
+use squall_explore::{
+    campaign::{Campaign, Runner, Totals, guarded},
     failure::FailureFile,
-    report::{Style, again, failure, trace},
-    run::Options,
-    scenario::Scenario,
-    testing::ReplayBy,
 };
+use squall_report::{Style, again, excerpt, failure};
+
+use super::World;
+use crate::testing::ReplayBy;
 
 /// Replays the failure of the file, if it is this world's, and prints it whole; `None` if it is another's.
 ///
@@ -31,7 +32,7 @@ pub(super) fn replay(
     let outcome = guarded(runner, world, &file.spec(), Options::traced(true));
     let style = Style::of_stdout();
     if let Some(recorded) = &outcome.trace {
-        println!("{}", trace::whole(recorded, style));
+        println!("{}", excerpt::whole(recorded, style));
     }
     let mut told = format!("{}\n", file.sentence);
     for broken in outcome.by_severity() {

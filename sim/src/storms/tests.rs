@@ -3,7 +3,7 @@ use std::{collections::BTreeSet, io, time::Duration};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
-use crate::{Client, Node, storm::FaultKind, testing::scratch::Scratch};
+use crate::{Client, Node, storm::FaultKind};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -86,7 +86,7 @@ fn the_profile_follows_from_a_run_without_faults() {
 #[test]
 fn an_assertion_of_a_client_is_a_finding_and_the_test_replays_it_from_its_file() {
     let storms = storms("impatient").seeds(200);
-    let scratch = Scratch::new("impatient");
+    let scratch = tempfile::tempdir().expect("a temporary directory");
     let build = world(|c| Box::pin(demanding(c)));
     let told = storms
         .checked(&run_with, &build, scratch.path())

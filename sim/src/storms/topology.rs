@@ -5,14 +5,19 @@ use std::{
     sync::Mutex,
 };
 
-use super::{Build, calm};
-use crate::{
-    name::interned,
-    run::{Options, Sim, run_with},
-    scenario::{Scenario, Setup},
-    storm::Profile,
-    trace::{Event, What},
+use squall_core::{
+    event::{Event, What},
+    interned::interned,
 };
+use squall_engine::{
+    Sim,
+    run::{Options, run_with},
+    scenario::{Scenario, Setup},
+    sim::SETUP,
+    storm::Profile,
+};
+
+use super::{Build, calm};
 
 /// Sites are aimed within a little more than what the run without faults has, and faults begin within the time that it
 /// takes, all within these bounds.
@@ -42,7 +47,7 @@ impl Scenario for Calm<'_> {
     fn build(&self, sim: &Sim, _: &Setup) {
         sim.clients_assert();
         (self.build)(sim);
-        *crate::world::lock(&self.services) = sim.services();
+        *self.services.lock().expect("one run at a time") = sim.services();
     }
 }
 
@@ -84,7 +89,7 @@ pub(super) fn observed(build: Build<'_>) -> Profile {
             _ => {}
         }
     }
-    links.retain(|(from, _)| *from != crate::run::SETUP);
+    links.retain(|(from, _)| *from != SETUP);
     let services: Vec<&'static str> = services.iter().map(interned).collect();
     let most = |counts: Option<u64>, (least, most): (u64, u64)| {
         let most_seen = counts.unwrap_or(0);

@@ -6,10 +6,8 @@ use std::{
     thread,
 };
 
-use crate::{
-    campaign::{Seeds, quoted},
-    seed::Seed,
-};
+use squall_core::seed::{Seed, Seeds};
+use squall_explore::campaign::quoted;
 
 const ONE: &str = "SQUALL_SEED";
 const MANY: &str = "SQUALL_SEEDS";

@@ -1,5 +1,6 @@
+use squall_fixtures::{self as fake, BANK};
+
 use super::*;
-use crate::campaign::fake::{self, BANK};
 
 fn check(seeds: Seeds, options: &Options, directory: Option<&Path>) -> Result<Totals, String> {
     check_by(&fake::run, seeds, options, directory)
@@ -70,7 +71,7 @@ fn a_violation_is_written_down_and_replayed_from_its_file() {
     let directory = std::env::temp_dir().join(name);
     let told = check(Seeds::up_to(12), &forgetful(), Some(&directory)).unwrap_err();
     let path = directory.join("bank-forgets-no-money-is-lost-little.json");
-    let file = crate::failure::FailureFile::read(&path).expect("it was written");
+    let file = squall_explore::failure::FailureFile::read(&path).expect("it was written");
     assert_eq!(file.seed, Seed(10));
     let last = format!(
         "replay: cargo run --release -- replay {} --trace",

@@ -1,7 +1,6 @@
 //! What CI systems read: JUnit XML, annotations, summaries of steps.
 
 use super::*;
-use crate::testing::scratch::Scratch;
 
 #[test]
 fn junit_has_a_failing_case_for_each_distinct_failure_with_its_replay_command() {
@@ -33,7 +32,7 @@ fn junit_of_what_survived_has_a_passing_case_a_campaign() {
 
 #[test]
 fn in_a_step_each_distinct_failure_is_an_annotation_and_a_row_of_the_summary() {
-    let scratch = Scratch::new("step-summary");
+    let scratch = tempfile::tempdir().expect("a temporary directory");
     let file = scratch.path().join("summary.md");
     let step = annotate::Step::with_summary(file.clone());
     let line = "run bank --plant forgets --seeds 60 --jobs 2";

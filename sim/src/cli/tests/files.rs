@@ -2,8 +2,9 @@
 
 use std::{fs, path::Path};
 
+use squall_explore::failure::FailureFile;
+
 use super::*;
-use crate::failure::FailureFile;
 
 /// A directory of one test's own.
 fn scratch(test: &str) -> PathBuf {

@@ -2,14 +2,14 @@
 
 use std::{fs, time::Duration};
 
+use squall_engine::storm::Plan;
+use squall_explore::{campaign::NOT_DRAWN, failure::Build};
+
 use super::*;
-use crate::{
-    campaign::NOT_DRAWN, cli::fuzz::time_to_shrink, failure::Build, storm::Plan,
-    testing::scratch::Scratch,
-};
+use crate::cli::fuzz::time_to_shrink;
 
 /// In a directory of the test's own, which is `{}` in the line.
-fn in_place(scratch: &Scratch, line: &str) -> Said {
+fn in_place(scratch: &tempfile::TempDir, line: &str) -> Said {
     squall(&line.replace("{}", &scratch.path().display().to_string()))
 }
 
@@ -21,7 +21,7 @@ fn a_time_that_no_clock_shows_is_no_limit() {
 
 #[test]
 fn a_fuzzing_that_was_split_and_interrupted_is_merged_to_what_one_campaign_gives() {
-    let scratch = Scratch::new("cli-shards");
+    let scratch = tempfile::tempdir().unwrap();
     for shard in 0..3 {
         // Twice: the second sitting goes on where the first ended.
         for runs in [2_500, 4_000] {
@@ -70,7 +70,7 @@ fn a_fuzzing_that_was_split_and_interrupted_is_merged_to_what_one_campaign_gives
 
 #[test]
 fn a_fuzzing_that_finds_nothing_survives() {
-    let scratch = Scratch::new("cli-clean");
+    let scratch = tempfile::tempdir().unwrap();
     let said = in_place(&scratch, "fuzz bank shop --runs 600 --out {}/log");
     assert_eq!(said.exit, Exit::Survived, "{}{}", said.out, said.err);
     assert_has(
@@ -86,7 +86,7 @@ fn a_fuzzing_that_finds_nothing_survives() {
 
 #[test]
 fn a_new_failure_is_told_once_and_written_down() {
-    let scratch = Scratch::new("cli-finding");
+    let scratch = tempfile::tempdir().unwrap();
     let line = "fuzz bank --plant forgets --runs 300 --out {}/log";
     let said = in_place(&scratch, line);
     assert_eq!(said.out.matches("VIOLATED bank").count(), 2, "{}", said.out);
@@ -110,7 +110,7 @@ fn a_new_failure_is_told_once_and_written_down() {
 
 #[test]
 fn what_a_killed_fuzzing_found_and_did_not_tell_is_made_small_when_it_is_gone_on_with() {
-    let scratch = Scratch::new("cli-killed");
+    let scratch = tempfile::tempdir().unwrap();
     let line = "fuzz bank --plant forgets --runs 300 --out {}/log";
     let whole = in_place(&scratch, line);
     let file = scratch.path().join("log/log.jsonl");
@@ -138,7 +138,7 @@ fn what_a_killed_fuzzing_found_and_did_not_tell_is_made_small_when_it_is_gone_on
 
 #[test]
 fn what_another_build_has_found_and_this_one_does_not_is_told_so_and_stays_untold() {
-    let scratch = Scratch::new("cli-mended");
+    let scratch = tempfile::tempdir().unwrap();
     let line = "fuzz bank --plant forgets --runs 300 --out {}/log";
     in_place(&scratch, line);
     let file = scratch.path().join("log/log.jsonl");
@@ -172,7 +172,7 @@ fn what_is_found_last_is_made_small_for_what_is_left_of_the_time_and_for_a_secon
 
 #[test]
 fn what_cannot_be_fuzzed_or_merged_is_refused() {
-    let scratch = Scratch::new("cli-refused");
+    let scratch = tempfile::tempdir().unwrap();
     assert_eq!(
         in_place(&scratch, "fuzz bank --runs 9 --out {}/log").exit,
         Exit::Survived
@@ -219,7 +219,7 @@ fn what_cannot_be_fuzzed_or_merged_is_refused() {
 
 #[test]
 fn a_failure_of_a_scenario_that_this_program_lacks_has_a_replay_only_if_its_seed_draws_the_storm() {
-    let scratch = Scratch::new("cli-elsewhere");
+    let scratch = tempfile::tempdir().unwrap();
     in_place(&scratch, "fuzz bank --plant forgets --runs 12 --out {}/log");
     fs::remove_dir_all(scratch.path().join("log/failures")).unwrap();
     let file = scratch.path().join("log/log.jsonl");
@@ -246,7 +246,7 @@ fn a_failure_of_a_scenario_that_this_program_lacks_has_a_replay_only_if_its_seed
 
 #[test]
 fn the_bank_measures_every_bug_in_every_way_and_says_what_no_way_found() {
-    let scratch = Scratch::new("cli-bank");
+    let scratch = tempfile::tempdir().unwrap();
     let line = "bank --ways random,swarm --cut-off 200 --campaign-seeds 3 --resume {}/bank.jsonl";
     let said = in_place(&scratch, line);
     assert_eq!(said.exit, Exit::Failed);
@@ -286,7 +286,7 @@ fn the_bank_measures_every_bug_in_every_way_and_says_what_no_way_found() {
 
 #[test]
 fn the_bank_goes_on_only_with_what_the_very_same_build_has_measured() {
-    let scratch = Scratch::new("cli-bank-build");
+    let scratch = tempfile::tempdir().unwrap();
     let line = "bank shop --ways swarm --cut-off 50 --campaign-seeds 2 --resume {}/bank.jsonl";
     in_place(&scratch, line);
     let again = in_place(&scratch, line);
@@ -326,7 +326,7 @@ fn the_bank_goes_on_only_with_what_the_very_same_build_has_measured() {
 
 #[test]
 fn a_merged_report_is_a_page_that_links_to_the_pages_of_its_failures() {
-    let scratch = Scratch::new("cli-merged-page");
+    let scratch = tempfile::tempdir().unwrap();
     for shard in 0..2 {
         in_place(
             &scratch,

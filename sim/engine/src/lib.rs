@@ -1,0 +1,21 @@
+//! The engine of Squall: the simulated network, disks and nodes, the storm that comes over them, and one run from boot to
+//! verdict.
+//!
+//! It runs one `(scenario, seed, plan)` and knows nothing of campaigns over many, nor of what a person reads. This crate is
+//! a part of `squall`, which is the one to depend on.
+
+mod alarm;
+pub mod check;
+pub mod disk;
+pub mod net;
+pub mod run;
+pub mod scenario;
+pub mod sim;
+pub mod storm;
+pub mod trace;
+pub mod world;
+
+use squall_core::{clock, event, host, interned, names, seed, site, time};
+
+pub use sim::{Builds, Client, Sim};
+pub use world::Node;

@@ -1,0 +1,99 @@
+//! What a change leaves to do once the lock is released.
+
+use std::{sync::Arc, task::Waker};
+
+use super::{Fabric, connection::Connection};
+use crate::{
+    event::What,
+    host::{Host, NodeIx},
+};
+
+/// What is left to do when the lock has been released: tell the host, wake tasks. In order.
+#[derive(Default)]
+pub struct Aftermath {
+    pub notes: Vec<Note>,
+    pub wakers: Vec<Waker>,
+    /// Wakers to drop: dropping the last handle of a task may drop the task, and with it our streams.
+    pub forgotten: Vec<Waker>,
+}
+
+/// Something that the host is told.
+pub enum Note {
+    Arrival {
+        node: NodeIx,
+        from: Arc<str>,
+        connection: u64,
+        bytes: usize,
+    },
+    Connection {
+        node: NodeIx,
+        peer: Arc<str>,
+        connection: u64,
+        event: &'static str,
+    },
+}
+
+impl Aftermath {
+    /// A burst has arrived at `end`.
+    pub fn arrival(&mut self, connection: &Connection, end: usize, bytes: usize, fabric: &Fabric) {
+        self.notes.push(Note::Arrival {
+            node: connection.ends[end].node,
+            from: fabric.node(connection.ends[1 - end].node).name.clone(),
+            connection: connection.ordinal,
+            bytes,
+        });
+    }
+
+    /// Something happened to the connection, as `end` knows it.
+    pub fn connection(
+        &mut self,
+        connection: &Connection,
+        end: usize,
+        event: &'static str,
+        fabric: &Fabric,
+    ) {
+        self.notes.push(Note::Connection {
+            node: connection.ends[end].node,
+            peer: fabric.node(connection.ends[1 - end].node).name.clone(),
+            connection: connection.ordinal,
+            event,
+        });
+    }
+
+    /// Does it all.
+    pub fn run(self, host: &dyn Host) {
+        for note in &self.notes {
+            match note {
+                Note::Arrival {
+                    node,
+                    from,
+                    connection,
+                    bytes,
+                } => {
+                    let what = What::Arrival {
+                        from: (&**from).into(),
+                        connection: *connection,
+                        bytes: *bytes,
+                    };
+                    host.record(*node, what);
+                }
+                Note::Connection {
+                    node,
+                    peer,
+                    connection,
+                    event,
+                } => {
+                    let what = What::Connection {
+                        connection: *connection,
+                        peer: (&**peer).into(),
+                        event,
+                    };
+                    host.record(*node, what);
+                }
+            }
+        }
+        for waker in self.wakers {
+            waker.wake();
+        }
+    }
+}

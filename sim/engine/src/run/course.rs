@@ -1,0 +1,404 @@
+//! The course of a run: boot, prepare, storm, heal, settle, judge, kill.
+
+use std::{sync::Arc, time::Duration};
+
+use madsim::{Config, runtime::Runtime};
+
+use super::{Options, Outcome, Spec, Verdict, lock};
+use crate::{
+    alarm::attend,
+    scenario::Scenario,
+    sim::{AtEnd, Cast, Parts, Role, Sim},
+    site::Census,
+    storm::{Fault, Plan, Profile, STORM_MS_MAX},
+    time::VirtualTime,
+    trace::{self, Coverage, Mode, Recorder},
+    world::{Gate, Ledger, Todo, World, lasts, wait},
+};
+
+/// The storm is over at the latest this long after it began, whatever the clients do.
+const STORM_MAX: Duration = Duration::from_millis(STORM_MS_MAX);
+/// The clients have to come to an end this long after the storm, else the run is stuck.
+const CLIENTS_MAX: Duration = Duration::from_secs(1_200);
+/// Those who come once all is settled have to come to an end within this time, else the run is stuck.
+const LATE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+/// Nothing committed and nothing in flight for this long is quiet.
+const QUIET: Duration = Duration::from_secs(5);
+/// How often the end of the storm and of the run are looked for.
+const LOOK: Duration = Duration::from_secs(1);
+/// One run in so many reads all databases at its end, to see that the feed of commits told the truth. That of a node
+/// whose disk the storm aimed at is always read.
+const CROSS_CHECK_ONE_IN: u64 = 16;
+
+pub(super) fn run_here(
+    scenario: &dyn Scenario,
+    spec: &Spec,
+    plan: &Plan,
+    profile: &Profile,
+    options: Options,
+) -> Outcome {
+    // A real tokio runtime around it all, seeded, without time or I/O: a stray `select!` draws from its generator.
+    let schedule = plan
+        .schedule
+        .unwrap_or_else(|| spec.seed.keyed(&[crate::seed::hash(b"schedule")]));
+    let around = tokio_real::runtime::Builder::new_current_thread()
+        .rng_seed(tokio_real::runtime::RngSeed::from_bytes(
+            &schedule.to_le_bytes(),
+        ))
+        .build()
+        .expect("a runtime without I/O needs nothing that can fail");
+    // By its handle, which brings the generator and no scheduler: a task that yields is then woken at once, where a
+    // scheduler would put its waker off until this thread is idle, which is never.
+    let outcome = around
+        .handle()
+        .block_on(tokio_real::task::unconstrained(async {
+            let runtime = Runtime::with_seed_and_config(schedule, Config::default());
+            let gate = plan.pct.map(|depth| Gate::new(schedule, depth));
+            runtime.block_on(attend(course(scenario, spec, plan, profile, options, gate)))
+        }));
+    assert_eq!(
+        around.metrics().num_alive_tasks(),
+        0,
+        "something was started with the real tokio::spawn and never ran: depend on madsim-tokio under the name tokio"
+    );
+    outcome
+}
+
+async fn course(
+    scenario: &dyn Scenario,
+    spec: &Spec,
+    plan: &Plan,
+    profile: &Profile,
+    options: Options,
+    gate: Option<Arc<Gate>>,
+) -> Outcome {
+    let mode = if options.full {
+        Mode::Full
+    } else {
+        Mode::HashOnly
+    };
+    let faults = plan
+        .faults
+        .iter()
+        .map(|Fault { action, .. }| (action.counted_as(), lasts(action)));
+    let recorder = options.watch.then(|| match options.cover {
+        true => Recorder::new(mode).covering(Coverage::new(faults)),
+        false => Recorder::new(mode),
+    });
+    let world = World::new(
+        spec.seed,
+        plan,
+        recorder,
+        options.full,
+        gate,
+        profile.upgrades.clone(),
+        options.census || options.cover,
+    );
+    let _tracing = options.watch.then(|| trace::install(world.sink()));
+    lock(&world.ledger).unchecked = !options.watch;
+    let sim = Sim::new(world.clone(), plan.faults.is_empty());
+    scenario.build(&sim, &spec.setup());
+    if options.census {
+        let clients = world.nodes().into_iter().filter(|node| node.is_client);
+        let clients = clients.map(|node| node.name.to_string());
+        lock(&world.injector).take_census(Census::new(clients));
+    }
+    let parts = std::mem::take(&mut *lock(&sim.parts));
+    let Parts { cast, at_end, .. } = parts;
+
+    for node in world.nodes() {
+        world.boot(&node);
+    }
+    let storm = madsim::task::spawn({
+        let world = world.clone();
+        attend(async move { world.carry_out().await })
+    });
+    // Long enough for every service to create its database and listen.
+    wait(Duration::from_millis(20)).await;
+    let nodes = world.nodes();
+    let services = nodes.iter().filter(|node| !node.is_client);
+    let services: Vec<&str> = services.map(|node| &*node.name).collect();
+    let nodes: Vec<&str> = nodes.iter().map(|node| &*node.name).collect();
+    let keeps_files = |name: &str| match world.find(name) {
+        Some(node) if node.is_client => Some("is a client".to_owned()),
+        Some(node) => {
+            let files = node.disk.files();
+            (!files.is_empty())
+                .then(|| format!("keeps files, which its process locks: {}", files.join(", ")))
+        }
+        None => None,
+    };
+    let possible = plan.check(&nodes).and_then(|()| {
+        plan.check_overlaps(
+            |node| keeps_files(node).is_none(),
+            |node| {
+                let why = keeps_files(node).unwrap_or_default();
+                format!("{node} can't have two processes at once: it {why}")
+            },
+        )
+    });
+    let played = match possible.and_then(|()| plan.check_without(&services)) {
+        Ok(()) => play(&world, cast, plan).await,
+        Err(wrong) => {
+            lock(&world.ledger).harness = Some(wrong.to_string());
+            Ok(())
+        }
+    };
+    // The task waits for what its own world holds: the two would keep each other for ever.
+    storm.abort();
+    finish(&world, plan, played.err(), at_end).await
+}
+
+/// Everything between boot and verdict. `Err` says what did not come to an end.
+async fn play(world: &Arc<World>, cast: Cast, plan: &Plan) -> Result<(), String> {
+    if let Some(role) = cast.prepare {
+        enter(world, role);
+        if !until(world, Duration::from_secs(60), || {
+            *lock(&world.clients) == 0
+        })
+        .await
+        {
+            return Err("the preparation did not end within 60 s".to_owned());
+        }
+    }
+    let began = world.now();
+    for (index, at) in lock(&world.injector).timed().collect::<Vec<_>>() {
+        world.agenda.at(began + at.since_start(), Todo::Fire(index));
+    }
+    lock(&world.injector).arm();
+    if let Some(recorder) = &mut *lock(&world.recorder) {
+        recorder.storm_begins(began);
+    }
+    if let Some(gate) = &world.gate {
+        gate.begin();
+    }
+    for role in cast.clients {
+        enter(world, role);
+    }
+    for role in cast.operators {
+        start(role);
+    }
+    let mut ends = began;
+    loop {
+        ends = ends.max(world.storm_ends());
+        // A census wants to see what a storm would meet.
+        let calm = plan.faults.is_empty() && !lock(&world.injector).is_census();
+        let idle = *lock(&world.clients) == 0 || calm;
+        if world.is_over() {
+            return Ok(());
+        }
+        if world.now().since(began) >= STORM_MAX || (idle && world.now() >= ends) {
+            break;
+        }
+        look(world).await;
+    }
+    if let Some(recorder) = &mut *lock(&world.recorder) {
+        recorder.storm_ends();
+    }
+    world.heal();
+    let healed = world.now();
+    if !until(world, CLIENTS_MAX, || *lock(&world.clients) == 0).await {
+        return Err(format!(
+            "{} clients did not end within {CLIENTS_MAX:?} after the storm",
+            lock(&world.clients)
+        ));
+    }
+    for role in cast.after_storm {
+        start(role);
+    }
+    settle(world, healed).await;
+    if cast.late.is_empty() || world.is_over() {
+        return Ok(());
+    }
+    for role in cast.late {
+        enter(world, role);
+    }
+    if !until(world, LATE_MAX, || *lock(&world.clients) == 0).await {
+        return Err(format!(
+            "{} late clients did not end within {LATE_MAX:?}",
+            lock(&world.clients)
+        ));
+    }
+    settle(world, world.now()).await;
+    Ok(())
+}
+
+/// Waits until everything is as it finally must be and quiet, or some bound has passed.
+async fn settle(world: &Arc<World>, healed: VirtualTime) {
+    let last = healed + lock(&world.ledger).last_bound().max(QUIET) + LOOK;
+    let mut judged = None;
+    let mut open = 0;
+    let mut bound = None;
+    loop {
+        let now = world.now();
+        let commits = lock(&world.ledger).commits;
+        // What lives in memory (leases, permits) changes without a commit.
+        let stands = judged.is_some_and(|(at, of)| of == commits && now.since(at) < QUIET);
+        if !stands || bound.is_some_and(|at| now >= at) {
+            open = lock(&world.ledger).settle(now, healed);
+            bound = lock(&world.ledger).next_bound(now, healed);
+            judged = Some((now, commits));
+            world.report_violations();
+        }
+        if world.is_over() || now >= last {
+            break;
+        }
+        let quiet = now.since(lock(&world.ledger).last_commit.max(healed)) >= QUIET
+            && world.net.in_flight() == 0;
+        if open == 0 && quiet {
+            break;
+        }
+        look(world).await;
+    }
+}
+
+async fn look(world: &Arc<World>) {
+    let end = async {
+        loop {
+            world.activity.notified().await;
+            if world.is_over() || *lock(&world.clients) == 0 {
+                break;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(LOOK, end).await;
+}
+
+/// Waits until `done`, or `max` of virtual time; true unless it was the last.
+async fn until(world: &Arc<World>, max: Duration, done: impl Fn() -> bool) -> bool {
+    let begin = world.now();
+    while !done() && !world.is_over() {
+        if world.now().since(begin) >= max {
+            return false;
+        }
+        look(world).await;
+    }
+    true
+}
+
+/// Starts what the run does not wait for.
+fn start(Role { client, task }: Role) {
+    let node = client.node().clone();
+    node.spawn(task(client));
+}
+
+/// Starts what the run waits for.
+fn enter(world: &Arc<World>, Role { client, task }: Role) {
+    *lock(&world.clients) += 1;
+    let (node, present) = (client.node().clone(), Present(world.clone()));
+    node.spawn(async move {
+        task(client).await;
+        drop(present);
+    });
+}
+
+/// Somebody for whose end the run waits, be it by a panic.
+struct Present(Arc<World>);
+
+impl Drop for Present {
+    fn drop(&mut self) {
+        *lock(&self.0.clients) -= 1;
+        self.0.activity.notify_one();
+    }
+}
+
+/// Being stuck is worse than what only a look inside shows.
+fn verdict(ledger: &mut Ledger, stuck: Option<String>) -> Verdict {
+    match (ledger.harness.take(), stuck) {
+        (Some(panic), _) => Verdict::HarnessFailed(panic),
+        (None, Some(why)) if !ledger.does_damage() => Verdict::Stuck(why),
+        _ if ledger.is_broken() => Verdict::Violated,
+        _ => Verdict::Survived,
+    }
+}
+
+async fn finish(
+    world: &Arc<World>,
+    plan: &Plan,
+    stuck: Option<String>,
+    at_end: Vec<AtEnd>,
+) -> Outcome {
+    use crate::storm::FaultKind as K;
+    let disks = |kind| {
+        matches!(
+            kind,
+            K::PowerLoss | K::SyncError | K::WriteError | K::DiskFull | K::SectorError
+        )
+    };
+    let every = world.full
+        || world
+            .seed
+            .keyed(&[crate::seed::hash(b"cross check")])
+            .is_multiple_of(CROSS_CHECK_ONE_IN);
+    let struck: Vec<&str> = plan
+        .faults
+        .iter()
+        .filter(|fault| disks(fault.action.kind()))
+        .flat_map(|fault| fault.action.nodes())
+        .collect();
+    let judged = |ledger: &Ledger| !ledger.unchecked && !ledger.is_void();
+    if judged(&lock(&world.ledger)) {
+        for node in world.nodes() {
+            if every || struck.contains(&&*node.name) {
+                world.reconcile(&node);
+            }
+        }
+    }
+    let verdict = verdict(&mut lock(&world.ledger), stuck);
+    world.unfinished_faults();
+    for node in world.nodes() {
+        world.kill_for_good(&node);
+    }
+    // Dead tasks are dropped when the scheduler next meets them.
+    wait(Duration::from_millis(1)).await;
+
+    let mut ledger = lock(&world.ledger);
+    let ledger = &mut *ledger;
+    for count in at_end {
+        for (name, n) in count(&ledger.truth) {
+            *ledger.counts.entry(name).or_insert(0) += n;
+        }
+    }
+    *ledger.counts.entry("commits".to_owned()).or_insert(0) += ledger.commits;
+    let named = ledger.checks.names();
+    let invariants = named.map(|name| (name, ledger.class(name))).collect();
+    ledger.checks = Default::default();
+    let sometimes = ledger.goals.finish();
+    let mut recorder = lock(&world.recorder).take();
+    let coverage = recorder.as_mut().and_then(Recorder::take_coverage);
+    let features = coverage.map_or_else(Vec::new, |mut coverage| {
+        let reached = sometimes.iter().filter(|(_, times)| **times > 0);
+        reached.for_each(|(name, _)| coverage.sometimes(name));
+        coverage.finish()
+    });
+    let recorded = recorder.map(Recorder::finish).unwrap_or_default();
+    lock(&world.custom).take();
+    let operations = std::mem::take(&mut *lock(&world.operations));
+    let nodes = world.nodes();
+    let is_met = |name: &String| {
+        nodes.iter().any(|node| *node.name == **name)
+            || operations.iter().any(|known| known.name == *name)
+    };
+    let unmet = plan.without.iter().filter(|name| !is_met(name));
+    let unmet = unmet.cloned().collect();
+    let (faults, sites) = {
+        let mut injector = lock(&world.injector);
+        (injector.reports().to_vec(), injector.take_met())
+    };
+    Outcome {
+        verdict,
+        violations: std::mem::take(&mut ledger.violations),
+        invariants,
+        hash: recorded.hash,
+        plan: plan.clone(),
+        faults,
+        sites,
+        operations,
+        unmet,
+        counts: std::mem::take(&mut ledger.counts),
+        sometimes,
+        features,
+        ended: world.now(),
+        trace: world.full.then_some(recorded),
+    }
+}

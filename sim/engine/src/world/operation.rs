@@ -1,0 +1,10 @@
+//! What clients can leave undone.
+
+/// Something that a client can leave undone. See [`Client::does`](crate::Client::does).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Operation {
+    /// Its name.
+    pub name: String,
+    /// Whose it is.
+    pub client: String,
+}

@@ -1,0 +1,331 @@
+//! Many runs of one scenario, on several threads: an [`Explorer`] says which, and they are folded in its order.
+//!
+//! Nothing in a campaign's [`Totals`] depends on the number of workers or on which of them was quicker, except where
+//! a time limit ends it.
+
+mod queue;
+mod supply;
+mod totals;
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::BTreeMap,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+pub use crate::{
+    names::Unknown,
+    seed::{Seeds, SeedsError},
+};
+pub use totals::{Coverage, Failure, FaultCount, Mismatch, Tally, Totals, Verdicts};
+
+use crate::{
+    run::{Options, Outcome, Spec},
+    scenario::{Scenario, bugs, shapes},
+    seed::Seed,
+    storm::Plan,
+    strategy::{Explorer, Trial, Way},
+    world::panic_text,
+};
+use queue::Queue;
+use supply::{Job, Supply};
+
+/// What carries one run out: [`run::run_with`](crate::run::run_with), or a fake in the tests of campaigns.
+pub type Runner<'a> = &'a (dyn Fn(&dyn Scenario, &Spec, Options) -> Outcome + Sync);
+
+/// Every seed that this divides is run twice and must give the same hash both times.
+const WATCH_EVERY: u64 = 100;
+
+/// How far the quickest worker may be ahead of the slowest: bounds the outcomes that wait for their turn.
+const WINDOW: u64 = 256;
+
+/// Runs of one scenario, in one shape, over a range of seeds.
+pub struct Campaign<'a> {
+    /// The scenario.
+    pub scenario: &'a dyn Scenario,
+    /// One of its shapes.
+    pub shape: String,
+    /// One of its bugs, planted.
+    pub plant: Option<String>,
+    /// The seeds.
+    pub seeds: Seeds,
+    /// How storms are found.
+    pub way: Way,
+    /// The number of worker threads.
+    pub jobs: usize,
+    /// One storm for all seeds; each seed draws its own when `None`.
+    pub plan: Option<Plan>,
+    /// Where that plan was read, for the replay commands.
+    pub plan_file: Option<PathBuf>,
+    /// End with the first seed that fails.
+    pub stop_at_first: bool,
+    /// Begin no run after this much real time, save for the first few. What was run is still `seeds` from its start.
+    pub limit: Option<Duration>,
+    /// Begin no run once this is set. What was run is still `seeds` from its start.
+    pub stop: Option<Arc<AtomicBool>>,
+}
+
+/// How far a campaign has come.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress {
+    /// Runs that are done.
+    pub runs: u64,
+    /// Runs that failed.
+    pub failed: u64,
+    /// Runs that there will be, as far as that is known.
+    pub planned: Option<u64>,
+    /// Real time since the campaign began.
+    pub elapsed: Duration,
+}
+
+impl Progress {
+    /// Runs per second of real time.
+    pub fn rate(&self) -> f64 {
+        rate(self.runs, self.elapsed)
+    }
+}
+
+/// Runs per second of real time; 0 if none was taken.
+pub fn rate(runs: u64, elapsed: Duration) -> f64 {
+    if elapsed.is_zero() {
+        0.0
+    } else {
+        runs as f64 / elapsed.as_secs_f64()
+    }
+}
+
+/// Instead of the command that replays a run, where there is none.
+pub const NOT_DRAWN: &str = "none: no seed draws this storm, and no file holds it";
+
+/// One worker for each processor.
+pub fn available_jobs() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
+}
+
+impl<'a> Campaign<'a> {
+    /// The scenario's default shape over these seeds, with a worker for each processor.
+    pub fn over(scenario: &'a dyn Scenario, seeds: Seeds) -> Self {
+        Campaign {
+            scenario,
+            shape: Spec::of(scenario, Seed(0)).shape,
+            plant: None,
+            seeds,
+            way: Way::default(),
+            jobs: available_jobs(),
+            plan: None,
+            plan_file: None,
+            stop_at_first: false,
+            limit: None,
+            stop: None,
+        }
+    }
+
+    /// What is run for a seed alone, where that says all.
+    pub fn spec(&self, seed: Seed) -> Spec {
+        self.spec_of(&match self.way {
+            Way::Random => Trial {
+                seed,
+                plan: Some(self.scenario.profile().draw_plain(seed)),
+            },
+            _ => Trial::of(seed),
+        })
+    }
+
+    /// What is run for a trial.
+    pub fn spec_of(&self, trial: &Trial) -> Spec {
+        Spec {
+            shape: self.shape.clone(),
+            plant: self.plant.clone(),
+            seed: trial.seed,
+            plan: self.plan.as_ref().or(trial.plan.as_ref()).cloned(),
+        }
+    }
+
+    /// The one command that replays a seed of this campaign.
+    pub fn replay_command(&self, seed: Seed) -> String {
+        let mut command = self.spec(seed).replay_command(self.scenario);
+        match &self.plan_file {
+            Some(file) => command += &format!(" --plan {}", quoted(&file.to_string_lossy())),
+            None if self.way == Way::Random => command += &format!(" --explore {}", self.way),
+            None => {}
+        }
+        command
+    }
+
+    /// Whether this is the run that its seed draws by itself.
+    pub fn draws(&self, trial: &Trial) -> bool {
+        trial.plan.is_none() || trial.plan == self.spec(trial.seed).plan
+    }
+
+    /// The one command that replays a run of this campaign, if there is one: a storm that no seed draws is replayed
+    /// from a file.
+    pub fn replay_of(&self, trial: &Trial) -> String {
+        match self.draws(trial) {
+            true => self.replay_command(trial.seed),
+            false => NOT_DRAWN.to_owned(),
+        }
+    }
+
+    /// Runs it. `progress` is told after each run, in the order of the trials.
+    pub fn run(&self, progress: &mut dyn FnMut(Progress)) -> Totals {
+        self.run_by(&crate::run::run_with, progress)
+    }
+
+    /// Runs what an explorer wants to be run, whatever the campaign's own way and seeds.
+    pub fn explore(
+        &self,
+        explorer: &mut dyn Explorer,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Totals {
+        self.explore_by(&crate::run::run_with, explorer, progress)
+    }
+
+    /// [`run`](Self::run) with another runner.
+    pub fn run_by(&self, runner: Runner<'_>, progress: &mut dyn FnMut(Progress)) -> Totals {
+        self.explore_by(
+            runner,
+            &mut *self.way.explorer(self.scenario, self.seeds),
+            progress,
+        )
+    }
+
+    /// [`explore`](Self::explore) with another runner.
+    pub fn explore_by(
+        &self,
+        runner: Runner<'_>,
+        explorer: &mut dyn Explorer,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Totals {
+        let began = Instant::now();
+        let queue = Queue::new(self.limit.and_then(|limit| began.checked_add(limit)));
+        let jobs = (self.jobs.max(1) as u64).min(explorer.planned().unwrap_or(u64::MAX));
+        let mut totals = Totals::of(self);
+        let (results, arrivals) = mpsc::channel();
+        thread::scope(|threads| {
+            for _ in 0..jobs {
+                let (results, queue) = (results.clone(), &queue);
+                threads.spawn(move || {
+                    while let Some(job) = queue.claim() {
+                        let ordinal = job.ordinal;
+                        if results.send((ordinal, self.once(runner, job))).is_err() {
+                            return;
+                        }
+                    }
+                });
+            }
+            drop(results);
+            // Whatever ends this closure, a panic of `progress` too, must not leave workers waiting for more.
+            let closing = queue.closes_on_drop();
+            let stopped = || {
+                self.stop
+                    .as_ref()
+                    .is_some_and(|stop| stop.load(Ordering::Relaxed))
+            };
+            let mut supply = Supply::new(explorer, &queue);
+            supply.refill(0);
+            let mut early = BTreeMap::new();
+            let mut folded = 0;
+            for (ordinal, ran) in arrivals {
+                early.insert(ordinal, ran);
+                while let Some(ran) = early.remove(&folded) {
+                    folded += 1;
+                    if self.stop_at_first && totals.tally.failed() > 0 {
+                        queue.close();
+                        continue;
+                    }
+                    supply.explorer().learn(&ran.trial, &ran.outcome);
+                    totals.fold(ran, self.plan.as_ref());
+                    if let Some(features) = supply.explorer().covered() {
+                        totals.covers(features);
+                    }
+                    progress(Progress {
+                        runs: totals.tally.runs,
+                        failed: totals.tally.failed(),
+                        planned: supply.explorer().planned(),
+                        elapsed: began.elapsed(),
+                    });
+                    if stopped() {
+                        queue.close();
+                        continue;
+                    }
+                    supply.refill(folded);
+                }
+            }
+            drop(closing);
+        });
+        totals
+    }
+
+    /// One trial, and a second time if it is watched.
+    fn once(&self, runner: Runner<'_>, job: Job) -> Ran {
+        let spec = self.spec_of(&job.trial);
+        let outcome = guarded(runner, self.scenario, &spec, job.options);
+        let again = job
+            .watched
+            .then(|| guarded(runner, self.scenario, &spec, job.options).hash);
+        Ran {
+            trial: job.trial,
+            outcome,
+            again,
+        }
+    }
+}
+
+impl Campaign<'_> {
+    /// The same in another shape.
+    pub fn in_shape(mut self, shape: &str) -> Result<Self, Unknown> {
+        let place = format!("{} has", self.scenario.name());
+        Unknown::unless_known(&place, "shape", shape, &shapes(self.scenario))?;
+        self.shape = shape.to_owned();
+        Ok(self)
+    }
+
+    /// The same with a bug planted.
+    pub fn with_planted(mut self, bug: &str) -> Result<Self, Unknown> {
+        let place = format!("{} has", self.scenario.name());
+        Unknown::unless_known(&place, "bug", bug, &bugs(self.scenario))?;
+        self.plant = Some(bug.to_owned());
+        Ok(self)
+    }
+}
+
+/// What a worker hands over.
+struct Ran {
+    trial: Trial,
+    outcome: Outcome,
+    /// The hash of the second run, if the trial is watched.
+    again: Option<u64>,
+}
+
+/// Runs one spec. A panic that gets out of the runner is the harness's own and costs that run only.
+pub fn guarded(
+    runner: Runner<'_>,
+    scenario: &dyn Scenario,
+    spec: &Spec,
+    options: Options,
+) -> Outcome {
+    catch_unwind(AssertUnwindSafe(|| runner(scenario, spec, options))).unwrap_or_else(|panic| {
+        let plan = spec.plan.clone().unwrap_or_else(Plan::calm);
+        Outcome::harness_failed(plan, panic_text(&*panic).to_owned())
+    })
+}
+
+/// A word as a POSIX shell reads it back.
+pub fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "/._-+=:,@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}

@@ -1,0 +1,14 @@
+//! Exploring: which storms are tried, how many runs are folded into a result, and how a failure is made small and kept.
+//!
+//! It runs the engine and knows nothing of how results look to a person. This crate is a part of `squall`, which is the
+//! one to depend on.
+
+pub mod bank;
+pub mod campaign;
+pub mod failure;
+pub mod fuzz;
+pub mod shrink;
+pub mod strategy;
+
+use squall_core::{names, seed, site, time, whole};
+use squall_engine::{check, run, scenario, storm, trace, world};

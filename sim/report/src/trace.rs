@@ -1,0 +1,17 @@
+//! What happened in a run, as a person reads it: [`text`] shows a trace line by line and [`story`] retells it saga by
+//! saga.
+
+mod links;
+pub(crate) mod members;
+pub(crate) mod names;
+pub(crate) mod rows;
+pub mod story;
+#[cfg(test)]
+pub(crate) mod testing;
+pub mod text;
+
+pub(crate) use links::Links;
+pub(crate) use rows::changes;
+
+use squall_core::event::{Event, OLD_ENDS, Row, Scope, What, http};
+use squall_engine::trace::Trace;
