@@ -1,5 +1,6 @@
 //! The world as a scenario builds it.
 
+mod by_hand;
 mod weather;
 
 use std::{
@@ -84,7 +85,7 @@ impl Sim {
 
     /// Whether this run has no fault at all. For checks of what only a calm run promises; nothing else may depend on it.
     pub fn is_calm(&self) -> bool {
-        self.is_calm
+        self.is_calm && !self.world.was_by_hand()
     }
 
     /// What disturbs this run, for checks.

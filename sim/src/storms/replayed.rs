@@ -38,7 +38,7 @@ pub(super) fn replay(
     for broken in outcome.by_severity() {
         told += &failure::violation(broken, style);
     }
-    told += &failure::storm(&outcome.faults, style);
+    told += &failure::storm(&outcome.all_faults(), style);
     let compared = again::compare(&file, &outcome, style);
     told += &compared.text;
     if compared.fails {

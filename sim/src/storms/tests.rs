@@ -2,6 +2,8 @@ use std::{collections::BTreeSet, io, time::Duration};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use squall_engine::run::Verdict;
+
 use super::*;
 use crate::{Client, Node, storm::FaultKind};
 
@@ -146,4 +148,121 @@ fn one_run_is_given_whole() {
         .one(Seed(3), world(|c| Box::pin(patient(c))));
     assert!(outcome.trace.is_some_and(|trace| trace.events.len() > 20));
     assert_eq!(outcome.counts["calls ok"], 5);
+}
+
+/// Waits for an answer, or for this long.
+async fn answers_within(client: &Client, wait: Duration) -> bool {
+    tokio::time::timeout(wait, async {
+        while ask(client, 1).await.is_err() {
+            client.sleep(SECOND / 10).await;
+        }
+    })
+    .await
+    .is_ok()
+}
+
+type Fault = fn(&Sim);
+
+/// One run without drawn faults in which the client itself breaks something, and mends it, or not.
+fn broken_by_hand(breaks: Fault, mends: Option<Fault>) -> Outcome {
+    storms("by hand")
+        .plan(Plan::calm())
+        .one(Seed(1), move |sim| {
+            sim.node("double", double);
+            let storm = sim.clone();
+            sim.client("asker", move |client: Client| async move {
+                assert!(answers_within(&client, SECOND).await);
+                breaks(&storm);
+                client.sleep(SECOND / 10).await;
+                assert!(
+                    !answers_within(&client, 10 * SECOND).await,
+                    "it is not broken"
+                );
+                if let Some(mends) = mends {
+                    mends(&storm);
+                    assert!(
+                        answers_within(&client, 60 * SECOND).await,
+                        "it stays broken"
+                    );
+                }
+            });
+            sim.late_client("latecomer", |client: Client| async move {
+                assert!(
+                    answers_within(&client, SECOND).await,
+                    "the end did not heal it"
+                );
+            });
+        })
+}
+
+#[test]
+fn faults_by_hand_last_until_they_are_undone_or_the_clients_have_ended() {
+    let faults: [(Fault, Fault); 5] = [
+        (|sim| sim.crash("double"), |sim| sim.boot("double")),
+        (|sim| sim.power_loss("double"), |sim| sim.boot("double")),
+        (|sim| sim.pause("double"), |sim| sim.resume("double")),
+        (
+            |sim| sim.partition("asker", "double"),
+            |sim| sim.repair("asker", "double"),
+        ),
+        (
+            |sim| sim.hold("double", "asker"),
+            |sim| sim.release("double", "asker"),
+        ),
+    ];
+    for (place, (breaks, mends)) in faults.into_iter().enumerate() {
+        for mends in [Some(mends), None] {
+            let outcome = broken_by_hand(breaks, mends);
+            assert_eq!(outcome.violations, [], "fault {place}");
+            assert_eq!(outcome.verdict, Verdict::Survived, "fault {place}");
+            assert!(outcome.faults.is_empty(), "it is in no plan");
+            let [report] = &*outcome.by_hand else {
+                panic!("{:?}", outcome.by_hand)
+            };
+            assert!(report.fired.is_some() && report.effective, "{report:?}");
+        }
+    }
+}
+
+#[test]
+fn a_fault_by_hand_before_the_storm_comes_with_it_and_stays_out_of_what_shrinks() {
+    let storms = storms("early").seeds(30);
+    let scratch = tempfile::tempdir().expect("a temporary directory");
+    let build = |sim: &Sim| {
+        sim.node("double", double);
+        sim.crash("double");
+        sim.client("asker", |client: Client| async move {
+            assert!(answers_within(&client, SECOND).await);
+        });
+    };
+    let told = storms
+        .checked(&run_with, &build, scratch.path())
+        .unwrap_err();
+    assert!(told.contains("30 of 30 storms"), "{told}");
+    assert!(
+        told.contains("double crashes as the storm begins"),
+        "{told}"
+    );
+    assert!(told.contains("0 faults, 0 clients"), "{told}");
+}
+
+#[test]
+#[should_panic(expected = "no node is called \"vault\"; there are: double")]
+fn a_fault_by_hand_names_a_node_that_is_there() {
+    let outcome = storms("misnamed").one(Seed(0), |sim| {
+        sim.node("double", double);
+        sim.crash("vault");
+    });
+    if let Verdict::HarnessFailed(message) = outcome.verdict {
+        panic!("{message}");
+    }
+}
+
+#[test]
+#[should_panic(expected = "no node is called \"duoble\"; there are: double, asker")]
+fn a_goal_that_listens_to_no_node_says_so_at_the_start() {
+    storms("misspelt").seeds(3).run(|sim| {
+        world(|c| Box::pin(patient(c)))(sim);
+        sim.sometimes_logged("asked at all", "duoble", "asked");
+    });
 }

@@ -119,6 +119,24 @@ async fn course(
     let services = nodes.iter().filter(|node| !node.is_client);
     let services: Vec<&str> = services.map(|node| &*node.name).collect();
     let nodes: Vec<&str> = nodes.iter().map(|node| &*node.name).collect();
+    let unknown = {
+        let ledger = lock(&world.ledger);
+        let of_goals = ledger.goals.listened_to().map(|(node, about)| {
+            let what = format!("what node \"{node}\" says or sends (\"{about}\")");
+            (node, what)
+        });
+        let of_profile = profile.everywhere().into_iter();
+        let of_profile = of_profile.map(|node| (node, format!("faults of node \"{node}\"")));
+        let mut named = of_goals.chain(of_profile);
+        named.find(|(node, _)| !nodes.contains(node))
+    };
+    let all_known = match unknown {
+        Some((node, what)) => Err(format!(
+            "the scenario speaks of {what}, and no node is called \"{node}\"; there are: {}",
+            nodes.join(", ")
+        )),
+        None => Ok(()),
+    };
     let keeps_files = |name: &str| match world.find(name) {
         Some(node) if node.is_client => Some("is a client".to_owned()),
         Some(node) => {
@@ -137,10 +155,11 @@ async fn course(
             },
         )
     });
-    let played = match possible.and_then(|()| plan.check_without(&services)) {
+    let possible = possible.and_then(|()| plan.check_without(&services));
+    let played = match all_known.and_then(|()| possible.map_err(|wrong| wrong.to_string())) {
         Ok(()) => play(&world, cast, plan).await,
         Err(wrong) => {
-            lock(&world.ledger).harness = Some(wrong.to_string());
+            lock(&world.ledger).harness = Some(wrong);
             Ok(())
         }
     };
@@ -165,7 +184,7 @@ async fn play(world: &Arc<World>, cast: Cast, plan: &Plan) -> Result<(), String>
     for (index, at) in lock(&world.injector).timed().collect::<Vec<_>>() {
         world.agenda.at(began + at.since_start(), Todo::Fire(index));
     }
-    lock(&world.injector).arm();
+    lock(&world.injector).arm(began);
     if let Some(recorder) = &mut *lock(&world.recorder) {
         recorder.storm_begins(began);
     }
@@ -182,7 +201,8 @@ async fn play(world: &Arc<World>, cast: Cast, plan: &Plan) -> Result<(), String>
     loop {
         ends = ends.max(world.storm_ends());
         // A census wants to see what a storm would meet.
-        let calm = plan.faults.is_empty() && !lock(&world.injector).is_census();
+        let is_census = lock(&world.injector).is_census();
+        let calm = plan.faults.is_empty() && !is_census && !world.was_by_hand();
         let idle = *lock(&world.clients) == 0 || calm;
         if world.is_over() {
             return Ok(());
@@ -203,6 +223,14 @@ async fn play(world: &Arc<World>, cast: Cast, plan: &Plan) -> Result<(), String>
             lock(&world.clients)
         ));
     }
+    // What goes on by hand goes on until the clients' end.
+    let healed = match world.was_by_hand() {
+        true => {
+            world.heal();
+            world.now()
+        }
+        false => healed,
+    };
     for role in cast.after_storm {
         start(role);
     }
@@ -218,6 +246,9 @@ async fn play(world: &Arc<World>, cast: Cast, plan: &Plan) -> Result<(), String>
             "{} late clients did not end within {LATE_MAX:?}",
             lock(&world.clients)
         ));
+    }
+    if world.was_by_hand() {
+        world.heal();
     }
     settle(world, world.now()).await;
     Ok(())
@@ -381,9 +412,11 @@ async fn finish(
     };
     let unmet = plan.without.iter().filter(|name| !is_met(name));
     let unmet = unmet.cloned().collect();
-    let (faults, sites) = {
+    let (faults, by_hand, sites) = {
         let mut injector = lock(&world.injector);
-        (injector.reports().to_vec(), injector.take_met())
+        let (faults, by_hand) = injector.reports();
+        let (faults, by_hand) = (faults.to_vec(), by_hand.to_vec());
+        (faults, by_hand, injector.take_met())
     };
     Outcome {
         verdict,
@@ -392,6 +425,7 @@ async fn finish(
         hash: recorded.hash,
         plan: plan.clone(),
         faults,
+        by_hand,
         sites,
         operations,
         unmet,

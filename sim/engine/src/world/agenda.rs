@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Mutex};
 
 use tokio::sync::Notify;
 
-use super::lock;
+use super::{by_hand::is_for_ever, lock};
 use crate::{host::NodeIx, storm::Action, time::VirtualTime};
 
 /// One thing to do.
@@ -97,15 +97,9 @@ impl Agenda {
 
     /// The faults that have begun and not ended, in the order of their ends.
     pub fn lasting(&self) -> Vec<Action> {
-        let lasting = |todo: &Todo| match todo {
-            Todo::End { action, .. } => Some(action.clone()),
-            _ => None,
-        };
-        lock(&self.queue)
-            .entries
-            .values()
-            .filter_map(lasting)
-            .collect()
+        let queue = lock(&self.queue);
+        let lasting = queue.entries.values().filter_map(Todo::lasting);
+        lasting.cloned().collect()
     }
 
     /// Whether any fault has begun and not ended, or is to come back.
@@ -133,11 +127,18 @@ impl Agenda {
         self.changed.notified().await;
     }
 
-    /// The latest instant by which a fault that has begun, or is aimed at a time, is over.
-    pub fn last_time(&self) -> Option<VirtualTime> {
-        lock(&self.queue)
-            .entries
-            .last_key_value()
-            .map(|((when, _), _)| *when)
+    /// The latest instant by which a fault that has begun, or is aimed at a time, is over by itself.
+    pub fn last_time(&self, now: VirtualTime) -> Option<VirtualTime> {
+        let queue = lock(&self.queue);
+        let mut times = queue.entries.keys().rev().map(|(when, _)| *when);
+        times.find(|when| !is_for_ever(now, *when))
+    }
+
+    /// Takes out the ends of faults that go on and are such.
+    pub fn take_lasting(&self, is: impl Fn(&Action) -> bool) -> Vec<Todo> {
+        let mut queue = lock(&self.queue);
+        let is_such = |_: &_, todo: &mut Todo| todo.lasting().is_some_and(&is);
+        let taken = queue.entries.extract_if(.., is_such);
+        taken.map(|(_, todo)| todo).collect()
     }
 }
