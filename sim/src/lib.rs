@@ -12,10 +12,12 @@ mod triage;
 
 pub use storms::{Storms, storms};
 
+#[doc(inline)]
 pub use squall_engine::{Builds, Client, Node, Sim};
 
 /// The bench of planted bugs: how soon each way of exploring finds them.
 pub mod bank {
+    #[doc(inline)]
     pub use squall_explore::bank::{
         Figure, Found, MEASURED_VERSION, Measured, Power, Small, Task, measure, summarise,
     };
@@ -23,10 +25,12 @@ pub mod bank {
 
 /// Many runs of one scenario, folded into one result.
 pub mod campaign {
+    #[doc(inline)]
     pub use squall_core::{
         names::Unknown,
         seed::{Seeds, SeedsError},
     };
+    #[doc(inline)]
     pub use squall_explore::campaign::{
         Campaign, Coverage, Failure, FaultCount, Mismatch, Progress, Tally, Totals, Verdicts,
         available_jobs,
@@ -35,6 +39,7 @@ pub mod campaign {
 
 /// What must hold, and what was found not to.
 pub mod check {
+    #[doc(inline)]
     pub use squall_engine::check::{
         Class, Commit, Findings, Goal, Truth, Violation, history, session,
     };
@@ -42,16 +47,19 @@ pub mod check {
 
 /// A node's wall clock.
 pub mod clock {
+    #[doc(inline)]
     pub use squall_core::clock::WallClock;
 }
 
 /// The simulated disk.
 pub mod disk {
+    #[doc(inline)]
     pub use squall_engine::disk::{BLOCK, Disk, DiskCounters, FILE_LEN_MAX, File, ForkedFile};
 }
 
 /// Ways of exploring: which storm is tried next.
 pub mod explore {
+    #[doc(inline)]
     pub use squall_explore::strategy::{
         Enumeration, Explorer, Guided, Sweep, Trial, Way, corpus, sweep,
     };
@@ -59,26 +67,31 @@ pub mod explore {
 
 /// Failure files.
 pub mod failure {
+    #[doc(inline)]
     pub use squall_explore::failure::{Build, FAILURE_VERSION, FailureFile, FileError, Recorded};
 }
 
 /// What the simulated network and disks ask of the world around them.
 pub mod host {
+    #[doc(inline)]
     pub use squall_core::host::{BurstFault, Host, NodeIx, Reached, Verdict};
 }
 
 /// The simulated network.
 pub mod net {
+    #[doc(inline)]
     pub use squall_engine::net::{Effect, Latency, LatencyChange, Listener, Net, Stream};
 }
 
 /// Pages and trace files that show a run or a campaign.
 pub mod picture {
+    #[doc(inline)]
     pub use squall_report::picture::{Subject, campaign, page, perfetto};
 }
 
 /// One run.
 pub mod run {
+    #[doc(inline)]
     pub use squall_engine::{
         run::{Options, Outcome, Signature, Spec, Verdict, plan_of, run, run_with},
         sim::{Builds, Client, Sim, Weather},
@@ -88,16 +101,19 @@ pub mod run {
 
 /// Scenarios: what a team writes to put its own services into the storm.
 pub mod scenario {
+    #[doc(inline)]
     pub use squall_engine::scenario::{Bug, Catalogue, Scenario, Setup, Shape};
 }
 
 /// One seed, named independent streams.
 pub mod seed {
+    #[doc(inline)]
     pub use squall_core::seed::{Rng, Seed, Stream, hash, mix, unit};
 }
 
 /// Failures made small.
 pub mod shrink {
+    #[doc(inline)]
     pub use squall_explore::shrink::{
         Budget, Effort, NotReproduced, Shrunk, Sizes, sentence, shrink,
     };
@@ -105,11 +121,13 @@ pub mod shrink {
 
 /// Sites: the places where a fault can be aimed.
 pub mod site {
+    #[doc(inline)]
     pub use squall_core::site::{Class, Kind, Met, Site};
 }
 
 /// Storms: their plans, and the profiles from which they are drawn.
 pub mod storm {
+    #[doc(inline)]
     pub use squall_engine::storm::{
         Action, CustomFault, Fault, FaultKind, FaultReport, PCT_MAX, PLAN_VERSION, Plan, PlanError,
         Profile, STORM_MS_MAX, When,
@@ -118,12 +136,16 @@ pub mod storm {
 
 /// Virtual time.
 pub mod time {
+    #[doc(inline)]
     pub use squall_core::time::VirtualTime;
 }
 
 /// What happened in a run.
 pub mod trace {
+    #[doc(inline)]
     pub use squall_core::event::{Event, FOUND_AFTER_OUTAGE, Kind, Row, Scope, What, Word};
+    #[doc(inline)]
     pub use squall_engine::trace::{Feature, Mode, Recorder, Trace};
+    #[doc(inline)]
     pub use squall_report::trace::{story, text};
 }

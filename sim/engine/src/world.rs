@@ -11,6 +11,7 @@ mod life;
 mod node;
 mod operation;
 mod overlap;
+mod panics;
 mod pct;
 mod storming;
 mod switch;
@@ -41,9 +42,9 @@ pub(crate) use ledger::{Known, Ledger};
 pub use node::Node;
 pub(crate) use node::{Boot, NodeState, StoreReader};
 pub use operation::Operation;
+pub use panics::panic_text;
 pub(crate) use pct::Gate;
 pub(crate) use storming::lasts;
-pub use task::panic_text;
 pub(crate) use task::silence_service_panics;
 pub(crate) use unreadable::Unreadable;
 

@@ -37,8 +37,8 @@ use crate::{
     strategy::{Explorer, Trial, Way},
     world::panic_text,
 };
-use queue::Queue;
-use supply::{Job, Supply};
+use queue::{Job, Queue};
+use supply::Supply;
 
 /// What carries one run out: [`run::run_with`](crate::run::run_with), or a fake in the tests of campaigns.
 pub type Runner<'a> = &'a (dyn Fn(&dyn Scenario, &Spec, Options) -> Outcome + Sync);

@@ -8,6 +8,7 @@
 //! The result does not depend on the number of jobs, except where the limit of real time ends it.
 
 mod aim;
+mod context;
 mod ddmin;
 mod lab;
 mod observed;

@@ -4,6 +4,7 @@ mod aimed;
 mod anything;
 mod bank;
 mod determinism;
+mod floors;
 mod guided;
 mod half_commits;
 mod healing;

@@ -90,7 +90,10 @@ impl Goals {
 
     /// The nodes that goals and checks listen to, each with the name of a goal or the message that it is to log.
     pub fn listened_to(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
-        let on_log = self.on_log.iter().map(|(_, node, message, _)| (*node, *message));
+        let on_log = self
+            .on_log
+            .iter()
+            .map(|(_, node, message, _)| (*node, *message));
         let on_outlived = self.on_outlived.iter();
         on_log.chain(on_outlived.flat_map(|(_, node, to)| [(*node, *to), (*to, *node)]))
     }

@@ -74,6 +74,7 @@ pub struct Ticket {
 /// The operations on some objects that share a model.
 ///
 /// ```
+/// # mod squall { pub use squall_core::time; pub use squall_engine::check; }
 /// use squall::{check::history::{History, Model}, time::VirtualTime};
 ///
 /// /// A counter that can be raised, and says what it was.

@@ -2,7 +2,6 @@
 
 use std::{sync::Arc, task::Waker};
 
-use super::{Fabric, connection::Connection};
 use crate::{
     event::What,
     host::{Host, NodeIx},
@@ -34,32 +33,6 @@ pub enum Note {
 }
 
 impl Aftermath {
-    /// A burst has arrived at `end`.
-    pub fn arrival(&mut self, connection: &Connection, end: usize, bytes: usize, fabric: &Fabric) {
-        self.notes.push(Note::Arrival {
-            node: connection.ends[end].node,
-            from: fabric.node(connection.ends[1 - end].node).name.clone(),
-            connection: connection.ordinal,
-            bytes,
-        });
-    }
-
-    /// Something happened to the connection, as `end` knows it.
-    pub fn connection(
-        &mut self,
-        connection: &Connection,
-        end: usize,
-        event: &'static str,
-        fabric: &Fabric,
-    ) {
-        self.notes.push(Note::Connection {
-            node: connection.ends[end].node,
-            peer: fabric.node(connection.ends[1 - end].node).name.clone(),
-            connection: connection.ordinal,
-            event,
-        });
-    }
-
     /// Does it all.
     pub fn run(self, host: &dyn Host) {
         for note in &self.notes {

@@ -107,7 +107,7 @@ impl Connection {
         };
         self.pipes[end].discard();
         if self.ends[end].held {
-            aftermath.connection(self, end, "reset", fabric);
+            self.tell(end, "reset", fabric, aftermath);
         }
         self.ends[end].fail(code, aftermath);
     }

@@ -153,7 +153,7 @@ impl Attempt {
             state.next_connection += 1;
             let nodes = [self.from, self.to];
             let mut connection = Connection::new(id, self.ordinal, self.port, socket, nodes);
-            aftermath.connection(&connection, CLIENT, "connect", &state.fabric);
+            connection.tell(CLIENT, "connect", &state.fabric, aftermath);
             state.await_accept(&connection);
             connection.hello(&mut state.fabric, now);
             connection.settle(&mut state.fabric, now);

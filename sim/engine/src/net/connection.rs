@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use super::{Aftermath, Effect, Fabric, end::End, pipe::Pipe};
+use super::{Aftermath, Effect, Fabric, aftermath::Note, end::End, pipe::Pipe};
 use crate::{host::NodeIx, time::VirtualTime};
 
 /// The end that opened the connection.
@@ -124,6 +124,38 @@ impl Connection {
                 Event::Keepalive(end) => self.probe(end, fabric, aftermath, at),
             }
         }
+    }
+
+    /// The host is to be told that a burst has arrived at `end`.
+    pub fn tell_arrival(
+        &self,
+        end: usize,
+        bytes: usize,
+        fabric: &Fabric,
+        aftermath: &mut Aftermath,
+    ) {
+        aftermath.notes.push(Note::Arrival {
+            node: self.ends[end].node,
+            from: fabric.node(self.ends[1 - end].node).name.clone(),
+            connection: self.ordinal,
+            bytes,
+        });
+    }
+
+    /// The host is to be told that something happened to the connection, as `end` knows it.
+    pub fn tell(
+        &self,
+        end: usize,
+        event: &'static str,
+        fabric: &Fabric,
+        aftermath: &mut Aftermath,
+    ) {
+        aftermath.notes.push(Note::Connection {
+            node: self.ends[end].node,
+            peer: fabric.node(self.ends[1 - end].node).name.clone(),
+            connection: self.ordinal,
+            event,
+        });
     }
 
     pub fn is_frozen(&self, fabric: &Fabric) -> bool {

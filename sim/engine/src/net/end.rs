@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Aftermath, keepalive::Keepalive, timer::Waiter};
+use super::{Aftermath, timer::Waiter};
 use crate::{host::NodeIx, time::VirtualTime};
 
 /// One end of a connection, as its node's kernel and process know it.
@@ -25,6 +25,17 @@ pub struct End {
     pub keepalive: Option<Keepalive>,
     /// When the last packet arrived.
     pub last_heard: VirtualTime,
+}
+
+/// What keeps an idle connection under watch.
+#[derive(Clone, Copy, Debug)]
+pub struct Keepalive {
+    pub idle: Duration,
+    pub interval: Duration,
+    pub probes: u32,
+    /// Probes without an answer.
+    pub failed: u32,
+    pub due: VirtualTime,
 }
 
 impl End {

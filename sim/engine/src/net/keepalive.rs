@@ -2,22 +2,11 @@
 
 use std::time::Duration;
 
-use super::{Aftermath, Fabric, connection::Connection, sending::Kind};
+use super::{Aftermath, Fabric, connection::Connection, end::Keepalive, sending::Kind};
 use crate::time::VirtualTime;
 
 /// The kernel counts in seconds, and none is none.
 const GRAIN: Duration = Duration::from_secs(1);
-
-/// What keeps an idle connection under watch.
-#[derive(Clone, Copy, Debug)]
-pub struct Keepalive {
-    idle: Duration,
-    interval: Duration,
-    probes: u32,
-    /// Probes without an answer.
-    failed: u32,
-    pub due: VirtualTime,
-}
 
 impl Connection {
     /// Watches the connection while it is idle.

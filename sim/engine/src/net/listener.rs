@@ -100,7 +100,7 @@ impl Listener {
                     continue;
                 };
                 connection.listening = None;
-                aftermath.connection(connection, SERVER, "accept", fabric);
+                connection.tell(SERVER, "accept", fabric, aftermath);
                 let stream = Stream::new(self.net.clone(), connection, SERVER, self.life);
                 // Whoever was turned away by a full queue gets another chance.
                 for id in pending {

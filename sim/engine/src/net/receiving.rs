@@ -49,7 +49,7 @@ impl Connection {
                 self.refuse(end, flight, fabric, at);
             }
             Content::Data(bytes) => {
-                aftermath.arrival(self, to, bytes.len(), fabric);
+                self.tell_arrival(to, bytes.len(), fabric, aftermath);
                 self.acknowledge(end, bytes.len(), 0, flight.departs, fabric, at);
                 self.pipes[end].inbox.push_back(bytes);
                 self.ends[to].reader.wake(aftermath);

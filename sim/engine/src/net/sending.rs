@@ -276,7 +276,7 @@ impl Connection {
     pub fn time_out(&mut self, end: usize, fabric: &Fabric, aftermath: &mut Aftermath) {
         self.pipes[end].discard();
         if self.ends[end].held {
-            aftermath.connection(self, end, "timed out", fabric);
+            self.tell(end, "timed out", fabric, aftermath);
         }
         self.ends[end].fail(linux::TIMED_OUT, aftermath);
     }

@@ -353,7 +353,7 @@ impl Stream {
     fn close(&self, state: &mut State, aftermath: &mut Aftermath, now: VirtualTime) {
         if let Some((connection, fabric)) = self.access(state) {
             connection.advance(fabric, aftermath, now);
-            aftermath.connection(connection, self.end, "closed", fabric);
+            connection.tell(self.end, "closed", fabric, aftermath);
             connection.close(self.end, fabric, aftermath, now);
             connection.settle(fabric, now);
         }

@@ -46,8 +46,16 @@ impl Sim {
         );
         for node in fault.nodes() {
             if self.world.find(node).is_none() {
-                let all: Vec<String> = self.world.nodes().iter().map(|n| n.name.to_string()).collect();
-                panic!("no node is called \"{node}\"; there are: {}", all.join(", "));
+                let all: Vec<String> = self
+                    .world
+                    .nodes()
+                    .iter()
+                    .map(|n| n.name.to_string())
+                    .collect();
+                panic!(
+                    "no node is called \"{node}\"; there are: {}",
+                    all.join(", ")
+                );
             }
         }
         self.world.inflict(fault);

@@ -54,6 +54,10 @@ impl Trace {
 /// Hears of every event of a run.
 ///
 /// ```
+/// # mod squall {
+/// #     pub use squall_core::time;
+/// #     pub mod trace { pub use squall_core::event::*; pub use squall_engine::trace::*; }
+/// # }
 /// use std::borrow::Cow;
 ///
 /// use squall::{

@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     Known, Node, NodeState, RUNNING, Todo, World, lock,
-    node::InFlight,
+    node::{Death, InFlight},
     task::{Guarded, panic_place},
 };
 use crate::{
@@ -22,16 +22,6 @@ const BACKOFF: Duration = Duration::from_millis(100);
 const BACKOFF_DOUBLINGS_MAX: u32 = 6;
 /// ... until one has lived this long.
 const STEADY: Duration = Duration::from_secs(10);
-
-/// How a node dies.
-#[derive(Clone, Debug)]
-pub(crate) struct Death {
-    pub power: bool,
-    /// Until it boots again; `None` leaves that to another entry of the agenda.
-    pub down: Duration,
-    pub event: &'static str,
-    pub detail: String,
-}
 
 impl World {
     /// The first boot, and every later one.

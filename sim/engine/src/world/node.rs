@@ -14,7 +14,7 @@ use std::{
 
 use madsim::task::NodeId;
 
-use super::{Unreadable, World, exact_sleep, life::Death, lock, task::Guarded, wait};
+use super::{Unreadable, World, exact_sleep, lock, wait};
 use crate::{
     check::Truth,
     clock::WallClock,
@@ -85,6 +85,16 @@ pub(crate) struct NodeState {
     pub installed: Mutex<(u32, Option<usize>)>,
     /// Its process is an old one, whose successor has a slot of its own and the name: since this fault of the plan.
     pub outlives: OnceLock<usize>,
+}
+
+/// How a node dies.
+#[derive(Clone, Debug)]
+pub(crate) struct Death {
+    pub power: bool,
+    /// Until it boots again; `None` leaves that to another entry of the agenda.
+    pub down: Duration,
+    pub event: &'static str,
+    pub detail: String,
 }
 
 /// A transaction that its store is about to commit.
@@ -274,21 +284,6 @@ impl Node {
         self.world
             .seed
             .keyed(&[0xb007, u64::from(self.state.ix.0), u64::from(self.life)])
-    }
-
-    /// Starts a task of this process. A panic in it kills the process.
-    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        self.spawn_named("", task);
-    }
-
-    /// The same. By its name the sites at its timers are told where the task works on nobody's behalf.
-    pub fn spawn_named(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
-        if !self.is_alive() {
-            return;
-        }
-        if let Some(node) = self.world.runtime.get_node(self.state.id) {
-            node.spawn(Guarded::new(self.clone(), name, Box::pin(task)));
-        }
     }
 
     /// The process ends because it cannot go on; its supervisor starts it again, later and later if that recurs.

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use super::{NodeState, Todo, World, life::Death, lock};
+use super::{NodeState, Todo, World, lock, node::Death};
 use crate::trace::{OLD_ENDS, OLD_LIVES_ON, What};
 
 impl World {

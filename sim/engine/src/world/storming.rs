@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Todo, World, life::Death, lock};
+use super::{Todo, World, lock, node::Death};
 use crate::{
     host::BurstFault,
     storm::{Action, Due},

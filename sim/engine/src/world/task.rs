@@ -3,7 +3,6 @@
 //! ([`super::pct`]) the task waits there, and where timers are watched a turn may begin with a site.
 
 use std::{
-    any::Any,
     cell::{Cell, RefCell},
     future::Future,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -15,7 +14,7 @@ use std::{
 
 use madsim::time::{Sleep, sleep};
 
-use super::{Node, RUNNING, pct::Seat};
+use super::{Node, RUNNING, panics::panic_text, pct::Seat};
 use crate::{
     alarm::{Bell, Polling},
     trace,
@@ -51,6 +50,24 @@ struct Timers {
 struct Gated {
     seat: Arc<Seat>,
     waker: Waker,
+}
+
+/// Tasks.
+impl Node {
+    /// Starts a task of this process. A panic in it kills the process.
+    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.spawn_named("", task);
+    }
+
+    /// The same. By its name the sites at its timers are told where the task works on nobody's behalf.
+    pub fn spawn_named(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        if !self.is_alive() {
+            return;
+        }
+        if let Some(node) = self.world.runtime.get_node(self.state.id) {
+            node.spawn(Guarded::new(self.clone(), name, Box::pin(task)));
+        }
+    }
 }
 
 impl Guarded {
@@ -202,13 +219,6 @@ impl Drop for Guarded {
 /// Where the last panic of a service or client on this thread came from: file, line, column.
 pub(super) fn panic_place() -> Option<String> {
     PANIC_PLACE.take()
-}
-
-/// What a panic said.
-pub fn panic_text(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("a panic without a message")
 }
 
 /// Panics inside services are caught and judged; keep them off stderr.

@@ -6,10 +6,20 @@ use std::{
     time::Instant,
 };
 
-use super::supply::Job;
+use crate::{run::Options, strategy::Trial};
 
 /// So many trials are handed out whatever the time: a campaign that ran nothing would prove nothing.
 const AT_LEAST: u64 = 10;
+
+/// A trial on its way to a worker.
+pub(super) struct Job {
+    /// Its place among all trials of the campaign; from 0.
+    pub ordinal: u64,
+    pub trial: Trial,
+    pub options: Options,
+    /// It is run a second time and must give the same hash.
+    pub watched: bool,
+}
 
 /// Hands jobs out in the order in which they were put in. What was handed out at any moment is a prefix of them.
 pub(super) struct Queue {

@@ -2,21 +2,11 @@
 
 use std::collections::VecDeque;
 
-use super::{Queue, WATCH_EVERY, WINDOW};
-use crate::{
-    run::Options,
-    strategy::{Explorer, Trial},
+use super::{
+    WATCH_EVERY, WINDOW,
+    queue::{Job, Queue},
 };
-
-/// A trial on its way to a worker.
-pub(super) struct Job {
-    /// Its place among all trials of the campaign; from 0.
-    pub ordinal: u64,
-    pub trial: Trial,
-    pub options: Options,
-    /// It is run a second time and must give the same hash.
-    pub watched: bool,
-}
+use crate::strategy::{Explorer, Trial};
 
 /// Keeps the queue at most a window ahead of what has been folded, and asks for a generation when the explorer knows
 /// all that it has to know.

@@ -1,6 +1,6 @@
 //! Better aim: named sites rather than counts and instants, round instants rather than odd ones.
 
-use super::{observed::Passed, passes::Context, weaken::round_down};
+use super::{context::Context, observed::Passed, weaken::round_down};
 use crate::{
     site::{Kind, Met},
     storm::{Action, Fault, When},

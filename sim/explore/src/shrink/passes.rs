@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     aim,
+    context::Context,
     ddmin::ddmin,
     lab::{Lab, SCHEDULES_MAX},
     observed::Observed,
@@ -275,22 +276,5 @@ impl Reduction<'_, '_> {
             };
             self.try_plans(&[plan], 1);
         }
-    }
-}
-
-/// A fault that is looked at, in the run in which it happened.
-pub(super) struct Context<'c> {
-    pub observed: &'c Observed,
-    /// Its place in the plan.
-    pub index: usize,
-    /// Who calls whom.
-    pub links: &'c [(&'static str, &'static str)],
-    /// The timers that ran out and the reads of clocks, as far as a fault may be aimed at one.
-    pub unseen: &'c [Met],
-}
-
-impl Context<'_> {
-    pub fn fault(&self) -> &Fault {
-        &self.observed.outcome.plan.faults[self.index]
     }
 }

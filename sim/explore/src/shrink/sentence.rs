@@ -9,6 +9,10 @@ use crate::{
 /// (caller, callee): they tell requests from answers.
 ///
 /// ```
+/// # mod squall {
+/// #     pub use squall_core::{site, time};
+/// #     pub use {squall_engine::storm, squall_explore::shrink};
+/// # }
 /// use squall::{
 ///     shrink::sentence,
 ///     site::{Kind, Site},

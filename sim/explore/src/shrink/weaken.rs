@@ -1,6 +1,6 @@
 //! Weaker faults: kinds that do less, and smaller, rounder numbers.
 
-use super::passes::Context;
+use super::context::Context;
 use crate::{
     site::Kind,
     storm::{Action, Fault, When},

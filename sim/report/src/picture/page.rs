@@ -66,6 +66,10 @@ struct Fault {
 /// The page of a run. The same run gives the same bytes.
 ///
 /// ```
+/// # mod squall {
+/// #     pub use {squall_core::seed, squall_report::picture};
+/// #     pub use squall_engine::{Sim, run, scenario, storm};
+/// # }
 /// use squall::{
 ///     picture::{Subject, page},
 ///     run::{Spec, Verdict},
