@@ -12,6 +12,7 @@
 //! deterministic, a canary that was not caught or a result (on stdout or in a file) that could not be written; 2 bad
 //! usage. A failure that a file holds and that does not happen any more is 0.
 
+mod annotate;
 mod args;
 mod bank;
 mod bar;
@@ -75,6 +76,7 @@ pub fn main_with(catalogue: Catalogue, brought: Vec<Brought>) -> ExitCode {
         style: Style::of_stdout(),
         bars: io::stderr().is_terminal(),
         failures: PathBuf::from("failures"),
+        step: annotate::Step::of_environment(),
     };
     ExitCode::from(session.serve(std::env::args_os()) as u8)
 }
@@ -172,6 +174,8 @@ struct Session<'a> {
     bars: bool,
     /// Where failures are written if nobody says otherwise.
     failures: PathBuf,
+    /// The CI step that the program is part of.
+    step: Option<annotate::Step>,
 }
 
 impl Session<'_> {

@@ -6,8 +6,11 @@
 //! those who put their services into a storm need of them. `ARCHITECTURE.md` tells what lies where.
 
 pub mod cli;
+mod storms;
 pub mod testing;
 mod triage;
+
+pub use storms::{Storms, storms};
 
 #[doc(inline)]
 pub use squall_engine::{Builds, Client, Node, Sim};

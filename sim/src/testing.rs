@@ -25,7 +25,7 @@
 //! }
 //! ```
 
-mod env;
+pub(crate) mod env;
 
 #[cfg(test)]
 mod tests;
@@ -35,7 +35,7 @@ use std::{path::Path, time::Duration};
 use squall_core::seed::{Seed, Seeds};
 use squall_engine::{
     check::Violation,
-    run::{self, Signature},
+    run::{self, Signature, run_with},
     scenario::Scenario,
     trace::Trace,
 };
@@ -102,20 +102,11 @@ pub fn check(scenario: &dyn Scenario, default_seeds: u64) -> Totals {
 /// As [`check`], and when the scenario lacks the shape or the bug.
 #[track_caller]
 pub fn check_with(scenario: &dyn Scenario, default_seeds: u64, options: &Options) -> Totals {
-    let checked = env::seeds(default_seeds).and_then(|seeds| {
-        let directory = Some(env::failures());
-        check_by(
-            &squall_engine::run::run_with,
-            scenario,
-            seeds,
-            options,
-            directory.as_deref(),
-        )
-    });
-    match checked {
-        Ok(totals) => totals,
-        Err(told) => panic!("{told}"),
-    }
+    let directory = env::failures();
+    let checked = env::seeds(default_seeds)
+        .and_then(|seeds| variant(scenario, seeds, options))
+        .and_then(|campaign| checked(&run_with, &campaign, Some(&directory), ReplayBy::Program));
+    checked.unwrap_or_else(|told| panic!("{told}"))
 }
 
 /// Plants the bug and runs the seeds `0..max_seeds` until one finds it.
@@ -125,32 +116,66 @@ pub fn check_with(scenario: &dyn Scenario, default_seeds: u64, options: &Options
 /// When none does, when the harness fails, and when the scenario has no such bug.
 #[track_caller]
 pub fn finds(scenario: &dyn Scenario, bug: &str, max_seeds: u64) -> Found {
-    match finds_by(&squall_engine::run::run_with, scenario, bug, max_seeds) {
-        Ok(found) => found,
-        Err(told) => panic!("{told}"),
+    let options = Options {
+        plant: Some(bug.to_owned()),
+        ..Options::default()
+    };
+    let found = variant(scenario, Seeds::up_to(max_seeds), &options)
+        .and_then(|campaign| found_in(&run_with, campaign));
+    found.unwrap_or_else(|told| panic!("{told}"))
+}
+
+/// What replays a failure that a test found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ReplayBy {
+    /// The program whose catalogue has the scenario.
+    Program,
+    /// The test itself: nothing else can build its world.
+    Test,
+}
+
+impl ReplayBy {
+    /// The command that replays a failure file.
+    pub fn file(self, path: &Path) -> String {
+        match self {
+            ReplayBy::Program => replay_command(path),
+            ReplayBy::Test => env::replay_command(path),
+        }
+    }
+
+    /// The commands that replay a seed of a campaign.
+    fn seed(self, campaign: &Campaign<'_>, seed: Seed) -> Vec<String> {
+        let test = env::test_command(seed);
+        match self {
+            ReplayBy::Program => vec![test, campaign.replay_command(seed)],
+            ReplayBy::Test => vec![test],
+        }
     }
 }
 
-fn check_by(
+/// Runs a campaign; its failures go into `directory`.
+///
+/// # Errors
+///
+/// What failed, told in full.
+pub(crate) fn checked(
     runner: Runner<'_>,
-    scenario: &dyn Scenario,
-    seeds: Seeds,
-    options: &Options,
+    campaign: &Campaign<'_>,
     directory: Option<&Path>,
+    replay: ReplayBy,
 ) -> Result<Totals, String> {
-    let campaign = variant(scenario, seeds, options)?;
+    let scenario = campaign.scenario;
     let totals = campaign.run_by(runner, &mut |_| ());
     if totals.is_clean() {
         return Ok(totals);
     }
     let failures = (0..).zip(&totals.failures).map(|(place, failed)| {
-        let test = env::test_command(failed.seed);
+        let commands = replay.seed(campaign, failed.seed);
         let spec = campaign.spec_of(&failed.trial());
         if place >= SHRUNK_MAX {
-            let trace = trace(runner, &campaign, &failed.trial());
-            let replay = [test, campaign.replay_command(failed.seed)];
+            let trace = trace(runner, campaign, &failed.trial());
             let told = Told::AsFound(trace.as_ref());
-            return failure::failure(&totals, failed, &told, &replay, Style::PLAIN);
+            return failure::failure(&totals, failed, &told, &commands, Style::PLAIN);
         }
         let signature = &failed.signature;
         match keep(
@@ -163,43 +188,37 @@ fn check_by(
             &|_| {},
         ) {
             Ok(kept) => {
-                let file = kept.path().map(replay_command);
-                let replay = file.unwrap_or_else(|| campaign.replay_command(failed.seed));
+                let mut commands = commands;
+                if let Some(path) = kept.path() {
+                    commands.truncate(1);
+                    commands.push(replay.file(path));
+                }
                 let told = Told::Small(&kept);
-                failure::failure(&totals, failed, &told, &[test, replay], Style::PLAIN)
+                failure::failure(&totals, failed, &told, &commands, Style::PLAIN)
             }
             Err(gone) => {
-                let traces = [0, 1].map(|_| trace(runner, &campaign, &failed.trial()));
+                let traces = [0, 1].map(|_| trace(runner, campaign, &failed.trial()));
                 let told = Told::Gone(&gone, traces.each_ref().map(Option::as_ref));
-                let replay = [test, campaign.replay_command(failed.seed)];
-                failure::failure(&totals, failed, &told, &replay, Style::PLAIN)
+                failure::failure(&totals, failed, &told, &commands, Style::PLAIN)
             }
         }
     });
     let mismatches = totals.mismatches.iter().map(|mismatch| {
-        let replay = [
-            env::test_command(mismatch.seed),
-            campaign.replay_command(mismatch.seed),
-        ];
-        let traces = [0, 1].map(|_| trace(runner, &campaign, &mismatch.trial()));
+        let commands = replay.seed(campaign, mismatch.seed);
+        let traces = [0, 1].map(|_| trace(runner, campaign, &mismatch.trial()));
         let traces = traces.each_ref().map(Option::as_ref);
-        failure::mismatch(&totals, mismatch, traces, &replay, Style::PLAIN)
+        failure::mismatch(&totals, mismatch, traces, &commands, Style::PLAIN)
     });
     let told: Vec<String> = failures.chain(mismatches).collect();
     Err(told.join("\n"))
 }
 
-fn finds_by(
-    runner: Runner<'_>,
-    scenario: &dyn Scenario,
-    bug: &str,
-    max_seeds: u64,
-) -> Result<Found, String> {
-    let options = Options {
-        plant: Some(bug.to_owned()),
-        ..Options::default()
-    };
-    let mut campaign = variant(scenario, Seeds::up_to(max_seeds), &options)?;
+/// Runs a campaign until something fails, which is what it is there for.
+///
+/// # Errors
+///
+/// When nothing does, or the harness.
+pub(crate) fn found_in(runner: Runner<'_>, mut campaign: Campaign<'_>) -> Result<Found, String> {
     campaign.stop_at_first = true;
     let totals = campaign.run_by(runner, &mut |_| ());
     match totals.failures.first() {
@@ -220,11 +239,15 @@ fn finds_by(
                 Style::PLAIN,
             ))
         }
-        None => Err(format!(
-            "{} storms over {} did not find the bug {bug}: its checks or its storms are blind to it",
-            report::count(totals.tally.runs),
-            scenario.name(),
-        )),
+        None => {
+            let bug = campaign.plant.as_ref();
+            Err(format!(
+                "{} storms over {} did not find the bug{}: its checks or its storms are blind to it",
+                report::count(totals.tally.runs),
+                campaign.scenario.name(),
+                bug.map_or(String::new(), |bug| format!(" {bug}")),
+            ))
+        }
     }
 }
 

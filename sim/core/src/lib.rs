@@ -12,6 +12,7 @@ compile_error!(
 pub mod clock;
 pub mod event;
 pub mod host;
+pub mod interned;
 pub mod names;
 pub mod seed;
 pub mod site;

@@ -96,7 +96,7 @@ impl Findings {
     /// The invariant under check is broken, in the way `tag`.
     pub fn broken(
         &mut self,
-        tag: &'static str,
+        tag: impl Into<String>,
         entities: &[&str],
         expected: impl Into<String>,
         found: impl Into<String>,
@@ -107,15 +107,15 @@ impl Findings {
     /// Another invariant, named here, is broken: for checks that judge several at once.
     pub fn broken_as(
         &mut self,
-        invariant: &'static str,
-        tag: &'static str,
+        invariant: impl Into<String>,
+        tag: impl Into<String>,
         entities: &[&str],
         expected: impl Into<String>,
         found: impl Into<String>,
     ) {
         self.list.push(Violation {
-            invariant: invariant.to_owned(),
-            tag: tag.to_owned(),
+            invariant: invariant.into(),
+            tag: tag.into(),
             class: Class::default(),
             at: self.now,
             entities: entities.iter().map(|&e| e.to_owned()).collect(),

@@ -11,7 +11,7 @@ use cpu_time::ThreadTime;
 
 use crate::{
     scenario::{Scenario, variant_exists},
-    storm::Plan,
+    storm::{Plan, Profile},
     world::{lock, panic_text, silence_service_panics},
 };
 
@@ -56,7 +56,8 @@ pub fn run(scenario: &dyn Scenario, spec: &Spec, full: bool) -> Outcome {
 /// Runs it with these options.
 pub fn run_with(scenario: &dyn Scenario, spec: &Spec, options: Options) -> Outcome {
     silence_service_panics();
-    let plan = plan_of(scenario, spec);
+    let profile = scenario.profile();
+    let plan = drawn(&profile, spec);
     if let Err(unknown) = variant_exists(scenario, &spec.shape, spec.plant.as_deref()) {
         return Outcome::harness_failed(plan, unknown.to_string());
     }
@@ -66,7 +67,7 @@ pub fn run_with(scenario: &dyn Scenario, spec: &Spec, options: Options) -> Outco
         let builder = std::thread::Builder::new().name(scenario.name().to_owned());
         let run = builder.spawn_scoped(scope, || {
             let began = ThreadTime::now();
-            let outcome = course::run_here(scenario, spec, &plan, options);
+            let outcome = course::run_here(scenario, spec, &plan, &profile, options);
             (outcome, began.elapsed())
         });
         run.expect("the machine can start a thread").join()
@@ -92,7 +93,10 @@ pub fn take_cpu_time() -> Duration {
 
 /// The storm that this run will see.
 pub fn plan_of(scenario: &dyn Scenario, spec: &Spec) -> Plan {
-    spec.plan
-        .clone()
-        .unwrap_or_else(|| scenario.profile().draw(spec.seed))
+    drawn(&scenario.profile(), spec)
+}
+
+fn drawn(profile: &Profile, spec: &Spec) -> Plan {
+    let plan = spec.plan.clone();
+    plan.unwrap_or_else(|| profile.draw(spec.seed))
 }

@@ -1,10 +1,12 @@
 //! The world as a scenario builds it.
 
+mod by_hand;
 mod weather;
 
 use std::{
     fmt,
     future::Future,
+    io,
     sync::{Arc, Mutex, Weak, atomic::Ordering::Relaxed},
     time::Duration,
 };
@@ -13,6 +15,7 @@ pub use weather::Weather;
 
 use squall_core::{
     event::{Scope, What},
+    interned::interned,
     seed::{Seed, Stream},
     time::VirtualTime,
 };
@@ -21,6 +24,9 @@ use crate::{
     check::{Commit, Findings, Goal, Truth},
     world::{Boot, Node, NodeState, Operation, StoreReader, World, lock},
 };
+
+/// The client that prepares the world before the storm.
+pub const SETUP: &str = "setup";
 
 /// The world under construction, and while it runs. Cheap to clone.
 #[derive(Clone)]
@@ -53,7 +59,7 @@ pub(crate) struct Cast {
 
 pub(crate) type Task =
     Box<dyn FnOnce(Client) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
-pub(crate) type AtEnd = Box<dyn FnOnce(&Truth) -> Vec<(&'static str, u64)> + Send>;
+pub(crate) type AtEnd = Box<dyn FnOnce(&Truth) -> Vec<(String, u64)> + Send>;
 
 /// What a scenario has asked for, for the run to start at its time.
 #[derive(Default)]
@@ -82,7 +88,7 @@ impl Sim {
 
     /// Whether this run has no fault at all. For checks of what only a calm run promises; nothing else may depend on it.
     pub fn is_calm(&self) -> bool {
-        self.is_calm
+        self.is_calm && !self.world.was_by_hand()
     }
 
     /// What disturbs this run, for checks.
@@ -93,6 +99,19 @@ impl Sim {
     /// The run's seed.
     pub fn seed(&self) -> Seed {
         self.world.seed
+    }
+
+    /// The nodes that were added so far, by name; clients are none of them.
+    pub fn services(&self) -> Vec<String> {
+        let nodes = self.world.nodes().into_iter();
+        let services = nodes.filter(|node| !node.is_client);
+        services.map(|node| node.name.to_string()).collect()
+    }
+
+    /// States that clients assert what must hold: a panic of one is then a finding about the system, rather than a fault
+    /// of the scenario that makes the run void.
+    pub fn clients_assert(&self) {
+        lock(&self.world.ledger).clients_assert = true;
     }
 
     /// How the harness reads all rows of a database file: (table, key, value). To be told before the nodes are added,
@@ -162,7 +181,7 @@ impl Sim {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let client = self.new_client("setup");
+        let client = self.new_client(SETUP);
         let task: Task = Box::new(move |client| Box::pin(task(client)));
         lock(&self.parts).cast.prepare = Some(Role { client, task });
     }
@@ -198,84 +217,101 @@ impl Sim {
     /// Adds an invariant that must hold after each commit. It sees the rows that the commit changed.
     pub fn always(
         &self,
-        name: &'static str,
+        name: impl AsRef<str>,
         check: impl FnMut(&Commit<'_>, &mut Findings) + Send + 'static,
     ) {
         lock(&self.world.ledger)
             .checks
             .always
-            .push((name, Box::new(check)));
+            .push((interned(name), Box::new(check)));
     }
 
     /// Adds an invariant that must hold at the latest `bound` (virtual time) after the storm. It sees all rows.
     pub fn finally(
         &self,
-        name: &'static str,
+        name: impl AsRef<str>,
         bound: Duration,
         check: impl FnMut(&Truth, &mut Findings) + Send + 'static,
     ) {
         lock(&self.world.ledger)
             .checks
             .finally
-            .push((name, bound, Box::new(check)));
+            .push((interned(name), bound, Box::new(check)));
     }
 
     /// States that the invariant of this name looks into a service: it knows how that keeps what it keeps, and a sound
     /// one might keep it otherwise. What breaks it is reported behind what does damage ([`Class::Inside`](crate::check::Class)).
-    pub fn inside(&self, name: &'static str) {
-        lock(&self.world.ledger).insides.insert(name);
+    pub fn inside(&self, name: impl AsRef<str>) {
+        lock(&self.world.ledger).insides.insert(interned(name));
     }
 
     /// States that something should sometimes happen. It has when `happens` says so of a commit; the invariants have
     /// seen that commit before. A campaign tells which of these things never happened.
     pub fn sometimes(
         &self,
-        name: &'static str,
+        name: impl AsRef<str>,
         happens: impl FnMut(&Commit<'_>) -> bool + Send + 'static,
     ) {
         lock(&self.world.ledger)
             .goals
-            .on_commit(name, Box::new(happens));
+            .on_commit(interned(name), Box::new(happens));
     }
 
     /// States that something should sometimes happen. It has when the node logs this `tracing` event (its message).
-    pub fn sometimes_logged(&self, name: &'static str, node: &'static str, message: &'static str) {
+    pub fn sometimes_logged(
+        &self,
+        name: impl AsRef<str>,
+        node: impl AsRef<str>,
+        message: impl AsRef<str>,
+    ) {
         self.sometimes_logged_where(name, node, message, |_, _| true);
     }
 
     /// The same, where `happens` says so of the event's scope and fields (`name=value name2="two words"`).
     pub fn sometimes_logged_where(
         &self,
-        name: &'static str,
-        node: &'static str,
-        message: &'static str,
+        name: impl AsRef<str>,
+        node: impl AsRef<str>,
+        message: impl AsRef<str>,
         happens: impl FnMut(&Scope, &str) -> bool + Send + 'static,
     ) {
-        lock(&self.world.ledger)
-            .goals
-            .on_log(name, node, message, Box::new(happens));
+        lock(&self.world.ledger).goals.on_log(
+            interned(name),
+            interned(node),
+            interned(message),
+            Box::new(happens),
+        );
     }
 
     /// Has a check told of each `tracing` event of this message that the node logs, with its scope and fields
     /// (`name=value name2="two words"`).
     pub fn hear(
         &self,
-        node: &'static str,
-        message: &'static str,
+        node: impl AsRef<str>,
+        message: impl AsRef<str>,
         hear: impl FnMut(&Scope, &str) + Send + 'static,
     ) {
-        lock(&self.world.ledger).goals.hear(node, message, hear);
+        lock(&self.world.ledger)
+            .goals
+            .hear(interned(node), interned(message), hear);
     }
 
     /// States that an old process of `node` should sometimes send something to `peer` while its successor is up: see
     /// [`Action::Overlap`](crate::storm::Action::Overlap).
-    pub fn sometimes_outlived(&self, name: &'static str, node: &'static str, peer: &'static str) {
-        lock(&self.world.ledger).goals.on_outlived(name, node, peer);
+    pub fn sometimes_outlived(
+        &self,
+        name: impl AsRef<str>,
+        node: impl AsRef<str>,
+        peer: impl AsRef<str>,
+    ) {
+        lock(&self.world.ledger)
+            .goals
+            .on_outlived(interned(name), interned(node), interned(peer));
     }
 
     /// States that something should sometimes happen; the handle says when it does.
-    pub fn goal(&self, name: &'static str) -> Goal {
-        lock(&self.world.ledger).goals.goal(name)
+    pub fn goal(&self, name: impl AsRef<str>) -> Goal {
+        lock(&self.world.ledger).goals.goal(interned(name))
     }
 
     /// Tells which build each node runs. For goals: what must hold does not depend on it.
@@ -294,7 +330,14 @@ impl Sim {
     }
 
     /// Counts to be reported with the run's outcome, taken from all rows at its end.
-    pub fn at_end(&self, count: impl FnOnce(&Truth) -> Vec<(&'static str, u64)> + Send + 'static) {
+    pub fn at_end<N: Into<String>>(
+        &self,
+        count: impl FnOnce(&Truth) -> Vec<(N, u64)> + Send + 'static,
+    ) {
+        let count = |truth: &Truth| {
+            let counts = count(truth).into_iter();
+            counts.map(|(name, n)| (name.into(), n)).collect()
+        };
         lock(&self.parts).at_end.push(Box::new(count));
     }
 
@@ -405,6 +448,19 @@ impl Client {
         self.node.world().now()
     }
 
+    /// Waits this long, in virtual time.
+    pub async fn sleep(&self, duration: Duration) {
+        self.node.sleep(duration).await;
+    }
+
+    /// Connects to the service of a node, as [`Node::connect`].
+    pub fn connect(
+        &self,
+        peer: &str,
+    ) -> impl Future<Output = io::Result<crate::net::Stream>> + Send + 'static {
+        self.node.connect(peer)
+    }
+
     /// For how long no fault has been in force and every node has been up; since the run began if there never was any.
     /// `None` while a fault lasts (or lies in wait, as a sync that is to fail), or a node is down.
     pub fn calm_for(&self) -> Option<Duration> {
@@ -461,8 +517,8 @@ impl Client {
     /// The client itself sees that an invariant is broken, now.
     pub fn broken(
         &self,
-        invariant: &'static str,
-        tag: &'static str,
+        invariant: impl Into<String>,
+        tag: impl Into<String>,
         entities: &[&str],
         expected: impl Into<String>,
         found: impl Into<String>,
@@ -480,7 +536,8 @@ impl Client {
     }
 
     /// The client sees that something happened that should sometimes happen.
-    pub fn reached(&self, name: &'static str) {
+    pub fn reached(&self, name: impl AsRef<str>) {
+        let name = interned(name);
         lock(&self.node.world().ledger).goals.goal(name).hit();
     }
 

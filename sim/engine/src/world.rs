@@ -4,6 +4,7 @@
 //! ([`crate::disk`]), nor what is right or wrong ([`crate::check`]).
 
 mod agenda;
+mod by_hand;
 mod effects;
 mod ledger;
 mod life;
@@ -23,7 +24,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     task::Context,
     time::Duration,
@@ -35,7 +36,7 @@ use madsim::{
 };
 use tokio::sync::Notify;
 
-pub(crate) use agenda::{Agenda, Todo};
+pub(crate) use agenda::{Agenda, FOR_EVER_MS, Todo};
 pub(crate) use ledger::{Known, Ledger};
 pub use node::Node;
 pub(crate) use node::{Boot, NodeState, StoreReader};
@@ -94,6 +95,8 @@ pub(crate) struct World {
     at_burst: Mutex<Option<usize>>,
     pub agenda: Agenda,
     pub ledger: Mutex<Ledger>,
+    /// Something was inflicted that is in no plan.
+    by_hand: AtomicBool,
     pub custom: Mutex<Option<(CustomHandler, CustomCounter)>>,
     /// Something happened that the end of the run may depend on.
     pub activity: Notify,
@@ -142,6 +145,7 @@ impl World {
             at_burst: Mutex::default(),
             agenda: Agenda::default(),
             ledger: Mutex::default(),
+            by_hand: AtomicBool::default(),
             custom: Mutex::default(),
             activity: Notify::new(),
             healed: tokio::sync::watch::channel(false).0,

@@ -193,7 +193,7 @@ pub fn shrink_watched(
         ..spec.clone()
     };
     let after = Sizes::of(&outcome);
-    let mut sentence = sentence(&outcome.faults, &scenario.profile().links);
+    let mut sentence = sentence(&outcome.all_faults(), &scenario.profile().links);
     if let Some(depth) = outcome.plan.pct {
         sentence += &format!(", where tasks run by priority (PCT of depth {depth})");
     }

@@ -57,12 +57,12 @@ pub fn failure(
             let outcome = &kept.shrunk.outcome;
             (
                 outcome.violation(&failure.signature),
-                &outcome.faults,
+                outcome.all_faults(),
                 outcome.trace.as_ref(),
             )
         }
         Told::AsFound(trace) | Told::Gone(_, [trace, _]) => {
-            (failure.violation.as_ref(), &failure.faults, *trace)
+            (failure.violation.as_ref(), failure.faults.clone(), *trace)
         }
     };
     match broken {
@@ -82,7 +82,7 @@ pub fn failure(
         Told::AsFound(_) | Told::Gone(..) => {}
     }
     if !faults.is_empty() {
-        text.push_str(&indented(&storm(faults, style)));
+        text.push_str(&indented(&storm(&faults, style)));
     }
     match (told, trace) {
         (Told::Gone(gone, traces), _) => {

@@ -52,23 +52,23 @@ struct Unequal<'a> {
 /// Stuck runs and failures of the harness are here too, as `stuck` and `harness`.
 #[derive(Serialize)]
 pub struct Failed<'a> {
-    scenario: &'a str,
-    shape: &'a str,
-    plant: Option<&'a str>,
-    seed: u64,
-    invariant: &'a str,
-    tag: &'a str,
-    message: String,
-    count: u64,
+    pub(crate) scenario: &'a str,
+    pub(crate) shape: &'a str,
+    pub(crate) plant: Option<&'a str>,
+    pub(crate) seed: u64,
+    pub(crate) invariant: &'a str,
+    pub(crate) tag: &'a str,
+    pub(crate) message: String,
+    pub(crate) count: u64,
     /// What happens in the smallest run that was found, which `replay` shows.
     #[serde(skip_serializing_if = "Option::is_none")]
-    shrunk: Option<Small<'a>>,
-    replay: String,
+    pub(crate) shrunk: Option<Small<'a>>,
+    pub(crate) replay: String,
 }
 
 #[derive(Serialize)]
-struct Small<'a> {
-    sentence: &'a str,
+pub(crate) struct Small<'a> {
+    pub(crate) sentence: &'a str,
     file: Option<String>,
     before: Sizes,
     after: Sizes,

@@ -7,6 +7,7 @@ pub mod again;
 pub mod excerpt;
 pub mod failure;
 pub mod json;
+pub mod junit;
 mod numbers;
 pub mod picture;
 pub mod stores;

@@ -188,7 +188,7 @@ impl<'t> Drawing<'t> {
             events: marks::of(source),
             spans: spans::of(source),
             outages: bands::outages(source),
-            faults: bands::faults(source, &outcome.faults),
+            faults: bands::faults(source, &outcome.all_faults()),
             violations: concern::violations(source, outcome.by_severity()),
         }
     }

@@ -388,6 +388,8 @@ pub(super) enum Format {
     Text,
     /// One JSON object, for scripts
     Json,
+    /// JUnit XML, for CI systems: a failing test case for each distinct failure
+    Junit,
 }
 
 const EXIT_CODES: &str = "\

@@ -40,7 +40,8 @@ impl Session<'_> {
         let elapsed = began.elapsed();
         self.tables(&all)?;
         let mut handing = Handing::new(Some(Budget::default()), None, &self.failures);
-        self.failures(&campaigns, &all, &mut handing)?;
+        let shown = self.failures(&campaigns, &all, &mut handing)?;
+        self.annotate(&shown)?;
         let survived = all.iter().all(Totals::is_clean);
         writeln!(self.out)?;
         let caught = self.self_test()?;

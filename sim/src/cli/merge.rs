@@ -25,13 +25,14 @@ use squall_explore::{
 use squall_report::{
     self as report, Style,
     failure::{self, Told},
-    json,
+    json, junit,
     picture::campaign::Report,
     summary,
 };
 
 use super::{
     Exit, Refusal, Session,
+    annotate::Finding,
     args::{Format, MergeArgs},
 };
 
@@ -72,16 +73,18 @@ impl Session<'_> {
         if let Some(out) = &args.out {
             for (name, text) in [
                 ("report.txt", self.told(&union, Style::PLAIN)),
-                ("report.json", self.as_json(&union)),
+                ("report.json", self.for_machines(&union, Format::Json)),
+                ("report.xml", self.for_machines(&union, Format::Junit)),
             ] {
                 whole::write(&out.join(name), &text).map_err(unwritable)?;
             }
         }
         let text = match args.format {
             Format::Text => self.told(&union, self.style),
-            Format::Json => self.as_json(&union),
+            format => self.for_machines(&union, format),
         };
         write!(self.out, "{text}")?;
+        self.annotate_with(&self.findings(&union))?;
         if let Some(file) = &args.html {
             self.page(file, &union)?;
         }
@@ -94,6 +97,19 @@ impl Session<'_> {
             report::duration(elapsed)
         )?;
         Ok(Exit::survived_if(union.all.iter().all(Totals::is_clean)))
+    }
+
+    fn findings(&self, union: &Union) -> Vec<Finding> {
+        let lanes = union.lanes.iter().zip(&union.all);
+        let findings = lanes.flat_map(|(lane, totals)| {
+            totals.failures.iter().map(move |failed| {
+                let kept = union.file(lane, &failed.signature);
+                let sentence = kept.map(|(_, kept)| &*kept.sentence);
+                let replay = self.replay_line(union, lane, failed);
+                Finding::new(&totals.scenario, failed, sentence, replay)
+            })
+        });
+        findings.collect()
     }
 
     /// The report as an HTML page. A failure whose file this build can run, and which fails again, has its own page.
@@ -153,16 +169,19 @@ impl Session<'_> {
         text
     }
 
-    fn as_json(&self, union: &Union) -> String {
+    fn for_machines(&self, union: &Union, format: Format) -> String {
         let Union { lanes, all, .. } = union;
         let failures = lanes.iter().zip(all).flat_map(|(lane, totals)| {
             totals.failures.iter().map(move |failed| {
                 json::failed(totals, failed, None, self.replay_line(union, lane, failed))
             })
         });
-        json::report(all, failures.collect(), union.elapsed, &|place, trial| {
-            self.command_of(&lanes[place], trial)
-        })
+        let failures: Vec<_> = failures.collect();
+        let replay = |place: usize, trial: &Trial| self.command_of(&lanes[place], trial);
+        match format {
+            Format::Junit => junit::report(all, &failures, union.elapsed, &replay),
+            _ => json::report(all, failures, union.elapsed, &replay),
+        }
     }
 
     /// The command that replays a failure: from its file, if there is one.

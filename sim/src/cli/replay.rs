@@ -189,14 +189,11 @@ impl<'a> Session<'a> {
             write!(self.out, "{}", failure::violation(broken, self.style))?;
         }
         writeln!(self.out, "hash {:016x}", outcome.hash)?;
-        if outcome.faults.is_empty() {
+        let faults = outcome.all_faults();
+        if faults.is_empty() {
             writeln!(self.out, "\nno fault was planned")?;
         } else {
-            write!(
-                self.out,
-                "\n{}",
-                failure::storm(&outcome.faults, self.style)
-            )?;
+            write!(self.out, "\n{}", failure::storm(&faults, self.style))?;
         }
         if let Some(depth) = outcome.plan.pct {
             writeln!(self.out, "tasks run by priorities (PCT, depth {depth})")?;

@@ -10,7 +10,7 @@ use squall_explore::{
     campaign::{Campaign, Tally, Totals, rate},
     strategy::{Guided, Trial, Way, corpus},
 };
-use squall_report::{self as report, json, picture::campaign::Report, summary};
+use squall_report::{self as report, json, junit, picture::campaign::Report, summary};
 
 use super::{
     Exit, Refusal, Session,
@@ -56,7 +56,7 @@ impl Session<'_> {
         let budget = (!args.no_shrink).then(|| args.shrinking.budget());
         let mut handing = Handing::new(budget, args.shrinking.out.as_deref(), &self.failures);
         let shown = match args.format {
-            Format::Json => {
+            format @ (Format::Json | Format::Junit) => {
                 let shown = self.hand_all_over(&campaigns, &all, &mut handing);
                 let owners = all
                     .iter()
@@ -66,13 +66,13 @@ impl Session<'_> {
                     .map(|(totals, (campaign, failed, made))| {
                         json::failed(totals, failed, made.kept(), made.replay(campaign, failed))
                     });
-                let failures = failures.collect();
+                let failures: Vec<_> = failures.collect();
                 let replay = |place: usize, trial: &Trial| campaigns[place].replay_of(trial);
-                write!(
-                    self.out,
-                    "{}",
-                    json::report(&all, failures, elapsed, &replay)
-                )?;
+                let text = match format {
+                    Format::Junit => junit::report(&all, &failures, elapsed, &replay),
+                    _ => json::report(&all, failures, elapsed, &replay),
+                };
+                write!(self.out, "{text}")?;
                 shown
             }
             Format::Text => {
@@ -84,6 +84,7 @@ impl Session<'_> {
                 self.failures(&campaigns, &all, &mut handing)?
             }
         };
+        self.annotate(&shown)?;
         self.timing(&all, elapsed)?;
         if let Some(file) = &args.html {
             let mut scenarios: Vec<&str> = all.iter().map(|totals| &*totals.scenario).collect();

@@ -3,8 +3,8 @@
 use std::{io::Write, slice, time::Instant};
 
 use squall_core::seed::Seeds;
-use squall_explore::strategy::{Sweep, Way};
-use squall_report::{json, picture::campaign::Report, sweep};
+use squall_explore::strategy::{Sweep, Trial, Way};
+use squall_report::{json, junit, picture::campaign::Report, sweep};
 
 use super::{
     Exit, Refusal, Session,
@@ -55,16 +55,24 @@ impl Session<'_> {
             handed.push((&campaign, failed, made));
         }
         match args.format {
-            Format::Json => {
+            format @ (Format::Json | Format::Junit) => {
                 let failures = handed.iter().map(|(campaign, failed, made)| {
                     let replay = made.replay(campaign, failed);
                     json::failed(&totals, failed, made.kept(), replay)
                 });
-                let text = sweep::json(&totals, &matrix, failures.collect(), elapsed);
+                let failures: Vec<_> = failures.collect();
+                let replay = |_, trial: &Trial| campaign.replay_of(trial);
+                let text = match format {
+                    Format::Junit => {
+                        junit::report(slice::from_ref(&totals), &failures, elapsed, &replay)
+                    }
+                    _ => sweep::json(&totals, &matrix, failures, elapsed),
+                };
                 write!(self.out, "{text}")?;
             }
             Format::Text => self.tell_mismatches(&campaign, &totals)?,
         }
+        self.annotate(&handed)?;
         self.timing(slice::from_ref(&totals), elapsed)?;
         if let Some(file) = &args.html {
             let title = format!("sweep {}", totals.scenario);

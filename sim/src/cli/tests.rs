@@ -1,5 +1,6 @@
 //! The command line over fake runs: what it prints where, and its exit codes.
 
+mod ci;
 mod everything;
 mod files;
 mod long;
@@ -86,6 +87,16 @@ fn squall_bringing(
     runner: Runner<'_>,
     line: &str,
 ) -> Said {
+    squall_in(None, catalogue, brought, runner, line)
+}
+
+fn squall_in(
+    step: Option<annotate::Step>,
+    catalogue: &Catalogue,
+    brought: &[Brought],
+    runner: Runner<'_>,
+    line: &str,
+) -> Said {
     let (out, err) = (Pipe::default(), Pipe::default());
     let exit = Session {
         catalogue,
@@ -96,6 +107,7 @@ fn squall_bringing(
         style: Style::PLAIN,
         bars: false,
         failures: failures(),
+        step,
     }
     .serve(
         ["squall"]

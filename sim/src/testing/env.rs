@@ -7,12 +7,14 @@ use std::{
 };
 
 use squall_core::seed::{Seed, Seeds};
+use squall_explore::campaign::quoted;
 
 const ONE: &str = "SQUALL_SEED";
 const MANY: &str = "SQUALL_SEEDS";
+const REPLAY: &str = "SQUALL_REPLAY";
 
 /// The seeds that the environment asks for, or `0..default`.
-pub(super) fn seeds(default: u64) -> Result<Seeds, String> {
+pub(crate) fn seeds(default: u64) -> Result<Seeds, String> {
     let read = |name| match env::var(name) {
         Ok(value) => Ok(Some(value)),
         Err(env::VarError::NotPresent) => Ok(None),
@@ -35,7 +37,22 @@ pub(super) fn parse(one: Option<&str>, many: Option<&str>, default: u64) -> Resu
 
 /// The command that runs the present test with this seed alone. The test harness names its threads after their tests;
 /// with a single thread it does not, and then the command runs all tests of the package.
-pub(super) fn test_command(seed: Seed) -> String {
+pub(crate) fn test_command(seed: Seed) -> String {
+    format!("{ONE}={seed} {}", this_test())
+}
+
+/// The failure file that the environment wants to be replayed.
+pub(crate) fn replay() -> Option<PathBuf> {
+    env::var_os(REPLAY).map(PathBuf::from)
+}
+
+/// The command with which the present test replays a failure file, and prints its trace.
+pub(crate) fn replay_command(path: &Path) -> String {
+    let path = quoted(&path.to_string_lossy());
+    format!("{REPLAY}={path} {} -- --nocapture", this_test())
+}
+
+fn this_test() -> String {
     let package = env::var("CARGO_PKG_NAME")
         .map(|name| format!(" -p {name}"))
         .unwrap_or_default();
@@ -44,11 +61,11 @@ pub(super) fn test_command(seed: Seed) -> String {
         None | Some("main") => String::new(),
         Some(name) => format!(" {name}"),
     };
-    format!("{ONE}={seed} cargo test{package}{test}")
+    format!("cargo test{package}{test}")
 }
 
 /// Where tests write failures: `failures` in the package that is tested, as an absolute path where cargo names one.
-pub(super) fn failures() -> PathBuf {
+pub(crate) fn failures() -> PathBuf {
     let package = env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default();
     Path::new(&package).join("failures")
 }

@@ -3,7 +3,29 @@ use squall_fixtures::{self as fake, BANK};
 use super::*;
 
 fn check(seeds: Seeds, options: &Options, directory: Option<&Path>) -> Result<Totals, String> {
-    check_by(&fake::run, &BANK, seeds, options, directory)
+    check_by(&fake::run, seeds, options, directory)
+}
+
+fn check_by(
+    runner: Runner<'_>,
+    seeds: Seeds,
+    options: &Options,
+    directory: Option<&Path>,
+) -> Result<Totals, String> {
+    checked(
+        runner,
+        &variant(&BANK, seeds, options)?,
+        directory,
+        ReplayBy::Program,
+    )
+}
+
+fn finds_by(runner: Runner<'_>, bug: &str, max_seeds: u64) -> Result<Found, String> {
+    let options = Options {
+        plant: Some(bug.to_owned()),
+        ..Options::default()
+    };
+    found_in(runner, variant(&BANK, Seeds::up_to(max_seeds), &options)?)
 }
 
 fn forgetful() -> Options {
@@ -61,7 +83,7 @@ fn a_violation_is_written_down_and_replayed_from_its_file() {
 
 #[test]
 fn a_planted_bug_is_found_with_its_first_seed() {
-    let found = finds_by(&fake::run, &BANK, "forgets", 2_000).unwrap();
+    let found = finds_by(&fake::run, "forgets", 2_000).unwrap();
     assert_eq!(found.seed, Seed(10));
     assert_eq!(found.signature.tag, "little");
     assert_eq!(found.violation, Some(fake::violation("little", 10)));
@@ -69,7 +91,7 @@ fn a_planted_bug_is_found_with_its_first_seed() {
 
 #[test]
 fn a_bug_that_no_seed_finds_is_a_failure() {
-    let told = finds_by(&fake::run, &BANK, "invisible", 100).unwrap_err();
+    let told = finds_by(&fake::run, "invisible", 100).unwrap_err();
     assert!(
         told.contains("100 storms over bank did not find the bug invisible"),
         "{told}"
@@ -78,14 +100,14 @@ fn a_bug_that_no_seed_finds_is_a_failure() {
 
 #[test]
 fn a_failure_of_the_harness_is_not_the_bug() {
-    let told = finds_by(&|_, _, _| panic!("out of order"), &BANK, "forgets", 100).unwrap_err();
+    let told = finds_by(&|_, _, _| panic!("out of order"), "forgets", 100).unwrap_err();
     assert!(told.starts_with("HARNESS FAILED"), "{told}");
     assert!(told.contains("out of order"), "{told}");
 }
 
 #[test]
 fn shapes_and_bugs_that_do_not_exist_are_refused() {
-    let told = finds_by(&fake::run, &BANK, "forget", 100).unwrap_err();
+    let told = finds_by(&fake::run, "forget", 100).unwrap_err();
     assert_eq!(
         told,
         "bank has no bug 'forget' (did you mean 'forgets'?); there are: forgets, invisible"

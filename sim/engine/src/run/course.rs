@@ -11,7 +11,7 @@ use crate::{
     alarm::attend,
     scenario::Scenario,
     sim::{AtEnd, Cast, Parts, Role, Sim},
-    storm::{Fault, Plan, STORM_MS_MAX},
+    storm::{Fault, Plan, Profile, STORM_MS_MAX},
     trace::{self, Coverage, Mode, Recorder},
     world::{Gate, Ledger, Todo, World, lasts, wait},
 };
@@ -34,6 +34,7 @@ pub(super) fn run_here(
     scenario: &dyn Scenario,
     spec: &Spec,
     plan: &Plan,
+    profile: &Profile,
     options: Options,
 ) -> Outcome {
     // A real tokio runtime around it all, seeded, without time or I/O: a stray `select!` draws from its generator.
@@ -53,7 +54,7 @@ pub(super) fn run_here(
         .block_on(tokio_real::task::unconstrained(async {
             let runtime = Runtime::with_seed_and_config(schedule, Config::default());
             let gate = plan.pct.map(|depth| Gate::new(schedule, depth));
-            runtime.block_on(attend(course(scenario, spec, plan, options, gate)))
+            runtime.block_on(attend(course(scenario, spec, plan, profile, options, gate)))
         }));
     assert_eq!(
         around.metrics().num_alive_tasks(),
@@ -67,6 +68,7 @@ async fn course(
     scenario: &dyn Scenario,
     spec: &Spec,
     plan: &Plan,
+    profile: &Profile,
     options: Options,
     gate: Option<Arc<Gate>>,
 ) -> Outcome {
@@ -89,7 +91,7 @@ async fn course(
         recorder,
         options.full,
         gate,
-        scenario.profile().upgrades,
+        profile.upgrades.clone(),
         options.census || options.cover,
     );
     let _tracing = options.watch.then(|| trace::install(world.sink()));
@@ -117,6 +119,24 @@ async fn course(
     let services = nodes.iter().filter(|node| !node.is_client);
     let services: Vec<&str> = services.map(|node| &*node.name).collect();
     let nodes: Vec<&str> = nodes.iter().map(|node| &*node.name).collect();
+    let unknown = {
+        let ledger = lock(&world.ledger);
+        let of_goals = ledger.goals.listened_to().map(|(node, about)| {
+            let what = format!("what node \"{node}\" says or sends (\"{about}\")");
+            (node, what)
+        });
+        let of_profile = profile.everywhere().into_iter();
+        let of_profile = of_profile.map(|node| (node, format!("faults of node \"{node}\"")));
+        let mut named = of_goals.chain(of_profile);
+        named.find(|(node, _)| !nodes.contains(node))
+    };
+    let all_known = match unknown {
+        Some((node, what)) => Err(format!(
+            "the scenario speaks of {what}, and no node is called \"{node}\"; there are: {}",
+            nodes.join(", ")
+        )),
+        None => Ok(()),
+    };
     let keeps_files = |name: &str| match world.find(name) {
         Some(node) if node.is_client => Some("is a client".to_owned()),
         Some(node) => {
@@ -135,10 +155,11 @@ async fn course(
             },
         )
     });
-    let played = match possible.and_then(|()| plan.check_without(&services)) {
+    let possible = possible.and_then(|()| plan.check_without(&services));
+    let played = match all_known.and_then(|()| possible.map_err(|wrong| wrong.to_string())) {
         Ok(()) => play(&world, cast, plan).await,
         Err(wrong) => {
-            lock(&world.ledger).harness = Some(wrong.to_string());
+            lock(&world.ledger).harness = Some(wrong);
             Ok(())
         }
     };
@@ -163,7 +184,7 @@ async fn play(world: &Arc<World>, cast: Cast, plan: &Plan) -> Result<(), String>
     for (index, at) in lock(&world.injector).timed().collect::<Vec<_>>() {
         world.agenda.at(began + at.since_start(), Todo::Fire(index));
     }
-    lock(&world.injector).arm();
+    lock(&world.injector).arm(began);
     if let Some(recorder) = &mut *lock(&world.recorder) {
         recorder.storm_begins(began);
     }
@@ -180,7 +201,8 @@ async fn play(world: &Arc<World>, cast: Cast, plan: &Plan) -> Result<(), String>
     loop {
         ends = ends.max(world.storm_ends());
         // A census wants to see what a storm would meet.
-        let calm = plan.faults.is_empty() && !lock(&world.injector).is_census();
+        let is_census = lock(&world.injector).is_census();
+        let calm = plan.faults.is_empty() && !is_census && !world.was_by_hand();
         let idle = *lock(&world.clients) == 0 || calm;
         if world.is_over() {
             return Ok(());
@@ -201,6 +223,14 @@ async fn play(world: &Arc<World>, cast: Cast, plan: &Plan) -> Result<(), String>
             lock(&world.clients)
         ));
     }
+    // What goes on by hand goes on until the clients' end.
+    let healed = match world.was_by_hand() {
+        true => {
+            world.heal();
+            world.now()
+        }
+        false => healed,
+    };
     for role in cast.after_storm {
         start(role);
     }
@@ -216,6 +246,9 @@ async fn play(world: &Arc<World>, cast: Cast, plan: &Plan) -> Result<(), String>
             "{} late clients did not end within {LATE_MAX:?}",
             lock(&world.clients)
         ));
+    }
+    if world.was_by_hand() {
+        world.heal();
     }
     settle(world, world.now()).await;
     Ok(())
@@ -283,12 +316,21 @@ fn start(Role { client, task }: Role) {
 /// Starts what the run waits for.
 fn enter(world: &Arc<World>, Role { client, task }: Role) {
     *lock(&world.clients) += 1;
-    let (node, world) = (client.node().clone(), world.clone());
+    let (node, present) = (client.node().clone(), Present(world.clone()));
     node.spawn(async move {
         task(client).await;
-        *lock(&world.clients) -= 1;
-        world.activity.notify_one();
+        drop(present);
     });
+}
+
+/// Somebody for whose end the run waits, be it by a panic.
+struct Present(Arc<World>);
+
+impl Drop for Present {
+    fn drop(&mut self) {
+        *lock(&self.0.clients) -= 1;
+        self.0.activity.notify_one();
+    }
 }
 
 /// Being stuck is worse than what only a look inside shows.
@@ -345,7 +387,7 @@ async fn finish(
     let ledger = &mut *ledger;
     for count in at_end {
         for (name, n) in count(&ledger.truth) {
-            *ledger.counts.entry(name.to_owned()).or_insert(0) += n;
+            *ledger.counts.entry(name).or_insert(0) += n;
         }
     }
     *ledger.counts.entry("commits".to_owned()).or_insert(0) += ledger.commits;
@@ -370,9 +412,11 @@ async fn finish(
     };
     let unmet = plan.without.iter().filter(|name| !is_met(name));
     let unmet = unmet.cloned().collect();
-    let (faults, sites) = {
+    let (faults, by_hand, sites) = {
         let mut injector = lock(&world.injector);
-        (injector.reports().to_vec(), injector.take_met())
+        let (faults, by_hand) = injector.reports();
+        let (faults, by_hand) = (faults.to_vec(), by_hand.to_vec());
+        (faults, by_hand, injector.take_met())
     };
     Outcome {
         verdict,
@@ -381,6 +425,7 @@ async fn finish(
         hash: recorded.hash,
         plan: plan.clone(),
         faults,
+        by_hand,
         sites,
         operations,
         unmet,

@@ -109,6 +109,8 @@ pub struct Outcome {
     pub plan: Plan,
     /// What became of each of its faults.
     pub faults: Vec<FaultReport>,
+    /// What became of the faults that the scenario brought about itself ([`Sim::crash`](crate::Sim::crash) ...).
+    pub by_hand: Vec<FaultReport>,
     /// Every site that was met while the storm went on, in order, if a census was asked for.
     pub sites: Vec<Met>,
     /// The operations of which clients asked whether they are to happen, in the order in which they first did; those
@@ -152,6 +154,7 @@ impl Outcome {
             hash: 0,
             plan,
             faults: Vec::new(),
+            by_hand: Vec::new(),
             sites: Vec::new(),
             operations: Vec::new(),
             unmet: Vec::new(),
@@ -161,6 +164,11 @@ impl Outcome {
             ended: VirtualTime::ZERO,
             trace: None,
         }
+    }
+
+    /// What became of all faults, be they planned or brought about by the scenario.
+    pub fn all_faults(&self) -> Vec<FaultReport> {
+        [&*self.faults, &*self.by_hand].concat()
     }
 
     /// The violations, those that did damage first.

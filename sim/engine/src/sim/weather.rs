@@ -44,9 +44,12 @@ impl Weather {
     /// Whether a disturbance may be the reason for what happens now: one lasts, or the last one is over for no longer than
     /// `wake`. In a run without any fault none ever is.
     pub fn explains(&self, wake: Duration) -> bool {
-        let Some(world) = self.world.upgrade().filter(|_| !self.is_calm) else {
+        let Some(world) = self.world.upgrade() else {
             return false;
         };
+        if self.is_calm && !world.was_by_hand() {
+            return false;
+        }
         world.calm_for().is_none_or(|calm| calm <= wake)
     }
 

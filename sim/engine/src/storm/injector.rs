@@ -25,6 +25,10 @@ pub(crate) struct Injector {
     nth: BTreeMap<(String, Kind), u32>,
     attempts: BTreeMap<(String, Kind, String), u32>,
     armed: bool,
+    /// When it was armed first.
+    began: Option<VirtualTime>,
+    /// How many faults the plan has; those behind came by hand.
+    planned: usize,
     census: Option<Census>,
 }
 
@@ -46,6 +50,8 @@ impl Injector {
             nth: BTreeMap::new(),
             attempts: BTreeMap::new(),
             armed: false,
+            began: None,
+            planned: plan.faults.len(),
             census: None,
         }
     }
@@ -76,8 +82,26 @@ impl Injector {
     }
 
     /// From now on faults are set off.
-    pub fn arm(&mut self) {
+    pub fn arm(&mut self, now: VirtualTime) {
         self.armed = true;
+        self.began = Some(now);
+    }
+
+    /// Sets off a fault of no plan; one that comes before the storm begins with it.
+    pub fn inflict(&mut self, action: Action, now: VirtualTime) -> Option<Due> {
+        let since = self.began.map(|began| now.since(began));
+        let at_ms = since.map_or(0, |since| since.as_millis() as u64);
+        let index = self.reports.len();
+        self.reports.push(FaultReport {
+            fault: Fault {
+                when: When::AtMs(at_ms),
+                action: action.clone(),
+            },
+            fired: self.began.map(|_| now),
+            site: None,
+            effective: false,
+        });
+        self.began.map(|_| Due { index, action })
     }
 
     /// From now on nothing is set off.
@@ -185,8 +209,9 @@ impl Injector {
         self.reports[index].effective = true;
     }
 
-    pub fn reports(&self) -> &[FaultReport] {
-        &self.reports
+    /// What became of the plan's faults, and of those that came by hand.
+    pub fn reports(&self) -> (&[FaultReport], &[FaultReport]) {
+        self.reports.split_at(self.planned)
     }
 }
 

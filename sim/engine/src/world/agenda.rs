@@ -1,6 +1,6 @@
 //! What is still to happen at a known instant.
 
-use std::{collections::BTreeMap, sync::Mutex};
+use std::{collections::BTreeMap, sync::Mutex, time::Duration};
 
 use tokio::sync::Notify;
 
@@ -8,6 +8,14 @@ use squall_core::{host::NodeIx, time::VirtualTime};
 
 use super::lock;
 use crate::storm::Action;
+
+/// How long a fault lasts that goes on until somebody ends it.
+pub(crate) const FOR_EVER_MS: u64 = 100 * 365 * 24 * 60 * 60 * 1_000;
+
+/// Whether this is so far away that nobody waits for it.
+fn is_for_ever(now: VirtualTime, at: VirtualTime) -> bool {
+    at.since(now) >= Duration::from_millis(FOR_EVER_MS / 2)
+}
 
 /// One thing to do.
 #[derive(Clone, Debug)]
@@ -51,6 +59,16 @@ pub(crate) enum Todo {
         /// Time between changes.
         each_ms: u64,
     },
+}
+
+impl Todo {
+    /// The fault that goes on until this is done.
+    fn lasting(&self) -> Option<&Action> {
+        match self {
+            Todo::End { action, .. } => Some(action),
+            _ => None,
+        }
+    }
 }
 
 /// Entries by time, then by their ordinal.
@@ -99,15 +117,9 @@ impl Agenda {
 
     /// The faults that have begun and not ended, in the order of their ends.
     pub fn lasting(&self) -> Vec<Action> {
-        let lasting = |todo: &Todo| match todo {
-            Todo::End { action, .. } => Some(action.clone()),
-            _ => None,
-        };
-        lock(&self.queue)
-            .entries
-            .values()
-            .filter_map(lasting)
-            .collect()
+        let queue = lock(&self.queue);
+        let lasting = queue.entries.values().filter_map(Todo::lasting);
+        lasting.cloned().collect()
     }
 
     /// Whether any fault has begun and not ended, or is to come back.
@@ -135,11 +147,18 @@ impl Agenda {
         self.changed.notified().await;
     }
 
-    /// The latest instant by which a fault that has begun, or is aimed at a time, is over.
-    pub fn last_time(&self) -> Option<VirtualTime> {
-        lock(&self.queue)
-            .entries
-            .last_key_value()
-            .map(|((when, _), _)| *when)
+    /// The latest instant by which a fault that has begun, or is aimed at a time, is over by itself.
+    pub fn last_time(&self, now: VirtualTime) -> Option<VirtualTime> {
+        let queue = lock(&self.queue);
+        let mut times = queue.entries.keys().rev().map(|(when, _)| *when);
+        times.find(|when| !is_for_ever(now, *when))
+    }
+
+    /// Takes out the ends of faults that go on and are such.
+    pub fn take_lasting(&self, is: impl Fn(&Action) -> bool) -> Vec<Todo> {
+        let mut queue = lock(&self.queue);
+        let is_such = |_: &_, todo: &mut Todo| todo.lasting().is_some_and(&is);
+        let taken = queue.entries.extract_if(.., is_such);
+        taken.map(|(_, todo)| todo).collect()
     }
 }

@@ -44,6 +44,8 @@ pub(crate) struct Ledger {
     pub counts: BTreeMap<String, u64>,
     /// The scenario's own code panicked.
     pub harness: Option<String>,
+    /// A panic of a client is a finding.
+    pub clients_assert: bool,
     /// Checks are skipped: for measuring what they cost.
     pub unchecked: bool,
 }

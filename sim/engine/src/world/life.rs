@@ -13,7 +13,7 @@ use squall_core::{
 use super::{
     Known, Node, NodeState, RUNNING, Todo, World, lock,
     node::{Death, InFlight},
-    task::Guarded,
+    task::{Guarded, panic_place},
 };
 use crate::check::{Class, Truth, Violation};
 
@@ -118,9 +118,7 @@ impl World {
     /// A panic in a service kills its process, and is a violation, whatever the recovery makes of it.
     pub(super) fn panicked(self: &Arc<Self>, node: &Arc<NodeState>, message: &str) {
         if node.is_client {
-            lock(&self.ledger).harness = Some(format!("client {}: {message}", node.name));
-            self.activity.notify_one();
-            return;
+            return self.client_panicked(node, message);
         }
         lock(&self.ledger).broken(Violation {
             invariant: "no service panics".to_owned(),
@@ -133,6 +131,26 @@ impl World {
         });
         self.report_violations();
         self.process_ends(node, "panics", message);
+    }
+
+    fn client_panicked(self: &Arc<Self>, node: &NodeState, message: &str) {
+        let mut ledger = lock(&self.ledger);
+        if ledger.clients_assert {
+            ledger.broken(Violation {
+                invariant: format!("what {} asserts", node.name),
+                tag: panic_place().unwrap_or_else(|| "panic".to_owned()),
+                class: Class::Damage,
+                at: self.now(),
+                entities: Vec::new(),
+                expected: "no panic".to_owned(),
+                found: message.split_whitespace().collect::<Vec<_>>().join(" "),
+            });
+            drop(ledger);
+            self.report_violations();
+        } else {
+            ledger.harness = Some(format!("client {}: {message}", node.name));
+        }
+        self.activity.notify_one();
     }
 
     /// Kills a node: at once, or, when one of its own tasks is being polled, by freezing it now and burying it when

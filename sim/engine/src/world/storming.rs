@@ -130,7 +130,7 @@ impl World {
         }
     }
 
-    fn perform(self: &Arc<Self>, todo: Todo) {
+    pub(super) fn perform(self: &Arc<Self>, todo: Todo) {
         match todo {
             Todo::Fire(index) => {
                 let due = lock(&self.injector).fire(index, self.now());
@@ -405,6 +405,6 @@ impl World {
 
     /// The instant by which all that the storm has begun, or will begin at a known time, is over.
     pub fn storm_ends(&self) -> VirtualTime {
-        self.agenda.last_time().unwrap_or_default()
+        self.agenda.last_time(self.now()).unwrap_or_default()
     }
 }

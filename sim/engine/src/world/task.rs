@@ -3,7 +3,7 @@
 //! ([`super::pct`]) the task waits there, and where timers are watched a turn may begin with a site.
 
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
     future::Future,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
@@ -23,6 +23,7 @@ use crate::{
 thread_local! {
     /// A service is running on this thread: its panics are findings, not news for stderr.
     static IN_SERVICE: Cell<bool> = const { Cell::new(false) };
+    static PANIC_PLACE: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
 /// A task of one life of a node.
@@ -215,15 +216,19 @@ impl Drop for Guarded {
     }
 }
 
+/// Where the last panic of a service or client on this thread came from: file, line, column.
+pub(super) fn panic_place() -> Option<String> {
+    PANIC_PLACE.take()
+}
+
 /// Panics inside services are caught and judged; keep them off stderr.
 pub(crate) fn silence_service_panics() {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         let default = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |info| {
-            if !IN_SERVICE.get() {
-                default(info);
-            }
+        std::panic::set_hook(Box::new(move |info| match IN_SERVICE.get() {
+            true => PANIC_PLACE.set(info.location().map(|place| place.to_string())),
+            false => default(info),
         }));
     });
 }

@@ -221,8 +221,8 @@ impl Totals {
                 seed,
                 plan,
                 violation: outcome.worst().cloned(),
+                faults: outcome.all_faults(),
                 verdict: outcome.verdict,
-                faults: outcome.faults,
             }),
         }
     }
@@ -302,7 +302,7 @@ impl Tally {
             Verdict::HarnessFailed(_) => &mut self.verdicts.harness_failed,
         };
         *verdict += 1;
-        for report in &outcome.faults {
+        for report in outcome.faults.iter().chain(&outcome.by_hand) {
             let kind = report.fault.action.counted_as();
             if !self.faults.contains_key(kind) {
                 self.faults.insert(kind.to_owned(), FaultCount::default());

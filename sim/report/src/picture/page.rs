@@ -190,7 +190,7 @@ fn storm(outcome: &Outcome) -> Vec<Fault> {
 
 /// `4 faults, 3 fired, 2 effective`.
 fn storm_in_short(outcome: &Outcome) -> String {
-    let faults = &outcome.faults;
+    let faults = outcome.all_faults();
     let fired = faults
         .iter()
         .filter(|report| report.fired.is_some())

@@ -32,6 +32,7 @@ fn replay(path: &Path, flags: &str) -> Said {
 fn by_another_build(mut file: FailureFile, path: &Path) -> FailureFile {
     file.build.program = Some("0123456789abcdef".to_owned());
     file.build.commit = Some("47eee7462a1b00000000".to_owned());
+    file.build.dirty = false;
     fs::write(path, file.to_json()).unwrap();
     file
 }

@@ -254,6 +254,7 @@ fn a_reader_that_has_gone_changes_neither_the_exit_code_nor_stderr() {
             style: Style::PLAIN,
             bars: false,
             failures: failures(),
+            step: None,
         }
         .serve(
             [

@@ -1,0 +1,124 @@
+//! On a hosted CI runner of GitHub: each distinct failure is an annotation, and a row of the step's summary.
+//!
+//! <https://docs.github.com/actions/reference/workflow-commands-for-github-actions>
+
+use std::{
+    fs::OpenOptions,
+    io::{self, Write},
+    path::PathBuf,
+};
+
+use squall_engine::run::Signature;
+use squall_explore::campaign::Failure;
+use squall_report::failure::label;
+
+use super::{Refusal, Session, pictures::Shown};
+
+const SUMMARY_HEAD: &str = "| scenario | broken | smallest storm | replay |\n|---|---|---|---|\n";
+
+/// Where the summary of a step goes, if the program runs in one.
+#[derive(Debug, Clone)]
+pub(super) struct Step {
+    summary: Option<PathBuf>,
+}
+
+impl Step {
+    /// The step that this process is part of, as its environment says.
+    pub fn of_environment() -> Option<Self> {
+        let is_step = std::env::var("GITHUB_ACTIONS").is_ok_and(|value| value == "true");
+        is_step.then(|| Step {
+            summary: std::env::var_os("GITHUB_STEP_SUMMARY").map(PathBuf::from),
+        })
+    }
+
+    #[cfg(test)]
+    pub fn with_summary(summary: PathBuf) -> Self {
+        Step {
+            summary: Some(summary),
+        }
+    }
+}
+
+/// A distinct failure, as the step is told of it.
+pub(super) struct Finding {
+    scenario: String,
+    verdict: &'static str,
+    broken: String,
+    sentence: String,
+    replay: String,
+}
+
+impl Finding {
+    /// A failure of a scenario; `sentence` is that of the smallest storm that shows it.
+    pub fn new(scenario: &str, failed: &Failure, sentence: Option<&str>, replay: String) -> Self {
+        let Signature { invariant, tag, .. } = &failed.signature;
+        Finding {
+            scenario: scenario.to_owned(),
+            verdict: label(&failed.verdict),
+            broken: format!("{invariant} ({tag})"),
+            sentence: sentence.map_or_else(|| failed.message(), str::to_owned),
+            replay,
+        }
+    }
+
+    fn annotation(&self) -> String {
+        let title = format!("{} {}: {}", self.verdict, self.scenario, self.broken);
+        let text = format!("{}\nreplay: {}", self.sentence, self.replay);
+        format!("::error title={}::{}", property(&title), data(&text))
+    }
+
+    fn row(&self) -> String {
+        let cells = [&self.scenario, &self.broken, &self.sentence].map(|text| cell(text));
+        format!("| {} | `{}` |\n", cells.join(" | "), cell(&self.replay))
+    }
+}
+
+impl Session<'_> {
+    /// Tells the step of failures that were handed over.
+    pub(super) fn annotate(&mut self, shown: &[Shown<'_>]) -> Result<(), Refusal> {
+        let findings = shown.iter().map(|(campaign, failed, handed)| {
+            let sentence = handed.kept().map(|kept| &*kept.shrunk.sentence);
+            let replay = handed.replay(campaign, failed);
+            Finding::new(campaign.scenario.name(), failed, sentence, replay)
+        });
+        self.annotate_with(&findings.collect::<Vec<_>>())
+    }
+
+    /// The annotations go to stderr, so that stdout stays what a script reads.
+    pub(super) fn annotate_with(&mut self, findings: &[Finding]) -> Result<(), Refusal> {
+        let Some(step) = self.step.clone().filter(|_| !findings.is_empty()) else {
+            return Ok(());
+        };
+        let mut table = SUMMARY_HEAD.to_owned();
+        for finding in findings {
+            writeln!(self.err, "{}", finding.annotation())?;
+            table += &finding.row();
+        }
+        match &step.summary {
+            Some(file) => append(file, &table).map_err(|error| Refusal::Picture {
+                file: file.clone(),
+                error,
+            }),
+            None => Ok(()),
+        }
+    }
+}
+
+fn append(file: &PathBuf, text: &str) -> io::Result<()> {
+    let mut file = OpenOptions::new().append(true).create(true).open(file)?;
+    writeln!(file, "{text}")
+}
+
+fn data(text: &str) -> String {
+    let text = text.replace('%', "%25").replace('\r', "%0D");
+    text.replace('\n', "%0A")
+}
+
+fn property(text: &str) -> String {
+    data(text).replace(':', "%3A").replace(',', "%2C")
+}
+
+/// As a cell of a table in Markdown.
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|").replace('\n', " ")
+}

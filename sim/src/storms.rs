@@ -1,0 +1,223 @@
+//! Storms over a world that a closure builds: the shortest way into a `#[test]`.
+//!
+//! ```
+//! use squall::{Client, Node};
+//! use tokio::io::{AsyncReadExt, AsyncWriteExt};
+//!
+//! async fn server(node: Node) -> std::io::Result<()> {
+//!     let mut listener = node.listen()?;
+//!     loop {
+//!         let mut stream = listener.accept().await?;
+//!         let _ = stream.write_all(b"hello").await;
+//!     }
+//! }
+//!
+//! async fn visitor(client: Client) {
+//!     let mut hello = [0; 5];
+//!     while !matches!(&hello, b"hello") {
+//!         client.sleep(std::time::Duration::from_millis(50)).await;
+//!         if let Ok(mut stream) = client.connect("server").await {
+//!             let reading = stream.read_exact(&mut hello);
+//!             let _ = tokio::time::timeout(std::time::Duration::from_secs(1), reading).await;
+//!         }
+//!     }
+//!     client.ok("visit", "greeted");
+//! }
+//!
+//! # fn main() {
+//! let totals = squall::storms("greeting").seeds(20).run(|sim| {
+//!     sim.node("server", server);
+//!     sim.client("visitor", visitor);
+//! });
+//! assert_eq!(totals.tally.count("calls ok"), 20);
+//! # }
+//! ```
+
+mod replayed;
+mod topology;
+
+use std::{path::Path, sync::OnceLock};
+
+use squall_core::{
+    interned::interned,
+    seed::{Seed, Seeds},
+};
+use squall_engine::{
+    Sim,
+    run::{Outcome, Spec, run, run_with},
+    scenario::{Scenario, Setup},
+    storm::{Plan, Profile},
+};
+use squall_explore::{
+    campaign::{Campaign, Runner, Totals},
+    strategy::Way,
+};
+
+use crate::testing::{self, Found, ReplayBy, env};
+
+/// Storms over the world that a closure builds. `name` is what the failures are called.
+///
+/// See [`Storms::run`].
+pub fn storms(name: impl AsRef<str>) -> Storms {
+    Storms {
+        name: interned(name),
+        seeds: 100,
+        strategy: Way::default(),
+        plan: None,
+        adjust: Box::new(|_| ()),
+    }
+}
+
+/// What storms there are to be. Ends with [`run`](Storms::run), [`finds`](Storms::finds) or [`one`](Storms::one).
+#[must_use = "nothing happens before `run`, `finds` or `one`"]
+pub struct Storms {
+    name: &'static str,
+    seeds: u64,
+    strategy: Way,
+    plan: Option<Plan>,
+    adjust: Box<dyn Fn(&mut Profile) + Send + Sync>,
+}
+
+impl Storms {
+    /// The number of storms, with the seeds `0..count`; 100 if not said. `SQUALL_SEED` and `SQUALL_SEEDS` in the
+    /// environment say others.
+    pub fn seeds(self, count: u64) -> Self {
+        Storms {
+            seeds: count,
+            ..self
+        }
+    }
+
+    /// How storms are found; [`Way::Swarm`] if not said.
+    pub fn explore(self, strategy: Way) -> Self {
+        Storms { strategy, ..self }
+    }
+
+    /// One storm for all seeds, instead of one that each seed draws. [`Plan::calm`] leaves only the faults that the
+    /// closure itself brings about ([`Sim::crash`] and the like).
+    pub fn plan(self, plan: Plan) -> Self {
+        Storms {
+            plan: Some(plan),
+            ..self
+        }
+    }
+
+    /// Changes what storms may do. What is given follows from the world: its nodes, the links that a run without faults
+    /// uses, the events that its nodes log.
+    pub fn profile(self, adjust: impl Fn(&mut Profile) + Send + Sync + 'static) -> Self {
+        Storms {
+            adjust: Box::new(adjust),
+            ..self
+        }
+    }
+
+    /// Builds the world anew for each seed and lets a storm loose on it. `build` adds nodes, clients and invariants; an
+    /// assertion that fails in a client is a finding like a broken invariant.
+    ///
+    /// With `SQUALL_REPLAY=FILE` in the environment, and a failure file of this name, that failure is replayed instead,
+    /// and its whole trace printed.
+    ///
+    /// # Panics
+    ///
+    /// When something is broken, with the smallest storm that breaks it and the command that replays it; the failure
+    /// and its page are in the package's folder `failures`. When the environment asks for seeds that are none, or a
+    /// file that can't be replayed.
+    #[track_caller]
+    pub fn run(self, build: impl Fn(&Sim) + Send + Sync) -> Totals {
+        let told = self.checked(&run_with, &build, &env::failures());
+        told.unwrap_or_else(|told| panic!("{told}"))
+    }
+
+    /// Storms until something is broken, which shows that the checks are not blind: `build` plants a bug.
+    ///
+    /// # Panics
+    ///
+    /// When no seed finds anything, or the harness itself fails.
+    #[track_caller]
+    pub fn finds(self, build: impl Fn(&Sim) + Send + Sync) -> Found {
+        let seeds = Seeds::up_to(self.seeds);
+        let world = self.over(&build);
+        let found = testing::found_in(&run_with, self.campaign(&world, seeds));
+        found.unwrap_or_else(|told| panic!("{told}"))
+    }
+
+    /// One run, with its whole trace, whatever becomes of it.
+    pub fn one(self, seed: Seed, build: impl Fn(&Sim) + Send + Sync) -> Outcome {
+        let world = self.over(&build);
+        let campaign = self.campaign(&world, Seeds::one(seed));
+        run(&world, &campaign.spec(seed), true)
+    }
+
+    fn checked(
+        &self,
+        runner: Runner<'_>,
+        build: Build<'_>,
+        failures: &Path,
+    ) -> Result<Totals, String> {
+        let world = self.over(build);
+        if let Some(file) = env::replay()
+            && let Some(replayed) = replayed::replay(runner, &world, &file)?
+        {
+            return Ok(replayed);
+        }
+        let campaign = self.campaign(&world, env::seeds(self.seeds)?);
+        testing::checked(runner, &campaign, Some(failures), ReplayBy::Test)
+    }
+
+    fn over<'a>(&'a self, build: Build<'a>) -> World<'a> {
+        World {
+            storms: self,
+            build,
+            profile: OnceLock::new(),
+        }
+    }
+
+    fn campaign<'a>(&self, world: &'a World<'_>, seeds: Seeds) -> Campaign<'a> {
+        Campaign {
+            way: self.strategy,
+            plan: self.plan.clone(),
+            ..Campaign::over(world, seeds)
+        }
+    }
+}
+
+type Build<'a> = &'a (dyn Fn(&Sim) + Send + Sync);
+
+/// The closure as a scenario.
+struct World<'a> {
+    storms: &'a Storms,
+    build: Build<'a>,
+    profile: OnceLock<Profile>,
+}
+
+impl Scenario for World<'_> {
+    fn name(&self) -> &str {
+        self.storms.name
+    }
+
+    fn about(&self) -> &str {
+        "a world that a closure builds"
+    }
+
+    fn profile(&self) -> Profile {
+        let profile = self.profile.get_or_init(|| {
+            let mut profile = topology::observed(self.build);
+            (self.storms.adjust)(&mut profile);
+            profile
+        });
+        profile.clone()
+    }
+
+    fn build(&self, sim: &Sim, _: &Setup) {
+        sim.clients_assert();
+        (self.build)(sim);
+    }
+}
+
+/// The spec of a run without faults of a world.
+fn calm(world: &dyn Scenario) -> Spec {
+    Spec::of(world, Seed(0)).calm()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,107 @@
+//! What a storm over a world may do, as a run of it without faults shows.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Mutex,
+};
+
+use squall_core::{
+    event::{Event, What},
+    interned::interned,
+};
+use squall_engine::{
+    Sim,
+    run::{Options, run_with},
+    scenario::{Scenario, Setup},
+    sim::SETUP,
+    storm::Profile,
+};
+
+use super::{Build, calm};
+
+/// Sites are aimed within a little more than what the run without faults has, and faults begin within the time that it
+/// takes, all within these bounds.
+const COMMITS: (u64, u64) = (8, 200);
+const BURSTS: (u64, u64) = (8, 200);
+const HORIZON_MS: (u64, u64) = (1_000, 60_000);
+
+/// A world that nothing befalls, and the names of its services.
+struct Calm<'a> {
+    build: Build<'a>,
+    services: Mutex<Vec<String>>,
+}
+
+impl Scenario for Calm<'_> {
+    fn name(&self) -> &str {
+        "a run without faults"
+    }
+
+    fn about(&self) -> &str {
+        ""
+    }
+
+    fn profile(&self) -> Profile {
+        Profile::new(&[], &[])
+    }
+
+    fn build(&self, sim: &Sim, _: &Setup) {
+        sim.clients_assert();
+        (self.build)(sim);
+        *self.services.lock().expect("one run at a time") = sim.services();
+    }
+}
+
+/// The profile of the world that `build` makes: its services, the links on which somebody connects, the events that
+/// services log, and how much there is of everything.
+pub(super) fn observed(build: Build<'_>) -> Profile {
+    let world = Calm {
+        build,
+        services: Mutex::default(),
+    };
+    let outcome = run_with(&world, &calm(&world), Options::traced(true));
+    let services = world.services.into_inner().unwrap_or_default();
+    let trace = outcome.trace.unwrap_or_default();
+
+    let mut links = BTreeSet::new();
+    let mut events = BTreeSet::new();
+    let mut commits = BTreeMap::<&str, u64>::new();
+    let mut bursts = BTreeMap::<(&str, &str), u64>::new();
+    let mut begins = None;
+    let mut ends = None;
+    for Event { at, node, what, .. } in &trace.events {
+        match what {
+            What::Connection {
+                peer,
+                event: "connect",
+                ..
+            } => {
+                links.insert((interned(node), interned(peer)));
+            }
+            What::Log { message, .. } if services.contains(node) => {
+                events.insert((interned(node), interned(message)));
+            }
+            What::Commit { .. } => *commits.entry(node).or_default() += 1,
+            What::Burst { to, .. } => {
+                *bursts.entry((node, to)).or_default() += 1;
+                begins.get_or_insert(*at);
+                ends = Some(*at);
+            }
+            _ => {}
+        }
+    }
+    links.retain(|(from, _)| *from != SETUP);
+    let services: Vec<&'static str> = services.iter().map(interned).collect();
+    let most = |counts: Option<u64>, (least, most): (u64, u64)| {
+        let most_seen = counts.unwrap_or(0);
+        (most_seen + most_seen / 4).clamp(least, most)
+    };
+    let took = begins.zip(ends).map(|(begins, ends)| ends.since(begins));
+    let took_ms = took.map(|took| took.as_millis() as u64);
+    Profile {
+        events: events.into_iter().collect(),
+        commits: most(commits.into_values().max(), COMMITS),
+        bursts: most(bursts.into_values().max(), BURSTS),
+        horizon_ms: most(took_ms, HORIZON_MS),
+        ..Profile::new(&services, &links.into_iter().collect::<Vec<_>>())
+    }
+}
