@@ -36,8 +36,7 @@ use madsim::{
 };
 use tokio::sync::Notify;
 
-pub(crate) use agenda::{Agenda, Todo};
-pub(crate) use by_hand::FOR_EVER_MS;
+pub(crate) use agenda::{Agenda, FOR_EVER_MS, Todo};
 pub(crate) use ledger::{Known, Ledger};
 pub use node::Node;
 pub(crate) use node::{Boot, NodeState, StoreReader};

@@ -1,11 +1,14 @@
 //! What is still to happen at a known instant.
 
-use std::{collections::BTreeMap, sync::Mutex};
+use std::{collections::BTreeMap, sync::Mutex, time::Duration};
 
 use tokio::sync::Notify;
 
-use super::{by_hand::is_for_ever, lock};
+use super::lock;
 use crate::{host::NodeIx, storm::Action, time::VirtualTime};
+
+/// How long a fault lasts that goes on until somebody ends it.
+pub(crate) const FOR_EVER_MS: u64 = 100 * 365 * 24 * 60 * 60 * 1_000;
 
 /// One thing to do.
 #[derive(Clone, Debug)]
@@ -49,6 +52,16 @@ pub(crate) enum Todo {
         /// Time between changes.
         each_ms: u64,
     },
+}
+
+impl Todo {
+    /// The fault that goes on until this is done.
+    fn lasting(&self) -> Option<&Action> {
+        match self {
+            Todo::End { action, .. } => Some(action),
+            _ => None,
+        }
+    }
 }
 
 /// Entries by time, then by their ordinal.
@@ -131,7 +144,7 @@ impl Agenda {
     pub fn last_time(&self, now: VirtualTime) -> Option<VirtualTime> {
         let queue = lock(&self.queue);
         let mut times = queue.entries.keys().rev().map(|(when, _)| *when);
-        times.find(|when| !is_for_ever(now, *when))
+        times.find(|when| when.since(now) < Duration::from_millis(FOR_EVER_MS / 2))
     }
 
     /// Takes out the ends of faults that go on and are such.
