@@ -1,6 +1,6 @@
 //! Events: what can happen in a run, on whose behalf, and how it is hashed.
 //!
-//! Plain data. Who records events is [`crate::trace`].
+//! Plain data. They are recorded by the engine.
 
 pub mod http;
 mod json;

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 pub use goals::Goal;
 pub(crate) use goals::Goals;
 
-use crate::{
+use squall_core::{
     event::{Row, Scope},
     time::VirtualTime,
 };

@@ -49,7 +49,7 @@ pub use self::{
     fork::ForkedFile,
     image::{BLOCK, SECTOR},
 };
-use crate::{
+use squall_core::{
     event::What,
     host::{Host, NodeIx, Reached},
     time::VirtualTime,

@@ -15,7 +15,5 @@ pub mod storm;
 pub mod trace;
 pub mod world;
 
-use squall_core::{clock, event, host, interned, names, seed, site, time};
-
 pub use sim::{Builds, Client, Sim};
 pub use world::Node;

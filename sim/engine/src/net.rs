@@ -16,11 +16,11 @@
 //!
 //! * What has left before a link is cut, a connection is reset or a node dies arrives; what has not does not (a
 //!   retransmission that is due later has not left).
-//! * [Lost](crate::host::BurstFault::Lose): the connection is severed for good at this burst, both ways, and neither
+//! * [Lost](squall_core::host::BurstFault::Lose): the connection is severed for good at this burst, both ways, and neither
 //!   end is told. Readers hang. The sender's kernel gives up after some 925 s (`ETIMEDOUT`), or earlier where a user
 //!   timeout or keepalive is set. New connections between the two nodes work.
-//! * [Reset](crate::host::BurstFault::Reset): `ECONNRESET` at once for the sender, a latency later for the receiver.
-//! * [Duplicate](crate::host::BurstFault::Duplicate): only the opener of a connection sends duplicates. The second
+//! * [Reset](squall_core::host::BurstFault::Reset): `ECONNRESET` at once for the sender, a latency later for the receiver.
+//! * [Duplicate](squall_core::host::BurstFault::Duplicate): only the opener of a connection sends duplicates. The second
 //!   connection needs no process: it is opened, throws the answer away and is closed when that has arrived.
 //!
 //! # Latency
@@ -65,7 +65,7 @@ pub use self::{
     listener::Listener,
     stream::Stream,
 };
-use crate::{
+use squall_core::{
     host::{Host, NodeIx},
     time::VirtualTime,
 };

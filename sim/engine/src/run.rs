@@ -3,10 +3,6 @@
 mod course;
 mod outcome;
 
-pub use crate::{
-    sim::{Builds, Client, Sim, Weather},
-    world::Operation,
-};
 pub use outcome::{Outcome, Signature, Spec, Verdict};
 
 use std::{cell::Cell, time::Duration};

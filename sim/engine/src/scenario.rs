@@ -1,6 +1,8 @@
 //! Scenarios: what a team writes to put its own services into the storm.
 
-use crate::{names::Unknown, seed::Seed, sim::Sim, storm::Profile};
+use squall_core::{names::Unknown, seed::Seed};
+
+use crate::{sim::Sim, storm::Profile};
 
 /// A system of services, its workload and what must hold.
 ///

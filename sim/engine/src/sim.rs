@@ -13,12 +13,15 @@ use std::{
 
 pub use weather::Weather;
 
-use crate::{
-    check::{Commit, Findings, Goal, Truth},
+use squall_core::{
+    event::{Scope, What},
     interned::interned,
     seed::{Seed, Stream},
     time::VirtualTime,
-    trace::{Scope, What},
+};
+
+use crate::{
+    check::{Commit, Findings, Goal, Truth},
     world::{Boot, Node, NodeState, Operation, StoreReader, World, lock},
 };
 

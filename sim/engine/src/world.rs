@@ -47,15 +47,19 @@ pub(crate) use storming::lasts;
 pub(crate) use task::silence_service_panics;
 pub(crate) use unreadable::Unreadable;
 
-use crate::{
-    alarm,
+use squall_core::{
+    event::{Scope, What},
     host::{Host, NodeIx, Reached, Verdict},
-    net::Net,
     seed::Seed,
     site::{About, Kind},
-    storm::{Injector, Plan},
     time::VirtualTime,
-    trace::{Recorder, Scope, Sink, What, current_scope},
+};
+
+use crate::{
+    alarm,
+    net::Net,
+    storm::{Injector, Plan},
+    trace::{Recorder, Sink, current_scope},
 };
 
 /// What an old process says is marked so in the trace.
@@ -289,7 +293,7 @@ impl World {
         self: &Arc<Self>,
         node: &Arc<NodeState>,
         file: &str,
-        rows: Vec<crate::trace::Row>,
+        rows: Vec<squall_core::event::Row>,
     ) {
         let scope = current_scope();
         lock(&node.may_return).clear();

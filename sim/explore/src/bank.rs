@@ -19,13 +19,16 @@ use serde::{Deserialize, Serialize};
 
 pub use summary::{Figure, Power, summarise};
 
-use crate::{
-    campaign::{Campaign, Failure, Runner, Seeds},
+use squall_core::seed::{Seed, Seeds};
+use squall_engine::{
     check::Class,
-    failure::Build,
     run::{self, Options, Outcome},
     scenario::Scenario,
-    seed::Seed,
+};
+
+use crate::{
+    campaign::{Campaign, Failure, Runner},
+    failure::Build,
     shrink::{Budget, shrink_by},
     strategy::{Explorer, Trial, Way},
 };

@@ -23,24 +23,24 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub use crate::{
-    names::Unknown,
-    seed::{Seeds, SeedsError},
-};
 pub use totals::{Coverage, Failure, FaultCount, Mismatch, Tally, Totals, Verdicts};
 
-use crate::{
+use squall_core::{
+    names::Unknown,
+    seed::{Seed, Seeds},
+};
+use squall_engine::{
     run::{Options, Outcome, Spec},
     scenario::{Scenario, bugs, shapes},
-    seed::Seed,
     storm::Plan,
-    strategy::{Explorer, Trial, Way},
     world::panic_text,
 };
+
+use crate::strategy::{Explorer, Trial, Way};
 use queue::{Job, Queue};
 use supply::Supply;
 
-/// What carries one run out: [`run::run_with`](crate::run::run_with), or a fake in the tests of campaigns.
+/// What carries one run out: [`run::run_with`](squall_engine::run::run_with), or a fake in the tests of campaigns.
 pub type Runner<'a> = &'a (dyn Fn(&dyn Scenario, &Spec, Options) -> Outcome + Sync);
 
 /// Every seed that this divides is run twice and must give the same hash both times.
@@ -178,7 +178,7 @@ impl<'a> Campaign<'a> {
 
     /// Runs it. `progress` is told after each run, in the order of the trials.
     pub fn run(&self, progress: &mut dyn FnMut(Progress)) -> Totals {
-        self.run_by(&crate::run::run_with, progress)
+        self.run_by(&squall_engine::run::run_with, progress)
     }
 
     /// Runs what an explorer wants to be run, whatever the campaign's own way and seeds.
@@ -187,7 +187,7 @@ impl<'a> Campaign<'a> {
         explorer: &mut dyn Explorer,
         progress: &mut dyn FnMut(Progress),
     ) -> Totals {
-        self.explore_by(&crate::run::run_with, explorer, progress)
+        self.explore_by(&squall_engine::run::run_with, explorer, progress)
     }
 
     /// [`run`](Self::run) with another runner.

@@ -17,15 +17,15 @@ use serde::{Deserialize, Serialize};
 pub use build::Build;
 pub use kept::Kept;
 
-use crate::{
+use squall_core::{seed::Seed, whole};
+use squall_engine::{
     check::Violation,
     run::{Outcome, Signature, Spec, Verdict},
-    seed::Seed,
-    shrink::{Effort, Shrunk, Sizes},
     storm::Plan,
     trace::Trace,
-    whole,
 };
+
+use crate::shrink::{Effort, Shrunk, Sizes};
 
 /// The version of the format that this build reads and writes.
 pub const FAILURE_VERSION: u32 = 1;

@@ -9,6 +9,3 @@ pub mod failure;
 pub mod fuzz;
 pub mod shrink;
 pub mod strategy;
-
-use squall_core::{names, seed, site, time, whole};
-use squall_engine::{check, run, scenario, storm, trace, world};

@@ -26,14 +26,14 @@ use serde::{Deserialize, Serialize};
 
 pub use sentence::sentence;
 
-use crate::{
-    campaign::{Runner, available_jobs},
-    run::{Outcome, Signature, Spec},
-    scenario::Scenario,
-    time::VirtualTime,
-};
+use crate::campaign::{Runner, available_jobs};
 use lab::Lab;
 use observed::Observed;
+use squall_core::time::VirtualTime;
+use squall_engine::{
+    run::{Outcome, Signature, Spec},
+    scenario::Scenario,
+};
 
 /// What shrinking may cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,7 +141,13 @@ pub fn shrink(
     signature: &Signature,
     budget: Budget,
 ) -> Result<Shrunk, NotReproduced> {
-    shrink_by(&crate::run::run_with, scenario, spec, signature, budget)
+    shrink_by(
+        &squall_engine::run::run_with,
+        scenario,
+        spec,
+        signature,
+        budget,
+    )
 }
 
 pub(crate) fn shrink_by(

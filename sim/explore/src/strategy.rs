@@ -16,10 +16,10 @@ pub use enumeration::Enumeration;
 pub use guided::Guided;
 pub use sweep::Sweep;
 
-use crate::{
+use squall_core::seed::{Seed, Seeds};
+use squall_engine::{
     run::{Options, Outcome},
     scenario::Scenario,
-    seed::{Seed, Seeds},
     storm::Plan,
 };
 

@@ -9,8 +9,9 @@ use std::{
     },
 };
 
+use squall_core::event::Scope;
+
 use super::Commit;
-use crate::event::Scope;
 
 /// Something that should sometimes happen. Cheap to clone.
 #[derive(Clone, Default)]

@@ -10,7 +10,7 @@ mod search;
 
 use std::{collections::BTreeMap, fmt::Debug, hash::Hash};
 
-use crate::time::VirtualTime;
+use squall_core::time::VirtualTime;
 
 /// The object as it would be if it served one request at a time.
 pub trait Model: Debug + Send + Sync + 'static {

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use crate::time::VirtualTime;
+use squall_core::time::VirtualTime;
 
 /// A journal transaction is committed at the latest this long after it began (Linux's `commit=5`).
 pub const JOURNAL_COMMIT: Duration = Duration::from_secs(5);

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use squall_core::seed::mix;
+
 use super::{
     Disk,
     image::{SECTOR, SECTORS, split},
 };
-use crate::seed::mix;
 
 #[derive(Debug)]
 pub struct Faults {

@@ -8,13 +8,14 @@ use std::{
 
 use redb::{BackendError, StorageBackend};
 
+use squall_core::host::Reached;
+
 use super::{
     Disk, FILE_LEN_MAX, Life, State, dead,
     image::{BLOCK, split},
     inode::Inode,
     loss::{self, Loss},
 };
-use crate::host::Reached;
 
 const EIO: i32 = 5;
 const EFBIG: i32 = 27;

@@ -6,11 +6,12 @@ use std::{
     time::Duration,
 };
 
+use squall_core::time::VirtualTime;
+
 use super::{
     image::{BLOCK, Image, SECTOR, SECTORS, split},
     loss::{Loss, Sector},
 };
-use crate::time::VirtualTime;
 
 /// Dirty pages that have waited this long are on the platter: Linux's dirty_expire (30 s), one more round of its
 /// writeback (5 s) and one journal commit (5 s).

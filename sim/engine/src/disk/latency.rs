@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use squall_core::seed::unit;
+
 use super::Disk;
-use crate::seed::unit;
 
 /// Quantiles of a commit's duration in microseconds. `fsync` on the measured machine: p50 132, p99 253. The ends and
 /// the tail of milliseconds, one commit in a thousand, are assumptions: other machines share the device.

@@ -1,7 +1,8 @@
 //! What a power loss, or a sync that failed, leaves of unsynced data. Every choice is keyed, none is drawn in order.
 
+use squall_core::seed::Seed;
+
 use super::image::SECTOR;
-use crate::seed::Seed;
 
 /// The kinds of event, which keep their choices apart.
 pub const POWER: u64 = 0x0070_6f77_6572;

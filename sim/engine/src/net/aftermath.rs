@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, task::Waker};
 
-use crate::{
+use squall_core::{
     event::What,
     host::{Host, NodeIx},
 };

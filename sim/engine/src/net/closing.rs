@@ -2,6 +2,8 @@
 
 use std::{io, time::Duration};
 
+use squall_core::time::VirtualTime;
+
 use super::{
     Aftermath, Fabric,
     connection::{CLIENT, Connection, SERVER},
@@ -9,7 +11,6 @@ use super::{
     pipe::{Content, Flight, Packet},
     sending::Kind,
 };
-use crate::time::VirtualTime;
 
 impl Connection {
     /// Queues a FIN after everything else; once.

@@ -5,6 +5,8 @@
 
 use std::{future::pending, io, sync::Arc, time::Duration};
 
+use squall_core::{host::NodeIx, seed::hash, time::VirtualTime};
+
 use super::{
     Aftermath, Effect, Fabric, Net, Note, State,
     connection::{CLIENT, Connection, SERVER},
@@ -13,7 +15,6 @@ use super::{
     stream::Stream,
     timer,
 };
-use crate::{host::NodeIx, seed::hash, time::VirtualTime};
 
 /// An attempt to connect.
 struct Attempt {

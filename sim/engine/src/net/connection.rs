@@ -7,8 +7,9 @@
 
 use std::sync::Arc;
 
+use squall_core::{host::NodeIx, time::VirtualTime};
+
 use super::{Aftermath, Effect, Fabric, aftermath::Note, end::End, pipe::Pipe};
-use crate::{host::NodeIx, time::VirtualTime};
 
 /// The end that opened the connection.
 pub const CLIENT: usize = 0;

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use squall_core::time::VirtualTime;
+
 use super::{
     Fabric, State,
     connection::{CLIENT, Connection, SERVER},
     pipe::{Content, Packet},
 };
-use crate::time::VirtualTime;
 
 impl State {
     /// Sends `bytes` once more, on a second connection that nobody attends at the client's end. It is established and

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use squall_core::{host::NodeIx, time::VirtualTime};
+
 use super::{Aftermath, timer::Waiter};
-use crate::{host::NodeIx, time::VirtualTime};
 
 /// One end of a connection, as its node's kernel and process know it.
 #[derive(Debug)]

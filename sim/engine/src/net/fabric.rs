@@ -8,15 +8,16 @@ use std::{
     time::Duration,
 };
 
+use squall_core::{
+    host::NodeIx,
+    seed::{Seed, hash, unit},
+    time::VirtualTime,
+};
+
 use super::{
     latency::{Latency, LatencyChange},
     linux,
     timer::Waiter,
-};
-use crate::{
-    host::NodeIx,
-    seed::{Seed, hash, unit},
-    time::VirtualTime,
 };
 
 /// What a fault of the network does to traffic; the key of [`Net::touched`](super::Net::touched).

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use squall_core::time::VirtualTime;
+
 use super::{Aftermath, Fabric, connection::Connection, end::Keepalive, sending::Kind};
-use crate::time::VirtualTime;
 
 /// The kernel counts in seconds, and none is none.
 const GRAIN: Duration = Duration::from_secs(1);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::seed::{mix, unit};
+use squall_core::seed::{mix, unit};
 
 /// A link's latency, one way: most packets take `min` to `typical`, a few up to `tail_max`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

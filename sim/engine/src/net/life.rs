@@ -1,10 +1,11 @@
 //! Crashes, power losses, boots.
 
+use squall_core::host::NodeIx;
+
 use super::{
     Net,
     connection::{CLIENT, SERVER},
 };
-use crate::host::NodeIx;
 
 /// The life of nodes. All of these may be called again, and at any moment of a node's life.
 impl Net {

@@ -4,7 +4,7 @@
 
 use std::{io, time::Duration};
 
-use crate::time::VirtualTime;
+use squall_core::time::VirtualTime;
 
 /// Payload of one segment on Ethernet with timestamps.
 pub const MSS: usize = 1448;

@@ -9,6 +9,8 @@ use std::{
     task::{Context, Poll},
 };
 
+use squall_core::{host::NodeIx, time::VirtualTime};
+
 use super::{
     Aftermath, Net, State,
     connection::SERVER,
@@ -18,7 +20,6 @@ use super::{
     stream::Stream,
     timer::Waiter,
 };
-use crate::{host::NodeIx, time::VirtualTime};
 
 /// A listening socket. Dropping it resets the connections that it has not accepted.
 pub struct Listener {

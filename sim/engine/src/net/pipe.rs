@@ -4,8 +4,9 @@ use std::{collections::VecDeque, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 
+use squall_core::time::VirtualTime;
+
 use super::linux;
-use crate::time::VirtualTime;
 
 /// What a packet carries.
 #[derive(Clone, Debug)]

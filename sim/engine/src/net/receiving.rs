@@ -2,13 +2,14 @@
 
 use tokio::io::ReadBuf;
 
+use squall_core::time::VirtualTime;
+
 use super::{
     Aftermath, Fabric,
     connection::{CLIENT, Connection, SERVER},
     pipe::{Ack, Content, Flight, Lost},
     sending::Kind,
 };
-use crate::time::VirtualTime;
 
 /// What a read finds.
 pub enum Read {

@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use squall_core::{seed::mix, time::VirtualTime};
+
 use super::{
     Aftermath, Effect, Fabric,
     connection::{CLIENT, Connection, SERVER},
     linux,
     pipe::{Ack, Content, Flight, Lost, Packet, Stall},
 };
-use crate::{seed::mix, time::VirtualTime};
 
 /// The kind of a packet, as part of the key of its latency.
 #[derive(Clone, Copy)]

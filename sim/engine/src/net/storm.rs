@@ -1,11 +1,12 @@
 //! What a storm does to links and connections.
 
+use squall_core::host::NodeIx;
+
 use super::{
     Effect, Fabric, Latency, LatencyChange, Net,
     connection::{CLIENT, Connection, SERVER},
     fabric::Link,
 };
-use crate::host::NodeIx;
 
 /// The state of links, for storms.
 impl Net {

@@ -13,6 +13,12 @@ use std::{
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use squall_core::{
+    event::What,
+    host::{BurstFault, NodeIx, Reached, Verdict},
+    time::VirtualTime,
+};
+
 use super::{
     Aftermath, Fabric, Net, State,
     connection::{CLIENT, Connection},
@@ -20,11 +26,6 @@ use super::{
     linux::{self, error},
     node_is_down,
     receiving::Read,
-};
-use crate::{
-    event::What,
-    host::{BurstFault, NodeIx, Reached, Verdict},
-    time::VirtualTime,
 };
 
 /// A connected byte stream. Dropping it closes it as Linux does: with a FIN after everything written, or with a reset

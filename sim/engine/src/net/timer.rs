@@ -9,8 +9,10 @@ use std::{
 
 use tokio::time::TimeHandle;
 
+use squall_core::time::VirtualTime;
+
 use super::{Aftermath, Host};
-use crate::{alarm, time::VirtualTime};
+use crate::alarm;
 
 /// Never less than this, says `Sleep`, unless its deadline is reset before the first poll.
 const FLOOR: Duration = Duration::from_millis(1);

@@ -4,14 +4,14 @@ use std::{sync::Arc, time::Duration};
 
 use madsim::{Config, runtime::Runtime};
 
+use squall_core::{site::Census, time::VirtualTime};
+
 use super::{Options, Outcome, Spec, Verdict, lock};
 use crate::{
     alarm::attend,
     scenario::Scenario,
     sim::{AtEnd, Cast, Parts, Role, Sim},
-    site::Census,
     storm::{Fault, Plan, Profile, STORM_MS_MAX},
-    time::VirtualTime,
     trace::{self, Coverage, Mode, Recorder},
     world::{Gate, Ledger, Todo, World, lasts, wait},
 };
@@ -40,7 +40,7 @@ pub(super) fn run_here(
     // A real tokio runtime around it all, seeded, without time or I/O: a stray `select!` draws from its generator.
     let schedule = plan
         .schedule
-        .unwrap_or_else(|| spec.seed.keyed(&[crate::seed::hash(b"schedule")]));
+        .unwrap_or_else(|| spec.seed.keyed(&[squall_core::seed::hash(b"schedule")]));
     let around = tokio_real::runtime::Builder::new_current_thread()
         .rng_seed(tokio_real::runtime::RngSeed::from_bytes(
             &schedule.to_le_bytes(),
@@ -359,7 +359,7 @@ async fn finish(
     let every = world.full
         || world
             .seed
-            .keyed(&[crate::seed::hash(b"cross check")])
+            .keyed(&[squall_core::seed::hash(b"cross check")])
             .is_multiple_of(CROSS_CHECK_ONE_IN);
     let struck: Vec<&str> = plan
         .faults

@@ -4,13 +4,12 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use squall_core::{seed::Seed, site::Met, time::VirtualTime};
+
 use crate::{
     check::{Class, Violation},
     scenario::{Scenario, Setup},
-    seed::Seed,
-    site::Met,
     storm::{FaultReport, Plan},
-    time::VirtualTime,
     trace::Feature,
     world::Operation,
 };

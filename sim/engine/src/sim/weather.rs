@@ -6,10 +6,9 @@ use std::{
     time::Duration,
 };
 
-use crate::{
-    time::VirtualTime,
-    world::{World, running},
-};
+use squall_core::time::VirtualTime;
+
+use crate::world::{World, running};
 
 /// What has disturbed a run so far. Cheap to clone; checks may keep it.
 #[derive(Clone)]

@@ -3,11 +3,12 @@
 //! saga has long ended, a row that can't be read. Each has a stream of its own, so that whatever else a seed draws stays
 //! as it is.
 
-use super::{Action, Fault, FaultKind, Plan, Profile, When, profile::duration};
-use crate::{
+use squall_core::{
     seed::{Seed, Stream},
     site::Kind,
 };
+
+use super::{Action, Fault, FaultKind, Plan, Profile, When, profile::duration};
 
 /// Jumps of a clock and pauses that are aimed where something is held, in percent; ...
 const HELD_PERCENT: u64 = 40;

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::{Action, Fault, FaultReport, Plan, When};
-use crate::{
+use squall_core::{
     site::{About, Census, Kind, Met, Site},
     time::VirtualTime,
 };
+
+use super::{Action, Fault, FaultReport, Plan, When};
 
 /// A fault whose moment has come.
 #[derive(Clone, Debug)]

@@ -4,11 +4,12 @@ use std::{fmt, path::Path};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Action, CustomFault};
-use crate::{
+use squall_core::{
     site::{Kind, Site},
     time::VirtualTime,
 };
+
+use super::{Action, CustomFault};
 
 /// The version of the plan format that this build reads and writes.
 pub const PLAN_VERSION: u32 = 1;

@@ -1,10 +1,11 @@
 //! What a random storm over a scenario may do, and drawing one.
 
-use super::{Action, Fault, FaultKind, Plan, PlanError, When};
-use crate::{
+use squall_core::{
     seed::{Seed, Stream},
     site::Kind,
 };
+
+use super::{Action, Fault, FaultKind, Plan, PlanError, When};
 
 /// One storm in so many orders its tasks by priority.
 const PCT_ONE_IN: u64 = 4;
@@ -552,6 +553,6 @@ pub(crate) fn schedules(seed: Seed) -> Option<u32> {
 /// Milliseconds, spread evenly over the orders of magnitude.
 pub(super) fn duration(rng: &mut Stream, low: u64, high: u64) -> u64 {
     let (low, high) = (low.max(1) as f64, high.max(1) as f64);
-    let u = crate::seed::unit(rng.bits());
+    let u = squall_core::seed::unit(rng.bits());
     (low * (high / low).powf(u)).round() as u64
 }

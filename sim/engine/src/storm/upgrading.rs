@@ -1,10 +1,11 @@
 //! Rolling upgrades: some storms restart nodes as their other build, one of them, one after another, or all at once.
 
-use super::{Action, Fault, FaultKind, Plan, Profile, When, profile::duration};
-use crate::{
+use squall_core::{
     seed::{Seed, Stream},
     site::Kind,
 };
+
+use super::{Action, Fault, FaultKind, Plan, Profile, When, profile::duration};
 
 /// So many storms in a hundred have upgrades.
 const UPGRADES_PERCENT: u64 = 15;

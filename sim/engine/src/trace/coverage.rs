@@ -13,13 +13,14 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{Row, Scope, What, http::Message};
-use crate::{
+use squall_core::{
     seed::{hash, mix},
     site::Kind,
-    storm::When,
     time::VirtualTime,
 };
+
+use super::{Row, Scope, What, http::Message};
+use crate::storm::When;
 
 /// A fault that is over at once counts as going on for this long.
 const AFTERMATH: Duration = Duration::from_secs(1);

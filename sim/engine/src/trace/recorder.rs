@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use squall_core::time::VirtualTime;
+
 use super::{Coverage, Event, Kind, Rolling, Scope, What};
-use crate::time::VirtualTime;
 
 /// What a [`Recorder`] keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,8 +4,10 @@ use std::{collections::BTreeMap, sync::Mutex, time::Duration};
 
 use tokio::sync::Notify;
 
+use squall_core::{host::NodeIx, time::VirtualTime};
+
 use super::lock;
-use crate::{host::NodeIx, storm::Action, time::VirtualTime};
+use crate::storm::Action;
 
 /// How long a fault lasts that goes on until somebody ends it.
 pub(crate) const FOR_EVER_MS: u64 = 100 * 365 * 24 * 60 * 60 * 1_000;

@@ -2,8 +2,10 @@
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
 
+use squall_core::host::NodeIx;
+
 use super::{NodeState, World, lock, unreadable::Rows};
-use crate::{host::NodeIx, net::Effect, storm::Action};
+use crate::{net::Effect, storm::Action};
 
 impl World {
     /// The directed links that an action concerns.

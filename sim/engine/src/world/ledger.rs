@@ -6,12 +6,13 @@ use std::{
     time::Duration,
 };
 
-use super::panic_text;
-use crate::{
-    check::{Checks, Class, Commit, Findings, Goals, Truth, Violation},
+use squall_core::{
+    event::{Row, Scope},
     time::VirtualTime,
-    trace::{Row, Scope},
 };
+
+use super::panic_text;
+use crate::check::{Checks, Class, Commit, Findings, Goals, Truth, Violation};
 
 /// So many violations of one invariant and tag are listed; more of them say nothing new.
 const ALIKE_MAX: usize = 3;

@@ -5,16 +5,17 @@ use std::{
     time::Duration,
 };
 
+use squall_core::{
+    event::{FOUND_AFTER_OUTAGE, OLD_ENDS, Row, Scope, What},
+    time::VirtualTime,
+};
+
 use super::{
     Known, Node, NodeState, RUNNING, Todo, World, lock,
     node::{Death, InFlight},
     task::{Guarded, panic_place},
 };
-use crate::{
-    check::{Class, Truth, Violation},
-    time::VirtualTime,
-    trace::{FOUND_AFTER_OUTAGE, OLD_ENDS, Row, Scope, What},
-};
+use crate::check::{Class, Truth, Violation};
 
 /// A supervisor waits this long before it starts a process again, and twice as long each time ...
 const BACKOFF: Duration = Duration::from_millis(100);

@@ -14,15 +14,19 @@ use std::{
 
 use madsim::task::NodeId;
 
+use squall_core::{
+    clock::WallClock,
+    event::{Row, Scope},
+    host::NodeIx,
+    seed::Stream as Rng,
+};
+
 use super::{Unreadable, World, exact_sleep, lock, wait};
 use crate::{
     check::Truth,
-    clock::WallClock,
     disk::Disk,
-    host::NodeIx,
     net::{Listener, Stream},
-    seed::Stream as Rng,
-    trace::{Row, Scope, current_scope},
+    trace::current_scope,
 };
 
 /// Starts a node's process; what it returns is why the process ended.

@@ -8,8 +8,9 @@ use std::{
     time::Duration,
 };
 
+use squall_core::event::{OLD_ENDS, OLD_LIVES_ON, What};
+
 use super::{NodeState, Todo, World, lock, node::Death};
-use crate::trace::{OLD_ENDS, OLD_LIVES_ON, What};
 
 impl World {
     /// The successor of a process boots. False if there is no process, or it keeps files, which it has locked.

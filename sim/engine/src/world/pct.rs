@@ -16,8 +16,9 @@ use std::{
     task::{Context, Wake, Waker},
 };
 
+use squall_core::seed::{Seed, Stream, unit};
+
 use super::{NodeState, lock};
-use crate::seed::{Seed, Stream, unit};
 
 /// Priorities at birth are at least this.
 const BIRTH: u64 = 1 << 63;

@@ -5,13 +5,10 @@ use std::{
     time::Duration,
 };
 
+use squall_core::{event::What, host::BurstFault, time::VirtualTime};
+
 use super::{Todo, World, lock, node::Death};
-use crate::{
-    host::BurstFault,
-    storm::{Action, Due},
-    time::VirtualTime,
-    trace::What,
-};
+use crate::storm::{Action, Due};
 
 /// A fault that bites later, if at all (the next write fails), is given up after this long.
 const LIES_IN_WAIT_MS: u64 = 60_000;

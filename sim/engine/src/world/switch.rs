@@ -5,8 +5,10 @@ use std::{
     time::Duration,
 };
 
+use squall_core::event::What;
+
 use super::{NodeState, World, lock, storming::ms, unreadable::Rows};
-use crate::{net::LatencyChange, storm::Action, trace::What};
+use crate::{net::LatencyChange, storm::Action};
 
 impl World {
     /// Does something to the node of this name, and to an old process of it; nothing if there is none.
@@ -136,7 +138,7 @@ impl World {
     fn each_link(
         &self,
         action: &Action,
-        mut act: impl FnMut(crate::host::NodeIx, crate::host::NodeIx),
+        mut act: impl FnMut(squall_core::host::NodeIx, squall_core::host::NodeIx),
     ) {
         for (a, b) in self.links(action) {
             act(a, b);

@@ -11,11 +11,10 @@ use std::{
     },
 };
 
+use squall_core::seed::{hash, mix};
+
 use super::lock;
-use crate::{
-    seed::{hash, mix},
-    storm::UNREADABLE_ONE_IN,
-};
+use crate::storm::UNREADABLE_ONE_IN;
 
 /// Some rows of a node.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,8 +4,9 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde::Serialize;
 
+use squall_engine::check::Class;
+
 use super::Measured;
-use crate::check::Class;
 
 /// A number over several campaigns. `None`: not within the cut-off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

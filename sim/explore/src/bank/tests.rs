@@ -1,5 +1,6 @@
-use super::*;
 use squall_fixtures as fake;
+
+use super::*;
 
 fn task(bug: &str, campaign: u64, cut_off: u64) -> Task {
     Task {

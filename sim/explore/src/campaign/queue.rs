@@ -6,7 +6,9 @@ use std::{
     time::Instant,
 };
 
-use crate::{run::Options, strategy::Trial};
+use squall_engine::run::Options;
+
+use crate::strategy::Trial;
 
 /// So many trials are handed out whatever the time: a campaign that ran nothing would prove nothing.
 const AT_LEAST: u64 = 10;

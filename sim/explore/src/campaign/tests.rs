@@ -8,8 +8,9 @@ use std::{
 
 use proptest::prelude::*;
 
-use super::*;
 use squall_fixtures::{self as fake, BANK};
+
+use super::*;
 
 fn seeds(text: &str) -> Seeds {
     text.parse().expect("the test's seeds are well-formed")
@@ -26,7 +27,7 @@ fn campaign(range: &str, jobs: usize) -> Campaign<'static> {
 /// Keeps workers out of step: the real time a run takes has nothing to do with its seed.
 fn jittery(scenario: &dyn Scenario, spec: &Spec, options: Options) -> Outcome {
     static TURN: AtomicU64 = AtomicU64::new(0);
-    for _ in 0..crate::seed::mix(TURN.fetch_add(1, Relaxed)) % 2_000 {
+    for _ in 0..squall_core::seed::mix(TURN.fetch_add(1, Relaxed)) % 2_000 {
         std::hint::spin_loop();
     }
     thread::yield_now();
@@ -279,7 +280,7 @@ fn a_progress_callback_that_panics_does_not_hang_the_campaign() {
     let campaign = campaign("0..100000", 2);
     let run = || campaign.run_by(&fake::run, &mut |p| assert!(p.runs < 5, "enough"));
     let panic = catch_unwind(AssertUnwindSafe(run)).expect_err("it panics");
-    assert_eq!(crate::world::panic_text(&*panic), "enough");
+    assert_eq!(squall_engine::world::panic_text(&*panic), "enough");
 }
 
 #[test]

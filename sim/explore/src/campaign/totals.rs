@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Campaign, Ran};
-use crate::{
+use squall_core::seed::Seed;
+use squall_engine::{
     check::Violation,
     run::{Outcome, Signature, Verdict},
-    seed::Seed,
     storm::{FaultReport, Plan},
-    strategy::Trial,
 };
+
+use super::{Campaign, Ran};
+use crate::strategy::Trial;
 
 /// So many mismatches are kept; all are counted.
 const MISMATCHES_KEPT: usize = 5;

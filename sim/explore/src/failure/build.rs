@@ -4,7 +4,7 @@ use std::{fmt, fs, sync::OnceLock};
 
 use serde::{Deserialize, Serialize};
 
-use crate::trace::Rolling;
+use squall_core::event::Rolling;
 
 /// A build of a program with scenarios.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,7 +1,8 @@
 //! Names of failure files.
 
+use squall_core::seed;
+
 use super::FailureFile;
-use crate::seed;
 
 /// `order-saga-no-lost-refund-money-kept.json`, with the shape if it is not the usual one, and with the planted bug.
 pub(super) fn of(file: &FailureFile) -> String {

@@ -9,6 +9,9 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+use squall_core::seed::Seed;
+use squall_engine::run::Signature;
+
 use super::{
     Shard,
     lines::{self, LinesError, Writer},
@@ -16,8 +19,6 @@ use super::{
 use crate::{
     campaign::{Failure, Totals},
     failure::Build,
-    run::Signature,
-    seed::Seed,
 };
 
 /// The version of the format that this build reads and writes.

@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::seed::{Seed, Seeds};
+use squall_core::seed::{Seed, Seeds};
 
 /// Seeds are dealt in blocks of so many: block 0 to shard 0, block 1 to shard 1, and round again.
 pub const BLOCK: u64 = 1_024;

@@ -2,13 +2,13 @@ use std::{collections::BTreeSet, fs};
 
 use proptest::prelude::*;
 
-use super::*;
 use squall_fixtures as fake;
 
-use crate::{
-    campaign::{Campaign, Failure, Totals},
-    seed::Seed,
-};
+use super::*;
+
+use squall_core::seed::Seed;
+
+use crate::campaign::{Campaign, Failure, Totals};
 
 const HEADER: Header = Header {
     version: LOG_VERSION,
@@ -66,7 +66,7 @@ fn what_is_no_shard_is_refused() {
 }
 
 /// What a campaign over these seeds gives, with a bug planted that shows in several ways.
-fn campaign(seeds: crate::campaign::Seeds) -> Totals {
+fn campaign(seeds: squall_core::seed::Seeds) -> Totals {
     let mut campaign = Campaign::over(&fake::BANK, seeds);
     campaign.plant = Some("forgets".to_owned());
     campaign.run_by(&fake::run, &mut |_| {})
@@ -88,7 +88,7 @@ fn fuzz(directory: &std::path::Path, shard: Shard, runs: u64) {
         let from = seeds.nth(0).unwrap();
         // As if stopped in the middle of the block, every other time.
         let some = seeds.len().div_ceil(1 + done % 2);
-        let seeds = crate::campaign::Seeds::starting_at(from, some).unwrap();
+        let seeds = squall_core::seed::Seeds::starting_at(from, some).unwrap();
         let step = Step {
             way: "swarm".to_owned(),
             build: None,

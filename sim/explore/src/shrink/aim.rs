@@ -1,10 +1,9 @@
 //! Better aim: named sites rather than counts and instants, round instants rather than odd ones.
 
+use squall_core::site::{Kind, Met};
+use squall_engine::storm::{Action, Fault, When};
+
 use super::{context::Context, observed::Passed, weaken::round_down};
-use crate::{
-    site::{Kind, Met},
-    storm::{Action, Fault, When},
-};
 
 /// So many sites that the victim passed last are tried in place of an instant.
 const SITES_TRIED: usize = 4;

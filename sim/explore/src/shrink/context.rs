@@ -1,7 +1,9 @@
 //! What a step of shrinking that looks at one fault is told.
 
+use squall_core::site::Met;
+use squall_engine::storm::Fault;
+
 use super::observed::Observed;
-use crate::{site::Met, storm::Fault};
 
 /// A fault that is looked at, in the run in which it happened.
 pub(super) struct Context<'c> {

@@ -72,7 +72,7 @@ mod tests {
             // Not monotonic: whether a set will do has nothing to do with whether a larger one does.
             let will_do = |set: &[usize]| {
                 set.len() == count || (!set.is_empty() && keys.iter().any(|key| {
-                    set.iter().fold(*key, |hash, n| crate::seed::mix(hash ^ *n as u64)).is_multiple_of(5)
+                    set.iter().fold(*key, |hash, n| squall_core::seed::mix(hash ^ *n as u64)).is_multiple_of(5)
                 }))
             };
             let left = ddmin((0..count).collect(), |candidates| {

@@ -10,14 +10,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Budget, Effort, Progress, Watch};
-use crate::{
-    campaign::{Runner, guarded},
+use squall_core::seed;
+use squall_engine::{
     run::{Options, Outcome, Signature, Spec},
     scenario::Scenario,
-    seed,
     storm::Plan,
 };
+
+use super::{Budget, Effort, Progress, Watch};
+use crate::campaign::{Runner, guarded};
 
 /// The most schedules under which a candidate is tried.
 pub(super) const SCHEDULES_MAX: usize = 8;

@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Sizes;
-use crate::{
-    run::Outcome,
+use squall_core::{
+    event::{Event, FOUND_AFTER_OUTAGE, What},
     site::{Kind, Site},
     time::VirtualTime,
-    trace::{Event, FOUND_AFTER_OUTAGE, What},
 };
+use squall_engine::run::Outcome;
+
+use super::Sizes;
 
 /// A failing run with its trace.
 pub(super) struct Observed {

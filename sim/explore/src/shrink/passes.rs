@@ -2,6 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use squall_core::site::{Kind, Met};
+use squall_engine::{
+    run::Outcome,
+    storm::{Action, Fault, Plan, When},
+};
+
 use super::{
     aim,
     context::Context,
@@ -9,11 +15,6 @@ use super::{
     lab::{Lab, SCHEDULES_MAX},
     observed::Observed,
     reaim, weaken,
-};
-use crate::{
-    run::Outcome,
-    site::{Kind, Met},
-    storm::{Action, Fault, Plan, When},
 };
 
 /// Schedules tried for each way to change requests, and for each weaker fault: what these steps gain is less.
@@ -174,7 +175,7 @@ impl Reduction<'_, '_> {
         });
     }
 
-    /// Forgets names that were left out in vain: of operations of which nobody [asks](crate::Client::does) any more,
+    /// Forgets names that were left out in vain: of operations of which nobody [asks](squall_engine::Client::does) any more,
     /// and of those whose client is gone. A client that does nothing any more is gone.
     fn keep_what_matters(&mut self) {
         let calls = self.best.calls();

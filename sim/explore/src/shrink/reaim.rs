@@ -2,11 +2,13 @@
 
 use std::cmp::Reverse;
 
-use crate::{
-    run::Outcome,
+use squall_core::{
     site::{Kind, Met, Site},
-    storm::{Fault, Plan, When},
     time::VirtualTime,
+};
+use squall_engine::{
+    run::Outcome,
+    storm::{Fault, Plan, When},
 };
 
 /// So many moments of the smaller run are tried for each fault.

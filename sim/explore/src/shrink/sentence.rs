@@ -1,9 +1,7 @@
 //! A storm in one sentence that a person can read.
 
-use crate::{
-    site::{Kind, Site},
-    storm::{Action, FaultReport, When, rows_in_words},
-};
+use squall_core::site::{Kind, Site};
+use squall_engine::storm::{Action, FaultReport, When, rows_in_words};
 
 /// What happens in a storm, as it was carried out, in one sentence without a full stop. `links` say who calls whom, as
 /// (caller, callee): they tell requests from answers.

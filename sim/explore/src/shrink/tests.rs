@@ -2,15 +2,20 @@
 
 use proptest::prelude::*;
 
-use super::*;
 use squall_fixtures::{self as fake, BANK};
 
-use crate::{
-    run::{Operation, Options, Verdict},
+use super::*;
+
+use squall_core::{
+    event::{Scope, What},
     seed::Seed,
     site::{Kind, Met, Site},
+};
+use squall_engine::{
+    run::{Options, Verdict},
     storm::{Action, Fault, FaultKind, FaultReport, Plan, When},
-    trace::{Mode, Recorder, Scope, Trace, What},
+    trace::{Mode, Recorder, Trace},
+    world::Operation,
 };
 
 mod plans;
@@ -232,7 +237,7 @@ fn syncs(plan: &Plan) -> Vec<Met> {
         asks: None,
         ends: 0,
         thing: 0,
-        alike: crate::seed::hash(client.as_bytes()),
+        alike: squall_core::seed::hash(client.as_bytes()),
     };
     made.map(sync).collect()
 }
@@ -413,7 +418,7 @@ proptest! {
     ) {
         // Whether a plan fails is arbitrary, save that the given one does.
         let fails = |plan: &Plan| {
-            *plan == storm || crate::seed::hash(plan.to_json().as_bytes()).wrapping_add(key).is_multiple_of(3)
+            *plan == storm || squall_core::seed::hash(plan.to_json().as_bytes()).wrapping_add(key).is_multiple_of(3)
         };
         let alone = shrunk_by(&storm, 1, fails);
         let plan = alone.spec.plan.clone().expect("it is said");

@@ -1,11 +1,9 @@
 //! Weaker faults: kinds that do less, and smaller, rounder numbers.
 
+use squall_core::{site::Kind, time::VirtualTime};
+use squall_engine::storm::{Action, Fault, When};
+
 use super::context::Context;
-use crate::{
-    site::Kind,
-    storm::{Action, Fault, When},
-    time::VirtualTime,
-};
 
 /// Bursts that one fault held back, of which one alone may be enough.
 const BURSTS_TRIED: usize = 4;

@@ -5,11 +5,11 @@ use std::{fs, io, path::Path};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
+use squall_core::{
     seed::{Seed, hash},
-    storm::{Plan, Profile},
     whole,
 };
+use squall_engine::storm::{Plan, Profile};
 
 /// The version of the format that this build reads and writes.
 pub const CORPUS_VERSION: u32 = 1;
@@ -68,7 +68,7 @@ impl Kept {
     /// Its file's name: the same for the same storm, whoever kept it.
     fn file_name(&self) -> String {
         let plan = serde_json::to_vec(&self.plan).expect("a plan has only string keys");
-        let name = hash(&plan) ^ crate::seed::mix(self.seed.0);
+        let name = hash(&plan) ^ squall_core::seed::mix(self.seed.0);
         format!("{}-{name:016x}.json", self.scenario)
     }
 }

@@ -1,8 +1,10 @@
 //! One storm a seed, in the order of the seeds: swarm (Groce et al., "Swarm Testing", ISSTA 2012), where each seed first
 //! draws which kinds of fault are on, and plain random, where all of them are.
 
+use squall_core::seed::Seeds;
+use squall_engine::{run::Outcome, scenario::Scenario, storm::Profile};
+
 use super::{Explorer, Trial};
-use crate::{run::Outcome, scenario::Scenario, seed::Seeds, storm::Profile};
 
 /// Trials of a generation; only a matter of speed, since nothing is learned.
 const AT_ONCE: usize = 64;

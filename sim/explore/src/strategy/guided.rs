@@ -7,17 +7,18 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use squall_core::seed::{Seed, Seeds, Stream, unit};
+use squall_engine::{
+    run::{Options, Outcome, Verdict},
+    scenario::Scenario,
+    storm::{Plan, Profile},
+    trace::Feature,
+};
+
 use super::{
     Explorer, Trial,
     corpus::{CORPUS_VERSION, Kept},
     mutation::{Parent, mutate},
-};
-use crate::{
-    run::{Options, Outcome, Verdict},
-    scenario::Scenario,
-    seed::{Seed, Seeds, Stream, unit},
-    storm::{Plan, Profile},
-    trace::Feature,
 };
 
 /// Trials of a generation. Large enough to keep many workers busy, small enough to learn often.

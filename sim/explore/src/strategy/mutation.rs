@@ -2,13 +2,16 @@
 
 use serde_json::Value;
 
-use super::Trial;
-use crate::{
+use squall_core::{
     seed::{Seed, Stream, unit},
     site::Kind,
+};
+use squall_engine::{
     storm::{Action, Fault, PCT_MAX, Plan, Profile, STORM_MS_MAX, When},
     trace::Feature,
 };
+
+use super::Trial;
 
 /// A mutant has at most this many faults.
 const FAULTS_MAX: usize = 8;
@@ -193,7 +196,7 @@ fn retune(action: &mut Action, rng: &mut Stream) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::storm::CustomFault;
+    use squall_engine::storm::CustomFault;
 
     #[test]
     fn a_mutant_differs_from_its_parent_and_can_happen() {

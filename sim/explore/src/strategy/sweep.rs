@@ -18,15 +18,17 @@ pub use matrix::{Cell, CellResult, Column, Matrix, Pairs, Row};
 pub use strikes::Length;
 
 use super::{Explorer, Trial};
-use crate::{
-    run::{Options, Outcome, Verdict},
-    scenario::Scenario,
-    seed::{Seed, Seeds},
-    site::{Class, Kind, Met, Site},
-    storm::{Fault, Plan, Profile, When},
-};
 use matrix::Gone;
 use pairs::Fresh;
+use squall_core::{
+    seed::{Seed, Seeds},
+    site::{Class, Kind, Met, Site},
+};
+use squall_engine::{
+    run::{Options, Outcome, Verdict},
+    scenario::Scenario,
+    storm::{Fault, Plan, Profile, When},
+};
 use waiting::Waiting;
 
 /// While there are seeds left, of so many runs ...

@@ -2,10 +2,8 @@
 
 use proptest::{collection::vec, option, prelude::*, sample::select};
 
-use crate::{
-    site::{Kind, Site},
-    storm::{Action, Fault, PCT_MAX, PLAN_VERSION, Plan, When},
-};
+use squall_core::site::{Kind, Site};
+use squall_engine::storm::{Action, Fault, PCT_MAX, PLAN_VERSION, Plan, When};
 
 pub const NODES: [&str; 5] = ["vault", "teller", "ann", "ben", "cho"];
 

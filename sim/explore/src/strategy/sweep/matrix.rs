@@ -2,11 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    run::{Outcome, Verdict},
-    seed::Seed,
-    site::Site,
-};
+use squall_core::{seed::Seed, site::Site};
+use squall_engine::run::{Outcome, Verdict};
 
 use super::Length;
 

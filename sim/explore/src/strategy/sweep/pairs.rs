@@ -5,11 +5,12 @@
 
 use std::collections::BTreeMap;
 
-use super::{Length, Storm, Sweep, strikes};
-use crate::{
+use squall_core::{
     seed::mix,
     site::{Met, Site},
 };
+
+use super::{Length, Storm, Sweep, strikes};
 
 /// A site that only a fault made appear.
 pub(super) struct Fresh {
@@ -75,7 +76,7 @@ impl Pair {
     }
 }
 
-fn at(fresh: &Fresh, sweep: &Sweep) -> Vec<(String, crate::storm::Fault)> {
+fn at(fresh: &Fresh, sweep: &Sweep) -> Vec<(String, squall_engine::storm::Fault)> {
     strikes::strikes(
         &fresh.met,
         fresh.next.as_ref(),

@@ -2,10 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    site::{Kind, Met, Site},
-    storm::{Action, Fault, Profile, When},
-};
+use squall_core::site::{Kind, Met, Site};
+use squall_engine::storm::{Action, Fault, Profile, When};
 
 /// How long faults last, which differs by their kind. Others than the usual length are tried where another seed meets the
 /// same.

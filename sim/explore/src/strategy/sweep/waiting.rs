@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::seed::mix;
+use squall_core::seed::mix;
 
 /// Storms that were not run yet, by their places among all.
 #[derive(Default)]
