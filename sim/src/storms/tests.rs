@@ -4,8 +4,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use squall_engine::run::Verdict;
 
+use squall_engine::{Client, Node, storm::FaultKind};
+
 use super::*;
-use crate::{Client, Node, storm::FaultKind};
 
 const SECOND: Duration = Duration::from_secs(1);
 
