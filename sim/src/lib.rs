@@ -17,6 +17,7 @@ pub mod clock;
 pub mod disk;
 pub mod explore;
 pub mod failure;
+pub mod fault;
 pub mod fuzz;
 pub mod host;
 pub mod net;

@@ -11,7 +11,6 @@ mod node;
 mod overlap;
 mod pct;
 mod storming;
-mod switch;
 mod task;
 mod unreadable;
 
@@ -38,7 +37,6 @@ pub(crate) use ledger::{Known, Ledger};
 pub use node::Node;
 pub(crate) use node::{Boot, NodeState, StoreReader};
 pub(crate) use pct::Gate;
-pub(crate) use storming::lasts;
 pub(crate) use task::{panic_text, silence_service_panics};
 pub(crate) use unreadable::Unreadable;
 
@@ -225,7 +223,7 @@ impl World {
         let due = lock(&self.injector).reached(&node.name, &kind(), label, about, self.now());
         let mut verdict = Verdict::default();
         for due in due {
-            match storming::burst_fault(&due.action) {
+            match due.action.at_burst() {
                 Some(fault) => {
                     self.announce(&due, "fires");
                     self.await_burst(&fault);

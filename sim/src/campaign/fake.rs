@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use crate::{
     check::{Class, Violation},
+    fault::Restart,
     run::{Options, Outcome, Sim, Spec, Verdict},
     scenario::{Bug, Scenario, Setup, Shape},
     site::{Kind, Met, Site},
-    storm::{Action, Fault, FaultReport, Plan, Profile, When},
+    storm::{Fault, FaultReport, Plan, Profile, When},
     time::VirtualTime,
     trace::{Mode, Recorder, Scope, Trace, What},
 };
@@ -79,9 +80,10 @@ pub(crate) fn run(scenario: &dyn Scenario, spec: &Spec, options: Options) -> Out
     let plan = spec.plan.clone().unwrap_or_else(|| {
         Plan::new(vec![Fault {
             when: When::AtMs(seed),
-            action: Action::Restart {
+            action: Restart {
                 node: "vault".to_owned(),
-            },
+            }
+            .into(),
         }])
     });
     let report = |fault: &Fault| FaultReport {

@@ -262,7 +262,7 @@ impl Sim {
     }
 
     /// States that an old process of `node` should sometimes send something to `peer` while its successor is up: see
-    /// [`Action::Overlap`](crate::storm::Action::Overlap).
+    /// [`Overlap`](crate::fault::Overlap).
     pub fn sometimes_outlived(&self, name: &'static str, node: &'static str, peer: &'static str) {
         lock(&self.world.ledger).goals.on_outlived(name, node, peer);
     }

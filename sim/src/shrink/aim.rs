@@ -3,7 +3,7 @@
 use super::{observed::Passed, passes::Context, weaken::round_down};
 use crate::{
     site::{Kind, Met},
-    storm::{Action, Fault, When},
+    storm::{Fault, When},
 };
 
 /// So many sites that the victim passed last are tried in place of an instant.
@@ -31,7 +31,7 @@ pub(super) fn at_a_site(context: &Context<'_>) -> Vec<Fault> {
             let unseen = context.unseen.iter().filter(|met| before(&met));
             let unseen: Vec<&Met> = unseen.rev().collect();
             let mut kinds = vec![Kind::Timer];
-            if let Action::Pause { .. } = fault.action {
+            if fault.action.makes_clock_reads_stale() {
                 kinds.push(Kind::Clock);
             }
             for kind in kinds {

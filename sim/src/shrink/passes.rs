@@ -12,7 +12,7 @@ use super::{
 use crate::{
     run::Outcome,
     site::{Kind, Met},
-    storm::{Action, Fault, Plan, When},
+    storm::{Fault, Plan, When},
 };
 
 /// Schedules tried for each way to change requests, and for each weaker fault: what these steps gain is less.
@@ -207,18 +207,8 @@ impl Reduction<'_, '_> {
     /// Timers and reads of a clock leave no mark in a trace: a census tells of them, where a process that dies or stands still at an instant
     /// may do so at one.
     fn note_unseen(&mut self) {
-        let at_an_instant = |fault: &Fault| {
-            let strikes = matches!(
-                fault.action,
-                Action::Crash { .. }
-                    | Action::PowerLoss { .. }
-                    | Action::Restart { .. }
-                    | Action::Overlap { .. }
-                    | Action::Pause { .. }
-                    | Action::Upgrade { .. }
-            );
-            strikes && matches!(fault.when, When::AtMs(_))
-        };
+        let at_an_instant =
+            |fault: &Fault| fault.action.stops_process() && matches!(fault.when, When::AtMs(_));
         self.unseen.clear();
         if self.plan().faults.iter().any(at_an_instant) && !self.lab.is_spent() {
             self.unseen = self.lab.census(&self.plan().clone()).sites;

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Mutex};
 use tokio::sync::Notify;
 
 use super::lock;
-use crate::{host::NodeIx, storm::Action, time::VirtualTime};
+use crate::{host::NodeIx, storm::Due, time::VirtualTime};
 
 /// One thing to do.
 #[derive(Clone, Debug)]
@@ -14,11 +14,9 @@ pub(crate) enum Todo {
     Fire(usize),
     /// The fault is over.
     End {
-        /// Its ordinal.
-        index: usize,
-        /// What it was.
-        action: Action,
-        /// How often it had bitten before it began.
+        /// What it is.
+        fault: Due,
+        /// How often the like of it had touched something before it began.
         before: u64,
     },
     /// A message that is long on its way is there: the storm is not over before.
@@ -27,27 +25,12 @@ pub(crate) enum Todo {
     Boot(NodeIx, u32),
     /// A node that died in the middle of a poll: carry it out should its task never return.
     Bury(NodeIx),
-    /// A crash loop goes on.
+    /// A fault that recurs goes on.
     Again {
-        /// Its ordinal.
-        index: usize,
-        /// Who.
-        node: String,
-        /// How many times still.
-        times: u32,
-        /// Time down, and then up.
-        down_ms: u64,
-    },
-    /// A flapping link changes.
-    Flip {
-        /// One end.
-        from: String,
-        /// The other.
-        to: String,
-        /// Changes left; the link is down after an even number of them.
+        /// What it is.
+        fault: Due,
+        /// How often still.
         left: u32,
-        /// Time between changes.
-        each_ms: u64,
     },
 }
 
@@ -96,37 +79,30 @@ impl Agenda {
     }
 
     /// The faults that have begun and not ended, in the order of their ends.
-    pub fn lasting(&self) -> Vec<Action> {
-        let lasting = |todo: &Todo| match todo {
-            Todo::End { action, .. } => Some(action.clone()),
+    pub fn lasting(&self) -> Vec<Due> {
+        self.all(|todo| match todo {
+            Todo::End { fault, .. } => Some(fault.clone()),
             _ => None,
-        };
-        lock(&self.queue)
-            .entries
-            .values()
-            .filter_map(lasting)
-            .collect()
+        })
+    }
+
+    /// The faults that recur, with how often they still do.
+    pub fn recurring(&self) -> Vec<(Due, u32)> {
+        self.all(|todo| match todo {
+            Todo::Again { fault, left } => Some((fault.clone(), *left)),
+            _ => None,
+        })
+    }
+
+    fn all<T>(&self, some: impl Fn(&Todo) -> Option<T>) -> Vec<T> {
+        let queue = lock(&self.queue);
+        queue.entries.values().filter_map(some).collect()
     }
 
     /// Whether any fault has begun and not ended, or is to come back.
     pub fn is_stormy(&self) -> bool {
         let is_of_a_fault = |todo: &Todo| !matches!(todo, Todo::Fire(_));
         lock(&self.queue).entries.values().any(is_of_a_fault)
-    }
-
-    /// The links that a flap has down until its next change.
-    pub fn flapped_down(&self) -> Vec<(String, String)> {
-        let down = |todo: &Todo| match todo {
-            Todo::Flip { from, to, left, .. } if !left.is_multiple_of(2) => {
-                Some((from.clone(), to.clone()))
-            }
-            _ => None,
-        };
-        lock(&self.queue)
-            .entries
-            .values()
-            .filter_map(down)
-            .collect()
     }
 
     pub async fn changed(&self) {
