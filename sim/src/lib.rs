@@ -72,6 +72,11 @@ pub mod failure {
     pub use squall_explore::failure::{Build, FAILURE_VERSION, FailureFile, FileError, Recorded};
 }
 
+/// The kinds of fault.
+pub mod fault {
+    pub use squall_core::fault::*;
+}
+
 /// What the simulated network and disks ask of the world around them.
 pub mod host {
     #[doc(inline)]

@@ -12,9 +12,10 @@ use squall::{
     Client, Node, Sim,
     campaign::{Campaign, Seeds},
     check::Class,
+    fault::{Cut, Restart},
     run::{Signature, Spec, Verdict, run},
     seed::Seed,
-    storm::{Action, Plan},
+    storm::Plan,
     trace::{Row, What},
 };
 
@@ -135,7 +136,7 @@ fn the_preparation_ends_before_clients_begin_and_storms_come() {
     })
     .run(vec![at(
         0,
-        Action::Restart {
+        Restart {
             node: "peer".into(),
         },
     )]);
@@ -235,7 +236,7 @@ fn all_is_healed_before_a_finally_invariant_is_judged() {
     })
     .run(vec![at(
         10,
-        Action::Cut {
+        Cut {
             from: "asking".into(),
             to: "peer".into(),
             both: true,
