@@ -12,12 +12,13 @@ use serde_json::json;
 use squall::{
     Sim,
     check::Commit,
+    fault::Crash,
     net::Latency,
     run::{self, Outcome, Spec},
     scenario::{Scenario, Setup},
     seed::Seed,
     site::{Kind, Site},
-    storm::{Action, Fault, Plan, Profile, When},
+    storm::{Fault, Plan, Profile, When},
     time::VirtualTime,
 };
 use squall_services::{
@@ -117,10 +118,11 @@ pub fn measure(seed: Seed, execution: Execution) -> Measured {
                 label: format!("ann-1/{step}"),
                 attempt: 1,
             }),
-            action: Action::Crash {
+            action: Crash {
                 node: "order".to_owned(),
                 down_ms: DOWN.as_millis() as u64,
-            },
+            }
+            .into(),
         };
         let (outcome, seen) = play(seed, execution, 1, vec![crash]);
         let crashed = outcome.faults[0].fired.expect("each step is done once");

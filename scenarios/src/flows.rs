@@ -229,16 +229,22 @@ impl Scenario for Flow {
 }
 
 /// At the first time that `node` logs `event` for `label`.
-pub(crate) fn at_event(node: &str, event: &str, label: &str, action: Action) -> Fault {
+pub(crate) fn at_event(node: &str, event: &str, label: &str, action: impl Into<Action>) -> Fault {
     at(node, Kind::Event(event.to_owned()), label, 1, action)
 }
 
 /// At the n-th burst from `node` to `to` for `label`.
-pub(crate) fn at_send(node: &str, to: &str, label: &str, nth: u32, action: Action) -> Fault {
+pub(crate) fn at_send(
+    node: &str,
+    to: &str,
+    label: &str,
+    nth: u32,
+    action: impl Into<Action>,
+) -> Fault {
     at(node, Kind::Send(to.to_owned()), label, nth, action)
 }
 
-fn at(node: &str, kind: Kind, label: &str, attempt: u32, action: Action) -> Fault {
+fn at(node: &str, kind: Kind, label: &str, attempt: u32, action: impl Into<Action>) -> Fault {
     Fault {
         when: When::Site(Site {
             node: node.to_owned(),
@@ -246,6 +252,6 @@ fn at(node: &str, kind: Kind, label: &str, attempt: u32, action: Action) -> Faul
             label: label.to_owned(),
             attempt,
         }),
-        action,
+        action: action.into(),
     }
 }

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use squall::{
     Sim,
+    fault::Crash,
     run::{Outcome, Spec, run},
     scenario::{Scenario, Setup},
     seed::Seed,
-    storm::{Action, Fault, Plan, Profile, When},
+    storm::{Fault, Plan, Profile, When},
 };
 
 /// A scenario whose world a closure builds.
@@ -36,10 +37,11 @@ impl<B: Fn(&Sim) + Send + Sync> Little<B> {
     pub fn run(&self, crashes: &[(u64, &str)]) -> Outcome {
         let crash = |(at_ms, node): &(u64, &str)| Fault {
             when: When::AtMs(*at_ms),
-            action: Action::Crash {
+            action: Crash {
                 node: (*node).to_owned(),
                 down_ms: 1_000,
-            },
+            }
+            .into(),
         };
         let spec = Spec {
             plan: Some(Plan::new(crashes.iter().map(crash).collect())),

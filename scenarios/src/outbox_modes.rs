@@ -12,11 +12,12 @@ use std::{
 use squall::{
     Sim,
     check::Commit,
+    fault::PowerLoss,
     net::Latency,
     run::{self, Spec},
     scenario::{Scenario, Setup},
     seed::Seed,
-    storm::{Action, Fault, Plan, Profile, When},
+    storm::{Fault, Plan, Profile, When},
     time::VirtualTime,
 };
 use squall_services::{
@@ -127,10 +128,11 @@ pub fn measure(seed: Seed, mode: Mode, bus: Bus) -> Measured {
     };
     let away = Fault {
         when: When::AtMs(10_000),
-        action: Action::PowerLoss {
+        action: PowerLoss {
             node: bus::SERVICE.name.to_owned(),
             down_ms: AWAY.as_millis() as u64,
-        },
+        }
+        .into(),
     };
     let faults = match bus {
         Bus::Away => vec![away],

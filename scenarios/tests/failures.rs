@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use squall::{
+    fault::{Crash, DelayBurst, LoseBurst, PowerLoss, Restart, SyncError},
     run::{Outcome, Verdict},
     seed::Seed,
     site::{Kind, Site},
@@ -76,7 +77,7 @@ fn a_reserved_row_is_taken_by_another_saga_when_the_lock_heeds_reserving_only() 
         1,
     );
     let flow = Flow {
-        storm: vec![at(hold, Action::DelayBurst { by_ms: 1_500 })],
+        storm: vec![at(hold, DelayBurst { by_ms: 1_500 })],
         rival: Some(Deed::buy("cho", LAMP, 1, "visa").after(Duration::from_millis(700))),
         ..orders::completed()
     };
@@ -90,10 +91,10 @@ fn a_reserved_row_is_taken_by_another_saga_when_the_lock_heeds_reserving_only() 
 #[test]
 fn a_semantic_lock_whose_reservation_never_followed_is_never_swept() {
     let locked = site("inventory", Kind::Commit, "ann-1/inventory-reserve", 1);
-    let goes_dark = Action::PowerLoss {
+    let goes_dark = Action::PowerLoss(PowerLoss {
         node: "inventory".to_owned(),
         down_ms: 5_000,
-    };
+    });
     let flow = Flow {
         deed: Deed::buy("ann", LAMP, 1, "visa").or_cancel(Duration::from_millis(1_500)),
         storm: vec![at(locked, goes_dark)],
@@ -157,8 +158,8 @@ fn a_commit_that_is_found_after_an_outage_and_then_lost_to_a_failed_sync_breaks_
     let order = || "order".to_owned();
     let flow = Flow {
         storm: vec![
-            at(done, Action::SyncError { node: order() }),
-            at(last_sync, Action::Restart { node: order() }),
+            at(done, SyncError { node: order() }),
+            at(last_sync, Restart { node: order() }),
         ],
         ..orders::completed()
     };
@@ -211,7 +212,7 @@ fn crash(node: &str, event: &str, label: &str) -> Fault {
     let site = site(&node, Kind::Event(event.to_owned()), label, 1);
     at(
         site,
-        Action::Crash {
+        Crash {
             node,
             down_ms: 2_000,
         },
@@ -221,7 +222,7 @@ fn crash(node: &str, event: &str, label: &str) -> Fault {
 fn lost(node: &str, to: &str, label: &str, nth: u32) -> Fault {
     at(
         site(node, Kind::Send(to.to_owned()), label, nth),
-        Action::LoseBurst {},
+        LoseBurst {},
     )
 }
 
@@ -234,9 +235,9 @@ fn site(node: &str, kind: Kind, label: &str, attempt: u32) -> Site {
     }
 }
 
-fn at(site: Site, action: Action) -> Fault {
+fn at(site: Site, action: impl Into<Action>) -> Fault {
     Fault {
         when: When::Site(site),
-        action,
+        action: action.into(),
     }
 }

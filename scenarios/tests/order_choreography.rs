@@ -10,10 +10,11 @@ use serde_json::json;
 use squall::{
     Sim,
     campaign::{Campaign, Seeds},
+    fault::Crash,
     run::{self, Outcome, Spec, Verdict},
     scenario::{Scenario, Setup},
     seed::Seed,
-    storm::{Action, Fault, Plan, Profile, When},
+    storm::{Fault, Plan, Profile, When},
     testing,
 };
 use squall_scenarios::{
@@ -182,10 +183,11 @@ fn stranger(gaps: Gaps) -> (Rush, Outcome) {
     };
     let down = Fault {
         when: When::AtMs(0),
-        action: Action::Crash {
+        action: Crash {
             node: "user".to_owned(),
             down_ms: 5_000,
-        },
+        }
+        .into(),
     };
     let outcome = rush.run(1, vec![down]);
     assert!(outcome.faults[0].fired.is_some());

@@ -3,9 +3,10 @@
 //! A run is a pure function: `(scenario, seed, plan) → (verdict, trace)`.
 //!
 //! This crate is the one to depend on. What it is made of lies on floors below it, each a crate of its own; here is what
-//! those who put their services into a storm need of them. `ARCHITECTURE.md` tells what lies where.
+//! those who put their services into a storm need of them. `ARCHITECTURE.md` tells what lies where, and [`guide`] how all of it is used.
 
 pub mod cli;
+pub mod guide;
 mod storms;
 pub mod testing;
 mod triage;
@@ -69,6 +70,11 @@ pub mod explore {
 pub mod failure {
     #[doc(inline)]
     pub use squall_explore::failure::{Build, FAILURE_VERSION, FailureFile, FileError, Recorded};
+}
+
+/// The kinds of fault.
+pub mod fault {
+    pub use squall_core::fault::*;
 }
 
 /// What the simulated network and disks ask of the world around them.

@@ -32,7 +32,10 @@ mod tests;
 
 use std::{path::Path, time::Duration};
 
-use squall_core::seed::{Seed, Seeds};
+use squall_core::{
+    seed::{Seed, Seeds},
+    whole,
+};
 use squall_engine::{
     check::Violation,
     run::{self, Signature, run_with},
@@ -42,12 +45,13 @@ use squall_engine::{
 use squall_explore::{
     campaign::{Campaign, Runner, Totals, guarded},
     failure::replay_command,
-    shrink::Budget,
+    shrink::{Budget, Shrunk},
     strategy::Trial,
 };
 use squall_report::{
     self as report, Style,
     failure::{self, Told},
+    picture::{Subject, page},
 };
 
 use crate::triage::keep;
@@ -189,12 +193,14 @@ pub(crate) fn checked(
         ) {
             Ok(kept) => {
                 let mut commands = commands;
+                let mut page = String::new();
                 if let Some(path) = kept.path() {
                     commands.truncate(1);
                     commands.push(replay.file(path));
+                    page = page_beside(path, scenario, &kept.shrunk, &commands[1]);
                 }
                 let told = Told::Small(&kept);
-                failure::failure(&totals, failed, &told, &commands, Style::PLAIN)
+                page + &failure::failure(&totals, failed, &told, &commands, Style::PLAIN)
             }
             Err(gone) => {
                 let traces = [0, 1].map(|_| trace(runner, campaign, &failed.trial()));
@@ -211,6 +217,25 @@ pub(crate) fn checked(
     });
     let told: Vec<String> = failures.chain(mismatches).collect();
     Err(told.join("\n"))
+}
+
+/// Writes the page of a failure beside its file, and says where.
+fn page_beside(file: &Path, scenario: &dyn Scenario, shrunk: &Shrunk, replay: &str) -> String {
+    let path = file.with_extension("html");
+    let page = page::html(&Subject {
+        scenario: scenario.name(),
+        spec: &shrunk.spec,
+        outcome: &shrunk.outcome,
+        sentence: Some(&shrunk.sentence),
+        replay,
+    });
+    match whole::write(&path, &page) {
+        Ok(()) => format!("page: {}\n", path.display()),
+        Err(error) => format!(
+            "the page {} could not be written: {error}\n",
+            path.display()
+        ),
+    }
 }
 
 /// Runs a campaign until something fails, which is what it is there for.

@@ -1,9 +1,10 @@
 //! Each flow of `squall_scenarios::flows` is played, must go as its plan has it, and its story must be the reviewed one.
 
 use squall::{
+    fault::Latency,
     run::{Outcome, Verdict},
     seed::Seed,
-    storm::{Action, Fault, When},
+    storm::{Fault, When},
 };
 use squall_scenarios::{
     checkout::tale as checkouts,
@@ -253,12 +254,13 @@ fn a_story_does_not_depend_on_what_others_do_over_a_slow_link() {
         other.company = true;
         other.storm.push(Fault {
             when: When::AtMs(0),
-            action: Action::Latency {
+            action: Latency {
                 from: "ben".to_owned(),
                 to: "order".to_owned(),
                 extra_ms: 30,
                 for_ms: 5_000,
-            },
+            }
+            .into(),
         });
         let outcome = other.play(SEED);
         assert!(outcome.faults.last().is_some_and(|slow| slow.effective));

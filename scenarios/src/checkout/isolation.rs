@@ -10,11 +10,12 @@ use std::{
 use serde_json::json;
 use squall::{
     Sim,
+    fault::PowerLoss,
     net::Latency,
     run::{self, Spec},
     scenario::{Scenario, Setup},
     seed::Seed,
-    storm::{Action, Fault, Plan, Profile, When},
+    storm::{Fault, Plan, Profile, When},
 };
 use squall_services::{
     checkout,
@@ -158,10 +159,11 @@ pub fn sales(seed: Seed, subscribers: Subscribers, told: Told) -> Vec<Sale> {
     };
     let down = Fault {
         when: When::AtMs(0),
-        action: Action::PowerLoss {
+        action: PowerLoss {
             node: "dataplatform".to_owned(),
             down_ms: 60_000,
-        },
+        }
+        .into(),
     };
     let faults = match subscribers {
         Subscribers::OneDown => vec![down],

@@ -5,8 +5,9 @@ use std::time::Duration;
 use serde_json::json;
 use squall::{
     Client, Sim,
+    fault::LoseBurst,
     scenario::{Scenario, Setup},
-    storm::{Action, Fault, Profile},
+    storm::{Fault, Profile},
     trace::story::Untold,
 };
 use squall_services::{
@@ -124,7 +125,7 @@ pub fn unanswered() -> Checkout {
             "checkout",
             "ann-1/user-reserve",
             1,
-            Action::LoseBurst {},
+            LoseBurst {},
         )],
         ..completed()
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use squall::fault::{Crash, DelayBurst, LoseBurst, PowerLoss};
 use squall::storm::{Action, Fault, When};
 use squall_services::{
     gap::{Gap, Gaps},
@@ -150,7 +151,7 @@ pub fn lost_answer() -> Flow {
             "order",
             "ann-1/inventory-reserve",
             1,
-            Action::LoseBurst {},
+            LoseBurst {},
         )],
         ..flow(
             "order-lost-answer-to-reserve",
@@ -169,7 +170,7 @@ pub fn cancelled_with_void() -> Flow {
             "payment",
             "ann-1/payment-authorize",
             1,
-            Action::DelayBurst { by_ms: 1_500 },
+            DelayBurst { by_ms: 1_500 },
         )],
         ..flow(
             "order-cancelled-with-void",
@@ -188,7 +189,7 @@ pub fn cancelled_with_refund() -> Flow {
             "payment",
             "ann-1/payment-charge",
             1,
-            Action::DelayBurst { by_ms: 1_500 },
+            DelayBurst { by_ms: 1_500 },
         )],
         ..flow(
             "order-cancelled-with-refund",
@@ -205,15 +206,16 @@ pub fn late_reserve() -> Flow {
     Flow {
         deed: Deed::buy("ann", LAMP, 1, "visa").or_cancel(Duration::from_millis(1_500)),
         storm: vec![
-            reserve(1, Action::DelayBurst { by_ms: 6_000 }),
+            reserve(1, Action::DelayBurst(DelayBurst { by_ms: 6_000 })),
             Fault {
                 when: When::AtMs(200),
-                action: Action::PowerLoss {
+                action: PowerLoss {
                     node: "order".to_owned(),
                     down_ms: 300,
-                },
+                }
+                .into(),
             },
-            reserve(2, Action::LoseBurst {}),
+            reserve(2, Action::LoseBurst(LoseBurst {})),
         ],
         ..flow(
             "order-late-reserve",
@@ -228,8 +230,8 @@ fn changed_mind() -> Deed {
 }
 
 fn crash(node: &str) -> Action {
-    Action::Crash {
+    Action::Crash(Crash {
         node: node.to_owned(),
         down_ms: 2_000,
-    }
+    })
 }

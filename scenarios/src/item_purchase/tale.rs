@@ -5,8 +5,9 @@ use std::time::Duration;
 use serde_json::json;
 use squall::{
     Sim,
+    fault::Custom,
     scenario::{Scenario, Setup},
-    storm::{Action, Fault, Profile, When},
+    storm::{Fault, Profile, When},
     trace::story::Untold,
 };
 use squall_services::{
@@ -95,12 +96,13 @@ pub fn message_lost() -> Purchase {
             .with(Gap::NoPurchaseTimeout),
         storm: vec![Fault {
             when: When::AtMs(0),
-            action: Action::Custom {
+            action: Custom {
                 name: bus::Fault::Lose.name().to_owned(),
                 node: "bus".to_owned(),
                 amount: 1,
                 for_ms: 5_000,
-            },
+            }
+            .into(),
         }],
         ..completed()
     }

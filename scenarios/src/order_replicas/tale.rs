@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 use squall::{
     Client, Sim,
+    fault::Pause,
     scenario::{Scenario, Setup},
     storm::{Action, Fault, Profile},
     trace::story::Untold,
@@ -60,10 +61,10 @@ pub struct LastLamp {
 
 /// The late holder is refused.
 pub fn fenced_off() -> LastLamp {
-    let pause = Action::Pause {
+    let pause = Action::Pause(Pause {
         node: FIRST.1.to_owned(),
         for_ms: PAUSE_MS,
-    };
+    });
     LastLamp {
         name: "lease-fenced-off",
         about: "Inventory 2 stands still under its lease of the lamp, which runs out: inventory 1 is granted the next one and \

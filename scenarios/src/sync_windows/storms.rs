@@ -1,6 +1,7 @@
 //! The storms in which the windows are measured: each a function of its seed, and the same for all ways.
 
 use squall::{
+    fault::{Crash, Cut, LoseBurst},
     scenario::Scenario,
     seed::{Seed, Stream},
     site::Kind,
@@ -57,11 +58,13 @@ impl Weather {
             Weather::Partition => outages(&mut rng, |rng| {
                 let for_ms = rng.between(OUTAGE_MS.0, OUTAGE_MS.1);
                 ["catalog", "bus"]
-                    .map(|to| Action::Cut {
-                        from: "challenge".to_owned(),
-                        to: to.to_owned(),
-                        both: true,
-                        for_ms,
+                    .map(|to| {
+                        Action::Cut(Cut {
+                            from: "challenge".to_owned(),
+                            to: to.to_owned(),
+                            both: true,
+                            for_ms,
+                        })
                     })
                     .into()
             }),
@@ -74,10 +77,10 @@ impl Weather {
 }
 
 fn crash(node: &str, rng: &mut Stream) -> Action {
-    Action::Crash {
+    Action::Crash(Crash {
         node: node.to_owned(),
         down_ms: rng.between(OUTAGE_MS.0, OUTAGE_MS.1),
-    }
+    })
 }
 
 fn outages(rng: &mut Stream, outage: impl Fn(&mut Stream) -> Vec<Action>) -> Plan {
@@ -108,7 +111,7 @@ fn lost(rng: &mut Stream) -> Plan {
                     kind: Kind::Send(to.into()),
                     nth: rng.between(2, 40) as u32,
                 },
-                action: Action::LoseBurst {},
+                action: LoseBurst {}.into(),
             });
         }
     }

@@ -4,8 +4,9 @@
 //! happen and obey the [`Verdict`]. A dead node is one whose network and disk have been told so
 //! (`Net::crash`, `Disk::crash`); they ask nobody.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
+pub use crate::fault::BurstFault;
 use crate::{event::What, seed::Seed, time::VirtualTime};
 
 /// A node's index, in the order of creation; stable for a run.
@@ -28,19 +29,6 @@ pub enum Reached<'a> {
     Write,
     /// The disk is about to sync.
     Sync,
-}
-
-/// What to do with a burst.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BurstFault {
-    /// The burst never arrives: the connection is silently cut at this burst, both ways.
-    Lose,
-    /// The connection is reset at this burst: both ends see `ECONNRESET`, the burst is gone.
-    Reset,
-    /// The burst arrives this much later.
-    Delay(Duration),
-    /// The same bytes arrive once more on a second connection, this much later. Its answer is thrown away.
-    Duplicate(Duration),
 }
 
 /// What the storm has in store for a site.

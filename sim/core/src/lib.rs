@@ -11,10 +11,12 @@ compile_error!(
 
 pub mod clock;
 pub mod event;
+pub mod fault;
 pub mod host;
 pub mod interned;
 pub mod names;
 pub mod seed;
 pub mod site;
+pub mod storm;
 pub mod time;
 pub mod whole;

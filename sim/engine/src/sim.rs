@@ -297,7 +297,7 @@ impl Sim {
     }
 
     /// States that an old process of `node` should sometimes send something to `peer` while its successor is up: see
-    /// [`Action::Overlap`](crate::storm::Action::Overlap).
+    /// [`Overlap`](squall_core::fault::Overlap).
     pub fn sometimes_outlived(
         &self,
         name: impl AsRef<str>,

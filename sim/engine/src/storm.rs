@@ -1,16 +1,10 @@
-//! Storms: explicit, serialisable lists of faults, drawn from a profile or read from a file.
+//! Storms as a run carries them out: which fault is due.
 
-mod aimed;
-mod fault;
 mod injector;
-mod limits;
-mod plan;
-mod profile;
-mod upgrading;
 
-pub use fault::rows_in_words;
-pub use fault::{Action, FaultKind, UNREADABLE_ONE_IN};
+pub use squall_core::storm::{
+    Action, CustomFault, Fault, FaultKind, FaultReport, PCT_MAX, PLAN_VERSION, Plan, PlanError,
+    Profile, STORM_MS_MAX, When,
+};
 
 pub(crate) use injector::{Due, Injector};
-pub use plan::{Fault, FaultReport, PCT_MAX, PLAN_VERSION, Plan, PlanError, STORM_MS_MAX, When};
-pub use profile::{CustomFault, Profile};

@@ -14,7 +14,6 @@ mod overlap;
 mod panics;
 mod pct;
 mod storming;
-mod switch;
 mod task;
 mod unreadable;
 
@@ -36,14 +35,13 @@ use madsim::{
 };
 use tokio::sync::Notify;
 
-pub(crate) use agenda::{Agenda, FOR_EVER_MS, Todo};
+pub(crate) use agenda::{Agenda, Todo};
 pub(crate) use ledger::{Known, Ledger};
 pub use node::Node;
 pub(crate) use node::{Boot, NodeState, StoreReader};
 pub use operation::Operation;
 pub use panics::panic_text;
 pub(crate) use pct::Gate;
-pub(crate) use storming::lasts;
 pub(crate) use task::silence_service_panics;
 pub(crate) use unreadable::Unreadable;
 
@@ -236,7 +234,7 @@ impl World {
         let due = lock(&self.injector).reached(&node.name, &kind(), label, about, self.now());
         let mut verdict = Verdict::default();
         for due in due {
-            match storming::burst_fault(&due.action) {
+            match due.action.at_burst() {
                 Some(fault) => {
                     self.announce(&due, "fires");
                     self.await_burst(&fault);

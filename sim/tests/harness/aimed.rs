@@ -6,6 +6,10 @@ use squall::{
     Client, Node, Sim,
     campaign::{Campaign, Seeds},
     explore::Sweep,
+    fault::{
+        ClockJump, Crash, Cut, DelayBurst, DiskFull, DuplicateBurst, HangConnects, Isolate, Pause,
+        PowerLoss, Refuse, UnreadableRow,
+    },
     run::Verdict,
     scenario::{Scenario, Setup},
     seed::Seed,
@@ -30,14 +34,14 @@ fn drawn(profile: &Profile) -> Vec<Fault> {
 /// How long a fault of those that may be an outage lasts.
 fn outage_ms(action: &Action) -> u64 {
     match action {
-        Action::Crash { down_ms: ms, .. }
-        | Action::PowerLoss { down_ms: ms, .. }
-        | Action::Pause { for_ms: ms, .. }
-        | Action::Isolate { for_ms: ms, .. }
-        | Action::Cut { for_ms: ms, .. }
-        | Action::DiskFull { for_ms: ms, .. }
-        | Action::HangConnects { for_ms: ms, .. }
-        | Action::Refuse { for_ms: ms, .. } => *ms,
+        Action::Crash(Crash { down_ms: ms, .. })
+        | Action::PowerLoss(PowerLoss { down_ms: ms, .. })
+        | Action::Pause(Pause { for_ms: ms, .. })
+        | Action::Isolate(Isolate { for_ms: ms, .. })
+        | Action::Cut(Cut { for_ms: ms, .. })
+        | Action::DiskFull(DiskFull { for_ms: ms, .. })
+        | Action::HangConnects(HangConnects { for_ms: ms, .. })
+        | Action::Refuse(Refuse { for_ms: ms, .. }) => *ms,
         _ => 0,
     }
 }
@@ -62,9 +66,8 @@ fn some_messages_come_minutes_late() {
     let late: Vec<u64> = drawn(&Bank.profile())
         .iter()
         .filter_map(|fault| match fault.action {
-            Action::DelayBurst { by_ms: late } | Action::DuplicateBurst { after_ms: late } => {
-                Some(late)
-            }
+            Action::DelayBurst(DelayBurst { by_ms: late })
+            | Action::DuplicateBurst(DuplicateBurst { after_ms: late }) => Some(late),
             _ => None,
         })
         .collect();
@@ -97,7 +100,7 @@ fn clocks_jump_and_processes_stand_still_where_something_is_held() {
             .filter(|fault| fault.action.nodes() != ["vault"]);
         assert!(other.count() > held.len() / 16, "{kind} strikes others too");
         for fault in held {
-            if let Action::ClockJump { by_ms, .. } = fault.action {
+            if let Action::ClockJump(ClockJump { by_ms, .. }) = fault.action {
                 assert!((100..=120_000).contains(&by_ms.unsigned_abs()), "{fault}");
             }
         }
@@ -216,8 +219,8 @@ fn a_sweep_lets_clocks_jump_where_something_is_held_and_processes_stand_still_wh
 fn the_storm_waits_for_a_message_that_is_minutes_late() {
     let late_ms = 400_000;
     for action in [
-        Action::DelayBurst { by_ms: late_ms },
-        Action::DuplicateBurst { after_ms: late_ms },
+        Action::DelayBurst(DelayBurst { by_ms: late_ms }),
+        Action::DuplicateBurst(DuplicateBurst { after_ms: late_ms }),
     ] {
         let outcome = Little(|sim: &Sim| {
             echo(sim, "peer");
@@ -257,12 +260,14 @@ fn looks(sim: &Sim, log: &Log) {
 
 #[test]
 fn rows_are_unreadable_for_a_while_even_across_a_crash_and_it_counts_when_a_read_meets_one() {
-    let unreadable = |table: &str, key: &str, for_ms| Action::UnreadableRow {
-        node: "shelf".into(),
-        table: Some(table.into()),
-        key: Some(key.into()),
-        choice: 0,
-        for_ms,
+    let unreadable = |table: &str, key: &str, for_ms| {
+        Action::UnreadableRow(UnreadableRow {
+            node: "shelf".into(),
+            table: Some(table.into()),
+            key: Some(key.into()),
+            choice: 0,
+            for_ms,
+        })
     };
     let log = Log::default();
     let outcome = Little({

@@ -8,10 +8,11 @@ use squall::{
         Explorer, Guided, Trial,
         corpus::{self, CorpusError, Kept},
     },
+    fault::{Crash, Custom, Restart},
     run::{Options, Outcome, Spec, run, run_with},
     scenario::Scenario,
     seed::Seed,
-    storm::{Action, Fault, Plan, When},
+    storm::{Fault, Plan, When},
 };
 
 use crate::bank::Bank;
@@ -52,9 +53,10 @@ fn a_feature_knows_the_site_at_which_it_can_be_struck() {
     // A storm lasts until its last fault: this one comes when all is done.
     let late = Fault {
         when: When::AtMs(60_000),
-        action: Action::Restart {
+        action: Restart {
             node: "front".into(),
-        },
+        }
+        .into(),
     };
     let spec = Spec {
         plan: Some(Plan::new(vec![late.clone()])),
@@ -75,10 +77,11 @@ fn a_feature_knows_the_site_at_which_it_can_be_struck() {
         }
         let crash = Fault {
             when: when.clone(),
-            action: Action::Crash {
+            action: Crash {
                 node: node.clone(),
                 down_ms: 100,
-            },
+            }
+            .into(),
         };
         let spec = Spec {
             plan: Some(Plan::new(vec![crash, late.clone()])),
@@ -269,12 +272,13 @@ fn a_corpus_that_is_damaged_or_cannot_happen_is_refused_with_the_name_of_the_fil
     let of_doubt = |node: &str, amount| {
         let doubt = Fault {
             when: When::AtMs(5),
-            action: Action::Custom {
+            action: Custom {
                 name: "doubt".to_owned(),
                 node: node.to_owned(),
                 amount,
                 for_ms: 5,
-            },
+            }
+            .into(),
         };
         let kept = Kept {
             plan: Plan::new(vec![doubt]),

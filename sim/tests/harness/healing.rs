@@ -2,7 +2,16 @@
 
 use std::{sync::Arc, time::Duration};
 
-use squall::{Client, Node, Sim, run::Verdict, storm::Action, trace::What};
+use squall::{
+    Client, Node, Sim,
+    fault::{
+        CrashLoop, Cut, DiskFull, Flap, HangConnects, Isolate, Latency, Loss, Pause, Refuse,
+        SlowDisk, SlowNode, Trickle,
+    },
+    run::Verdict,
+    storm::Action,
+    trace::What,
+};
 
 use crate::{
     bank::stormy,
@@ -70,71 +79,71 @@ fn the_healing_ends_what_would_have_gone_on_for_a_day() {
     for action in [
         crash("peer", day),
         power_loss("peer", day),
-        Action::CrashLoop {
+        Action::CrashLoop(CrashLoop {
             node: node(),
             times: 1_000,
             down_ms: 1_000,
-        },
-        Action::Pause {
+        }),
+        Action::Pause(Pause {
             node: node(),
             for_ms: day,
-        },
-        Action::SlowNode {
+        }),
+        Action::SlowNode(SlowNode {
             node: node(),
             wait_ms: 2_000,
             for_ms: day,
-        },
-        Action::Cut {
+        }),
+        Action::Cut(Cut {
             from: from(),
             to: to(),
             both: true,
             for_ms: day,
-        },
-        Action::Isolate {
+        }),
+        Action::Isolate(Isolate {
             node: node(),
             for_ms: day,
-        },
-        Action::Flap {
+        }),
+        Action::Flap(Flap {
             from: from(),
             to: to(),
             times: 1_000,
             each_ms: 60_000,
-        },
-        Action::Latency {
+        }),
+        Action::Latency(Latency {
             from: from(),
             to: to(),
             extra_ms: 2_000,
             for_ms: day,
-        },
-        Action::Loss {
+        }),
+        Action::Loss(Loss {
             from: from(),
             to: to(),
             percent: 99,
             for_ms: day,
-        },
-        Action::Trickle {
+        }),
+        Action::Trickle(Trickle {
             from: to(),
             to: from(),
             bytes_per_s: 1,
             for_ms: day,
-        },
-        Action::Refuse {
+        }),
+        Action::Refuse(Refuse {
             node: node(),
             for_ms: day,
-        },
-        Action::HangConnects {
+        }),
+        Action::HangConnects(HangConnects {
             node: node(),
             for_ms: day,
-        },
-        Action::DiskFull {
+        }),
+        Action::DiskFull(DiskFull {
             node: node(),
             for_ms: day,
-        },
-        Action::SlowDisk {
+        }),
+        Action::SlowDisk(SlowDisk {
             node: node(),
             extra_ms: 5_000,
             for_ms: day,
-        },
+        }),
     ] {
         let told = action.to_string();
         let outcome = Little(|sim: &Sim| {

@@ -9,8 +9,8 @@ use redb::StorageBackend;
 use squall::{
     Client, Node, Sim,
     campaign::{Campaign, Seeds},
+    fault::{Pause, Restart, SlowNode},
     run::{Outcome, Verdict},
-    storm::Action,
     trace::Row,
 };
 
@@ -101,7 +101,7 @@ fn a_task_of_an_earlier_life_never_runs_again() {
         at(1_000, power_loss("ticker", 200)),
         at(
             1_500,
-            Action::Restart {
+            Restart {
                 node: "ticker".into(),
             },
         ),
@@ -234,7 +234,7 @@ fn a_paused_node_does_nothing_while_time_goes_on() {
     let told = log.clone();
     let pause = |ms, for_ms| {
         let node = "ticker".to_owned();
-        at(ms, Action::Pause { node, for_ms })
+        at(ms, Pause { node, for_ms })
     };
     let outcome = Little(move |sim: &Sim| {
         let told = told.clone();
@@ -283,7 +283,7 @@ fn a_pause_ends_with_the_life_that_was_paused() {
     .run(vec![
         at(
             500,
-            Action::Pause {
+            Pause {
                 node: "ticker".into(),
                 for_ms: 3_000,
             },
@@ -309,7 +309,7 @@ fn every_turn_of_a_slow_node_waits() {
     })
     .run(vec![at(
         1_000,
-        Action::SlowNode {
+        SlowNode {
             node: "ticker".into(),
             wait_ms: 90,
             for_ms: 2_000,
@@ -551,7 +551,7 @@ fn every_node_is_killed_at_the_end_and_nothing_of_it_is_left() {
         vec![at(900, crash("one", 50_000))],
         vec![at(
             900,
-            Action::Pause {
+            Pause {
                 node: "two".into(),
                 for_ms: 50_000,
             },

@@ -8,6 +8,7 @@ use std::{
 
 use squall::{
     Client, Node, Sim,
+    fault::{Crash, Pause, PowerLoss},
     run::{Outcome, Spec, run},
     scenario::{Scenario, Setup},
     seed::Seed,
@@ -113,25 +114,25 @@ pub fn seconds(at: VirtualTime) -> f64 {
 }
 
 /// Storms begin when every node is up, 20 ms into the run.
-pub fn at(ms: u64, action: Action) -> Fault {
+pub fn at(ms: u64, action: impl Into<Action>) -> Fault {
     Fault {
         when: When::AtMs(ms),
-        action,
+        action: action.into(),
     }
 }
 
-pub fn nth(node: &str, kind: Kind, nth: u32, action: Action) -> Fault {
+pub fn nth(node: &str, kind: Kind, nth: u32, action: impl Into<Action>) -> Fault {
     Fault {
         when: When::Nth {
             node: node.to_owned(),
             kind,
             nth,
         },
-        action,
+        action: action.into(),
     }
 }
 
-pub fn site(node: &str, kind: Kind, label: &str, attempt: u32, action: Action) -> Fault {
+pub fn site(node: &str, kind: Kind, label: &str, attempt: u32, action: impl Into<Action>) -> Fault {
     let (node, label) = (node.to_owned(), label.to_owned());
     Fault {
         when: When::Site(Site {
@@ -140,27 +141,27 @@ pub fn site(node: &str, kind: Kind, label: &str, attempt: u32, action: Action) -
             label,
             attempt,
         }),
-        action,
+        action: action.into(),
     }
 }
 
 pub fn pause(node: &str, for_ms: u64) -> Action {
     let node = node.to_owned();
-    Action::Pause { node, for_ms }
+    Action::Pause(Pause { node, for_ms })
 }
 
 pub fn crash(node: &str, down_ms: u64) -> Action {
-    Action::Crash {
+    Action::Crash(Crash {
         node: node.to_owned(),
         down_ms,
-    }
+    })
 }
 
 pub fn power_loss(node: &str, down_ms: u64) -> Action {
-    Action::PowerLoss {
+    Action::PowerLoss(PowerLoss {
         node: node.to_owned(),
         down_ms,
-    }
+    })
 }
 
 pub fn send_to(peer: &str) -> Kind {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use squall::{
     Client, Node, Sim,
+    fault::{Cut, Flap, Isolate, Latency, SyncError},
     run::Verdict,
     storm::{Action, Fault},
 };
@@ -36,22 +37,24 @@ fn answered(faults: Vec<Fault>) -> Vec<f64> {
 
 #[test]
 fn the_end_of_one_fault_does_not_end_another() {
-    let cut = |both, for_ms| Action::Cut {
-        from: "alice".into(),
-        to: "peer".into(),
-        both,
-        for_ms,
+    let cut = |both, for_ms| {
+        Action::Cut(Cut {
+            from: "alice".into(),
+            to: "peer".into(),
+            both,
+            for_ms,
+        })
     };
-    let isolate = Action::Isolate {
+    let isolate = Action::Isolate(Isolate {
         node: "peer".into(),
         for_ms: 300,
-    };
-    let flap = Action::Flap {
+    });
+    let flap = Action::Flap(Flap {
         from: "peer".into(),
         to: "alice".into(),
         times: 2,
         each_ms: 100,
-    };
+    });
     for shorter in [cut(true, 300), isolate, flap] {
         let told = shorter.to_string();
         let times = answered(vec![at(1_000, cut(true, 3_000)), at(1_500, shorter)]);
@@ -60,11 +63,13 @@ fn the_end_of_one_fault_does_not_end_another() {
         assert!(times.iter().filter(|at| **at < 1.0).count() > 10);
         assert!(times.iter().filter(|at| **at > 4.1).count() > 40, "{told}");
     }
-    let latency = |extra_ms, for_ms| Action::Latency {
-        from: "alice".into(),
-        to: "peer".into(),
-        extra_ms,
-        for_ms,
+    let latency = |extra_ms, for_ms| {
+        Action::Latency(Latency {
+            from: "alice".into(),
+            to: "peer".into(),
+            extra_ms,
+            for_ms,
+        })
     };
     let times = answered(vec![
         at(1_000, latency(500, 3_000)),
@@ -107,8 +112,10 @@ fn failed_syncs(faults: Vec<Fault>, seconds: &'static [u64]) -> Vec<bool> {
 
 #[test]
 fn each_of_two_disk_errors_that_lie_in_wait_at_once_bites_by_itself() {
-    let error = || Action::SyncError {
-        node: "store".into(),
+    let error = || {
+        Action::SyncError(SyncError {
+            node: "store".into(),
+        })
     };
     assert_eq!(
         failed_syncs(vec![at(0, error()), at(10, error())], &[1, 1, 1]),
@@ -127,11 +134,13 @@ fn each_of_two_disk_errors_that_lie_in_wait_at_once_bites_by_itself() {
 
 #[test]
 fn a_link_that_flaps_twice_over_is_up_only_when_neither_flap_has_it_down() {
-    let flap = |times, each_ms| Action::Flap {
-        from: "front".into(),
-        to: "back".into(),
-        times,
-        each_ms,
+    let flap = |times, each_ms| {
+        Action::Flap(Flap {
+            from: "front".into(),
+            to: "back".into(),
+            times,
+            each_ms,
+        })
     };
     let log = Log::default();
     let told = log.clone();

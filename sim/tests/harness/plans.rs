@@ -2,6 +2,12 @@
 
 use proptest::prelude::*;
 use squall::{
+    fault::{
+        ClockDrift, ClockJump, Crash, CrashLoop, Custom, Cut, DelayBurst, DiskFull, DuplicateBurst,
+        Flap, HalfOpen, HangConnects, Isolate, Latency, LoseBurst, Loss, Overlap, Pause, PowerLoss,
+        Refuse, ResetBurst, ResetConnections, Restart, SectorError, SlowDisk, SlowNode, SyncError,
+        Trickle, UnreadableRow, Upgrade, WriteError,
+    },
     run::{Spec, Verdict, run},
     seed::Seed,
     site::{Kind, Site},
@@ -21,69 +27,83 @@ fn name() -> impl Strategy<Value = String> {
 fn action() -> impl Strategy<Value = Action> {
     let n = any::<u64>;
     prop_oneof![
-        (name(), n()).prop_map(|(node, down_ms)| Action::Crash { node, down_ms }),
-        (name(), n()).prop_map(|(node, down_ms)| Action::PowerLoss { node, down_ms }),
-        (name(), any::<u32>(), n()).prop_map(|(node, times, down_ms)| Action::CrashLoop {
-            node,
-            times,
-            down_ms
-        }),
-        (name(), n()).prop_map(|(node, for_ms)| Action::Pause { node, for_ms }),
-        name().prop_map(|node| Action::Restart { node }),
-        (name(), n()).prop_map(|(node, for_ms)| Action::Overlap { node, for_ms }),
-        (name(), n(), n()).prop_map(|(node, wait_ms, for_ms)| Action::SlowNode {
+        (name(), n()).prop_map(|(node, down_ms)| Action::Crash(Crash { node, down_ms })),
+        (name(), n()).prop_map(|(node, down_ms)| Action::PowerLoss(PowerLoss { node, down_ms })),
+        (name(), any::<u32>(), n()).prop_map(|(node, times, down_ms)| Action::CrashLoop(
+            CrashLoop {
+                node,
+                times,
+                down_ms
+            }
+        )),
+        (name(), n()).prop_map(|(node, for_ms)| Action::Pause(Pause { node, for_ms })),
+        name().prop_map(|node| Action::Restart(Restart { node })),
+        (name(), n()).prop_map(|(node, for_ms)| Action::Overlap(Overlap { node, for_ms })),
+        (name(), n(), n()).prop_map(|(node, wait_ms, for_ms)| Action::SlowNode(SlowNode {
             node,
             wait_ms,
             for_ms
-        }),
-        (name(), name(), any::<bool>(), n()).prop_map(|(from, to, both, for_ms)| Action::Cut {
-            from,
-            to,
-            both,
-            for_ms
-        }),
-        (name(), n()).prop_map(|(node, for_ms)| Action::Isolate { node, for_ms }),
-        (name(), name(), any::<u32>(), n()).prop_map(|(from, to, times, each_ms)| Action::Flap {
-            from,
-            to,
-            times,
-            each_ms
-        }),
-        (name(), name(), n(), n()).prop_map(|(from, to, extra_ms, for_ms)| Action::Latency {
-            from,
-            to,
-            extra_ms,
-            for_ms
-        }),
-        (name(), name(), any::<u8>(), n()).prop_map(|(from, to, percent, for_ms)| Action::Loss {
-            from,
-            to,
-            percent,
-            for_ms
-        }),
-        (name(), name(), n(), n()).prop_map(|(from, to, bytes_per_s, for_ms)| Action::Trickle {
-            from,
-            to,
-            bytes_per_s,
-            for_ms
-        }),
-        (name(), n()).prop_map(|(node, for_ms)| Action::Refuse { node, for_ms }),
-        (name(), n()).prop_map(|(node, for_ms)| Action::HangConnects { node, for_ms }),
-        (name(), name()).prop_map(|(from, to)| Action::ResetConnections { from, to }),
-        (name(), name()).prop_map(|(from, to)| Action::HalfOpen { from, to }),
-        Just(Action::LoseBurst {}),
-        Just(Action::ResetBurst {}),
-        n().prop_map(|by_ms| Action::DelayBurst { by_ms }),
-        n().prop_map(|after_ms| Action::DuplicateBurst { after_ms }),
-        (name(), n(), n()).prop_map(|(node, extra_ms, for_ms)| Action::SlowDisk {
+        })),
+        (name(), name(), any::<bool>(), n()).prop_map(|(from, to, both, for_ms)| Action::Cut(
+            Cut {
+                from,
+                to,
+                both,
+                for_ms
+            }
+        )),
+        (name(), n()).prop_map(|(node, for_ms)| Action::Isolate(Isolate { node, for_ms })),
+        (name(), name(), any::<u32>(), n()).prop_map(|(from, to, times, each_ms)| Action::Flap(
+            Flap {
+                from,
+                to,
+                times,
+                each_ms
+            }
+        )),
+        (name(), name(), n(), n()).prop_map(|(from, to, extra_ms, for_ms)| Action::Latency(
+            Latency {
+                from,
+                to,
+                extra_ms,
+                for_ms
+            }
+        )),
+        (name(), name(), any::<u8>(), n()).prop_map(|(from, to, percent, for_ms)| Action::Loss(
+            Loss {
+                from,
+                to,
+                percent,
+                for_ms
+            }
+        )),
+        (name(), name(), n(), n()).prop_map(|(from, to, bytes_per_s, for_ms)| Action::Trickle(
+            Trickle {
+                from,
+                to,
+                bytes_per_s,
+                for_ms
+            }
+        )),
+        (name(), n()).prop_map(|(node, for_ms)| Action::Refuse(Refuse { node, for_ms })),
+        (name(), n())
+            .prop_map(|(node, for_ms)| Action::HangConnects(HangConnects { node, for_ms })),
+        (name(), name())
+            .prop_map(|(from, to)| Action::ResetConnections(ResetConnections { from, to })),
+        (name(), name()).prop_map(|(from, to)| Action::HalfOpen(HalfOpen { from, to })),
+        Just(Action::LoseBurst(LoseBurst {})),
+        Just(Action::ResetBurst(ResetBurst {})),
+        n().prop_map(|by_ms| Action::DelayBurst(DelayBurst { by_ms })),
+        n().prop_map(|after_ms| Action::DuplicateBurst(DuplicateBurst { after_ms })),
+        (name(), n(), n()).prop_map(|(node, extra_ms, for_ms)| Action::SlowDisk(SlowDisk {
             node,
             extra_ms,
             for_ms
-        }),
-        name().prop_map(|node| Action::SyncError { node }),
-        name().prop_map(|node| Action::WriteError { node }),
-        (name(), n()).prop_map(|(node, for_ms)| Action::DiskFull { node, for_ms }),
-        (name(), n()).prop_map(|(node, choice)| Action::SectorError { node, choice }),
+        })),
+        name().prop_map(|node| Action::SyncError(SyncError { node })),
+        name().prop_map(|node| Action::WriteError(WriteError { node })),
+        (name(), n()).prop_map(|(node, for_ms)| Action::DiskFull(DiskFull { node, for_ms })),
+        (name(), n()).prop_map(|(node, choice)| Action::SectorError(SectorError { node, choice })),
         (
             name(),
             proptest::option::of(name()),
@@ -91,26 +111,28 @@ fn action() -> impl Strategy<Value = Action> {
             n(),
             n()
         )
-            .prop_map(|(node, table, key, choice, for_ms)| Action::UnreadableRow {
+            .prop_map(|(node, table, key, choice, for_ms)| Action::UnreadableRow(
+                UnreadableRow {
+                    node,
+                    table,
+                    key,
+                    choice,
+                    for_ms
+                }
+            )),
+        (name(), any::<i64>())
+            .prop_map(|(node, by_ms)| Action::ClockJump(ClockJump { node, by_ms })),
+        (name(), any::<i64>(), n())
+            .prop_map(|(node, ppm, for_ms)| Action::ClockDrift(ClockDrift { node, ppm, for_ms })),
+        (name(), name(), n(), n()).prop_map(|(name, node, amount, for_ms)| Action::Custom(
+            Custom {
+                name,
                 node,
-                table,
-                key,
-                choice,
+                amount,
                 for_ms
-            }),
-        (name(), any::<i64>()).prop_map(|(node, by_ms)| Action::ClockJump { node, by_ms }),
-        (name(), any::<i64>(), n()).prop_map(|(node, ppm, for_ms)| Action::ClockDrift {
-            node,
-            ppm,
-            for_ms
-        }),
-        (name(), name(), n(), n()).prop_map(|(name, node, amount, for_ms)| Action::Custom {
-            name,
-            node,
-            amount,
-            for_ms
-        }),
-        name().prop_map(|node| Action::Upgrade { node }),
+            }
+        )),
+        name().prop_map(|node| Action::Upgrade(Upgrade { node })),
     ]
 }
 
@@ -231,12 +253,12 @@ fn a_plan_file_reads_well() {
     let plan = Plan::new(vec![
         at(
             1_500,
-            Action::Crash {
+            Crash {
                 node: "order".into(),
                 down_ms: 2_000,
             },
         ),
-        nth("order", send_to("payment"), 3, Action::LoseBurst {}),
+        nth("order", send_to("payment"), 3, LoseBurst {}),
     ]);
     let text = r#"{
   "version": 1,
@@ -326,12 +348,12 @@ fn what_is_no_plan_is_refused_with_the_reason() {
 #[test]
 fn a_plan_that_cannot_happen_is_refused_with_the_reason() {
     let error = |fault: Fault| {
-        let plan = Plan::new(vec![at(1, Action::Restart { node: "a".into() }), fault]);
+        let plan = Plan::new(vec![at(1, Restart { node: "a".into() }), fault]);
         plan.check(&["a", "b"])
             .expect_err("it cannot happen")
             .to_string()
     };
-    let restart = |node: &str| Action::Restart { node: node.into() };
+    let restart = |node: &str| Action::Restart(Restart { node: node.into() });
     assert_eq!(
         error(at(1, restart("c"))),
         "the plan's fault 1 (at 0.001 s: c is restarted) cannot happen here: there is no node \"c\"; there are a, b"
@@ -339,10 +361,10 @@ fn a_plan_that_cannot_happen_is_refused_with_the_reason() {
     assert!(error(nth("c", Kind::Commit, 1, restart("a"))).contains("no node \"c\""));
     assert!(error(nth("a", send_to("c"), 1, restart("a"))).contains("no node \"c\""));
     let burst_faults = [
-        Action::LoseBurst {},
-        Action::ResetBurst {},
-        Action::DelayBurst { by_ms: 1 },
-        Action::DuplicateBurst { after_ms: 1 },
+        Action::LoseBurst(LoseBurst {}),
+        Action::ResetBurst(ResetBurst {}),
+        Action::DelayBurst(DelayBurst { by_ms: 1 }),
+        Action::DuplicateBurst(DuplicateBurst { after_ms: 1 }),
     ];
     for action in burst_faults {
         assert!(error(at(1, action.clone())).contains("\"send\" site"));
@@ -359,120 +381,120 @@ fn extremes(more: u64) -> Vec<Fault> {
     let node = || "vault".to_owned();
     let (from, to) = (|| "alice".to_owned(), || "front".to_owned());
     let times_and_places = [
-        Action::Crash {
+        Action::Crash(Crash {
             node: node(),
             down_ms: most,
-        },
-        Action::PowerLoss {
+        }),
+        Action::PowerLoss(PowerLoss {
             node: node(),
             down_ms: most,
-        },
-        Action::CrashLoop {
+        }),
+        Action::CrashLoop(CrashLoop {
             node: node(),
             times,
             down_ms: 1,
-        },
-        Action::CrashLoop {
+        }),
+        Action::CrashLoop(CrashLoop {
             node: node(),
             times: 2,
             down_ms: most,
-        },
-        Action::Pause {
+        }),
+        Action::Pause(Pause {
             node: node(),
             for_ms: most,
-        },
-        Action::SlowNode {
+        }),
+        Action::SlowNode(SlowNode {
             node: node(),
             wait_ms: most,
             for_ms: 1,
-        },
-        Action::SlowNode {
+        }),
+        Action::SlowNode(SlowNode {
             node: node(),
             wait_ms: 1,
             for_ms: most,
-        },
-        Action::Cut {
+        }),
+        Action::Cut(Cut {
             from: from(),
             to: to(),
             both: true,
             for_ms: most,
-        },
-        Action::Isolate {
+        }),
+        Action::Isolate(Isolate {
             node: node(),
             for_ms: most,
-        },
-        Action::Flap {
+        }),
+        Action::Flap(Flap {
             from: from(),
             to: to(),
             times,
             each_ms: 1,
-        },
-        Action::Flap {
+        }),
+        Action::Flap(Flap {
             from: from(),
             to: to(),
             times: 2,
             each_ms: most,
-        },
-        Action::Latency {
+        }),
+        Action::Latency(Latency {
             from: from(),
             to: to(),
             extra_ms: most,
             for_ms: 1_000,
-        },
-        Action::Latency {
+        }),
+        Action::Latency(Latency {
             from: from(),
             to: to(),
             extra_ms: 1,
             for_ms: most,
-        },
-        Action::Loss {
+        }),
+        Action::Loss(Loss {
             from: from(),
             to: to(),
             percent: 99 + more as u8,
             for_ms: 1_000,
-        },
-        Action::Trickle {
+        }),
+        Action::Trickle(Trickle {
             from: from(),
             to: to(),
             bytes_per_s: 1 - more,
             for_ms: 1_000,
-        },
-        Action::Refuse {
+        }),
+        Action::Refuse(Refuse {
             node: node(),
             for_ms: most,
-        },
-        Action::HangConnects {
+        }),
+        Action::HangConnects(HangConnects {
             node: node(),
             for_ms: most,
-        },
-        Action::SlowDisk {
+        }),
+        Action::SlowDisk(SlowDisk {
             node: node(),
             extra_ms: most,
             for_ms: 1,
-        },
-        Action::DiskFull {
+        }),
+        Action::DiskFull(DiskFull {
             node: node(),
             for_ms: most,
-        },
-        Action::ClockJump {
+        }),
+        Action::ClockJump(ClockJump {
             node: node(),
             by_ms: -(36_500 * 86_400_000 + more as i64),
-        },
-        Action::ClockDrift {
+        }),
+        Action::ClockDrift(ClockDrift {
             node: node(),
             ppm: -(1_000_000 + more as i64),
             for_ms: 1_000,
-        },
-        Action::Custom {
+        }),
+        Action::Custom(Custom {
             name: "doubt".into(),
             node: node(),
             amount: u64::MAX,
             for_ms: most,
-        },
+        }),
     ];
     let at_bursts = [
-        Action::DelayBurst { by_ms: most },
-        Action::DuplicateBurst { after_ms: most },
+        Action::DelayBurst(DelayBurst { by_ms: most }),
+        Action::DuplicateBurst(DuplicateBurst { after_ms: most }),
     ];
     let timed = times_and_places.into_iter().map(|action| at(100, action));
     let at_bursts = at_bursts
@@ -482,7 +504,7 @@ fn extremes(more: u64) -> Vec<Fault> {
         .chain(at_bursts)
         .chain([at(
             STORM_MS_MAX + more,
-            Action::Restart {
+            Restart {
                 node: "vault".into(),
             },
         )])
@@ -525,7 +547,7 @@ fn a_plan_beyond_all_limits_is_refused() {
 fn a_plan_that_cannot_happen_is_never_run_in_silence() {
     let fault = at(
         1,
-        Action::Restart {
+        Restart {
             node: "valut".into(),
         },
     );

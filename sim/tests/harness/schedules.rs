@@ -11,6 +11,7 @@ use std::{
 
 use squall::{
     Client, Node, Sim,
+    fault::{Crash, Pause, SlowNode},
     run::{Outcome, Spec, Verdict, run},
     seed::Seed,
     storm::{Action, Fault, Plan, When},
@@ -174,8 +175,8 @@ fn tasks_that_wait_for_each_other_by_polling_get_on() {
 }
 
 /// A node with eight busy tasks has this happen to it while a client on another node goes on.
-fn others_go_on_while(action: Action) {
-    let last = Arc::new(Mutex::new(0));
+fn others_go_on_while(action: impl Into<Action>) {
+    let (action, last) = (action.into(), Arc::new(Mutex::new(0)));
     let seen = last.clone();
     let little = Little(move |sim: &Sim| {
         sim.node("busy", |node: Node| async move {
@@ -219,7 +220,7 @@ fn others_go_on_while(action: Action) {
 
 #[test]
 fn tasks_of_a_paused_node_are_in_nobodys_way() {
-    others_go_on_while(Action::Pause {
+    others_go_on_while(Pause {
         node: "busy".into(),
         for_ms: 400,
     });
@@ -227,7 +228,7 @@ fn tasks_of_a_paused_node_are_in_nobodys_way() {
 
 #[test]
 fn tasks_of_a_dead_node_are_in_nobodys_way() {
-    others_go_on_while(Action::Crash {
+    others_go_on_while(Crash {
         node: "busy".into(),
         down_ms: 400,
     });
@@ -235,7 +236,7 @@ fn tasks_of_a_dead_node_are_in_nobodys_way() {
 
 #[test]
 fn tasks_of_a_slow_node_are_in_nobodys_way() {
-    others_go_on_while(Action::SlowNode {
+    others_go_on_while(SlowNode {
         node: "busy".into(),
         wait_ms: 30,
         for_ms: 400,

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use squall::{
     Client, Node, Sim,
+    fault::{DelayBurst, DuplicateBurst, LoseBurst},
     run::{Outcome, Spec, Verdict, run},
     scenario::Scenario,
     seed::Seed,
@@ -62,9 +63,12 @@ fn a_fault_aimed_at_a_named_site_strikes_there_and_nowhere_else() {
     assert_ne!(first, second, "each connection has a label of its own");
     for (label, attempt, hit) in [(first, 1, 0), (first, 3, 2), (second, 2, 4)] {
         for (action, fate) in [
-            (Action::LoseBurst {}, "lost"),
-            (Action::DelayBurst { by_ms: 50 }, "delayed"),
-            (Action::DuplicateBurst { after_ms: 5 }, "duplicated"),
+            (Action::LoseBurst(LoseBurst {}), "lost"),
+            (Action::DelayBurst(DelayBurst { by_ms: 50 }), "delayed"),
+            (
+                Action::DuplicateBurst(DuplicateBurst { after_ms: 5 }),
+                "duplicated",
+            ),
         ] {
             let outcome = questions(vec![site("alice", send_to("peer"), label, attempt, action)]);
             assert_eq!(outcome.verdict, Verdict::Survived);

@@ -5,6 +5,11 @@ use std::time::Duration;
 use squall::{
     Client, Node, Sim,
     campaign::{Campaign, Seeds},
+    fault::{
+        ClockDrift, ClockJump, Custom, Cut, DiskFull, DuplicateBurst, Flap, HalfOpen, HangConnects,
+        Isolate, Latency, Loss, Overlap, Pause, Refuse, ResetConnections, Restart, SectorError,
+        SlowDisk, SlowNode, SyncError, Trickle, UnreadableRow, Upgrade, WriteError,
+    },
     run::Verdict,
     storm::{Action, Fault, FaultKind},
     testing,
@@ -44,103 +49,103 @@ fn in_vain() -> Vec<Fault> {
     let (from, to) = (|| "idle".to_owned(), || "other".to_owned());
     let for_ms = 500;
     [
-        Action::SlowNode {
+        Action::SlowNode(SlowNode {
             node: idle(),
             wait_ms: 5,
             for_ms,
-        },
-        Action::Cut {
+        }),
+        Action::Cut(Cut {
             from: from(),
             to: to(),
             both: true,
             for_ms,
-        },
-        Action::Isolate {
+        }),
+        Action::Isolate(Isolate {
             node: idle(),
             for_ms,
-        },
-        Action::Flap {
+        }),
+        Action::Flap(Flap {
             from: from(),
             to: to(),
             times: 3,
             each_ms: 50,
-        },
-        Action::Latency {
+        }),
+        Action::Latency(Latency {
             from: from(),
             to: to(),
             extra_ms: 50,
             for_ms,
-        },
-        Action::Loss {
+        }),
+        Action::Loss(Loss {
             from: from(),
             to: to(),
             percent: 50,
             for_ms,
-        },
-        Action::Trickle {
+        }),
+        Action::Trickle(Trickle {
             from: from(),
             to: to(),
             bytes_per_s: 100,
             for_ms,
-        },
-        Action::Refuse {
+        }),
+        Action::Refuse(Refuse {
             node: idle(),
             for_ms,
-        },
-        Action::HangConnects {
+        }),
+        Action::HangConnects(HangConnects {
             node: idle(),
             for_ms,
-        },
-        Action::ResetConnections {
+        }),
+        Action::ResetConnections(ResetConnections {
             from: from(),
             to: to(),
-        },
-        Action::HalfOpen {
+        }),
+        Action::HalfOpen(HalfOpen {
             from: from(),
             to: to(),
-        },
-        Action::SlowDisk {
+        }),
+        Action::SlowDisk(SlowDisk {
             node: idle(),
             extra_ms: 50,
             for_ms,
-        },
-        Action::SyncError { node: idle() },
-        Action::WriteError { node: idle() },
-        Action::DiskFull {
+        }),
+        Action::SyncError(SyncError { node: idle() }),
+        Action::WriteError(WriteError { node: idle() }),
+        Action::DiskFull(DiskFull {
             node: idle(),
             for_ms,
-        },
-        Action::SectorError {
+        }),
+        Action::SectorError(SectorError {
             node: idle(),
             choice: 0,
-        },
-        Action::UnreadableRow {
+        }),
+        Action::UnreadableRow(UnreadableRow {
             node: idle(),
             table: None,
             key: None,
             choice: 0,
             for_ms,
-        },
-        Action::Overlap {
+        }),
+        Action::Overlap(Overlap {
             node: idle(),
             for_ms,
-        },
-        Action::ClockJump {
+        }),
+        Action::ClockJump(ClockJump {
             node: idle(),
             by_ms: 1_000,
-        },
-        Action::ClockDrift {
+        }),
+        Action::ClockDrift(ClockDrift {
             node: idle(),
             ppm: 1_000,
             for_ms,
-        },
-        Action::Custom {
+        }),
+        Action::Custom(Custom {
             name: "odd".into(),
             node: idle(),
             amount: 1,
             for_ms,
-        },
-        Action::Upgrade { node: idle() },
+        }),
+        Action::Upgrade(Upgrade { node: idle() }),
     ]
     .into_iter()
     .enumerate()
@@ -182,14 +187,14 @@ fn a_fault_over_a_node_that_is_down_touches_nothing() {
         at(500, power_loss("peer", 1_000)),
         at(
             600,
-            Action::Pause {
+            Pause {
                 node: "peer".into(),
                 for_ms: 100,
             },
         ),
         at(
             700,
-            Action::Restart {
+            Restart {
                 node: "peer".into(),
             },
         ),
@@ -214,7 +219,7 @@ fn an_answer_cannot_come_twice_and_does_not_count_as_duplicated() {
         })
         .run(faults)
     };
-    let twice = || Action::DuplicateBurst { after_ms: 1 };
+    let twice = || Action::DuplicateBurst(DuplicateBurst { after_ms: 1 });
     let answer = asks(vec![nth("peer", send_to("alice"), 1, twice())]);
     assert!(answer.faults[0].fired.is_some() && !answer.faults[0].effective);
     let question = asks(vec![nth("alice", send_to("peer"), 1, twice())]);
@@ -226,14 +231,14 @@ fn connections_are_reset_and_go_dead_whoever_opened_them() {
     for (from, to) in [("alice", "peer"), ("peer", "alice")] {
         let (from, to) = (|| from.to_owned(), || to.to_owned());
         for action in [
-            Action::ResetConnections {
+            Action::ResetConnections(ResetConnections {
                 from: from(),
                 to: to(),
-            },
-            Action::HalfOpen {
+            }),
+            Action::HalfOpen(HalfOpen {
                 from: from(),
                 to: to(),
-            },
+            }),
         ] {
             let outcome = Little(|sim: &Sim| {
                 echo(sim, "peer");

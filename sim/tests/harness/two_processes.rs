@@ -11,6 +11,7 @@ use std::{
 
 use squall::{
     Client, Node, Sim,
+    fault::{Cut, Isolate, Overlap, SlowNode},
     run::{Outcome, Verdict},
     scenario::Scenario,
     seed::Seed,
@@ -32,7 +33,7 @@ const DAY_MS: u64 = 86_400_000;
 
 fn overlap(node: &str, for_ms: u64) -> Action {
     let node = node.to_owned();
-    Action::Overlap { node, for_ms }
+    Action::Overlap(Overlap { node, for_ms })
 }
 
 /// A node that answers each line with the number of its process, and in each process tells so each 10 ms, and asks
@@ -262,21 +263,21 @@ fn what_befalls_a_node_befalls_the_successor_and_what_befalls_its_links_both() {
         assert!(within(&told, "tick 1", 1.1, 1.4), "{fault}");
         assert!(!within(&told, "tick 1", 3.1, 9.0), "{fault}");
         let later = match fault {
-            Action::Pause { .. } => "tick 2",
+            Action::Pause(_) => "tick 2",
             _ => "tick 3",
         };
         assert!(within(&told, later, 3.1, 9.0), "{fault}");
     }
-    let cut = Action::Cut {
+    let cut = Action::Cut(Cut {
         from: "twin".into(),
         to: "peer".into(),
         both: true,
         for_ms: 500,
-    };
-    let isolate = Action::Isolate {
+    });
+    let isolate = Action::Isolate(Isolate {
         node: "twin".into(),
         for_ms: 500,
-    };
+    });
     // One that began before the successor was there concerns it as well.
     for begins in [400, 1_000] {
         for fault in [&cut, &isolate] {
@@ -292,7 +293,7 @@ fn what_befalls_a_node_befalls_the_successor_and_what_befalls_its_links_both() {
     }
     let (_, told) = beside(vec![at(
         1_000,
-        Action::SlowNode {
+        SlowNode {
             node: "twin".into(),
             wait_ms: 490,
             for_ms: 1_000,
@@ -460,7 +461,7 @@ fn one_storm_in_six_has_two_processes_mostly_where_one_owns_something_and_no_oth
         let Some((last, others)) = plan.faults.split_last() else {
             panic!("a storm has a fault");
         };
-        let Action::Overlap { node, for_ms } = &last.action else {
+        let Action::Overlap(Overlap { node, for_ms }) = &last.action else {
             assert_eq!(plan, before);
             continue;
         };

@@ -6,6 +6,7 @@ use squall::{
     Node, Sim,
     campaign::{Campaign, Seeds},
     explore::Sweep,
+    fault::Upgrade,
     run::{Outcome, Spec, Verdict, run},
     scenario::{Scenario, Setup},
     seed::Seed,
@@ -99,7 +100,7 @@ fn plain_bank() -> Profile {
 
 fn upgrade(node: &str) -> Action {
     let node = node.to_owned();
-    Action::Upgrade { node }
+    Action::Upgrade(Upgrade { node })
 }
 
 #[test]

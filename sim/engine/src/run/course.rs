@@ -13,7 +13,7 @@ use crate::{
     sim::{AtEnd, Cast, Parts, Role, Sim},
     storm::{Fault, Plan, Profile, STORM_MS_MAX},
     trace::{self, Coverage, Mode, Recorder},
-    world::{Gate, Ledger, Todo, World, lasts, wait},
+    world::{Gate, Ledger, Todo, World, wait},
 };
 
 /// The storm is over at the latest this long after it began, whatever the clients do.
@@ -80,7 +80,7 @@ async fn course(
     let faults = plan
         .faults
         .iter()
-        .map(|Fault { action, .. }| (action.counted_as(), lasts(action)));
+        .map(|Fault { action, .. }| (action.counted_as(), action.lasts_ms().is_some()));
     let recorder = options.watch.then(|| match options.cover {
         true => Recorder::new(mode).covering(Coverage::new(faults)),
         false => Recorder::new(mode),
@@ -349,13 +349,6 @@ async fn finish(
     stuck: Option<String>,
     at_end: Vec<AtEnd>,
 ) -> Outcome {
-    use crate::storm::FaultKind as K;
-    let disks = |kind| {
-        matches!(
-            kind,
-            K::PowerLoss | K::SyncError | K::WriteError | K::DiskFull | K::SectorError
-        )
-    };
     let every = world.full
         || world
             .seed
@@ -364,7 +357,7 @@ async fn finish(
     let struck: Vec<&str> = plan
         .faults
         .iter()
-        .filter(|fault| disks(fault.action.kind()))
+        .filter(|fault| fault.action.damages_disk())
         .flat_map(|fault| fault.action.nodes())
         .collect();
     let judged = |ledger: &Ledger| !ledger.unchecked && !ledger.is_void();

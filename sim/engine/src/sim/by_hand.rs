@@ -29,8 +29,9 @@
 //! # assert!(outcome.by_hand[0].effective, "{outcome:?}");
 //! ```
 
+use squall_core::fault::{Action, Crash, Cut, FOR_EVER_MS, Pause, PowerLoss, Restart};
+
 use super::Sim;
-use crate::{storm::Action, world::FOR_EVER_MS};
 
 impl Sim {
     /// Any fault that a storm could bring, now. One that strikes a single burst needs the burst, and so a plan.
@@ -63,7 +64,7 @@ impl Sim {
 
     /// The node's process dies, and stays dead until [`boot`](Sim::boot).
     pub fn crash(&self, node: impl Into<String>) {
-        self.inflict(Action::Crash {
+        self.inflict(Crash {
             node: node.into(),
             down_ms: FOR_EVER_MS,
         });
@@ -71,7 +72,7 @@ impl Sim {
 
     /// The node's machine dies with all that is not synced, and stays dead until [`boot`](Sim::boot).
     pub fn power_loss(&self, node: impl Into<String>) {
-        self.inflict(Action::PowerLoss {
+        self.inflict(PowerLoss {
             node: node.into(),
             down_ms: FOR_EVER_MS,
         });
@@ -91,12 +92,12 @@ impl Sim {
 
     /// The node's process is told to stop, as by `SIGTERM`, and is started again.
     pub fn restart(&self, node: impl Into<String>) {
-        self.inflict(Action::Restart { node: node.into() });
+        self.inflict(Restart { node: node.into() });
     }
 
     /// The node's process stands still until [`resume`](Sim::resume).
     pub fn pause(&self, node: impl Into<String>) {
-        self.inflict(Action::Pause {
+        self.inflict(Pause {
             node: node.into(),
             for_ms: FOR_EVER_MS,
         });
@@ -105,7 +106,7 @@ impl Sim {
     /// Ends every pause of a node.
     pub fn resume(&self, node: impl AsRef<str>) {
         let paused = |action: &Action| {
-            matches!(action, Action::Pause { .. }) && action.nodes() == [node.as_ref()]
+            matches!(action, Action::Pause(_)) && action.nodes() == [node.as_ref()]
         };
         self.world.relieve(paused);
     }
@@ -113,7 +114,7 @@ impl Sim {
     /// Nothing passes between two nodes until [`repair`](Sim::repair). What is sent meanwhile is sent again and again,
     /// as TCP does, and arrives after that if nobody has given up.
     pub fn partition(&self, a: impl Into<String>, b: impl Into<String>) {
-        self.inflict(Action::Cut {
+        self.inflict(Cut {
             from: a.into(),
             to: b.into(),
             both: true,
@@ -125,14 +126,14 @@ impl Sim {
     pub fn repair(&self, a: impl AsRef<str>, b: impl AsRef<str>) {
         let (a, b) = (a.as_ref(), b.as_ref());
         self.world.relieve(|action| {
-            matches!(action, Action::Cut { .. })
+            matches!(action, Action::Cut(_))
                 && (action.nodes() == [a, b] || action.nodes() == [b, a])
         });
     }
 
     /// Holds back what one node sends to another until [`release`](Sim::release); the other way it passes.
     pub fn hold(&self, from: impl Into<String>, to: impl Into<String>) {
-        self.inflict(Action::Cut {
+        self.inflict(Cut {
             from: from.into(),
             to: to.into(),
             both: false,
@@ -144,7 +145,7 @@ impl Sim {
     pub fn release(&self, from: impl AsRef<str>, to: impl AsRef<str>) {
         let ends = [from.as_ref(), to.as_ref()];
         self.world.relieve(|action| {
-            matches!(action, Action::Cut { both: false, .. }) && action.nodes() == ends
+            matches!(action, Action::Cut(Cut { both: false, .. })) && action.nodes() == ends
         });
     }
 }

@@ -4,18 +4,10 @@ use std::{collections::BTreeMap, sync::Mutex, time::Duration};
 
 use tokio::sync::Notify;
 
-use squall_core::{host::NodeIx, time::VirtualTime};
+use squall_core::{fault::FOR_EVER_MS, host::NodeIx, time::VirtualTime};
 
 use super::lock;
-use crate::storm::Action;
-
-/// How long a fault lasts that goes on until somebody ends it.
-pub(crate) const FOR_EVER_MS: u64 = 100 * 365 * 24 * 60 * 60 * 1_000;
-
-/// Whether this is so far away that nobody waits for it.
-fn is_for_ever(now: VirtualTime, at: VirtualTime) -> bool {
-    at.since(now) >= Duration::from_millis(FOR_EVER_MS / 2)
-}
+use crate::storm::{Action, Due};
 
 /// One thing to do.
 #[derive(Clone, Debug)]
@@ -24,11 +16,9 @@ pub(crate) enum Todo {
     Fire(usize),
     /// The fault is over.
     End {
-        /// Its ordinal.
-        index: usize,
-        /// What it was.
-        action: Action,
-        /// How often it had bitten before it began.
+        /// What it is.
+        fault: Due,
+        /// How often the like of it had touched something before it began.
         before: u64,
     },
     /// A message that is long on its way is there: the storm is not over before.
@@ -37,38 +27,13 @@ pub(crate) enum Todo {
     Boot(NodeIx, u32),
     /// A node that died in the middle of a poll: carry it out should its task never return.
     Bury(NodeIx),
-    /// A crash loop goes on.
+    /// A fault that recurs goes on.
     Again {
-        /// Its ordinal.
-        index: usize,
-        /// Who.
-        node: String,
-        /// How many times still.
-        times: u32,
-        /// Time down, and then up.
-        down_ms: u64,
-    },
-    /// A flapping link changes.
-    Flip {
-        /// One end.
-        from: String,
-        /// The other.
-        to: String,
-        /// Changes left; the link is down after an even number of them.
+        /// What it is.
+        fault: Due,
+        /// How often still.
         left: u32,
-        /// Time between changes.
-        each_ms: u64,
     },
-}
-
-impl Todo {
-    /// The fault that goes on until this is done.
-    fn lasting(&self) -> Option<&Action> {
-        match self {
-            Todo::End { action, .. } => Some(action),
-            _ => None,
-        }
-    }
 }
 
 /// Entries by time, then by their ordinal.
@@ -116,31 +81,30 @@ impl Agenda {
     }
 
     /// The faults that have begun and not ended, in the order of their ends.
-    pub fn lasting(&self) -> Vec<Action> {
+    pub fn lasting(&self) -> Vec<Due> {
+        self.all(|todo| match todo {
+            Todo::End { fault, .. } => Some(fault.clone()),
+            _ => None,
+        })
+    }
+
+    /// The faults that recur, with how often they still do.
+    pub fn recurring(&self) -> Vec<(Due, u32)> {
+        self.all(|todo| match todo {
+            Todo::Again { fault, left } => Some((fault.clone(), *left)),
+            _ => None,
+        })
+    }
+
+    fn all<T>(&self, some: impl Fn(&Todo) -> Option<T>) -> Vec<T> {
         let queue = lock(&self.queue);
-        let lasting = queue.entries.values().filter_map(Todo::lasting);
-        lasting.cloned().collect()
+        queue.entries.values().filter_map(some).collect()
     }
 
     /// Whether any fault has begun and not ended, or is to come back.
     pub fn is_stormy(&self) -> bool {
         let is_of_a_fault = |todo: &Todo| !matches!(todo, Todo::Fire(_));
         lock(&self.queue).entries.values().any(is_of_a_fault)
-    }
-
-    /// The links that a flap has down until its next change.
-    pub fn flapped_down(&self) -> Vec<(String, String)> {
-        let down = |todo: &Todo| match todo {
-            Todo::Flip { from, to, left, .. } if !left.is_multiple_of(2) => {
-                Some((from.clone(), to.clone()))
-            }
-            _ => None,
-        };
-        lock(&self.queue)
-            .entries
-            .values()
-            .filter_map(down)
-            .collect()
     }
 
     pub async fn changed(&self) {
@@ -151,13 +115,16 @@ impl Agenda {
     pub fn last_time(&self, now: VirtualTime) -> Option<VirtualTime> {
         let queue = lock(&self.queue);
         let mut times = queue.entries.keys().rev().map(|(when, _)| *when);
-        times.find(|when| !is_for_ever(now, *when))
+        times.find(|when| when.since(now) < Duration::from_millis(FOR_EVER_MS / 2))
     }
 
     /// Takes out the ends of faults that go on and are such.
     pub fn take_lasting(&self, is: impl Fn(&Action) -> bool) -> Vec<Todo> {
         let mut queue = lock(&self.queue);
-        let is_such = |_: &_, todo: &mut Todo| todo.lasting().is_some_and(&is);
+        let is_such = |_: &_, todo: &mut Todo| match todo {
+            Todo::End { fault, .. } => is(&fault.action),
+            _ => false,
+        };
         let taken = queue.entries.extract_if(.., is_such);
         taken.map(|(_, todo)| todo).collect()
     }

@@ -11,40 +11,9 @@ use std::{
     },
 };
 
-use squall_core::seed::{hash, mix};
+use squall_core::fault::Rows;
 
 use super::lock;
-use crate::storm::UNREADABLE_ONE_IN;
-
-/// Some rows of a node.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Rows {
-    table: Option<String>,
-    key: Option<String>,
-    choice: u64,
-}
-
-impl Rows {
-    pub fn of(table: Option<&str>, key: Option<&str>, choice: u64) -> Self {
-        Rows {
-            table: table.map(str::to_owned),
-            key: key.map(str::to_owned),
-            choice,
-        }
-    }
-
-    fn contain(&self, table: &str, key: &str) -> bool {
-        let of_table = self.table.as_deref().is_none_or(|of| of == table);
-        of_table
-            && match &self.key {
-                Some(of) => of == key,
-                None => {
-                    let row = mix(hash(table.as_bytes()) ^ mix(hash(key.as_bytes())));
-                    mix(row ^ self.choice).is_multiple_of(UNREADABLE_ONE_IN)
-                }
-            }
-    }
-}
 
 /// The rows of a node that can't be read at present, and those that could not before.
 #[derive(Debug, Default)]
@@ -110,6 +79,14 @@ mod tests {
 
     const TABLE: &str = "orders";
 
+    fn rows(table: Option<&str>, key: Option<&str>, choice: u64) -> Rows {
+        Rows {
+            table: table.map(str::to_owned),
+            key: key.map(str::to_owned),
+            choice,
+        }
+    }
+
     fn unreadable(of: &Unreadable) -> Vec<u64> {
         let fails = |key: &u64| of.check(TABLE, &key.to_string()).is_err();
         (0..400).filter(fails).collect()
@@ -118,7 +95,7 @@ mod tests {
     #[test]
     fn some_rows_are_chosen_others_by_another_choice_and_all_are_readable_in_the_end() {
         let node = Unreadable::default();
-        let [one, other] = [1, 2].map(|choice| Rows::of(None, None, choice));
+        let [one, other] = [1, 2].map(|choice| rows(None, None, choice));
         node.switch(one.clone(), true);
         node.switch(one.clone(), true);
         let first = unreadable(&node);
@@ -136,10 +113,10 @@ mod tests {
     #[test]
     fn a_named_row_is_the_only_one() {
         let node = Unreadable::default();
-        node.switch(Rows::of(Some(TABLE), Some("7"), 0), true);
+        node.switch(rows(Some(TABLE), Some("7"), 0), true);
         assert_eq!(unreadable(&node), [7]);
         assert!(node.check("products", "7").is_ok());
-        node.switch(Rows::of(Some("products"), None, 0), true);
+        node.switch(rows(Some("products"), None, 0), true);
         assert_eq!(unreadable(&node), [7]);
     }
 }

@@ -1,7 +1,9 @@
 //! Better aim: named sites rather than counts and instants, round instants rather than odd ones.
 
-use squall_core::site::{Kind, Met};
-use squall_engine::storm::{Action, Fault, When};
+use squall_core::{
+    fault::{Fault, When},
+    site::{Kind, Met},
+};
 
 use super::{context::Context, observed::Passed, weaken::round_down};
 
@@ -30,7 +32,7 @@ pub(super) fn at_a_site(context: &Context<'_>) -> Vec<Fault> {
             let unseen = context.unseen.iter().filter(|met| before(&met));
             let unseen: Vec<&Met> = unseen.rev().collect();
             let mut kinds = vec![Kind::Timer];
-            if let Action::Pause { .. } = fault.action {
+            if fault.action.makes_clock_reads_stale() {
                 kinds.push(Kind::Clock);
             }
             for kind in kinds {

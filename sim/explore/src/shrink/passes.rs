@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use squall_core::site::{Kind, Met};
 use squall_engine::{
     run::Outcome,
-    storm::{Action, Fault, Plan, When},
+    storm::{Fault, Plan, When},
 };
 
 use super::{
@@ -209,18 +209,8 @@ impl Reduction<'_, '_> {
     /// Timers and reads of a clock leave no mark in a trace: a census tells of them, where a process that dies or stands still at an instant
     /// may do so at one.
     fn note_unseen(&mut self) {
-        let at_an_instant = |fault: &Fault| {
-            let strikes = matches!(
-                fault.action,
-                Action::Crash { .. }
-                    | Action::PowerLoss { .. }
-                    | Action::Restart { .. }
-                    | Action::Overlap { .. }
-                    | Action::Pause { .. }
-                    | Action::Upgrade { .. }
-            );
-            strikes && matches!(fault.when, When::AtMs(_))
-        };
+        let at_an_instant =
+            |fault: &Fault| fault.action.stops_process() && matches!(fault.when, When::AtMs(_));
         self.unseen.clear();
         if self.plan().faults.iter().any(at_an_instant) && !self.lab.is_spent() {
             self.unseen = self.lab.census(&self.plan().clone()).sites;

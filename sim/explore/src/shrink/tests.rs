@@ -8,6 +8,7 @@ use super::*;
 
 use squall_core::{
     event::{Scope, What},
+    fault::{Crash, PowerLoss, SyncError},
     seed::Seed,
     site::{Kind, Met, Site},
 };
@@ -153,10 +154,11 @@ fn shrunk_by(plan: &Plan, jobs: usize, fails: impl Fn(&Plan) -> bool + Sync) -> 
 fn crash(node: &str, down_ms: u64) -> Fault {
     Fault {
         when: When::AtMs(1_234),
-        action: Action::Crash {
+        action: Crash {
             node: node.to_owned(),
             down_ms,
-        },
+        }
+        .into(),
     }
 }
 
@@ -166,26 +168,28 @@ fn what_a_failure_does_not_need_is_left_out() {
         crash("vault", 700),
         Fault {
             when: When::AtMs(77),
-            action: Action::PowerLoss {
+            action: PowerLoss {
                 node: "vault".to_owned(),
                 down_ms: 7_749,
-            },
+            }
+            .into(),
         },
         crash("teller", 3_333),
     ]);
     // It takes a power loss of two seconds or more, and ben's second request.
     let fails = |plan: &Plan| {
-        let long = |fault: &Fault| matches!(fault.action, Action::PowerLoss { down_ms, .. } if down_ms >= 2_000);
+        let long = |fault: &Fault| matches!(fault.action, Action::PowerLoss(PowerLoss { down_ms, .. }) if down_ms >= 2_000);
         plan.faults.iter().any(long) && happens(plan, "ben", "ben-2")
     };
     let shrunk = shrunk_by(&storm, 2, fails);
     let plan = shrunk.spec.plan.expect("it is said");
     let expected = Fault {
         when: When::AtMs(0),
-        action: Action::PowerLoss {
+        action: PowerLoss {
             node: "vault".to_owned(),
             down_ms: 2_000,
-        },
+        }
+        .into(),
     };
     assert_eq!(plan.faults, [expected]);
     assert_eq!(plan.without, ["ann", "cho", "ben-1"]);
@@ -250,9 +254,10 @@ fn a_fault_at_a_counted_site_does_not_keep_the_requests_that_it_counts() {
             kind: Kind::Sync,
             nth: 4,
         },
-        action: Action::SyncError {
+        action: SyncError {
             node: "vault".to_owned(),
-        },
+        }
+        .into(),
     }]);
     // The sync of ben's second request has to fail, whichever it is.
     let fails = |plan: &Plan| {

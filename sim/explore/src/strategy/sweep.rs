@@ -9,25 +9,25 @@
 
 mod matrix;
 mod pairs;
-mod strikes;
 mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 pub use matrix::{Cell, CellResult, Column, Matrix, Pairs, Row};
-pub use strikes::Length;
+pub use squall_core::fault::Length;
 
 use super::{Explorer, Trial};
 use matrix::Gone;
 use pairs::Fresh;
 use squall_core::{
+    fault::{Fault, Heading, Profile, Strikes, When},
     seed::{Seed, Seeds},
     site::{Class, Kind, Met, Site},
 };
 use squall_engine::{
     run::{Options, Outcome, Verdict},
     scenario::Scenario,
-    storm::{Fault, Plan, Profile, When},
+    storm::Plan,
 };
 use waiting::Waiting;
 
@@ -110,7 +110,7 @@ struct Target {
     met: Met,
     length: Length,
     /// Columns and the storms in them.
-    cells: Vec<(String, usize)>,
+    cells: Vec<(Heading, usize)>,
 }
 
 /// A storm and how it went.
@@ -148,8 +148,9 @@ impl Sweep {
 
     /// What was found so far.
     pub fn matrix(&self) -> Matrix {
-        let names = strikes::columns(&self.profile);
-        let mut columns: Vec<Column> = names.into_iter().map(Column::named).collect();
+        let headings = self.headings();
+        let named = |heading: &&Heading| Column::named(heading.name.to_string());
+        let mut columns: Vec<Column> = headings.iter().map(named).collect();
         let mut rows = Vec::new();
         let mut targets: Vec<&Target> = self.targets.iter().collect();
         // Each seed's in the order of its calm run.
@@ -157,7 +158,10 @@ impl Sweep {
         for target in targets {
             let mut cells = Vec::new();
             for column in &mut columns {
-                let own = target.cells.iter().find(|(name, _)| *name == column.name);
+                let own = target
+                    .cells
+                    .iter()
+                    .find(|(heading, _)| heading.name == column.name);
                 if let Some((_, storm)) = own {
                     let gone = self.singles[*storm].gone.as_ref();
                     column.count(gone);
@@ -173,7 +177,6 @@ impl Sweep {
                 cells,
             });
         }
-        columns.retain(|column| column.planned > 0);
         Matrix {
             sites_met: self.sites_met,
             sites_pruned: self.sites_met - self.targets.len() as u64,
@@ -182,6 +185,17 @@ impl Sweep {
             rows,
             pairs: (self.budget > 0).then(|| self.count_pairs()),
         }
+    }
+
+    /// The columns in which there is anything, in the order of the table.
+    fn headings(&self) -> Vec<&Heading> {
+        let cells = self.targets.iter().flat_map(|target| &target.cells);
+        let by_name: BTreeMap<&str, &Heading> = cells
+            .map(|(heading, _)| (&*heading.name, heading))
+            .collect();
+        let mut headings: Vec<&Heading> = by_name.into_values().collect();
+        headings.sort_by_key(|heading| heading.place);
+        headings
     }
 
     fn count_pairs(&self) -> Pairs {
@@ -221,11 +235,11 @@ impl Sweep {
             let amid_commit = matches!(met.site.kind, Kind::Write | Kind::Sync);
             let need = (again, *before + u64::from(amid_commit));
             let next = nexts[place].map(|next| &sites[next].site);
-            let strikes = strikes::strikes(met, next, &self.profile, length);
-            let cells = strikes.into_iter().map(|(column, fault)| {
-                let single = storms.place_of(seed, fault, &met.behalf, place);
-                self.waiting.insert(&column, need, single);
-                (column, single)
+            let strikes = Strikes::at(met, next, &self.profile, length);
+            let cells = strikes.into_iter().map(|strike| {
+                let single = storms.place_of(seed, strike.fault, &met.behalf, place);
+                self.waiting.insert(&strike.heading.name, need, single);
+                (strike.heading, single)
             });
             self.targets.push(Target {
                 seed,

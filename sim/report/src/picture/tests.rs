@@ -11,7 +11,10 @@ use squall_fixtures as fake;
 
 use super::{campaign::Report, page, perfetto, *};
 
-use squall_core::seed::{Seed, Seeds};
+use squall_core::{
+    fault::{Crash, Isolate},
+    seed::{Seed, Seeds},
+};
 use squall_engine::{
     check::{Class, Violation},
     run::Verdict,
@@ -88,10 +91,10 @@ fn fault(action: Action, fired: Option<u64>) -> FaultReport {
 }
 
 fn crash(node: &str) -> Action {
-    Action::Crash {
+    Action::Crash(Crash {
         node: node.to_owned(),
         down_ms: 5,
-    }
+    })
 }
 
 fn violation(entities: &[&str]) -> Violation {
@@ -325,10 +328,10 @@ fn a_node_is_down_until_it_boots_and_paused_until_it_resumes() {
 
 #[test]
 fn a_fault_lasts_from_its_beginning_to_its_own_end() {
-    let isolate = Action::Isolate {
+    let isolate = Action::Isolate(Isolate {
         node: "b".to_owned(),
         for_ms: 3,
-    };
+    });
     let mut script = Script::default();
     script.node("a", "boots", "");
     script.node("b", "boots", "");

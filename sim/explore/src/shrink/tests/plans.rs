@@ -2,8 +2,16 @@
 
 use proptest::{collection::vec, option, prelude::*, sample::select};
 
-use squall_core::site::{Kind, Site};
-use squall_engine::storm::{Action, Fault, PCT_MAX, PLAN_VERSION, Plan, When};
+use squall_core::{
+    fault::{
+        ClockDrift, ClockJump, Crash, CrashLoop, Custom, Cut, DelayBurst, DiskFull, DuplicateBurst,
+        Flap, HalfOpen, HangConnects, Isolate, Latency, LoseBurst, Loss, Overlap, Pause, PowerLoss,
+        Refuse, ResetBurst, ResetConnections, Restart, SectorError, SlowDisk, SlowNode, SyncError,
+        Trickle, UnreadableRow, Upgrade, WriteError,
+    },
+    site::{Kind, Site},
+    storm::{Action, Fault, PCT_MAX, PLAN_VERSION, Plan, When},
+};
 
 pub const NODES: [&str; 5] = ["vault", "teller", "ann", "ben", "cho"];
 
@@ -50,127 +58,127 @@ fn anywhere() -> impl Strategy<Value = Action> {
             let node = || node.clone();
             let signed = i64::from(signed % 1_000_000).max(1);
             select(vec![
-                Action::Crash {
+                Action::Crash(Crash {
                     node: node(),
                     down_ms: a,
-                },
-                Action::PowerLoss {
+                }),
+                Action::PowerLoss(PowerLoss {
                     node: node(),
                     down_ms: a,
-                },
-                Action::CrashLoop {
+                }),
+                Action::CrashLoop(CrashLoop {
                     node: node(),
                     times,
                     down_ms: a,
-                },
-                Action::Pause {
+                }),
+                Action::Pause(Pause {
                     node: node(),
                     for_ms: a,
-                },
-                Action::Restart { node: node() },
-                Action::Overlap {
+                }),
+                Action::Restart(Restart { node: node() }),
+                Action::Overlap(Overlap {
                     node: node(),
                     for_ms: a,
-                },
-                Action::SlowNode {
+                }),
+                Action::SlowNode(SlowNode {
                     node: node(),
                     wait_ms: a,
                     for_ms: b,
-                },
-                Action::Isolate {
+                }),
+                Action::Isolate(Isolate {
                     node: node(),
                     for_ms: a,
-                },
-                Action::Refuse {
+                }),
+                Action::Refuse(Refuse {
                     node: node(),
                     for_ms: a,
-                },
-                Action::HangConnects {
+                }),
+                Action::HangConnects(HangConnects {
                     node: node(),
                     for_ms: a,
-                },
-                Action::SlowDisk {
+                }),
+                Action::SlowDisk(SlowDisk {
                     node: node(),
                     extra_ms: a,
                     for_ms: b,
-                },
-                Action::SyncError { node: node() },
-                Action::WriteError { node: node() },
-                Action::DiskFull {
+                }),
+                Action::SyncError(SyncError { node: node() }),
+                Action::WriteError(WriteError { node: node() }),
+                Action::DiskFull(DiskFull {
                     node: node(),
                     for_ms: a,
-                },
-                Action::SectorError {
+                }),
+                Action::SectorError(SectorError {
                     node: node(),
                     choice: a,
-                },
-                Action::UnreadableRow {
+                }),
+                Action::UnreadableRow(UnreadableRow {
                     node: node(),
                     table: (a % 2 == 0).then(|| "deposits".to_owned()),
                     key: None,
                     choice: b,
                     for_ms: a,
-                },
-                Action::ClockJump {
+                }),
+                Action::ClockJump(ClockJump {
                     node: node(),
                     by_ms: signed,
-                },
-                Action::ClockDrift {
+                }),
+                Action::ClockDrift(ClockDrift {
                     node: node(),
                     ppm: -signed,
                     for_ms: a,
-                },
-                Action::Upgrade { node: node() },
-                Action::Custom {
+                }),
+                Action::Upgrade(Upgrade { node: node() }),
+                Action::Custom(Custom {
                     name: "doubt".to_owned(),
                     node: node(),
                     amount: a,
                     for_ms: b,
-                },
+                }),
             ])
         });
     let of_a_link = (ends(), ms(), ms(), 2u32..9, 1u8..=100, any::<bool>()).prop_flat_map(
         |((from, to), a, b, times, percent, both)| {
             let (from, to) = (|| from.clone(), || to.clone());
             select(vec![
-                Action::Cut {
+                Action::Cut(Cut {
                     from: from(),
                     to: to(),
                     both,
                     for_ms: a,
-                },
-                Action::Flap {
+                }),
+                Action::Flap(Flap {
                     from: from(),
                     to: to(),
                     times,
                     each_ms: a,
-                },
-                Action::Latency {
+                }),
+                Action::Latency(Latency {
                     from: from(),
                     to: to(),
                     extra_ms: a,
                     for_ms: b,
-                },
-                Action::Loss {
+                }),
+                Action::Loss(Loss {
                     from: from(),
                     to: to(),
                     percent,
                     for_ms: a,
-                },
-                Action::Trickle {
+                }),
+                Action::Trickle(Trickle {
                     from: from(),
                     to: to(),
                     bytes_per_s: a,
                     for_ms: b,
-                },
-                Action::ResetConnections {
+                }),
+                Action::ResetConnections(ResetConnections {
                     from: from(),
                     to: to(),
-                },
-                Action::HalfOpen {
+                }),
+                Action::HalfOpen(HalfOpen {
                     from: from(),
                     to: to(),
-                },
+                }),
             ])
         },
     );
@@ -179,10 +187,10 @@ fn anywhere() -> impl Strategy<Value = Action> {
 
 fn at_a_burst() -> impl Strategy<Value = Action> {
     prop_oneof![
-        Just(Action::LoseBurst {}),
-        Just(Action::ResetBurst {}),
-        (1u64..100_000).prop_map(|by_ms| Action::DelayBurst { by_ms }),
-        (1u64..100_000).prop_map(|after_ms| Action::DuplicateBurst { after_ms }),
+        Just(Action::LoseBurst(LoseBurst {})),
+        Just(Action::ResetBurst(ResetBurst {})),
+        (1u64..100_000).prop_map(|by_ms| Action::DelayBurst(DelayBurst { by_ms })),
+        (1u64..100_000).prop_map(|after_ms| Action::DuplicateBurst(DuplicateBurst { after_ms })),
     ]
 }
 

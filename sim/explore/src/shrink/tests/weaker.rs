@@ -4,6 +4,10 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::shrink::weaken;
+use squall_core::fault::{
+    Crash, CrashLoop, Cut, DiskFull, Flap, HalfOpen, HangConnects, Isolate, LoseBurst, Number,
+    Overlap, PowerLoss, Refuse, ResetBurst, ResetConnections, Restart, Upgrade, WriteError,
+};
 
 /// Kinds by how much they do, within a family.
 fn family(action: &Action) -> (&'static str, u32) {
@@ -19,7 +23,7 @@ fn family(action: &Action) -> (&'static str, u32) {
         K::ResetConnections => ("link", 2),
         K::Cut => (
             "link",
-            3 + u32::from(matches!(action, Action::Cut { both: true, .. })),
+            3 + u32::from(matches!(action, Action::Cut(Cut { both: true, .. }))),
         ),
         K::HalfOpen => ("link", 5),
         K::Flap => ("link", 6),
@@ -34,62 +38,14 @@ fn family(action: &Action) -> (&'static str, u32) {
 
 /// All numbers of an action, the larger the stronger.
 fn amounts(action: &Action) -> Vec<i128> {
-    use Action::*;
-    match action {
-        Trickle {
-            bytes_per_s,
-            for_ms,
-            ..
-        } => vec![-i128::from(*bytes_per_s), i128::from(*for_ms)],
-        CrashLoop {
-            times, down_ms: n, ..
-        }
-        | Flap {
-            times, each_ms: n, ..
-        } => {
-            vec![i128::from(*times), i128::from(*n)]
-        }
-        Loss {
-            percent, for_ms, ..
-        } => vec![i128::from(*percent), i128::from(*for_ms)],
-        ClockJump { by_ms, .. } => vec![i128::from(by_ms.unsigned_abs())],
-        ClockDrift { ppm, for_ms, .. } => {
-            vec![i128::from(ppm.unsigned_abs()), i128::from(*for_ms)]
-        }
-        SlowNode {
-            wait_ms: a,
-            for_ms: b,
-            ..
-        }
-        | Latency {
-            extra_ms: a,
-            for_ms: b,
-            ..
-        }
-        | SlowDisk {
-            extra_ms: a,
-            for_ms: b,
-            ..
-        }
-        | Custom {
-            amount: a,
-            for_ms: b,
-            ..
-        } => vec![i128::from(*a), i128::from(*b)],
-        Crash { down_ms: n, .. }
-        | PowerLoss { down_ms: n, .. }
-        | Pause { for_ms: n, .. }
-        | Overlap { for_ms: n, .. }
-        | Cut { for_ms: n, .. }
-        | Isolate { for_ms: n, .. }
-        | Refuse { for_ms: n, .. }
-        | HangConnects { for_ms: n, .. }
-        | DelayBurst { by_ms: n }
-        | DuplicateBurst { after_ms: n }
-        | UnreadableRow { for_ms: n, .. }
-        | DiskFull { for_ms: n, .. } => vec![i128::from(*n)],
-        _ => Vec::new(),
-    }
+    let mut action = action.clone();
+    let numbers = action.numbers().into_iter();
+    numbers
+        .map(|number| match number {
+            Number::Rate(n) => -i128::from(*n),
+            other => i128::from(other.get()),
+        })
+        .collect()
 }
 
 pub fn is_no_stronger(weak: &Action, strong: &Action) -> bool {
@@ -106,57 +62,61 @@ pub fn is_no_stronger(weak: &Action, strong: &Action) -> bool {
 #[test]
 fn the_weaker_kinds_of_each_kind_are_these() {
     let links = [("teller", "vault")];
-    let crash = |down_ms| Action::Crash {
-        node: "vault".to_owned(),
-        down_ms,
+    let crash = |down_ms| {
+        Action::Crash(Crash {
+            node: "vault".to_owned(),
+            down_ms,
+        })
     };
-    let restart = Action::Restart {
+    let restart = Action::Restart(Restart {
         node: "vault".to_owned(),
-    };
-    let cut = |from: &str, to: &str, both| Action::Cut {
-        from: from.to_owned(),
-        to: to.to_owned(),
-        both,
-        for_ms: 9,
+    });
+    let cut = |from: &str, to: &str, both| {
+        Action::Cut(Cut {
+            from: from.to_owned(),
+            to: to.to_owned(),
+            both,
+            for_ms: 9,
+        })
     };
     let (node, from, to) = ("vault".to_owned(), "teller".to_owned(), "vault".to_owned());
     let cases = [
         (crash(9), vec![restart.clone()]),
         (
-            Action::PowerLoss {
+            Action::PowerLoss(PowerLoss {
                 node: node.clone(),
                 down_ms: 9,
-            },
+            }),
             vec![restart.clone(), crash(9)],
         ),
         (
-            Action::CrashLoop {
+            Action::CrashLoop(CrashLoop {
                 node: node.clone(),
                 times: 3,
                 down_ms: 9,
-            },
+            }),
             vec![
                 restart.clone(),
                 crash(9),
-                Action::CrashLoop {
+                Action::CrashLoop(CrashLoop {
                     node: node.clone(),
                     times: 2,
                     down_ms: 9,
-                },
+                }),
             ],
         ),
         (
-            Action::Overlap {
+            Action::Overlap(Overlap {
                 node: node.clone(),
                 for_ms: 9,
-            },
+            }),
             vec![restart],
         ),
         (
-            Action::Isolate {
+            Action::Isolate(Isolate {
                 node: node.clone(),
                 for_ms: 9,
-            },
+            }),
             vec![cut("teller", "vault", true)],
         ),
         (
@@ -164,51 +124,54 @@ fn the_weaker_kinds_of_each_kind_are_these() {
             vec![cut("teller", "vault", false), cut("vault", "teller", false)],
         ),
         (
-            Action::Flap {
+            Action::Flap(Flap {
                 from: from.clone(),
                 to: to.clone(),
                 times: 2,
                 each_ms: 9,
-            },
+            }),
             vec![cut("teller", "vault", true)],
         ),
         (
-            Action::HangConnects {
+            Action::HangConnects(HangConnects {
                 node: node.clone(),
                 for_ms: 9,
-            },
-            vec![Action::Refuse {
+            }),
+            vec![Action::Refuse(Refuse {
                 node: node.clone(),
                 for_ms: 9,
-            }],
+            })],
         ),
         (
-            Action::HalfOpen {
+            Action::HalfOpen(HalfOpen {
                 from: from.clone(),
                 to: to.clone(),
-            },
-            vec![Action::ResetConnections { from, to }],
+            }),
+            vec![Action::ResetConnections(ResetConnections { from, to })],
         ),
-        (Action::LoseBurst {}, vec![Action::ResetBurst {}]),
         (
-            Action::DiskFull {
+            Action::LoseBurst(LoseBurst {}),
+            vec![Action::ResetBurst(ResetBurst {})],
+        ),
+        (
+            Action::DiskFull(DiskFull {
                 node: node.clone(),
                 for_ms: 9,
-            },
-            vec![Action::WriteError { node }],
+            }),
+            vec![Action::WriteError(WriteError { node })],
         ),
-        (Action::ResetBurst {}, Vec::new()),
+        (Action::ResetBurst(ResetBurst {}), Vec::new()),
         (
-            Action::Upgrade {
+            Action::Upgrade(Upgrade {
                 node: "vault".to_owned(),
-            },
-            vec![Action::Restart {
+            }),
+            vec![Action::Restart(Restart {
                 node: "vault".to_owned(),
-            }],
+            })],
         ),
     ];
     for (action, weaker) in cases {
-        assert_eq!(weaken::kinds(&action, &links), weaker, "{action}");
+        assert_eq!(action.weaker(&links), weaker, "{action}");
     }
 }
 
@@ -216,9 +179,9 @@ fn the_weaker_kinds_of_each_kind_are_these() {
 fn numbers_become_those_that_people_choose() {
     let tried = |down_ms| -> Vec<u64> {
         let node = "vault".to_owned();
-        let smaller = weaken::smaller_actions(&Action::Crash { node, down_ms });
+        let smaller = weaken::smaller_actions(&Action::Crash(Crash { node, down_ms }));
         let downs = smaller.iter().map(|action| match action {
-            Action::Crash { down_ms, .. } => *down_ms,
+            Action::Crash(Crash { down_ms, .. }) => *down_ms,
             other => panic!("{other} is no crash"),
         });
         downs.collect()
@@ -232,7 +195,7 @@ proptest! {
     #[test]
     fn whatever_is_tried_in_place_of_a_fault_does_less(fault in fault()) {
         let links = [("teller", "vault")];
-        let kinds = weaken::kinds(&fault.action, &links);
+        let kinds = fault.action.weaker(&links);
         for action in kinds.into_iter().chain(weaken::smaller_actions(&fault.action)) {
             prop_assert!(is_no_stronger(&action, &fault.action), "{} for {}", action, fault.action);
             prop_assert!(!is_no_stronger(&fault.action, &action), "{} for {}", action, fault.action);

@@ -6,11 +6,12 @@
 use std::collections::BTreeMap;
 
 use squall_core::{
+    fault::{Strike, Strikes},
     seed::mix,
     site::{Met, Site},
 };
 
-use super::{Length, Storm, Sweep, strikes};
+use super::{Length, Storm, Sweep};
 
 /// A site that only a fault made appear.
 pub(super) struct Fresh {
@@ -61,7 +62,7 @@ impl Pair {
             Pair::Recovery { fresh, strike } => {
                 let fresh = &sweep.fresh[&fresh];
                 let mut strikes = at(fresh, sweep);
-                (fresh.single, strikes.swap_remove(strike).1)
+                (fresh.single, strikes.swap_remove(strike).fault)
             }
             Pair::SameSaga(one, other) => (one, sweep.singles[other].faults[0].clone()),
         };
@@ -76,13 +77,9 @@ impl Pair {
     }
 }
 
-fn at(fresh: &Fresh, sweep: &Sweep) -> Vec<(String, squall_engine::storm::Fault)> {
-    strikes::strikes(
-        &fresh.met,
-        fresh.next.as_ref(),
-        &sweep.profile,
-        Length::Usual,
-    )
+fn at(fresh: &Fresh, sweep: &Sweep) -> Vec<Strike> {
+    let next = fresh.next.as_ref();
+    Strikes::at(&fresh.met, next, &sweep.profile, Length::Usual)
 }
 
 fn in_recovery(sweep: &Sweep) -> Vec<Pair> {

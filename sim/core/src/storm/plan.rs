@@ -1,15 +1,14 @@
 //! The plan of a storm: a readable, versioned JSON file.
 
-use std::{fmt, path::Path};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use squall_core::{
+use crate::{
+    fault::{Fault, Profile, When},
     site::{Kind, Site},
     time::VirtualTime,
 };
-
-use super::{Action, CustomFault};
 
 /// The version of the plan format that this build reads and writes.
 pub const PLAN_VERSION: u32 = 1;
@@ -19,36 +18,6 @@ pub const STORM_MS_MAX: u64 = 1_200_000;
 
 /// The deepest schedules that a plan may ask for.
 pub const PCT_MAX: u32 = 64;
-
-/// When a fault happens.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub enum When {
-    /// At this virtual millisecond.
-    AtMs(u64),
-    /// When this site is reached, before its action (for a commit: before its writer learns of it).
-    Site(Site),
-    /// When this node reaches its n-th site of this kind, whatever its label. Random storms aim so; a report names
-    /// the site that was met.
-    Nth {
-        /// The node.
-        node: String,
-        /// What happens there.
-        kind: Kind,
-        /// The how-manieth; from 1.
-        nth: u32,
-    },
-}
-
-/// One fault of a storm.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Fault {
-    /// When.
-    pub when: When,
-    /// What.
-    pub action: Action,
-}
 
 /// A storm.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -239,7 +208,7 @@ impl Plan {
                     ));
                 }
             }
-            if let Some(limit) = fault.beyond() {
+            if let Some(limit) = beyond(fault) {
                 return impossible(limit.to_owned());
             }
             if fault.action.needs_burst() && !matches!(at, Some((_, Kind::Send(_)))) {
@@ -254,14 +223,23 @@ impl Plan {
         Ok(())
     }
 
+    /// Whether the scenario of this profile can have every fault.
+    pub(super) fn check_in(&self, profile: &Profile) -> Result<(), PlanError> {
+        let mut faults = self.faults.iter().enumerate();
+        faults.try_for_each(|(index, fault)| {
+            let checked = fault.action.check_in(profile);
+            checked.map_err(|reason| PlanError::impossible(index, fault, reason))
+        })
+    }
+
     /// Whether only these nodes are to have two processes at once; `why` says what the others lack.
-    pub(crate) fn check_overlaps(
+    pub fn check_overlaps(
         &self,
         can: impl Fn(&str) -> bool,
         why: impl Fn(&str) -> String,
     ) -> Result<(), PlanError> {
         for (index, fault) in self.faults.iter().enumerate() {
-            if let Action::Overlap { node, .. } = &fault.action
+            if let Some(node) = fault.action.doubles()
                 && !can(node)
             {
                 return Err(PlanError::impossible(index, fault, why(node)));
@@ -269,102 +247,18 @@ impl Plan {
         }
         Ok(())
     }
-
-    /// Whether the scenario brings all faults that are no kinds of ours, and no stronger ones.
-    pub fn check_custom(&self, brought: &[CustomFault]) -> Result<(), PlanError> {
-        for (index, fault) in self.faults.iter().enumerate() {
-            let Action::Custom {
-                name, node, amount, ..
-            } = &fault.action
-            else {
-                continue;
-            };
-            let impossible = |reason| Err(PlanError::impossible(index, fault, reason));
-            let Some(known) = brought.iter().find(|known| known.name == name) else {
-                let names: Vec<&str> = brought.iter().map(|known| known.name).collect();
-                return impossible(match names.is_empty() {
-                    true => "the scenario brings no faults of its own".to_owned(),
-                    false => format!(
-                        "there is no fault \"{name}\"; there are {}",
-                        names.join(", ")
-                    ),
-                });
-            };
-            if known.node != node {
-                return impossible(format!("\"{name}\" strikes {}", known.node));
-            }
-            let most = known.amount.1;
-            if *amount > most {
-                return impossible(format!("\"{name}\" has an amount of at most {most}"));
-            }
-        }
-        Ok(())
-    }
 }
 
-impl Plan {
-    /// Whether only nodes that come in two builds are upgraded.
-    pub fn check_upgrades(&self, upgrades: &[&str]) -> Result<(), PlanError> {
-        for (index, fault) in self.faults.iter().enumerate() {
-            if let Action::Upgrade { node } = &fault.action
-                && !upgrades.contains(&node.as_str())
-            {
-                let reason = match upgrades.is_empty() {
-                    true => "the scenario has no node of two builds".to_owned(),
-                    false => format!("of two builds there are {}", upgrades.join(", ")),
-                };
-                return Err(PlanError::impossible(index, fault, reason));
-            }
+/// The limit that a fault goes beyond.
+fn beyond(fault: &Fault) -> Option<&'static str> {
+    match &fault.when {
+        When::AtMs(ms) if *ms > STORM_MS_MAX => {
+            Some("a storm lasts at most 1,200,000 ms; what goes on then ends")
         }
-        Ok(())
-    }
-}
-
-impl Fault {
-    /// The limit that it goes beyond.
-    fn beyond(&self) -> Option<&'static str> {
-        match &self.when {
-            When::AtMs(ms) if *ms > STORM_MS_MAX => {
-                Some("a storm lasts at most 1,200,000 ms; what goes on then ends")
-            }
-            When::Nth { nth: 0, .. } | When::Site(Site { attempt: 0, .. }) => {
-                Some("sites are counted from 1")
-            }
-            _ => self.action.beyond(),
+        When::Nth { nth: 0, .. } | When::Site(Site { attempt: 0, .. }) => {
+            Some("sites are counted from 1")
         }
-    }
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.when {
-            When::AtMs(ms) => write!(f, "at {} s: {}", *ms as f64 / 1000.0, self.action),
-            When::Site(site) => write!(f, "at {site}: {}", self.action),
-            When::Nth {
-                node,
-                kind: Kind::Send(peer),
-                nth,
-            } => {
-                write!(f, "at burst {nth} of {node}→{peer}: {}", self.action)
-            }
-            When::Nth {
-                node,
-                kind: Kind::Event(event),
-                nth,
-            } => {
-                write!(f, "at \"{event}\" {nth} of {node}: {}", self.action)
-            }
-            When::Nth { node, kind, nth } => {
-                let what = match kind {
-                    Kind::Commit => "commit",
-                    Kind::Write => "disk write",
-                    Kind::Timer => "timer",
-                    Kind::Clock => "clock read",
-                    _ => "disk sync",
-                };
-                write!(f, "at {what} {nth} of {node}: {}", self.action)
-            }
-        }
+        _ => fault.action.check().err(),
     }
 }
 
@@ -379,44 +273,4 @@ pub struct FaultReport {
     pub site: Option<Site>,
     /// Whether it touched anything.
     pub effective: bool,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_plan_has_no_custom_fault_that_the_scenario_does_not_bring_or_a_stronger_one() {
-        let brought = [CustomFault {
-            name: "fog",
-            node: "harbour",
-            amount: (2, 9),
-        }];
-        let check = |name: &str, node: &str, amount| {
-            let action = Action::Custom {
-                name: name.to_owned(),
-                node: node.to_owned(),
-                amount,
-                for_ms: 1,
-            };
-            let when = When::AtMs(0);
-            let checked = Plan::new(vec![Fault { when, action }]).check_custom(&brought);
-            checked.map_err(|wrong| wrong.to_string())
-        };
-        // The shrinker may go below what is drawn.
-        assert_eq!(check("fog", "harbour", 1), Ok(()));
-        for (name, node, amount, reason) in [
-            (
-                "frog",
-                "harbour",
-                5,
-                "there is no fault \"frog\"; there are fog",
-            ),
-            ("fog", "town", 5, "\"fog\" strikes harbour"),
-            ("fog", "harbour", 10, "\"fog\" has an amount of at most 9"),
-        ] {
-            let wrong = check(name, node, amount).expect_err(reason);
-            assert!(wrong.contains(reason), "{wrong}");
-        }
-    }
 }

@@ -1,0 +1,209 @@
+//! A fault that the scenario brings.
+
+use std::fmt;
+
+use super::{
+    Action, CustomFault, Draw, Effect, Heading, Injectable, Number, Profile, Strikes, Target,
+    limits,
+    sweep::Lengths,
+    words::{self, Clause, Moment, seconds},
+};
+use crate::site::Kind;
+
+/// A scenario's own faults stand after all others.
+const FIRST_PLACE: u16 = 100;
+const TURN: u16 = 22;
+/// Unless they end by themselves.
+const LASTS: Lengths = [10_000, 500, 2_000];
+
+fault! {
+    /// A fault that the scenario brings: it knows what the name means.
+    pub struct Custom = "custom" {
+        /// Its name.
+        name: String,
+        /// The node concerned.
+        node: String,
+        /// How strong.
+        amount: u64,
+        /// For how many virtual milliseconds.
+        for_ms: u64,
+    }
+}
+
+impl Injectable for Custom {
+    fn effective_once() -> &'static str {
+        "the scenario counts that it has touched something"
+    }
+
+    fn variants(profile: &Profile) -> usize {
+        profile.custom.len()
+    }
+
+    fn draw(from: &mut Draw<'_>) -> Self {
+        let own = &from.profile.custom[from.variant];
+        Custom {
+            name: own.name.to_owned(),
+            node: own.node.to_owned(),
+            amount: from.rng.between(own.amount.0, own.amount.1),
+            for_ms: from.ms(100, 20_000),
+        }
+    }
+
+    /// They concern whoever is asked, and whoever asks.
+    fn strikes(at: &mut Strikes<'_>) {
+        let (Kind::Send(peer), None | Some(true)) = (at.kind(), at.met.asks) else {
+            return;
+        };
+        let columns = at.profile.custom.iter().flat_map(columns);
+        for (place, (own, amount)) in (FIRST_PLACE..).zip(columns) {
+            if own.node != peer && own.node != at.met.site.node {
+                continue;
+            }
+            let heading = Heading {
+                name: format!("{} {amount}", own.name).into(),
+                place,
+                turn: TURN,
+            };
+            at.lasting(&heading, LASTS, |for_ms| Custom {
+                name: own.name.to_owned(),
+                node: own.node.to_owned(),
+                amount,
+                for_ms,
+            });
+        }
+    }
+
+    fn nodes(&self) -> Vec<&str> {
+        vec![&self.node]
+    }
+
+    fn check(&self) -> Result<(), &'static str> {
+        limits::lasts(self.for_ms)
+    }
+
+    fn check_in(&self, profile: &Profile) -> Result<(), String> {
+        let Custom {
+            name, node, amount, ..
+        } = self;
+        let brought = &profile.custom;
+        let Some(known) = brought.iter().find(|known| known.name == name) else {
+            let names: Vec<&str> = brought.iter().map(|known| known.name).collect();
+            return Err(match names.is_empty() {
+                true => "the scenario brings no faults of its own".to_owned(),
+                false => {
+                    let names = names.join(", ");
+                    format!("there is no fault \"{name}\"; there are {names}")
+                }
+            });
+        };
+        let most = known.amount.1;
+        if known.node != node {
+            Err(format!("\"{name}\" strikes {}", known.node))
+        } else if *amount > most {
+            Err(format!("\"{name}\" has an amount of at most {most}"))
+        } else {
+            Ok(())
+        }
+    }
+
+    fn lasts_ms(&self) -> Option<u64> {
+        Some(self.for_ms)
+    }
+
+    fn clause(&self, _: &Moment<'_>) -> Clause {
+        let Custom {
+            name, node, amount, ..
+        } = self;
+        let struck = format_args!("{node} is struck by {name} ({amount})");
+        words::lasting(struck, self.for_ms)
+    }
+
+    fn own_name(&self) -> Option<&str> {
+        Some(&self.name)
+    }
+
+    fn numbers(&mut self) -> Vec<Number<'_>> {
+        vec![
+            Number::Amount(&mut self.amount),
+            Number::Amount(&mut self.for_ms),
+        ]
+    }
+
+    fn begin(&self, target: &dyn Target) -> bool {
+        target.custom(&self.name, self.amount, true);
+        true
+    }
+
+    fn end(&self, target: &dyn Target) {
+        target.custom(&self.name, self.amount, false);
+        for other in target.alike() {
+            if let Action::Custom(other) = other {
+                other.begin(target);
+            }
+        }
+    }
+
+    fn touched(&self, target: &dyn Target) -> u64 {
+        target.count(Effect::Custom(&self.name))
+    }
+}
+
+impl fmt::Display for Custom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Custom {
+            name, node, amount, ..
+        } = self;
+        let lasts = seconds(self.for_ms);
+        write!(f, "{node}: {name} ({amount}) for {lasts}")
+    }
+}
+
+/// The weakest and the strongest.
+fn columns(own: &CustomFault) -> impl Iterator<Item = (&CustomFault, u64)> {
+    let (low, high) = own.amount;
+    let high = (high != low).then_some(high);
+    [low]
+        .into_iter()
+        .chain(high)
+        .map(move |amount| (own, amount))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_has_no_custom_fault_that_the_scenario_does_not_bring_or_a_stronger_one() {
+        let profile = Profile {
+            custom: vec![CustomFault {
+                name: "fog",
+                node: "harbour",
+                amount: (2, 9),
+            }],
+            ..Profile::new(&[], &[])
+        };
+        let check = |name: &str, node: &str, amount| {
+            let custom = Custom {
+                name: name.to_owned(),
+                node: node.to_owned(),
+                amount,
+                for_ms: 1,
+            };
+            custom.check_in(&profile)
+        };
+        // The shrinker may go below what is drawn.
+        assert_eq!(check("fog", "harbour", 1), Ok(()));
+        for (name, node, amount, reason) in [
+            (
+                "frog",
+                "harbour",
+                5,
+                "there is no fault \"frog\"; there are fog",
+            ),
+            ("fog", "town", 5, "\"fog\" strikes harbour"),
+            ("fog", "harbour", 10, "\"fog\" has an amount of at most 9"),
+        ] {
+            assert_eq!(check(name, node, amount), Err(reason.to_owned()));
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! What is to be known of a kind of fault.
+
+use std::fmt;
+
+use super::{
+    Action, BurstFault, Draw, Drawing, Fault, Number, Profile, Strikes, Target, When,
+    words::{Clause, Moment},
+};
+use crate::seed::Seed;
+
+/// A kind of fault: all that the harness knows of it. What differs from kind to kind is required; what has a default is
+/// the same for most, and the compiler does not tell where a default is wrong for a new kind: read them once. Its
+/// [`Display`](fmt::Display) is what traces and error messages say of a fault, and is part of a trace's hash.
+pub trait Injectable: fmt::Display {
+    // The kind.
+
+    /// When a fault of this kind has touched something: a clause for the reference that follows "Effective once".
+    fn effective_once() -> &'static str
+    where
+        Self: Sized;
+
+    /// In how many ways it can be drawn from a profile; 0 where it concerns nothing of it.
+    fn variants(profile: &Profile) -> usize
+    where
+        Self: Sized;
+
+    /// Draws its fields.
+    fn draw(from: &mut Draw<'_>) -> Self
+    where
+        Self: Sized;
+
+    /// What else becomes of it in drawn storms. As a default it is drawn with the others and aimed at nothing special.
+    fn drawing() -> Drawing
+    where
+        Self: Sized,
+    {
+        Drawing::default()
+    }
+
+    /// Adds faults of this kind to a drawn storm, where its [`drawing`](Self::drawing) says that it joins by itself.
+    fn join(_profile: &Profile, _faults: &mut Vec<Fault>, _seed: Seed)
+    where
+        Self: Sized,
+    {
+    }
+
+    /// What a sweep does with it at a site. As a default it has no column.
+    fn strikes(_at: &mut Strikes<'_>)
+    where
+        Self: Sized,
+    {
+    }
+
+    // A fault: what it says of itself.
+
+    /// The nodes that it names; two are the ends of a link, and must differ.
+    fn nodes(&self) -> Vec<&str>;
+
+    /// The limit that it goes beyond, at either end: no fault is stronger than anything that happens, and none so weak
+    /// that it changes nothing and passes for something that was survived.
+    fn check(&self) -> Result<(), &'static str>;
+
+    /// How long it goes on, in virtual milliseconds; `None` for one that is over at once.
+    fn lasts_ms(&self) -> Option<u64>;
+
+    /// In a sentence for people.
+    fn clause(&self, at: &Moment<'_>) -> Clause;
+
+    /// The name that it goes by, where faults of this kind differ by one.
+    fn own_name(&self) -> Option<&str> {
+        None
+    }
+
+    /// What of it this scenario can't have.
+    fn check_in(&self, _profile: &Profile) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// What it does to a burst; such a fault can be aimed at a burst only.
+    fn at_burst(&self) -> Option<BurstFault> {
+        None
+    }
+
+    /// Whether it makes sense only at a burst that is being sent.
+    fn needs_burst(&self) -> bool {
+        self.at_burst().is_some()
+    }
+
+    /// Whether a process dies or stands still: it matters what it was doing, timers and reads of the clock included.
+    fn stops_process(&self) -> bool {
+        false
+    }
+
+    /// Whether a process goes on later with what it has read from its clock before.
+    fn makes_clock_reads_stale(&self) -> bool {
+        false
+    }
+
+    /// Whether a disk may hold something else afterwards than its node believes.
+    fn damages_disk(&self) -> bool {
+        false
+    }
+
+    /// Whether bursts from one node to another are held back while it goes on.
+    fn silences(&self, _from: &str, _to: &str) -> bool {
+        false
+    }
+
+    /// The node that it gives a second process; one that keeps files can't have two.
+    fn doubles(&self) -> Option<&str> {
+        None
+    }
+
+    // A fault: drawing.
+
+    /// Draws the moment at which it happens. As a default any instant of the storm.
+    fn when(&self, from: &mut Draw<'_>) -> When {
+        from.instant()
+    }
+
+    /// Its node and strength, where it is aimed at something that is held; see [`Drawing::at_held`].
+    fn strike_holder(&mut self, _node: &str, _from: &mut Draw<'_>) {}
+
+    /// Its duration, where it is aimed at a read of the clock; see [`Drawing::at_clock_reads`].
+    fn strike_clock_read(&mut self, _from: &mut Draw<'_>) {}
+
+    /// A better moment for one that was drawn by itself.
+    fn aim(&mut self, _when: &mut When, _from: &mut Draw<'_>) {}
+
+    /// How long it lasts, if it can be an outage that outlasts all retries; see [`Drawing::outage`].
+    fn outage_ms(&mut self) -> Option<&mut u64> {
+        None
+    }
+
+    /// How late a message is, if it can be later than its saga takes.
+    fn late_ms(&mut self) -> Option<&mut u64> {
+        None
+    }
+
+    // A fault: shrinking.
+
+    /// Faults of other kinds that do less at the same moment, the weakest first. `links` are those of the scenario.
+    fn weaker(&self, _links: &[(&str, &str)]) -> Vec<Action> {
+        Vec::new()
+    }
+
+    /// The numbers that can be made smaller. How long comes last: what is done shorter is often better understood when
+    /// it is done less first.
+    fn numbers(&mut self) -> Vec<Number<'_>>;
+
+    // A fault: what it does.
+
+    /// Begins. False if it cannot; it is over then. As a default it is [switched](Self::switch) on.
+    fn begin(&self, target: &dyn Target) -> bool {
+        self.switch(target, true);
+        true
+    }
+
+    /// Ends, having [lasted](Self::lasts_ms). As a default it is [switched](Self::switch) off, and what it shares with
+    /// others that go on is on again.
+    fn end(&self, target: &dyn Target) {
+        self.switch(target, false);
+        target.switch_on_again();
+    }
+
+    /// On or off, where it is a state of the world. On twice is on.
+    fn switch(&self, _target: &dyn Target, _on: bool) {}
+
+    /// Goes on, where [`Target::again_after`] was asked for that, `left` times being left; 0 when the storm ends.
+    fn again(&self, _target: &dyn Target, _left: u32) {}
+
+    /// Switches on what is on until it next goes on, `left` times being left then.
+    fn hold(&self, _target: &dyn Target, _left: u32) {}
+
+    /// How often faults like this one have touched something so far. As a default it is counted nowhere: the fault
+    /// tells [`Target::touched`], or the network does for a burst.
+    fn touched(&self, _target: &dyn Target) -> u64 {
+        0
+    }
+}
+
+/// The name and the docs of a kind, as its file has them.
+pub trait Described {
+    /// Its name in tables and plan files: the struct's in kebab case.
+    const NAME: &'static str;
+    /// What it does, line by line.
+    const ABOUT: &'static [&'static str];
+    /// Its fields and what they mean, line by line.
+    const FIELDS: &'static [(&'static str, &'static [&'static str])];
+}
+
+/// What is known of a kind without a fault of it: [`Injectable`] and [`Described`] as data.
+#[derive(Debug)]
+pub struct Definition {
+    /// See [`Described::NAME`].
+    pub name: &'static str,
+    /// See [`Described::ABOUT`].
+    pub about: &'static [&'static str],
+    /// See [`Described::FIELDS`].
+    pub fields: &'static [(&'static str, &'static [&'static str])],
+    /// See [`Injectable::effective_once`].
+    pub effective_once: fn() -> &'static str,
+    /// See [`Injectable::variants`].
+    pub variants: fn(&Profile) -> usize,
+    /// See [`Injectable::draw`].
+    pub draw: fn(&mut Draw<'_>) -> Action,
+    /// See [`Injectable::drawing`].
+    pub drawing: fn() -> Drawing,
+    /// See [`Injectable::join`].
+    pub join: fn(&Profile, &mut Vec<Fault>, Seed),
+    /// See [`Injectable::strikes`].
+    pub strikes: fn(&mut Strikes<'_>),
+}
+
+impl Definition {
+    pub(super) const fn of<K: Injectable + Described + Into<Action>>() -> Self {
+        Definition {
+            name: K::NAME,
+            about: K::ABOUT,
+            fields: K::FIELDS,
+            effective_once: K::effective_once,
+            variants: K::variants,
+            draw: |from| K::draw(from).into(),
+            drawing: K::drawing,
+            join: K::join,
+            strikes: K::strikes,
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! How strong a fault may be, where kinds share it.
+
+/// Milliseconds of a day, the longest time of a storm.
+pub(super) const DAY_MS: u64 = 86_400_000;
+
+/// How long a fault lasts that goes on until somebody ends it: a hundred years. No plan has one.
+pub const FOR_EVER_MS: u64 = 36_500 * DAY_MS;
+
+/// A fault that bites later, if at all (the next write fails), is given up after this long.
+pub(super) const LIES_IN_WAIT_MS: u64 = 60_000;
+
+/// Whether something holds, with the reason why it has to.
+pub(super) fn require(holds: bool, else_: &'static str) -> Result<(), &'static str> {
+    if holds { Ok(()) } else { Err(else_) }
+}
+
+/// A time that may be 0.
+pub(super) fn time(ms: u64) -> Result<(), &'static str> {
+    require(ms <= DAY_MS, "no time is longer than a day")
+}
+
+/// How long a fault goes on.
+pub(super) fn lasts(ms: u64) -> Result<(), &'static str> {
+    time(ms)?;
+    require(ms > 0, "it would end as it begins: at least 1 ms")
+}
+
+/// How much slower something is, ...
+pub(super) fn slows(ms: u64) -> Result<(), &'static str> {
+    time(ms)?;
+    require(ms > 0, "nothing would be slower: at least 1 ms")
+}
+
+/// ... and for how long.
+pub(super) fn slows_for(extra_ms: u64, for_ms: u64) -> Result<(), &'static str> {
+    time(extra_ms)?;
+    lasts(for_ms)?;
+    slows(extra_ms)
+}
+
+/// How often something happens.
+pub(super) fn recurs(times: u32) -> Result<(), &'static str> {
+    require(times > 0, "it would not happen: at least once")?;
+    require(times <= 1_000, "it recurs at most 1000 times")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::fault::{Action, FaultKind};
+
+    /// Members that may be 0: a process that dies loses its memory however soon it is back, a second copy is one
+    /// however soon it comes, and what the rest count is no strength.
+    const MAY_BE_0: [(FaultKind, &str); 7] = [
+        (FaultKind::Crash, "down_ms"),
+        (FaultKind::PowerLoss, "down_ms"),
+        (FaultKind::CrashLoop, "down_ms"),
+        (FaultKind::DuplicateBurst, "after_ms"),
+        (FaultKind::SectorError, "choice"),
+        (FaultKind::UnreadableRow, "choice"),
+        (FaultKind::Custom, "amount"),
+    ];
+
+    /// An action of this kind of which all numbers are 1.
+    fn of(kind: FaultKind) -> Action {
+        let members = [
+            "down_ms",
+            "for_ms",
+            "times",
+            "wait_ms",
+            "each_ms",
+            "extra_ms",
+            "percent",
+            "bytes_per_s",
+            "by_ms",
+            "after_ms",
+            "choice",
+            "ppm",
+            "amount",
+        ];
+        let mut action = json!({
+            "do": kind.name(), "node": "a", "from": "a", "to": "b", "both": true, "name": "own",
+        });
+        for member in members {
+            action[member] = 1.into();
+        }
+        loop {
+            match serde_json::from_value(action.clone()) {
+                Ok(action) => return action,
+                // "unknown field `both`, expected ..."
+                Err(error) => {
+                    let text = error.to_string();
+                    let unknown = text
+                        .split('`')
+                        .nth(1)
+                        .expect("it names the field")
+                        .to_owned();
+                    let members = action.as_object_mut().expect("it is an object");
+                    assert!(members.remove(&unknown).is_some(), "{text}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_fault_without_strength_is_refused_whatever_its_kind() {
+        for &kind in FaultKind::ALL {
+            let action = of(kind);
+            assert_eq!(action.check(), Ok(()), "{action}");
+            let Ok(Value::Object(members)) = serde_json::to_value(&action) else {
+                panic!("{action} is an object");
+            };
+            for member in members.iter().filter(|(_, value)| value.is_number()) {
+                let mut nothing = members.clone();
+                nothing.insert(member.0.clone(), 0.into());
+                let nothing: Action =
+                    serde_json::from_value(nothing.into()).expect("0 is a number");
+                let refused = nothing.check().is_err();
+                let may_be_0 = MAY_BE_0.contains(&(kind, member.0));
+                assert_eq!(refused, !may_be_0, "{kind} with {} 0", member.0);
+            }
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! Two processes of one node.
+
+use std::fmt;
+
+use super::{
+    Action, Draw, Drawing, Fault, FaultKind, Heading, Injectable, Number, Profile, Restart,
+    Strikes, Target, Turn, When, limits,
+    sweep::Lengths,
+    words::{self, Clause, Moment, seconds},
+};
+use crate::{seed::Seed, site::Kind};
+
+/// One storm in so many has a process that lives on while its successor boots; ...
+const ONE_STORM_IN: u64 = 6;
+/// ... so many in a hundred of these begin where a node owns something, ...
+const OWNED_PERCENT: u64 = 85;
+/// ... within so many events.
+const OWNED_NTH_MAX: u64 = 6;
+
+const OVERLAP: Heading = Heading::at("overlap", 22, 10);
+/// Longer than a lease; shorter; as long as anybody insists.
+const LIVES_ON: Lengths = [20_000, 2_000, 40_000];
+
+fault! {
+    /// The process is taken for dead while it lives: its successor boots at once under its name, and new connections
+    /// reach that one, while the old process goes on with its tasks, timers and connections, and may open new ones.
+    /// Only where the node keeps no files, which its process would lock.
+    pub struct Overlap = "overlap" {
+        /// The node.
+        node: String,
+        /// For how many virtual milliseconds the old process lives on; then its kernel closes its connections.
+        for_ms: u64,
+    }
+}
+
+impl Injectable for Overlap {
+    fn effective_once() -> &'static str {
+        "the old process has handed something to the network"
+    }
+
+    fn variants(profile: &Profile) -> usize {
+        usize::from(!profile.overlaps.is_empty())
+    }
+
+    fn draw(from: &mut Draw<'_>) -> Self {
+        Overlap {
+            node: (*from.rng.pick(&from.profile.overlaps)).to_owned(),
+            // From shorter than a lease to longer.
+            for_ms: from.ms(1_000, 40_000),
+        }
+    }
+
+    fn drawing() -> Drawing {
+        Drawing {
+            joins: Some(Turn::Last),
+            ..Drawing::default()
+        }
+    }
+
+    /// In some storms a process lives on while its successor boots.
+    fn join(profile: &Profile, faults: &mut Vec<Fault>, seed: Seed) {
+        let mut rng = seed.stream("overlap");
+        let one_more = rng.below(ONE_STORM_IN) == 0;
+        // A storm that can have nothing else has this.
+        if profile.can(FaultKind::Overlap) && (one_more || faults.is_empty()) {
+            let mut from = Draw::new(profile, &mut rng);
+            let mut fault = from.fault(FaultKind::Overlap);
+            fault.action.aim(&mut fault.when, &mut from);
+            profile.join(faults, fault);
+        }
+    }
+
+    fn strikes(at: &mut Strikes<'_>) {
+        let can = |node: &&str| at.profile.overlaps.contains(node);
+        let Some(node) = at.process().filter(can) else {
+            return;
+        };
+        at.lasting(&OVERLAP, LIVES_ON, |for_ms| Overlap {
+            node: node.to_owned(),
+            for_ms,
+        });
+    }
+
+    fn nodes(&self) -> Vec<&str> {
+        vec![&self.node]
+    }
+
+    fn check(&self) -> Result<(), &'static str> {
+        limits::lasts(self.for_ms)
+    }
+
+    fn check_in(&self, profile: &Profile) -> Result<(), String> {
+        match &profile.overlaps[..] {
+            can if can.contains(&&*self.node) => Ok(()),
+            [] => Err("no node of this scenario can have two processes at once".to_owned()),
+            can => Err(format!(
+                "{} can't have two processes at once; {} can",
+                self.node,
+                can.join(", ")
+            )),
+        }
+    }
+
+    fn lasts_ms(&self) -> Option<u64> {
+        Some(self.for_ms)
+    }
+
+    fn clause(&self, _: &Moment<'_>) -> Clause {
+        let (node, time) = (&self.node, words::time(self.for_ms));
+        let lives_on = format!("its old process lives on for {time} while a new one runs");
+        format!("{node} is taken for dead and {lives_on}, beginning").into()
+    }
+
+    fn stops_process(&self) -> bool {
+        true
+    }
+
+    fn doubles(&self) -> Option<&str> {
+        Some(&self.node)
+    }
+
+    /// A successor mostly boots where the old process says that it holds something, or at least something.
+    fn aim(&mut self, when: &mut When, from: &mut Draw<'_>) {
+        let profile = from.profile;
+        let said = |places: &[(&'static str, &'static str)]| {
+            let mut places = places.to_vec();
+            places.retain(|(at, _)| profile.overlaps.contains(at));
+            places
+        };
+        let mut places = said(&profile.held);
+        if places.is_empty() {
+            places = said(&profile.events);
+        }
+        if from.rng.below(100) < OWNED_PERCENT && !places.is_empty() {
+            let (owner, event) = *from.rng.pick(&places);
+            owner.clone_into(&mut self.node);
+            let nth = 1 + from.rng.below(OWNED_NTH_MAX);
+            *when = When::nth(owner, Kind::Event(event.to_owned()), nth);
+        }
+    }
+
+    // Two processes at once, or is it enough that one follows another?
+    fn weaker(&self, _: &[(&str, &str)]) -> Vec<Action> {
+        let node = self.node.clone();
+        vec![Restart { node }.into()]
+    }
+
+    fn numbers(&mut self) -> Vec<Number<'_>> {
+        vec![Number::Amount(&mut self.for_ms)]
+    }
+
+    fn begin(&self, target: &dyn Target) -> bool {
+        target.overlap(&self.node)
+    }
+
+    fn end(&self, target: &dyn Target) {
+        target.end_overlap();
+    }
+}
+
+impl fmt::Display for Overlap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Overlap { node, for_ms } = self;
+        let lives_on = seconds(*for_ms);
+        write!(
+            f,
+            "a successor of {node} boots; the old process lives on for {lives_on}"
+        )
+    }
+}

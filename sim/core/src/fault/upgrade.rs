@@ -1,0 +1,195 @@
+//! Rolling upgrades: some storms restart nodes as their other build, one of them, one after another, or all at once.
+
+use std::fmt;
+
+use super::{
+    Action, Draw, Drawing, Fault, FaultKind, Heading, Injectable, Number, Profile, Restart,
+    Strikes, Target, Turn, When,
+    restart::RESTART_MS,
+    words::{Clause, Moment},
+};
+use crate::{seed::Seed, site::Kind};
+
+/// So many storms in a hundred have upgrades.
+const STORMS_PERCENT: u64 = 15;
+/// An upgrade that is aimed at an event of its node happens within so many of them.
+const NTH_MAX: u64 = 8;
+/// One node follows another after at least this many virtual milliseconds.
+const APART_MS: u64 = 10;
+
+const UPGRADE: Heading = Heading::at("upgrade", 21, 9);
+
+fault! {
+    /// The process is told to stop and is started again as the next build; one that runs it already, as the one before.
+    pub struct Upgrade = "upgrade" {
+        /// The node.
+        node: String,
+    }
+}
+
+impl Injectable for Upgrade {
+    fn effective_once() -> &'static str {
+        "the process has booted as what it was not"
+    }
+
+    fn variants(profile: &Profile) -> usize {
+        usize::from(!profile.upgrades.is_empty())
+    }
+
+    fn draw(from: &mut Draw<'_>) -> Self {
+        let node = (*from.rng.pick(&from.profile.upgrades)).to_owned();
+        Upgrade { node }
+    }
+
+    fn drawing() -> Drawing {
+        Drawing {
+            joins: Some(Turn::AfterAiming),
+            ..Drawing::default()
+        }
+    }
+
+    /// Some storms have upgrades, in place of their last faults where they are full.
+    fn join(profile: &Profile, faults: &mut Vec<Fault>, seed: Seed) {
+        if !profile.can(FaultKind::Upgrade) {
+            return;
+        }
+        let mut rng = seed.stream("upgrades");
+        // A storm that can have nothing else has this.
+        if rng.below(100) >= STORMS_PERCENT && !faults.is_empty() {
+            return;
+        }
+        let course = match rng.below(10) {
+            0..4 => Course::One,
+            4..6 => Course::Back,
+            6..9 => Course::Rolling,
+            _ => Course::Together,
+        };
+        let most = profile.max_faults as usize;
+        let mut upgrades = course.draw(&mut Draw::new(profile, &mut rng));
+        upgrades.truncate(most);
+        faults.truncate(most - upgrades.len());
+        faults.extend(upgrades);
+    }
+
+    fn strikes(at: &mut Strikes<'_>) {
+        let can = |node: &&str| at.profile.upgrades.contains(node);
+        if let Some(node) = at.idle_process().filter(can) {
+            let node = node.to_owned();
+            at.once(&UPGRADE, Upgrade { node });
+        }
+    }
+
+    fn nodes(&self) -> Vec<&str> {
+        vec![&self.node]
+    }
+
+    fn check(&self) -> Result<(), &'static str> {
+        Ok(())
+    }
+
+    fn check_in(&self, profile: &Profile) -> Result<(), String> {
+        match &profile.upgrades[..] {
+            two if two.contains(&&*self.node) => Ok(()),
+            [] => Err("the scenario has no node of two builds".to_owned()),
+            two => Err(format!("of two builds there are {}", two.join(", "))),
+        }
+    }
+
+    fn lasts_ms(&self) -> Option<u64> {
+        None
+    }
+
+    fn clause(&self, _: &Moment<'_>) -> Clause {
+        self.to_string().into()
+    }
+
+    fn stops_process(&self) -> bool {
+        true
+    }
+
+    fn when(&self, from: &mut Draw<'_>) -> When {
+        from.site_or_instant(&self.node)
+    }
+
+    fn weaker(&self, _: &[(&str, &str)]) -> Vec<Action> {
+        let node = self.node.clone();
+        vec![Restart { node }.into()]
+    }
+
+    fn numbers(&mut self) -> Vec<Number<'_>> {
+        Vec::new()
+    }
+
+    fn begin(&self, target: &dyn Target) -> bool {
+        target.upgrade(&self.node, RESTART_MS);
+        true
+    }
+}
+
+impl fmt::Display for Upgrade {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is restarted as its other build", self.node)
+    }
+}
+
+/// How an upgrade goes about.
+enum Course {
+    /// One node, in the midst of its work.
+    One,
+    /// One node, and back.
+    Back,
+    /// One node after another.
+    Rolling,
+    /// All at once.
+    Together,
+}
+
+impl Course {
+    fn draw(self, from: &mut Draw<'_>) -> Vec<Fault> {
+        let (all, horizon_ms) = (&from.profile.upgrades, from.profile.horizon_ms);
+        let one = *from.rng.pick(all);
+        let began = from.rng.below(horizon_ms + 1);
+        match self {
+            Course::One => vec![midst(one, from)],
+            Course::Back => vec![midst(one, from), midst(one, from)],
+            Course::Rolling => {
+                let mut at_ms = began;
+                let first = from.rng.below(all.len() as u64) as usize;
+                let order = all.iter().cycle().skip(first).take(all.len());
+                order
+                    .map(|node| {
+                        let when = When::AtMs(at_ms);
+                        at_ms += from.ms(APART_MS, horizon_ms);
+                        at_ms = at_ms.min(horizon_ms);
+                        upgrade(node, when)
+                    })
+                    .collect()
+            }
+            Course::Together => {
+                let at = |node: &&str| upgrade(node, When::AtMs(began));
+                all.iter().map(at).collect()
+            }
+        }
+    }
+}
+
+/// An upgrade of a node that has something in hand: at an event of its, or else at another site.
+fn midst(node: &'static str, from: &mut Draw<'_>) -> Fault {
+    let events = from.profile.events_of(node);
+    let at_event = from.rng.chance(0.6) && !events.is_empty();
+    let when = match at_event {
+        true => {
+            let event = *from.rng.pick(&events);
+            let nth = 1 + from.rng.below(NTH_MAX);
+            When::nth(node, Kind::Event(event.to_owned()), nth)
+        }
+        false => from.site_of(node),
+    };
+    upgrade(node, when)
+}
+
+fn upgrade(node: &str, when: When) -> Fault {
+    let node = node.to_owned();
+    let action = Upgrade { node }.into();
+    Fault { when, action }
+}

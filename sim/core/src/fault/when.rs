@@ -1,0 +1,82 @@
+//! When a fault happens.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::Action;
+use crate::site::{Kind, Site};
+
+/// When a fault happens.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum When {
+    /// At this virtual millisecond.
+    AtMs(u64),
+    /// When this site is reached, before its action (for a commit: before its writer learns of it).
+    Site(Site),
+    /// When this node reaches its n-th site of this kind, whatever its label. Random storms aim so; a report names
+    /// the site that was met.
+    Nth {
+        /// The node.
+        node: String,
+        /// What happens there.
+        kind: Kind,
+        /// The how-manieth; from 1.
+        nth: u32,
+    },
+}
+
+impl When {
+    /// A node's n-th site of a kind, from 1.
+    pub fn nth(node: &str, kind: Kind, nth: u64) -> Self {
+        When::Nth {
+            node: node.to_owned(),
+            kind,
+            nth: nth as u32,
+        }
+    }
+}
+
+/// One fault of a storm.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fault {
+    /// When.
+    pub when: When,
+    /// What.
+    pub action: Action,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.when {
+            When::AtMs(ms) => write!(f, "at {} s: {}", *ms as f64 / 1000.0, self.action),
+            When::Site(site) => write!(f, "at {site}: {}", self.action),
+            When::Nth {
+                node,
+                kind: Kind::Send(peer),
+                nth,
+            } => {
+                write!(f, "at burst {nth} of {node}→{peer}: {}", self.action)
+            }
+            When::Nth {
+                node,
+                kind: Kind::Event(event),
+                nth,
+            } => {
+                write!(f, "at \"{event}\" {nth} of {node}: {}", self.action)
+            }
+            When::Nth { node, kind, nth } => {
+                let what = match kind {
+                    Kind::Commit => "commit",
+                    Kind::Write => "disk write",
+                    Kind::Timer => "timer",
+                    Kind::Clock => "clock read",
+                    _ => "disk sync",
+                };
+                write!(f, "at {what} {nth} of {node}: {}", self.action)
+            }
+        }
+    }
+}
