@@ -1,7 +1,8 @@
-//! The lowest floor of Squall: seeds, virtual time, wall clocks, events, and the names of places where a fault can strike.
+//! The lowest floor of Squall: seeds, virtual time, wall clocks, events, sites where a fault can strike, kinds of fault and
+//! plans.
 //!
-//! Plain data and small helpers. Nothing here knows how a network, a disk or a storm behaves. This crate is a part of
-//! `squall`, which is the one to depend on.
+//! Data and small helpers. Nothing here knows how a network, a disk or a node works. This crate is a part of `squall`,
+//! which is the one to depend on.
 
 #[cfg(not(all(madsim, tokio_unstable)))]
 compile_error!(

@@ -21,7 +21,7 @@ const FLOORS: [(&str, &str); 5] = [
 ];
 
 /// Folders whose files still depend on each other in a ring. None may be added.
-const RINGS_LEFT: [(&str, &str); 1] = [("squall-engine", "storm")];
+const RINGS_LEFT: [(&str, &str); 1] = [("squall-core", "fault")];
 
 #[test]
 fn each_crate_depends_on_lower_floors_only() {
