@@ -35,8 +35,7 @@ pub use number::Number;
 pub use profile::{CustomFault, Profile};
 pub use reference::reference;
 pub use sweep::{Heading, Length, Strike, Strikes};
-pub use target::{Effect, Links, Target};
-pub use unreadable_row::{Rows, UNREADABLE_ONE_IN};
+pub use target::{Effect, Links, Rows, Target, UNREADABLE_ONE_IN};
 pub use when::{Fault, When};
 
 /// Declares the struct of a kind of fault, with its name in plan files: the docs serve the reference too.

@@ -1,6 +1,10 @@
 //! What a fault can do to the system that it strikes.
 
-use super::{Action, Rows};
+use super::Action;
+use crate::seed::{hash, mix};
+
+/// Where no key is named, one row in so many can't be read.
+pub const UNREADABLE_ONE_IN: u64 = 4;
 
 /// Directed links between nodes, by name. A node that has two processes has a link from and to each of them.
 #[derive(Clone, Copy, Debug)]
@@ -154,4 +158,30 @@ pub trait Target {
 
     /// The scenario's own fault of this name begins or ends.
     fn custom(&self, name: &str, amount: u64, begins: bool);
+}
+
+/// Some rows of a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rows {
+    /// Of this table only.
+    pub table: Option<String>,
+    /// Of this key only.
+    pub key: Option<String>,
+    /// Which, where no key is named.
+    pub choice: u64,
+}
+
+impl Rows {
+    /// Whether this row is one of them.
+    pub fn contain(&self, table: &str, key: &str) -> bool {
+        let of_table = self.table.as_deref().is_none_or(|of| of == table);
+        of_table
+            && match &self.key {
+                Some(of) => of == key,
+                None => {
+                    let row = mix(hash(table.as_bytes()) ^ mix(hash(key.as_bytes())));
+                    mix(row ^ self.choice).is_multiple_of(UNREADABLE_ONE_IN)
+                }
+            }
+    }
 }

@@ -3,14 +3,12 @@
 use std::fmt;
 
 use super::{
-    Draw, Drawing, Effect, Fault, FaultKind, Injectable, Number, Profile, Target, Turn, When,
+    Draw, Drawing, Effect, Fault, FaultKind, Injectable, Number, Profile, Rows, Target, Turn, When,
     limits,
     words::{self, Clause, Moment, seconds},
 };
-use crate::seed::{Seed, hash, mix};
+use crate::seed::Seed;
 
-/// Where no key is named, one row in so many can't be read.
-pub const UNREADABLE_ONE_IN: u64 = 4;
 /// One storm in so many makes rows unreadable.
 const ONE_STORM_IN: u64 = 9;
 
@@ -127,31 +125,5 @@ impl UnreadableRow {
             (None, Some(key)) => format!("rows of key \"{key}\""),
             (Some(table), Some(key)) => format!("the row {table}/{key}"),
         }
-    }
-}
-
-/// Some rows of a node.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rows {
-    /// Of this table only.
-    pub table: Option<String>,
-    /// Of this key only.
-    pub key: Option<String>,
-    /// Which, where no key is named.
-    pub choice: u64,
-}
-
-impl Rows {
-    /// Whether this row is one of them.
-    pub fn contain(&self, table: &str, key: &str) -> bool {
-        let of_table = self.table.as_deref().is_none_or(|of| of == table);
-        of_table
-            && match &self.key {
-                Some(of) => of == key,
-                None => {
-                    let row = mix(hash(table.as_bytes()) ^ mix(hash(key.as_bytes())));
-                    mix(row ^ self.choice).is_multiple_of(UNREADABLE_ONE_IN)
-                }
-            }
     }
 }
