@@ -40,7 +40,7 @@ pub struct Profile {
     pub bursts: u64,
     /// Kinds that are never drawn.
     pub never: Vec<FaultKind>,
-    /// Nodes that come in two builds, the old one and the next: see [`Node::build`](crate::Node::build).
+    /// Nodes that come in two builds, the old one and the next: see `Node::build`.
     pub upgrades: Vec<&'static str>,
 }
 

@@ -29,7 +29,7 @@ pub struct Plan {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schedule: Option<u64>,
     /// Clients that stay away, and operations that do not happen, by name: shrinking leaves out what a failure does
-    /// not need. See [`Client::does`](crate::Client::does).
+    /// not need. See `Client::does`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub without: Vec<String>,
     /// Tasks run by random priorities that change at `pct - 1` points, which finds ordering bugs of that depth
