@@ -14,7 +14,7 @@ use squall::{
     run::{self, Outcome, Spec, Verdict},
     scenario::{Scenario, Setup},
     seed::Seed,
-    storm::{Action, Fault, Plan, Profile, When},
+    storm::{Fault, Plan, Profile, When},
     testing,
 };
 use squall_scenarios::{
