@@ -130,6 +130,12 @@ impl Net {
         state.connecting + bursts.sum::<usize>()
     }
 
+    /// When something last got through that had been lost before: an outage is felt until then, by TCP's backoff for up
+    /// to two minutes after its end.
+    pub fn retransmitted(&self) -> VirtualTime {
+        self.lock().fabric.retransmitted
+    }
+
     /// How many connections some process still holds an end of.
     pub fn connections(&self) -> usize {
         self.lock().connections.len()

@@ -326,11 +326,13 @@ impl World {
         *lock(&self.disturbed) = self.now();
     }
 
-    /// For how long nothing has disturbed the world; `None` while something does.
+    /// For how long nothing has disturbed the world, and all that was lost on the way has come through; `None` while
+    /// something does.
     pub fn calm_for(&self) -> Option<Duration> {
         let is_down = |node: &Arc<NodeState>| !node.is_up() && !node.is_old();
         let goes_on = self.agenda.is_stormy() || self.nodes().iter().any(is_down);
-        (!goes_on).then(|| self.now().since(*lock(&self.disturbed)))
+        let last = (*lock(&self.disturbed)).max(self.net.retransmitted());
+        (!goes_on).then(|| self.now().since(last))
     }
 
     /// Puts violations that were just found into the trace.

@@ -267,3 +267,27 @@ fn a_goal_that_listens_to_no_node_says_so_at_the_start() {
         sim.sometimes_logged("asked at all", "duoble", "asked");
     });
 }
+
+#[test]
+fn an_outage_is_felt_until_what_it_held_back_has_come_through() {
+    let outcome = storms("felt").plan(Plan::calm()).one(Seed(1), |sim| {
+        sim.node("double", double);
+        let (storm, weather) = (sim.clone(), sim.weather());
+        sim.client("asker", |client: Client| async move {
+            let mut stream = client.connect("double").await.unwrap();
+            storm.partition("asker", "double");
+            stream.write_u8(1).await.unwrap();
+            stream.flush().await.unwrap();
+            client.sleep(100 * SECOND).await;
+            storm.repair("asker", "double");
+            let repaired = client.now();
+            stream.read_u8().await.unwrap();
+            let later = client.now().since(repaired);
+            assert!(later > 2 * SECOND, "TCP has backed off for {later:?} only");
+            assert!(weather.explains(SECOND), "it is felt no more");
+            client.sleep(2 * SECOND).await;
+            assert!(!weather.explains(SECOND), "it is felt still");
+        });
+    });
+    assert_eq!(outcome.violations, []);
+}

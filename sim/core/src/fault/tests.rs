@@ -6,7 +6,7 @@ use super::{reference::profile, words::Moment, *};
 use crate::seed::Seed;
 
 const REFERENCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../src/guide/faults.md");
-const CONTRIBUTING: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../CONTRIBUTING.md");
+const CONTRIBUTING: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../CONTRIBUTING.md");
 /// Set to write the reference anew.
 const WRITE: &str = "SQUALL_WRITE_REFERENCE";
 
@@ -119,7 +119,7 @@ fn the_fault_that_contributors_are_shown_is_one_that_is_compiled() {
     assert_eq!(
         blocks.next(),
         Some(include_str!("hang_connects.rs")),
-        "CONTRIBUTING.md does not show sim/src/fault/hang_connects.rs word for word: copy it there"
+        "CONTRIBUTING.md does not show sim/core/src/fault/hang_connects.rs word for word: copy it there"
     );
     let line = blocks
         .next()

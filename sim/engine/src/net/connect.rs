@@ -110,6 +110,9 @@ impl Attempt {
         }
         let reply = self.packet(self.to, self.from, attempt)?;
         self.wait(self.net.host.now() + reply).await;
+        if attempt > 0 {
+            self.net.lock().fabric.retransmitted = self.net.host.now();
+        }
         match answer {
             Answer::Accepted(socket) => Some(Ok(self.establish(socket))),
             Answer::Refused(code) => Some(self.fail(code, "refused")),

@@ -156,6 +156,8 @@ pub struct Fabric {
     pub nodes: Vec<Option<Node>>,
     /// By sender, then by receiver.
     links: Vec<Vec<Option<Link>>>,
+    /// When something last got through that had been lost before.
+    pub retransmitted: VirtualTime,
 }
 
 impl Fabric {
@@ -164,6 +166,7 @@ impl Fabric {
             seed,
             nodes: Vec::new(),
             links: Vec::new(),
+            retransmitted: VirtualTime::ZERO,
         }
     }
 

@@ -182,6 +182,7 @@ impl Connection {
         if self.obstacle(end, fabric).is_some() || !fabric.node(receiver.node).kernel {
             return;
         }
+        fabric.retransmitted = fabric.retransmitted.max(at);
         if lost == Lost::Packet {
             self.pipes[end].stall = None;
             self.pipes[end].collapse();
