@@ -11,10 +11,9 @@ use serde_json::json;
 use squall::{
     Sim,
     net::Latency,
-    run::{self, Spec},
     scenario::{Scenario, Setup},
     seed::Seed,
-    storm::{Action, Fault, Plan, Profile, When},
+    storm::{Action, Fault, Profile, When},
 };
 use squall_services::{
     checkout,
@@ -28,6 +27,7 @@ use crate::{
     customer::{Person, keyed},
     lock, operator,
     shop::Shelf,
+    tale::survived,
 };
 
 /// How the subscribers behave.
@@ -167,17 +167,7 @@ pub fn sales(seed: Seed, subscribers: Subscribers, told: Told) -> Vec<Sale> {
         Subscribers::OneDown => vec![down],
         _ => Vec::new(),
     };
-    let spec = Spec {
-        plan: Some(Plan::new(faults)),
-        ..Spec::of(&isolation, seed)
-    };
-    let outcome = run::run(&isolation, &spec, false);
-    assert_eq!(
-        outcome.verdict,
-        run::Verdict::Survived,
-        "{:?}",
-        outcome.violations
-    );
+    survived(&isolation, seed, faults);
     let mut sales = lock(&isolation.sales).clone();
     sales.sort_by(|a, b| a.op.cmp(&b.op));
     sales
