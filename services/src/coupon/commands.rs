@@ -12,7 +12,7 @@ use crate::{
     gap::{Gap, Gaps},
     kit::{
         Code, Problem, Table, Writer,
-        reservation::{Reserving, Settling, Told, invalid_state},
+        reservation::{Reserving, Settling, Told, Work, invalid_state},
     },
     ports::Platform,
 };
@@ -53,16 +53,8 @@ impl<'t> Reserving<'t> for Commands<'_, 't> {
 
     const NOTHING: &'static str = "no coupon";
 
-    fn tx(&mut self) -> &mut Writer<'t> {
-        self.tx
-    }
-
-    fn gaps(&self) -> Gaps {
-        self.gaps
-    }
-
-    fn now_ms(&self) -> u64 {
-        self.now_ms
+    fn work(&mut self) -> Work<'_, 't> {
+        (self.tx, self.gaps, self.now_ms)
     }
 
     /// What was used is used for good.

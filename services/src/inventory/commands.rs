@@ -11,7 +11,7 @@ use crate::{
     gap::{Gap, Gaps},
     kit::{
         Code, Problem, Table, Writer,
-        reservation::{Reserving, Settling, Told, invalid_state},
+        reservation::{Reserving, Settling, Told, Work, invalid_state},
         resource_pool::{Countable, TooFew},
     },
 };
@@ -58,16 +58,8 @@ impl<'t> Reserving<'t> for Commands<'_, 't> {
 
     const ROWS: Table<Reservation> = RESERVATIONS;
 
-    fn tx(&mut self) -> &mut Writer<'t> {
-        self.tx
-    }
-
-    fn gaps(&self) -> Gaps {
-        self.gaps
-    }
-
-    fn now_ms(&self) -> u64 {
-        self.now_ms
+    fn work(&mut self) -> Work<'_, 't> {
+        (self.tx, self.gaps, self.now_ms)
     }
 
     /// Moves the units to where they end up and takes the product out of the saga's hands.

@@ -112,6 +112,9 @@ pub(crate) enum Told {
     TombstoneLeft,
 }
 
+/// A transaction, the weaknesses of the shape, and the wall clock of the request.
+pub(crate) type Work<'a, 't> = (&'a mut Writer<'t>, Gaps, u64);
+
 /// One request's work on a service's reservations, inside one transaction. Each step is repeated harmlessly.
 pub(crate) trait Reserving<'t> {
     /// What is set aside.
@@ -123,14 +126,8 @@ pub(crate) trait Reserving<'t> {
     /// What a saga without a reservation has reserved.
     const NOTHING: &'static str = "nothing";
 
-    /// The transaction.
-    fn tx(&mut self) -> &mut Writer<'t>;
-
-    /// The weaknesses of the shape.
-    fn gaps(&self) -> Gaps;
-
-    /// Wall clock of the request.
-    fn now_ms(&self) -> u64;
+    /// What the work needs to know.
+    fn work(&mut self) -> Work<'_, 't>;
 
     /// Moves the thing to where it ends up.
     fn settle(&mut self, of: &Reservation<Self::What>, way: Settling) -> Result<(), Problem>;
@@ -140,7 +137,7 @@ pub(crate) trait Reserving<'t> {
 
     /// The saga's reservation, if it has one already; refused after its release.
     fn reserved(&mut self, saga_id: &str) -> Result<Option<Reservation<Self::What>>, Problem> {
-        let before = self.tx().get(&Self::ROWS, saga_id)?;
+        let before = self.work().0.get(&Self::ROWS, saga_id)?;
         let state = before.as_ref().map(|before| before.state);
         ReservationState::after(state, ReservationEvent::Begin).map_err(invalid_state)?;
         Ok(before)
@@ -158,9 +155,9 @@ pub(crate) trait Reserving<'t> {
             order_id: order_id.to_owned(),
             what,
             state: ReservationState::Reserved,
-            at_ms: self.now_ms(),
+            at_ms: self.work().2,
         };
-        self.tx().put(&Self::ROWS, saga_id, &reservation)?;
+        self.work().0.put(&Self::ROWS, saga_id, &reservation)?;
         Ok(reservation)
     }
 
@@ -169,7 +166,7 @@ pub(crate) trait Reserving<'t> {
     /// # Errors
     /// `NOT_FOUND` if it has set nothing aside, `INVALID_STATE` if that was released.
     fn confirm(&mut self, saga_id: &str) -> Result<Reservation<Self::What>, Problem> {
-        let Some(mut reservation) = self.tx().get(&Self::ROWS, saga_id)? else {
+        let Some(mut reservation) = self.work().0.get(&Self::ROWS, saga_id)? else {
             let nothing = Self::NOTHING;
             return Err(Code::NotFound.because(format!("saga {saga_id} has reserved {nothing}")));
         };
@@ -190,7 +187,7 @@ pub(crate) trait Reserving<'t> {
         saga_id: &str,
         what: Self::What,
     ) -> Result<Reservation<Self::What>, Problem> {
-        let Some(mut reservation) = self.tx().get(&Self::ROWS, saga_id)? else {
+        let Some(mut reservation) = self.work().0.get(&Self::ROWS, saga_id)? else {
             return self.entomb(saga_id, what);
         };
         let before = std::mem::replace(&mut reservation.state, ReservationState::Released);
@@ -200,8 +197,8 @@ pub(crate) trait Reserving<'t> {
             ReservationState::Reserving | ReservationState::Released => return Ok(reservation),
         };
         self.end(&mut reservation, way)?;
-        if forgets_releases(self.gaps()) {
-            self.tx().delete(&Self::ROWS, saga_id)?;
+        if forgets_releases(self.work().1) {
+            self.work().0.delete(&Self::ROWS, saga_id)?;
         }
         self.tell(&reservation, Told::Released);
         Ok(reservation)
@@ -218,10 +215,10 @@ pub(crate) trait Reserving<'t> {
             order_id: String::new(),
             what,
             state: ReservationState::Released,
-            at_ms: self.now_ms(),
+            at_ms: self.work().2,
         };
-        if !forgets_releases(self.gaps()) {
-            self.tx().put(&Self::ROWS, saga_id, &tombstone)?;
+        if !forgets_releases(self.work().1) {
+            self.work().0.put(&Self::ROWS, saga_id, &tombstone)?;
             self.tell(&tombstone, Told::TombstoneLeft);
         }
         Ok(tombstone)
@@ -234,9 +231,10 @@ pub(crate) trait Reserving<'t> {
         way: Settling,
     ) -> Result<(), Problem> {
         self.settle(reservation, way)?;
-        reservation.at_ms = self.now_ms();
+        reservation.at_ms = self.work().2;
         Ok(self
-            .tx()
+            .work()
+            .0
             .put(&Self::ROWS, &reservation.saga_id, reservation)?)
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     gap::{Gap, Gaps},
     kit::{
         Code, Problem, Table, Writer,
-        reservation::{Reserving, Settling, Told, invalid_state},
+        reservation::{Reserving, Settling, Told, Work, invalid_state},
         resource_pool::{Countable, Move, TooFew},
     },
 };
@@ -44,16 +44,8 @@ impl<'t> Reserving<'t> for Commands<'_, 't> {
 
     const ROWS: Table<Reservation> = RESERVATIONS;
 
-    fn tx(&mut self) -> &mut Writer<'t> {
-        self.tx
-    }
-
-    fn gaps(&self) -> Gaps {
-        self.gaps
-    }
-
-    fn now_ms(&self) -> u64 {
-        self.now_ms
+    fn work(&mut self) -> Work<'_, 't> {
+        (self.tx, self.gaps, self.now_ms)
     }
 
     /// What is given back is the amount: the balance may have changed since.
