@@ -112,8 +112,8 @@ impl Network {
     /// A machine of this name that finds the files of an earlier one.
     pub fn successor(&self, earlier: &Machine, boot_id: u64) -> (Platform, Arc<Machine>) {
         let machine = Machine::new(self, &earlier.name);
-        for name in earlier.files.lock().unwrap().keys() {
-            machine.put_file(name, earlier.bytes(name));
+        for (name, file) in &*earlier.files.lock().unwrap() {
+            machine.put_file(name, file.bytes.lock().unwrap().clone());
         }
         self.install(Machine {
             // Another life draws other ids.
