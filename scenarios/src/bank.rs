@@ -1,7 +1,13 @@
-//! The bug bank: which gaps of the services each scenario's shapes have, and which can be planted alone.
+//! The bug bank: which gaps of the services each scenario's shapes have, and which can be planted alone. A scenario lists
+//! its bugs by [`planted_bugs`](crate::planted_bugs): that is the one line which adds one.
 
 use squall::scenario::{Bug, Setup, Shape};
 use squall_services::gap::{Gap, Gaps};
+
+use crate::{
+    challenge_reward, checkout, item_purchase, order_choreography, order_cluster, order_replicas,
+    order_saga, order_workflow, stock_room, sync_windows::scenario as product_sync,
+};
 
 /// The gaps of a shape with a bug planted into it. `documented` are those of the design as its authors wrote it down.
 pub fn gaps(setup: &Setup, documented: &[Gap]) -> Gaps {
@@ -16,14 +22,53 @@ pub fn gaps(setup: &Setup, documented: &[Gap]) -> Gaps {
     shape.iter().chain(planted).copied().collect()
 }
 
-/// These gaps, as bugs for `list` and `--plant`.
-pub fn bugs(gaps: &[Gap]) -> Vec<Bug> {
-    gaps.iter()
-        .map(|gap| Bug {
-            name: gap.name(),
-            about: gap.about(),
-        })
-        .collect()
+/// A bug that can be planted into a scenario alone.
+#[derive(Clone, Copy, Debug)]
+pub struct Planted {
+    /// What is wrong.
+    pub gap: Gap,
+    /// Seeds whose storms found it when they were noted down: tried before the search from seed 0 begins. One that draws
+    /// something else by now costs one storm.
+    pub likely: &'static [u64],
+    /// The invariants of which it breaks one.
+    pub breaks: &'static [&'static str],
+}
+
+/// Lists the bugs of a scenario as its `BUGS`: `Gap at seed => "an invariant" | "another one";`, the seed being optional.
+#[macro_export]
+macro_rules! planted_bugs {
+    ($(#[$doc:meta])* $($gap:ident $(at $seed:literal)? => $($breaks:literal)|+;)+) => {
+        $(#[$doc])*
+        #[doc = "What can be planted alone."]
+        pub const BUGS: &[$crate::bank::Planted] = &[$($crate::bank::Planted {
+            gap: ::squall_services::gap::Gap::$gap,
+            likely: &[$($seed)?],
+            breaks: &[$($breaks),+],
+        }),+];
+    };
+}
+
+/// The bugs of each scenario of the catalogue.
+pub const BANK: &[(&str, &[Planted])] = &[
+    ("order-saga", order_saga::BUGS),
+    ("order-replicas", order_replicas::BUGS),
+    ("order-cluster", order_cluster::BUGS),
+    ("order-workflow", order_workflow::BUGS),
+    ("challenge-reward", challenge_reward::BUGS),
+    ("stock-room", stock_room::BUGS),
+    ("item-purchase", item_purchase::BUGS),
+    ("order-choreography", order_choreography::BUGS),
+    ("checkout", checkout::BUGS),
+    ("product-sync", product_sync::BUGS),
+];
+
+/// The bugs as `list` and `--plant` know them.
+pub fn bugs(bugs: &[Planted]) -> Vec<Bug> {
+    let bug = |planted: &Planted| Bug {
+        name: planted.gap.name(),
+        about: planted.gap.about(),
+    };
+    bugs.iter().map(bug).collect()
 }
 
 /// The two shapes that every reference system comes in.

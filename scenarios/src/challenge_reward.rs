@@ -25,7 +25,7 @@ use crate::{
     receipts::{self, answered},
     shop::{self, Hand, Shelf},
     sometimes,
-    topology::{self, member},
+    topology::{self, with},
 };
 
 /// The scenario `challenge-reward`.
@@ -42,20 +42,21 @@ const DOCUMENTED: &[Gap] = &[
     Gap::RewardForUnsoldProduct,
 ];
 
-/// The gaps that concern this system: no money moves in it.
-const BUGS: &[Gap] = &[
-    Gap::NoJournal,
-    Gap::TimeoutMeansNo,
-    Gap::CompensationNotRetried,
-    Gap::CommitWithoutSync,
-    Gap::RewardForUnsoldProduct,
-    Gap::AckBeforeCommit,
-    Gap::EventsWithoutResync,
-    Gap::CacheNeverExpires,
-    Gap::LetterRedrivenTwice,
-    Gap::SagaIdsCollide,
-    Gap::UnreadableIsAbsent,
-];
+crate::planted_bugs! {
+    /// The gaps that concern this system: no money moves in it.
+    NoJournal at 4 => "completion ⇔ exactly one live reward order" | "every saga ends";
+    TimeoutMeansNo at 12 => "completion ⇔ exactly one live reward order" | "one key, one effect"
+        | "no leaked reservation" | "no oversell";
+    CompensationNotRetried at 24 => "completion ⇔ exactly one live reward order" | "every saga ends";
+    CommitWithoutSync => "acknowledged is durable";
+    RewardForUnsoldProduct => "never a reward for an unsold product";
+    AckBeforeCommit at 40 => "acknowledged is durable";
+    EventsWithoutResync at 52 => "copies agree with the catalog in the end" | "never a reward for an unsold product";
+    CacheNeverExpires => "inconsistency windows stay within the mode's bound";
+    LetterRedrivenTwice at 298 => "one key, one effect";
+    SagaIdsCollide => "one trace id per saga";
+    UnreadableIsAbsent at 28 => "completion ⇔ exactly one live reward order";
+}
 
 const REWARDS: [Shelf; 2] = [
     Shelf {
@@ -150,9 +151,7 @@ impl Scenario for ChallengeReward {
             ..Default::default()
         };
         sagas::watch_drivers(sim, &["challenge"], "challenge", &config.saga);
-        let challenges = member(challenge::SERVICE, move |p| {
-            challenge::run(p, config.clone())
-        });
+        let challenges = with(challenge::SERVICE, config, challenge::run);
         topology::open(sim, [challenges]);
 
         let stock = stock::watch(sim);

@@ -58,42 +58,45 @@ const DOCUMENTED: &[Gap] = &[
     Gap::LateReserveAfterCancel,
 ];
 
-/// The gaps that concern this system.
-const BUGS: &[Gap] = &[
-    Gap::NoJournal,
-    Gap::TimeoutMeansNo,
-    Gap::CompensationNotRetried,
-    Gap::AckBeforeCommit,
-    Gap::UndoOnlyOnAnsweredNo,
-    Gap::RecoveryOnlyFailed,
-    Gap::RecoveryForgetsCompensating,
-    Gap::NoSagaDeadline,
-    Gap::JournalAfterCall,
-    Gap::CompensateInOrder,
-    Gap::StopAtFirstCompensationError,
-    Gap::ConflictInCompensationGivesUp,
-    Gap::RollbackOvertakesLateSuccess,
-    Gap::RestoreRememberedBalance,
-    Gap::CouponCheckThenUse,
-    Gap::CouponOverIssued,
-    Gap::SubscriberInsideTransaction,
-    Gap::EventsOnlyInMemory,
-    Gap::NoBulkhead,
-    Gap::SharedExecutor,
-    Gap::QueueUnbounded,
-    Gap::ClientPriceTrusted,
-    Gap::PriceNotSnapshotted,
-    Gap::AcceptedToldAsRefused,
-    Gap::KeySettledAfterTheEnd,
-    Gap::RebuildInTwoCommits,
-    Gap::TriesAddedUp,
-    Gap::SagaIdsCollide,
-    Gap::CouponOwnedIsEnough,
-    Gap::RowMarkedBeforeSent,
-    Gap::UnreadableIsAbsent,
-    Gap::UnknownFieldsDropped,
-    Gap::OldReaderTakesDefault,
-];
+crate::planted_bugs! {
+    /// The gaps that concern this system.
+    NoJournal at 29 => "every order ends" | "every saga ends" | "completed or fully undone"
+        | "no leaked semantic lock" | "acknowledged is durable";
+    TimeoutMeansNo => "completed or fully undone" | "no leaked reservation" | "no leaked semantic lock";
+    CompensationNotRetried => "every order ends" | "every saga ends" | "completed or fully undone";
+    AckBeforeCommit at 28 => "acknowledged is durable";
+    UndoOnlyOnAnsweredNo => "completed or fully undone" | "compensation runs in reverse";
+    RecoveryOnlyFailed at 29 => "every order ends" | "every saga ends" | "completed or fully undone";
+    RecoveryForgetsCompensating at 440 => "every order ends" | "every saga ends" | "completed or fully undone";
+    NoSagaDeadline => "a saga that is late turns back";
+    JournalAfterCall at 56 => "completed or fully undone";
+    CompensateInOrder => "compensation runs in reverse";
+    StopAtFirstCompensationError at 34 => "completed or fully undone";
+    ConflictInCompensationGivesUp at 90 => "completed or fully undone";
+    RollbackOvertakesLateSuccess at 64 => "completed or fully undone";
+    RestoreRememberedBalance => "balances add up";
+    CouponCheckThenUse at 301 => "coupons are issued and used at most once";
+    CouponOverIssued at 16 => "coupons are issued and used at most once";
+    SubscriberInsideTransaction => "subscribers hear of what is committed";
+    EventsOnlyInMemory at 20 => "subscribers hear of what is committed";
+    NoBulkhead at 5 => "queues are bounded";
+    SharedExecutor => "a slow subscriber starves no other";
+    QueueUnbounded at 1407 => "queues are bounded";
+    ClientPriceTrusted => "price charged = unit price × quantity − discount";
+    PriceNotSnapshotted => "price charged = unit price × quantity − discount";
+    AcceptedToldAsRefused at 25 => "a refusal is final";
+    KeySettledAfterTheEnd at 802 => "who asks in the calm is answered";
+    RebuildInTwoCommits at 21 => "an order goes its way";
+    TriesAddedUp at 91 => "a dead letter comes no sooner than its schedule";
+    SagaIdsCollide at 32 => "a saga takes its steps in order";
+    CouponOwnedIsEnough at 27 => "coupons are issued and used at most once";
+    RowMarkedBeforeSent at 109 => "subscribers hear of what is committed";
+    UnreadableIsAbsent at 8 => "acknowledged is durable";
+    UnknownFieldsDropped => "an order costs what was promised" | "price charged = unit price × quantity − discount"
+        | "completed or fully undone";
+    OldReaderTakesDefault => "an order costs what was promised" | "price charged = unit price × quantity − discount"
+        | "completed or fully undone";
+}
 
 /// People who buy.
 pub const CUSTOMERS: [&str; 3] = ["ann", "ben", "cho"];
@@ -109,18 +112,7 @@ pub const DISCOUNT: u64 = 2_000;
 pub const RUSHED: u64 = 3;
 
 /// What there is to buy.
-pub const SHELVES: [Shelf; 2] = [
-    Shelf {
-        sku: "lamp",
-        stock: 4,
-        price: 12_000,
-    },
-    Shelf {
-        sku: "chair",
-        stock: 3,
-        price: 45_000,
-    },
-];
+pub const SHELVES: [Shelf; 2] = crate::order_saga::SHELVES;
 
 impl Scenario for Checkout {
     fn name(&self) -> &str {

@@ -14,11 +14,11 @@ use squall::{
     check::Commit,
     fault::Crash,
     net::Latency,
-    run::{self, Outcome, Spec},
+    run::Outcome,
     scenario::{Scenario, Setup},
     seed::Seed,
     site::{Kind, Site},
-    storm::{Fault, Plan, Profile, When},
+    storm::{Fault, Profile, When},
     time::VirtualTime,
 };
 use squall_services::{
@@ -36,6 +36,7 @@ use crate::{
     customer::{Person, keyed},
     lock,
     shop::{self, Hand, Shelf},
+    tale::survived,
     topology,
 };
 
@@ -138,17 +139,7 @@ fn play(seed: Seed, execution: Execution, customers: usize, storm: Vec<Fault>) -
         customers,
         seen: Arc::default(),
     };
-    let spec = Spec {
-        plan: Some(Plan::new(storm)),
-        ..Spec::of(&executing, seed)
-    };
-    let outcome = run::run(&executing, &spec, false);
-    assert_eq!(
-        outcome.verdict,
-        run::Verdict::Survived,
-        "{:?}",
-        outcome.violations
-    );
+    let outcome = survived(&executing, seed, storm);
     let seen = std::mem::take(&mut *lock(&executing.seen));
     (outcome, seen)
 }

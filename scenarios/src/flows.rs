@@ -24,7 +24,7 @@ use crate::{
         money, orders as order_checks, promises::Promises, rewards as reward_checks, sagas, stock,
     },
     shop::{self, Hand, Shelf},
-    tale::Tale,
+    tale::told,
     topology,
 };
 
@@ -141,19 +141,7 @@ impl Flow {
     }
 }
 
-impl Tale for Flow {
-    fn storm(&self) -> &[Fault] {
-        &self.storm
-    }
-
-    fn ops(&self) -> Vec<String> {
-        vec![self.deed.op()]
-    }
-
-    fn untold(&self) -> &Untold<'static> {
-        &UNTOLD
-    }
-}
+told!(Flow, |it| vec![it.deed.op()]);
 
 impl Scenario for Flow {
     fn name(&self) -> &str {
@@ -229,22 +217,17 @@ impl Scenario for Flow {
 }
 
 /// At the first time that `node` logs `event` for `label`.
-pub(crate) fn at_event(node: &str, event: &str, label: &str, action: impl Into<Action>) -> Fault {
+pub fn at_event(node: &str, event: &str, label: &str, action: impl Into<Action>) -> Fault {
     at(node, Kind::Event(event.to_owned()), label, 1, action)
 }
 
 /// At the n-th burst from `node` to `to` for `label`.
-pub(crate) fn at_send(
-    node: &str,
-    to: &str,
-    label: &str,
-    nth: u32,
-    action: impl Into<Action>,
-) -> Fault {
+pub fn at_send(node: &str, to: &str, label: &str, nth: u32, action: impl Into<Action>) -> Fault {
     at(node, Kind::Send(to.to_owned()), label, nth, action)
 }
 
-fn at(node: &str, kind: Kind, label: &str, attempt: u32, action: impl Into<Action>) -> Fault {
+/// At the n-th site of this kind for `label`.
+pub fn at(node: &str, kind: Kind, label: &str, attempt: u32, action: impl Into<Action>) -> Fault {
     Fault {
         when: When::Site(Site {
             node: node.to_owned(),

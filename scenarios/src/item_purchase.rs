@@ -31,7 +31,7 @@ use crate::{
     customer::{Person, keyed},
     invariants::{healers, outbox, purchases, sagas, schedule},
     operator, receipts, sometimes,
-    topology::{self, member},
+    topology::{self, with},
 };
 
 /// The scenario `item-purchase`.
@@ -49,32 +49,39 @@ const DOCUMENTED: &[Gap] = &[
     Gap::RestoreRememberedBalance,
 ];
 
-/// The bugs that can be planted alone.
-const BUGS: &[Gap] = &[
-    Gap::AckBeforeHandled,
-    Gap::NoInbox,
-    Gap::InboxPrunedTooSoon,
-    Gap::EventsOnlyInMemory,
-    Gap::OutboxStuckProcessing,
-    Gap::OutboxPendingForgotten,
-    Gap::OutboxClaimedTwice,
-    Gap::OutboxPoisonBlocks,
-    Gap::OutboxReordersAKey,
-    Gap::DeadLetterDropped,
-    Gap::PubsubOnly,
-    Gap::DualWrite,
-    Gap::PublishBeforeCommit,
-    Gap::RestoreRememberedBalance,
-    Gap::RollbackDataInBusMemory,
-    Gap::NoPurchaseTimeout,
-    Gap::TraceIdLeaks,
-    Gap::RowMarkedBeforeSent,
-    Gap::RetrySchedulePerPoller,
-    Gap::RedeliveredAtOnce,
-    Gap::LateTimerActs,
-    Gap::UnknownFieldsDropped,
-    Gap::OldReaderTakesDefault,
-];
+crate::planted_bugs! {
+    /// The bugs that can be planted alone.
+    AckBeforeHandled at 27 => "inside the inbox: every event is noted or dead-lettered"
+        | "a purchase is everything or nothing" | "every consumer's effect happens once per event";
+    NoInbox => "every consumer's effect happens once per event";
+    InboxPrunedTooSoon at 123 => "every consumer's effect happens once per event";
+    EventsOnlyInMemory => "a purchase is everything or nothing" | "every consumer's effect happens once per event";
+    OutboxStuckProcessing => "inside the outbox: every committed row is sent or dead-lettered";
+    OutboxPendingForgotten at 4 => "every consumer's effect happens once per event"
+        | "inside the outbox: every committed row is sent or dead-lettered";
+    OutboxClaimedTwice => "inside the outbox: every committed row is sent or dead-lettered"
+        | "inside the outbox: events of a key are told in their order"
+        | "inside the outbox: rows of a key leave in their order";
+    OutboxPoisonBlocks => "a purchase is everything or nothing"
+        | "inside the outbox: every committed row is sent or dead-lettered";
+    OutboxReordersAKey at 4 => "inside the outbox: events of a key are told in their order"
+        | "inside the outbox: rows of a key leave in their order";
+    DeadLetterDropped => "inside the outbox: every committed row is sent or dead-lettered";
+    PubsubOnly => "a purchase is everything or nothing" | "every consumer's effect happens once per event";
+    DualWrite at 4 => "a purchase is everything or nothing" | "every consumer's effect happens once per event";
+    PublishBeforeCommit => "a purchase is everything or nothing" | "every consumer's effect happens once per event";
+    RestoreRememberedBalance => "balances, slots and stock add up";
+    RollbackDataInBusMemory => "a purchase is everything or nothing"
+        | "every consumer's effect happens once per event";
+    NoPurchaseTimeout => "every purchase ends";
+    TraceIdLeaks => "one trace id per saga";
+    RowMarkedBeforeSent => "inside the outbox: what is marked published is on the stream";
+    RetrySchedulePerPoller at 4 => "a dead letter comes no sooner than its schedule";
+    RedeliveredAtOnce at 110 => "a dead letter comes no sooner than its schedule";
+    LateTimerActs at 32 => "a purchase is everything or nothing";
+    UnknownFieldsDropped => "an order costs what was promised" | "a purchase is everything or nothing";
+    OldReaderTakesDefault => "an order costs what was promised" | "a purchase is everything or nothing";
+}
 
 /// The services that speak, beside the bus.
 const MEMBERS: [&str; 6] = ["order", "user", "bag", "item", "payment", "notification"];
@@ -216,13 +223,7 @@ impl Scenario for ItemPurchase {
         sim.after_storm("operator", move |client| async move {
             operator::tend(&client, &MEMBERS, chances).await;
         });
-        let mut shifts = sim.seed().stream("shifts");
-        for name in operator::on_duty(&mut shifts) {
-            let every = Duration::from_millis(shifts.between(300, 3_000));
-            sim.operator(name, move |client| async move {
-                operator::tend_every(&client, &MEMBERS, 1, (every, operator::ROUNDS)).await;
-            });
-        }
+        operator::shifts(sim, &MEMBERS);
         if receipts::comes(&mut twins) {
             let pause = receipts::pause(&mut twins);
             sim.late_client("latecomer", move |client| async move {
@@ -315,21 +316,13 @@ fn open(sim: &Sim, settings: Settings, refused_one_in: u64) {
     topology::open(
         sim,
         [
-            member(bus::SERVICE, move |p| bus::run(p, bus.clone())),
-            member(purchase::orders::SERVICE, move |p| {
-                purchase::orders::run(p, order.clone())
-            }),
-            member(user::SERVICE, move |p| user::run(p, user.clone())),
-            member(bag::SERVICE, move |p| bag::run(p, bag.clone())),
-            member(purchase::items::SERVICE, move |p| {
-                purchase::items::run(p, item.clone())
-            }),
-            member(payments::SERVICE, move |p| {
-                payments::run(p, payment.clone())
-            }),
-            member(notification::SERVICE, move |p| {
-                notification::run(p, notification.clone())
-            }),
+            with(bus::SERVICE, bus, bus::run),
+            with(purchase::orders::SERVICE, order, purchase::orders::run),
+            with(user::SERVICE, user, user::run),
+            with(bag::SERVICE, bag, bag::run),
+            with(purchase::items::SERVICE, item, purchase::items::run),
+            with(payments::SERVICE, payment, payments::run),
+            with(notification::SERVICE, notification, notification::run),
         ],
     );
 

@@ -181,3 +181,14 @@ async fn restart_all(context: &Context, peer: &Peer) {
         }
     }
 }
+
+/// Those on duty look after the `members` now and then, each at their own pace.
+pub fn shifts(sim: &Sim, members: &'static [&str]) {
+    let mut shifts = sim.seed().stream("shifts");
+    for name in on_duty(&mut shifts) {
+        let every = Duration::from_millis(shifts.between(300, 3_000));
+        sim.operator(name, move |client| async move {
+            tend_every(&client, members, 1, (every, ROUNDS)).await;
+        });
+    }
+}

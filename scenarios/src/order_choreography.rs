@@ -49,36 +49,45 @@ const DOCUMENTED: &[Gap] = &[
     Gap::LeaseWithoutFencing,
 ];
 
-/// The bugs that can be planted alone.
-const BUGS: &[Gap] = &[
-    Gap::FallbackDefaultUser,
-    Gap::PaymentFailedKeepsOrder,
-    Gap::DeliveryFailureKeepsMoney,
-    Gap::ClientPriceTrusted,
-    Gap::CheckThenActStock,
-    Gap::NoInbox,
-    Gap::DualWrite,
-    Gap::LeaseWithoutFencing,
-    Gap::PublishBeforeCommit,
-    Gap::AckBeforeHandled,
-    Gap::InboxPrunedTooSoon,
-    Gap::EventsOnlyInMemory,
-    Gap::PubsubOnly,
-    Gap::OutboxStuckProcessing,
-    Gap::OutboxPendingForgotten,
-    Gap::OutboxClaimedTwice,
-    Gap::OutboxPoisonBlocks,
-    Gap::OutboxReordersAKey,
-    Gap::DeadLetterDropped,
-    Gap::TraceIdLeaks,
-    Gap::RowMarkedBeforeSent,
-    Gap::RetrySchedulePerPoller,
-    Gap::RedeliveredAtOnce,
-    Gap::LeaseFromAStaleClock,
-    Gap::LostUpdateIgnored,
-    Gap::UnknownFieldsDropped,
-    Gap::OldReaderTakesDefault,
-];
+crate::planted_bugs! {
+    /// The bugs that can be planted alone.
+    FallbackDefaultUser at 130 => "only users order";
+    PaymentFailedKeepsOrder at 6 => "every order ends";
+    DeliveryFailureKeepsMoney => "no lost refund";
+    ClientPriceTrusted => "price charged = unit price × quantity";
+    CheckThenActStock at 12 => "stock adds up";
+    NoInbox at 6 => "an order is everything or nothing" | "every consumer's effect happens once per event";
+    DualWrite at 26 => "every order ends" | "every consumer's effect happens once per event"
+        | "an order is everything or nothing" | "no lost refund";
+    LeaseWithoutFencing at 364 => "two holders of a lease never both write" | "stock adds up";
+    PublishBeforeCommit at 9 => "an order is everything or nothing" | "every order ends" | "no lost refund"
+        | "every consumer's effect happens once per event";
+    AckBeforeHandled => "inside the inbox: every event is noted or dead-lettered" | "every order ends"
+        | "an order is everything or nothing" | "no lost refund" | "every consumer's effect happens once per event";
+    InboxPrunedTooSoon at 6 => "an order is everything or nothing" | "every consumer's effect happens once per event";
+    EventsOnlyInMemory at 214 => "every order ends" | "every consumer's effect happens once per event"
+        | "an order is everything or nothing" | "no lost refund";
+    PubsubOnly => "every order ends" | "every consumer's effect happens once per event"
+        | "an order is everything or nothing" | "no lost refund";
+    OutboxStuckProcessing at 4 => "every order ends"
+        | "inside the outbox: every committed row is sent or dead-lettered";
+    OutboxPendingForgotten at 9 => "inside the outbox: every committed row is sent or dead-lettered";
+    OutboxClaimedTwice => "inside the outbox: every committed row is sent or dead-lettered"
+        | "inside the outbox: events of a key are told in their order"
+        | "inside the outbox: rows of a key leave in their order";
+    OutboxPoisonBlocks at 26 => "inside the outbox: every committed row is sent or dead-lettered";
+    OutboxReordersAKey at 9 => "inside the outbox: events of a key are told in their order"
+        | "inside the outbox: rows of a key leave in their order";
+    DeadLetterDropped at 26 => "every order ends" | "inside the outbox: every committed row is sent or dead-lettered";
+    TraceIdLeaks => "one trace id per saga";
+    RowMarkedBeforeSent => "inside the outbox: what is marked published is on the stream";
+    RetrySchedulePerPoller at 26 => "a dead letter comes no sooner than its schedule";
+    RedeliveredAtOnce at 2 => "a dead letter comes no sooner than its schedule";
+    LeaseFromAStaleClock at 364 => "stock adds up";
+    LostUpdateIgnored at 364 => "every order ends";
+    UnknownFieldsDropped => "an order costs what was promised" | "no lost refund";
+    OldReaderTakesDefault => "an order costs what was promised" | "no lost refund";
+}
 
 /// Who has to handle what.
 const INTERESTS: outbox::Interests = &[
@@ -277,13 +286,7 @@ impl Scenario for OrderChoreography {
         sim.after_storm("operator", move |client| async move {
             operator::tend(&client, &MEMBERS, chances).await;
         });
-        let mut shifts = sim.seed().stream("shifts");
-        for name in operator::on_duty(&mut shifts) {
-            let every = Duration::from_millis(shifts.between(300, 3_000));
-            sim.operator(name, move |client| async move {
-                operator::tend_every(&client, &MEMBERS, 1, (every, operator::ROUNDS)).await;
-            });
-        }
+        operator::shifts(sim, &MEMBERS);
         if receipts::comes(&mut twins) {
             let pause = receipts::pause(&mut twins);
             sim.late_client("latecomer", move |client| async move {

@@ -29,7 +29,7 @@ use crate::{
     order_saga::{self, CUSTOMERS},
     shop::{self, Hand},
     sometimes,
-    topology::{self, member, replicas},
+    topology::{self, replicas, with},
     trade::Trade,
 };
 
@@ -46,30 +46,38 @@ const DOCUMENTED: &[Gap] = &[
     Gap::LockFailsOpen,
 ];
 
-/// Whatever a replica remembers for itself, the other one does not know.
-const BUGS: &[Gap] = &[
-    Gap::RecoveryRacesOwner,
-    Gap::RecoveryOnlyFailed,
-    Gap::RecoveryForgetsCompensating,
-    Gap::InFlightNotRefused,
-    Gap::CompensateAfterPivot,
-    Gap::LockFailsOpen,
-    Gap::UnknownCommitToldAsNo,
-    Gap::AcceptedToldAsRefused,
-    Gap::KeySettledAfterTheEnd,
-    Gap::ReplicaSaysNotThere,
-    Gap::OwnerNotChecked,
-    Gap::IdsCountedByName,
-    Gap::LetterRedrivenTwice,
-    Gap::TriesAddedUp,
-    Gap::SagaIdsCollide,
-    Gap::LeaseEndsByWallClock,
-    Gap::LeaseFromAStaleClock,
-    Gap::RenewalStopsAtFirstError,
-    Gap::IntentByKeyOnly,
-    Gap::UnknownFieldsDropped,
-    Gap::OldReaderTakesDefault,
-];
+crate::planted_bugs! {
+    /// Whatever a replica remembers for itself, the other one does not know.
+    RecoveryRacesOwner at 5 => "what was refused for good never happens" | "no oversell" | "no lost refund"
+        | "every saga ends" | "an order goes its way" | "stock adds up" | "a saga takes its steps in order"
+        | "compensation runs in reverse" | "acknowledged is durable" | "no leaked reservation"
+        | "one key, one effect";
+    RecoveryOnlyFailed at 6 => "every order ends" | "every saga ends" | "no lost refund" | "no leaked reservation";
+    RecoveryForgetsCompensating => "every order ends" | "every saga ends" | "no lost refund"
+        | "no leaked reservation";
+    InFlightNotRefused at 4 => "one key, one effect";
+    CompensateAfterPivot at 16 => "a saga turns back before its pivot only" | "an order goes its way"
+        | "acknowledged is durable";
+    LockFailsOpen at 8 => "a saga reserves only what it was granted the lock of";
+    UnknownCommitToldAsNo at 27 => "what was refused for good never happens";
+    AcceptedToldAsRefused at 5 => "what was refused for good never happens";
+    KeySettledAfterTheEnd at 4 => "whoever asks again is answered, promptly and alike";
+    ReplicaSaysNotThere at 233 => "what was refused for good never happens" | "a refusal is true when it is said";
+    OwnerNotChecked at 432 => "no lost refund" | "no oversell" | "what was refused for good never happens"
+        | "whoever asks again is answered, promptly and alike";
+    IdsCountedByName at 35 => "one key, one effect" | "every order ends" | "no lost refund" | "no oversell"
+        | "stock adds up" | "acknowledged is durable" | "no leaked reservation"
+        | "what was refused for good never happens";
+    LetterRedrivenTwice at 574 => "a dead letter is sent on its way once";
+    TriesAddedUp at 120 => "a dead letter comes no sooner than its schedule";
+    SagaIdsCollide at 11 => "in the calm nothing is refused but for business reasons";
+    LeaseEndsByWallClock at 694 => "a lock is promised to one owner at a time";
+    LeaseFromAStaleClock at 20 => "a lock is promised to one owner at a time";
+    RenewalStopsAtFirstError at 1813 => "whoever works under a lease holds it then";
+    IntentByKeyOnly => "one intent, one effect";
+    UnknownFieldsDropped => "an order costs what was promised" | "no lost refund";
+    OldReaderTakesDefault => "an order costs what was promised" | "no lost refund";
+}
 
 const REPLICAS: [&str; 2] = ["order-1", "order-2"];
 
@@ -210,16 +218,14 @@ impl Scenario for OrderCluster {
         topology::open(
             sim,
             [
-                member(gateway::SERVICE, move |p| gateway::run(p, gateway.clone())),
-                member(lock::SERVICE, move |p| lock::run(p, locks.clone())),
-                member(catalog::SERVICE, |p| catalog::run(p, Default::default())),
-                member(inventory::SERVICE, move |p| {
-                    inventory::run(p, inventory.clone())
-                }),
+                with(gateway::SERVICE, gateway, gateway::run),
+                with(lock::SERVICE, locks, lock::run),
+                catalog::SERVICE.into(),
+                with(inventory::SERVICE, inventory, inventory::run),
             ],
         );
         sagas::watch_drivers(sim, &REPLICAS, "order-db", &order.sagas());
-        let order = member(order::SERVICE, move |p| order::run(p, order.clone()));
+        let order = with(order::SERVICE, order, order::run);
         topology::open(sim, replicas(order, order::store::FILE, PATIENCE));
         let permits = shop::open_till(sim, gaps, settings.between(1, 10) as usize);
 

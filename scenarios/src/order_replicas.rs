@@ -33,7 +33,7 @@ use crate::{
     order_saga::{self, CUSTOMERS, SHELVES},
     shop::{self, Hand},
     sometimes,
-    topology::{self, member, replicas},
+    topology::{self, replicas, with},
     trade::Trade,
 };
 
@@ -47,27 +47,30 @@ const LEASES_DOCUMENTED: [Gap; 3] = [
     Gap::LockFailureInCompensationGivesUp,
 ];
 
-/// The gaps that need leases, replicas, prices that change, or customers who are careless with their keys.
-const BUGS: &[Gap] = &[
-    Gap::LeaseWithoutFencing,
-    Gap::ReleaseNotOwner,
-    Gap::ReleaseBeforeCommit,
-    Gap::LockFailureInCompensationGivesUp,
-    Gap::NoWatchdog,
-    Gap::WatchdogWithoutLimit,
-    Gap::SweeperFreesTheLiving,
-    Gap::KeyIgnoresBody,
-    Gap::KeySharedAcrossUsers,
-    Gap::RefundAtCurrentPrice,
-    Gap::LeaseEndsByWallClock,
-    Gap::LeaseFromAStaleClock,
-    Gap::RenewalStopsAtFirstError,
-    Gap::LostUpdateIgnored,
-    Gap::BreakerLetsAllThrough,
-    Gap::IntentByKeyOnly,
-    Gap::UnknownFieldsDropped,
-    Gap::OldReaderTakesDefault,
-];
+crate::planted_bugs! {
+    /// The gaps that need leases, replicas, prices that change, or customers who are careless with their keys.
+    LeaseWithoutFencing => "two holders of a lease never both write" | "stock adds up"
+        | "a semantic lock has one owner" | "no oversell";
+    ReleaseNotOwner => "a lock is promised to one owner at a time" | "a lease is released by its owner only";
+    ReleaseBeforeCommit => "stock adds up" | "a semantic lock has one owner";
+    LockFailureInCompensationGivesUp at 170 => "no leaked reservation" | "no leaked semantic lock" | "no oversell";
+    NoWatchdog => "stock adds up" | "two holders of a lease never both write" | "a semantic lock has one owner";
+    WatchdogWithoutLimit at 179 => "no leaked lease lock" | "every saga ends" | "no lost refund";
+    SweeperFreesTheLiving at 8 => "no lost refund" | "every saga ends" | "a semantic lock has one owner"
+        | "no oversell";
+    KeyIgnoresBody => "one key, one effect";
+    KeySharedAcrossUsers => "one key, one effect";
+    RefundAtCurrentPrice at 35 => "no lost refund" | "every saga ends" | "no double charge, no double refund"
+        | "ledger and payment records agree";
+    LeaseEndsByWallClock at 472 => "a lock is promised to one owner at a time";
+    LeaseFromAStaleClock => "stock adds up";
+    RenewalStopsAtFirstError => "stock adds up";
+    LostUpdateIgnored => "stock adds up";
+    BreakerLetsAllThrough at 9 => "in the calm nothing is refused but for business reasons";
+    IntentByKeyOnly => "one intent, one effect";
+    UnknownFieldsDropped => "an order costs what was promised" | "no lost refund";
+    OldReaderTakesDefault => "an order costs what was promised" | "no lost refund";
+}
 
 const REPLICAS: [&str; 2] = ["inventory-1", "inventory-2"];
 
@@ -273,15 +276,13 @@ fn open_counter(sim: &Sim, gaps: Gaps, shelf: &lock::Shelf, trade: &Trade, setti
     topology::open(
         sim,
         [
-            member(order::SERVICE, move |p| order::run(p, order.clone())),
-            member(gateway::SERVICE, move |p| gateway::run(p, gateway.clone())),
-            member(lock::SERVICE, move |p| lock::run(p, lock.clone())),
-            member(catalog::SERVICE, |p| catalog::run(p, Default::default())),
+            with(order::SERVICE, order, order::run),
+            with(gateway::SERVICE, gateway, gateway::run),
+            with(lock::SERVICE, lock, lock::run),
+            catalog::SERVICE.into(),
         ],
     );
-    let inventory = member(inventory::SERVICE, move |p| {
-        inventory::run(p, inventory.clone())
-    });
+    let inventory = with(inventory::SERVICE, inventory, inventory::run);
     topology::open(sim, replicas(inventory, inventory::store::FILE, patience));
 }
 

@@ -44,55 +44,65 @@ pub(crate) const DOCUMENTED: &[Gap] = &[
     Gap::OrderCancelNotRetried,
 ];
 
-/// The gaps that concern this system.
-const BUGS: &[Gap] = &[
-    Gap::NoJournal,
-    Gap::TimeoutMeansNo,
-    Gap::LateReserveAfterCancel,
-    Gap::CompensationNotRetried,
-    Gap::RefundMarkedNotAsked,
-    Gap::RefundWithoutKey,
-    Gap::CaptureWithoutKey,
-    Gap::AckBeforeCommit,
-    Gap::CommitWithoutSync,
-    Gap::SemanticLockReservingOnly,
-    Gap::SemanticLockNeverSwept,
-    Gap::CheckThenActStock,
-    Gap::NoVersionCheck,
-    Gap::NoKey,
-    Gap::KeyStoredAfterEffect,
-    Gap::StaleRead,
-    Gap::RecoveryRacesOwner,
-    Gap::CompensateAfterPivot,
-    Gap::OrderCancelNotRetried,
-    Gap::CancelAfterCompleted,
-    Gap::HoldNeverVoided,
-    Gap::CaptureAfterVoid,
-    Gap::PermitLeaked,
-    Gap::ConflictTakenForDone,
-    Gap::RetryOfNonIdempotent,
-    Gap::KeyExpiresTooSoon,
-    Gap::InFlightNotRefused,
-    Gap::TransientFailureCached,
-    Gap::BreakerNeverHalfOpens,
-    Gap::TraceIdLeaks,
-    Gap::UndoOnlyOnAnsweredNo,
-    Gap::RecoveryOnlyFailed,
-    Gap::RecoveryForgetsCompensating,
-    Gap::CompensateInOrder,
-    Gap::StopAtFirstCompensationError,
-    Gap::NoBulkhead,
-    Gap::AcceptedToldAsRefused,
-    Gap::KeySettledAfterTheEnd,
-    Gap::BreakerLetsAllThrough,
-    Gap::LetterRedrivenTwice,
-    Gap::TriesAddedUp,
-    Gap::SagaIdsCollide,
-    Gap::UnreadableIsAbsent,
-    Gap::IntentByKeyOnly,
-    Gap::UnknownFieldsDropped,
-    Gap::OldReaderTakesDefault,
-];
+crate::planted_bugs! {
+    /// The gaps that concern this system.
+    NoJournal at 4 => "every order ends" | "every saga ends" | "no lost refund" | "no leaked reservation"
+        | "no leaked semantic lock";
+    TimeoutMeansNo at 19 => "no lost refund" | "ledger and payment records agree" | "no leaked reservation"
+        | "no leaked semantic lock" | "no oversell";
+    LateReserveAfterCancel at 40 => "no leaked reservation" | "no leaked semantic lock" | "no oversell";
+    CompensationNotRetried => "every order ends" | "every saga ends" | "no lost refund" | "no leaked reservation"
+        | "no leaked semantic lock";
+    RefundMarkedNotAsked at 211 => "no lost refund" | "ledger and payment records agree";
+    RefundWithoutKey at 62 => "no double charge, no double refund";
+    CaptureWithoutKey at 13 => "no double charge, no double refund";
+    AckBeforeCommit at 91 => "acknowledged is durable";
+    CommitWithoutSync => "acknowledged is durable";
+    SemanticLockReservingOnly => "a semantic lock has one owner";
+    SemanticLockNeverSwept at 210 => "no leaked semantic lock";
+    CheckThenActStock at 54 => "stock adds up" | "no oversell";
+    NoVersionCheck at 35 => "stock adds up" | "no oversell";
+    NoKey at 6 => "no double charge, no double refund" | "one key, one effect" | "stock adds up" | "no lost refund";
+    KeyStoredAfterEffect at 8 => "no double charge, no double refund" | "one key, one effect" | "stock adds up"
+        | "no lost refund";
+    StaleRead at 12 => "a user's orders keep session order";
+    RecoveryRacesOwner at 27 => "every saga ends" | "an order goes its way" | "no double charge, no double refund"
+        | "no lost refund" | "stock adds up" | "acknowledged is durable" | "a saga takes its steps in order"
+        | "compensation runs in reverse" | "inside the sagas: each life of a process takes one up once";
+    CompensateAfterPivot at 16 => "a saga turns back before its pivot only";
+    OrderCancelNotRetried at 287 => "every order ends" | "every saga ends";
+    CancelAfterCompleted => "an order goes its way";
+    HoldNeverVoided => "no lost refund";
+    CaptureAfterVoid at 46 => "what was refused for good never happens" | "no lost refund";
+    PermitLeaked at 5 => "permits all returned" | "ledger and payment records agree";
+    ConflictTakenForDone => "no lost refund" | "every saga ends" | "stock adds up" | "no oversell";
+    RetryOfNonIdempotent at 46 => "no double charge, no double refund" | "no lost refund";
+    KeyExpiresTooSoon => "whoever asks again is answered, promptly and alike" | "one key, one effect";
+    InFlightNotRefused at 5 => "one key, one effect";
+    TransientFailureCached at 4 => "whoever asks again is answered, promptly and alike" | "one key, one effect";
+    BreakerNeverHalfOpens at 16 => "whoever asks again is answered, promptly and alike" | "every saga ends"
+        | "no lost refund" | "no leaked reservation" | "no leaked semantic lock";
+    TraceIdLeaks => "one trace id per saga";
+    UndoOnlyOnAnsweredNo => "no lost refund" | "no leaked reservation" | "no leaked semantic lock" | "no oversell"
+        | "compensation runs in reverse" | "ledger and payment records agree";
+    RecoveryOnlyFailed at 4 => "every order ends" | "every saga ends" | "no lost refund" | "no leaked reservation"
+        | "no leaked semantic lock" | "no oversell";
+    RecoveryForgetsCompensating at 91 => "every order ends" | "every saga ends" | "no lost refund"
+        | "no leaked reservation" | "no leaked semantic lock";
+    CompensateInOrder => "compensation runs in reverse";
+    StopAtFirstCompensationError => "no lost refund" | "no leaked reservation" | "no leaked semantic lock";
+    NoBulkhead at 5 => "calls to the gateway are bounded";
+    AcceptedToldAsRefused => "whoever asks again is answered, promptly and alike";
+    KeySettledAfterTheEnd at 4 => "whoever asks again is answered, promptly and alike";
+    BreakerLetsAllThrough at 24 => "in the calm nothing is refused but for business reasons";
+    LetterRedrivenTwice at 149 => "a dead letter is sent on its way once";
+    TriesAddedUp at 90 => "a dead letter comes no sooner than its schedule";
+    SagaIdsCollide at 25 => "one key, one effect";
+    UnreadableIsAbsent at 25 => "acknowledged is durable";
+    IntentByKeyOnly => "one intent, one effect";
+    UnknownFieldsDropped => "an order costs what was promised" | "no lost refund";
+    OldReaderTakesDefault => "an order costs what was promised" | "no lost refund";
+}
 
 /// Who buys.
 pub(crate) const CUSTOMERS: [&str; 3] = ["ann", "ben", "cho"];

@@ -28,28 +28,34 @@ const DOCUMENTED: &[Gap] = &[
     Gap::NoBulkhead,
 ];
 
-/// What its journal is for, and what it does not bring along.
-const BUGS: &[Gap] = &[
-    Gap::NoJournal,
-    Gap::JournalAfterCall,
-    Gap::WorkflowNotDeterministic,
-    Gap::TimeoutMeansNo,
-    Gap::CompensationNotRetried,
-    Gap::CompensateAfterPivot,
-    Gap::RecoveryOnlyFailed,
-    Gap::RecoveryForgetsCompensating,
-    Gap::NoKey,
-    Gap::SemanticLockReservingOnly,
-    Gap::NoVersionCheck,
-    Gap::NoBulkhead,
-    Gap::RebuildInTwoCommits,
-    Gap::LetterRedrivenTwice,
-    Gap::TriesAddedUp,
-    Gap::AcceptedToldAsRefused,
-    Gap::KeySettledAfterTheEnd,
-    Gap::UnreadableIsAbsent,
-    Gap::IntentByKeyOnly,
-];
+crate::planted_bugs! {
+    /// What its journal is for, and what it does not bring along.
+    NoJournal at 4 => "every order ends" | "every saga ends" | "no lost refund" | "no leaked reservation"
+        | "no leaked semantic lock";
+    JournalAfterCall at 137 => "no lost refund" | "no leaked reservation" | "no leaked semantic lock" | "no oversell";
+    WorkflowNotDeterministic at 130 => "every saga ends" | "no lost refund" | "no leaked reservation"
+        | "no leaked semantic lock";
+    TimeoutMeansNo at 19 => "no lost refund" | "ledger and payment records agree" | "no leaked reservation"
+        | "no leaked semantic lock" | "no oversell";
+    CompensationNotRetried => "every order ends" | "every saga ends" | "no lost refund" | "no leaked reservation"
+        | "no leaked semantic lock";
+    CompensateAfterPivot => "a saga turns back before its pivot only";
+    RecoveryOnlyFailed at 29 => "every saga ends" | "no lost refund" | "no leaked reservation"
+        | "no leaked semantic lock" | "no oversell";
+    RecoveryForgetsCompensating at 91 => "every order ends" | "every saga ends" | "no lost refund"
+        | "no leaked reservation" | "no leaked semantic lock";
+    NoKey at 8 => "no double charge, no double refund" | "one key, one effect" | "stock adds up" | "no lost refund";
+    SemanticLockReservingOnly => "a semantic lock has one owner";
+    NoVersionCheck at 35 => "stock adds up" | "no oversell";
+    NoBulkhead at 5 => "calls to the gateway are bounded";
+    RebuildInTwoCommits at 13 => "a workflow is what its journal tells";
+    LetterRedrivenTwice at 135 => "a dead letter is sent on its way once";
+    TriesAddedUp at 90 => "a dead letter comes no sooner than its schedule";
+    AcceptedToldAsRefused => "whoever asks again is answered, promptly and alike";
+    KeySettledAfterTheEnd at 4 => "whoever asks again is answered, promptly and alike";
+    UnreadableIsAbsent at 8 => "a workflow is what its journal tells";
+    IntentByKeyOnly => "one intent, one effect";
+}
 
 impl Scenario for OrderWorkflow {
     fn name(&self) -> &str {

@@ -14,10 +14,9 @@ use squall::{
     check::Commit,
     fault::PowerLoss,
     net::Latency,
-    run::{self, Spec},
     scenario::{Scenario, Setup},
     seed::Seed,
-    storm::{Fault, Plan, Profile, When},
+    storm::{Fault, Profile, When},
     time::VirtualTime,
 };
 use squall_services::{
@@ -34,6 +33,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::{
     lock,
+    tale::survived,
     topology::{self, member},
 };
 
@@ -138,17 +138,7 @@ pub fn measure(seed: Seed, mode: Mode, bus: Bus) -> Measured {
         Bus::Away => vec![away],
         _ => Vec::new(),
     };
-    let spec = Spec {
-        plan: Some(Plan::new(faults)),
-        ..Spec::of(&telling, seed)
-    };
-    let outcome = run::run(&telling, &spec, false);
-    assert_eq!(
-        outcome.verdict,
-        run::Verdict::Survived,
-        "{:?}",
-        outcome.violations
-    );
+    survived(&telling, seed, faults);
     let seen = lock(&telling.seen);
     let mut measured = seen.measured.clone();
     measured.delays.sort_unstable();
@@ -267,16 +257,12 @@ impl Scenario for Telling {
 
 /// Serves the outbox's own routes, and tells.
 async fn speak(platform: Platform, mode: Mode, seen: Arc<Mutex<Seen>>) -> io::Result<()> {
-    let store = Store::open(&platform, "speaker.redb")
-        .await
-        .map_err(io::Error::other)?;
+    let store = Store::open(&platform, "speaker.redb").await?;
     let config = outbox::Config {
         mode,
         ..Default::default()
     };
-    let outbox = Outbox::open(&platform, &store, config)
-        .await
-        .map_err(io::Error::other)?;
+    let outbox = Outbox::open(&platform, &store, config).await?;
     platform.spawn("telling", tell(platform.clone(), outbox.clone(), seen));
     kit::http::serve(&platform, outbox::api::router(outbox)).await
 }

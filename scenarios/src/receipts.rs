@@ -316,7 +316,7 @@ mod tests {
     }
 
     fn refusal(code: Code) -> Reply {
-        let problem = Problem::new(code, "no");
+        let problem = code.because("no");
         reply(
             code.status(),
             serde_json::to_value(problem).expect("it is JSON"),
@@ -354,7 +354,7 @@ mod tests {
                         Says::Made(id) => {
                             Ok::<_, Problem>((StatusCode::CREATED, Json(json!({ "id": id }))))
                         }
-                        Says::No(code) => Err(Problem::new(code, "no")),
+                        Says::No(code) => Err(code.because("no")),
                     }
                 };
                 let routes = Router::new().route("/orders", post(answer));

@@ -18,7 +18,7 @@ use crate::{
     customer::browser,
     operator,
     platform::platform,
-    topology::{self, Member, member},
+    topology::{self, Member, with},
 };
 
 /// A product on the shelves.
@@ -118,11 +118,9 @@ pub fn counter_swept(
         ..Default::default()
     };
     [
-        member(order::SERVICE, move |p| order::run(p, order.clone())),
-        member(inventory::SERVICE, move |p| {
-            inventory::run(p, inventory.clone())
-        }),
-        member(catalog::SERVICE, move |p| catalog::run(p, catalog.clone())),
+        with(order::SERVICE, order, order::run),
+        with(inventory::SERVICE, inventory, inventory::run),
+        with(catalog::SERVICE, catalog, catalog::run),
     ]
 }
 
@@ -149,8 +147,8 @@ pub fn open_till_that(sim: &Sim, gaps: Gaps, permits: usize, beyond: Beyond) -> 
     topology::open(
         sim,
         [
-            member(payment::SERVICE, move |p| payment::run(p, payment.clone())),
-            member(pg::SERVICE, move |p| pg::run(p, pg.clone())),
+            with(payment::SERVICE, payment, payment::run),
+            with(pg::SERVICE, pg, pg::run),
         ],
     );
 
@@ -175,9 +173,7 @@ pub fn challenges(gaps: Gaps, ttl: Duration) -> Member {
         barred: Some("unlucky".to_owned()),
         ..Default::default()
     };
-    member(challenge::SERVICE, move |p| {
-        challenge::run(p, config.clone())
-    })
+    with(challenge::SERVICE, config, challenge::run)
 }
 
 /// A hand on the shop's own interfaces: to fill shelves, and to look after what needs attention.

@@ -34,18 +34,18 @@ use crate::{
 /// The scenario `stock-room`.
 pub struct StockRoom;
 
-/// The gaps that somebody who only talks to the inventory can notice.
-const BUGS: &[Gap] = &[
-    Gap::LateReserveAfterCancel,
-    Gap::CommitWithoutSync,
-    Gap::SemanticLockReservingOnly,
-    Gap::CheckThenActStock,
-    Gap::NoVersionCheck,
-    Gap::NoKey,
-    Gap::KeyStoredAfterEffect,
-    Gap::StaleRead,
-    Gap::UnreadableIsAbsent,
-];
+crate::planted_bugs! {
+    /// The gaps that somebody who only talks to the inventory can notice.
+    LateReserveAfterCancel at 61 => "operations on a product are linearizable";
+    CommitWithoutSync => "operations on a product are linearizable" | "acknowledged is durable";
+    SemanticLockReservingOnly at 4 => "operations on a product are linearizable";
+    CheckThenActStock => "operations on a product are linearizable";
+    NoVersionCheck => "operations on a product are linearizable";
+    NoKey => "operations on a product are linearizable";
+    KeyStoredAfterEffect => "operations on a product are linearizable";
+    StaleRead => "operations on a product are linearizable";
+    UnreadableIsAbsent at 25 => "operations on a product are linearizable";
+}
 
 /// What the authors of the order saga list of their inventory.
 const DOCUMENTED: &[Gap] = &[Gap::LateReserveAfterCancel, Gap::SemanticLockReservingOnly];

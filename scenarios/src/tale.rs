@@ -2,7 +2,7 @@
 //! They are no part of the random campaigns; their stories are reviewed as snapshots.
 
 use squall::{
-    run::{self, Outcome, Spec},
+    run::{self, Outcome, Spec, Verdict},
     scenario::Scenario,
     seed::Seed,
     storm::{Fault, Plan},
@@ -49,6 +49,28 @@ pub trait Tale: Scenario + Sized {
     }
 }
 
+/// Makes a scenario a tale: its field `storm` is what goes wrong, and a reader does not care about `UNTOLD`.
+macro_rules! told {
+    ($scenario:ty, $ops:expr) => {
+        impl $crate::tale::Tale for $scenario {
+            fn storm(&self) -> &[Fault] {
+                &self.storm
+            }
+
+            fn ops(&self) -> Vec<String> {
+                let ops: fn(&Self) -> Vec<String> = $ops;
+                ops(self)
+            }
+
+            fn untold(&self) -> &Untold<'static> {
+                &UNTOLD
+            }
+        }
+    };
+}
+
+pub(crate) use told;
+
 /// The trace until something is broken: how the run went on from there is no part of the story.
 fn until_broken(trace: &Trace) -> Trace {
     let is_violation = |what: &What<'_>| matches!(what, What::Violation { .. });
@@ -62,4 +84,30 @@ fn until_broken(trace: &Trace) -> Trace {
         events: trace.events[..end].to_vec(),
         ..trace.clone()
     }
+}
+
+/// Plays what is measured, without recording it.
+///
+/// # Panics
+///
+/// If the run itself went wrong.
+pub fn survived(scenario: &impl Scenario, seed: Seed, storm: Vec<Fault>) -> Outcome {
+    let spec = Spec {
+        plan: Some(Plan::new(storm)),
+        ..Spec::of(scenario, seed)
+    };
+    let outcome = run::run(scenario, &spec, false);
+    must_survive(&outcome);
+    outcome
+}
+
+/// Nothing was broken.
+///
+/// # Panics
+///
+/// If something was.
+#[track_caller]
+pub fn must_survive(outcome: &Outcome) {
+    let violations = &outcome.violations;
+    assert_eq!(outcome.verdict, Verdict::Survived, "{violations:#?}");
 }

@@ -31,6 +31,19 @@ where
     }
 }
 
+/// The same, where all that is to be set up is its configuration.
+pub fn with<C, F>(
+    service: Service,
+    config: C,
+    run: impl Fn(Platform, C) -> F + Send + Sync + 'static,
+) -> Member
+where
+    C: Clone + Send + Sync + 'static,
+    F: Future<Output = io::Result<()>> + Send + 'static,
+{
+    member(service, move |platform| run(platform, config.clone()))
+}
+
 /// A service as it declares itself.
 impl From<Service> for Member {
     fn from(service: Service) -> Self {

@@ -1,5 +1,7 @@
 //! Whoever is told after the commit changes neither the order's result nor its time. Run with `--nocapture` for the table.
 
+mod tables;
+
 use std::time::Duration;
 
 use squall::seed::Seed;
@@ -50,13 +52,9 @@ fn orders_depend_on_subscribers_that_are_told_inside_the_transaction() {
 #[test]
 fn what_subscribers_cost_an_order_is_measured() {
     let table = table(Seed(1));
-    println!("{table}");
-    let mut settings = insta::Settings::new();
-    settings.set_snapshot_path("../../snapshots/tables");
-    settings.set_prepend_module_to_snapshot(false);
-    settings.set_omit_expression(true);
-    settings.set_description(
+    tables::review(
+        "checkout-subscribers",
         "What subscribers cost an order: told while it waits, and after its commit.",
+        &table,
     );
-    settings.bind(|| insta::assert_snapshot!("checkout-subscribers", table));
 }

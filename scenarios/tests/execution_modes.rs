@@ -1,6 +1,8 @@
 //! A saga by its plan and the same as a workflow sell the same, and pay for it differently. Run with `--nocapture` for the
 //! table.
 
+mod tables;
+
 use squall::seed::Seed;
 use squall_scenarios::execution_modes::{Measured, measure, table};
 use squall_services::order::Execution;
@@ -39,13 +41,9 @@ fn after_a_crash_both_end_what_was_begun_in_the_same_time() {
 #[test]
 fn what_durable_execution_costs_is_measured() {
     let table = table(Seed(1));
-    println!("{table}");
-    let mut settings = insta::Settings::new();
-    settings.set_snapshot_path("../../snapshots/tables");
-    settings.set_prepend_module_to_snapshot(false);
-    settings.set_omit_expression(true);
-    settings.set_description(
+    tables::review(
+        "execution-modes",
         "What an order costs by its saga's plan, and as a workflow that is replayed.",
+        &table,
     );
-    settings.bind(|| insta::assert_snapshot!("execution-modes", table));
 }

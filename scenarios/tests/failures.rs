@@ -5,15 +5,14 @@ use std::time::Duration;
 
 use squall::{
     fault::{Crash, DelayBurst, LoseBurst, PowerLoss, Restart, SyncError},
-    run::{Outcome, Verdict},
     seed::Seed,
-    site::{Kind, Site},
-    storm::{Action, Fault, When},
+    site::Kind,
+    storm::Fault,
     trace::What,
 };
 use squall_scenarios::{
-    flows::{Flow, LAMP, orders, people::Deed},
-    tale::Tale,
+    flows::{Flow, LAMP, at, at_event, at_send, orders, people::Deed},
+    tale::{Tale, must_survive},
 };
 use squall_services::{
     gap::{Gap, Gaps},
@@ -70,14 +69,9 @@ fn an_order_whose_cancel_fails_stays_as_it_was() {
 
 #[test]
 fn a_reserved_row_is_taken_by_another_saga_when_the_lock_heeds_reserving_only() {
-    let hold = site(
-        "pg",
-        Kind::Send("payment".to_owned()),
-        "ann-1/payment-authorize",
-        1,
-    );
+    let slow = DelayBurst { by_ms: 1_500 };
     let flow = Flow {
-        storm: vec![at(hold, DelayBurst { by_ms: 1_500 })],
+        storm: vec![at_send("pg", "payment", "ann-1/payment-authorize", 1, slow)],
         rival: Some(Deed::buy("cho", LAMP, 1, "visa").after(Duration::from_millis(700))),
         ..orders::completed()
     };
@@ -90,14 +84,19 @@ fn a_reserved_row_is_taken_by_another_saga_when_the_lock_heeds_reserving_only() 
 
 #[test]
 fn a_semantic_lock_whose_reservation_never_followed_is_never_swept() {
-    let locked = site("inventory", Kind::Commit, "ann-1/inventory-reserve", 1);
-    let goes_dark = Action::PowerLoss(PowerLoss {
+    let goes_dark = PowerLoss {
         node: "inventory".to_owned(),
         down_ms: 5_000,
-    });
+    };
     let flow = Flow {
         deed: Deed::buy("ann", LAMP, 1, "visa").or_cancel(Duration::from_millis(1_500)),
-        storm: vec![at(locked, goes_dark)],
+        storm: vec![at(
+            "inventory",
+            Kind::Commit,
+            "ann-1/inventory-reserve",
+            1,
+            goes_dark,
+        )],
         ..orders::completed()
     };
     breaks(flow, Gap::SemanticLockNeverSwept, "no leaked semantic lock");
@@ -116,12 +115,11 @@ fn a_compensation_that_fails_is_only_logged_and_lost() {
 /// The gap lets the saga never end, and the stock that it has reserved stay so; without it neither happens.
 fn leaves_the_stock_reserved(flow: Flow, gap: Gap) {
     let state_at_the_end = |gaps| {
-        let outcome = Flow {
-            gaps,
-            ..flow.clone()
-        }
-        .play(Seed(1));
-        let trace = outcome.trace.expect("a flow is recorded");
+        let flow = flow.clone();
+        let trace = Flow { gaps, ..flow }
+            .play(Seed(1))
+            .trace
+            .expect("a flow is recorded");
         let rows = trace
             .events
             .into_iter()
@@ -144,22 +142,15 @@ fn leaves_the_stock_reserved(flow: Flow, gap: Gap) {
     assert_ne!(state_at_the_end(Gaps::NONE), ReservationState::Reserved);
 }
 
-/// The gap breaks the invariant; without it the same storm breaks nothing.
 /// Nobody was told of it in between: a store that goes back to what it was is no order that goes back.
 #[test]
 fn a_commit_that_is_found_after_an_outage_and_then_lost_to_a_failed_sync_breaks_nothing() {
-    let done = site(
-        "order",
-        Kind::Event("step done".to_owned()),
-        "ann-1/inventory-confirm",
-        1,
-    );
-    let last_sync = site("order", Kind::Sync, "ann-1", 5);
     let order = || "order".to_owned();
+    let (no_sync, restart) = (SyncError { node: order() }, Restart { node: order() });
     let flow = Flow {
         storm: vec![
-            at(done, SyncError { node: order() }),
-            at(last_sync, Restart { node: order() }),
+            at_event("order", "step done", "ann-1/inventory-confirm", no_sync),
+            at("order", Kind::Sync, "ann-1", 5, restart),
         ],
         ..orders::completed()
     };
@@ -170,74 +161,31 @@ fn a_commit_that_is_found_after_an_outage_and_then_lost_to_a_failed_sync_breaks_
         matches!(&event.what, What::Commit { file, .. } if file == squall::trace::FOUND_AFTER_OUTAGE)
     });
     assert_eq!(outages.count(), 2, "found, and gone again");
-    assert_eq!(
-        outcome.verdict,
-        Verdict::Survived,
-        "{:#?}",
-        outcome.violations
-    );
+    must_survive(&outcome);
 }
 
+/// The gap breaks the invariant; without it the same storm breaks nothing.
 fn breaks(flow: Flow, gap: Gap, invariant: &str) {
-    let gaps = Gaps::NONE.with(gap);
-    is_broken(
-        &Flow {
-            gaps,
-            ..flow.clone()
-        }
-        .play(Seed(1)),
-        invariant,
-    );
     let gaps = Gaps::NONE;
-    let hardened = Flow { gaps, ..flow }.play(Seed(1));
-    assert_eq!(
-        hardened.verdict,
-        Verdict::Survived,
-        "{:#?}",
-        hardened.violations
-    );
-}
-
-fn is_broken(outcome: &Outcome, invariant: &str) {
-    let broken: Vec<_> = outcome
-        .violations
-        .iter()
-        .map(|v| v.invariant.as_str())
-        .collect();
-    assert!(broken.contains(&invariant), "broken: {broken:?}");
+    let hardened = Flow {
+        gaps,
+        ..flow.clone()
+    };
+    must_survive(&hardened.play(Seed(1)));
+    let gaps = gaps.with(gap);
+    let broken = Flow { gaps, ..flow }.play(Seed(1)).violations;
+    let is_broken = broken.iter().any(|v| v.invariant == invariant);
+    assert!(is_broken, "broken: {broken:?}");
 }
 
 fn crash(node: &str, event: &str, label: &str) -> Fault {
-    let node = node.to_owned();
-    let site = site(&node, Kind::Event(event.to_owned()), label, 1);
-    at(
-        site,
-        Crash {
-            node,
-            down_ms: 2_000,
-        },
-    )
+    let down = Crash {
+        node: node.to_owned(),
+        down_ms: 2_000,
+    };
+    at_event(node, event, label, down)
 }
 
 fn lost(node: &str, to: &str, label: &str, nth: u32) -> Fault {
-    at(
-        site(node, Kind::Send(to.to_owned()), label, nth),
-        LoseBurst {},
-    )
-}
-
-fn site(node: &str, kind: Kind, label: &str, attempt: u32) -> Site {
-    Site {
-        node: node.to_owned(),
-        kind,
-        label: label.to_owned(),
-        attempt,
-    }
-}
-
-fn at(site: Site, action: impl Into<Action>) -> Fault {
-    Fault {
-        when: When::Site(site),
-        action: action.into(),
-    }
+    at_send(node, to, label, nth, LoseBurst {})
 }

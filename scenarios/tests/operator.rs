@@ -16,7 +16,7 @@ use axum::{
 use serde_json::{Value, json};
 use squall::{
     Sim,
-    run::{Spec, Verdict, run},
+    run::{Spec, run},
     scenario::{Scenario, Setup},
     seed::Seed,
     storm::Profile,
@@ -25,6 +25,7 @@ use squall_scenarios::{
     operator,
     platform::{platform, read_store},
     shop::Hand,
+    tale::must_survive,
 };
 use squall_services::{
     kit::{self, Listed, Page, Problem, Store, StoreError, Table},
@@ -127,10 +128,5 @@ async fn serve(platform: Platform, tended: Tended) -> io::Result<()> {
 fn dead_letters_behind_the_first_page_are_tended_too() {
     let backlog = Backlog::default();
     let outcome = run(&backlog, &Spec::of(&backlog, Seed(0)).calm(), false);
-    assert_eq!(
-        outcome.verdict,
-        Verdict::Survived,
-        "{:?}",
-        outcome.violations
-    );
+    must_survive(&outcome);
 }

@@ -11,7 +11,7 @@ use squall::{
     Sim,
     campaign::{Campaign, Seeds},
     fault::Crash,
-    run::{self, Outcome, Spec, Verdict},
+    run::{self, Outcome, Spec},
     scenario::{Scenario, Setup},
     seed::Seed,
     storm::{Fault, Plan, Profile, When},
@@ -26,6 +26,7 @@ use squall_scenarios::{
         orders,
     },
     shop::Shelf,
+    tale::must_survive,
 };
 use squall_services::{
     choreography::stock::STOCK,
@@ -145,12 +146,7 @@ fn of_a_hundred_buyers_of_the_last_unit_exactly_one_gets_it() {
     for seed in 1..=3 {
         let rush = Rush::of(100, 1, 1);
         let outcome = rush.run(seed, Vec::new());
-        assert_eq!(
-            outcome.verdict,
-            Verdict::Survived,
-            "{:?}",
-            outcome.violations
-        );
+        must_survive(&outcome);
         assert_eq!(rush.answers(), [Some(202); 100]);
         assert_eq!(count(&outcome, "completed"), 1);
         assert_eq!(count(&outcome, "out of stock"), 99);
@@ -162,12 +158,7 @@ fn of_a_hundred_buyers_of_the_last_unit_exactly_one_gets_it() {
 fn an_order_of_999_of_5_is_cancelled_and_5_are_left() {
     let rush = Rush::of(1, 5, 999);
     let outcome = rush.run(1, Vec::new());
-    assert_eq!(
-        outcome.verdict,
-        Verdict::Survived,
-        "{:?}",
-        outcome.violations
-    );
+    must_survive(&outcome);
     assert_eq!(rush.answers(), [Some(202)]);
     assert_eq!(count(&outcome, "completed"), 0);
     assert_eq!(count(&outcome, "out of stock"), 1);
@@ -197,12 +188,7 @@ fn stranger(gaps: Gaps) -> (Rush, Outcome) {
 #[test]
 fn an_unknown_user_is_refused_while_nobody_can_say_who_it_is() {
     let (rush, outcome) = stranger(Gaps::NONE);
-    assert_eq!(
-        outcome.verdict,
-        Verdict::Survived,
-        "{:?}",
-        outcome.violations
-    );
+    must_survive(&outcome);
     assert_eq!(rush.answers(), [None]);
     assert_eq!(count(&outcome, "completed"), 0);
     assert_eq!(rush.left(), Some(5));

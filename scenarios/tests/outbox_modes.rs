@@ -1,5 +1,7 @@
 //! Polling and change data capture send the same, and pay for it differently. Run with `--nocapture` for the table.
 
+mod tables;
+
 use squall::seed::Seed;
 use squall_scenarios::outbox_modes::{Bus, measure, table};
 use squall_services::kit::outbox::Mode;
@@ -39,13 +41,9 @@ fn a_slow_bus_and_an_outage_cost_no_row() {
 #[test]
 fn what_polling_and_capture_cost_is_measured() {
     let table = table(Seed(1));
-    println!("{table}");
-    let mut settings = insta::Settings::new();
-    settings.set_snapshot_path("../../snapshots/tables");
-    settings.set_prepend_module_to_snapshot(false);
-    settings.set_omit_expression(true);
-    settings.set_description(
+    tables::review(
+        "outbox-modes",
         "What an outbox's rows wait, and what they cost: polled, and captured from the feed of commits.",
+        &table,
     );
-    settings.bind(|| insta::assert_snapshot!("outbox-modes", table));
 }

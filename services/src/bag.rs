@@ -16,10 +16,10 @@ use crate::{
     kit::{
         self, Code, Problem, StoreError,
         bus::{Member, Settings},
-        holding::{Ask, Hold},
         http::Body,
         input::{plain_id, within},
         reservation::ReservationState,
+        resource_pool::{Ask, Hold},
     },
     ports::Platform,
     purchase::{
@@ -67,7 +67,7 @@ pub async fn run(platform: Platform, settings: Settings) -> io::Result<()> {
 
 /// A purchase's units take as many slots of the user's bag.
 const SLOTS: Part = Part {
-    holding: &BAGS,
+    pools: &BAGS,
     ask: |purchase| Ask {
         owner: &purchase.order_id,
         pool: &purchase.user_id,
@@ -105,7 +105,7 @@ async fn show(State(bags): App, Path(id): Path<String>) -> Result<Json<Value>, P
     })?;
     let pool = pool.ok_or_else(|| {
         let detail = format!("{id} has no bag; give them one with PUT /bags/{id}");
-        Problem::new(Code::NotFound, detail)
+        Code::NotFound.because(detail)
     })?;
     let taken = |hold: &Hold| hold.pool == id && hold.state == ReservationState::Confirmed;
     let mut items: BTreeMap<String, u64> = BTreeMap::new();

@@ -88,10 +88,8 @@ impl Default for Config {
 
 /// Serves until the process ends.
 pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
-    let store = Store::open(&platform, store::FILE)
-        .await
-        .map_err(io::Error::other)?;
-    let log = Log::read(&store).map_err(io::Error::other)?;
+    let store = Store::open(&platform, store::FILE).await?;
+    let log = Log::read(&store)?;
     let bus = Arc::new(Bus {
         log: Arc::new(Mutex::new(log)),
         channels: Channels::new(&platform),

@@ -111,9 +111,7 @@ pub const SERVICE: Service = Service {
 
 /// Serves until the process ends.
 pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
-    let store = Store::open(&platform, store::FILE)
-        .await
-        .map_err(io::Error::other)?;
+    let store = Store::open(&platform, store::FILE).await?;
     let Config { tells, bus } = config;
     let config = outbox::Config {
         // One tail, two commits a notice.
@@ -122,9 +120,7 @@ pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
         bus,
         ..Default::default()
     };
-    let outbox = Outbox::open(&platform, &store, config)
-        .await
-        .map_err(io::Error::other)?;
+    let outbox = Outbox::open(&platform, &store, config).await?;
     let catalog = Arc::new(Catalog {
         platform: platform.clone(),
         store,

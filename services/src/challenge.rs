@@ -17,7 +17,7 @@ use std::{io, sync::Arc, time::Duration};
 
 use crate::{
     gap::Gaps,
-    kit::{self, Peer, PeerPolicy, Store, saga},
+    kit::{self, Peer, PeerPolicy, Store, idempotency, saga},
     ports::Platform,
     service::Service,
 };
@@ -90,10 +90,7 @@ pub const SERVICE: Service = Service {
 
 /// Serves until the process ends.
 pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
-    let store = Store::open(&platform, store::FILE)
-        .await
-        .map_err(io::Error::other)?
-        .with(config.gaps);
+    let store = Store::open(&platform, store::FILE).await?.with(config.gaps);
     let reward = Reward {
         platform: platform.clone(),
         shop: Peer::new(&platform, &config.shop, shop_policy()),
@@ -105,10 +102,7 @@ pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
     };
     let sagas = saga::Engine::new(&platform, &store, reward, patience);
     platform.spawn("recovery", sagas.clone().keep_recovering());
-    platform.spawn(
-        "key-sweeper",
-        kit::idempotency::keep_sweeping(platform.clone(), store.clone()),
-    );
+    idempotency::spawn_sweeper(&platform, &store);
     if config.bus.is_none() && config.transport != Transport::Webhook {
         return Err(io::Error::other(
             "product notices are to come over a bus, and none is named: name one, or let them come by webhook",
@@ -125,7 +119,7 @@ pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
         has_bus: config.bus.is_some(),
         fetched: Default::default(),
     });
-    view.begin().await.map_err(io::Error::other)?;
+    view.begin().await?;
     let heard = config
         .bus
         .map(|bus| transport::listen(&platform, &store, config.gaps, &bus, &view));

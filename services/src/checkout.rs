@@ -20,6 +20,7 @@ use crate::{
         self, Code, PeerPolicy, Problem, Store, StoreError,
         events::{Events, Subscription},
         executor::{Load, Size},
+        idempotency::keep_sweeping,
         outbox,
         saga::{self as engine, Engine, Journal},
     },
@@ -179,19 +180,12 @@ impl Config {
 }
 
 /// Serves until the process ends.
-///
-/// # Errors
-/// The database or the service's address cannot be used.
 pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
-    let store = Store::open(&platform, store::FILE)
-        .await
-        .map_err(io::Error::other)?
-        .with(config.gaps);
-    let checkouts = Checkouts::open(&platform, &store, config)
-        .await
-        .map_err(io::Error::other)?;
+    let store = Store::open(&platform, store::FILE).await?.with(config.gaps);
+    let checkouts = Checkouts::open(&platform, &store, config).await?;
     platform.spawn("recovery", checkouts.engine.clone().keep_recovering());
-    platform.spawn("key-purge", place::keep_purging(platform.clone(), store));
+    let purging = keep_sweeping(platform.clone(), store, store::KEYS, place::is_over);
+    platform.spawn("key-purge", purging);
     kit::http::serve(&platform, api::router(Arc::new(checkouts))).await
 }
 
@@ -232,7 +226,7 @@ impl Checkouts {
     fn order(&self, id: &str) -> Result<store::OrderRow, Problem> {
         self.store
             .read(|tx| tx.get(&store::ORDERS, id))?
-            .ok_or_else(|| Problem::new(Code::NotFound, format!("there is no order {id}")))
+            .ok_or_else(|| Code::NotFound.because(format!("there is no order {id}")))
     }
 
     /// Makes the read side anew from the event store: sagas, orders and whose they are. Says how many orders there are.

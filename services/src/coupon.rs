@@ -5,7 +5,7 @@
 //! to come again.
 
 mod api;
-mod desk;
+mod commands;
 pub mod model;
 pub mod store;
 
@@ -19,18 +19,17 @@ use crate::{
         self, Code, Problem, Store, Writer,
         executor::{Executor, Load, Size},
         http::IdempotencyKey,
-        idempotency::{self, StoredAnswer, fingerprint},
-        once::Once,
-        reservation::forgets_releases,
+        idempotency::{self, Request, StoredAnswer},
+        reservation::{Reserving, forgets_releases},
     },
     ports::Platform,
     service::Service,
 };
-use desk::{Desk, Remembered};
-use store::{CAMPAIGNS, COUPONS, Campaign};
+use commands::{Commands, Remembered};
+use store::{CAMPAIGNS, COUPONS, Campaign, Held};
 
 pub use api::{Create, Issue, Release};
-pub use desk::Reserve;
+pub use commands::Reserve;
 
 /// The service, as topologies list it.
 pub const SERVICE: Service = Service {
@@ -62,18 +61,9 @@ impl Default for Config {
 }
 
 /// Serves until the process ends.
-///
-/// # Errors
-/// The database or the service's address cannot be used.
 pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
-    let store = Store::open(&platform, store::FILE)
-        .await
-        .map_err(io::Error::other)?
-        .with(config.gaps);
-    platform.spawn(
-        "key-sweeper",
-        idempotency::keep_sweeping(platform.clone(), store.clone()),
-    );
+    let store = Store::open(&platform, store::FILE).await?.with(config.gaps);
+    idempotency::spawn_sweeper(&platform, &store);
     let Config { gaps, issue, load } = config;
     let coupons = Coupons {
         issuing: Executor::new(&platform, "coupon-issue", issue, gaps, &load),
@@ -96,13 +86,14 @@ impl Coupons {
     async fn create(&self, id: String, discount: u64, limit: u64) -> Result<Campaign, Problem> {
         let (gaps, now_ms) = (self.gaps, self.platform.clock.now_ms());
         let work = move |tx: &mut Writer<'_>| {
-            let mut desk = Desk {
+            let remembered = Remembered::default();
+            let mut commands = Commands {
                 tx,
                 gaps,
                 now_ms,
-                remembered: Remembered::default(),
+                remembered,
             };
-            desk.create(&id, discount, limit)
+            commands.create(&id, discount, limit)
         };
         self.store.write(work).await
     }
@@ -119,29 +110,19 @@ impl Coupons {
     ) -> Result<StoredAnswer, Problem> {
         let coupons = Arc::clone(self);
         let issue = async move {
-            let issued = match coupons.gaps.has(Gap::CouponOverIssued) {
-                true => coupons.issued(&campaign)?,
-                false => None,
-            };
-            let remembered = Remembered {
-                issued,
-                ..Remembered::default()
-            };
+            let mut remembered = Remembered::default();
+            if coupons.gaps.has(Gap::CouponOverIssued) {
+                remembered.issued = coupons.issued(&campaign)?;
+            }
             let platform = coupons.platform.clone();
-            let request = (
-                "issue",
-                StatusCode::CREATED,
-                fingerprint(&(&campaign, &user)),
-            );
-            let work = move |desk: &mut Desk<'_, '_>| desk.issue(&platform, &campaign, &user);
-            coupons.once(Some(key), request, remembered, work).await
+            let request = Request::new("issue", key, &(&campaign, &user));
+            let work = move |tx: &mut Commands<'_, '_>| tx.issue(&platform, &campaign, &user);
+            coupons
+                .once(request, StatusCode::CREATED, remembered, work)
+                .await
         };
-        let full =
-            |full: kit::executor::Full| Problem::new(Code::TooManyRequests, full.to_string());
-        self.issuing
-            .run("coupon-issue", issue)
-            .await
-            .map_err(full)?
+        let issued = self.issuing.run("coupon-issue", issue).await;
+        issued.map_err(|full| Code::TooManyRequests.because(full.to_string()))?
     }
 
     fn issued(&self, campaign: &str) -> Result<Option<u64>, Problem> {
@@ -150,28 +131,22 @@ impl Coupons {
     }
 
     async fn reserve(&self, key: IdempotencyKey, ask: Reserve) -> Result<StoredAnswer, Problem> {
-        let state = match self.gaps.has(Gap::CouponCheckThenUse) {
-            true => {
-                let coupon = self.store.read(|rows| rows.get(&COUPONS, &ask.coupon))?;
-                coupon.map(|coupon| coupon.state)
-            }
-            false => None,
-        };
-        let remembered = Remembered {
-            state,
-            ..Remembered::default()
-        };
-        let keeps_keys = !forgets_releases(self.gaps);
-        let request = ("reserve", StatusCode::CREATED, fingerprint(&ask));
-        let key = keeps_keys.then_some(key);
-        self.once(key, request, remembered, move |desk| desk.reserve(&ask))
+        let mut remembered = Remembered::default();
+        if self.gaps.has(Gap::CouponCheckThenUse) {
+            let coupon = self.store.read(|rows| rows.get(&COUPONS, &ask.coupon))?;
+            remembered.state = coupon.map(|coupon| coupon.state);
+        }
+        let key = Some(key).filter(|_| !forgets_releases(self.gaps));
+        let request = Request::new("reserve", key, &ask);
+        let work = move |tx: &mut Commands<'_, '_>| tx.reserve(&ask);
+        self.once(request, StatusCode::CREATED, remembered, work)
             .await
     }
 
     async fn use_up(&self, key: IdempotencyKey, saga_id: String) -> Result<StoredAnswer, Problem> {
-        let request = ("use", StatusCode::OK, fingerprint(&saga_id));
-        let work = move |desk: &mut Desk<'_, '_>| desk.use_up(&saga_id);
-        self.once(Some(key), request, Remembered::default(), work)
+        let request = Request::new("use", key, &saga_id);
+        let work = move |tx: &mut Commands<'_, '_>| tx.confirm(&saga_id);
+        self.once(request, StatusCode::OK, Remembered::default(), work)
             .await
     }
 
@@ -181,34 +156,33 @@ impl Coupons {
         saga_id: String,
         coupon: Option<String>,
     ) -> Result<StoredAnswer, Problem> {
-        let request = ("release", StatusCode::OK, fingerprint(&saga_id));
-        let work = move |desk: &mut Desk<'_, '_>| desk.release(&saga_id, coupon.as_deref());
-        self.once(Some(key), request, Remembered::default(), work)
+        let request = Request::new("release", key, &saga_id);
+        let nothing = Held {
+            coupon: coupon.unwrap_or_default(),
+            discount: 0,
+        };
+        let work = move |tx: &mut Commands<'_, '_>| tx.release(&saga_id, nothing);
+        self.once(request, StatusCode::OK, Remembered::default(), work)
             .await
     }
 
     async fn once<T: serde::Serialize>(
         &self,
-        key: Option<IdempotencyKey>,
-        (operation, success, fingerprint): (&'static str, StatusCode, u64),
+        request: Request,
+        success: StatusCode,
         remembered: Remembered,
-        work: impl FnOnce(&mut Desk<'_, '_>) -> Result<T, Problem> + Send + 'static,
+        work: impl FnOnce(&mut Commands<'_, '_>) -> Result<T, Problem> + Send + 'static,
     ) -> Result<StoredAnswer, Problem> {
         let gaps = self.gaps;
-        let once = Once {
-            key,
-            operation,
-            fingerprint,
-            success,
-        };
         let work = move |tx: &mut Writer<'_>, now_ms| {
-            work(&mut Desk {
+            work(&mut Commands {
                 tx,
                 gaps,
                 now_ms,
                 remembered,
             })
         };
-        once.run((&self.platform, &self.store, gaps), work).await
+        let place = (&self.platform, &self.store, gaps);
+        request.once(place, success, work).await
     }
 }

@@ -17,26 +17,13 @@ use store::FACTS;
 pub const SERVICE: Service = Service {
     name: "dataplatform",
     paths: &["/events"],
-    run: |platform| Box::pin(run(platform, Config::default())),
+    run: |platform| Box::pin(run(platform, Temper::default())),
     demo: &[],
 };
 
-/// How the service is set up.
-#[derive(Clone, Debug, Default)]
-pub struct Config {
-    /// How it behaves.
-    pub temper: Temper,
-}
-
-/// Serves until the process ends.
-///
-/// # Errors
-/// The database or the service's address cannot be used.
-pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
-    let store = Store::open(&platform, store::FILE)
-        .await
-        .map_err(io::Error::other)?;
-    let temper = config.temper;
+/// Serves until the process ends, and behaves as told.
+pub async fn run(platform: Platform, temper: Temper) -> io::Result<()> {
+    let store = Store::open(&platform, store::FILE).await?;
     let router = Router::new()
         .route("/events", post(take).get(list))
         .with_state(Arc::new(Platforms { store, temper }));

@@ -61,9 +61,6 @@ impl Default for Config {
 }
 
 /// Serves until the process ends.
-///
-/// # Errors
-/// The database or the service's address cannot be used.
 pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
     let member = Member::open(&platform, store::FILE, TOPIC, &config.settings).await?;
     let deliveries = Arc::new(Deliveries {
@@ -118,6 +115,6 @@ async fn show(
     let shipment = store.read(|rows| rows.get(&SHIPMENTS, &order_id))?;
     shipment.map(Json).ok_or_else(|| {
         let detail = format!("nothing is on its way for order {order_id}");
-        Problem::new(Code::NotFound, detail)
+        Code::NotFound.because(detail)
     })
 }

@@ -146,11 +146,11 @@ async fn forward(
         .max_by_key(|route| route.segments.len())
         .ok_or_else(|| {
             let detail = format!("no service answers {path}; check the path");
-            Problem::new(Code::NotFound, detail)
+            Code::NotFound.because(detail)
         })?;
     let body = to_bytes(body, BODY_BYTES_MAX)
         .await
-        .map_err(|error| Problem::new(Code::InvalidRequest, error.to_string()))?;
+        .map_err(|error| Code::InvalidRequest.because(error.to_string()))?;
     let target = parts.uri.path_and_query();
     let target = target.map_or("/", PathAndQuery::as_str).to_owned();
     pass_on(&mut parts.headers);
@@ -168,9 +168,9 @@ async fn forward(
     for replica in route.in_turn() {
         let mut request = hyper::Request::new(Full::new(body.clone()));
         *request.method_mut() = parts.method.clone();
-        *request.uri_mut() = target.parse().map_err(|error| {
-            Problem::new(Code::InvalidRequest, format!("the path {target}: {error}"))
-        })?;
+        *request.uri_mut() = target
+            .parse()
+            .map_err(|error| Code::InvalidRequest.because(format!("the path {target}: {error}")))?;
         *request.headers_mut() = parts.headers.clone();
         if let Ok(host) = HeaderValue::from_str(&replica.peer) {
             request.headers_mut().insert(header::HOST, host);
@@ -186,9 +186,9 @@ async fn forward(
                 replica.peer
             ),
         };
-        return Err(Problem::new(Code::ServiceUnavailable, detail));
+        return Err(Code::ServiceUnavailable.because(detail));
     }
-    Err(Problem::new(Code::ServiceUnavailable, unreachable))
+    Err(Code::ServiceUnavailable.because(unreachable))
 }
 
 fn answer(response: hyper::Response<Bytes>) -> Response {

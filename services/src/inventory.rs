@@ -5,7 +5,7 @@
 //! other until that saga confirms or cancels; a lock that its saga left behind is swept.
 
 mod api;
-mod desk;
+mod commands;
 pub mod model;
 mod note;
 pub mod store;
@@ -22,26 +22,23 @@ use crate::{
     kit::{
         self, Code, Context, Problem, Store, StoreError, Writer,
         http::IdempotencyKey,
-        idempotency::{self, StoredAnswer, fingerprint},
+        idempotency::{self, Request, StoredAnswer},
         lease::{Lease, LeasePolicy, Leases, product_lock},
-        reservation::forgets_releases,
+        reservation::{Reserving, forgets_releases},
         stale::Stale,
     },
     lock,
     ports::Platform,
     service::{Demo, Service},
 };
-use desk::{Desk, Remembered};
+use commands::{Commands, Remembered};
 use note::Note;
 use store::{PRODUCTS, Product, RESERVATIONS, Reservation};
 
 pub use api::{Cancel, Create, Restock};
-pub use desk::Reserve;
+pub use commands::Reserve;
 
 pub use crate::kit::lease::Locking;
-
-/// Keys come from sagas and operators; their operation tells them apart.
-const SCOPE: &str = "";
 
 type Key = Option<IdempotencyKey>;
 
@@ -108,14 +105,8 @@ pub const SERVICE: Service = Service {
 
 /// Serves until the process ends.
 pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
-    let store = Store::open(&platform, store::FILE)
-        .await
-        .map_err(io::Error::other)?
-        .with(config.gaps);
-    platform.spawn(
-        "key-sweeper",
-        idempotency::keep_sweeping(platform.clone(), store.clone()),
-    );
+    let store = Store::open(&platform, store::FILE).await?.with(config.gaps);
+    idempotency::spawn_sweeper(&platform, &store);
     let inventory = Inventory::start(platform.clone(), store, config);
     kit::http::serve(&platform, api::router(inventory)).await
 }
@@ -169,7 +160,7 @@ impl Inventory {
     }
 
     async fn create(&self, sku: String, stock: u64) -> Result<Product, Problem> {
-        self.write(Remembered::Nothing, move |desk| desk.create(&sku, stock))
+        self.write(Remembered::Nothing, move |tx| tx.create(&sku, stock))
             .await
     }
 
@@ -180,13 +171,12 @@ impl Inventory {
         sku: String,
         restock: Restock,
     ) -> Result<StoredAnswer, Problem> {
-        let request = (StatusCode::OK, "restock", fingerprint(&(&sku, &restock)));
         let product = self.leases.is_some().then(|| sku.clone());
         self.guarded(context, product, false, async |remembered| {
-            self.once(key, request, remembered, move |desk| {
-                desk.restock(&sku, restock.quantity, restock.version)
-            })
-            .await
+            let request = self.request("restock", key, &(&sku, &restock))?;
+            let Restock { quantity, version } = restock;
+            let work = move |tx: &mut Commands<'_, '_>| tx.restock(&sku, quantity, version);
+            self.once(&request, StatusCode::OK, remembered, work).await
         })
         .await
     }
@@ -200,12 +190,13 @@ impl Inventory {
         let product = Some(ask.sku.clone());
         if self.config.gaps.has(Gap::SemanticLockNeverSwept) {
             let ask = ask.clone();
-            self.write(Remembered::Nothing, move |desk| desk.acquire(&ask))
+            self.write(Remembered::Nothing, move |tx| tx.acquire(&ask))
                 .await?;
         }
         let answer = self.guarded(context, product, true, async |remembered| {
-            let request = (StatusCode::CREATED, "reserve", fingerprint(&ask));
-            self.once(key, request, remembered, move |desk| desk.reserve(&ask))
+            let request = self.request("reserve", key, &ask)?;
+            let work = move |tx: &mut Commands<'_, '_>| tx.reserve(&ask);
+            self.once(&request, StatusCode::CREATED, remembered, work)
                 .await
         });
         let answer = answer.await;
@@ -219,11 +210,11 @@ impl Inventory {
         key: Key,
         saga_id: String,
     ) -> Result<StoredAnswer, Problem> {
-        let request = (StatusCode::OK, "confirm", fingerprint(&saga_id));
         let product = self.sku_of(&saga_id)?;
         self.guarded(context, product, false, async |remembered| {
-            self.once(key, request, remembered, move |desk| desk.confirm(&saga_id))
-                .await
+            let request = self.request("confirm", key, &saga_id)?;
+            let work = move |tx: &mut Commands<'_, '_>| tx.confirm(&saga_id);
+            self.once(&request, StatusCode::OK, remembered, work).await
         })
         .await
     }
@@ -235,15 +226,13 @@ impl Inventory {
         saga_id: String,
         sku: Option<String>,
     ) -> Result<StoredAnswer, Problem> {
-        let request = (StatusCode::OK, "cancel", fingerprint(&saga_id));
         let product = self
             .sku_of(&saga_id)?
             .or_else(|| self.leases.as_ref().and(sku.clone()));
         let cancelled = self.guarded(context, product, false, async |remembered| {
-            self.once(key, request, remembered, move |desk| {
-                desk.cancel(&saga_id, sku.as_deref())
-            })
-            .await
+            let request = self.request("cancel", key, &saga_id)?;
+            let work = move |tx: &mut Commands<'_, '_>| tx.cancel(&saga_id, sku);
+            self.once(&request, StatusCode::OK, remembered, work).await
         });
         match cancelled.await {
             Err(why)
@@ -264,7 +253,7 @@ impl Inventory {
         }
         let reservation = self.reservation(saga_id)?;
         Ok(reservation
-            .map(|reservation| reservation.sku)
+            .map(|reservation| reservation.what.sku)
             .filter(|sku| !sku.is_empty()))
     }
 
@@ -319,12 +308,12 @@ impl Inventory {
     async fn write<T: Send + 'static>(
         &self,
         remembered: Remembered,
-        work: impl FnOnce(&mut Desk<'_, '_>) -> Result<T, Problem> + Send + 'static,
+        work: impl FnOnce(&mut Commands<'_, '_>) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
         let (gaps, now_ms) = (self.config.gaps, self.platform.clock.now_ms());
         let semantic_lock = self.config.semantic_lock;
         let transaction = move |tx: &mut Writer<'_>| {
-            let mut desk = Desk {
+            let mut commands = Commands {
                 tx,
                 gaps,
                 semantic_lock,
@@ -332,85 +321,61 @@ impl Inventory {
                 remembered,
                 note: None,
             };
-            work(&mut desk).map(|done| (done, desk.note))
+            work(&mut commands).map(|done| (done, commands.note))
         };
-        let (done, note) = if gaps.has(Gap::CommitWithoutSync) {
-            self.store.write_unsynced(transaction).await?
-        } else {
-            self.store.write(transaction).await?
-        };
+        let (done, note) = self.store.commit(gaps, transaction).await?;
         note.iter().for_each(Note::tell);
         Ok(done)
+    }
+
+    /// What a key says of a request.
+    ///
+    /// # Errors
+    /// `IDEMPOTENCY_KEY_MISSING` if there is none and one is needed.
+    fn request(
+        &self,
+        operation: &'static str,
+        key: Key,
+        request: &impl Serialize,
+    ) -> Result<Request, Problem> {
+        let gaps = self.config.gaps;
+        let key = match key {
+            _ if gaps.has(Gap::NoKey) => None,
+            _ if forgets_releases(gaps) && operation == "reserve" => None,
+            Some(key) => Some(key),
+            None => return Err(IdempotencyKey::missing()),
+        };
+        Ok(Request::new(operation, key, request))
     }
 
     /// Runs `work` once per key: the answer is kept in the very commit that has the effect, if it is one to be kept.
     async fn once<T: Serialize>(
         &self,
-        key: Key,
-        (success, operation, fingerprint): (StatusCode, &'static str, u64),
+        request: &Request,
+        success: StatusCode,
         remembered: Remembered,
-        work: impl FnOnce(&mut Desk<'_, '_>) -> Result<T, Problem> + Send + 'static,
+        work: impl FnOnce(&mut Commands<'_, '_>) -> Result<T, Problem> + Send + 'static,
     ) -> Result<StoredAnswer, Problem> {
-        let key = match key {
-            _ if self.config.gaps.has(Gap::NoKey) => None,
-            _ if forgets_releases(self.config.gaps) && operation == "reserve" => None,
-            Some(IdempotencyKey(key)) => Some(key),
-            None => {
-                return Err(Problem::new(
-                    Code::IdempotencyKeyMissing,
-                    "send an Idempotency-Key header; repeat it when you repeat the request",
-                ));
-            }
-        };
         let boot_id = self.platform.process.boot_id();
         let keep_later = self.config.gaps.has(Gap::KeyStoredAfterEffect);
-        let finish = {
-            let key = key.clone();
-            move |desk: &mut Desk<'_, '_>, answer: &StoredAnswer| match &key {
-                Some(key) => idempotency::finish(
-                    desk.tx,
-                    SCOPE,
-                    operation,
-                    key,
-                    fingerprint,
-                    answer,
-                    desk.now_ms,
-                ),
-                None => Ok(()),
+        let once = request.clone();
+        let answer = self.write(remembered, move |commands| {
+            if let Some(answer) = once.begin(commands.tx, boot_id, commands.now_ms)? {
+                return Ok((answer, false));
             }
-        };
-        let keep = finish.clone();
-        let answer = self
-            .write(remembered, move |desk| {
-                if let Some(key) = &key {
-                    let begun = idempotency::begin(
-                        desk.tx,
-                        SCOPE,
-                        operation,
-                        key,
-                        fingerprint,
-                        boot_id,
-                        desk.now_ms,
-                    )?;
-                    if let Some(answer) = begun.proceed()? {
-                        return Ok((answer, false));
-                    }
-                }
-                let answer = match work(desk) {
-                    Ok(done) => StoredAnswer::new(success, &done)?,
-                    Err(problem) => StoredAnswer::of_problem(&problem).ok_or(problem)?,
-                };
-                if !keep_later {
-                    keep(desk, &answer)?;
-                }
-                Ok::<_, Problem>((answer, true))
-            })
-            .await;
-        let (answer, fresh) = answer?;
+            let answer = StoredAnswer::of(success, work(commands))?;
+            if !keep_later {
+                once.finish(commands.tx, &answer, commands.now_ms)?;
+            }
+            Ok((answer, true))
+        });
+        let (answer, fresh) = answer.await?;
         if fresh && keep_later {
-            let answer = answer.clone();
-            self.write(Remembered::Nothing, move |desk| Ok(finish(desk, &answer)?))
-                .await?;
+            let (request, answer) = (request.clone(), answer.clone());
+            self.write(Remembered::Nothing, move |commands| {
+                Ok(request.finish(commands.tx, &answer, commands.now_ms)?)
+            })
+            .await?;
         }
         Ok(answer)
     }

@@ -56,18 +56,14 @@ pub const SERVICE: Service = Service {
 };
 
 /// Serves until the process ends.
-///
-/// # Errors
-/// The database or the service's address cannot be used.
 pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
-    let store = Store::open(&platform, FILE).await;
-    let store = store.map_err(io::Error::other)?;
+    let store = Store::open(&platform, FILE).await?;
     let boots = store.write(|tx| {
         let boots = tx.get(&BOOTS, "lock")?.map_or(1, |boot| boot.number + 1);
         tx.put(&BOOTS, "lock", &Boot { number: boots })?;
         Ok::<_, StoreError>(boots)
     });
-    let first_token = boots.await.map_err(io::Error::other)? << 32;
+    let first_token = boots.await? << 32;
     *config.leases.open() = Leases::new(first_token + 1);
     config.leases.book().forget();
     let desk = Desk {
@@ -275,17 +271,13 @@ impl Desk {
 }
 
 fn not_acquired(name: &str, why: &str) -> Problem {
-    Problem::new(
-        Code::LockNotAcquired,
-        format!("the lock {name} was not obtained: {why}; nothing was done, try again"),
-    )
+    Code::LockNotAcquired.because(format!(
+        "the lock {name} was not obtained: {why}; nothing was done, try again"
+    ))
 }
 
 fn not_yours(name: &str) -> Problem {
-    Problem::new(
-        Code::InvalidState,
-        format!(
-            "the lock {name} is not held under this owner and token, or no more; acquire it anew"
-        ),
-    )
+    Code::InvalidState.because(format!(
+        "the lock {name} is not held under this owner and token, or no more; acquire it anew"
+    ))
 }

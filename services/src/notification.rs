@@ -42,23 +42,18 @@ pub struct Config {
 }
 
 /// Serves until the process ends.
-///
-/// # Errors
-/// The database or the service's address cannot be used.
 pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
-    let store = Store::open(&platform, store::FILE)
-        .await
-        .map_err(io::Error::other)?;
+    let store = Store::open(&platform, store::FILE).await?;
     let heard = match config.listens {
-        Some(listens) => listen::join(&platform, &store, listens).await,
-        None => Ok(Router::new()),
+        Some(listens) => listen::join(&platform, &store, listens).await?,
+        None => Router::new(),
     };
     let temper = config.temper;
     let router = Router::new()
         .route("/events", post(tell))
         .route("/messages", get(list))
         .with_state(Arc::new(Messenger { store, temper }))
-        .merge(heard.map_err(io::Error::other)?);
+        .merge(heard);
     kit::http::serve(&platform, router).await
 }
 
@@ -81,7 +76,7 @@ async fn tell(State(app): App, Body(event): Body<Event>) -> Result<Json<Sent>, P
     let concerns = Concerns::deserialize(&event.body);
     let Concerns { user, order } = concerns.map_err(|error| {
         let detail = format!("the event's body must have a user and an order: {error}");
-        Problem::new(Code::InvalidRequest, detail)
+        Code::InvalidRequest.because(detail)
     })?;
     let sent = app.store.write(move |tx| {
         if let Some(sent) = tx.get(&SENT, &event.id)? {

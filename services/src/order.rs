@@ -10,7 +10,7 @@ mod api;
 mod cancel;
 mod keys;
 pub mod model;
-mod peers;
+pub(crate) mod peers;
 mod place;
 mod saga;
 mod scope;
@@ -23,6 +23,7 @@ use crate::{
     gap::{Gap, Gaps},
     kit::{
         self, Code, Listed, Page, PeerPolicy, Problem, Store, StoreError,
+        idempotency::keep_sweeping,
         saga::{self as engine, Engine},
         stale::Stale,
     },
@@ -126,17 +127,12 @@ pub const SERVICE: Service = Service {
 };
 
 /// Serves until the process ends.
-///
-/// # Errors
-/// The database or the service's address cannot be used.
 pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
-    let store = Store::open(&platform, store::FILE)
-        .await
-        .map_err(io::Error::other)?
-        .with(config.gaps);
+    let store = Store::open(&platform, store::FILE).await?.with(config.gaps);
     let orders = Orders::new(&platform, &store, config);
     platform.spawn("recovery", orders.engine.clone().keep_recovering());
-    platform.spawn("key-purge", keys::keep_purging(platform.clone(), store));
+    let purging = keep_sweeping(platform.clone(), store, store::KEYS, keys::is_over);
+    platform.spawn("key-purge", purging);
     kit::http::serve(&platform, api::router(Arc::new(orders))).await
 }
 
@@ -181,7 +177,7 @@ impl Orders {
 
     fn order(&self, id: &str) -> Result<store::OrderRow, Problem> {
         self.shown(self.store.read(|tx| tx.get(&store::ORDERS, id)))?
-            .ok_or_else(|| Problem::new(Code::NotFound, format!("there is no order {id}")))
+            .ok_or_else(|| Code::NotFound.because(format!("there is no order {id}")))
     }
 
     /// A user's orders, in the order of their ids.

@@ -83,14 +83,8 @@ pub const SERVICE: Service = Service {
 
 /// Runs the service until the process ends.
 pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
-    let store = Store::open(&platform, FILE)
-        .await
-        .map_err(io::Error::other)?
-        .with(config.gaps);
-    platform.spawn(
-        "key-sweeper",
-        idempotency::keep_sweeping(platform.clone(), store.clone()),
-    );
+    let store = Store::open(&platform, FILE).await?.with(config.gaps);
+    idempotency::spawn_sweeper(&platform, &store);
     let keys = keys::Keys::new(&platform, store.clone());
     let book = store::Book::new(store.clone(), config.gaps).map_err(io::Error::other)?;
     let gateway = gateway::Gateway::new(&platform, &config);
@@ -99,8 +93,7 @@ pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
     platform.spawn("payment-settler", settler::run(service.clone()));
     let mut router = api::router(service.clone());
     if let Some(settings) = &config.choreography {
-        let joined = choreography::join(&platform, &store, service, settings).await;
-        router = router.merge(joined.map_err(io::Error::other)?);
+        router = router.merge(choreography::join(&platform, &store, service, settings).await?);
     }
     http::serve(&platform, router).await
 }

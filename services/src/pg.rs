@@ -21,7 +21,7 @@ pub use ledger::{Entry, Kind, LEDGER};
 pub use webhooks::Notice;
 
 use crate::{
-    kit::{Store, http},
+    kit::{Store, Writer, http, idempotency::keep_sweeping},
     ports::Platform,
     service::Service,
 };
@@ -60,10 +60,10 @@ pub const SERVICE: Service = Service {
 
 /// Runs the gateway until the process ends.
 pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
-    let store = Store::open(&platform, FILE)
-        .await
-        .map_err(io::Error::other)?;
+    let store = Store::open(&platform, FILE).await?;
+    let is_over = |_: &Writer, answer: &Answer, oldest_ms| Ok(answer.at <= oldest_ms);
+    let pruning = keep_sweeping(platform.clone(), store.clone(), ANSWERS, is_over);
+    platform.spawn("pg-prune-keys", pruning);
     let desk = Arc::new(work::Desk::new(platform.clone(), store, config));
-    platform.spawn("pg-prune-keys", work::prune_keys(desk.clone()));
     http::serve(&platform, api::router(desk)).await
 }

@@ -24,26 +24,13 @@ use store::{COUNTED, Counted, RANKS, Rank};
 pub const SERVICE: Service = Service {
     name: "ranking",
     paths: &["/ranking"],
-    run: |platform| Box::pin(run(platform, Config::default())),
+    run: |platform| Box::pin(run(platform, Temper::default())),
     demo: &[],
 };
 
-/// How the service is set up.
-#[derive(Clone, Debug, Default)]
-pub struct Config {
-    /// How it behaves.
-    pub temper: Temper,
-}
-
-/// Serves until the process ends.
-///
-/// # Errors
-/// The database or the service's address cannot be used.
-pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
-    let store = Store::open(&platform, store::FILE)
-        .await
-        .map_err(io::Error::other)?;
-    let temper = config.temper;
+/// Serves until the process ends, and behaves as told.
+pub async fn run(platform: Platform, temper: Temper) -> io::Result<()> {
+    let store = Store::open(&platform, store::FILE).await?;
     let router = Router::new()
         .route("/events", post(count))
         .route("/ranking", get(list))
@@ -72,7 +59,7 @@ async fn count(State(app): App, Body(event): Body<Event>) -> Result<Json<Rank>, 
         .filter(|update| QUANTITY.contains(&update.quantity));
     let Update { product, quantity } = update.ok_or_else(|| {
         let detail = "the event's body must have a product and a quantity";
-        Problem::new(Code::InvalidRequest, detail)
+        Code::InvalidRequest.because(detail)
     })?;
     let counted = app.store.write(move |tx| {
         let known = tx.get(&RANKS, &product)?;

@@ -4,7 +4,7 @@
 //! sagas do to it commutes: no release restores a balance that somebody remembered.
 
 mod api;
-pub mod desk;
+pub mod commands;
 pub mod model;
 mod purchases;
 pub mod store;
@@ -19,14 +19,13 @@ use crate::{
         self, Code, Problem, Store, Writer,
         bus::Settings,
         http::IdempotencyKey,
-        idempotency::{self, StoredAnswer, fingerprint},
-        once::Once,
+        idempotency::{self, Request, StoredAnswer},
         reservation::forgets_releases,
     },
     ports::Platform,
     service::{Demo, Service},
 };
-use desk::{Desk, Reserve};
+use commands::{Commands, Reserve};
 use store::{RESERVATIONS, USERS};
 
 pub use api::{Create, Credit, Patch, Release};
@@ -52,18 +51,9 @@ pub struct Config {
 }
 
 /// Serves until the process ends.
-///
-/// # Errors
-/// The database or the service's address cannot be used.
 pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
-    let store = Store::open(&platform, store::FILE)
-        .await
-        .map_err(io::Error::other)?
-        .with(config.gaps);
-    platform.spawn(
-        "key-sweeper",
-        idempotency::keep_sweeping(platform.clone(), store.clone()),
-    );
+    let store = Store::open(&platform, store::FILE).await?.with(config.gaps);
+    idempotency::spawn_sweeper(&platform, &store);
     let users = Users {
         platform: platform.clone(),
         store: store.clone(),
@@ -71,8 +61,7 @@ pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
     };
     let mut router = api::router(Arc::new(users));
     if let Some(settings) = config.purchases {
-        let purchases = purchases::join(&platform, &store, &settings).await;
-        router = router.merge(purchases.map_err(io::Error::other)?);
+        router = router.merge(purchases::join(&platform, &store, &settings).await?);
     }
     kit::http::serve(&platform, router).await
 }
@@ -85,48 +74,35 @@ struct Users {
 }
 
 impl Users {
-    async fn reserve(
-        &self,
-        key: Option<IdempotencyKey>,
-        ask: Reserve,
-    ) -> Result<StoredAnswer, Problem> {
-        let keeps_keys = !forgets_releases(self.gaps);
-        let once = Once {
-            key: api::needed(key)?.filter(|_| keeps_keys),
-            operation: "reserve",
-            fingerprint: fingerprint(&ask),
-            success: StatusCode::CREATED,
-        };
-        self.once(once, move |desk| desk.reserve(&ask)).await
+    async fn reserve(&self, key: IdempotencyKey, ask: Reserve) -> Result<StoredAnswer, Problem> {
+        let key = Some(key).filter(|_| !forgets_releases(self.gaps));
+        let request = Request::new("reserve", key, &ask);
+        self.once(request, StatusCode::CREATED, move |users| {
+            users.reserve(&ask)
+        })
+        .await
     }
 
     async fn release(
         &self,
-        key: Option<IdempotencyKey>,
+        key: IdempotencyKey,
         saga_id: String,
         user: Option<String>,
     ) -> Result<StoredAnswer, Problem> {
-        let once = Once {
-            key,
-            operation: "release",
-            fingerprint: fingerprint(&saga_id),
-            success: StatusCode::OK,
-        };
+        let request = Request::new("release", key, &saga_id);
         let seen = match self.gaps.has(Gap::ConflictInCompensationGivesUp) {
             true => self.version_of(&saga_id)?,
             false => None,
         };
-        self.once(once, move |desk| {
+        self.once(request, StatusCode::OK, move |users| {
             if let Some((user, version)) = &seen
-                && desk
-                    .tx
-                    .get(&USERS, user)?
-                    .is_some_and(|now| now.version != *version)
+                && let Some(now) = users.tx.get(&USERS, user)?
+                && now.version != *version
             {
                 let detail = format!("the balance of {user} changed meanwhile; ask again");
-                return Err(Problem::new(Code::VersionConflict, detail));
+                return Err(Code::VersionConflict.because(detail));
             }
-            desk.release(&saga_id, user.as_deref())
+            users.give_back(&saga_id, user)
         })
         .await
     }
@@ -144,21 +120,23 @@ impl Users {
 
     async fn once<T: serde::Serialize>(
         &self,
-        once: Once,
-        work: impl FnOnce(&mut Desk<'_, '_>) -> Result<T, Problem> + Send + 'static,
+        request: Request,
+        success: StatusCode,
+        work: impl FnOnce(&mut Commands<'_, '_>) -> Result<T, Problem> + Send + 'static,
     ) -> Result<StoredAnswer, Problem> {
         let gaps = self.gaps;
-        let work = move |tx: &mut Writer<'_>, now_ms| work(&mut Desk { tx, gaps, now_ms });
-        once.run((&self.platform, &self.store, gaps), work).await
+        let work = move |tx: &mut Writer<'_>, now_ms| work(&mut Commands { tx, gaps, now_ms });
+        let place = (&self.platform, &self.store, gaps);
+        request.once(place, success, work).await
     }
 
     /// Runs `work` in a transaction, as often as it is asked.
     async fn change<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut Desk<'_, '_>) -> Result<T, Problem> + Send + 'static,
+        work: impl FnOnce(&mut Commands<'_, '_>) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
         let (gaps, now_ms) = (self.gaps, self.platform.clock.now_ms());
-        let work = move |tx: &mut Writer<'_>| work(&mut Desk { tx, gaps, now_ms });
+        let work = move |tx: &mut Writer<'_>| work(&mut Commands { tx, gaps, now_ms });
         self.store.write(work).await
     }
 }

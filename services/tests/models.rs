@@ -11,6 +11,7 @@ use squall_services::{
     },
     kit::{
         Code, Context, Problem,
+        resource_pool::Countable,
         saga::{Event, SagaRecord, Status, Step, StepRecord, StepStatus},
     },
     order::model::{Flow, Status as OrderStatus},
@@ -123,7 +124,7 @@ fn step_status() -> impl Strategy<Value = StepStatus> {
 }
 
 fn problem() -> Problem {
-    Problem::new(Code::OutOfStock, "none left")
+    Code::OutOfStock.because("none left")
 }
 
 /// A journal's row that any build may have written, or a bug.
@@ -234,7 +235,7 @@ proptest! {
     #[test]
     fn units_answer_every_move_or_stay(
         parts in [0..1u64 << 40, 0..1u64 << 40, 0..1u64 << 40],
-        way in prop::sample::select(vec![Move::Stock, Move::Reserve, Move::Sell, Move::GiveBack, Move::Return]),
+        way in prop::sample::select(vec![Move::Add, Move::Reserve, Move::Use, Move::GiveBack, Move::Return]),
         quantity in 0..1u64 << 41,
     ) {
         let [on_hand, reserved, sold] = parts;

@@ -12,10 +12,9 @@ use squall::{
     Sim,
     fault::PowerLoss,
     net::Latency,
-    run::{self, Spec},
     scenario::{Scenario, Setup},
     seed::Seed,
-    storm::{Fault, Plan, Profile, When},
+    storm::{Fault, Profile, When},
 };
 use squall_services::{
     checkout,
@@ -29,6 +28,7 @@ use crate::{
     customer::{Person, keyed},
     lock, operator,
     shop::Shelf,
+    tale::survived,
 };
 
 /// How the subscribers behave.
@@ -169,17 +169,7 @@ pub fn sales(seed: Seed, subscribers: Subscribers, told: Told) -> Vec<Sale> {
         Subscribers::OneDown => vec![down],
         _ => Vec::new(),
     };
-    let spec = Spec {
-        plan: Some(Plan::new(faults)),
-        ..Spec::of(&isolation, seed)
-    };
-    let outcome = run::run(&isolation, &spec, false);
-    assert_eq!(
-        outcome.verdict,
-        run::Verdict::Survived,
-        "{:?}",
-        outcome.violations
-    );
+    survived(&isolation, seed, faults);
     let mut sales = lock(&isolation.sales).clone();
     sales.sort_by(|a, b| a.op.cmp(&b.op));
     sales

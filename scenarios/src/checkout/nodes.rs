@@ -25,7 +25,7 @@ use crate::{
     platform::platform,
     shop::Shelf,
     sometimes,
-    topology::{self, member},
+    topology::{self, member, with},
 };
 
 /// Who takes part, the keeper of users' locks excepted.
@@ -105,10 +105,19 @@ pub fn open(sim: &Sim, gaps: Gaps, config: checkout::Config, issue: Size) -> Kno
                 gaps,
                 leases: knobs.leases.clone(),
             };
-            Some(member(lock::SERVICE, move |p| lock::run(p, lock.clone())))
+            Some(with(lock::SERVICE, lock, lock::run))
         }
     };
-    let [platform_temper, messenger_temper, ranking_temper] = (*knobs.tempers).clone();
+    let user = user::Config {
+        gaps,
+        purchases: None,
+    };
+    let tempers = knobs.tempers.each_ref();
+    let [dataplatform, notification, ranking] = tempers.map(Temper::clone);
+    let notification = notification::Config {
+        temper: notification,
+        listens: None,
+    };
     topology::open(
         sim,
         [
@@ -116,38 +125,13 @@ pub fn open(sim: &Sim, gaps: Gaps, config: checkout::Config, issue: Size) -> Kno
                 lives.begin();
                 checkout::run(p, config.clone())
             }),
-            member(inventory::SERVICE, move |p| {
-                inventory::run(p, inventory.clone())
-            }),
+            with(inventory::SERVICE, inventory, inventory::run),
             catalog::SERVICE.into(),
-            member(user::SERVICE, move |p| {
-                user::run(
-                    p,
-                    user::Config {
-                        gaps,
-                        purchases: None,
-                    },
-                )
-            }),
-            member(coupon::SERVICE, move |p| coupon::run(p, coupon.clone())),
-            member(dataplatform::SERVICE, move |p| {
-                let temper = platform_temper.clone();
-                dataplatform::run(p, dataplatform::Config { temper })
-            }),
-            member(notification::SERVICE, move |p| {
-                let temper = messenger_temper.clone();
-                notification::run(
-                    p,
-                    notification::Config {
-                        temper,
-                        listens: None,
-                    },
-                )
-            }),
-            member(ranking::SERVICE, move |p| {
-                let temper = ranking_temper.clone();
-                ranking::run(p, ranking::Config { temper })
-            }),
+            with(user::SERVICE, user, user::run),
+            with(coupon::SERVICE, coupon, coupon::run),
+            with(dataplatform::SERVICE, dataplatform, dataplatform::run),
+            with(notification::SERVICE, notification, notification::run),
+            with(ranking::SERVICE, ranking, ranking::run),
         ],
     );
     topology::open(sim, lock);

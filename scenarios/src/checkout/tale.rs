@@ -26,7 +26,7 @@ use crate::{
     customer::{Person, keyed, unkeyed},
     flows::at_send,
     invariants::stock,
-    tale::Tale,
+    tale::told,
 };
 
 /// Who buys.
@@ -146,19 +146,7 @@ pub fn sequential() -> Vec<Checkout> {
     vec![completed(), compensated(), unanswered()]
 }
 
-impl Tale for Checkout {
-    fn storm(&self) -> &[Fault] {
-        &self.storm
-    }
-
-    fn ops(&self) -> Vec<String> {
-        vec![op(self.checkouts)]
-    }
-
-    fn untold(&self) -> &Untold<'static> {
-        &UNTOLD
-    }
-}
+told!(Checkout, |it| vec![op(it.checkouts)]);
 
 fn op(n: usize) -> String {
     format!("{USER}-{n}")

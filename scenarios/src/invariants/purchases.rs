@@ -14,8 +14,8 @@ use squall_services::{
     bag::store::BAGS,
     kit::{
         Table,
-        holding::{Hold, Holding, Pool},
         reservation::ReservationState,
+        resource_pool::{Hold, Pool, Pools},
     },
     notification::store::{MESSAGES, Message},
     purchase::{
@@ -52,6 +52,45 @@ pub struct Holdings {
     pub holds: Mirror<Hold>,
 }
 
+/// What was sent to whom, as committed.
+pub struct Messages {
+    rows: Mirror<Message>,
+    told_of: BTreeSet<String>,
+}
+
+impl Default for Messages {
+    fn default() -> Self {
+        Messages {
+            rows: Mirror::new("notification", MESSAGES),
+            told_of: BTreeSet::new(),
+        }
+    }
+}
+
+impl Messages {
+    /// An event is told of `once`.
+    pub fn follow(&mut self, commit: &Commit<'_>, once: &'static str, findings: &mut Findings) {
+        for change in self.rows.follow(commit) {
+            if let Some(message) = change.after()
+                && !self.told_of.insert(message.event_id.clone())
+            {
+                findings.broken_as(
+                    once,
+                    "sent twice",
+                    &[&message.user_id, &message.event_id],
+                    "one message for the event",
+                    "another one",
+                );
+            }
+        }
+    }
+
+    /// How many say this.
+    pub fn that_say(&self, text: &str) -> usize {
+        self.rows.values().filter(|m| m.text == text).count()
+    }
+}
+
 /// The services as committed.
 pub struct Purchases {
     orders: Mirror<Order>,
@@ -62,8 +101,7 @@ pub struct Purchases {
     bags: Holdings,
     items: Holdings,
     payments: Mirror<Payment>,
-    messages: Mirror<Message>,
-    told_of: BTreeSet<String>,
+    messages: Messages,
     /// The orders that each client operation has made.
     made_by: BTreeMap<String, Vec<String>>,
 }
@@ -150,8 +188,7 @@ pub fn watch(sim: &Sim) -> Arc<Told> {
         bags: Holdings::new("bag", &BAGS),
         items: Holdings::new("item", &ITEMS),
         payments: Mirror::new("payment", PAYMENTS),
-        messages: Mirror::new("notification", MESSAGES),
-        told_of: BTreeSet::new(),
+        messages: Messages::default(),
         made_by: BTreeMap::new(),
     }));
 
@@ -226,20 +263,7 @@ impl Purchases {
         self.bags.follow(commit, findings);
         self.items.follow(commit, findings);
         self.payments.keep(commit);
-        for change in self.messages.follow(commit) {
-            let Some(message) = change.after() else {
-                continue;
-            };
-            if !self.told_of.insert(message.event_id.clone()) {
-                findings.broken_as(
-                    ONCE,
-                    "sent twice",
-                    &[&message.user_id, &message.event_id],
-                    "one message for the event",
-                    "another one",
-                );
-            }
-        }
+        self.messages.follow(commit, ONCE, findings);
     }
 
     /// The orders that an operation has made and that were not cancelled: one at most.
@@ -379,7 +403,7 @@ impl Purchases {
             ];
             for (kind, status) in ways {
                 let text = format!("{}: {kind}", order.id);
-                let sent = self.messages.values().filter(|m| m.text == text).count();
+                let sent = self.messages.that_say(&text);
                 let due = usize::from(order.status == status);
                 if sent != due {
                     let tag = match sent < due {
@@ -396,7 +420,7 @@ impl Purchases {
 
 impl Holdings {
     /// Those of this node.
-    pub fn new(node: &'static str, holding: &'static Holding) -> Self {
+    pub fn new(node: &'static str, holding: &'static Pools) -> Self {
         Holdings {
             node,
             pools: Mirror::new(node, Table::new(holding.pools.name)),

@@ -17,7 +17,7 @@ use squall_services::{
 };
 
 use super::{MEMBERS, buyer, open};
-use crate::{customer::keyed, invariants::purchases, tale::Tale};
+use crate::{customer::keyed, invariants::purchases, tale::told};
 
 /// Who buys.
 const USER: &str = "ann";
@@ -108,19 +108,7 @@ pub fn message_lost() -> Purchase {
     }
 }
 
-impl Tale for Purchase {
-    fn storm(&self) -> &[Fault] {
-        &self.storm
-    }
-
-    fn ops(&self) -> Vec<String> {
-        vec![OP.to_owned()]
-    }
-
-    fn untold(&self) -> &Untold<'static> {
-        &UNTOLD
-    }
-}
+told!(Purchase, |_| vec![OP.to_owned()]);
 
 impl Scenario for Purchase {
     fn name(&self) -> &str {

@@ -27,7 +27,7 @@ use crate::{
     item_purchase::bus_fault,
     platform::platform,
     shop::{Shelf, pg_effects, switch_pg},
-    topology::{self, member},
+    topology::{self, member, with},
 };
 
 /// The services that speak.
@@ -140,30 +140,27 @@ pub fn open(sim: &Sim, shop: &Shop) -> Counters {
             gaps,
             leases: leases.clone(),
         };
-        topology::open(
-            sim,
-            [member(lock::SERVICE, move |p| lock::run(p, lock.clone()))],
-        );
+        topology::open(sim, [with(lock::SERVICE, lock, lock::run)]);
     }
     topology::open(
         sim,
         [
-            member(bus::SERVICE, move |p| bus::run(p, bus.clone())),
-            member(choreography::orders::SERVICE, move |p| {
-                choreography::orders::run(p, settings.clone())
-            }),
-            member(choreography::stock::SERVICE, move |p| {
-                choreography::stock::run(p, stock.clone())
-            }),
-            member(payment::SERVICE, move |p| payment::run(p, payment.clone())),
-            member(pg::SERVICE, move |p| pg::run(p, pg.clone())),
-            member(delivery::SERVICE, move |p| {
-                delivery::run(p, delivery.clone())
-            }),
-            member(notification::SERVICE, move |p| {
-                notification::run(p, notification.clone())
-            }),
-            member(user::SERVICE, move |p| user::run(p, user.clone())),
+            with(bus::SERVICE, bus, bus::run),
+            with(
+                choreography::orders::SERVICE,
+                settings,
+                choreography::orders::run,
+            ),
+            with(
+                choreography::stock::SERVICE,
+                stock,
+                choreography::stock::run,
+            ),
+            with(payment::SERVICE, payment, payment::run),
+            with(pg::SERVICE, pg, pg::run),
+            with(delivery::SERVICE, delivery, delivery::run),
+            with(notification::SERVICE, notification, notification::run),
+            with(user::SERVICE, user, user::run),
             catalog::SERVICE.into(),
             member(gateway::SERVICE, |p| {
                 let system = System::named("choreography").expect("the services declare it");

@@ -1,7 +1,7 @@
 //! Choreographed orders: completed is everything and cancelled is nothing, only users order, and at the catalog's price.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -21,7 +21,6 @@ use squall_services::{
         store::{SHIPMENTS, Shipment},
     },
     kit::{bulkhead::Permits, reservation::ReservationState},
-    notification::store::{MESSAGES, Message},
     user::store::{USERS, User},
 };
 
@@ -31,7 +30,7 @@ use crate::{
         leases,
         money::{self, Balance, Money},
         prices::{Asked, Prices},
-        purchases::{Holdings, Told},
+        purchases::{Holdings, Messages, Told},
     },
     lock,
     mirror::Mirror,
@@ -56,8 +55,7 @@ struct Orders {
     stock: Holdings,
     fences: Mirror<u64>,
     shipments: Mirror<Shipment>,
-    messages: Mirror<Message>,
-    told_of: BTreeSet<String>,
+    messages: Messages,
     /// The orders that each client operation has made.
     made_by: BTreeMap<String, Vec<String>>,
 }
@@ -74,8 +72,7 @@ pub fn watch(sim: &Sim, permits: &Permits, asked: &Asked) -> Arc<Told> {
         stock: Holdings::new("inventory", &STOCK),
         fences: Mirror::new("inventory", FENCES),
         shipments: Mirror::new("delivery", SHIPMENTS),
-        messages: Mirror::new("notification", MESSAGES),
-        told_of: BTreeSet::new(),
+        messages: Messages::default(),
         made_by: BTreeMap::new(),
     }));
 
@@ -144,20 +141,7 @@ impl Orders {
                 _ => {}
             }
         }
-        for change in self.messages.follow(commit) {
-            let Some(message) = change.after() else {
-                continue;
-            };
-            if !self.told_of.insert(message.event_id.clone()) {
-                findings.broken_as(
-                    ONCE,
-                    "sent twice",
-                    &[&message.user_id, &message.event_id],
-                    "one message for the event",
-                    "another one",
-                );
-            }
-        }
+        self.messages.follow(commit, ONCE, findings);
     }
 
     /// The orders that an operation has made and that were not cancelled: one at most.
@@ -281,7 +265,7 @@ impl Orders {
             ];
             for (kind, due) in ways {
                 let text = format!("{id}: {kind}");
-                let sent = self.messages.values().filter(|m| m.text == text).count();
+                let sent = self.messages.that_say(&text);
                 let due = usize::from(due);
                 if sent != due {
                     let tag = match sent < due {

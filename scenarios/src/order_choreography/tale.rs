@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     customer::keyed, invariants::prices::Asked, item_purchase::buyer::place_once, shop::Shelf,
-    tale::Tale,
+    tale::told,
 };
 
 /// Who orders.
@@ -120,19 +120,7 @@ pub fn all() -> Vec<Order> {
     vec![completed(), undeliverable(), money_kept()]
 }
 
-impl Tale for Order {
-    fn storm(&self) -> &[Fault] {
-        &self.storm
-    }
-
-    fn ops(&self) -> Vec<String> {
-        vec![OP.to_owned()]
-    }
-
-    fn untold(&self) -> &Untold<'static> {
-        &UNTOLD
-    }
-}
+told!(Order, |_| vec![OP.to_owned()]);
 
 impl Scenario for Order {
     fn name(&self) -> &str {

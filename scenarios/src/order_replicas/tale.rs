@@ -23,8 +23,8 @@ use crate::{
     flows::{LAMP, at_event},
     invariants::{leases, stock},
     shop::{Hand, Shelf},
-    tale::Tale,
-    topology::{self, member, replicas},
+    tale::told,
+    topology::{self, replicas, with},
 };
 
 const NODES: [&str; 4] = ["inventory-1", "inventory-2", "inventory-db", "lock"];
@@ -97,19 +97,9 @@ const UNTOLD: Untold<'static> = Untold {
     logs: &["stock reserved", "stock refused"],
 };
 
-impl Tale for LastLamp {
-    fn storm(&self) -> &[Fault] {
-        &self.storm
-    }
-
-    fn ops(&self) -> Vec<String> {
-        [FIRST, SECOND].map(|(who, _)| op(who)).to_vec()
-    }
-
-    fn untold(&self) -> &Untold<'static> {
-        &UNTOLD
-    }
-}
+told!(LastLamp, |_| [FIRST, SECOND]
+    .map(|(who, _)| op(who))
+    .to_vec());
 
 impl Scenario for LastLamp {
     fn name(&self) -> &str {
@@ -140,13 +130,8 @@ impl Scenario for LastLamp {
             gaps,
             leases: shelf.clone(),
         };
-        topology::open(
-            sim,
-            [member(lock::SERVICE, move |p| lock::run(p, keeper.clone()))],
-        );
-        let inventory = member(inventory::SERVICE, move |p| {
-            inventory::run(p, config.clone())
-        });
+        topology::open(sim, [with(lock::SERVICE, keeper, lock::run)]);
+        let inventory = with(inventory::SERVICE, config, inventory::run);
         let within = Duration::from_secs(15);
         topology::open(sim, replicas(inventory, inventory::store::FILE, within));
         stock::watch_books_at(sim, "inventory-db");

@@ -25,7 +25,7 @@ use crate::{
     bank,
     customer::{Person, unkeyed},
     lock, sometimes,
-    topology::{self, member},
+    topology::{self, with},
 };
 
 /// A channel that forgets what nobody hears, notices without versions, gaps that nobody sees, copies that never expire.
@@ -36,12 +36,13 @@ const DOCUMENTED: &[Gap] = &[
     Gap::CacheNeverExpires,
 ];
 
-const BUGS: &[Gap] = &[
-    Gap::CacheNeverExpires,
-    Gap::EventsWithoutVersion,
-    Gap::EventsWithoutResync,
-    Gap::PubsubOnly,
-];
+crate::planted_bugs! {
+    CacheNeverExpires at 4 => "inconsistency windows stay within the mode's bound";
+    EventsWithoutVersion at 5 => "inconsistency windows stay within the mode's bound"
+        | "copies are never older than before";
+    EventsWithoutResync => "inconsistency windows stay within the mode's bound";
+    PubsubOnly at 72 => "inconsistency windows stay within the mode's bound";
+}
 
 /// The nodes of the scenario.
 pub(super) const NODES: [&str; 3] = ["catalog", "challenge", "bus"];
@@ -275,11 +276,9 @@ fn open(sim: &Sim, gaps: Gaps, drawn: &Drawn) {
     topology::open(
         sim,
         [
-            member(catalog::SERVICE, move |p| catalog::run(p, told.clone())),
-            member(challenge::SERVICE, move |p| {
-                challenge::run(p, challenge.clone())
-            }),
-            member(bus::SERVICE, move |p| bus::run(p, bus.clone())),
+            with(catalog::SERVICE, told, catalog::run),
+            with(challenge::SERVICE, challenge, challenge::run),
+            with(bus::SERVICE, bus, bus::run),
         ],
     );
     let named = |name: &str| Fault::ALL.into_iter().find(|fault| fault.name() == name);

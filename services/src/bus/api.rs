@@ -138,7 +138,7 @@ async fn recall(State(bus): App, Path(key): Path<String>) -> Result<Json<Value>,
     let value = memory.get(&key).cloned();
     value.map(Json).ok_or_else(|| {
         let detail = format!("nothing is remembered of {key} since the bus was started");
-        Problem::new(Code::NotFound, detail)
+        Code::NotFound.because(detail)
     })
 }
 

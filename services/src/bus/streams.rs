@@ -33,10 +33,9 @@ impl Bus {
     pub(super) async fn append(&self, topic: &str, event: Event) -> Result<(u64, bool), Problem> {
         let bytes = event.body.to_string().len();
         if bytes > EVENT_BYTES_MAX {
-            return Err(Problem::new(
-                Code::BodyTooLarge,
-                format!("the event's body has {bytes} bytes; send at most {EVENT_BYTES_MAX}"),
-            ));
+            return Err(Code::BodyTooLarge.because(format!(
+                "the event's body has {bytes} bytes; send at most {EVENT_BYTES_MAX}"
+            )));
         }
         let behaviour = &self.config.behaviour;
         let hidden = behaviour.strikes(Fault::Delay);

@@ -143,15 +143,11 @@ fn text(field: &str, text: &str) -> Result<(), Problem> {
     if (1..=TEXT_MAX).contains(&text.len()) {
         return Ok(());
     }
-    Err(Problem::new(
-        Code::InvalidRequest,
-        format!("{field} must be 1 to {TEXT_MAX} bytes long"),
-    ))
+    Err(Code::InvalidRequest.because(format!("{field} must be 1 to {TEXT_MAX} bytes long")))
 }
 
 fn unknown(sku: &str) -> Problem {
-    Problem::new(
-        Code::NotFound,
-        format!("there is no product {sku}; create it with PUT /products/{sku}"),
-    )
+    Code::NotFound.because(format!(
+        "there is no product {sku}; create it with PUT /products/{sku}"
+    ))
 }

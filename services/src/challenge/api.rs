@@ -113,10 +113,9 @@ async fn put(
     plain_id("sku", &put.sku)?;
     within("quantity", put.quantity, QUANTITY)?;
     if !(1..=TITLE_MAX).contains(&put.title.len()) {
-        return Err(Problem::new(
-            Code::InvalidRequest,
-            format!("title must be 1 to {TITLE_MAX} bytes long"),
-        ));
+        return Err(
+            Code::InvalidRequest.because(format!("title must be 1 to {TITLE_MAX} bytes long"))
+        );
     }
     let challenge = Challenge {
         id,
@@ -160,10 +159,7 @@ async fn completion(
 ) -> Result<Json<Completion>, Problem> {
     let key = completion_key(&id, &user);
     challenges.completion(&key)?.map(Json).ok_or_else(|| {
-        Problem::new(
-            Code::NotFound,
-            format!("{user} has not begun to complete challenge {id}"),
-        )
+        Code::NotFound.because(format!("{user} has not begun to complete challenge {id}"))
     })
 }
 
@@ -198,15 +194,13 @@ fn half_id(field: &str, id: &str) -> Result<(), Problem> {
     if id.len() <= HALF_ID_MAX && !id.contains(':') {
         return Ok(());
     }
-    Err(Problem::new(
-        Code::InvalidRequest,
-        format!("{field} must be 1 to {HALF_ID_MAX} letters, digits or -_."),
-    ))
+    Err(Code::InvalidRequest.because(format!(
+        "{field} must be 1 to {HALF_ID_MAX} letters, digits or -_."
+    )))
 }
 
 pub(super) fn unknown_challenge(id: &str) -> Problem {
-    Problem::new(
-        Code::NotFound,
-        format!("there is no challenge {id}; create it with PUT /challenges/{id}"),
-    )
+    Code::NotFound.because(format!(
+        "there is no challenge {id}; create it with PUT /challenges/{id}"
+    ))
 }

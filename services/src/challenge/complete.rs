@@ -6,12 +6,12 @@ use super::{
     Challenges,
     api::unknown_challenge,
     model::{CompletionEvent, CompletionStatus, Refusal},
-    reward::{self, OPERATION, RewardData},
+    reward::{self, RewardData},
     store::{CHALLENGES, COMPLETIONS, Challenge, Completion, completion_key},
 };
 use crate::kit::{
     Code, Context, Problem, StoreError, Writer,
-    idempotency::{self, StoredAnswer},
+    idempotency::StoredAnswer,
     saga::{self, SagaRecord},
 };
 
@@ -83,10 +83,7 @@ impl Challenges {
                 .completion(&row_key)?
                 .map(Told::UnderWay)
                 .ok_or_else(|| {
-                    Problem::new(
-                        Code::Internal,
-                        "a saga without its completion; tell support",
-                    )
+                    Code::Internal.because("a saga without its completion; tell support")
                 }),
         }
     }
@@ -109,9 +106,7 @@ fn begin(
         key,
         ..
     } = &saga.data;
-    let fingerprint = saga.data.fingerprint();
-    let begun = idempotency::begin(tx, user, OPERATION, key, fingerprint, boot_id, now_ms)?;
-    if let Some(answer) = begun.proceed()? {
+    if let Some(answer) = saga.data.request().begin(tx, boot_id, now_ms)? {
         return Err(Instead::Repeat(answer));
     }
     let Some(Challenge { sku, quantity, .. }) = tx.get(&CHALLENGES, challenge)? else {
@@ -154,5 +149,5 @@ fn refuse(
         Refusal::UnderWay => Code::SagaInProgress,
         Refusal::AlreadyCompleted | Refusal::NotUnderWay => Code::InvalidState,
     };
-    Ok(Instead::Refuse(Problem::new(code, refusal.to_string())))
+    Ok(Instead::Refuse(code.because(refusal.to_string())))
 }

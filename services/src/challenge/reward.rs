@@ -14,7 +14,8 @@ use super::{
 use crate::{
     kit::{
         Code, Peer, Problem, StoreError, Writer,
-        idempotency::{self, StoredAnswer, fingerprint},
+        http::IdempotencyKey,
+        idempotency::{Request, StoredAnswer},
         saga::{Act, Call, Saga, SagaRecord, Status, Step, Undo},
     },
     ports::Platform,
@@ -45,14 +46,12 @@ pub struct RewardData {
 }
 
 impl RewardData {
-    /// What tells the client's request from another one with the same key.
-    pub(super) fn fingerprint(&self) -> u64 {
-        fingerprint(&(&self.challenge, &self.user))
+    /// The client's request.
+    pub(super) fn request(&self) -> Request {
+        let key = IdempotencyKey(self.key.clone());
+        Request::new("complete", key, &(&self.challenge, &self.user)).of(&self.user)
     }
 }
-
-/// The operation that clients' keys belong to; their scope is the user.
-pub(super) const OPERATION: &str = "complete";
 
 /// What the steps do.
 pub(super) struct Reward {
@@ -126,21 +125,9 @@ impl Saga for Reward {
         };
         completion.at_ms = self.platform.clock.now_ms();
         tx.put(&COMPLETIONS, &key, &completion)?;
-        let RewardData { user, key, .. } = &saga.data;
         match answer(saga) {
-            Some(Ok(answer)) => {
-                let fingerprint = saga.data.fingerprint();
-                idempotency::finish(
-                    tx,
-                    user,
-                    OPERATION,
-                    key,
-                    fingerprint,
-                    &answer,
-                    completion.at_ms,
-                )
-            }
-            Some(Err(_)) => idempotency::forget(tx, user, OPERATION, key),
+            Some(Ok(answer)) => saga.data.request().finish(tx, &answer, completion.at_ms),
+            Some(Err(_)) => saga.data.request().forget(tx),
             None => Ok(()),
         }
     }
@@ -202,13 +189,12 @@ impl Reward {
     /// The last look at who is rewarded; the completion itself is saved by the saga's last commit.
     fn may_save(&self, data: &RewardData) -> Act {
         match &self.barred {
-            Some(barred) if data.user.starts_with(barred.as_str()) => Act::Refused(Problem::new(
-                Code::InvalidState,
-                format!(
+            Some(barred) if data.user.starts_with(barred.as_str()) => {
+                Act::Refused(Code::InvalidState.because(format!(
                     "{} may not be rewarded; ask support to lift the bar",
                     data.user
-                ),
-            )),
+                )))
+            }
             _ => Act::Done,
         }
     }

@@ -132,10 +132,9 @@ impl View {
                 }
                 (Ok(None), _) => Ok(None),
                 (Err(_), Some(copy)) if freshness == Freshness::Stale => shown(copy, true, age),
-                (Err(away), _) => Err(Problem::new(
-                    Code::ServiceUnavailable,
-                    format!("{away}; try again shortly"),
-                )),
+                (Err(away), _) => {
+                    Err(Code::ServiceUnavailable.because(format!("{away}; try again shortly")))
+                }
             },
         }
     }
@@ -174,10 +173,8 @@ impl View {
     /// Switches the mode and the transport. Copies that may have missed notices are forgotten in the same commit.
     pub(super) async fn switch(&self, mode: Mode, transport: Transport) -> Result<Sync, Problem> {
         if transport != Transport::Webhook && !self.has_bus {
-            return Err(Problem::new(
-                Code::InvalidRequest,
-                "there is no bus here: the transport can only be webhook",
-            ));
+            return Err(Code::InvalidRequest
+                .because("there is no bus here: the transport can only be webhook"));
         }
         let (never_switched, gaps) = (self.never_switched(), self.gaps);
         let switched = move |tx: &mut Writer<'_>| {

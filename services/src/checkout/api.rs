@@ -115,7 +115,7 @@ async fn list(
 ) -> Result<Listed<OrderRow>, Problem> {
     let user = user.ok_or_else(|| {
         let detail = "say whose orders: /checkouts?user=...";
-        Problem::new(Code::InvalidRequest, detail)
+        Code::InvalidRequest.because(detail)
     })?;
     plain_id("user", &user)?;
     let index = (&ORDERS_OF_USER, &*format!("{user}/"));
@@ -128,7 +128,7 @@ async fn show_saga(
     Path(id): Path<String>,
 ) -> Result<Json<SagaView>, Problem> {
     let saga = checkouts.engine.read(&id)?;
-    let missing = || Problem::new(Code::NotFound, format!("there is no saga {id}"));
+    let missing = || Code::NotFound.because(format!("there is no saga {id}"));
     let saga = saga.ok_or_else(missing)?;
     Ok(Json(SagaView::of(saga, |data| data.order_id)))
 }

@@ -144,10 +144,8 @@ impl UserLocks for InProcess {
                     Err(until) => until.min(give_up),
                 };
                 if Instant::now() >= give_up {
-                    return Err(Problem::new(
-                        Code::LockNotAcquired,
-                        format!("another order of {user} takes its time; try again"),
-                    ));
+                    return Err(Code::LockNotAcquired
+                        .because(format!("another order of {user} takes its time; try again")));
                 }
                 let left = until.saturating_duration_since(Instant::now());
                 let _ = timeout(left.max(Duration::from_millis(1)), freed).await;

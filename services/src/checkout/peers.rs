@@ -12,20 +12,12 @@ use super::{
 use crate::{
     gap::Gap,
     kit::{
-        CallError, Code, Context, Peer, Problem, Reply,
+        CallError, Context, Peer, Problem, Reply,
         saga::{Act, Call, Undo, offered, settled, undone},
     },
+    order::peers::Product,
     ports::Platform,
 };
-
-/// A product as the catalog sells it.
-#[derive(Clone, Debug, Deserialize)]
-pub(super) struct Product {
-    /// Won.
-    pub price: u64,
-    pub version: u64,
-    pub on_sale: bool,
-}
 
 /// A coupon as its service knows it.
 #[derive(Clone, Debug, Deserialize)]
@@ -67,17 +59,7 @@ impl Peers {
 
     /// What the product costs now.
     pub async fn product(&self, context: &Context, sku: &str) -> Result<Product, Problem> {
-        let context = context.step("catalog-read");
-        let path = format!("/products/{sku}");
-        let reply = self.catalog.call(&context, "GET", &path, None, &()).await?;
-        let product: Product = reply.ok()?;
-        match product.on_sale {
-            true => Ok(product),
-            false => Err(Problem::new(
-                Code::NotForSale,
-                format!("{sku} is not for sale"),
-            )),
-        }
+        Product::find(&self.catalog, context, sku, true).await
     }
 
     /// What a coupon is worth. Whether it is still free is known only once it is reserved.
@@ -261,9 +243,10 @@ async fn post(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kit::Code;
 
     fn why() -> Problem {
-        Problem::new(Code::OutOfStock, "none left")
+        Code::OutOfStock.because("none left")
     }
 
     #[test]

@@ -1,9 +1,7 @@
 //! Placing orders: the price is fixed, the first commit made, the saga's end awaited.
 
-use std::time::Duration;
-
 use axum::http::StatusCode;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use super::{
     Checkouts,
@@ -14,14 +12,13 @@ use super::{
 use crate::{
     gap::Gap,
     kit::{
-        Code, Context, Problem, Reader, Store, StoreError, Writer,
+        Code, Context, Problem, Reader, StoreError, Writer,
         format::Format,
-        idempotency::{Begin, RETENTION_MS, StoredAnswer, fingerprint},
+        idempotency::{RETENTION_MS, StoredAnswer, fingerprint, in_flight, mismatch},
         input::AMOUNT_MAX,
         saga::{SagaRecord, Status as SagaStatus},
     },
     order::model::Status,
-    ports::Platform,
 };
 
 /// What a client is told.
@@ -84,7 +81,7 @@ impl Checkouts {
             Some(answer) => Ok(Placed::Ended(answer?)),
             None if self.config.gaps.has(Gap::AcceptedToldAsRefused) => {
                 let refused = "the order was refused: it could not be carried out in time";
-                Err(Problem::new(Code::InvalidState, refused))
+                Err(Code::InvalidState.because(refused))
             }
             None => Ok(Placed::UnderWay(Box::new(self.order(&order.id)?))),
         }
@@ -239,22 +236,22 @@ impl Known {
             return Ok(None);
         }
         if row.fingerprint != fingerprint {
-            return Begin::Mismatch.proceed();
+            return Err(mismatch());
         }
         match (row.outcome, ended) {
-            (KeyOutcome::Refused(answer), _) => Begin::Replay(answer).proceed(),
+            (KeyOutcome::Refused(answer), _) => Ok(Some(answer)),
             (KeyOutcome::Order(_), Some(answer)) => {
                 let told = answer.or_else(|why| StoredAnswer::of_problem(&why).ok_or(why));
                 Ok(Some(told?))
             }
-            (KeyOutcome::Order(_), None) => Begin::InFlight.proceed(),
+            (KeyOutcome::Order(_), None) => Err(in_flight()),
         }
     }
 }
 
 /// What the client who placed the order is told, once it has ended.
 fn answer(order: &OrderRow) -> Option<Result<StoredAnswer, Problem>> {
-    let cancelled = || Problem::new(Code::InvalidState, "the order was cancelled");
+    let cancelled = || Code::InvalidState.because("the order was cancelled");
     match order.status {
         Status::Completed => {
             Some(StoredAnswer::new(StatusCode::CREATED, order).map_err(Problem::from))
@@ -289,35 +286,18 @@ pub(super) fn settle_key(
     tx.put(&KEYS, key, &row)
 }
 
-/// How often expired keys are looked for.
-const PURGE_EVERY: Duration = Duration::from_secs(60 * 60);
-
-/// Deletes the keys of answers that are replayed no longer, now and then, for ever.
-pub(super) async fn keep_purging(platform: Platform, store: Store) {
-    loop {
-        sleep(PURGE_EVERY).await;
-        let oldest = platform.clock.now_ms().saturating_sub(RETENTION_MS);
-        let purged = store.write(move |tx| {
-            for (key, row) in tx.scan(&KEYS, "")? {
-                let ended = match &row.outcome {
-                    KeyOutcome::Refused(_) => true,
-                    KeyOutcome::Order(id) => {
-                        let order = tx.get(&ORDERS, id)?;
-                        order.is_none_or(|order| order.status.next().is_empty())
-                    }
-                };
-                if ended && row.at_ms < oldest {
-                    tx.delete(&KEYS, &key)?;
-                }
-            }
-            Ok::<_, StoreError>(())
-        });
-        if let Err(error) = purged.await {
-            tracing::error!(%error, "keys were not purged");
+/// Whether a key's answer is replayed no longer.
+pub(super) fn is_over(tx: &Writer, row: &KeyRow, oldest_ms: u64) -> Result<bool, StoreError> {
+    let ended = match &row.outcome {
+        KeyOutcome::Refused(_) => true,
+        KeyOutcome::Order(id) => {
+            let order = tx.get(&ORDERS, id)?;
+            order.is_none_or(|order| order.status.next().is_empty())
         }
-    }
+    };
+    Ok(ended && row.at_ms < oldest_ms)
 }
 
 fn invalid(detail: &str) -> Problem {
-    Problem::new(Code::InvalidRequest, detail)
+    Code::InvalidRequest.because(detail)
 }

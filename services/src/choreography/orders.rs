@@ -16,10 +16,10 @@ use super::{
 use crate::{
     gap::Gap,
     kit::{
-        self, Code, Context, Problem, Store, Writer,
+        self, Code, Context, Problem, Writer,
         bus::{Event, Handler, HandlerError, Member, Says, Settings},
         http::IdempotencyKey,
-        idempotency::{self, StoredAnswer, fingerprint},
+        idempotency::{self, Request, StoredAnswer},
         input::{AMOUNT_MAX, within},
     },
     ports::Platform,
@@ -40,15 +40,9 @@ pub const SERVICE: Service = Service {
 };
 
 /// Serves until the process ends.
-///
-/// # Errors
-/// The database or the service's address cannot be used.
 pub async fn run(platform: Platform, settings: Settings) -> io::Result<()> {
     let member = Member::open(&platform, store::FILE, TOPIC, &settings).await?;
-    platform.spawn(
-        "key-sweeper",
-        idempotency::keep_sweeping(platform.clone(), member.store().clone()),
-    );
+    idempotency::spawn_sweeper(&platform, member.store());
     let orders = Arc::new(Orders {
         member: member.clone(),
         peers: Peers::new(&platform, settings.gaps),
@@ -111,8 +105,9 @@ impl Orders {
         key: Option<IdempotencyKey>,
         place: Place,
     ) -> Result<StoredAnswer, Problem> {
-        let once = Once::new(key, &place);
-        if let Some(answer) = once.answered(self.member.store())? {
+        let once = Request::new("order", key, &place).of(&place.user_id.0);
+        // Whoever asks again needs neither the user service nor the catalog.
+        if let Some(answer) = once.find(self.member.store())? {
             return Ok(answer);
         }
         let platform = self.member.platform();
@@ -162,64 +157,6 @@ impl Orders {
     }
 }
 
-/// What makes a request one that is carried out once, if its client has sent a key.
-#[derive(Clone)]
-struct Once {
-    key: Option<String>,
-    scope: String,
-    print: u64,
-}
-
-impl Once {
-    const OPERATION: &str = "order";
-
-    fn new(key: Option<IdempotencyKey>, place: &Place) -> Self {
-        Once {
-            key: key.map(|key| key.0),
-            scope: place.user_id.0.clone(),
-            print: fingerprint(place),
-        }
-    }
-
-    /// The answer that it was given before: whoever asks again needs neither the user service nor the catalog.
-    fn answered(&self, store: &Store) -> Result<Option<StoredAnswer>, Problem> {
-        let Some(key) = &self.key else {
-            return Ok(None);
-        };
-        let (scope, print) = (&self.scope, self.print);
-        store
-            .read(|rows| idempotency::find(rows, scope, Self::OPERATION, key, print))?
-            .proceed()
-    }
-
-    fn begin(
-        &self,
-        tx: &mut Writer<'_>,
-        boot_id: u64,
-        now_ms: u64,
-    ) -> Result<Option<StoredAnswer>, Problem> {
-        let Some(key) = &self.key else {
-            return Ok(None);
-        };
-        let (scope, print) = (&self.scope, self.print);
-        idempotency::begin(tx, scope, Self::OPERATION, key, print, boot_id, now_ms)?.proceed()
-    }
-
-    fn finish(
-        &self,
-        tx: &mut Writer<'_>,
-        answer: &StoredAnswer,
-        now_ms: u64,
-    ) -> Result<(), Problem> {
-        let Some(key) = &self.key else {
-            return Ok(());
-        };
-        let (scope, print) = (&self.scope, self.print);
-        idempotency::finish(tx, scope, Self::OPERATION, key, print, answer, now_ms)?;
-        Ok(())
-    }
-}
-
 /// Puts a new order down and says so.
 fn open(
     tx: &mut Writer<'_>,
@@ -229,7 +166,7 @@ fn open(
 ) -> Result<(), Problem> {
     let (id, user) = (&order.id, &order.user_id);
     if tx.get(&ORDERS, id)?.is_some() {
-        return Err(Problem::new(Code::VersionConflict, "try again"));
+        return Err(Code::VersionConflict.because("try again"));
     }
     tx.put(&ORDERS, id, order)?;
     tx.put(&ORDERS_OF_USER, &format!("{user}/{id}"), id)?;

@@ -24,37 +24,27 @@ use crate::{
     kit::{
         self, Code, Listed, Page, Problem, StoreError, Table, Writer,
         bus::{Event, Handler, HandlerError, Member, Says, Settings},
-        holding::{Ask, Hold, Holding, Pool, Refusal},
         http::Body,
         input::{plain_id, within},
         lease::{Lease, LeasePolicy, Leases, Locking, product_lock},
+        resource_pool::{Ask, Hold, Pool, Pools, Refusal, TooFew},
         temper::Temper,
     },
     ports::Platform,
-    service::{Demo, Service},
+    service::Service,
 };
 
 /// The service, as topologies list it.
 pub const SERVICE: Service = Service {
-    name: "inventory",
-    paths: &["/inventory"],
     run: |platform| Box::pin(run(platform, Config::default())),
-    demo: &[Demo {
-        list: "/inventory",
-        puts: &[
-            ("/inventory/1", r#"{"stock": 100}"#),
-            ("/inventory/2", r#"{"stock": 100}"#),
-            ("/inventory/3", r#"{"stock": 20}"#),
-            ("/inventory/4", r#"{"stock": 1}"#),
-        ],
-    }],
+    ..crate::inventory::SERVICE
 };
 
 /// The database's file.
 pub const FILE: &str = "stock.redb";
 
 /// Products by id, and units by order.
-pub const STOCK: Holding = Holding {
+pub const STOCK: Pools = Pools {
     pools: Table::<Pool>::new("stock"),
     holds: Table::<Hold>::new("stock_reservations"),
 };
@@ -96,9 +86,6 @@ pub struct Create {
 }
 
 /// Serves until the process ends.
-///
-/// # Errors
-/// The database or the service's address cannot be used.
 pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
     let Config {
         settings,
@@ -168,7 +155,7 @@ impl Stock {
                 Ok(()) => says.say(INVENTORY_RESERVED, key, &context, &placed),
                 Err(refusal) => {
                     let reason = match refusal {
-                        Refusal::TooFew { wanted, left } => {
+                        Refusal::TooFew(TooFew { wanted, left }) => {
                             tracing::info!(wanted, left, "stock refused");
                             format!("{OUT_OF_STOCK}: {refusal}")
                         }
@@ -304,7 +291,7 @@ async fn list(State(stock): App, page: Page) -> Result<Listed<Value>, Problem> {
 async fn show(State(stock): App, Path(id): Path<String>) -> Result<Json<Value>, Problem> {
     let missing = || {
         let detail = format!("nothing is known of product {id}; stock it with PUT /inventory/{id}");
-        Problem::new(Code::NotFound, detail)
+        Code::NotFound.because(detail)
     };
     let pool = stock.pool(&id)?.ok_or_else(missing)?;
     Ok(Json(view(&id, &pool)))

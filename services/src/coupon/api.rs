@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Coupons,
-    desk::{Reserve, unknown_campaign, unknown_coupon},
+    commands::{Reserve, unknown_campaign, unknown_coupon},
     store::{CAMPAIGNS, COUPONS, Campaign, Coupon, HOLDERS},
 };
 use crate::kit::{
@@ -86,13 +86,13 @@ async fn show_campaign(
 
 async fn issue(
     State(coupons): App,
-    key: Option<IdempotencyKey>,
+    key: IdempotencyKey,
     Path(id): Path<String>,
     Body(Issue { user }): Body<Issue>,
 ) -> Result<StoredAnswer, Problem> {
     plain_id("user", &user)?;
     plain_id("id", &id)?;
-    coupons.issue(needed(key)?, id, user).await
+    coupons.issue(key, id, user).await
 }
 
 async fn show(State(coupons): App, Path(id): Path<String>) -> Result<Json<Coupon>, Problem> {
@@ -111,7 +111,7 @@ async fn list(
 ) -> Result<Json<Vec<Coupon>>, Problem> {
     let user = user.ok_or_else(|| {
         let detail = "say whose coupons: /coupons?user=...";
-        Problem::new(Code::InvalidRequest, detail)
+        Code::InvalidRequest.because(detail)
     })?;
     plain_id("user", &user)?;
     let found = coupons.store.read(|rows| {
@@ -126,27 +126,27 @@ async fn list(
 
 async fn reserve(
     State(coupons): App,
-    key: Option<IdempotencyKey>,
+    key: IdempotencyKey,
     Body(ask): Body<Reserve>,
 ) -> Result<StoredAnswer, Problem> {
     plain_id("saga_id", &ask.saga_id)?;
     plain_id("order_id", &ask.order_id)?;
     plain_id("coupon", &ask.coupon)?;
     plain_id("user", &ask.user)?;
-    coupons.reserve(needed(key)?, ask).await
+    coupons.reserve(key, ask).await
 }
 
 async fn use_up(
     State(coupons): App,
-    key: Option<IdempotencyKey>,
+    key: IdempotencyKey,
     Path(saga_id): Path<String>,
 ) -> Result<StoredAnswer, Problem> {
-    coupons.use_up(needed(key)?, saga_id).await
+    coupons.use_up(key, saga_id).await
 }
 
 async fn release(
     State(coupons): App,
-    key: Option<IdempotencyKey>,
+    key: IdempotencyKey,
     Path(saga_id): Path<String>,
     Body(Release { coupon }): Body<Release>,
 ) -> Result<StoredAnswer, Problem> {
@@ -154,14 +154,5 @@ async fn release(
     if let Some(coupon) = &coupon {
         plain_id("coupon", coupon)?;
     }
-    coupons.release(needed(key)?, saga_id, coupon).await
-}
-
-fn needed(key: Option<IdempotencyKey>) -> Result<IdempotencyKey, Problem> {
-    key.ok_or_else(|| {
-        Problem::new(
-            Code::IdempotencyKeyMissing,
-            "send an Idempotency-Key header; repeat it when you repeat the request",
-        )
-    })
+    coupons.release(key, saga_id, coupon).await
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::model::CouponState;
-use crate::kit::{Table, reservation::ReservationState};
+use crate::kit::{Table, reservation};
 
 /// The database's file.
 pub const FILE: &str = "coupon.redb";
@@ -50,22 +50,17 @@ pub struct Coupon {
     pub issued_ms: u64,
 }
 
-/// What a saga does with a coupon.
+/// What a saga has set aside.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Reservation {
-    /// Whose it is.
-    pub saga_id: String,
-    /// For which order; empty in a tombstone.
-    pub order_id: String,
+pub struct Held {
     /// Which coupon; empty in a tombstone whose release did not name it.
     pub coupon: String,
     /// What it takes off the price, in won; 0 in a tombstone.
     pub discount: u64,
-    /// Where it is in its life.
-    pub state: ReservationState,
-    /// Wall clock of the last change, milliseconds since the Unix epoch.
-    pub at_ms: u64,
 }
+
+/// What a saga does with a coupon.
+pub type Reservation = reservation::Reservation<Held>;
 
 /// A user has at most one coupon of a campaign.
 pub fn holder_key(campaign: &str, user: &str) -> String {

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Inventory,
-    desk::{Reserve, unknown_product},
+    commands::{Reserve, unknown_product},
     store::{PRODUCTS, Product},
 };
 use crate::kit::{

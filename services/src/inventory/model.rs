@@ -2,7 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-pub use crate::kit::reservation::{Refusal, ReservationEvent, ReservationState};
+use crate::kit::resource_pool::Countable;
+
+pub use crate::kit::{
+    reservation::{ReservationEvent, ReservationState},
+    resource_pool::Move,
+};
 
 /// A held semantic lock: a saga-long claim on a product row, visible to everybody, that outlives transactions.
 /// An available row has none.
@@ -91,51 +96,14 @@ pub struct Units {
     pub sold: u64,
 }
 
-/// How units move.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Move {
-    /// New units arrive.
-    Stock,
-    /// From the shelf to a reservation.
-    Reserve,
-    /// From a reservation to the buyer.
-    Sell,
-    /// From a reservation back to the shelf.
-    GiveBack,
-    /// From the buyer back to the shelf.
-    Return,
-}
-
-/// There are fewer units than the move needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{wanted} wanted, {left} left")]
-pub struct TooFew {
-    /// What the move needs.
-    pub wanted: u64,
-    /// What there is.
-    pub left: u64,
-}
-
-impl Units {
-    /// The units after `quantity` of them moved.
-    pub fn after(mut self, way: Move, quantity: u64) -> Result<Self, TooFew> {
-        let (from, to) = match way {
-            Move::Stock => {
-                self.stocked += quantity;
-                self.on_hand += quantity;
-                return Ok(self);
-            }
-            Move::Reserve => (&mut self.on_hand, &mut self.reserved),
-            Move::Sell => (&mut self.reserved, &mut self.sold),
-            Move::GiveBack => (&mut self.reserved, &mut self.on_hand),
-            Move::Return => (&mut self.sold, &mut self.on_hand),
-        };
-        *from = from.checked_sub(quantity).ok_or(TooFew {
-            wanted: quantity,
-            left: *from,
-        })?;
-        *to += quantity;
-        Ok(self)
+impl Countable for Units {
+    fn counts(&mut self) -> [&mut u64; 4] {
+        [
+            &mut self.stocked,
+            &mut self.on_hand,
+            &mut self.reserved,
+            &mut self.sold,
+        ]
     }
 }
 
@@ -148,17 +116,6 @@ mod tests {
     fn lock_event() -> impl Strategy<Value = LockEvent> {
         use LockEvent::*;
         prop_oneof![Just(Acquire), Just(Reserve), Just(Fail), Just(Free)]
-    }
-
-    fn unit_move() -> impl Strategy<Value = Move> {
-        use Move::*;
-        prop_oneof![
-            Just(Stock),
-            Just(Reserve),
-            Just(Sell),
-            Just(GiveBack),
-            Just(Return)
-        ]
     }
 
     proptest! {
@@ -179,25 +136,6 @@ mod tests {
                 }
                 lock = after.unwrap_or(lock);
                 prop_assert!(lock.is_none() || lock.as_ref().is_some_and(|l| "ab".contains(&l.owner)));
-            }
-        }
-
-        #[test]
-        fn units_are_neither_made_nor_lost(
-            moves in prop::collection::vec((unit_move(), 0u64..50), 1..40),
-        ) {
-            let mut units = Units::default();
-            let mut put_in = 0;
-            for (way, quantity) in moves {
-                match units.after(way, quantity) {
-                    Ok(after) => {
-                        units = after;
-                        put_in += if way == Move::Stock { quantity } else { 0 };
-                    }
-                    Err(few) => prop_assert!(few.left < few.wanted),
-                }
-                prop_assert_eq!(units.stocked, put_in);
-                prop_assert_eq!(units.on_hand + units.reserved + units.sold, units.stocked);
             }
         }
     }

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::model::{ReservationState, SemanticLock, Units};
-use crate::kit::Table;
+use super::model::{SemanticLock, Units};
+use crate::kit::{Table, reservation};
 
 /// The database's file.
 pub const FILE: &str = "inventory.redb";
@@ -35,19 +35,14 @@ fn is_zero(fence: &u64) -> bool {
     *fence == 0
 }
 
-/// What a saga has set aside, bought or given back.
+/// What a saga has set aside of a product.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Reservation {
-    /// Whose it is.
-    pub saga_id: String,
-    /// For which order; empty in a tombstone.
-    pub order_id: String,
+pub struct Goods {
     /// Of which product; empty in a tombstone whose cancel did not name it.
     pub sku: String,
     /// Units; 0 in a tombstone.
     pub quantity: u64,
-    /// Where it is in its life.
-    pub state: ReservationState,
-    /// Wall clock of the last change, milliseconds since the Unix epoch.
-    pub at_ms: u64,
 }
+
+/// What a saga has set aside, bought or given back.
+pub type Reservation = reservation::Reservation<Goods>;

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::{
     Inventory,
-    desk::Remembered,
+    commands::Remembered,
     model::SemanticLock,
     store::{PRODUCTS, Product},
 };
@@ -85,9 +85,7 @@ async fn sweep_once(inventory: &Inventory, peer: &Peer, seen: &Seen) -> Result<(
             continue;
         }
         inventory
-            .write(Remembered::Nothing, move |desk| {
-                desk.sweep(&sku, &lock.owner)
-            })
+            .write(Remembered::Nothing, move |tx| tx.sweep(&sku, &lock.owner))
             .await?;
     }
     Ok(())

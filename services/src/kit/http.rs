@@ -23,7 +23,7 @@ use tower::Service;
 use tracing::Instrument;
 
 use super::{
-    Code, Context, Problem,
+    Code, Context,
     timer::{ConnectionTimer, within},
 };
 use crate::ports::{Connection, Platform};
@@ -156,13 +156,13 @@ async fn receive(mut body: Incoming) -> Result<Bytes, Response> {
     }
     match received {
         0..=BODY_BYTES_MAX => Ok(whole),
-        _ => Err(Problem::new(Code::BodyTooLarge, too_large()).into_response()),
+        _ => Err(Code::BodyTooLarge.because(too_large()).into_response()),
     }
 }
 
 /// A refusal after which the connection is of no more use, since the rest of the request is still to come.
 fn cut_off(code: Code, detail: impl Into<String>) -> Response {
-    let mut response = Problem::new(code, detail).into_response();
+    let mut response = code.because(detail).into_response();
     response
         .headers_mut()
         .insert(header::CONNECTION, HeaderValue::from_static("close"));

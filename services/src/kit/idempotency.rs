@@ -2,21 +2,25 @@
 //!
 //! Modelled on [Stripe's](https://docs.stripe.com/api/idempotent_requests) and the
 //! [IETF draft](https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/). A key belongs to one
-//! scope (the user, or the calling service) and one operation. A handler calls [`begin`] in the transaction in which
-//! its effect starts, and [`finish`] in the one in which its answer becomes final; where that is one transaction,
-//! nobody ever sees the mark in between. An answer that may turn out otherwise later ([`Code::is_transient`]) is not
-//! kept: [`forget`] the key then.
+//! scope (the user, or the calling service) and one operation. A handler calls [`Request::begin`] in the transaction in
+//! which its effect starts, and [`Request::finish`] in the one in which its answer becomes final; where that is one
+//! transaction ([`Request::once`]), nobody ever sees the mark in between. An answer that may turn out otherwise later
+//! ([`Code::is_transient`]) is not kept: [`Request::forget`] the key then.
 
-use std::time::Duration;
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{Code, Problem, Reader, Store, StoreError, Table, Writer};
-use crate::ports::Platform;
+use super::{Code, Problem, Store, StoreError, Table, Writer, http::IdempotencyKey};
+use crate::{gap::Gaps, ports::Platform};
 
 /// Keys and their answers, by `operation/scope/key`.
 pub const KEYS: Table<Row> = Table::new("idempotency");
@@ -59,131 +63,218 @@ pub struct StoredAnswer {
     pub body: serde_json::Value,
 }
 
-/// What to do with a request that carries a key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[must_use]
-pub enum Begin {
-    /// Carry it out; the key is marked as under way. After a crash this may be the second time: resume.
-    Fresh,
-    /// It was answered before: give the same answer.
-    Replay(StoredAnswer),
-    /// The key came with another request before.
-    Mismatch,
-    /// The same request is under way.
-    InFlight,
+/// A request as its key knows it: whose it is, what it is for, and what it says.
+#[derive(Clone, Debug)]
+pub struct Request {
+    scope: String,
+    operation: &'static str,
+    key: Option<String>,
+    fingerprint: u64,
 }
 
-impl Begin {
-    /// `None` to carry the request out, an answer to repeat, or the refusal (422, 409).
-    pub fn proceed(self) -> Result<Option<StoredAnswer>, Problem> {
-        match self {
-            Begin::Fresh => Ok(None),
-            Begin::Replay(answer) => Ok(Some(answer)),
-            Begin::Mismatch => Err(Problem::new(
-                Code::IdempotencyMismatch,
-                "this Idempotency-Key came with another request before; use a new key for a new request",
-            )),
-            Begin::InFlight => Err(Problem::new(
-                Code::IdempotencyInFlight,
-                "the request with this Idempotency-Key is under way; repeat it later to get its answer",
-            )),
+impl Request {
+    /// A request whose key comes from a saga or an operator: the operation tells keys apart. Without a key, every arrival
+    /// is a request of its own. Operations hold no `/`.
+    pub fn new(
+        operation: &'static str,
+        key: impl Into<Option<IdempotencyKey>>,
+        request: &impl Serialize,
+    ) -> Self {
+        Request {
+            scope: String::new(),
+            operation,
+            key: key.into().map(|key| key.0),
+            fingerprint: fingerprint(request),
         }
     }
-}
 
-/// Looks a key up, and marks it as under way if the request is to be carried out.
-pub fn begin(
-    tx: &mut Writer,
-    scope: &str,
-    operation: &str,
-    key: &str,
-    fingerprint: u64,
-    boot_id: u64,
-    now_ms: u64,
-) -> Result<Begin, StoreError> {
-    let id = row_key(scope, operation, key);
-    if let Some(row) = tx.get(&KEYS, &id)? {
-        if row.fingerprint != fingerprint {
-            return Ok(Begin::Mismatch);
+    /// The same, with a key that belongs to this user or service.
+    pub fn of(self, scope: &str) -> Self {
+        let scope = scope.replace('%', "%25").replace('/', "%2F");
+        Request { scope, ..self }
+    }
+
+    /// The answer that it was given before; or `None` to carry it out, with the key marked as under way. After a crash
+    /// that may be the second time: resume.
+    pub fn begin(
+        &self,
+        tx: &mut Writer,
+        boot_id: u64,
+        now_ms: u64,
+    ) -> Result<Option<StoredAnswer>, Problem> {
+        let Some(id) = self.row_key() else {
+            return Ok(None);
+        };
+        match tx.get(&KEYS, &id)? {
+            Some(row) if row.fingerprint != self.fingerprint => return Err(mismatch()),
+            Some(row) => match row.state {
+                State::Done(answer) => return Ok(Some(answer)),
+                State::InFlight { boot_id: marked_by } if marked_by == boot_id => {
+                    return Err(in_flight());
+                }
+                State::InFlight { .. } => {}
+            },
+            None => {}
         }
-        match row.state {
-            State::Done(answer) => return Ok(Begin::Replay(answer)),
-            State::InFlight { boot_id: marked_by } if marked_by == boot_id => {
-                return Ok(Begin::InFlight);
+        let state = State::InFlight { boot_id };
+        tx.put(&KEYS, &id, &self.row(state, now_ms))?;
+        Ok(None)
+    }
+
+    /// What [`begin`](Self::begin) finds, without marking anything: for a service that keeps its marks [in memory](Marks).
+    /// A mark in the database says nothing then.
+    pub fn find(&self, store: &Store) -> Result<Option<StoredAnswer>, Problem> {
+        let Some(id) = self.row_key() else {
+            return Ok(None);
+        };
+        match store.read::<_, StoreError>(|rows| rows.get(&KEYS, &id))? {
+            Some(row) if row.fingerprint != self.fingerprint => Err(mismatch()),
+            Some(Row {
+                state: State::Done(answer),
+                ..
+            }) => Ok(Some(answer)),
+            _ => Ok(None),
+        }
+    }
+
+    /// Keeps the final answer.
+    pub fn finish(
+        &self,
+        tx: &mut Writer,
+        answer: &StoredAnswer,
+        now_ms: u64,
+    ) -> Result<(), StoreError> {
+        match self.row_key() {
+            Some(id) => tx.put(&KEYS, &id, &self.row(State::Done(answer.clone()), now_ms)),
+            None => Ok(()),
+        }
+    }
+
+    /// Gives the key free again: the request had no effect, and its answer was a transient one.
+    pub fn forget(&self, tx: &mut Writer) -> Result<(), StoreError> {
+        match self.row_key() {
+            Some(id) => tx.delete(&KEYS, &id),
+            None => Ok(()),
+        }
+    }
+
+    /// Carries the request out in one transaction of its own, once per key: the answer is kept in the very commit that has
+    /// the effect, if it is one to be kept. `work` is given the wall clock, and changes nothing where it refuses.
+    pub async fn once<T: Serialize>(
+        self,
+        (platform, store, gaps): (&Platform, &Store, Gaps),
+        success: StatusCode,
+        work: impl FnOnce(&mut Writer<'_>, u64) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<StoredAnswer, Problem> {
+        let (boot_id, now_ms) = (platform.process.boot_id(), platform.clock.now_ms());
+        let carried_out = store.commit(gaps, move |tx: &mut Writer<'_>| {
+            if let Some(answer) = self.begin(tx, boot_id, now_ms)? {
+                return Ok(answer);
             }
-            State::InFlight { .. } => {}
+            let answer = StoredAnswer::of(success, work(tx, now_ms))?;
+            self.finish(tx, &answer, now_ms)?;
+            Ok(answer)
+        });
+        carried_out.await
+    }
+
+    fn row(&self, state: State, at_ms: u64) -> Row {
+        Row {
+            fingerprint: self.fingerprint,
+            state,
+            at_ms,
         }
     }
-    let row = Row {
-        fingerprint,
-        state: State::InFlight { boot_id },
-        at_ms: now_ms,
-    };
-    tx.put(&KEYS, &id, &row)?;
-    Ok(Begin::Fresh)
-}
 
-/// What [`begin`] finds, without marking anything: for a service that keeps its marks in memory, where a crash forgets
-/// them by itself. A mark in the database says nothing then.
-pub fn find(
-    rows: &Reader,
-    scope: &str,
-    operation: &str,
-    key: &str,
-    fingerprint: u64,
-) -> Result<Begin, StoreError> {
-    Ok(match rows.get(&KEYS, &row_key(scope, operation, key))? {
-        Some(row) if row.fingerprint != fingerprint => Begin::Mismatch,
-        Some(Row {
-            state: State::Done(answer),
-            ..
-        }) => Begin::Replay(answer),
-        _ => Begin::Fresh,
-    })
-}
-
-/// Keeps the final answer.
-pub fn finish(
-    tx: &mut Writer,
-    scope: &str,
-    operation: &str,
-    key: &str,
-    fingerprint: u64,
-    answer: &StoredAnswer,
-    now_ms: u64,
-) -> Result<(), StoreError> {
-    let row = Row {
-        fingerprint,
-        state: State::Done(answer.clone()),
-        at_ms: now_ms,
-    };
-    tx.put(&KEYS, &row_key(scope, operation, key), &row)
-}
-
-/// Gives a key free again: its request had no effect, and its answer was a transient one.
-pub fn forget(tx: &mut Writer, scope: &str, operation: &str, key: &str) -> Result<(), StoreError> {
-    tx.delete(&KEYS, &row_key(scope, operation, key))
-}
-
-/// Deletes what was last changed before that instant; says how many. Call it with now less [`RETENTION_MS`].
-pub fn sweep(tx: &mut Writer, older_than_ms: u64) -> Result<usize, StoreError> {
-    let mut rows = tx.scan(&KEYS, "")?;
-    rows.retain(|(_, row)| row.at_ms < older_than_ms);
-    for (id, _) in &rows {
-        tx.delete(&KEYS, id)?;
+    fn row_key(&self) -> Option<String> {
+        let (operation, scope) = (self.operation, &self.scope);
+        let key = self.key.as_ref()?;
+        Some(format!("{operation}/{scope}/{key}"))
     }
-    Ok(rows.len())
 }
 
-/// [Sweeps](sweep) every hour, for ever.
-pub async fn keep_sweeping(platform: Platform, store: Store) {
+/// The refusal of a key that came with another request before.
+pub fn mismatch() -> Problem {
+    Code::IdempotencyMismatch.because(
+        "this Idempotency-Key came with another request before; use a new key for a new request",
+    )
+}
+
+/// The refusal of a repeat while the first request is under way.
+pub fn in_flight() -> Problem {
+    Code::IdempotencyInFlight.because(
+        "the request with this Idempotency-Key is under way; repeat it later to get its answer",
+    )
+}
+
+/// Requests that are under way in this life of the process, where a mark in the database would cost a commit. A crash
+/// forgets them by itself. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Marks(Arc<Mutex<BTreeSet<String>>>);
+
+/// A request under way; dropped when it has ended.
+pub struct Mark {
+    marks: Marks,
+    name: String,
+}
+
+impl Marks {
+    /// Marks a request as under way; `None` if it is already.
+    pub fn begin(&self, name: String) -> Option<Mark> {
+        let fresh = self.names().insert(name.clone());
+        fresh.then(|| Mark {
+            marks: self.clone(),
+            name,
+        })
+    }
+
+    fn names(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Mark {
+    fn drop(&mut self) {
+        self.marks.names().remove(&self.name);
+    }
+}
+
+/// Deletes old keys of this table every hour, for ever: those of which `is_over` says so, given the instant before which
+/// answers are repeated no more.
+pub async fn keep_sweeping<V: DeserializeOwned + 'static>(
+    platform: Platform,
+    store: Store,
+    table: Table<V>,
+    is_over: fn(&Writer, &V, u64) -> Result<bool, StoreError>,
+) {
     loop {
         tokio::time::sleep(SWEEP_EVERY).await;
         let oldest_ms = platform.clock.now_ms().saturating_sub(RETENTION_MS);
-        if let Err(error) = store.write(move |tx| sweep(tx, oldest_ms)).await {
+        let swept = store.write(move |tx| sweep(tx, table, |tx, row| is_over(tx, row, oldest_ms)));
+        if let Err(error) = swept.await {
             tracing::error!(%error, "keys were not swept");
         }
     }
+}
+
+/// Sweeps [`KEYS`] in a task of its own.
+pub fn spawn_sweeper(platform: &Platform, store: &Store) {
+    let is_over = |_: &Writer, row: &Row, oldest_ms| Ok(row.at_ms < oldest_ms);
+    let sweeper = keep_sweeping(platform.clone(), store.clone(), KEYS, is_over);
+    platform.spawn("key-sweeper", sweeper);
+}
+
+fn sweep<V: DeserializeOwned>(
+    tx: &mut Writer,
+    table: Table<V>,
+    is_over: impl Fn(&Writer, &V) -> Result<bool, StoreError>,
+) -> Result<(), StoreError> {
+    for (id, row) in tx.scan(&table, "")? {
+        if is_over(tx, &row)? {
+            tx.delete(&table, &id)?;
+        }
+    }
+    Ok(())
 }
 
 /// A fixed hash of a request ([FNV-1a](https://datatracker.ietf.org/doc/draft-eastlake-fnv/), 64 bits): the same in
@@ -195,12 +286,6 @@ pub fn fingerprint(request: &impl Serialize) -> u64 {
     })
 }
 
-/// Scopes may hold any text; operations are ours and hold no `/`.
-fn row_key(scope: &str, operation: &str, key: &str) -> String {
-    let scope = scope.replace('%', "%25").replace('/', "%2F");
-    format!("{operation}/{scope}/{key}")
-}
-
 impl StoredAnswer {
     /// A success.
     pub fn new(status: StatusCode, body: &impl Serialize) -> Result<Self, StoreError> {
@@ -210,6 +295,17 @@ impl StoredAnswer {
             status: status.as_u16(),
             body,
         })
+    }
+
+    /// What a piece of work came to. A refusal that is not to be kept stays one.
+    pub fn of<T: Serialize>(
+        success: StatusCode,
+        done: Result<T, Problem>,
+    ) -> Result<Self, Problem> {
+        match done {
+            Ok(done) => Ok(StoredAnswer::new(success, &done)?),
+            Err(problem) => StoredAnswer::of_problem(&problem).ok_or(problem),
+        }
     }
 
     /// A refusal, if it is one to be kept.

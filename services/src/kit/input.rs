@@ -41,10 +41,9 @@ pub fn plain_id(field: &str, id: &str) -> Result<(), Problem> {
     if (1..=ID_MAX).contains(&id.len()) && id.bytes().all(plain) {
         return Ok(());
     }
-    Err(Problem::new(
-        Code::InvalidRequest,
-        format!("{field} must be 1 to {ID_MAX} letters, digits or -_.:"),
-    ))
+    Err(Code::InvalidRequest.because(format!(
+        "{field} must be 1 to {ID_MAX} letters, digits or -_.:"
+    )))
 }
 
 /// A number within its limits.
@@ -52,12 +51,9 @@ pub fn within(field: &str, value: u64, limits: RangeInclusive<u64>) -> Result<()
     if limits.contains(&value) {
         return Ok(());
     }
-    Err(Problem::new(
-        Code::InvalidRequest,
-        format!(
-            "{field} must be {} to {}, not {value}",
-            limits.start(),
-            limits.end()
-        ),
-    ))
+    Err(Code::InvalidRequest.because(format!(
+        "{field} must be {} to {}, not {value}",
+        limits.start(),
+        limits.end()
+    )))
 }

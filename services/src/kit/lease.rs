@@ -161,12 +161,9 @@ impl Leases {
         let granted: Granted = match asked {
             Ok(reply) => reply.ok()?,
             Err(CallError::NotSent { reason, .. } | CallError::Unknown { reason, .. }) => {
-                return Err(Problem::new(
-                    Code::LockNotAcquired,
-                    format!(
-                        "the lock {name} was not obtained: {reason}; nothing was done, try again"
-                    ),
-                ));
+                return Err(Code::LockNotAcquired.because(format!(
+                    "the lock {name} was not obtained: {reason}; nothing was done, try again"
+                )));
             }
         };
         tracing::info!(lock = name, token = granted.token, "lease held");
@@ -202,7 +199,7 @@ impl Leases {
         }
         self.platform.spawn("lease-release", lease.release());
         let detail = format!("the lock {name} came too late; nothing was done, try again");
-        Err(Problem::new(Code::LockNotAcquired, detail))
+        Err(Code::LockNotAcquired.because(detail))
     }
 
     /// The answer of work under a lease, which has to come within the [limit](LeasePolicy::limit).
@@ -218,7 +215,7 @@ impl Leases {
         }
         timeout(self.policy.limit, work).await.unwrap_or_else(|_| {
             let detail = "it took longer than a lock may be held; repeat the request with the same Idempotency-Key";
-            Err(Problem::new(Code::ServiceUnavailable, detail).into())
+            Err(Code::ServiceUnavailable.because(detail).into())
         })
     }
 }

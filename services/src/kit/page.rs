@@ -33,7 +33,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Page {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let refused = |what: String| Problem::new(Code::InvalidRequest, what);
+        let refused = |what: String| Code::InvalidRequest.because(what);
         let Query(asked) = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri)
             .map_err(|error| refused(error.body_text()))?;
         let mut page = Page {

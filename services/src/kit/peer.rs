@@ -97,7 +97,7 @@ pub enum CallError {
 
 impl From<CallError> for Problem {
     fn from(error: CallError) -> Self {
-        Problem::new(super::Code::ServiceUnavailable, error.to_string())
+        super::Code::ServiceUnavailable.because(error.to_string())
     }
 }
 
@@ -314,7 +314,7 @@ impl Reply {
         }
         T::deserialize(&self.body).map_err(|error| {
             tracing::error!(%error, "an answer was not understood");
-            Problem::new(Code::Internal, "a dependency's answer was not understood")
+            Code::Internal.because("a dependency's answer was not understood")
         })
     }
 
@@ -330,7 +330,7 @@ impl Reply {
                 400..500 => Code::InvalidRequest,
                 _ => Code::Internal,
             };
-            Problem::new(code, format!("a dependency answered {}", self.status))
+            code.because(format!("a dependency answered {}", self.status))
         })
     }
 

@@ -90,6 +90,14 @@ impl Code {
                 | Code::Internal
         )
     }
+
+    /// A problem with this code. `detail` is one sentence: what was wrong and what to do.
+    pub fn because(self, detail: impl Into<String>) -> Problem {
+        Problem {
+            code: self,
+            detail: detail.into(),
+        }
+    }
 }
 
 /// A refused request: RFC 9457 body with the members `type`, `title`, `status`, `detail`, `code`.
@@ -103,14 +111,6 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A problem with its explanation.
-    pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        Problem {
-            code,
-            detail: detail.into(),
-        }
-    }
-
     /// The body as sent.
     pub fn body(&self) -> serde_json::Value {
         serde_json::json!({

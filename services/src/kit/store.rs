@@ -11,6 +11,7 @@ mod shared;
 
 use std::{
     future::pending,
+    io,
     marker::PhantomData,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     sync::{
@@ -92,13 +93,16 @@ impl From<StoreError> for super::Problem {
         if error.may_pass() {
             tracing::info!(%error, "store");
             let detail = format!("{error}; repeat the request with the same Idempotency-Key");
-            return super::Problem::new(super::Code::ServiceUnavailable, detail);
+            return super::Code::ServiceUnavailable.because(detail);
         }
         tracing::error!(%error, "store");
-        super::Problem::new(
-            super::Code::Internal,
-            "the service could not read its own state",
-        )
+        super::Code::Internal.because("the service could not read its own state")
+    }
+}
+
+impl From<StoreError> for io::Error {
+    fn from(error: StoreError) -> Self {
+        io::Error::other(error)
     }
 }
 
@@ -209,16 +213,21 @@ impl Store {
         self.transact(Durability::Immediate, Box::new(work))
     }
 
-    /// Like `write`, but the commit is not synced: a power loss may undo it. Only for the planted bug `commit-without-sync`.
-    pub fn write_unsynced<T, E>(
+    /// Like `write`, but with the planted bug `commit-without-sync` the commit is not synced: a power loss may undo it.
+    pub fn commit<T, E>(
         &self,
+        gaps: Gaps,
         work: impl FnOnce(&mut Writer<'_>) -> Result<T, E> + Send + 'static,
     ) -> impl Future<Output = Result<T, E>> + Send
     where
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        self.transact(Durability::None, Box::new(work))
+        let durability = match gaps.has(Gap::CommitWithoutSync) {
+            true => Durability::None,
+            false => Durability::Immediate,
+        };
+        self.transact(durability, Box::new(work))
     }
 
     /// Reads at one instant. After a read that the disk refused, the process is failed: the engine trusts a disk no

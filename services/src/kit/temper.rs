@@ -47,10 +47,7 @@ impl Temper {
             tokio::time::sleep(slow).await;
         }
         match fails {
-            true => Err(Problem::new(
-                Code::ServiceUnavailable,
-                "out of order; try again",
-            )),
+            true => Err(Code::ServiceUnavailable.because("out of order; try again")),
             false => Ok(()),
         }
     }

@@ -65,11 +65,9 @@ impl Databases {
                 continue;
             };
             let platform = platform(service.name, data, addresses.clone(), None)?;
-            let store = Store::open(&platform, file)
-                .await
-                .map_err(io::Error::other)?;
+            let store = Store::open(&platform, file).await?;
             let seat = Seat::default();
-            seat.take(&store).map_err(io::Error::other)?;
+            seat.take(&store)?;
             let shared = Shared {
                 seat,
                 peer: None,

@@ -128,8 +128,5 @@ fn plain(field: &str, text: &str) -> Result<(), Problem> {
     if (1..=128).contains(&text.len()) && text.bytes().all(is_plain) {
         return Ok(());
     }
-    Err(Problem::new(
-        Code::InvalidRequest,
-        format!("{field} must be 1 to 128 letters, digits or -_.:"),
-    ))
+    Err(Code::InvalidRequest.because(format!("{field} must be 1 to 128 letters, digits or -_.:")))
 }

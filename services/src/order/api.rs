@@ -196,7 +196,7 @@ async fn list(
 
 async fn show_saga(State(orders): App, Path(id): Path<String>) -> Result<Json<SagaView>, Problem> {
     let saga = orders.shown(orders.engine.read(&id))?;
-    let missing = || Problem::new(Code::NotFound, format!("there is no saga {id}"));
+    let missing = || Code::NotFound.because(format!("there is no saga {id}"));
     Ok(Json(view(saga.ok_or_else(missing)?)))
 }
 
@@ -277,5 +277,5 @@ fn located(order_id: Option<String>, mut response: Response) -> Response {
 }
 
 fn invalid(detail: &str) -> Problem {
-    Problem::new(Code::InvalidRequest, detail)
+    Code::InvalidRequest.because(detail)
 }

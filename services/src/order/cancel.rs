@@ -25,10 +25,10 @@ impl Orders {
         match (order.status, order.kind) {
             (Status::Cancelled | Status::Cancelling, _) => Ok(order),
             (Status::Completed, _) | (Status::Confirmed, Kind::Purchase) => Err(too_late(&order)),
-            (Status::Pending, _) | (Status::Confirmed, Kind::Reward) => Err(Problem::new(
-                Code::ServiceUnavailable,
-                format!("the order is {:?} still; ask again", order.status),
-            )),
+            (Status::Pending, _) | (Status::Confirmed, Kind::Reward) => {
+                Err(Code::ServiceUnavailable
+                    .because(format!("the order is {:?} still; ask again", order.status)))
+            }
         }
     }
 
@@ -98,7 +98,7 @@ impl Orders {
         };
         let seen = order.status;
         let rows = move |tx: &mut Writer<'_>, saga: &mut SagaRecord<OrderData>| {
-            let not_now = || Problem::new(Code::VersionConflict, "the order has just changed");
+            let not_now = || Code::VersionConflict.because("the order has just changed");
             let mut order = tx.get(&ORDERS, &order.id)?.ok_or_else(not_now)?;
             let made = tx.get(&SAGAS, &order.saga_id)?;
             let ended = made.is_some_and(|saga| saga.status.is_ended());
@@ -118,11 +118,8 @@ impl Orders {
 }
 
 fn too_late(order: &OrderRow) -> Problem {
-    Problem::new(
-        Code::InvalidState,
-        format!(
-            "order {} is {:?}: it can be cancelled no more; return the goods instead",
-            order.id, order.status
-        ),
-    )
+    Code::InvalidState.because(format!(
+        "order {} is {:?}: it can be cancelled no more; return the goods instead",
+        order.id, order.status
+    ))
 }

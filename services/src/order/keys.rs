@@ -3,19 +3,15 @@
 //! The marks belong to the sagas, not to a life of the process: whoever ends the saga settles its key in the same commit, so
 //! no crash leaves a key in flight for ever, and none lets a second order through.
 
-use std::time::Duration;
-
 use serde::Serialize;
-use tokio::time::sleep;
 
 use super::store::{KEYS, KeyRow, KeyState};
 use crate::{
     gap::{Gap, Gaps},
     kit::{
-        Code, Problem, Store, StoreError, Writer,
-        idempotency::{Begin, RETENTION_MS, StoredAnswer, fingerprint},
+        Code, Problem, StoreError, Writer,
+        idempotency::{RETENTION_MS, StoredAnswer, fingerprint, in_flight, mismatch},
     },
-    ports::Platform,
 };
 
 /// A key in its scope, with what it was used for.
@@ -59,18 +55,16 @@ impl Key {
 
     /// What a repeat is answered; `None` if this is no repeat.
     pub fn repeat(&self, row: Option<KeyRow>, now: u64) -> Result<Option<StoredAnswer>, Problem> {
-        let refuse = |code, detail: &str| Err(Problem::new(code, detail));
         let Some(row) = row else { return Ok(None) };
         match row.state {
-            KeyState::Cancelled => refuse(
-                Code::InvalidState,
-                "this request was cancelled before it arrived",
-            ),
+            KeyState::Cancelled => {
+                Err(Code::InvalidState.because("this request was cancelled before it arrived"))
+            }
             KeyState::Answered { .. } if row.at_ms.saturating_add(self.kept_ms()) < now => Ok(None),
             KeyState::InFlight { .. } if self.gaps.has(Gap::InFlightNotRefused) => Ok(None),
-            _ if row.fingerprint != self.fingerprint => Begin::Mismatch.proceed(),
-            KeyState::InFlight { .. } => Begin::InFlight.proceed(),
-            KeyState::Answered { answer, .. } => Begin::Replay(answer).proceed(),
+            _ if row.fingerprint != self.fingerprint => Err(mismatch()),
+            KeyState::InFlight { .. } => Err(in_flight()),
+            KeyState::Answered { answer, .. } => Ok(Some(answer)),
         }
     }
 
@@ -149,24 +143,7 @@ pub(super) fn cancel_unseen(
     }
 }
 
-/// How often expired keys are looked for.
-const PURGE_EVERY: Duration = Duration::from_secs(60 * 60);
-
-/// Deletes answers that are replayed no longer, now and then, for ever.
-pub(super) async fn keep_purging(platform: Platform, store: Store) {
-    loop {
-        sleep(PURGE_EVERY).await;
-        let oldest = platform.clock.now_ms().saturating_sub(RETENTION_MS);
-        let purged = store.write(move |tx| {
-            for (id, row) in tx.scan(&KEYS, "")? {
-                if row.at_ms < oldest && !matches!(row.state, KeyState::InFlight { .. }) {
-                    tx.delete(&KEYS, &id)?;
-                }
-            }
-            Ok::<_, StoreError>(())
-        });
-        if let Err(error) = purged.await {
-            tracing::error!(%error, "keys were not purged");
-        }
-    }
+/// Whether an answer is replayed no longer.
+pub(super) fn is_over(_: &Writer, row: &KeyRow, oldest_ms: u64) -> Result<bool, StoreError> {
+    Ok(row.at_ms < oldest_ms && !matches!(row.state, KeyState::InFlight { .. }))
 }

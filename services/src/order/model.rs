@@ -137,7 +137,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::kit::{Code, Context, Problem, saga::Event};
+    use crate::kit::{Code, Context, saga::Event};
 
     const ALL: [Status; 5] = [
         Status::Pending,
@@ -173,7 +173,7 @@ mod tests {
     }
 
     fn events() -> impl Strategy<Value = Event> {
-        let why = || Problem::new(Code::OutOfStock, "none left");
+        let why = || Code::OutOfStock.because("none left");
         prop_oneof![
             4 => Just(Event::Done),
             1 => Just(Event::DoneButTurnBack(why())),

@@ -21,11 +21,30 @@ use crate::{
 
 /// A product as the catalog sells it.
 #[derive(Clone, Debug, Deserialize)]
-pub(super) struct Product {
+pub(crate) struct Product {
     /// Won.
     pub price: u64,
     pub version: u64,
-    pub on_sale: bool,
+    on_sale: bool,
+}
+
+impl Product {
+    /// What the catalog says of it now, and whether it `must` be on sale.
+    pub async fn find(
+        catalog: &Peer,
+        context: &Context,
+        sku: &str,
+        must: bool,
+    ) -> Result<Self, Problem> {
+        let context = context.step("catalog-read");
+        let path = format!("/products/{sku}");
+        let reply = catalog.call(&context, "GET", &path, None, &()).await?;
+        let product: Product = reply.ok()?;
+        match product.on_sale || !must {
+            true => Ok(product),
+            false => Err(Code::NotForSale.because(format!("{sku} is not for sale"))),
+        }
+    }
 }
 
 /// What is to be paid.
@@ -82,17 +101,7 @@ impl Peers {
 
     /// What the product costs now.
     pub async fn product(&self, context: &Context, sku: &str) -> Result<Product, Problem> {
-        let context = context.step("catalog-read");
-        let path = format!("/products/{sku}");
-        let reply = self.catalog.call(&context, "GET", &path, None, &()).await?;
-        let product: Product = reply.ok()?;
-        if !product.on_sale && self.heeds_sale_status {
-            return Err(Problem::new(
-                Code::NotForSale,
-                format!("{sku} is not for sale"),
-            ));
-        }
-        Ok(product)
+        Product::find(&self.catalog, context, sku, self.heeds_sale_status).await
     }
 
     pub async fn reserve(&self, data: &OrderData, call: Call<'_>) -> Act {

@@ -230,18 +230,18 @@ fn ordered_before(before: Option<OrderRow>, wish: &Wish) -> Result<Option<Stored
             "this basket was ordered as {} of {} before; name another",
             order.quantity, order.sku
         );
-        return Err(Problem::new(Code::IdempotencyMismatch, detail));
+        return Err(Code::IdempotencyMismatch.because(detail));
     }
     if order.status != Status::Completed {
         let detail = "an order of this basket is under way; repeat it later to get its answer";
-        return Err(Problem::new(Code::IdempotencyInFlight, detail));
+        return Err(Code::IdempotencyInFlight.because(detail));
     }
     Ok(Some(StoredAnswer::new(StatusCode::CREATED, &order)?))
 }
 
 /// A refusal for good. Only for planted bugs.
 fn refused(why: &str) -> Problem {
-    Problem::new(Code::InvalidState, format!("the order was refused: {why}"))
+    Code::InvalidState.because(format!("the order was refused: {why}"))
 }
 
 /// What the wish costs; of a purchase, only what can be paid.
@@ -253,11 +253,8 @@ fn price(product: &Product, wish: &Wish) -> Result<u64, Problem> {
     let payable = |total: &u64| (1..=AMOUNT_MAX.unsigned_abs()).contains(total);
     let total = price.checked_mul(quantity).filter(payable);
     total.ok_or_else(|| {
-        Problem::new(
-            Code::InvalidRequest,
-            format!(
+        Code::InvalidRequest.because(format!(
                 "price × quantity must be 1 to {AMOUNT_MAX} won; the price is {price}, the quantity {quantity}"
-            ),
-        )
+            ))
     })
 }

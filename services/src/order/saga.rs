@@ -195,7 +195,7 @@ pub(super) fn answer(
     order: &OrderRow,
     saga: &SagaRecord<OrderData>,
 ) -> Option<Result<StoredAnswer, Problem>> {
-    let cancelled = || Problem::new(Code::InvalidState, "the order was cancelled");
+    let cancelled = || Code::InvalidState.because("the order was cancelled");
     match saga.status {
         Status::Completed => {
             Some(StoredAnswer::new(StatusCode::CREATED, order).map_err(Problem::from))

@@ -159,13 +159,8 @@ async fn serve(
 ) -> Result<Answer, Problem> {
     let key = match key {
         _ if service.ignores_keys() => None,
-        Some(IdempotencyKey(key)) => Some(key),
-        None => {
-            return Err(Problem::new(
-                Code::IdempotencyKeyMissing,
-                "send an Idempotency-Key header; repeat it when you repeat the request",
-            ));
-        }
+        Some(key) => Some(key),
+        None => return Err(IdempotencyKey::missing()),
     };
     service.serve(context, key, demand).await
 }
@@ -175,12 +170,10 @@ async fn of_saga(
     Path(saga_id): Path<String>,
 ) -> Result<Json<View>, Problem> {
     plain("saga_id", &saga_id)?;
-    let payment = service.book().of_saga(&saga_id)?.ok_or_else(|| {
-        Problem::new(
-            Code::NotFound,
-            format!("the saga `{saga_id}` has no payment"),
-        )
-    })?;
+    let payment = service
+        .book()
+        .of_saga(&saga_id)?
+        .ok_or_else(|| Code::NotFound.because(format!("the saga `{saga_id}` has no payment")))?;
     Ok(Json(payment.into()))
 }
 
@@ -229,5 +222,5 @@ fn plain(name: &str, id: &str) -> Result<(), Problem> {
 }
 
 fn invalid(detail: impl Into<String>) -> Problem {
-    Problem::new(Code::InvalidRequest, detail)
+    Code::InvalidRequest.because(detail)
 }

@@ -301,7 +301,7 @@ fn body(payment: &Payment, action: Action) -> Result<Value, Problem> {
         payment
             .gateway_id
             .as_deref()
-            .ok_or_else(|| Problem::new(Code::Internal, "the payment has no id at the gateway"))
+            .ok_or_else(|| Code::Internal.because("the payment has no id at the gateway"))
     };
     Ok(match action {
         Action::Authorize | Action::Charge => json!(pg::api::Order {
@@ -320,9 +320,9 @@ fn body(payment: &Payment, action: Action) -> Result<Value, Problem> {
 }
 
 fn throttled(detail: &str) -> Problem {
-    Problem::new(Code::PgThrottled, detail)
+    Code::PgThrottled.because(detail)
 }
 
 fn not_known(detail: &str) -> Problem {
-    Problem::new(Code::ServiceUnavailable, detail)
+    Code::ServiceUnavailable.because(detail)
 }

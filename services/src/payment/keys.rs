@@ -1,16 +1,11 @@
-//! Idempotency keys of demands. Answers are kept with their effect, in one commit; what is under way is marked in
-//! memory, for a mark in the database would cost a commit, and a crash forgets these by itself.
-
-use std::{
-    collections::BTreeSet,
-    sync::{Arc, Mutex, PoisonError},
-};
+//! Idempotency keys of demands. Answers are kept with their effect, in one commit; what is under way is marked in memory.
 
 use super::service::Demand;
 use crate::{
     kit::{
         Problem, Store, Writer,
-        idempotency::{self, Begin, StoredAnswer},
+        http::IdempotencyKey,
+        idempotency::{Mark, Marks, Request, StoredAnswer, in_flight},
     },
     ports::Platform,
 };
@@ -22,7 +17,7 @@ const SCOPE: &str = "sagas";
 pub(super) struct Keys {
     platform: Platform,
     store: Store,
-    under_way: Arc<Mutex<BTreeSet<String>>>,
+    under_way: Marks,
 }
 
 impl Keys {
@@ -30,39 +25,29 @@ impl Keys {
         Keys {
             platform: platform.clone(),
             store,
-            under_way: Arc::default(),
+            under_way: Marks::default(),
         }
     }
 
     /// The demand has the key to itself until the answer is dropped; or it was answered before.
-    pub fn begin(&self, key: &str, demand: &Demand) -> Result<Result<Key, StoredAnswer>, Problem> {
-        let key = Key {
-            _mark: self.mark(format!("{}/{key}", demand.name()))?,
-            key: key.to_owned(),
-            operation: demand.name(),
-            fingerprint: idempotency::fingerprint(demand),
-            now_ms: self.platform.clock.now_ms(),
-        };
-        let found = self.store.read(|rows| {
-            idempotency::find(rows, SCOPE, key.operation, &key.key, key.fingerprint)
-        })?;
-        Ok(match found.proceed()? {
-            None => Ok(key),
-            Some(answer) => Err(answer),
-        })
-    }
-
-    fn mark(&self, name: String) -> Result<Mark, Problem> {
-        let mut marks = self
+    pub fn begin(
+        &self,
+        key: IdempotencyKey,
+        demand: &Demand,
+    ) -> Result<Result<Key, StoredAnswer>, Problem> {
+        let mark = self
             .under_way
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if !marks.insert(name.clone()) {
-            Begin::InFlight.proceed()?;
-        }
-        Ok(Mark {
-            under_way: self.under_way.clone(),
-            name,
+            .begin(format!("{}/{}", demand.name(), key.0))
+            .ok_or_else(in_flight)?;
+        let now_ms = self.platform.clock.now_ms();
+        let request = Request::new(demand.name(), key, demand).of(SCOPE);
+        Ok(match request.find(&self.store)? {
+            Some(answer) => Err(answer),
+            None => Ok(Key {
+                _mark: mark,
+                request,
+                now_ms,
+            }),
         })
     }
 }
@@ -70,9 +55,7 @@ impl Keys {
 /// A key whose demand is under way.
 pub(super) struct Key {
     _mark: Mark,
-    key: String,
-    operation: &'static str,
-    fingerprint: u64,
+    request: Request,
     now_ms: u64,
 }
 
@@ -84,9 +67,7 @@ impl Key {
             Err(problem) => StoredAnswer::of_problem(problem)?,
         };
         Some(Record {
-            key: self.key.clone(),
-            operation: self.operation,
-            fingerprint: self.fingerprint,
+            request: self.request.clone(),
             answer,
             now_ms: self.now_ms,
         })
@@ -95,37 +76,13 @@ impl Key {
 
 /// An answer on its way to the database.
 pub(super) struct Record {
-    key: String,
-    operation: &'static str,
-    fingerprint: u64,
+    request: Request,
     answer: StoredAnswer,
     now_ms: u64,
 }
 
 impl Record {
     pub fn put(&self, tx: &mut Writer) -> Result<(), Problem> {
-        let Record {
-            key,
-            operation,
-            fingerprint,
-            answer,
-            now_ms,
-        } = self;
-        let kept = idempotency::finish(tx, SCOPE, operation, key, *fingerprint, answer, *now_ms);
-        Ok(kept?)
-    }
-}
-
-struct Mark {
-    under_way: Arc<Mutex<BTreeSet<String>>>,
-    name: String,
-}
-
-impl Drop for Mark {
-    fn drop(&mut self) {
-        self.under_way
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&self.name);
+        Ok(self.request.finish(tx, &self.answer, self.now_ms)?)
     }
 }

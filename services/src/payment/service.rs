@@ -18,7 +18,10 @@ use super::{
 };
 use crate::{
     gap::{Gap, Gaps},
-    kit::{Code, Context, Problem, bulkhead::Permit, idempotency::StoredAnswer as Answer},
+    kit::{
+        Code, Context, Problem, bulkhead::Permit, http::IdempotencyKey,
+        idempotency::StoredAnswer as Answer,
+    },
     ports::Platform,
 };
 
@@ -68,28 +71,16 @@ impl Demand {
         };
         let status = payment.status;
         match (self, status) {
-            (Demand::Create(_) | Demand::Capture { .. }, S::Declined) => Err(Problem::new(
-                Code::PaymentDeclined,
-                "the payment was declined: nothing is held and nothing was taken; pay with another card",
-            )),
+            (Demand::Create(_) | Demand::Capture { .. }, S::Declined) => Err(Code::PaymentDeclined.because("the payment was declined: nothing is held and nothing was taken; pay with another card")),
             (Demand::Create(_), S::Authorized | S::Captured | S::Charged) => done(201),
             (Demand::Capture { .. }, S::Captured) => done(200),
-            (Demand::Capture { .. }, S::Authorized) => Err(Problem::new(
-                Code::PaymentDeclined,
-                "the capture was refused: nothing was taken; cancel the payment to give up the hold",
-            )),
+            (Demand::Capture { .. }, S::Authorized) => Err(Code::PaymentDeclined.because("the capture was refused: nothing was taken; cancel the payment to give up the hold")),
             (Demand::Cancel { .. }, status) if status.is_over() => done(200),
-            (Demand::Create(_) | Demand::Capture { .. }, _) => Err(Problem::new(
-                Code::InvalidState,
-                format!("the saga's payment is {}", status.name()),
-            )),
-            (Demand::Cancel { .. }, _) => Err(Problem::new(
-                Code::ServiceUnavailable,
-                format!(
+            (Demand::Create(_) | Demand::Capture { .. }, _) => Err(Code::InvalidState.because(format!("the saga's payment is {}", status.name()))),
+            (Demand::Cancel { .. }, _) => Err(Code::ServiceUnavailable.because(format!(
                     "the payment is {}; ask again with the same key",
                     status.name()
-                ),
-            )),
+                ))),
         }
     }
 }
@@ -128,7 +119,7 @@ impl Service {
     pub async fn serve(
         &self,
         context: Context,
-        key: Option<String>,
+        key: Option<IdempotencyKey>,
         demand: Demand,
     ) -> Result<Answer, Problem> {
         let context = context.with_saga(demand.saga_id());
@@ -139,11 +130,11 @@ impl Service {
     async fn work(
         &self,
         context: &Context,
-        key: Option<String>,
+        key: Option<IdempotencyKey>,
         demand: Demand,
     ) -> Result<Answer, Problem> {
         let key = match key {
-            Some(key) => match self.keys.begin(&key, &demand)? {
+            Some(key) => match self.keys.begin(key, &demand)? {
                 Ok(key) => Some(key),
                 Err(answer) => return Ok(answer),
             },
@@ -175,10 +166,9 @@ impl Service {
         match (demand, known) {
             (Demand::Create(order), known) => self.create(context, order, known).await,
             (Demand::Capture { .. }, Some(payment)) => self.capture(context, payment).await,
-            (Demand::Capture { saga_id }, None) => Err(Problem::new(
-                Code::NotFound,
-                format!("the saga `{saga_id}` has no payment; create it first"),
-            )),
+            (Demand::Capture { saga_id }, None) => Err(Code::NotFound.because(format!(
+                "the saga `{saga_id}` has no payment; create it first"
+            ))),
             (Demand::Cancel { amount, .. }, Some(mut payment)) => {
                 payment.refund = payment.refund.or(*amount);
                 self.cancel(context, payment).await
@@ -205,10 +195,8 @@ impl Service {
                 return if known.order() == *order {
                     Ok((known, None))
                 } else {
-                    Err(Problem::new(
-                        Code::InvalidState,
-                        "the saga has a payment for another order, amount, card or mode",
-                    ))
+                    Err(Code::InvalidState
+                        .because("the saga has a payment for another order, amount, card or mode"))
                 };
             }
             payment.id = known.next_id();
@@ -295,13 +283,10 @@ impl Service {
                 break;
             }
         }
-        Err(Problem::new(
-            Code::ServiceUnavailable,
-            format!(
-                "the payment is {}; ask again with the same key",
-                payment.status.name()
-            ),
-        ))
+        Err(Code::ServiceUnavailable.because(format!(
+            "the payment is {}; ask again with the same key",
+            payment.status.name()
+        )))
     }
 
     /// An answer whose effect was committed before, or that has none: stored under its key in a commit of its own.
@@ -349,8 +334,5 @@ impl Service {
 /// A transition that the service took for legal is not: its own mistake.
 fn defect(illegal: Illegal) -> Problem {
     tracing::error!(alert = true, %illegal, "payment in an impossible state");
-    Problem::new(
-        Code::Internal,
-        "the payment is in a state that forbids this",
-    )
+    Code::Internal.because("the payment is in a state that forbids this")
 }

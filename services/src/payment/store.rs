@@ -12,7 +12,7 @@ use super::{
     model::{Event, Illegal, Mode, Status},
 };
 use crate::{
-    gap::{Gap, Gaps},
+    gap::Gaps,
     kit::{Code, Context, Problem, Store, Table, Writer},
 };
 
@@ -245,10 +245,8 @@ impl Book {
         let work = move |tx: &mut Writer| {
             let stored = tx.get(&PAYMENTS, &row.id)?.map_or(0, |p| p.version);
             if stored != read {
-                return Err(Problem::new(
-                    Code::VersionConflict,
-                    "the payment changed meanwhile; ask again with the same key",
-                ));
+                return Err(Code::VersionConflict
+                    .because("the payment changed meanwhile; ask again with the same key"));
             }
             tx.put(&PAYMENTS, &row.id, &row)?;
             if read == 0 && !row.is_tombstone() {
@@ -274,11 +272,7 @@ impl Book {
         &self,
         work: impl FnOnce(&mut Writer) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
-        if self.gaps.has(Gap::CommitWithoutSync) {
-            self.store.write_unsynced(work).await
-        } else {
-            self.store.write(work).await
-        }
+        self.store.commit(self.gaps, work).await
     }
 
     fn unsettled_ids(&self) -> MutexGuard<'_, BTreeSet<String>> {

@@ -199,13 +199,10 @@ impl IntoResponse for Answer {
 }
 
 fn throttled() -> Problem {
-    Problem::new(
-        Code::TooManyRequests,
-        "too many requests; ask again later with the same key",
-    )
+    Code::TooManyRequests.because("too many requests; ask again later with the same key")
 }
 
 /// The 500 of a gateway that is told to fail.
 pub(super) fn broken() -> Problem {
-    Problem::new(Code::Internal, "the gateway failed before doing any work")
+    Code::Internal.because("the gateway failed before doing any work")
 }

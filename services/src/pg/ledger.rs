@@ -152,9 +152,9 @@ impl Entry {
 }
 
 fn declined(detail: &str) -> Problem {
-    Problem::new(Code::PaymentDeclined, detail)
+    Code::PaymentDeclined.because(detail)
 }
 
 fn refused(detail: &str) -> Problem {
-    Problem::new(Code::InvalidState, detail)
+    Code::InvalidState.because(detail)
 }

@@ -10,11 +10,10 @@ use tracing::Instrument;
 use super::{
     ANSWERS, Answer, Behaviour, Config, Entry, Fault, KeyStyle, Kind, LEDGER, Operation,
     api::{self, Hold, Order, Refund},
-    keys::{self, InFlight},
     webhooks::{Notice, Webhooks},
 };
 use crate::{
-    kit::{Code, Context, Problem, Store, Writer, input::AMOUNT_MAX},
+    kit::{Code, Context, Problem, Store, Writer, idempotency::Marks, input::AMOUNT_MAX},
     ports::Platform,
 };
 
@@ -75,7 +74,7 @@ pub(super) struct Desk {
     platform: Platform,
     store: Store,
     config: Config,
-    in_flight: InFlight,
+    in_flight: Marks,
     webhooks: Option<Webhooks>,
 }
 
@@ -89,7 +88,7 @@ impl Desk {
             platform,
             store,
             config,
-            in_flight: InFlight::default(),
+            in_flight: Marks::default(),
             webhooks,
         }
     }
@@ -125,7 +124,7 @@ impl Desk {
         );
         answer
             .await
-            .unwrap_or_else(|_| Err(Problem::new(Code::Internal, "the gateway is stopping")))
+            .unwrap_or_else(|_| Err(Code::Internal.because("the gateway is stopping")))
     }
 
     async fn work(
@@ -135,7 +134,10 @@ impl Desk {
         request: Request,
         fault: Option<Fault>,
     ) -> Result<Answer, Problem> {
-        let mark = self.in_flight.begin(&key)?;
+        let mark = self.in_flight.begin(key.clone()).ok_or_else(|| {
+            Code::IdempotencyInFlight
+                .because("a request with this Idempotency-Key is being worked on; ask again later")
+        })?;
         let text = serde_json::to_string(&request).expect("a request is plain data");
         let known = self.store.read(|rows| rows.get(&ANSWERS, &key))?;
         if let Some(answer) = known.filter(|answer: &Answer| answer.is_fresh(self.now())) {
@@ -216,10 +218,8 @@ impl Desk {
             .read(|rows| rows.get(&ANSWERS, key))?
             .filter(|answer| answer.is_fresh(self.now()))
             .ok_or_else(|| {
-                Problem::new(
-                    Code::NotFound,
-                    "no answer is stored under this key; ask again with the same key",
-                )
+                Code::NotFound
+                    .because("no answer is stored under this key; ask again with the same key")
             })
     }
 
@@ -264,28 +264,10 @@ fn open(tx: &Writer, kind: Kind, order: &Order, now: u64) -> Result<Entry, Probl
 
 fn find(tx: &Writer, id: &str) -> Result<Entry, Problem> {
     tx.get(&LEDGER, id)?.ok_or_else(|| {
-        Problem::new(
-            Code::NotFound,
-            format!("there is no authorization or charge `{id}`"),
-        )
+        Code::NotFound.because(format!("there is no authorization or charge `{id}`"))
     })
 }
 
 fn invalid(detail: impl Into<String>) -> Problem {
-    Problem::new(Code::InvalidRequest, detail)
-}
-
-/// Forgets old answers, every hour.
-pub(super) async fn prune_keys(desk: Arc<Desk>) {
-    loop {
-        tokio::time::sleep(Duration::from_secs(3600)).await;
-        let now = desk.now();
-        if let Err(problem) = desk
-            .store
-            .write(move |tx| keys::prune(tx, now).map_err(Problem::from))
-            .await
-        {
-            tracing::error!(alert = true, %problem, "keys not pruned");
-        }
-    }
+    Code::InvalidRequest.because(detail)
 }

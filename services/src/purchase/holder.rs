@@ -5,13 +5,13 @@ use async_trait::async_trait;
 use super::{ORDER_CANCELLED, ORDER_COMPLETED, Purchase, keep_rollback_data, knows_rollback_data};
 use crate::kit::{
     bus::{Event, Handler, HandlerError, Member},
-    holding::{Ask, Holding},
+    resource_pool::{Ask, Pools},
 };
 
 /// What a service holds for purchases, and what it says of it.
 pub struct Part {
     /// The pools, and what is held of them.
-    pub holding: &'static Holding,
+    pub pools: &'static Pools,
     /// What is asked of them for a purchase.
     pub ask: for<'a> fn(&'a Purchase) -> Ask<'a>,
     /// The pool in words.
@@ -43,7 +43,7 @@ impl Holder {
         let (part, context) = (self.part, event.context.clone());
         let reserved = self.member.once(event, move |tx, says| {
             let key = &purchase.order_id;
-            match part.holding.reserve(tx, (part.ask)(&purchase), now_ms)? {
+            match part.pools.reserve(tx, (part.ask)(&purchase), now_ms)? {
                 Ok(()) => says.say(part.reserved, key, &context, &purchase),
                 Err(refusal) => {
                     let why = format!("{}: {refusal}", (part.pool)(&purchase));
@@ -61,7 +61,7 @@ impl Holder {
         let now_ms = self.member.platform().clock.now_ms();
         let part = self.part;
         let confirmed = self.member.once(event, move |tx, _| {
-            part.holding.confirm(tx, &purchase.order_id, now_ms)?;
+            part.pools.confirm(tx, &purchase.order_id, now_ms)?;
             Ok(())
         });
         confirmed.await
@@ -74,7 +74,7 @@ impl Holder {
         let now_ms = self.member.platform().clock.now_ms();
         let (part, context) = (self.part, event.context.clone());
         let released = self.member.once(event, move |tx, says| {
-            if part.holding.release(tx, &purchase.order_id, now_ms)? {
+            if part.pools.release(tx, &purchase.order_id, now_ms)? {
                 says.say(part.released, &purchase.order_id, &context, &purchase);
             }
             Ok(())

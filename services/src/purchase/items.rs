@@ -18,9 +18,9 @@ use crate::{
     kit::{
         self, Code, Listed, Page, Problem, Table,
         bus::{Member, Settings},
-        holding::{Ask, Hold, Holding, Pool},
         http::Body,
         input::{plain_id, within},
+        resource_pool::{Ask, Hold, Pool, Pools},
     },
     ports::Platform,
     service::Service,
@@ -38,7 +38,7 @@ pub const SERVICE: Service = Service {
 pub const FILE: &str = "item.redb";
 
 /// Items by id, and units by order.
-pub const ITEMS: Holding = Holding {
+pub const ITEMS: Pools = Pools {
     pools: Table::<Pool>::new("items"),
     holds: Table::<Hold>::new("item_reservations"),
 };
@@ -72,7 +72,7 @@ pub async fn run(platform: Platform, settings: Settings) -> io::Result<()> {
 
 /// A purchase's units of its item.
 const UNITS: Part = Part {
-    holding: &ITEMS,
+    pools: &ITEMS,
     ask: |purchase| Ask {
         owner: &purchase.order_id,
         pool: &purchase.item_id,
@@ -101,7 +101,7 @@ async fn show(State(items): App, Path(id): Path<String>) -> Result<Json<Value>, 
         .read(|rows| rows.get(&ITEMS.pools, &id))?;
     let missing = || {
         let detail = format!("there is no item {id}; create it with PUT /items/{id}");
-        Problem::new(Code::NotFound, detail)
+        Code::NotFound.because(detail)
     };
     pool.map(|pool| Json(view(&id, &pool))).ok_or_else(missing)
 }

@@ -21,7 +21,7 @@ use crate::{
         self, Code, Context, Problem, StoreError, Writer,
         bus::{Event, Handler, HandlerError, Member, Says, Settings},
         http::IdempotencyKey,
-        idempotency::{self, StoredAnswer, fingerprint},
+        idempotency::{self, Request, StoredAnswer},
     },
     ports::Platform,
     service::Service,
@@ -60,10 +60,7 @@ impl Default for Config {
 /// Serves until the process ends.
 pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
     let member = Member::open(&platform, store::FILE, TOPIC, &config.settings).await?;
-    platform.spawn(
-        "key-sweeper",
-        idempotency::keep_sweeping(platform.clone(), member.store().clone()),
-    );
+    idempotency::spawn_sweeper(&platform, member.store());
     let orders = Arc::new(Orders {
         member: member.clone(),
         opened: Notify::new(),
@@ -123,23 +120,17 @@ impl Orders {
         key: Option<IdempotencyKey>,
         place: Place,
     ) -> Result<StoredAnswer, Problem> {
-        let id = self.member.platform().short_id("ORD");
-        let boot_id = self.member.platform().process.boot_id();
+        let once = Request::new("purchase", key, &place).of(&place.user_id.0);
+        let platform = self.member.platform();
+        let (id, boot_id) = (platform.short_id("ORD"), platform.process.boot_id());
         let (context, now_ms) = (context.with_saga(&id), self.now_ms());
         let placed = self.member.write(move |tx, says| {
-            let (scope, print) = (place.user_id.0.clone(), fingerprint(&place));
-            let operation = "purchase";
-            if let Some(IdempotencyKey(key)) = &key {
-                let begun = idempotency::begin(tx, &scope, operation, key, print, boot_id, now_ms)?;
-                if let Some(answer) = begun.proceed()? {
-                    return Ok::<_, Problem>(answer);
-                }
+            if let Some(answer) = once.begin(tx, boot_id, now_ms)? {
+                return Ok::<_, Problem>(answer);
             }
             let order = open(tx, says, &id, place, &context, now_ms)?;
             let answer = StoredAnswer::new(StatusCode::ACCEPTED, &order)?;
-            if let Some(IdempotencyKey(key)) = &key {
-                idempotency::finish(tx, &scope, operation, key, print, &answer, now_ms)?;
-            }
+            once.finish(tx, &answer, now_ms)?;
             Ok(answer)
         });
         let answer = placed.await?;
@@ -191,10 +182,10 @@ fn open(
     let (user_id, item_id) = (place.user_id.0, place.item_id.0);
     let price = tx.get(&PRICES, &item_id)?.ok_or_else(|| {
         let detail = format!("there is no item {item_id}; see POST /setup-test-data");
-        Problem::new(Code::NotFound, detail)
+        Code::NotFound.because(detail)
     })?;
     if tx.get(&ORDERS, id)?.is_some() {
-        return Err(Problem::new(Code::VersionConflict, "try again"));
+        return Err(Code::VersionConflict.because("try again"));
     }
     let amount = price.saturating_mul(place.quantity);
     let order = Order {

@@ -199,6 +199,6 @@ async fn show(
         .read(|rows| rows.get(&PAYMENTS, &order_id))?;
     payment.map(Json).ok_or_else(|| {
         let detail = format!("there is no payment for order {order_id} yet");
-        Problem::new(Code::NotFound, detail)
+        Code::NotFound.because(detail)
     })
 }

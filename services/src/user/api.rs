@@ -13,15 +13,15 @@ use serde_json::{Value, json};
 
 use super::{
     Users,
-    desk::{Reserve, unknown_user},
+    commands::{Reserve, unknown_user},
     store::{RESERVATIONS, Reservation, USERS, User},
 };
 use crate::kit::{
     Code, Listed, Page, Problem,
     http::{Body, IdempotencyKey},
-    idempotency::{StoredAnswer, fingerprint},
+    idempotency::{Request, StoredAnswer},
     input::{AMOUNT_MAX, plain_id, within},
-    once::Once,
+    reservation::Reserving,
 };
 
 /// Longest name, in bytes.
@@ -104,7 +104,7 @@ async fn create(
     plain_id("id", &id)?;
     within("the length of name", name.len() as u64, 1..=NAME_MAX)?;
     within("balance", balance, 0..=AMOUNT_MAX.unsigned_abs())?;
-    let created = users.change(move |desk| desk.create(&id, &name, balance));
+    let created = users.change(move |users| users.create(&id, &name, balance));
     created.await.map(Json)
 }
 
@@ -113,24 +113,23 @@ async fn patch(
     Path(id): Path<String>,
     Body(Patch { active }): Body<Patch>,
 ) -> Result<Json<User>, Problem> {
-    let changed = users.change(move |desk| desk.set_active(&id, active));
+    let changed = users.change(move |users| users.set_active(&id, active));
     changed.await.map(Json)
 }
 
 async fn credit(
     State(users): App,
-    key: Option<IdempotencyKey>,
+    key: IdempotencyKey,
     Path(id): Path<String>,
     Body(Credit { amount }): Body<Credit>,
 ) -> Result<StoredAnswer, Problem> {
     within("amount", amount, 1..=AMOUNT_MAX.unsigned_abs())?;
-    let once = Once {
-        key: needed(key)?,
-        operation: "credit",
-        fingerprint: fingerprint(&(&id, amount)),
-        success: StatusCode::OK,
-    };
-    users.once(once, move |desk| desk.credit(&id, amount)).await
+    let request = Request::new("credit", key, &(&id, amount));
+    users
+        .once(request, StatusCode::OK, move |users| {
+            users.credit(&id, amount)
+        })
+        .await
 }
 
 /// The body of `POST /balance-reservations`.
@@ -152,7 +151,7 @@ impl Bill {
     fn net(self) -> Result<Reserve, Problem> {
         if self.rebate > 0 && self.rebate >= self.amount {
             let detail = "`rebate` must be less than `amount`";
-            return Err(Problem::new(Code::InvalidRequest, detail));
+            return Err(Code::InvalidRequest.because(detail));
         }
         Ok(Reserve {
             saga_id: self.saga_id,
@@ -165,7 +164,7 @@ impl Bill {
 
 async fn reserve(
     State(users): App,
-    key: Option<IdempotencyKey>,
+    key: IdempotencyKey,
     Body(bill): Body<Bill>,
 ) -> Result<StoredAnswer, Problem> {
     let ask = bill.net()?;
@@ -181,32 +180,26 @@ async fn show_reservation(
     Path(saga_id): Path<String>,
 ) -> Result<Json<Reservation>, Problem> {
     let found = users.store.read(|rows| rows.get(&RESERVATIONS, &saga_id))?;
-    let missing = || {
-        Problem::new(
-            Code::NotFound,
-            format!("saga {saga_id} has reserved nothing"),
-        )
-    };
+    let missing = || Code::NotFound.because(format!("saga {saga_id} has reserved nothing"));
     found.map(Json).ok_or_else(missing)
 }
 
 async fn confirm(
     State(users): App,
-    key: Option<IdempotencyKey>,
+    key: IdempotencyKey,
     Path(saga_id): Path<String>,
 ) -> Result<StoredAnswer, Problem> {
-    let once = Once {
-        key: needed(key)?,
-        operation: "confirm",
-        fingerprint: fingerprint(&saga_id),
-        success: StatusCode::OK,
-    };
-    users.once(once, move |desk| desk.confirm(&saga_id)).await
+    let request = Request::new("confirm", key, &saga_id);
+    users
+        .once(request, StatusCode::OK, move |users| {
+            users.confirm(&saga_id)
+        })
+        .await
 }
 
 async fn release(
     State(users): App,
-    key: Option<IdempotencyKey>,
+    key: IdempotencyKey,
     Path(saga_id): Path<String>,
     Body(Release { user }): Body<Release>,
 ) -> Result<StoredAnswer, Problem> {
@@ -214,15 +207,5 @@ async fn release(
     if let Some(user) = &user {
         plain_id("user", user)?;
     }
-    users.release(needed(key)?, saga_id, user).await
-}
-
-/// Whoever changes a balance names the change.
-pub(super) fn needed(key: Option<IdempotencyKey>) -> Result<Option<IdempotencyKey>, Problem> {
-    key.map(Some).ok_or_else(|| {
-        Problem::new(
-            Code::IdempotencyKeyMissing,
-            "send an Idempotency-Key header; repeat it when you repeat the request",
-        )
-    })
+    users.release(key, saga_id, user).await
 }

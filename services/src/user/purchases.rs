@@ -11,13 +11,14 @@ use axum::{
 use serde_json::{Value, json};
 
 use super::{
-    desk::{Desk, Reserve, unknown_user},
+    commands::{Commands, Reserve, unknown_user},
     store::USERS,
 };
 use crate::{
     kit::{
         Problem, Store, StoreError, Writer,
         bus::{Event, Handler, HandlerError, Member, Settings},
+        reservation::Reserving,
     },
     ports::Platform,
     purchase::{
@@ -63,7 +64,7 @@ impl Handler for Purse {
 
 impl Purse {
     async fn reserve(&self, event: &Event, purchase: Purchase) -> Result<(), HandlerError> {
-        let (context, desk) = (event.context.clone(), self.desk());
+        let (context, users) = (event.context.clone(), self.commands());
         let reserved = self.member.once(event, move |tx, says| {
             let ask = Reserve {
                 saga_id: purchase.order_id.clone(),
@@ -72,7 +73,7 @@ impl Purse {
                 amount: purchase.more.payable(purchase.amount),
             };
             let key = &purchase.order_id;
-            match desk(tx).reserve(&ask) {
+            match users(tx).reserve(&ask) {
                 Ok(_) => says.say(USER_VALIDATED, key, &context, &purchase),
                 Err(problem) if problem.code.is_transient() => return Err(problem.into()),
                 Err(problem) => {
@@ -88,9 +89,9 @@ impl Purse {
     }
 
     async fn confirm(&self, event: &Event, purchase: Purchase) -> Result<(), HandlerError> {
-        let desk = self.desk();
+        let users = self.commands();
         let confirmed = self.member.once(event, move |tx, _| {
-            desk(tx).confirm(&purchase.order_id)?;
+            users(tx).confirm(&purchase.order_id)?;
             Ok(())
         });
         confirmed.await
@@ -100,10 +101,10 @@ impl Purse {
         if !knows_rollback_data(&self.member, event).await {
             return self.member.once(event, |_, _| Ok(())).await;
         }
-        let (context, desk) = (event.context.clone(), self.desk());
+        let (context, users) = (event.context.clone(), self.commands());
         let released = self.member.once(event, move |tx, says| {
             let key = &purchase.order_id;
-            let released = desk(tx).release(key, Some(&purchase.user_id))?;
+            let released = users(tx).give_back(key, Some(purchase.user_id.clone()))?;
             if released.amount > 0 {
                 says.say(USER_RELEASED, key, &context, &purchase);
             }
@@ -112,10 +113,12 @@ impl Purse {
         released.await
     }
 
-    /// What makes a desk of a transaction.
-    fn desk(&self) -> impl for<'a, 't> Fn(&'a mut Writer<'t>) -> Desk<'a, 't> + Clone + use<> {
+    /// What makes commands of a transaction.
+    fn commands(
+        &self,
+    ) -> impl for<'a, 't> Fn(&'a mut Writer<'t>) -> Commands<'a, 't> + Clone + use<> {
         let (gaps, now_ms) = (self.member.gaps(), self.member.platform().clock.now_ms());
-        move |tx| Desk { tx, gaps, now_ms }
+        move |tx| Commands { tx, gaps, now_ms }
     }
 }
 

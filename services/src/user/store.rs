@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::model::Balance;
-use crate::kit::{Table, reservation::ReservationState};
+use crate::kit::{Table, reservation};
 
 /// The database's file.
 pub const FILE: &str = "user.redb";
@@ -30,21 +30,16 @@ pub struct User {
     pub version: u64,
 }
 
-/// What a saga has set aside of a balance, spent or given back.
+/// What a saga has set aside of a balance.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Reservation {
-    /// Whose it is.
-    pub saga_id: String,
-    /// For which order; empty in a tombstone.
-    pub order_id: String,
+pub struct Money {
     /// Whose balance; empty in a tombstone whose release did not name them.
     pub user: String,
     /// In won; 0 in a tombstone.
     pub amount: u64,
     /// What was available before; kept for audits, never restored.
     pub available_before: u64,
-    /// Where it is in its life.
-    pub state: ReservationState,
-    /// Wall clock of the last change, milliseconds since the Unix epoch.
-    pub at_ms: u64,
 }
+
+/// What a saga has set aside of a balance, spent or given back.
+pub type Reservation = reservation::Reservation<Money>;

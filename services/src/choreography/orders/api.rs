@@ -59,7 +59,7 @@ async fn place(
 
 async fn show(State(orders): App, Path(id): Path<String>) -> Result<Json<Order>, Problem> {
     let order = orders.member.store().read(|rows| rows.get(&ORDERS, &id))?;
-    let missing = || Problem::new(Code::NotFound, format!("there is no order {id}"));
+    let missing = || Code::NotFound.because(format!("there is no order {id}"));
     order.map(Json).ok_or_else(missing)
 }
 

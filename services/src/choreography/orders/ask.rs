@@ -54,7 +54,7 @@ impl Peers {
             true => Ok(user.id),
             false => {
                 let detail = format!("user {id} may not order");
-                Err(Problem::new(Code::InvalidState, detail))
+                Err(Code::InvalidState.because(detail))
             }
         }
     }
@@ -68,11 +68,11 @@ impl Peers {
             true if product.price > 0 => Ok(product),
             true => {
                 let detail = format!("product {id} has no price; set one in the catalog");
-                Err(Problem::new(Code::NotForSale, detail))
+                Err(Code::NotForSale.because(detail))
             }
             false => {
                 let detail = format!("product {id} is not on sale; see GET /products");
-                Err(Problem::new(Code::NotForSale, detail))
+                Err(Code::NotForSale.because(detail))
             }
         }
     }

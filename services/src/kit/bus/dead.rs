@@ -90,7 +90,7 @@ async fn replay(
 ) -> Result<Json<DeadEvent>, Problem> {
     let unknown = || {
         let detail = format!("there is no dead event {id}; see GET /dead-events");
-        Problem::new(Code::NotFound, detail)
+        Code::NotFound.because(detail)
     };
     let consumer = consumers.iter().find(|consumer| {
         let group = &consumer.inner.subscription.group;
@@ -123,10 +123,7 @@ async fn replay(
                 tx.put(&DEAD_EVENTS, &key, &letter)
             });
             noted.await?;
-            Err(Problem::new(
-                Code::InvalidState,
-                format!("it failed again: {error}"),
-            ))
+            Err(Code::InvalidState.because(format!("it failed again: {error}")))
         }
     }
 }

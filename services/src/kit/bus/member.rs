@@ -98,11 +98,8 @@ impl Member {
         topic: &str,
         settings: &Settings,
     ) -> io::Result<Self> {
-        let opened = async {
-            let store = Store::open(platform, file).await?;
-            Member::join(platform, &store, topic, settings).await
-        };
-        opened.await.map_err(io::Error::other)
+        let store = Store::open(platform, file).await?;
+        Ok(Member::join(platform, &store, topic, settings).await?)
     }
 
     /// Takes part in `topic` as the group of the service's own name, with outbox and inbox in its store.

@@ -19,19 +19,18 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         let kind = request.headers().get(header::CONTENT_TYPE);
         if !kind.is_some_and(|kind| kind.to_str().is_ok_and(is_json)) {
-            return Err(Problem::new(
-                Code::UnsupportedMediaType,
+            return Err(Code::UnsupportedMediaType.because(
                 "send the body as JSON, with the header `Content-Type: application/json`",
             ));
         }
         let body = to_bytes(request.into_body(), BODY_BYTES_MAX)
             .await
-            .map_err(|error| Problem::new(Code::InvalidRequest, error.to_string()))?;
+            .map_err(|error| Code::InvalidRequest.because(error.to_string()))?;
         json::parse(&body).map(Body).map_err(|error| {
             let near = member_before(&body, error.line(), error.column())
                 .map(|name| format!(" (near `{name}`)"))
                 .unwrap_or_default();
-            Problem::new(Code::InvalidRequest, format!("the body: {error}{near}"))
+            Code::InvalidRequest.because(format!("the body: {error}{near}"))
         })
     }
 }
@@ -76,10 +75,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Context {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         parts.extensions.get::<Context>().cloned().ok_or_else(|| {
-            Problem::new(
-                Code::Internal,
-                "the request did not come through the service's server",
-            )
+            Code::Internal.because("the request did not come through the service's server")
         })
     }
 }
@@ -99,10 +95,15 @@ impl IdempotencyKey {
         if visible && (1..=KEY_BYTES_MAX).contains(&key.len()) {
             return Ok(IdempotencyKey(key.to_owned()));
         }
-        Err(Problem::new(
-            Code::InvalidRequest,
-            format!("an idempotency key must be 1 to {KEY_BYTES_MAX} visible ASCII characters"),
-        ))
+        Err(Code::InvalidRequest.because(format!(
+            "an idempotency key must be 1 to {KEY_BYTES_MAX} visible ASCII characters"
+        )))
+    }
+
+    /// The refusal of a request without one.
+    pub fn missing() -> Problem {
+        Code::IdempotencyKeyMissing
+            .because("send an Idempotency-Key header; repeat it when you repeat the request")
     }
 
     fn find(headers: &HeaderMap) -> Result<Option<Self>, Problem> {
@@ -120,12 +121,7 @@ impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        Self::find(&parts.headers)?.ok_or_else(|| {
-            Problem::new(
-                Code::IdempotencyKeyMissing,
-                "send an Idempotency-Key header; repeat it when you repeat the request",
-            )
-        })
+        Self::find(&parts.headers)?.ok_or_else(Self::missing)
     }
 }
 

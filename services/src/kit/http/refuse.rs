@@ -6,7 +6,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use crate::kit::{Code, Problem};
+use crate::kit::Code;
 
 /// What the framework says about a refusal is short.
 const EXPLANATION_BYTES_MAX: usize = 4096;
@@ -47,7 +47,7 @@ pub(super) async fn as_problem(response: Response, method: &Method, uri: &Uri) -
             "the service could not answer; its log says why".to_owned(),
         ),
     };
-    let mut problem = Problem::new(code, detail).into_response();
+    let mut problem = code.because(detail).into_response();
     if let Some(allowed) = allowed {
         problem.headers_mut().insert(header::ALLOW, allowed.clone());
     }

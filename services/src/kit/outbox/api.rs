@@ -74,7 +74,7 @@ async fn redrive(
     let redriven = outbox.inner.store.write(move |tx| {
         let Some(mut row) = tx.get(&DEAD_LETTERS, &key)? else {
             let detail = format!("there is no dead letter {key}; see GET /outbox/dead-letters");
-            return Err(Problem::new(Code::NotFound, detail));
+            return Err(Code::NotFound.because(detail));
         };
         row.state = State::Pending;
         row.attempts = 0;

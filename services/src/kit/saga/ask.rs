@@ -6,7 +6,10 @@ use tokio::time::{Instant, sleep, timeout};
 use tracing::Instrument;
 
 use super::{Act, Call, Event, Role, Saga, SagaRecord, Step, Undo, drive::Drive, registry::Asking};
-use crate::kit::{Code, Context, Problem};
+use crate::{
+    gap::Gap,
+    kit::{Code, Context, Problem},
+};
 
 /// What is known of the step under way.
 #[derive(Default)]
@@ -114,19 +117,21 @@ impl<S: Saga> Drive<'_, S> {
                 Ok(Event::Abandoned(why))
             }
             (Act::Unknown(reason), Role::Compensatable | Role::Pivot)
-                if !self.inner.defences.unknown_is_unknown =>
+                if self.inner.has(Gap::TimeoutMeansNo) =>
             {
                 tracing::info!(%reason, "step refused");
                 Ok(Event::Refused(unavailable(reason)))
             }
             (Act::Unknown(reason), Role::Compensatable)
-                if !self.inner.defences.undo_without_answer =>
+                if self.inner.has(Gap::UndoOnlyOnAnsweredNo) =>
             {
                 tracing::info!(%reason, "step refused");
                 self.halted.store(true, Relaxed);
                 Ok(Event::Refused(unavailable(reason)))
             }
-            (Act::Unknown(reason), Role::Compensatable) if !self.inner.defences.ask_again => {
+            (Act::Unknown(reason), Role::Compensatable)
+                if self.inner.has(Gap::RollbackOvertakesLateSuccess) =>
+            {
                 let reason = asked.doubt(reason);
                 Ok(Event::Abandoned(unavailable(reason)))
             }
@@ -168,17 +173,17 @@ impl<S: Saga> Drive<'_, S> {
                     span.in_scope(|| tracing::info!("step undone"));
                     return happened(Event::Undone);
                 }
-                Undo::Conflict(_) if !self.inner.defences.conflict_is_retried => {
+                Undo::Conflict(_) if self.inner.has(Gap::ConflictInCompensationGivesUp) => {
                     return happened(Event::Undone);
                 }
                 Undo::Retry(reason) | Undo::Conflict(reason) => reason,
             };
             span.in_scope(|| tracing::info!(%reason, "undo unknown"));
-            if !self.inner.defences.undo_goes_on {
+            if self.inner.has(Gap::StopAtFirstCompensationError) {
                 self.halted.store(true, Relaxed);
                 continue;
             }
-            if !self.inner.defences.undo_insists {
+            if self.inner.has(Gap::CompensationNotRetried) {
                 return None;
             }
             if tries + self.tried_before(saga, index) >= self.inner.config.tries {
@@ -190,9 +195,9 @@ impl<S: Saga> Drive<'_, S> {
 
     /// Tries that count beside those of the step at `index`. Only for the planted bug `tries-added-up` are there any.
     fn tried_before(&self, saga: &SagaRecord<S::Data>, index: usize) -> u32 {
-        match self.inner.defences.tries_of_each {
-            true => 0,
-            false => {
+        match self.inner.has(Gap::TriesAddedUp) {
+            false => 0,
+            true => {
                 let others = saga.steps.iter().enumerate().filter(|(at, _)| *at != index);
                 others.map(|(_, step)| step.attempts).sum()
             }
@@ -228,7 +233,7 @@ impl<S: Saga> Drive<'_, S> {
 
     /// Like [`reason_to_stop`](Self::reason_to_stop), once the step is done; from the last chance of a plan on there is none.
     fn reason_to_stop_after(&self, saga: &SagaRecord<S::Data>, step: &Step) -> Option<Problem> {
-        if !self.inner.defences.pivot_is_final {
+        if self.inner.has(Gap::CompensateAfterPivot) {
             return self.reason_to_stop();
         }
         if step.role != Role::Compensatable || self.open_ended {
@@ -253,7 +258,7 @@ fn happened(event: Event) -> Happened {
 }
 
 pub(super) fn cancelled() -> Problem {
-    Problem::new(Code::InvalidState, "cancelled by the user")
+    Code::InvalidState.because("cancelled by the user")
 }
 
 pub(super) fn too_late() -> Problem {
@@ -261,5 +266,5 @@ pub(super) fn too_late() -> Problem {
 }
 
 fn unavailable(detail: String) -> Problem {
-    Problem::new(Code::ServiceUnavailable, detail)
+    Code::ServiceUnavailable.because(detail)
 }

@@ -11,8 +11,9 @@ use tracing::Instrument;
 
 use super::{
     Event, Execution, Saga, SagaRecord, Status, Step, ask::cancelled, engine::Inner, facts::Fact,
-    journal::Committed, registry::Driven, workflow,
+    journal::Committed, model::UndoOrder, registry::Driven, workflow,
 };
+use crate::gap::Gap;
 
 /// A deadline that does not come.
 const NEVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
@@ -72,9 +73,9 @@ impl<S: Saga> Inner<S> {
         let left = saga
             .deadline_ms
             .saturating_sub(self.platform.clock.now_ms());
-        let left = match self.defences.deadline {
-            true => Duration::from_millis(left).min(self.config.deadline),
-            false => NEVER,
+        let left = match self.has(Gap::NoSagaDeadline) {
+            true => NEVER,
+            false => Duration::from_millis(left).min(self.config.deadline),
         };
         let drive = Drive {
             inner: self,
@@ -176,12 +177,16 @@ impl<S: Saga> Drive<'_, S> {
         let now = self.inner.platform.clock.now_ms();
         let plan = self.inner.saga.steps(&saga.data);
         let was_at_pivot = saga.is_at_pivot(plan);
-        saga.apply_in(self.inner.defences.undo_order, &self.plan, event, now)
+        let undo_order = match self.inner.has(Gap::CompensateInOrder) {
+            true => UndoOrder::AsDone,
+            false => UndoOrder::Reverse,
+        };
+        saga.apply_in(undo_order, &self.plan, event, now)
             .expect("the driver reports only what fits the state that it reads");
         let comes_to_pivot = !was_at_pivot
             && saga.is_at_pivot(plan)
             && matches!(saga.status, Status::Running | Status::Completed);
-        if saga.status.is_ended() && !self.inner.defences.commit_before_ack {
+        if saga.status.is_ended() && self.inner.has(Gap::AckBeforeCommit) {
             self.driven.announce(saga.clone());
         }
         let said = mem::take(&mut self.said);

@@ -8,10 +8,11 @@ use super::{
     DEAD_LETTERS, DeadLetter, OPEN_LETTERS, OPEN_SAGAS, OpenSaga, Saga, SagaRecord, Status, facts,
     journal::table,
     owner::{LOOK_EVERY, Place},
-    policy::{Config, Defences},
+    policy::Config,
     registry::{Driven, Registry},
 };
 use crate::{
+    gap::Gap,
     kit::{Code, Context, Listed, Page, Problem, Store, StoreError, Writer},
     ports::Platform,
 };
@@ -30,7 +31,6 @@ pub(super) struct Inner<S: Saga> {
     pub store: Store,
     pub saga: S,
     pub config: Config,
-    pub defences: Defences,
     pub registry: Registry<S::Data>,
     pub place: Place,
     /// Only for the planted bug `ids-counted-by-name`.
@@ -65,7 +65,6 @@ impl<S: Saga> Engine<S> {
             store: store.clone(),
             saga,
             config,
-            defences: Defences::new(config.gaps),
             registry: Registry::default(),
             place: Place::default(),
             last_number: Mutex::default(),
@@ -141,7 +140,7 @@ impl<S: Saga> Engine<S> {
             Found::Driven(driven) if driven.request_cancel() => Ok(()),
             Found::Elsewhere => self.0.ask_owner_to_cancel(id).await,
             Found::AtRest(Some(saga)) if saga.status == Status::Compensated => Ok(()),
-            Found::AtRest(None) => Err(Problem::new(Code::NotFound, format!("no saga {id}"))),
+            Found::AtRest(None) => Err(Code::NotFound.because(format!("no saga {id}"))),
             _ => Err(past_cancelling(id)),
         }
     }
@@ -153,7 +152,7 @@ impl<S: Saga> Engine<S> {
         for (id, _) in open {
             let mine = match self.0.registry.claim(&id) {
                 Ok(mine) => mine,
-                Err(_) if self.0.defences.respect_owner => continue,
+                Err(_) if !self.0.has(Gap::RecoveryRacesOwner) => continue,
                 Err(_) => self.0.registry.register(&id),
             };
             let _ = self.take_up(&id, mine)?;
@@ -214,7 +213,7 @@ impl<S: Saga> Engine<S> {
     ) -> Result<usize, Problem> {
         if !self.0.config.keeps_facts() {
             let detail = "sagas are not kept as facts here: there is nothing to rebuild from";
-            return Err(Problem::new(Code::InvalidState, detail));
+            return Err(Code::InvalidState.because(detail));
         }
         let clear = move |tx: &mut Writer<'_>| {
             clear(tx)?;
@@ -237,12 +236,12 @@ impl<S: Saga> Engine<S> {
         };
         let store = &self.0.store;
         tracing::info!("rebuild begins");
-        let sagas = match self.0.defences.rebuild_is_one_commit {
-            false => {
+        let sagas = match self.0.has(Gap::RebuildInTwoCommits) {
+            true => {
                 store.write(clear).await?;
                 store.write(project).await?
             }
-            true => {
+            false => {
                 let rebuilt = store.write(move |tx| {
                     clear(tx)?;
                     project(tx)
@@ -289,8 +288,8 @@ impl<S: Saga> Engine<S> {
     /// # Errors
     /// `NOT_FOUND`; `INVALID_STATE` if it has ended, or a live task drives it.
     pub async fn restart(&self, id: &str) -> Result<(), Problem> {
-        let refused = |why: &str| Err(Problem::new(Code::InvalidState, format!("{id} {why}")));
-        let missing = || Problem::new(Code::NotFound, format!("there is no saga {id}"));
+        let refused = |why: &str| Err(Code::InvalidState.because(format!("{id} {why}")));
+        let missing = || Code::NotFound.because(format!("there is no saga {id}"));
         let saga = self.read(id)?.ok_or_else(missing)?;
         if saga.status.is_ended() {
             return refused("has ended: there is nothing left of it to do");
@@ -361,21 +360,25 @@ impl<S: Saga> Engine<S> {
 }
 
 pub(super) fn past_cancelling(id: &str) -> Problem {
-    Problem::new(
-        Code::InvalidState,
-        format!("saga {id} has passed the point up to which it can be cancelled"),
-    )
+    Code::InvalidState.because(format!(
+        "saga {id} has passed the point up to which it can be cancelled"
+    ))
 }
 
 impl<S: Saga> Inner<S> {
+    /// Whether the shape has a weakness.
+    pub fn has(&self, gap: Gap) -> bool {
+        self.config.gaps.has(gap)
+    }
+
     /// Whether a driver has something to do for this saga.
     pub fn takes_up(&self, saga: &SagaRecord<S::Data>) -> bool {
         match saga.status {
-            Status::Running => self.defences.journal && self.defences.recover_running,
+            Status::Running => !self.has(Gap::NoJournal) && !self.has(Gap::RecoveryOnlyFailed),
             Status::Compensating => {
-                self.defences.journal
-                    && self.defences.undo_insists
-                    && self.defences.recover_compensating
+                !self.has(Gap::NoJournal)
+                    && !self.has(Gap::CompensationNotRetried)
+                    && !self.has(Gap::RecoveryForgetsCompensating)
             }
             _ => false,
         }

@@ -282,7 +282,7 @@ mod tests {
     ];
 
     fn events() -> impl Strategy<Value = Vec<Event>> {
-        let why = || Problem::new(Code::OutOfStock, "none left");
+        let why = || Code::OutOfStock.because("none left");
         let event = prop_oneof![
             4 => Just(Event::Done),
             1 => Just(Event::DoneButTurnBack(why())),

@@ -13,7 +13,10 @@ use super::{
     owner::Owner,
     registry::Driven,
 };
-use crate::kit::{Code, Context, Problem, Reader, StoreError, Table, Writer, idempotency};
+use crate::{
+    gap::Gap,
+    kit::{Code, Context, Problem, Reader, StoreError, Table, Writer, idempotency},
+};
 
 /// The journal. One store holds the sagas of one [`Engine`](super::Engine).
 pub const fn table<D>() -> Table<SagaRecord<D>> {
@@ -80,10 +83,10 @@ impl<S: Saga> Inner<S> {
         let inner = Arc::clone(self);
         let span = context.span();
         let committed = self.write(move |tx| {
-            let id = match inner.defences.unused_ids {
-                true if !inner.defences.drawn_ids => inner.counted_id(tx)?,
-                true => inner.unused_id(tx, &table::<S::Data>(), "SAGA")?,
-                false => format!("SAGA-{:08X}", inner.platform.random.next_u64() as u8),
+            let id = match inner.has(Gap::SagaIdsCollide) {
+                true => format!("SAGA-{:08X}", inner.platform.random.next_u64() as u8),
+                false if inner.has(Gap::IdsCountedByName) => inner.counted_id(tx)?,
+                false => inner.unused_id(tx, &table::<S::Data>(), "SAGA")?,
             };
             let now = inner.platform.clock.now_ms();
             let deadline = now.saturating_add(inner.config.deadline.as_millis() as u64);
@@ -137,7 +140,7 @@ impl<S: Saga> Inner<S> {
         said: Vec<Fact<S::Data>>,
         letter: Option<String>,
     ) -> Committed<S::Data> {
-        if saga.status.is_open() && !self.defences.journal {
+        if saga.status.is_open() && self.has(Gap::NoJournal) {
             return Committed::Yes(Box::new(saga));
         }
         let next = SagaRecord {
@@ -210,7 +213,7 @@ impl<S: Saga> Inner<S> {
         let Some(stored) = tx.get(&table::<S::Data>(), &saga.id)? else {
             return Ok(Some(Committed::Lost));
         };
-        if self.defences.commit_asks_owner {
+        if !self.has(Gap::RecoveryRacesOwner) && !self.has(Gap::OwnerNotChecked) {
             let mine = open
                 .as_ref()
                 .is_none_or(|open| open.owner.as_ref() == Some(&me));
@@ -254,7 +257,7 @@ impl<S: Saga> Inner<S> {
         self: &Arc<Self>,
         id: String,
     ) -> Result<(DeadLetter, SagaRecord<S::Data>, Arc<Driven<S::Data>>), Problem> {
-        let missing = |id: &str| Problem::new(Code::NotFound, format!("no dead letter {id}"));
+        let missing = |id: &str| Code::NotFound.because(format!("no dead letter {id}"));
         let letter = self.store.read(|tx| tx.get(&DEAD_LETTERS, &id))?;
         let saga = match letter {
             Some(letter) => self.read(&letter.saga_id)?,
@@ -265,13 +268,10 @@ impl<S: Saga> Inner<S> {
         let committed = self.write(move |tx| {
             let missing = || missing(&id);
             let mut letter = tx.get(&DEAD_LETTERS, &id)?.ok_or_else(missing)?;
-            if letter.redriven_ms.is_some() && inner.defences.redrive_once {
-                return Err(Problem::new(
-                    Code::InvalidState,
-                    format!(
-                        "dead letter {id} was redriven before; look for a later one of its saga"
-                    ),
-                ));
+            if letter.redriven_ms.is_some() && !inner.has(Gap::LetterRedrivenTwice) {
+                return Err(Code::InvalidState.because(format!(
+                    "dead letter {id} was redriven before; look for a later one of its saga"
+                )));
             }
             let mut saga = tx
                 .get(&table::<S::Data>(), &letter.saga_id)?
@@ -283,7 +283,7 @@ impl<S: Saga> Inner<S> {
             }
             let now = inner.platform.clock.now_ms();
             saga.apply(inner.saga.steps(&saga.data), Event::Redriven, now)
-                .map_err(|illegal| Problem::new(Code::InvalidState, illegal.to_string()))?;
+                .map_err(|illegal| Code::InvalidState.because(illegal.to_string()))?;
             saga.version = inner.next_version(&saga);
             letter.redriven_ms = Some(now);
             tx.put(&DEAD_LETTERS, &id, &letter)?;
@@ -322,9 +322,9 @@ impl<S: Saga> Inner<S> {
         saga: &SagaRecord<S::Data>,
         said: Vec<Fact<S::Data>>,
     ) -> Result<SagaRecord<S::Data>, StoreError> {
-        let row = match self.defences.intent_first {
-            true => saga.clone(),
-            false => saga.clone().without_intent(),
+        let row = match self.has(Gap::JournalAfterCall) {
+            true => saga.clone().without_intent(),
+            false => saga.clone(),
         };
         if !self.config.keeps_facts() {
             return Ok(row);
@@ -365,10 +365,7 @@ impl<S: Saga> Inner<S> {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        match self.defences.sync {
-            true => self.store.write(work).await,
-            false => self.store.write_unsynced(work).await,
-        }
+        self.store.commit(self.config.gaps, work).await
     }
 
     /// The next number of this replica's. Only for the planted bug `ids-counted-by-name`.

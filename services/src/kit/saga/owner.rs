@@ -22,7 +22,10 @@ use super::{
     engine::{Inner, past_cancelling},
     journal::table,
 };
-use crate::kit::{Code, Problem, StoreError, Table};
+use crate::{
+    gap::Gap,
+    kit::{Code, Problem, StoreError, Table},
+};
 
 /// The beats of the replicas, by their name.
 pub const DRIVERS: Table<Beat> = Table::new("drivers");
@@ -131,12 +134,12 @@ impl<S: Saga> Engine<S> {
         };
         seen.0.retain(|key, _| open_owners(key));
         for (id, open) in open {
-            if inner.defences.respect_owner && !inner.is_orphan(&open, seen)? {
+            if !inner.has(Gap::RecoveryRacesOwner) && !inner.is_orphan(&open, seen)? {
                 continue;
             }
             let mine = match inner.registry.claim(&id) {
                 Ok(mine) => mine,
-                Err(_) if inner.defences.respect_owner => continue,
+                Err(_) if !inner.has(Gap::RecoveryRacesOwner) => continue,
                 Err(_) => inner.registry.register(&id),
             };
             let of_another = open
@@ -241,7 +244,7 @@ impl<S: Saga> Inner<S> {
         id: &str,
         seen: OpenSaga,
     ) -> Result<Option<SagaRecord<S::Data>>, StoreError> {
-        let (id, fences) = (id.to_owned(), self.defences.respect_owner);
+        let (id, fences) = (id.to_owned(), !self.has(Gap::RecoveryRacesOwner));
         let mine = self.open_mark(Some(seen.clone()));
         let me = self.me();
         self.write(move |tx| {
@@ -284,7 +287,7 @@ impl<S: Saga> Inner<S> {
         let id = id.to_owned();
         let steps = |data: &S::Data| self.saga.steps(data);
         let Some(saga) = self.read(&id)? else {
-            return Err(Problem::new(Code::NotFound, format!("no saga {id}")));
+            return Err(Code::NotFound.because(format!("no saga {id}")));
         };
         let plan = steps(&saga.data);
         self.write(move |tx| {

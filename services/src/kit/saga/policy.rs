@@ -1,12 +1,8 @@
-//! How patient the engine is, and which of its defences are in place.
+//! How patient the engine is.
 
 use std::time::Duration;
 
-use super::model::UndoOrder;
-use crate::{
-    gap::{Gap, Gaps},
-    ports::Random,
-};
+use crate::{gap::Gaps, ports::Random};
 
 /// Growing waits between attempts.
 #[derive(Clone, Copy, Debug)]
@@ -119,91 +115,6 @@ impl Default for Config {
             lease: Duration::from_secs(10),
             journal: Journal::State,
             execution: Execution::Saga,
-        }
-    }
-}
-
-/// The defences, as the gaps leave them.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Defences {
-    /// Intents and outcomes are committed.
-    pub journal: bool,
-    /// An unknown outcome is settled or undone, rather than taken for a refusal.
-    pub unknown_is_unknown: bool,
-    /// An undo is repeated until it is done or a person is told.
-    pub undo_insists: bool,
-    /// The recovery leaves alone what a live task drives.
-    pub respect_owner: bool,
-    /// Commits are synced.
-    pub sync: bool,
-    /// Waiters learn of the end after its commit.
-    pub commit_before_ack: bool,
-    /// From the pivot on there is no way back.
-    pub pivot_is_final: bool,
-    /// A step without an answer is settled or undone, rather than left with all before it.
-    pub undo_without_answer: bool,
-    /// An unknown outcome is asked for again before it is undone.
-    pub ask_again: bool,
-    /// Sagas that a crash left running are taken up.
-    pub recover_running: bool,
-    /// Sagas that a crash left compensating are taken up.
-    pub recover_compensating: bool,
-    /// A saga that takes too long turns back.
-    pub deadline: bool,
-    /// Intents are durable before their calls are made.
-    pub intent_first: bool,
-    /// A failed undo keeps none from being asked again.
-    pub undo_goes_on: bool,
-    /// An undo that met a conflict is asked again.
-    pub conflict_is_retried: bool,
-    /// A workflow is told again what it took note of, rather than what it would note now.
-    pub notes_replayed: bool,
-    /// A read side is taken away and made anew in one commit.
-    pub rebuild_is_one_commit: bool,
-    /// Among replicas a commit asks whether its replica owns the saga still.
-    pub commit_asks_owner: bool,
-    /// Ids of sagas are drawn, not counted.
-    pub drawn_ids: bool,
-    /// A dead letter is redriven once, and only while its saga waits for it.
-    pub redrive_once: bool,
-    /// No two sagas have the same id.
-    pub unused_ids: bool,
-    /// Each step has its own tries.
-    pub tries_of_each: bool,
-    /// The order of compensation.
-    pub undo_order: UndoOrder,
-}
-
-impl Defences {
-    pub fn new(gaps: Gaps) -> Self {
-        Defences {
-            journal: !gaps.has(Gap::NoJournal),
-            unknown_is_unknown: !gaps.has(Gap::TimeoutMeansNo),
-            undo_insists: !gaps.has(Gap::CompensationNotRetried),
-            respect_owner: !gaps.has(Gap::RecoveryRacesOwner),
-            sync: !gaps.has(Gap::CommitWithoutSync),
-            commit_before_ack: !gaps.has(Gap::AckBeforeCommit),
-            pivot_is_final: !gaps.has(Gap::CompensateAfterPivot),
-            undo_without_answer: !gaps.has(Gap::UndoOnlyOnAnsweredNo),
-            ask_again: !gaps.has(Gap::RollbackOvertakesLateSuccess),
-            recover_running: !gaps.has(Gap::RecoveryOnlyFailed),
-            recover_compensating: !gaps.has(Gap::RecoveryForgetsCompensating),
-            deadline: !gaps.has(Gap::NoSagaDeadline),
-            intent_first: !gaps.has(Gap::JournalAfterCall),
-            undo_goes_on: !gaps.has(Gap::StopAtFirstCompensationError),
-            conflict_is_retried: !gaps.has(Gap::ConflictInCompensationGivesUp),
-            notes_replayed: !gaps.has(Gap::WorkflowNotDeterministic),
-            rebuild_is_one_commit: !gaps.has(Gap::RebuildInTwoCommits),
-            commit_asks_owner: !gaps.has(Gap::RecoveryRacesOwner)
-                && !gaps.has(Gap::OwnerNotChecked),
-            drawn_ids: !gaps.has(Gap::IdsCountedByName),
-            redrive_once: !gaps.has(Gap::LetterRedrivenTwice),
-            unused_ids: !gaps.has(Gap::SagaIdsCollide),
-            tries_of_each: !gaps.has(Gap::TriesAddedUp),
-            undo_order: match gaps.has(Gap::CompensateInOrder) {
-                true => UndoOrder::AsDone,
-                false => UndoOrder::Reverse,
-            },
         }
     }
 }

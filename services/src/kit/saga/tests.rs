@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::{Event, Role, SagaRecord, Status, Step, StepStatus};
-use crate::kit::{Code, Context, Problem};
+use crate::kit::{Code, Context};
 
 const NAMES: [(&str, &str); 6] = [
     ("a-do", "a-undo"),
@@ -37,7 +37,7 @@ fn plans() -> impl Strategy<Value = Vec<Step>> {
 }
 
 fn events() -> impl Strategy<Value = Event> {
-    let why = || Problem::new(Code::OutOfStock, "none left");
+    let why = || Code::OutOfStock.because("none left");
     prop_oneof![
         4 => Just(Event::Done),
         1 => Just(Event::DoneButTurnBack(why())),

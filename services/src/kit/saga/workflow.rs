@@ -31,7 +31,7 @@ use super::{
     drive::Drive,
     facts::{self, Fact},
 };
-use crate::kit::Problem;
+use crate::{gap::Gap, kit::Problem};
 
 pub use view::{Happened, HistoryEntry, Told, WaitsFor, WorkflowDetail, WorkflowView};
 
@@ -143,7 +143,7 @@ impl<S: Saga> Workflow<'_, S> {
             return Ok(noted);
         };
         self.hear();
-        if !self.drive.inner.defences.notes_replayed {
+        if self.drive.inner.has(Gap::WorkflowNotDeterministic) {
             return Ok(make());
         }
         serde_json::from_value(value)
@@ -195,7 +195,7 @@ impl<S: Saga> Workflow<'_, S> {
     /// The last look at the time before there is no turning back. It is a note, for a replay must decide the same.
     fn look_at_the_time(&mut self) -> Result<(), Stopped> {
         let now_ms = self.now_ms()?;
-        match now_ms < self.saga.deadline_ms || !self.drive.inner.defences.deadline {
+        match now_ms < self.saga.deadline_ms || self.drive.inner.has(Gap::NoSagaDeadline) {
             true => Ok(()),
             false => Err(self.turn_back(too_late())),
         }

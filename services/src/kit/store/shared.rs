@@ -157,15 +157,10 @@ impl Drop for Host {
 }
 
 /// Runs the database `file` for those who share it, until the process ends.
-///
-/// # Errors
-/// The database or the process's address cannot be used.
 pub async fn host(platform: Platform, file: &'static str, seat: Seat) -> io::Result<()> {
-    let store = Store::open(&platform, file)
-        .await
-        .map_err(io::Error::other)?;
-    seat.take(&store).map_err(io::Error::other)?;
-    let database = store.at_hand().map_err(io::Error::other)?;
+    let store = Store::open(&platform, file).await?;
+    seat.take(&store)?;
+    let database = store.at_hand()?;
     let _host = Host(seat.clone());
     let mut listener = platform.net.listen().await?;
     loop {

@@ -69,7 +69,7 @@ async fn place(
 
 async fn show(State(orders): App, Path(id): Path<String>) -> Result<Json<Order>, Problem> {
     let order = orders.member.store().read(|rows| rows.get(&ORDERS, &id))?;
-    let missing = || Problem::new(Code::NotFound, format!("there is no order {id}"));
+    let missing = || Code::NotFound.because(format!("there is no order {id}"));
     order.map(Json).ok_or_else(missing)
 }
 
@@ -89,7 +89,7 @@ async fn set_up(State(orders): App, context: Context, body: Bytes) -> Result<Jso
     let setup = match body.is_empty() {
         true => Setup::default(),
         false => json::parse(&body)
-            .map_err(|error| Problem::new(Code::InvalidRequest, format!("the body: {error}")))?,
+            .map_err(|error| Code::InvalidRequest.because(format!("the body: {error}")))?,
     };
     orders.set_up(&context, &setup).await?;
     Ok(Json(setup))

@@ -58,7 +58,7 @@ async fn show<S: Saga>(
     Path(id): Path<String>,
 ) -> Result<Json<WorkflowDetail>, Problem> {
     let (engine, order_of) = &*app;
-    let missing = || Problem::new(Code::NotFound, format!("there is no workflow {id}"));
+    let missing = || Code::NotFound.because(format!("there is no workflow {id}"));
     let (saga, history) = engine.history(&id)?.ok_or_else(missing)?;
     Ok(Json(WorkflowDetail {
         workflow: engine
@@ -75,7 +75,7 @@ async fn restart<S: Saga>(
 ) -> Result<(StatusCode, Json<WorkflowView>), Problem> {
     let (engine, order_of) = &*app;
     engine.restart(&id).await?;
-    let missing = || Problem::new(Code::NotFound, format!("there is no workflow {id}"));
+    let missing = || Code::NotFound.because(format!("there is no workflow {id}"));
     let saga = engine.read(&id)?.ok_or_else(missing)?;
     let view = |rows: &Reader| view(engine, *order_of, rows, saga);
     Ok((StatusCode::ACCEPTED, Json(engine.0.store.read(view)?)))

@@ -1,0 +1,6 @@
+//! User, coupon and checkout as whole services.
+
+mod coupon;
+mod executor;
+mod flow;
+mod user;

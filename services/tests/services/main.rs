@@ -1,0 +1,10 @@
+//! Services and their kit on machines in memory: duplex pipes for a network, vectors for files, virtual time.
+
+mod bus;
+mod checkout;
+mod input;
+mod kit;
+mod payment;
+mod sagas;
+mod shop;
+mod support;
