@@ -24,7 +24,7 @@ use super::{Measured, Way, Windows, watch};
 use crate::{
     bank,
     customer::{Person, unkeyed},
-    lock, sometimes,
+    lock, operator, sometimes,
     topology::{self, with},
 };
 
@@ -235,6 +235,12 @@ impl Scenario for ProductSync {
                 client.node().sleep(REFEREE_EVERY).await;
             }
         });
+        if self.course.is_none() {
+            // A notice that nobody took for as long as it was sent is a dead letter.
+            sim.after_storm("postmaster", |client| async move {
+                operator::tend(&client, &["catalog"], 1).await;
+            });
+        }
         let report = self.course.as_ref().map(|course| course.report.clone());
         sim.at_end(move |_| {
             let measured = lock(&windows).measured();

@@ -1,5 +1,5 @@
 //! Something set aside for a saga: units, money, a coupon, a bag slot. Its life is plain data ([`ReservationState`]); what a
-//! service does to the thing itself, in one transaction a step, it says as [`Reserving`].
+//! service does to the thing itself, in one transaction a step, it says as `Reserving`.
 
 use std::ops::Deref;
 
