@@ -37,9 +37,16 @@ impl Said {
     }
 }
 
+/// A program that is told of no CI step whose summary it could write.
+fn outside_ci(program: &str) -> Command {
+    let mut command = Command::new(program);
+    command.env_remove("GITHUB_ACTIONS");
+    command
+}
+
 /// The program with the words of `line` as its arguments.
 fn squall(line: &str) -> Said {
-    let output = Command::new(SQUALL).args(line.split_whitespace()).output();
+    let output = outside_ci(SQUALL).args(line.split_whitespace()).output();
     Said::of(output.expect("the program can be run"))
 }
 
@@ -48,7 +55,7 @@ fn as_printed(command: &str) -> Said {
     let arguments = command
         .strip_prefix(CALLED)
         .unwrap_or_else(|| panic!("not a command to copy: {command}"));
-    let output = Command::new("sh")
+    let output = outside_ci("sh")
         .args(["-c", &format!("exec \"$SQUALL\" {arguments}")])
         .env("SQUALL", SQUALL)
         .output();
@@ -527,7 +534,7 @@ fn a_reader_that_has_gone_is_no_error() {
     ] {
         let (reader, writer) = io::pipe().expect("a pipe");
         drop(reader);
-        let child = Command::new(SQUALL)
+        let child = outside_ci(SQUALL)
             .args(line.split_whitespace())
             .stdout(writer)
             .stderr(Stdio::piped())

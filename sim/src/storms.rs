@@ -114,8 +114,10 @@ impl Storms {
     /// Builds the world anew for each seed and lets a storm loose on it. `build` adds nodes, clients and invariants; an
     /// assertion that fails in a client is a finding like a broken invariant.
     ///
+    /// Which nodes and clients there are must not depend on the seed: what storms may do is learned from one run.
+    ///
     /// With `SQUALL_REPLAY=FILE` in the environment, and a failure file of this name, that failure is replayed instead,
-    /// and its whole trace printed.
+    /// and its whole trace printed; if it does not happen any more, the totals are those of that one run.
     ///
     /// # Panics
     ///
@@ -137,7 +139,7 @@ impl Storms {
     pub fn finds(self, build: impl Fn(&Sim) + Send + Sync) -> Found {
         let seeds = Seeds::up_to(self.seeds);
         let world = self.over(&build);
-        let found = testing::found_in(&run_with, self.campaign(&world, seeds));
+        let found = testing::found_in(&run_with, self.campaign(&world, seeds), ReplayBy::Test);
         found.unwrap_or_else(|told| panic!("{told}"))
     }
 

@@ -125,7 +125,7 @@ pub fn finds(scenario: &dyn Scenario, bug: &str, max_seeds: u64) -> Found {
         ..Options::default()
     };
     let found = variant(scenario, Seeds::up_to(max_seeds), &options)
-        .and_then(|campaign| found_in(&run_with, campaign));
+        .and_then(|campaign| found_in(&run_with, campaign, ReplayBy::Program));
     found.unwrap_or_else(|told| panic!("{told}"))
 }
 
@@ -147,12 +147,13 @@ impl ReplayBy {
         }
     }
 
-    /// The commands that replay a seed of a campaign.
-    fn seed(self, campaign: &Campaign<'_>, seed: Seed) -> Vec<String> {
-        let test = env::test_command(seed);
+    /// The commands that replay a trial of a campaign.
+    fn trial(self, campaign: &Campaign<'_>, trial: &Trial) -> Vec<String> {
+        let test = env::test_command(trial.seed);
         match self {
-            ReplayBy::Program => vec![test, campaign.replay_command(seed)],
-            ReplayBy::Test => vec![test],
+            ReplayBy::Program => vec![test, campaign.replay_of(trial)],
+            ReplayBy::Test if campaign.draws(trial) => vec![test],
+            ReplayBy::Test => Vec::new(),
         }
     }
 }
@@ -174,7 +175,7 @@ pub(crate) fn checked(
         return Ok(totals);
     }
     let failures = (0..).zip(&totals.failures).map(|(place, failed)| {
-        let commands = replay.seed(campaign, failed.seed);
+        let commands = replay.trial(campaign, &failed.trial());
         let spec = campaign.spec_of(&failed.trial());
         if place >= SHRUNK_MAX {
             let trace = trace(runner, campaign, &failed.trial());
@@ -195,9 +196,10 @@ pub(crate) fn checked(
                 let mut commands = commands;
                 let mut page = String::new();
                 if let Some(path) = kept.path() {
+                    let file = replay.file(path);
+                    page = page_beside(path, scenario, &kept.shrunk, &file);
                     commands.truncate(1);
-                    commands.push(replay.file(path));
-                    page = page_beside(path, scenario, &kept.shrunk, &commands[1]);
+                    commands.push(file);
                 }
                 let told = Told::Small(&kept);
                 page + &failure::failure(&totals, failed, &told, &commands, Style::PLAIN)
@@ -210,7 +212,7 @@ pub(crate) fn checked(
         }
     });
     let mismatches = totals.mismatches.iter().map(|mismatch| {
-        let commands = replay.seed(campaign, mismatch.seed);
+        let commands = replay.trial(campaign, &mismatch.trial());
         let traces = [0, 1].map(|_| trace(runner, campaign, &mismatch.trial()));
         let traces = traces.each_ref().map(Option::as_ref);
         failure::mismatch(&totals, mismatch, traces, &commands, Style::PLAIN)
@@ -243,7 +245,11 @@ fn page_beside(file: &Path, scenario: &dyn Scenario, shrunk: &Shrunk, replay: &s
 /// # Errors
 ///
 /// When nothing does, or the harness.
-pub(crate) fn found_in(runner: Runner<'_>, mut campaign: Campaign<'_>) -> Result<Found, String> {
+pub(crate) fn found_in(
+    runner: Runner<'_>,
+    mut campaign: Campaign<'_>,
+    replay: ReplayBy,
+) -> Result<Found, String> {
     campaign.stop_at_first = true;
     let totals = campaign.run_by(runner, &mut |_| ());
     match totals.failures.first() {
@@ -253,7 +259,7 @@ pub(crate) fn found_in(runner: Runner<'_>, mut campaign: Campaign<'_>) -> Result
             signature: found.signature.clone(),
         }),
         Some(broken) => {
-            let replay = [campaign.replay_command(broken.seed)];
+            let replay = replay.trial(&campaign, &broken.trial());
             let trace = trace(runner, &campaign, &broken.trial());
             let told = Told::AsFound(trace.as_ref());
             Err(failure::failure(

@@ -85,6 +85,8 @@ struct State {
     next_socket: u64,
     /// Calls of `connect` that have not returned.
     connecting: usize,
+    /// Of these, those that had no answer to their first SYN.
+    resending: usize,
 }
 
 impl fmt::Debug for Net {
@@ -106,6 +108,7 @@ impl Net {
                 next_connection: 0,
                 next_socket: 0,
                 connecting: 0,
+                resending: 0,
             }),
         })
     }
@@ -134,6 +137,16 @@ impl Net {
     /// to two minutes after its end.
     pub fn retransmitted(&self) -> VirtualTime {
         self.lock().fabric.retransmitted
+    }
+
+    /// Whether something that was lost is to be sent again, and would get through.
+    pub fn is_retransmitting(&self) -> bool {
+        let state = self.lock();
+        state.resending > 0
+            || state
+                .connections
+                .values()
+                .any(Connection::is_retransmitting)
     }
 
     /// How many connections some process still holds an end of.

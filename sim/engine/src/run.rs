@@ -62,7 +62,7 @@ pub fn run_with(scenario: &dyn Scenario, spec: &Spec, options: Options) -> Outco
         return Outcome::harness_failed(plan, unknown.to_string());
     }
     let thread = std::thread::scope(|scope| {
-        // A fresh thread: a reused one has other hash seeds and thread-locals (see "Determinism" in the README).
+        // A fresh thread: a reused one has other hash seeds and thread-locals (see `sim/src/guide/guarantees.md`).
         #[allow(clippy::disallowed_methods)]
         let builder = std::thread::Builder::new().name(scenario.name().to_owned());
         let run = builder.spawn_scoped(scope, || {

@@ -330,7 +330,9 @@ impl World {
     /// something does.
     pub fn calm_for(&self) -> Option<Duration> {
         let is_down = |node: &Arc<NodeState>| !node.is_up() && !node.is_old();
-        let goes_on = self.agenda.is_stormy() || self.nodes().iter().any(is_down);
+        let goes_on = self.agenda.is_stormy()
+            || self.nodes().iter().any(is_down)
+            || self.net.is_retransmitting();
         let last = (*lock(&self.disturbed)).max(self.net.retransmitted());
         (!goes_on).then(|| self.now().since(last))
     }

@@ -52,9 +52,9 @@ struct Unequal<'a> {
 /// Stuck runs and failures of the harness are here too, as `stuck` and `harness`.
 #[derive(Serialize)]
 pub struct Failed<'a> {
-    pub(crate) scenario: &'a str,
-    pub(crate) shape: &'a str,
-    pub(crate) plant: Option<&'a str>,
+    scenario: &'a str,
+    shape: &'a str,
+    plant: Option<&'a str>,
     pub(crate) seed: u64,
     pub(crate) invariant: &'a str,
     pub(crate) tag: &'a str,

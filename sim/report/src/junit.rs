@@ -16,6 +16,8 @@ pub fn report(
     replay: &dyn Fn(usize, &Trial) -> String,
 ) -> String {
     let mut report = Report::new("squall");
+    // They are in the order of the totals that they are of.
+    let mut failures = failures.iter();
     report.set_time(elapsed);
     for (place, totals) in all.iter().enumerate() {
         let name = suite_name(&totals.scenario, &totals.shape, totals.plant.as_deref());
@@ -24,11 +26,8 @@ pub fn report(
         for goal in totals.tally.never_reached() {
             suite.add_property(("never reached", goal));
         }
-        let mut cases: Vec<TestCase> = failures
-            .iter()
-            .filter(|failed| failed.is_of(totals))
-            .map(|failed| failed.case(&name))
-            .collect();
+        let failed = failures.by_ref().take(totals.failures.len());
+        let mut cases: Vec<TestCase> = failed.map(|failed| failed.case(&name)).collect();
         cases.extend(totals.mismatches.iter().map(|mismatch| {
             let message = format!(
                 "seed {} gave hash {:016x} first and {:016x} the second time",
@@ -54,11 +53,6 @@ fn suite_name(scenario: &str, shape: &str, plant: Option<&str>) -> String {
 }
 
 impl Failed<'_> {
-    fn is_of(&self, totals: &Totals) -> bool {
-        (self.scenario, self.shape, self.plant)
-            == (&*totals.scenario, &*totals.shape, totals.plant.as_deref())
-    }
-
     fn case(&self, suite: &str) -> TestCase {
         let name = format!("{} ({})", self.invariant, self.tag);
         let sentence = self.shrunk.as_ref().map(|small| small.sentence);

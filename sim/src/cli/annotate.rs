@@ -94,13 +94,13 @@ impl Session<'_> {
             writeln!(self.err, "{}", finding.annotation())?;
             table += &finding.row();
         }
-        match &step.summary {
-            Some(file) => append(file, &table).map_err(|error| Refusal::Picture {
-                file: file.clone(),
-                error,
-            }),
-            None => Ok(()),
+        if let Some(file) = &step.summary
+            && let Err(error) = append(file, &table)
+        {
+            let file = file.display();
+            writeln!(self.err, "the summary {file} could not be written: {error}")?;
         }
+        Ok(())
     }
 }
 

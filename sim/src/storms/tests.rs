@@ -4,7 +4,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use squall_engine::run::Verdict;
 
-use squall_engine::{Client, Node, storm::FaultKind};
+use squall_core::fault::{Crash, FaultKind};
+use squall_engine::{Client, Node};
 
 use super::*;
 
@@ -287,6 +288,34 @@ fn an_outage_is_felt_until_what_it_held_back_has_come_through() {
             assert!(weather.explains(SECOND), "it is felt no more");
             client.sleep(2 * SECOND).await;
             assert!(!weather.explains(SECOND), "it is felt still");
+        });
+    });
+    assert_eq!(outcome.violations, []);
+}
+
+#[test]
+fn a_node_that_is_down_already_stays_down_until_it_is_booted_and_then_nothing_is_felt_any_more() {
+    let soon = Crash {
+        node: "double".to_owned(),
+        down_ms: 2_000,
+    };
+    let fault = crate::storm::Fault {
+        when: crate::storm::When::AtMs(0),
+        action: soon.into(),
+    };
+    let plan = Plan::new(vec![fault]);
+    let outcome = storms("down").plan(plan).one(Seed(1), |sim| {
+        sim.node("double", double);
+        let (storm, weather) = (sim.clone(), sim.weather());
+        sim.client("asker", |client: Client| async move {
+            client.sleep(SECOND).await;
+            storm.pause("double");
+            storm.crash("double");
+            assert!(!answers_within(&client, 60 * SECOND).await, "it is back");
+            storm.boot("double");
+            assert!(answers_within(&client, 60 * SECOND).await);
+            client.sleep(2 * SECOND).await;
+            assert!(!weather.explains(SECOND), "something is felt still");
         });
     });
     assert_eq!(outcome.violations, []);

@@ -25,7 +25,8 @@ fn finds_by(runner: Runner<'_>, bug: &str, max_seeds: u64) -> Result<Found, Stri
         plant: Some(bug.to_owned()),
         ..Options::default()
     };
-    found_in(runner, variant(&BANK, Seeds::up_to(max_seeds), &options)?)
+    let campaign = variant(&BANK, Seeds::up_to(max_seeds), &options)?;
+    found_in(runner, campaign, ReplayBy::Program)
 }
 
 fn forgetful() -> Options {

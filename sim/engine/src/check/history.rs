@@ -229,10 +229,11 @@ impl<M: Model> History<M> {
         let (mut good, mut bad) = (0, answers.len());
         while bad - good > 1 {
             let middle = usize::midpoint(good, bad);
-            if self.holds(operations, answers[middle - 1].0)? {
-                good = middle;
-            } else {
-                bad = middle;
+            match self.holds(operations, answers[middle - 1].0) {
+                Ok(true) => good = middle,
+                Ok(false) => bad = middle,
+                // It is broken; only where cannot be told more closely.
+                Err(TooWide) => break,
             }
         }
         let (event, place) = answers[bad - 1];

@@ -24,6 +24,8 @@ struct Attempt {
     port: u16,
     life: u32,
     ordinal: u64,
+    /// A SYN had no answer.
+    resends: bool,
 }
 
 /// What a SYN meets.
@@ -57,23 +59,30 @@ pub(super) async fn connect(
         port,
         life,
         ordinal,
+        resends: false,
     };
     attempt.run().await
 }
 
 impl Drop for Attempt {
     fn drop(&mut self) {
-        self.net.lock().connecting -= 1;
+        let mut state = self.net.lock();
+        state.connecting -= 1;
+        state.resending -= usize::from(self.resends);
     }
 }
 
 impl Attempt {
-    async fn run(self) -> io::Result<Stream> {
+    async fn run(mut self) -> io::Result<Stream> {
         let started = self.net.host.now();
         for (attempt, seconds) in (0..).zip(linux::SYN_SECONDS) {
             self.wait(started + Duration::from_secs(seconds)).await;
             if let Some(result) = self.syn(attempt).await {
                 return result;
+            }
+            if !self.resends {
+                self.resends = true;
+                self.net.lock().resending += 1;
             }
         }
         self.wait(started + linux::SYN_GIVE_UP).await;

@@ -171,6 +171,12 @@ impl Connection {
         });
     }
 
+    /// Whether what was lost is to be sent again, and nothing is in its way.
+    pub fn is_retransmitting(&self) -> bool {
+        let mut stalls = self.pipes.iter().filter_map(|pipe| pipe.stall);
+        stalls.any(|stall| stall.retry.is_some())
+    }
+
     /// A retransmission leaves.
     pub fn retry(&mut self, end: usize, fabric: &mut Fabric, at: VirtualTime) {
         let Some(stall) = &mut self.pipes[end].stall else {

@@ -1,7 +1,7 @@
 //! Faults brought about by hand: a client's task, or the scenario as it builds its world, says what happens and when.
 //!
-//! They come beside those that a storm draws, and are no part of its plan: shrinking leaves them alone. What is called
-//! before the storm begins happens as it begins. What goes on does so until it is undone, or else until the clients have
+//! They come beside those that a storm draws, and are no part of its plan: shrinking leaves them alone. What is inflicted
+//! before the storm begins happens as it begins; there is nothing to undo before. What goes on does so until it is undone, or else until the clients have
 //! come to their ends: then all is healed, so that what must hold in the end can be judged.
 //!
 //! ```
@@ -29,9 +29,12 @@
 //! # assert!(outcome.by_hand[0].effective, "{outcome:?}");
 //! ```
 
+use std::sync::Arc;
+
 use squall_core::fault::{Action, Crash, Cut, FOR_EVER_MS, Pause, PowerLoss, Restart};
 
 use super::Sim;
+use crate::world::NodeState;
 
 impl Sim {
     /// Any fault that a storm could bring, now. One that strikes a single burst needs the burst, and so a plan.
@@ -46,20 +49,20 @@ impl Sim {
             "{fault}: which burst? Only a plan can aim at one"
         );
         for node in fault.nodes() {
-            if self.world.find(node).is_none() {
-                let all: Vec<String> = self
-                    .world
-                    .nodes()
-                    .iter()
-                    .map(|n| n.name.to_string())
-                    .collect();
-                panic!(
-                    "no node is called \"{node}\"; there are: {}",
-                    all.join(", ")
-                );
-            }
+            self.known(node);
         }
         self.world.inflict(fault);
+    }
+
+    fn known(&self, node: &str) -> Arc<NodeState> {
+        self.world.find(node).unwrap_or_else(|| {
+            let all = self.world.nodes();
+            let all: Vec<&str> = all.iter().map(|node| &*node.name).collect();
+            panic!(
+                "no node is called \"{node}\"; there are: {}",
+                all.join(", ")
+            )
+        })
     }
 
     /// The node's process dies, and stays dead until [`boot`](Sim::boot).
@@ -84,10 +87,8 @@ impl Sim {
     ///
     /// If there is no such node.
     pub fn boot(&self, node: impl AsRef<str>) {
-        let node = node.as_ref();
-        let state = self.world.find(node);
-        let state = state.unwrap_or_else(|| panic!("no node is called \"{node}\""));
-        self.world.boot(&state);
+        let node = self.known(node.as_ref());
+        self.world.boot_now(&node);
     }
 
     /// The node's process is told to stop, as by `SIGTERM`, and is started again.
@@ -103,8 +104,9 @@ impl Sim {
         });
     }
 
-    /// Ends every pause of a node.
+    /// Ends every [`pause`](Sim::pause) of a node.
     pub fn resume(&self, node: impl AsRef<str>) {
+        self.known(node.as_ref());
         let paused = |action: &Action| {
             matches!(action, Action::Pause(_)) && action.nodes() == [node.as_ref()]
         };
@@ -125,6 +127,9 @@ impl Sim {
     /// Ends what [`partition`](Sim::partition) and [`hold`](Sim::hold) did between two nodes.
     pub fn repair(&self, a: impl AsRef<str>, b: impl AsRef<str>) {
         let (a, b) = (a.as_ref(), b.as_ref());
+        for node in [a, b] {
+            self.known(node);
+        }
         self.world.relieve(|action| {
             matches!(action, Action::Cut(_))
                 && (action.nodes() == [a, b] || action.nodes() == [b, a])
@@ -144,6 +149,9 @@ impl Sim {
     /// Ends a [`hold`](Sim::hold).
     pub fn release(&self, from: impl AsRef<str>, to: impl AsRef<str>) {
         let ends = [from.as_ref(), to.as_ref()];
+        for node in ends {
+            self.known(node);
+        }
         self.world.relieve(|action| {
             matches!(action, Action::Cut(Cut { both: false, .. })) && action.nodes() == ends
         });

@@ -87,6 +87,11 @@ impl Injector {
         self.began = Some(now);
     }
 
+    /// How many faults the plan has: those of higher ordinals came by hand.
+    pub fn planned(&self) -> usize {
+        self.planned
+    }
+
     /// Sets off a fault of no plan; one that comes before the storm begins with it.
     pub fn inflict(&mut self, action: Action, now: VirtualTime) -> Option<Due> {
         let since = self.began.map(|began| now.since(began));

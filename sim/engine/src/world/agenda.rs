@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 use squall_core::{fault::FOR_EVER_MS, host::NodeIx, time::VirtualTime};
 
 use super::lock;
-use crate::storm::{Action, Due};
+use crate::storm::Due;
 
 /// One thing to do.
 #[derive(Clone, Debug)]
@@ -118,11 +118,18 @@ impl Agenda {
         times.find(|when| when.since(now) < Duration::from_millis(FOR_EVER_MS / 2))
     }
 
+    /// Nobody starts this node any more at a time that was set before.
+    pub fn forget_boots(&self, node: NodeIx) {
+        let mut queue = lock(&self.queue);
+        let is_boot = |todo: &Todo| matches!(todo, Todo::Boot(of, _) if *of == node);
+        queue.entries.retain(|_, todo| !is_boot(todo));
+    }
+
     /// Takes out the ends of faults that go on and are such.
-    pub fn take_lasting(&self, is: impl Fn(&Action) -> bool) -> Vec<Todo> {
+    pub fn take_lasting(&self, is: impl Fn(&Due) -> bool) -> Vec<Todo> {
         let mut queue = lock(&self.queue);
         let is_such = |_: &_, todo: &mut Todo| match todo {
-            Todo::End { fault, .. } => is(&fault.action),
+            Todo::End { fault, .. } => is(fault),
             _ => false,
         };
         let taken = queue.entries.extract_if(.., is_such);

@@ -178,6 +178,7 @@ impl World {
             return;
         };
         node.up.store(false, Relaxed);
+        self.forget_pause(node);
         if death.power {
             self.net.power_loss(node.ix);
             node.disk.power_loss();
