@@ -14,9 +14,9 @@ async fn vault(node: Node) -> io::Result<()> {
     let mut listener = node.listen()?;
     loop {
         let mut teller = listener.accept().await?;
-        if let Ok(Ok(amount)) = timeout(PATIENCE, teller.read_u8()).await {
+        if let Ok(Ok(amount)) = timeout(PATIENCE, teller.read_u32()).await {
             balance += amount;
-            let _ = teller.write_u8(balance).await;
+            let _ = teller.write_u32(balance).await;
             let _ = teller.flush().await;
         }
     }
@@ -26,9 +26,9 @@ async fn vault(node: Node) -> io::Result<()> {
 async fn teller(client: Client) {
     let deposit = async || {
         let mut vault = client.connect("vault").await?;
-        vault.write_u8(10).await?;
+        vault.write_u32(10).await?;
         vault.flush().await?;
-        vault.read_u8().await
+        vault.read_u32().await
     };
     let balance = loop {
         if let Ok(Ok(balance)) = timeout(PATIENCE, deposit()).await {
