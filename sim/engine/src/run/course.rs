@@ -125,7 +125,9 @@ async fn course(
             let what = format!("what node \"{node}\" says or sends (\"{about}\")");
             (node, what)
         });
-        let of_profile = profile.everywhere().into_iter();
+        // A plan that was given may be for a world in which some are left out.
+        let drawn = spec.plan.is_none().then_some(profile);
+        let of_profile = drawn.into_iter().flat_map(|profile| profile.everywhere());
         let of_profile = of_profile.map(|node| (node, format!("faults of node \"{node}\"")));
         let mut named = of_goals.chain(of_profile);
         named.find(|(node, _)| !nodes.contains(node))
