@@ -123,12 +123,16 @@ pub const FENCING_OFF: Healer = Healer {
     goal: "a replica that lost its saga was kept from a commit",
     message: "saga lost",
     count: "healed: commits of an old owner refused",
-    wake: WAKE,
+    wake: NOTICED,
     but: None,
 };
 
 /// For how long after a disturbance something is mended.
 const WAKE: Duration = Duration::from_secs(30);
+
+/// The same for an old owner, who learns of it when it next commits. It tries its step again half a minute later at most,
+/// and some tries may meet breakers that are still open.
+const NOTICED: Duration = Duration::from_secs(120);
 
 /// What befalls sagas that replicas drive.
 pub fn replicas(sim: &Sim, nodes: &[&'static str]) {
