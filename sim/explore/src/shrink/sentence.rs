@@ -14,7 +14,7 @@ use squall_engine::storm::FaultReport;
 ///
 /// ```
 /// # mod squall {
-/// #     pub use squall_core::{site, time};
+/// #     pub use squall_core::{fault, site, time};
 /// #     pub use {squall_engine::storm, squall_explore::shrink};
 /// # }
 /// use squall::{
