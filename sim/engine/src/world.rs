@@ -98,8 +98,6 @@ pub(crate) struct World {
     pub custom: Mutex<Option<(CustomHandler, CustomCounter)>>,
     /// Something happened that the end of the run may depend on.
     pub activity: Notify,
-    /// The storm is over.
-    pub healed: tokio::sync::watch::Sender<bool>,
     /// When a fault last began or ended, or a node came back.
     pub disturbed: Mutex<VirtualTime>,
     pub clients: Mutex<usize>,
@@ -146,7 +144,6 @@ impl World {
             by_hand: AtomicBool::default(),
             custom: Mutex::default(),
             activity: Notify::new(),
-            healed: tokio::sync::watch::channel(false).0,
             disturbed: Mutex::default(),
             clients: Mutex::new(0),
             without: plan.without.clone(),

@@ -4,7 +4,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use squall_engine::run::Verdict;
 
-use squall_core::fault::{Crash, FaultKind};
+use squall_core::fault::{Crash, CrashLoop, FaultKind};
 use squall_engine::{Client, Node};
 
 use super::*;
@@ -319,4 +319,20 @@ fn a_node_that_is_down_already_stays_down_until_it_is_booted_and_then_nothing_is
         });
     });
     assert_eq!(outcome.violations, []);
+}
+
+#[test]
+#[should_panic(expected = "it recurs at most 1000 times")]
+fn a_fault_by_hand_goes_no_further_than_a_plan_may() {
+    let outcome = storms("beyond").one(Seed(0), |sim| {
+        sim.node("double", double);
+        sim.inflict(CrashLoop {
+            node: "double".to_owned(),
+            times: u32::MAX,
+            down_ms: 1,
+        });
+    });
+    if let Verdict::HarnessFailed(message) = outcome.verdict {
+        panic!("{message}");
+    }
 }

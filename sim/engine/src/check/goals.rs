@@ -89,14 +89,11 @@ impl Goals {
         self.on_outlived.push((goal, node, to));
     }
 
-    /// The nodes that goals and checks listen to, each with the name of a goal or the message that it is to log.
-    pub fn listened_to(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
-        let on_log = self
-            .on_log
-            .iter()
-            .map(|(_, node, message, _)| (*node, *message));
+    /// The nodes that goals and checks listen to.
+    pub fn listened_to(&self) -> impl Iterator<Item = &'static str> {
+        let on_log = self.on_log.iter().map(|(_, node, ..)| *node);
         let on_outlived = self.on_outlived.iter();
-        on_log.chain(on_outlived.flat_map(|(_, node, to)| [(*node, *to), (*to, *node)]))
+        on_log.chain(on_outlived.flat_map(|(_, node, to)| [*node, *to]))
     }
 
     /// An old process of `node` sends something to `to`, and its successor is up.

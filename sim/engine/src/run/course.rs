@@ -115,50 +115,8 @@ async fn course(
     });
     // Long enough for every service to create its database and listen.
     wait(Duration::from_millis(20)).await;
-    let nodes = world.nodes();
-    let services = nodes.iter().filter(|node| !node.is_client);
-    let services: Vec<&str> = services.map(|node| &*node.name).collect();
-    let nodes: Vec<&str> = nodes.iter().map(|node| &*node.name).collect();
-    let unknown = {
-        let ledger = lock(&world.ledger);
-        let of_goals = ledger.goals.listened_to().map(|(node, about)| {
-            let what = format!("what node \"{node}\" says or sends (\"{about}\")");
-            (node, what)
-        });
-        // A plan that was given may be for a world in which some are left out.
-        let drawn = spec.plan.is_none().then_some(profile);
-        let of_profile = drawn.into_iter().flat_map(|profile| profile.everywhere());
-        let of_profile = of_profile.map(|node| (node, format!("faults of node \"{node}\"")));
-        let mut named = of_goals.chain(of_profile);
-        named.find(|(node, _)| !nodes.contains(node))
-    };
-    let all_known = match unknown {
-        Some((node, what)) => Err(format!(
-            "the scenario speaks of {what}, and no node is called \"{node}\"; there are: {}",
-            nodes.join(", ")
-        )),
-        None => Ok(()),
-    };
-    let keeps_files = |name: &str| match world.find(name) {
-        Some(node) if node.is_client => Some("is a client".to_owned()),
-        Some(node) => {
-            let files = node.disk.files();
-            (!files.is_empty())
-                .then(|| format!("keeps files, which its process locks: {}", files.join(", ")))
-        }
-        None => None,
-    };
-    let possible = plan.check(&nodes).and_then(|()| {
-        plan.check_overlaps(
-            |node| keeps_files(node).is_none(),
-            |node| {
-                let why = keeps_files(node).unwrap_or_default();
-                format!("{node} can't have two processes at once: it {why}")
-            },
-        )
-    });
-    let possible = possible.and_then(|()| plan.check_without(&services));
-    let played = match all_known.and_then(|()| possible.map_err(|wrong| wrong.to_string())) {
+    let drawn = spec.plan.is_none().then_some(profile);
+    let played = match possible(&world, plan, drawn) {
         Ok(()) => play(&world, cast, plan).await,
         Err(wrong) => {
             lock(&world.ledger).harness = Some(wrong);
@@ -168,6 +126,48 @@ async fn course(
     // The task waits for what its own world holds: the two would keep each other for ever.
     storm.abort();
     finish(&world, plan, played.err(), at_end).await
+}
+
+/// Whether all that the scenario and the storm speak of is in this world. `drawn` is what the storm was drawn from: a plan
+/// that was given may be for a world in which some nodes are left out.
+fn possible(world: &World, plan: &Plan, drawn: Option<&Profile>) -> Result<(), String> {
+    let nodes = world.nodes();
+    let services = nodes.iter().filter(|node| !node.is_client);
+    let services: Vec<&str> = services.map(|node| &*node.name).collect();
+    let nodes: Vec<&str> = nodes.iter().map(|node| &*node.name).collect();
+    let known = |node: &str, what: &str| match nodes.contains(&node) {
+        true => Ok(()),
+        false => Err(format!(
+            "the scenario speaks of {what} of node \"{node}\", and no node is called \"{node}\"; there are: {}",
+            nodes.join(", ")
+        )),
+    };
+    for node in lock(&world.ledger).goals.listened_to() {
+        known(node, "messages")?;
+    }
+    for node in drawn.into_iter().flat_map(Profile::everywhere) {
+        known(node, "faults")?;
+    }
+    let keeps_files = |name: &str| match world.find(name) {
+        Some(node) if node.is_client => Some("is a client".to_owned()),
+        Some(node) => {
+            let files = node.disk.files();
+            (!files.is_empty())
+                .then(|| format!("keeps files, which its process locks: {}", files.join(", ")))
+        }
+        None => None,
+    };
+    let checked = plan.check(&nodes).and_then(|()| {
+        plan.check_overlaps(
+            |node| keeps_files(node).is_none(),
+            |node| {
+                let why = keeps_files(node).unwrap_or_default();
+                format!("{node} can't have two processes at once: it {why}")
+            },
+        )
+    });
+    let checked = checked.and_then(|()| plan.check_without(&services));
+    checked.map_err(|wrong| wrong.to_string())
 }
 
 /// Everything between boot and verdict. `Err` says what did not come to an end.
@@ -356,12 +356,10 @@ async fn finish(
             .seed
             .keyed(&[squall_core::seed::hash(b"cross check")])
             .is_multiple_of(CROSS_CHECK_ONE_IN);
-    let struck: Vec<&str> = plan
-        .faults
-        .iter()
-        .filter(|fault| fault.action.damages_disk())
-        .flat_map(|fault| fault.action.nodes())
-        .collect();
+    let faults = lock(&world.injector).all().to_vec();
+    let damage = faults.iter().map(|report| &report.fault.action);
+    let damage = damage.filter(|action| action.damages_disk());
+    let struck: Vec<&str> = damage.flat_map(|action| action.nodes()).collect();
     let judged = |ledger: &Ledger| !ledger.unchecked && !ledger.is_void();
     if judged(&lock(&world.ledger)) {
         for node in world.nodes() {

@@ -41,8 +41,16 @@ impl Sim {
     ///
     /// # Panics
     ///
-    /// If it speaks of a node that is not there, or needs a burst.
+    /// If it speaks of a node that is not there, needs a burst, or goes beyond what a plan may ask for.
     pub fn inflict(&self, fault: impl Into<Action>) {
+        let fault = fault.into();
+        if let Err(beyond) = fault.check() {
+            panic!("{fault}: {beyond}");
+        }
+        self.begin(fault);
+    }
+
+    fn begin(&self, fault: impl Into<Action>) {
         let fault = fault.into();
         assert!(
             !fault.needs_burst(),
@@ -67,7 +75,7 @@ impl Sim {
 
     /// The node's process dies, and stays dead until [`boot`](Sim::boot).
     pub fn crash(&self, node: impl Into<String>) {
-        self.inflict(Crash {
+        self.begin(Crash {
             node: node.into(),
             down_ms: FOR_EVER_MS,
         });
@@ -75,7 +83,7 @@ impl Sim {
 
     /// The node's machine dies with all that is not synced, and stays dead until [`boot`](Sim::boot).
     pub fn power_loss(&self, node: impl Into<String>) {
-        self.inflict(PowerLoss {
+        self.begin(PowerLoss {
             node: node.into(),
             down_ms: FOR_EVER_MS,
         });
@@ -98,7 +106,7 @@ impl Sim {
 
     /// The node's process stands still until [`resume`](Sim::resume).
     pub fn pause(&self, node: impl Into<String>) {
-        self.inflict(Pause {
+        self.begin(Pause {
             node: node.into(),
             for_ms: FOR_EVER_MS,
         });
@@ -116,7 +124,7 @@ impl Sim {
     /// Nothing passes between two nodes until [`repair`](Sim::repair). What is sent meanwhile is sent again and again,
     /// as TCP does, and arrives after that if nobody has given up.
     pub fn partition(&self, a: impl Into<String>, b: impl Into<String>) {
-        self.inflict(Cut {
+        self.begin(Cut {
             from: a.into(),
             to: b.into(),
             both: true,
@@ -138,7 +146,7 @@ impl Sim {
 
     /// Holds back what one node sends to another until [`release`](Sim::release); the other way it passes.
     pub fn hold(&self, from: impl Into<String>, to: impl Into<String>) {
-        self.inflict(Cut {
+        self.begin(Cut {
             from: from.into(),
             to: to.into(),
             both: false,

@@ -214,6 +214,11 @@ impl Injector {
         self.reports[index].effective = true;
     }
 
+    /// All faults, those that came by hand behind those of the plan.
+    pub fn all(&self) -> &[FaultReport] {
+        &self.reports
+    }
+
     /// What became of the plan's faults, and of those that came by hand.
     pub fn reports(&self) -> (&[FaultReport], &[FaultReport]) {
         self.reports.split_at(self.planned)

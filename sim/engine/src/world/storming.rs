@@ -135,7 +135,6 @@ impl World {
             },
         );
         self.disturb();
-        self.healed.send_replace(true);
     }
 
     /// The instant by which all that the storm has begun, or will begin at a known time, is over.
