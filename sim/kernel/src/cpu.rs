@@ -1,0 +1,399 @@
+//! The processor of a simulated machine: it runs the threads of unmodified programs, one at a time, until their next
+//! system call.
+//!
+//! A thread is a [`Context`](context::Context) in memory; the world resumes one by switching to it, and gets control
+//! back with its next [`Call`]. Calls come in two ways. Functions of libc that matter for speed are [defined
+//! here](symbols) and switch at once. Whatever else would reach the real kernel is stopped by Linux itself ([Syscall User
+//! Dispatch](trap)): a `syscall` instruction anywhere in the program raises SIGSYS, whose handler does the same. So
+//! nothing falls through in silence, and threads are made by libc as always: its `clone` arrives here too.
+
+mod context;
+mod memory;
+mod symbols;
+mod trap;
+mod vdso;
+
+use std::{
+    cell::Cell,
+    collections::BTreeMap,
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    ptr,
+};
+
+pub use memory::Memory;
+pub use symbols::Resolve;
+pub use trap::{Missing, prepare};
+
+use context::{Context, Registers, switch};
+
+/// A thread's number, as `gettid` tells it: unique among all programs of a run.
+pub type Tid = i32;
+
+/// What a thread asks of its kernel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Call {
+    /// The number of the system call, or one of [`own`].
+    pub number: libc::c_long,
+    /// Its arguments, as in registers.
+    pub arguments: [usize; 6],
+    /// The address of the `syscall` instruction, where the call came by one.
+    pub at: usize,
+}
+
+/// What programs ask that is no system call of Linux.
+pub mod own {
+    use libc::c_long;
+
+    /// `getaddrinfo`, with the address of a [`super::Resolve`].
+    pub const RESOLVE: c_long = 0x10_0001;
+    /// The function that a thread began with has returned, or panicked: then there is a message (address, length).
+    pub const ENDED: c_long = 0x10_0002;
+    /// The processor caught a signal of the thread's own making: number, address.
+    pub const FAULT: c_long = 0x10_0003;
+    /// The thread has read the clock many times without asking for anything else.
+    pub const SPINS: c_long = 0x10_0004;
+}
+
+thread_local! {
+    /// The thread of a program that runs here; null in the world's own.
+    static GUEST: Cell<*mut Guest> = const { Cell::new(ptr::null_mut()) };
+    /// The processor for which the world is making a first thread.
+    static MAKING: Cell<*mut Inner> = const { Cell::new(ptr::null_mut()) };
+}
+
+/// A thread of a program.
+struct Guest {
+    context: Context,
+    processor: *mut Inner,
+    call: Call,
+    answer: isize,
+    /// Its registers at its call, where that came by a `syscall` instruction.
+    at_call: *const Registers,
+    /// A handler to be called with a signal's number before the call returns.
+    signal: Option<(usize, i32)>,
+    /// Where it began, if it was cloned.
+    _began: Option<Box<Registers>>,
+}
+
+/// The time that a program sees without asking.
+#[derive(Debug, Default)]
+pub struct Clock {
+    /// Nanoseconds of the monotonic clock.
+    pub monotonic: Cell<u64>,
+    /// The wall clock's nanoseconds since the Unix epoch, less those of the monotonic clock.
+    pub wall_offset: Cell<i64>,
+    /// How often the wall clock was read.
+    pub wall_reads: Cell<u32>,
+    /// How often any clock was read since the thread was last resumed.
+    pub reads: Cell<u32>,
+}
+
+/// Each reading of a clock takes this many nanoseconds: a program that waits for time to pass without asking for anything
+/// else sees it pass.
+const CLOCK_READ_NS: u64 = 25;
+/// After so many readings in one turn the thread's kernel is told.
+const SPINNING_READS: u32 = 20_000;
+
+struct Inner {
+    /// Where the world waits for the thread that it has resumed.
+    world: Context,
+    guests: BTreeMap<Tid, Box<Guest>>,
+    /// The number of the thread that is being made.
+    next: Tid,
+    selector: *mut u8,
+    clock: Clock,
+}
+
+/// Runs the threads of one process.
+pub struct Processor(Box<Inner>);
+
+// SAFETY: a run has one thread of the operating system, on which the processor is made, used and dropped.
+unsafe impl Send for Processor {}
+
+impl fmt::Debug for Processor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Processor")
+            .field("threads", &self.0.guests.keys())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a new thread of a process asks `clone` for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Clone {
+    /// Flags, `CLONE_*`.
+    pub flags: u64,
+    /// The stack pointer that it starts with.
+    pub stack: usize,
+    /// The thread pointer that it starts with.
+    pub thread_pointer: usize,
+    /// Where its number goes in the memory of its maker.
+    pub parent_tid: usize,
+    /// Where its number goes in its own memory, or is taken away at its end.
+    pub child_tid: usize,
+}
+
+impl Clone {
+    /// Reads what `clone` or `clone3` are asked. None if this is neither.
+    pub fn read(call: &Call, memory: &Memory) -> Option<Self> {
+        let [a, b, c, d, e, _] = call.arguments;
+        match call.number {
+            libc::SYS_clone => Some(Clone {
+                flags: a as u64,
+                stack: b,
+                parent_tid: c,
+                child_tid: d,
+                thread_pointer: e,
+            }),
+            libc::SYS_clone3 => {
+                let word = |n: usize| memory.read_u64(a + 8 * n);
+                Some(Clone {
+                    flags: word(0),
+                    child_tid: word(2) as usize,
+                    parent_tid: word(3) as usize,
+                    stack: (word(5) + word(6)) as usize,
+                    thread_pointer: word(7) as usize,
+                })
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Processor {
+    /// A processor for a process whose first thread, of this number, will run `main`.
+    ///
+    /// # Errors
+    /// No thread can be made.
+    pub fn start(main: Box<dyn FnOnce()>, tid: Tid) -> std::io::Result<Self> {
+        let selector = trap::selector();
+        let mut inner = Box::new(Inner {
+            world: Context::default(),
+            guests: BTreeMap::new(),
+            next: tid,
+            selector,
+            clock: Clock::default(),
+        });
+        let main: *mut Box<dyn FnOnce()> = Box::into_raw(Box::new(main));
+        let mut thread: libc::pthread_t = 0;
+        MAKING.set(&raw mut *inner);
+        trap::set(selector, true);
+        // SAFETY: the pointers are valid; the real thread is never made: `clone` arrives in `arrive`, which keeps what it
+        // was asked for as a guest.
+        let failed = unsafe {
+            libc::pthread_create(&raw mut thread, ptr::null(), begin, main.cast())
+        };
+        trap::set(selector, false);
+        MAKING.set(ptr::null_mut());
+        if failed != 0 || inner.guests.is_empty() {
+            // SAFETY: nobody else has it.
+            drop(unsafe { Box::from_raw(main) });
+            return Err(std::io::Error::from_raw_os_error(failed.max(libc::EAGAIN)));
+        }
+        Ok(Processor(inner))
+    }
+
+    /// The clock that its threads see.
+    pub fn clock(&self) -> &Clock {
+        &self.0.clock
+    }
+
+    /// Lets a thread go on, with the answer to what it asked last, until it asks again.
+    pub fn resume(&mut self, tid: Tid, answer: isize) -> Call {
+        let inner = &raw mut *self.0;
+        // SAFETY: the guest stopped in `ask` or has not started, and nobody else touches either while this thread is it.
+        unsafe {
+            let Some(guest) = (*inner).guests.get_mut(&tid) else {
+                return Call::default();
+            };
+            let guest = &raw mut **guest;
+            (*guest).answer = answer;
+            (*inner).clock.reads.set(0);
+            trap::set((*inner).selector, true);
+            switch(&raw mut (*inner).world, &raw const (*guest).context);
+            trap::set((*inner).selector, false);
+            (*guest).call
+        }
+    }
+
+    /// Makes the thread for which thread `maker` asks at present. False if that is not in a state to be copied.
+    pub fn clone_thread(&mut self, maker: Tid, tid: Tid, ask: &Clone) -> bool {
+        let inner = &raw mut *self.0;
+        let Some(at_call) = self.0.guests.get(&maker).map(|guest| guest.at_call) else {
+            return false;
+        };
+        if at_call.is_null() {
+            return false;
+        }
+        // SAFETY: the maker stands in its call, so its registers are where they were.
+        let registers = unsafe { *at_call };
+        self.0.guests.insert(tid, Guest::cloned(inner, registers, ask));
+        true
+    }
+
+    /// Before thread `tid` goes on, it runs a handler of this signal.
+    pub fn signal(&mut self, tid: Tid, handler: usize, signal: i32) {
+        if let Some(guest) = self.0.guests.get_mut(&tid) {
+            guest.signal = Some((handler, signal));
+        }
+    }
+
+    /// A thread is gone: it will not be resumed.
+    pub fn forget(&mut self, tid: Tid) {
+        self.0.guests.remove(&tid);
+    }
+}
+
+impl Guest {
+    fn cloned(processor: *mut Inner, mut registers: Registers, ask: &Clone) -> Box<Self> {
+        registers[libc::REG_RSP as usize] = ask.stack as i64;
+        let registers = Box::new(registers);
+        // SAFETY: libc has made the stack; the registers are kept as long as the guest.
+        let context = unsafe { Context::cloned(&raw const *registers, ask.thread_pointer) };
+        let mut guest = Box::new(Guest {
+            context,
+            processor,
+            call: Call::default(),
+            answer: 0,
+            at_call: ptr::null(),
+            signal: None,
+            _began: Some(registers),
+        });
+        let here = GUEST.with(ptr::from_ref) as usize;
+        let there = here - context::thread_pointer() + ask.thread_pointer;
+        // SAFETY: thread-local variables of the executable lie at the same distance from each thread pointer; libc has
+        // made the new thread's.
+        unsafe { (there as *mut *mut Guest).write(&raw mut *guest) };
+        guest
+    }
+}
+
+/// The first function of a process's first thread.
+extern "C" fn begin(main: *mut libc::c_void) -> *mut libc::c_void {
+    // SAFETY: `start` made it, and hands it over.
+    let main = unsafe { Box::from_raw(main.cast::<Box<dyn FnOnce()>>()) };
+    let ended = catch_unwind(AssertUnwindSafe(main));
+    let message = match &ended {
+        Ok(()) => "",
+        Err(panic) => squall_engine::world::panic_text(&**panic),
+    };
+    let failed = usize::from(ended.is_err());
+    let arguments = [message.as_ptr() as usize, message.len(), failed, 0, 0, 0];
+    call(own::ENDED, arguments);
+    ptr::null_mut()
+}
+
+/// A call by function: of the thread of a program that runs here, or else of the real kernel.
+fn call(number: libc::c_long, arguments: [usize; 6]) -> isize {
+    let guest = GUEST.get();
+    if guest.is_null() {
+        // SAFETY: whoever calls a function of libc keeps its promises.
+        return unsafe { context::real(number, arguments) };
+    }
+    // SAFETY: it is the thread that runs.
+    unsafe { ask(guest, number, arguments, 0, ptr::null()) }
+}
+
+/// A thread asks, and waits for the answer.
+///
+/// # Safety
+/// `guest` is the thread that runs here.
+unsafe fn ask(
+    guest: *mut Guest,
+    number: libc::c_long,
+    arguments: [usize; 6],
+    at: usize,
+    registers: *const Registers,
+) -> isize {
+    if let Some(answer) = memory::own(number, &arguments) {
+        return answer;
+    }
+    // SAFETY: the caller's promise; the world waits in `resume`.
+    unsafe {
+        (*guest).call = Call {
+            number,
+            arguments,
+            at,
+        };
+        (*guest).at_call = registers;
+        switch(
+            &raw mut (*guest).context,
+            &raw const (*(*guest).processor).world,
+        );
+        (*guest).at_call = ptr::null();
+        let answer = (*guest).answer;
+        if let Some((handler, signal)) = (*guest).signal.take() {
+            let handler: extern "C" fn(i32, *const libc::siginfo_t, *const libc::c_void) =
+                std::mem::transmute::<usize, _>(handler);
+            let mut info: libc::siginfo_t = std::mem::zeroed();
+            info.si_signo = signal;
+            handler(signal, &raw const info, ptr::null());
+        }
+        answer
+    }
+}
+
+/// A `syscall` instruction was met at `at`.
+///
+/// # Safety
+/// `registers` are those of the instruction.
+unsafe fn arrive(
+    number: libc::c_long,
+    arguments: [usize; 6],
+    at: usize,
+    registers: *const Registers,
+) -> isize {
+    let guest = GUEST.get();
+    // SAFETY: the caller's promise; guests are the threads that run.
+    unsafe {
+        if !guest.is_null() {
+            return ask(guest, number, arguments, at, registers);
+        }
+        let making = MAKING.get();
+        if !making.is_null() {
+            let call = Call {
+                number,
+                arguments,
+                at,
+            };
+            if let Some(ask) = Clone::read(&call, &Memory) {
+                let tid = (*making).next;
+                Memory.write_u32(ask.parent_tid, tid as u32);
+                let guest = Guest::cloned(making, *registers, &ask);
+                (*making).guests.insert(tid, guest);
+                return tid as isize;
+            }
+            if number == libc::SYS_rt_sigprocmask {
+                return 0;
+            }
+        }
+        context::real(number, arguments)
+    }
+}
+
+/// What the present thread of a program reads from a clock. None in the world, and of clocks that are not told here.
+fn read_clock(clock: libc::clockid_t) -> Option<u64> {
+    let guest = GUEST.get();
+    if guest.is_null() {
+        return None;
+    }
+    // SAFETY: it is the thread that runs, and its processor is there as long as it.
+    let time = unsafe { &(*(*guest).processor).clock };
+    let reads = time.reads.get() + 1;
+    if reads >= SPINNING_READS {
+        call(own::SPINS, [0; 6]);
+        time.reads.set(0);
+    } else {
+        time.reads.set(reads);
+    }
+    let monotonic = time.monotonic.get() + CLOCK_READ_NS;
+    time.monotonic.set(monotonic);
+    match clock {
+        libc::CLOCK_REALTIME | libc::CLOCK_REALTIME_COARSE | libc::CLOCK_TAI => {
+            time.wall_reads.set(time.wall_reads.get() + 1);
+            Some(monotonic.saturating_add_signed(time.wall_offset.get()))
+        }
+        _ => Some(monotonic),
+    }
+}

@@ -1,0 +1,92 @@
+//! The memory of a program.
+
+use super::context::real;
+
+/// The memory of programs, which is the world's own: they live in one address space.
+///
+/// Addresses come from a program that Linux would believe too; where Linux answers `EFAULT`, a wrong one is a fault of
+/// the program here.
+#[derive(Clone, Copy, Debug)]
+pub struct Memory;
+
+impl Memory {
+    /// Copies bytes out of the program.
+    pub fn read(&self, from: usize, len: usize) -> Vec<u8> {
+        if len == 0 {
+            return Vec::new();
+        }
+        // SAFETY: the program says that so much lies there.
+        unsafe { std::slice::from_raw_parts(from as *const u8, len) }.to_vec()
+    }
+
+    /// Bytes of the program, in place, until it goes on.
+    pub fn slice(&self, from: usize, len: usize) -> &[u8] {
+        if len == 0 {
+            return &[];
+        }
+        // SAFETY: the program says that so much lies there; it stands still meanwhile.
+        unsafe { std::slice::from_raw_parts(from as *const u8, len) }
+    }
+
+    /// Room in the program, to be written to until it goes on.
+    #[allow(clippy::mut_from_ref)]
+    pub fn slice_mut(&self, at: usize, len: usize) -> &mut [u8] {
+        if len == 0 {
+            return &mut [];
+        }
+        // SAFETY: the program says that so much room is there; it stands still meanwhile.
+        unsafe { std::slice::from_raw_parts_mut(at as *mut u8, len) }
+    }
+
+    /// Copies bytes into the program.
+    pub fn write(&self, to: usize, bytes: &[u8]) {
+        self.slice_mut(to, bytes.len()).copy_from_slice(bytes);
+    }
+
+    /// A text that ends with a zero.
+    pub fn text(&self, from: usize) -> Vec<u8> {
+        // SAFETY: the program says that there is one.
+        unsafe { std::ffi::CStr::from_ptr(from as *const libc::c_char) }
+            .to_bytes()
+            .to_vec()
+    }
+
+    /// A word of four bytes.
+    pub fn read_u32(&self, from: usize) -> u32 {
+        self.slice(from, 4).try_into().map_or(0, u32::from_ne_bytes)
+    }
+
+    /// A word of eight bytes.
+    pub fn read_u64(&self, from: usize) -> u64 {
+        self.slice(from, 8).try_into().map_or(0, u64::from_ne_bytes)
+    }
+
+    /// Writes a word of four bytes, if there is a place for it.
+    pub fn write_u32(&self, to: usize, value: u32) {
+        if to != 0 {
+            self.write(to, &value.to_ne_bytes());
+        }
+    }
+
+    /// Writes a word of eight bytes, if there is a place for it.
+    pub fn write_u64(&self, to: usize, value: u64) {
+        if to != 0 {
+            self.write(to, &value.to_ne_bytes());
+        }
+    }
+}
+
+/// Calls that concern the program's own memory alone are the real kernel's: anonymous memory, which is nobody else's.
+pub fn own(number: libc::c_long, arguments: &[usize; 6]) -> Option<isize> {
+    let is_own = match number {
+        libc::SYS_mmap => arguments[3] as i32 & libc::MAP_ANONYMOUS != 0,
+        libc::SYS_munmap
+        | libc::SYS_mprotect
+        | libc::SYS_madvise
+        | libc::SYS_brk
+        | libc::SYS_mremap => true,
+        _ => false,
+    };
+    // SAFETY: the program's own arguments.
+    is_own.then(|| unsafe { real(number, *arguments) })
+}

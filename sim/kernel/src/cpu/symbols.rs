@@ -1,0 +1,276 @@
+//! Functions of libc that programs call often, or that libc would not ask the kernel for.
+//!
+//! Whoever runs no program gets what libc would do. Each definition takes its arguments apart and nothing more.
+
+use libc::{c_char, c_int, c_long, c_uint, c_void, off_t, size_t, ssize_t};
+
+use super::{call, own};
+
+/// An answer as libc's functions give it: `errno` apart.
+fn result(answer: isize) -> isize {
+    if (-4095..0).contains(&answer) {
+        // SAFETY: each thread has an `errno`.
+        unsafe { *libc::__errno_location() = -answer as c_int };
+        return -1;
+    }
+    answer
+}
+
+macro_rules! functions {
+    ($($name:ident($($argument:ident: $type:ty),*) -> $result:ty = $number:ident;)*) => {$(
+        /// As libc's function of this name.
+        ///
+        /// # Safety
+        /// The arguments are what the function asks for.
+        #[unsafe(no_mangle)]
+        pub unsafe extern "C" fn $name($($argument: $type),*) -> $result {
+            #[allow(unused_mut)]
+            let mut arguments = [0; 6];
+            let given: &[usize] = &[$($argument as usize),*];
+            arguments[..given.len()].copy_from_slice(given);
+            result(call(libc::$number, arguments)) as $result
+        }
+    )*};
+}
+
+functions! {
+    read(fd: c_int, buffer: *mut c_void, len: size_t) -> ssize_t = SYS_read;
+    write(fd: c_int, buffer: *const c_void, len: size_t) -> ssize_t = SYS_write;
+    readv(fd: c_int, parts: *const libc::iovec, count: c_int) -> ssize_t = SYS_readv;
+    writev(fd: c_int, parts: *const libc::iovec, count: c_int) -> ssize_t = SYS_writev;
+    pread64(fd: c_int, buffer: *mut c_void, len: size_t, offset: off_t) -> ssize_t = SYS_pread64;
+    pwrite64(fd: c_int, buffer: *const c_void, len: size_t, offset: off_t) -> ssize_t = SYS_pwrite64;
+    close(fd: c_int) -> c_int = SYS_close;
+    fsync(fd: c_int) -> c_int = SYS_fsync;
+    fdatasync(fd: c_int) -> c_int = SYS_fdatasync;
+    lseek64(fd: c_int, offset: off_t, whence: c_int) -> off_t = SYS_lseek;
+    ftruncate64(fd: c_int, len: off_t) -> c_int = SYS_ftruncate;
+    socket(domain: c_int, kind: c_int, protocol: c_int) -> c_int = SYS_socket;
+    bind(fd: c_int, address: *const c_void, len: c_uint) -> c_int = SYS_bind;
+    listen(fd: c_int, backlog: c_int) -> c_int = SYS_listen;
+    connect(fd: c_int, address: *const c_void, len: c_uint) -> c_int = SYS_connect;
+    accept4(fd: c_int, address: *mut c_void, len: *mut c_uint, flags: c_int) -> c_int = SYS_accept4;
+    shutdown(fd: c_int, how: c_int) -> c_int = SYS_shutdown;
+    getsockname(fd: c_int, address: *mut c_void, len: *mut c_uint) -> c_int = SYS_getsockname;
+    getpeername(fd: c_int, address: *mut c_void, len: *mut c_uint) -> c_int = SYS_getpeername;
+    getsockopt(fd: c_int, level: c_int, name: c_int, value: *mut c_void, len: *mut c_uint) -> c_int = SYS_getsockopt;
+    setsockopt(fd: c_int, level: c_int, name: c_int, value: *const c_void, len: c_uint) -> c_int = SYS_setsockopt;
+    recvfrom(fd: c_int, buffer: *mut c_void, len: size_t, flags: c_int, address: *mut c_void, size: *mut c_uint) -> ssize_t = SYS_recvfrom;
+    sendto(fd: c_int, buffer: *const c_void, len: size_t, flags: c_int, address: *const c_void, size: c_uint) -> ssize_t = SYS_sendto;
+    recvmsg(fd: c_int, message: *mut c_void, flags: c_int) -> ssize_t = SYS_recvmsg;
+    sendmsg(fd: c_int, message: *const c_void, flags: c_int) -> ssize_t = SYS_sendmsg;
+    epoll_create1(flags: c_int) -> c_int = SYS_epoll_create1;
+    epoll_ctl(epoll: c_int, operation: c_int, fd: c_int, event: *mut c_void) -> c_int = SYS_epoll_ctl;
+    epoll_wait(epoll: c_int, events: *mut c_void, max: c_int, timeout: c_int) -> c_int = SYS_epoll_wait;
+    poll(descriptors: *mut c_void, count: libc::c_ulong, timeout: c_int) -> c_int = SYS_poll;
+    eventfd(initial: c_uint, flags: c_int) -> c_int = SYS_eventfd2;
+    nanosleep(wanted: *const libc::timespec, left: *mut libc::timespec) -> c_int = SYS_nanosleep;
+    sched_yield() -> c_int = SYS_sched_yield;
+    ioctl(fd: c_int, request: libc::c_ulong, argument: usize) -> c_int = SYS_ioctl;
+    fcntl(fd: c_int, command: c_int, argument: usize) -> c_int = SYS_fcntl;
+    fcntl64(fd: c_int, command: c_int, argument: usize) -> c_int = SYS_fcntl;
+}
+
+/// As libc's.
+///
+/// # Safety
+/// The arguments are what the function asks for.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn recv(fd: c_int, buffer: *mut c_void, len: size_t, flags: c_int) -> ssize_t {
+    let arguments = [fd as usize, buffer as usize, len, flags as usize, 0, 0];
+    result(call(libc::SYS_recvfrom, arguments))
+}
+
+/// As libc's.
+///
+/// # Safety
+/// The arguments are what the function asks for.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn send(fd: c_int, buffer: *const c_void, len: size_t, flags: c_int) -> ssize_t {
+    let arguments = [fd as usize, buffer as usize, len, flags as usize, 0, 0];
+    result(call(libc::SYS_sendto, arguments))
+}
+
+/// As libc's: it returns an error number rather than setting `errno`.
+///
+/// # Safety
+/// The arguments are what the function asks for.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clock_nanosleep(
+    clock: libc::clockid_t,
+    flags: c_int,
+    wanted: *const libc::timespec,
+    left: *mut libc::timespec,
+) -> c_int {
+    let arguments = [clock as usize, flags as usize, wanted as usize, left as usize, 0, 0];
+    -call(libc::SYS_clock_nanosleep, arguments) as c_int
+}
+
+/// As libc's: any system call by its number.
+///
+/// # Safety
+/// The arguments are what the system call asks for.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn syscall(
+    number: c_long,
+    a: usize,
+    b: usize,
+    c: usize,
+    d: usize,
+    e: usize,
+    f: usize,
+) -> c_long {
+    result(call(number, [a, b, c, d, e, f])) as c_long
+}
+
+/// A question of `getaddrinfo`, and its answer.
+#[repr(C)]
+#[derive(Debug)]
+pub struct Resolve {
+    /// The name, which ends with a zero; 0 stands for this machine.
+    pub name: usize,
+    /// The port, in the order of the machine.
+    pub port: u16,
+    /// Whether addresses to listen on are asked for.
+    pub passive: bool,
+    /// The first four IPv4 addresses.
+    pub addresses: [u32; 4],
+    /// How many there are.
+    pub count: usize,
+}
+
+type GetAddrInfo = unsafe extern "C" fn(
+    *const c_char,
+    *const c_char,
+    *const libc::addrinfo,
+    *mut *mut libc::addrinfo,
+) -> c_int;
+type FreeAddrInfo = unsafe extern "C" fn(*mut libc::addrinfo);
+
+/// The function that libc itself defines.
+///
+/// # Safety
+/// `F` is the type of that function.
+unsafe fn of_libc<F: Copy>(name: &std::ffi::CStr) -> Option<F> {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let found = libc::dlsym(libc::RTLD_NEXT, name.as_ptr());
+        (!found.is_null()).then(|| std::mem::transmute_copy::<*mut c_void, F>(&found))
+    }
+}
+
+/// As libc's, for IPv4 addresses.
+///
+/// # Safety
+/// The arguments are what the function asks for.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn getaddrinfo(
+    name: *const c_char,
+    service: *const c_char,
+    hints: *const libc::addrinfo,
+    found: *mut *mut libc::addrinfo,
+) -> c_int {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if super::GUEST.get().is_null() {
+            return match of_libc::<GetAddrInfo>(c"getaddrinfo") {
+                Some(original) => original(name, service, hints, found),
+                None => libc::EAI_SYSTEM,
+            };
+        }
+        let port = match service.is_null() {
+            true => Some(0),
+            false => std::ffi::CStr::from_ptr(service)
+                .to_str()
+                .ok()
+                .and_then(|port| match port {
+                    "http" => Some(80),
+                    "https" => Some(443),
+                    port => port.parse::<u16>().ok(),
+                }),
+        };
+        let Some(port) = port else {
+            return libc::EAI_SERVICE;
+        };
+        let flags = if hints.is_null() { 0 } else { (*hints).ai_flags };
+        let mut question = Resolve {
+            name: name as usize,
+            port,
+            passive: flags & libc::AI_PASSIVE != 0,
+            addresses: [0; 4],
+            count: 0,
+        };
+        let answer = call(own::RESOLVE, [&raw mut question as usize, 0, 0, 0, 0, 0]);
+        if answer != 0 {
+            return answer as c_int;
+        }
+        let (kind, protocol) = match hints.is_null() {
+            true => (0, 0),
+            false => ((*hints).ai_socktype, (*hints).ai_protocol),
+        };
+        let mut list = std::ptr::null_mut();
+        for address in question.addresses[..question.count.min(4)].iter().rev() {
+            let entry = libc::calloc(1, size_of::<libc::addrinfo>() + 16).cast::<libc::addrinfo>();
+            if entry.is_null() {
+                return libc::EAI_MEMORY;
+            }
+            let place = entry.add(1).cast::<libc::sockaddr_in>();
+            (*place).sin_family = libc::AF_INET as u16;
+            (*place).sin_port = port.to_be();
+            (*place).sin_addr.s_addr = *address;
+            (*entry).ai_family = libc::AF_INET;
+            (*entry).ai_socktype = if kind == 0 { libc::SOCK_STREAM } else { kind };
+            (*entry).ai_protocol = if protocol == 0 { libc::IPPROTO_TCP } else { protocol };
+            (*entry).ai_addrlen = 16;
+            (*entry).ai_addr = place.cast();
+            (*entry).ai_next = list;
+            list = entry;
+        }
+        found.write(list);
+        0
+    }
+}
+
+/// As libc's.
+///
+/// # Safety
+/// `list` comes from `getaddrinfo`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn freeaddrinfo(list: *mut libc::addrinfo) {
+    // SAFETY: the caller's promise: a program's list was made above, and the world's by libc.
+    unsafe {
+        if super::GUEST.get().is_null() {
+            if let Some(original) = of_libc::<FreeAddrInfo>(c"freeaddrinfo") {
+                original(list);
+            }
+            return;
+        }
+        let mut next = list;
+        while !next.is_null() {
+            let entry = next;
+            next = (*entry).ai_next;
+            libc::free(entry.cast());
+        }
+    }
+}
+
+macro_rules! names {
+    ($($name:ident)*) => {
+        /// The name of a system call.
+        pub fn name(number: c_long) -> Option<&'static str> {
+            let known = [$((libc::$name, stringify!($name))),*];
+            let found = known.iter().find(|(known, _)| *known == number);
+            found.map(|(_, name)| name.trim_start_matches("SYS_"))
+        }
+    };
+}
+
+names! {
+    SYS_read SYS_write SYS_open SYS_close SYS_stat SYS_fstat SYS_lstat SYS_poll SYS_lseek SYS_mmap SYS_rt_sigaction
+    SYS_ioctl SYS_access SYS_pipe SYS_select SYS_dup SYS_dup2 SYS_nanosleep SYS_setitimer SYS_socket SYS_fork SYS_vfork
+    SYS_execve SYS_exit SYS_wait4 SYS_kill SYS_ptrace SYS_shmget SYS_shmat SYS_semget SYS_msgget SYS_mount SYS_reboot
+    SYS_clone SYS_clone3 SYS_io_uring_setup SYS_io_uring_enter SYS_io_uring_register SYS_inotify_init1 SYS_fanotify_init
+    SYS_perf_event_open SYS_bpf SYS_memfd_create SYS_userfaultfd SYS_pidfd_open SYS_prctl SYS_io_setup SYS_timer_create
+    SYS_personality SYS_process_vm_readv SYS_open_by_handle_at SYS_setns SYS_unshare SYS_sendfile SYS_splice
+    SYS_openat SYS_sched_setaffinity SYS_mremap SYS_getpriority SYS_setpriority SYS_times SYS_getrusage SYS_sysinfo
+}

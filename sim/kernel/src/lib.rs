@@ -1,0 +1,3 @@
+//! Squall's simulated kernel: unmodified programs, with the real tokio and std, run in the storm.
+
+pub mod cpu;
