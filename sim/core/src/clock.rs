@@ -73,9 +73,14 @@ impl WallClock {
 
     /// What the clock shows at `now`, in milliseconds since the Unix epoch; never below zero.
     pub fn now_ms(&self, now: VirtualTime) -> u64 {
+        self.now_ns(now) / 1_000_000
+    }
+
+    /// The same in nanoseconds.
+    pub fn now_ns(&self, now: VirtualTime) -> u64 {
         let error_ns = self.wrong().error_ns(now);
         let shown_ns = i128::from(self.epoch_ms) * 1_000_000 + i128::from(now.0) + error_ns;
-        u64::try_from(shown_ns.max(0) / 1_000_000).unwrap_or(u64::MAX)
+        u64::try_from(shown_ns.max(0)).unwrap_or(u64::MAX)
     }
 
     /// Sets the clock to the true time plus `ms`. Its drift goes on from there. 0 is what an NTP step does.

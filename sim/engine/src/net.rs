@@ -63,7 +63,7 @@ pub use self::{
     fabric::Effect,
     latency::{Latency, LatencyChange},
     listener::Listener,
-    stream::Stream,
+    stream::{Readiness, Stream},
 };
 use squall_core::{
     host::{Host, NodeIx},

@@ -77,6 +77,28 @@ impl Listener {
         poll_fn(|cx| self.poll_accept(cx)).await
     }
 
+    /// Whether a connection waits to be accepted; `waker` is woken by the next one that is ready.
+    pub fn readiness(&self, waker: &std::task::Waker) -> bool {
+        let (node, port) = (self.node, self.port);
+        self.net.turn(|state, aftermath, now| {
+            if !state.fabric.lives(node, self.life) {
+                return false;
+            }
+            state.catch_up(node, port, aftermath, now);
+            let Some(socket) = state.socket(node, port) else {
+                return false;
+            };
+            aftermath.forgotten.extend(socket.waiter.park(waker));
+            let is_ready = !socket.ready.is_empty();
+            for id in socket.pending.clone() {
+                if let Some(connection) = state.connections.get_mut(&id) {
+                    connection.settle(&mut state.fabric, now);
+                }
+            }
+            is_ready
+        })
+    }
+
     /// [`accept`](Listener::accept) as a poll.
     ///
     /// # Errors

@@ -1,5 +1,7 @@
 //! A process's end of a connection.
 
+mod nonblocking;
+
 use std::{
     borrow::Cow,
     fmt,
@@ -19,13 +21,15 @@ use squall_core::{
     time::VirtualTime,
 };
 
+pub use nonblocking::Readiness;
+
 use super::{
     Aftermath, Fabric, Net, State,
     connection::{CLIENT, Connection},
     label::{self, Named},
     linux::{self, error},
     node_is_down,
-    receiving::Read,
+    receiving::{self, Read},
 };
 
 /// A connected byte stream. Dropping it closes it as Linux does: with a FIN after everything written, or with a reset

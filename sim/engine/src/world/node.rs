@@ -16,14 +16,15 @@ use madsim::task::NodeId;
 
 use squall_core::{
     clock::WallClock,
-    event::{Row, Scope},
+    event::{Row, Scope, What},
     host::NodeIx,
     seed::Stream as Rng,
+    time::VirtualTime,
 };
 
 use super::{Unreadable, World, exact_sleep, lock, wait};
 use crate::{
-    check::Truth,
+    check::{Findings, Truth},
     disk::Disk,
     net::{Listener, Stream},
     trace::current_scope,
@@ -241,6 +242,90 @@ impl Node {
     pub fn listen(&self) -> io::Result<Listener> {
         self.alive()?;
         self.world.net.listen(self.state.ix, SERVICE_PORT)
+    }
+
+    /// Listens on a port of one's own choice, with a backlog.
+    ///
+    /// # Errors
+    /// As [`Net::listen`](crate::net::Net::listen).
+    pub fn listen_on(&self, port: u16, backlog: usize) -> io::Result<Listener> {
+        self.alive()?;
+        let net = &self.world.net;
+        net.listen_with_backlog(self.state.ix, port, backlog)
+    }
+
+    /// Opens a connection to a port of a machine, which need not exist.
+    pub fn connect_to(
+        &self,
+        peer: NodeIx,
+        port: u16,
+    ) -> impl Future<Output = io::Result<Stream>> + Send + 'static {
+        let connecting = self
+            .alive()
+            .map(|()| self.world.net.connect(self.state.ix, peer, port));
+        async move { connecting?.await }
+    }
+
+    /// The machine's number.
+    pub fn ix(&self) -> NodeIx {
+        self.state.ix
+    }
+
+    /// The number of the machine that bears a name at present.
+    pub fn find(&self, name: &str) -> Option<NodeIx> {
+        self.world.find(name).map(|node| node.ix)
+    }
+
+    /// Virtual time: the same everywhere.
+    pub fn now(&self) -> VirtualTime {
+        self.world.now()
+    }
+
+    /// The node's wall clock, in nanoseconds since the Unix epoch. Whoever shows it to a process says so
+    /// ([`clock_was_read`](Self::clock_was_read)).
+    pub fn wall_ns(&self) -> u64 {
+        self.state.clock.now_ns(self.world.now())
+    }
+
+    /// The process has read its wall clock.
+    pub fn clock_was_read(&self) {
+        self.state.clock_reads.fetch_add(1, Relaxed);
+        self.world.clock_is_read(&self.state);
+    }
+
+    /// The process has said something, line by line.
+    pub fn says(&self, level: &'static str, line: &str) {
+        let what = What::Log {
+            level,
+            message: line.into(),
+            fields: "".into(),
+        };
+        self.world.record(&self.state.name, what);
+    }
+
+    /// Something is wrong with the process that no fault can excuse.
+    pub fn broken(
+        &self,
+        invariant: impl Into<String>,
+        tag: impl Into<String>,
+        expected: impl Into<String>,
+        found: impl Into<String>,
+    ) {
+        let mut findings = Findings {
+            now: self.world.now(),
+            ..Findings::default()
+        };
+        findings.broken_as(invariant, tag, &[self.name()], expected, found);
+        for violation in findings.list {
+            lock(&self.world.ledger).broken(violation);
+        }
+        self.world.report_violations();
+    }
+
+    /// A stream of random numbers of this life of the process, for one concern.
+    pub fn stream(&self, concern: &str) -> Rng {
+        let name = format!("{concern} of {} in life {}", self.name(), self.life);
+        self.world.seed.stream(&name)
     }
 
     /// Opens a connection to the service of the node called `peer`. `NotFound` if there is no such node.
