@@ -1,3 +1,11 @@
 //! Squall's simulated kernel: unmodified programs, with the real tokio and std, run in the storm.
+//!
+//! A [process](Processes::process) is a node like any other. What is below std is simulated: its system calls are
+//! answered from Squall's network, disks and clocks, so every fault that applies to nodes applies to it, and the same seed
+//! gives the same run.
 
 pub mod cpu;
+mod process;
+mod sim;
+
+pub use sim::Processes;

@@ -276,6 +276,11 @@ impl Node {
         self.world.find(name).map(|node| node.ix)
     }
 
+    /// Whether there is a machine of this number.
+    pub fn has_machine(&self, machine: NodeIx) -> bool {
+        self.world.nodes().iter().any(|node| node.ix == machine)
+    }
+
     /// Virtual time: the same everywhere.
     pub fn now(&self) -> VirtualTime {
         self.world.now()

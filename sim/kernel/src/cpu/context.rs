@@ -43,11 +43,6 @@ impl Context {
         unsafe { (rsp as *mut [usize; 8]).write(frame) };
         Context { rsp, fs }
     }
-
-    /// A thread pointer's worth: where its thread-local storage is.
-    pub fn thread_pointer(&self) -> usize {
-        self.fs
-    }
 }
 
 /// The thread pointer of whoever asks.

@@ -1,0 +1,455 @@
+//! A process: its threads, what they wait for, and what they hold.
+
+mod address;
+mod calls;
+mod console;
+mod descriptors;
+mod epoll;
+mod futex;
+mod names;
+mod object;
+mod pipe;
+mod signals;
+mod socket;
+mod time;
+mod wakes;
+
+use std::{
+    cell::Cell,
+    collections::BTreeMap,
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use squall_core::seed::Stream as Rng;
+use squall_engine::Node;
+
+use crate::cpu::{self, Call, Clone as CloneCall, Memory, Processor, Tid, own};
+use console::Console;
+use descriptors::Descriptors;
+use object::ObjectId;
+use signals::Signals;
+use wakes::Wakes;
+
+/// An error number of Linux.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Errno(pub i32);
+
+impl From<std::io::Error> for Errno {
+    fn from(error: std::io::Error) -> Self {
+        Errno(match error.kind() {
+            std::io::ErrorKind::WouldBlock => libc::EAGAIN,
+            _ => error.raw_os_error().unwrap_or(libc::EIO),
+        })
+    }
+}
+
+/// What a call comes to.
+pub(crate) enum Answer {
+    /// It returns.
+    Done(isize),
+    /// It is asked again when what it waits for has happened.
+    Wait(Wait),
+    /// Its thread is no more.
+    Gone,
+}
+
+impl From<Result<isize, Errno>> for Answer {
+    fn from(result: Result<isize, Errno>) -> Self {
+        Answer::Done(result.unwrap_or_else(|Errno(number)| -(number as isize)))
+    }
+}
+
+/// What a thread waits for: whichever comes first.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Wait {
+    /// News of one of these.
+    on: Vec<ObjectId>,
+    /// A wake at this address, with one of these bits.
+    futex: Option<(usize, u32)>,
+    /// This instant of virtual time, in nanoseconds.
+    until: Option<u64>,
+}
+
+enum State {
+    /// Its call has this answer.
+    Ready(isize),
+    /// Its call is to be looked at again.
+    Retry,
+    Waiting(Wait),
+}
+
+struct Thread {
+    state: State,
+    call: Call,
+    /// When its present call gives up: known from its first attempt on.
+    until: Option<Option<u64>>,
+    /// Where its number is taken away at its end, and who waits there is woken.
+    clear_tid: usize,
+}
+
+/// How a process ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// By itself.
+    Exit(i32),
+    /// Its first function panicked, with this message.
+    Panic(String),
+    /// By a signal.
+    Signal(i32, String),
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            End::Exit(status) => write!(f, "the process exits with status {status}"),
+            End::Panic(message) => write!(f, "panic: {message}"),
+            End::Signal(signal, why) => write!(f, "{}: {why}", signals::name(*signal)),
+        }
+    }
+}
+
+/// The monotonic clock shows this when virtual time begins: programs subtract from it.
+const MONOTONIC_BEGIN: u64 = 1_000_000_000_000;
+/// A system call takes this long.
+const CALL_NS: u64 = 200;
+/// A process that is this far ahead of virtual time stands still until it is caught up with.
+const AHEAD_MAX: u64 = 1_000_000;
+
+thread_local! {
+    /// The next number for a process or thread of this thread's run.
+    static NEXT_TID: Cell<Tid> = const { Cell::new(1000) };
+}
+
+fn next_tid() -> Tid {
+    NEXT_TID.replace(NEXT_TID.get() + 1)
+}
+
+pub(crate) struct Process {
+    node: Node,
+    processor: Processor,
+    memory: Memory,
+    pid: Tid,
+    threads: BTreeMap<Tid, Thread>,
+    /// The thread that had the last turn.
+    last: Tid,
+    descriptors: Descriptors,
+    wakes: Arc<Wakes>,
+    signals: Signals,
+    console: Console,
+    /// Draws which thread goes on, and which descriptor is reported first.
+    order: Rng,
+    entropy: Rng,
+    environment: Arc<Vec<(String, String)>>,
+    end: Option<End>,
+    timer: Option<(u64, Pin<Box<dyn Future<Output = ()> + Send>>)>,
+    next_port: u16,
+}
+
+/// Runs a process on a node until it ends; what it returns is why.
+pub(crate) async fn run(
+    node: Node,
+    main: Box<dyn FnOnce() + Send>,
+    environment: Arc<Vec<(String, String)>>,
+) -> Result<(), String> {
+    if let Err(missing) = cpu::prepare() {
+        node.broken("programs can be simulated", "machine", "a Linux that allows it", missing.to_string());
+        return Err(missing.to_string());
+    }
+    let mut process = Process::start(node, main, environment).map_err(|e| e.to_string())?;
+    let end = std::future::poll_fn(|cx| process.poll(cx)).await;
+    match end {
+        End::Exit(0) => Ok(()),
+        end => Err(end.to_string()),
+    }
+}
+
+impl Process {
+    fn start(
+        node: Node,
+        main: Box<dyn FnOnce() + Send>,
+        environment: Arc<Vec<(String, String)>>,
+    ) -> std::io::Result<Self> {
+        let pid = next_tid();
+        let processor = Processor::start(main, pid)?;
+        let thread = Thread {
+            state: State::Ready(0),
+            call: Call::default(),
+            until: None,
+            clear_tid: 0,
+        };
+        Ok(Process {
+            processor,
+            memory: Memory,
+            pid,
+            threads: [(pid, thread)].into(),
+            last: pid,
+            descriptors: Descriptors::new(),
+            wakes: Arc::default(),
+            signals: Signals::default(),
+            console: Console::default(),
+            order: node.stream("order of threads and descriptors"),
+            entropy: node.stream("entropy"),
+            environment,
+            end: None,
+            timer: None,
+            next_port: 0,
+            node,
+        })
+    }
+
+    /// Virtual time in nanoseconds.
+    fn now(&self) -> u64 {
+        self.node.now().0
+    }
+
+    /// Lets the process go on as far as it can at this instant.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        self.wakes.attend(cx.waker());
+        loop {
+            self.hear_news();
+            self.expire();
+            while let Some(tid) = self.choose() {
+                self.turn(tid);
+                if !self.node.is_alive() {
+                    return Poll::Pending;
+                }
+                if let Some(end) = self.end.take() {
+                    self.console.flush(&self.node);
+                    return Poll::Ready(end);
+                }
+            }
+            if self.wakes.is_empty() && self.sleep(cx).is_pending() {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// How far its own time is ahead of the world's.
+    fn ahead(&self) -> u64 {
+        let own = self.processor.clock().monotonic.get();
+        own.saturating_sub(MONOTONIC_BEGIN + self.now())
+    }
+
+    /// The thread that goes on: the one that had the last turn, or else by lot.
+    fn choose(&mut self) -> Option<Tid> {
+        if self.ahead() > AHEAD_MAX {
+            return None;
+        }
+        let runs = |thread: &Thread| !matches!(thread.state, State::Waiting(_));
+        if self.threads.get(&self.last).is_some_and(runs) && !self.order.chance(PREEMPTED) {
+            return Some(self.last);
+        }
+        let able = || self.threads.iter().filter(|(_, thread)| runs(thread));
+        let count = able().count() as u64;
+        let chosen = match count {
+            0 => return None,
+            1 => 0,
+            count => self.order.below(count),
+        };
+        able().nth(chosen as usize).map(|(tid, _)| *tid)
+    }
+
+    /// A thread goes on to its next call, which is answered if it can be.
+    fn turn(&mut self, tid: Tid) {
+        self.last = tid;
+        let Some(thread) = self.threads.get_mut(&tid) else {
+            return;
+        };
+        let call = match std::mem::replace(&mut thread.state, State::Retry) {
+            State::Ready(answer) => {
+                thread.until = None;
+                self.show_time();
+                let call = self.processor.resume(tid, answer);
+                self.look_at_clock();
+                if let Some(thread) = self.threads.get_mut(&tid) {
+                    thread.call = call;
+                }
+                call
+            }
+            State::Retry | State::Waiting(_) => thread.call,
+        };
+        let answer = self.serve(tid, &call);
+        let Some(thread) = self.threads.get_mut(&tid) else {
+            return;
+        };
+        match answer {
+            Answer::Done(result) => thread.state = State::Ready(result),
+            Answer::Wait(wait) => thread.state = State::Waiting(wait),
+            Answer::Gone => {
+                self.threads.remove(&tid);
+                self.processor.forget(tid);
+            }
+        }
+    }
+
+    /// What the process will see of time.
+    fn show_time(&mut self) {
+        let now = MONOTONIC_BEGIN + self.now();
+        let clock = self.processor.clock();
+        let own = clock.monotonic.get().max(now) + CALL_NS;
+        clock.monotonic.set(own);
+        clock.wall_offset.set(self.node.wall_ns() as i64 - now as i64);
+    }
+
+    fn look_at_clock(&mut self) {
+        if self.processor.clock().wall_reads.take() > 0 {
+            self.node.clock_was_read();
+        }
+    }
+
+    /// Something has happened to what it holds.
+    fn hear_news(&mut self) {
+        while let Some((object, news)) = self.wakes.next() {
+            self.on_wake(object, news);
+        }
+    }
+
+    /// Threads that have waited long enough go on.
+    fn expire(&mut self) {
+        self.ring_timers();
+        let now = self.now();
+        for thread in self.threads.values_mut() {
+            if let State::Waiting(wait) = &thread.state
+                && wait.until.is_some_and(|until| until <= now)
+            {
+                thread.state = State::Retry;
+            }
+        }
+    }
+
+    /// Waits for the next deadline. Ready if there is something to do now.
+    fn sleep(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let now = self.now();
+        let waits = self.threads.values().filter_map(|thread| match &thread.state {
+            State::Waiting(wait) => wait.until,
+            _ => None,
+        });
+        let ahead = self.ahead();
+        let caught_up = (ahead > AHEAD_MAX).then_some(now + ahead);
+        let next = waits.chain(self.descriptors.next_expiry()).chain(caught_up).min();
+        let Some(next) = next else {
+            self.timer = None;
+            return Poll::Pending;
+        };
+        if next <= now {
+            self.timer = None;
+            return Poll::Ready(());
+        }
+        if self.timer.as_ref().is_none_or(|(at, _)| *at != next) {
+            let node = self.node.clone();
+            let wait = Duration::from_nanos(next - now);
+            self.timer = Some((next, Box::pin(async move { node.sleep(wait).await })));
+        }
+        let ended = self
+            .timer
+            .as_mut()
+            .is_some_and(|(_, timer)| timer.as_mut().poll(cx).is_ready());
+        if ended {
+            self.timer = None;
+            return Poll::Ready(());
+        }
+        Poll::Pending
+    }
+
+    /// When a call gives up that waits for so long at most; the same at each attempt.
+    fn until(&mut self, tid: Tid, timeout: Option<u64>) -> Option<u64> {
+        let now = self.now();
+        match self.threads.get_mut(&tid) {
+            Some(thread) => *thread
+                .until
+                .get_or_insert_with(|| timeout.map(|timeout| now.saturating_add(timeout))),
+            None => None,
+        }
+    }
+
+    /// Threads that wait for news of an object look again.
+    fn retry_waiters(&mut self, object: ObjectId) {
+        for thread in self.threads.values_mut() {
+            if let State::Waiting(wait) = &thread.state
+                && wait.on.contains(&object)
+            {
+                thread.state = State::Retry;
+            }
+        }
+    }
+
+    /// A new thread, as its maker asks.
+    fn clone_thread(&mut self, maker: Tid, ask: &CloneCall) -> Result<isize, Errno> {
+        let thread_flags = (libc::CLONE_VM | libc::CLONE_THREAD) as u64;
+        if ask.flags & thread_flags != thread_flags {
+            return Err(self.refuse("fork: a process can have threads, but no children"));
+        }
+        let tid = next_tid();
+        if !self.processor.clone_thread(maker, tid, ask) {
+            return Err(Errno(libc::EAGAIN));
+        }
+        if ask.flags & libc::CLONE_PARENT_SETTID as u64 != 0 {
+            self.memory.write_u32(ask.parent_tid, tid as u32);
+        }
+        if ask.flags & libc::CLONE_CHILD_SETTID as u64 != 0 {
+            self.memory.write_u32(ask.child_tid, tid as u32);
+        }
+        let clears = ask.flags & libc::CLONE_CHILD_CLEARTID as u64 != 0;
+        self.threads.insert(
+            tid,
+            Thread {
+                state: State::Ready(0),
+                call: Call::default(),
+                until: None,
+                clear_tid: if clears { ask.child_tid } else { 0 },
+            },
+        );
+        Ok(tid as isize)
+    }
+
+    /// A thread ends.
+    fn exit_thread(&mut self, tid: Tid) -> Answer {
+        let clear = self.threads.get(&tid).map_or(0, |thread| thread.clear_tid);
+        if clear != 0 {
+            self.memory.write_u32(clear, 0);
+            self.futex_wake(clear, i32::MAX, u32::MAX);
+        }
+        if self.threads.len() == 1 {
+            self.end.get_or_insert(End::Exit(0));
+        }
+        Answer::Gone
+    }
+
+    /// Something that is not simulated: a finding, and an error for the process.
+    fn refuse(&mut self, what: &str) -> Errno {
+        self.node.broken(
+            "processes ask for nothing that is not simulated",
+            what,
+            "a system call that the simulated kernel serves",
+            format!("{what} (refused with ENOSYS)"),
+        );
+        Errno(libc::ENOSYS)
+    }
+
+    /// The call by which the first function says how it ended.
+    fn ended(&mut self, call: &Call) -> Answer {
+        let [message, len, failed, ..] = call.arguments;
+        let end = match failed {
+            0 => End::Exit(0),
+            _ => End::Panic(String::from_utf8_lossy(&self.memory.read(message, len)).into_owned()),
+        };
+        self.end = Some(end);
+        Answer::Gone
+    }
+
+    fn fault(&mut self, call: &Call) -> Answer {
+        debug_assert_eq!(call.number, own::FAULT);
+        let [signal, address, at, ..] = call.arguments;
+        let why = format!("at address {address:#x}, by the instruction at {at:#x}");
+        self.end = Some(End::Signal(signal as i32, why));
+        Answer::Gone
+    }
+}
+
+/// How often another thread gets the turn of one that could go on.
+const PREEMPTED: f64 = 0.1;

@@ -1,0 +1,501 @@
+//! Which system call is which.
+
+use std::io::IoSlice;
+
+use super::{
+    Answer, End, Errno, Process,
+    descriptors::DESCRIPTORS_MAX,
+    epoll::Epoll,
+    object::{Kind, events},
+};
+use crate::cpu::{Call, Clone as CloneCall, Tid, own};
+
+const MS: u64 = 1_000_000;
+
+/// A timeout of milliseconds; below zero stands for none.
+fn milliseconds(timeout: usize) -> Option<u64> {
+    u64::try_from(timeout as i32).ok().map(|ms| ms * MS)
+}
+
+impl Process {
+    /// Answers a call, or says what it waits for.
+    pub(super) fn serve(&mut self, tid: Tid, call: &Call) -> Answer {
+        let [a, b, c, d, e, _] = call.arguments;
+        let fd = a as i32;
+        match call.number {
+            own::ENDED => self.ended(call),
+            own::FAULT => self.fault(call),
+            own::RESOLVE => self.resolve(call),
+            own::SPINS => self.pass_time(tid, MS / 2),
+
+            libc::SYS_read => self.read(tid, fd, &[(b, c)]),
+            libc::SYS_readv => {
+                let parts = self.parts(b, c);
+                self.read(tid, fd, &parts)
+            }
+            libc::SYS_write => self.write(tid, fd, &[(b, c)]),
+            libc::SYS_writev => {
+                let parts = self.parts(b, c);
+                self.write(tid, fd, &parts)
+            }
+            libc::SYS_recvfrom => self.receive_from(tid, fd, &[(b, c)], d as i32),
+            libc::SYS_recvmsg => {
+                let parts = self.message_parts(b);
+                self.memory.write_u32(b + 8, 0);
+                self.memory.write_u64(b + 40, 0);
+                self.memory.write_u32(b + 48, 0);
+                self.receive_from(tid, fd, &parts, c as i32)
+            }
+            libc::SYS_sendto => self.send_to(tid, fd, &[(b, c)], d as i32),
+            libc::SYS_sendmsg => {
+                let parts = self.message_parts(b);
+                self.send_to(tid, fd, &parts, c as i32)
+            }
+            libc::SYS_close => self.close(fd).into(),
+            libc::SYS_dup => self.dup(fd, 0).into(),
+            libc::SYS_dup2 => self.dup_to(fd, b as i32, 0).into(),
+            libc::SYS_dup3 if a == b => Err(Errno(libc::EINVAL)).into(),
+            libc::SYS_dup3 => self.dup_to(fd, b as i32, c as i32).into(),
+            libc::SYS_fcntl => self.fcntl(fd, b as i32, c).into(),
+            libc::SYS_ioctl => self.ioctl(fd, b as u64, c).into(),
+
+            libc::SYS_socket => self.socket(a as i32, b as i32).into(),
+            libc::SYS_socketpair => self.pair(d, b as i32).into(),
+            libc::SYS_bind => self.bind(call).into(),
+            libc::SYS_listen => self.listen(fd, b as i32).into(),
+            libc::SYS_accept => self.accept(tid, call, 0),
+            libc::SYS_accept4 => self.accept(tid, call, d as i32),
+            libc::SYS_connect => self.connect(tid, call),
+            libc::SYS_shutdown => self.shutdown(fd, b as i32).into(),
+            libc::SYS_getsockname => self.name_of(call, false).into(),
+            libc::SYS_getpeername => self.name_of(call, true).into(),
+            libc::SYS_getsockopt => self.option(call).into(),
+            libc::SYS_setsockopt => self.set_option(call).into(),
+
+            libc::SYS_epoll_create => self.open_object(Kind::Epoll(Epoll::default()), 0).into(),
+            libc::SYS_epoll_create1 => {
+                self.open_object(Kind::Epoll(Epoll::default()), a as i32).into()
+            }
+            libc::SYS_epoll_ctl => self.epoll_ctl(call).into(),
+            libc::SYS_epoll_wait | libc::SYS_epoll_pwait => {
+                self.epoll_wait(tid, call, milliseconds(d))
+            }
+            libc::SYS_epoll_pwait2 => {
+                let timeout = self.timespec(d);
+                self.epoll_wait(tid, call, timeout)
+            }
+            libc::SYS_poll => self.poll_fds(tid, call, milliseconds(c)),
+            libc::SYS_ppoll => {
+                let timeout = self.timespec(c);
+                self.poll_fds(tid, call, timeout)
+            }
+            libc::SYS_select => {
+                let timeout = (e != 0).then(|| {
+                    self.memory.read_u64(e) * 1_000 * MS + self.memory.read_u64(e + 8) * 1_000
+                });
+                self.select(tid, call, timeout)
+            }
+            libc::SYS_pselect6 => {
+                let timeout = self.timespec(e);
+                self.select(tid, call, timeout)
+            }
+            libc::SYS_eventfd => self.eventfd(a, 0).into(),
+            libc::SYS_eventfd2 => self.eventfd(a, b as i32).into(),
+            libc::SYS_pipe => self.pipe(a, 0).into(),
+            libc::SYS_pipe2 => self.pipe(a, b as i32).into(),
+            libc::SYS_timerfd_create => self.timer_create(a as i32, b as i32).into(),
+            libc::SYS_timerfd_settime => self.timer_settime(call).into(),
+
+            libc::SYS_clock_gettime => self.clock_gettime(a as i32, b).into(),
+            libc::SYS_clock_getres => {
+                if b != 0 {
+                    self.memory.write_u64(b, 0);
+                    self.memory.write_u64(b + 8, 1);
+                }
+                Answer::Done(0)
+            }
+            libc::SYS_nanosleep => self.nanosleep(tid, libc::CLOCK_MONOTONIC, 0, a),
+            libc::SYS_clock_nanosleep => self.nanosleep(tid, a as i32, b as i32, c),
+            libc::SYS_sched_yield => self.pass_time(tid, 1_000),
+
+            libc::SYS_futex => self.futex(tid, call),
+            libc::SYS_clone | libc::SYS_clone3 => match CloneCall::read(call, &self.memory) {
+                Some(ask) => self.clone_thread(tid, &ask).into(),
+                None => Err(Errno(libc::EINVAL)).into(),
+            },
+            libc::SYS_exit => self.exit_thread(tid),
+            libc::SYS_exit_group => {
+                self.end = Some(End::Exit(a as i32));
+                Answer::Gone
+            }
+            libc::SYS_gettid => Answer::Done(tid as isize),
+            libc::SYS_getpid => Answer::Done(self.pid as isize),
+            libc::SYS_getppid => Answer::Done(1),
+            libc::SYS_set_tid_address => {
+                if let Some(thread) = self.threads.get_mut(&tid) {
+                    thread.clear_tid = a;
+                }
+                Answer::Done(tid as isize)
+            }
+            libc::SYS_getuid | libc::SYS_geteuid | libc::SYS_getgid | libc::SYS_getegid => {
+                Answer::Done(0)
+            }
+            libc::SYS_getrandom => {
+                let len = b.min(1 << 20);
+                self.random_bytes(a, len);
+                Answer::Done(len as isize)
+            }
+            libc::SYS_rt_sigaction => self.sigaction(call).into(),
+            libc::SYS_rt_sigprocmask => self.sigprocmask(call).into(),
+            libc::SYS_sigaltstack => Answer::Done(0),
+            libc::SYS_kill => self.kill(tid, a as Tid, b as i32),
+            libc::SYS_tkill => self.kill(tid, a as Tid, b as i32),
+            libc::SYS_tgkill => self.kill(tid, b as Tid, c as i32),
+            libc::SYS_set_robust_list | libc::SYS_membarrier => Answer::Done(0),
+            // Without it libc asks for the number of the processor where it needs that.
+            libc::SYS_rseq => Err(Errno(libc::ENOSYS)).into(),
+            libc::SYS_getcpu => {
+                self.memory.write_u32(a, 0);
+                self.memory.write_u32(b, 0);
+                Answer::Done(0)
+            }
+            libc::SYS_sched_getaffinity => {
+                let len = b.min(8);
+                self.memory.slice_mut(c, len).fill(0);
+                self.memory.write(c, &[0b1111][..len.min(1)]);
+                Answer::Done(len as isize)
+            }
+            libc::SYS_sched_setaffinity
+            | libc::SYS_sched_setscheduler
+            | libc::SYS_setpriority
+            | libc::SYS_sched_getscheduler => Answer::Done(0),
+            libc::SYS_getpriority => Answer::Done(20),
+            libc::SYS_prctl => self.prctl(a as i32).into(),
+            libc::SYS_prlimit64 => self.limit(b as i32, d).into(),
+            libc::SYS_getrlimit => self.limit(a as i32, b).into(),
+            libc::SYS_uname => self.uname(a).into(),
+            libc::SYS_sysinfo => {
+                self.memory.slice_mut(a, 112).fill(0);
+                self.memory.write_u64(a, self.now() / 1_000_000_000 + 1_000);
+                self.memory.write_u64(a + 32, 8 << 30);
+                self.memory.write_u64(a + 40, 4 << 30);
+                self.memory.write_u32(a + 104, 1);
+                Answer::Done(0)
+            }
+            libc::SYS_getrusage => {
+                self.memory.slice_mut(b, 144).fill(0);
+                let micros = self.now() / 1_000;
+                self.memory.write_u64(b, micros / 1_000_000);
+                self.memory.write_u64(b + 8, micros % 1_000_000);
+                Answer::Done(0)
+            }
+            libc::SYS_mmap => self.map(call).into(),
+            _ => self.unknown(call).into(),
+        }
+    }
+
+    fn unknown(&mut self, call: &Call) -> Result<isize, Errno> {
+        Err(self.refuse(&call.name()))
+    }
+
+    /// The parts of a buffer that lie apart (`iovec`).
+    fn parts(&self, at: usize, count: usize) -> Vec<(usize, usize)> {
+        let part = |ordinal: usize| {
+            let at = at + 16 * ordinal;
+            (self.memory.read_u64(at) as usize, self.memory.read_u64(at + 8) as usize)
+        };
+        (0..count.min(1024)).map(part).collect()
+    }
+
+    fn message_parts(&self, message: usize) -> Vec<(usize, usize)> {
+        let (at, count) = (self.memory.read_u64(message + 16), self.memory.read_u64(message + 24));
+        self.parts(at as usize, count as usize)
+    }
+
+    fn read(&mut self, tid: Tid, fd: i32, parts: &[(usize, usize)]) -> Answer {
+        match self.read_parts(fd, parts, false) {
+            Err(Errno(libc::EAGAIN)) => self.blocks(tid, fd, false, Errno(libc::EAGAIN)),
+            result => result.into(),
+        }
+    }
+
+    fn receive_from(&mut self, tid: Tid, fd: i32, parts: &[(usize, usize)], flags: i32) -> Answer {
+        match self.descriptors.by_fd(fd).map(|(_, object)| &object.kind) {
+            Ok(Kind::Socket(_)) => {}
+            Ok(Kind::Pipe(end)) if end.is_socket => {}
+            Ok(_) => return Err(Errno(libc::ENOTSOCK)).into(),
+            Err(error) => return Err(error).into(),
+        }
+        match self.read_parts(fd, parts, flags & libc::MSG_PEEK != 0) {
+            Err(Errno(libc::EAGAIN)) if flags & libc::MSG_DONTWAIT == 0 => {
+                self.blocks(tid, fd, false, Errno(libc::EAGAIN))
+            }
+            result => result.into(),
+        }
+    }
+
+    fn read_parts(&mut self, fd: i32, parts: &[(usize, usize)], peek: bool) -> Result<isize, Errno> {
+        let mut all = 0;
+        for (ordinal, &(at, len)) in parts.iter().enumerate() {
+            let memory = self.memory;
+            let into = memory.slice_mut(at, len);
+            match self.read_part(fd, into, peek) {
+                Ok(read) => {
+                    all += read;
+                    if read < len || peek {
+                        break;
+                    }
+                }
+                Err(error) if ordinal == 0 || all == 0 => return Err(error),
+                Err(_) => break,
+            }
+        }
+        Ok(all as isize)
+    }
+
+    fn read_part(&mut self, fd: i32, into: &mut [u8], peek: bool) -> Result<usize, Errno> {
+        let now = self.now();
+        let (_, object) = self.descriptors.by_fd(fd)?;
+        match &mut object.kind {
+            Kind::Input => Ok(0),
+            Kind::Output { .. } => Err(Errno(libc::EBADF)),
+            Kind::Event { count, semaphore } => {
+                let value = match (*count, *semaphore) {
+                    (0, _) => return Err(Errno(libc::EAGAIN)),
+                    (_, true) => 1,
+                    (count, false) => count,
+                };
+                if into.len() < 8 {
+                    return Err(Errno(libc::EINVAL));
+                }
+                *count -= value;
+                into[..8].copy_from_slice(&value.to_ne_bytes());
+                Ok(8)
+            }
+            Kind::Timer(timer) => {
+                if into.len() < 8 {
+                    return Err(Errno(libc::EINVAL));
+                }
+                match timer.expirations(now) {
+                    0 => Err(Errno(libc::EAGAIN)),
+                    count => {
+                        into[..8].copy_from_slice(&count.to_ne_bytes());
+                        Ok(8)
+                    }
+                }
+            }
+            Kind::Epoll(_) => Err(Errno(libc::EINVAL)),
+            Kind::Pipe(end) => {
+                let end = end.clone();
+                self.read_pipe(&end, into, peek)
+            }
+            Kind::Socket(_) => self.receive(fd, into, peek),
+        }
+    }
+
+    fn write(&mut self, tid: Tid, fd: i32, parts: &[(usize, usize)]) -> Answer {
+        match self.write_parts(fd, parts) {
+            Err(Errno(libc::EAGAIN)) => self.blocks(tid, fd, true, Errno(libc::EAGAIN)),
+            Err(Errno(libc::EPIPE)) => self.broken_pipe(tid, 0),
+            result => result.into(),
+        }
+    }
+
+    fn send_to(&mut self, tid: Tid, fd: i32, parts: &[(usize, usize)], flags: i32) -> Answer {
+        match self.descriptors.by_fd(fd).map(|(_, object)| &object.kind) {
+            Ok(Kind::Socket(_)) => {}
+            Ok(Kind::Pipe(end)) if end.is_socket => {}
+            Ok(_) => return Err(Errno(libc::ENOTSOCK)).into(),
+            Err(error) => return Err(error).into(),
+        }
+        match self.write_parts(fd, parts) {
+            Err(Errno(libc::EAGAIN)) if flags & libc::MSG_DONTWAIT == 0 => {
+                self.blocks(tid, fd, true, Errno(libc::EAGAIN))
+            }
+            Err(Errno(libc::EPIPE)) => self.broken_pipe(tid, flags),
+            result => result.into(),
+        }
+    }
+
+    /// Whoever writes where nobody reads is told by SIGPIPE, which Rust's start-up ignores.
+    fn broken_pipe(&mut self, tid: Tid, flags: i32) -> Answer {
+        let _ = (tid, flags);
+        Err(Errno(libc::EPIPE)).into()
+    }
+
+    fn write_parts(&mut self, fd: i32, parts: &[(usize, usize)]) -> Result<isize, Errno> {
+        let memory = self.memory;
+        let (id, object) = self.descriptors.by_fd(fd)?;
+        match &mut object.kind {
+            Kind::Input => Err(Errno(libc::EBADF)),
+            Kind::Output { is_error } => {
+                let is_error = *is_error;
+                let mut all = 0;
+                for &(at, len) in parts {
+                    self.console.write(&self.node, is_error, memory.slice(at, len));
+                    all += len;
+                }
+                Ok(all as isize)
+            }
+            Kind::Event { count, .. } => {
+                let value = match parts {
+                    [(at, 8..)] => memory.read_u64(*at),
+                    _ => return Err(Errno(libc::EINVAL)),
+                };
+                if value == u64::MAX {
+                    return Err(Errno(libc::EINVAL));
+                }
+                match count.checked_add(value) {
+                    Some(sum) if sum < u64::MAX => *count = sum,
+                    _ => return Err(Errno(libc::EAGAIN)),
+                }
+                self.notify(id, events::IN);
+                Ok(8)
+            }
+            Kind::Timer(_) | Kind::Epoll(_) => Err(Errno(libc::EINVAL)),
+            Kind::Pipe(end) => {
+                let end = end.clone();
+                let mut all = 0;
+                for &(at, len) in parts {
+                    match self.write_pipe(&end, memory.slice(at, len)) {
+                        Ok(written) => {
+                            all += written;
+                            if written < len {
+                                break;
+                            }
+                        }
+                        Err(error) if all == 0 => return Err(error),
+                        Err(_) => break,
+                    }
+                }
+                Ok(all as isize)
+            }
+            Kind::Socket(_) => {
+                let slices: Vec<IoSlice<'_>> =
+                    parts.iter().map(|&(at, len)| IoSlice::new(memory.slice(at, len))).collect();
+                Ok(self.send(fd, &slices)? as isize)
+            }
+        }
+    }
+
+    fn eventfd(&mut self, initial: usize, flags: i32) -> Result<isize, Errno> {
+        let kind = Kind::Event {
+            count: initial as u32 as u64,
+            semaphore: flags & libc::EFD_SEMAPHORE != 0,
+        };
+        self.open_object(kind, flags)
+    }
+
+    fn random_bytes(&mut self, at: usize, len: usize) {
+        let memory = self.memory;
+        for chunk in memory.slice_mut(at, len).chunks_mut(8) {
+            let bits = self.entropy.bits().to_ne_bytes();
+            chunk.copy_from_slice(&bits[..chunk.len()]);
+        }
+    }
+
+    fn fcntl(&mut self, fd: i32, command: i32, argument: usize) -> Result<isize, Errno> {
+        match command {
+            libc::F_DUPFD => self.dup(fd, 0),
+            libc::F_DUPFD_CLOEXEC => self.dup(fd, libc::O_CLOEXEC),
+            libc::F_GETFD => {
+                let descriptor = self.descriptors.descriptor_mut(fd)?;
+                Ok(isize::from(descriptor.close_on_exec))
+            }
+            libc::F_SETFD => {
+                let descriptor = self.descriptors.descriptor_mut(fd)?;
+                descriptor.close_on_exec = argument as i32 & libc::FD_CLOEXEC != 0;
+                Ok(0)
+            }
+            libc::F_GETFL => {
+                let (_, object) = self.descriptors.by_fd(fd)?;
+                let access = match &object.kind {
+                    Kind::Input => libc::O_RDONLY,
+                    Kind::Output { .. } => libc::O_WRONLY,
+                    _ => libc::O_RDWR,
+                };
+                let blocking = if object.nonblocking { libc::O_NONBLOCK } else { 0 };
+                Ok((access | blocking) as isize)
+            }
+            libc::F_SETFL => {
+                let (_, object) = self.descriptors.by_fd(fd)?;
+                object.nonblocking = argument as i32 & libc::O_NONBLOCK != 0;
+                Ok(0)
+            }
+            _ => {
+                self.descriptors.object(fd)?;
+                Err(Errno(libc::EINVAL))
+            }
+        }
+    }
+
+    fn ioctl(&mut self, fd: i32, request: u64, argument: usize) -> Result<isize, Errno> {
+        let (_, object) = self.descriptors.by_fd(fd)?;
+        match request {
+            libc::FIONBIO => {
+                object.nonblocking = self.memory.read_u32(argument) != 0;
+                Ok(0)
+            }
+            libc::FIONREAD => {
+                let unread = match &object.kind {
+                    Kind::Socket(socket) => socket.unread(),
+                    Kind::Pipe(end) => end.unread(),
+                    _ => return Err(Errno(libc::ENOTTY)),
+                };
+                self.memory.write_u32(argument, unread as u32);
+                Ok(0)
+            }
+            libc::FIOCLEX => {
+                self.descriptors.descriptor_mut(fd)?.close_on_exec = true;
+                Ok(0)
+            }
+            // Whether it is a terminal: nothing is.
+            _ => Err(Errno(libc::ENOTTY)),
+        }
+    }
+
+    fn prctl(&mut self, what: i32) -> Result<isize, Errno> {
+        match what {
+            libc::PR_SET_NAME
+            | libc::PR_SET_PDEATHSIG
+            | libc::PR_SET_DUMPABLE
+            | libc::PR_SET_NO_NEW_PRIVS
+            // The name of a piece of anonymous memory.
+            | 0x5356_4d41 => Ok(0),
+            _ => Err(Errno(libc::EINVAL)),
+        }
+    }
+
+    fn limit(&mut self, resource: i32, at: usize) -> Result<isize, Errno> {
+        let most = match resource as u32 {
+            libc::RLIMIT_NOFILE => DESCRIPTORS_MAX as u64,
+            libc::RLIMIT_STACK => 8 << 20,
+            libc::RLIMIT_CORE => 0,
+            _ => u64::MAX,
+        };
+        if at != 0 {
+            self.memory.write_u64(at, most);
+            self.memory.write_u64(at + 8, most);
+        }
+        Ok(0)
+    }
+
+    fn uname(&mut self, at: usize) -> Result<isize, Errno> {
+        let name = self.node.name().to_owned();
+        let fields = ["Linux", &name, "6.18.0", "#1 SMP", "x86_64", "(none)"];
+        for (ordinal, field) in fields.iter().enumerate() {
+            let place = self.memory.slice_mut(at + 65 * ordinal, 65);
+            place.fill(0);
+            let len = field.len().min(64);
+            place[..len].copy_from_slice(&field.as_bytes()[..len]);
+        }
+        Ok(0)
+    }
+
+    /// Maps a file into memory. Memory that is no file's never arrives here.
+    fn map(&mut self, call: &Call) -> Result<isize, Errno> {
+        let fd = call.arguments[4] as i32;
+        self.descriptors.object(fd)?;
+        Err(Errno(libc::ENODEV))
+    }
+}

@@ -1,0 +1,272 @@
+//! A process's descriptors, and the objects that they refer to.
+
+use std::{cell::Cell, collections::BTreeMap};
+
+use super::{
+    Errno, Process,
+    object::{Kind, Object, ObjectId, events},
+};
+
+/// Descriptors that a process may have (`RLIMIT_NOFILE`).
+pub(super) const DESCRIPTORS_MAX: usize = 65_536;
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Descriptor {
+    pub object: ObjectId,
+    pub close_on_exec: bool,
+}
+
+thread_local! {
+    /// The next descriptor of this thread's run. Processes of one address space share static variables: a descriptor of
+    /// another one that turns up in a process must not be taken for one of its own, so no two have the same.
+    static NEXT_FD: Cell<i32> = const { Cell::new(3) };
+}
+
+pub(crate) struct Descriptors {
+    table: BTreeMap<i32, Descriptor>,
+    objects: BTreeMap<ObjectId, Object>,
+    next: u64,
+}
+
+impl Descriptors {
+    /// Standard input, output and error.
+    pub fn new() -> Self {
+        let mut all = Descriptors {
+            table: BTreeMap::new(),
+            objects: BTreeMap::new(),
+            next: 0,
+        };
+        let kinds = [
+            Kind::Input,
+            Kind::Output { is_error: false },
+            Kind::Output { is_error: true },
+        ];
+        for (fd, kind) in (0..).zip(kinds) {
+            let object = all.add(kind, false);
+            all.refer(fd, object, false);
+        }
+        all
+    }
+
+    /// A new object, to which nothing refers yet.
+    pub fn add(&mut self, kind: Kind, nonblocking: bool) -> ObjectId {
+        let id = ObjectId(self.next);
+        self.next += 1;
+        let object = Object {
+            kind,
+            descriptors: 0,
+            nonblocking,
+            watchers: Vec::new(),
+        };
+        self.objects.insert(id, object);
+        id
+    }
+
+    fn refer(&mut self, fd: i32, object: ObjectId, close_on_exec: bool) {
+        if let Some(object) = self.objects.get_mut(&object) {
+            object.descriptors += 1;
+        }
+        let descriptor = Descriptor {
+            object,
+            close_on_exec,
+        };
+        self.table.insert(fd, descriptor);
+    }
+
+    pub fn object(&self, fd: i32) -> Result<ObjectId, Errno> {
+        let found = self.table.get(&fd).map(|d| d.object);
+        found.ok_or(Errno(libc::EBADF))
+    }
+
+    pub fn get(&self, id: ObjectId) -> Option<&Object> {
+        self.objects.get(&id)
+    }
+
+    pub fn get_mut(&mut self, id: ObjectId) -> Option<&mut Object> {
+        self.objects.get_mut(&id)
+    }
+
+    pub fn by_fd(&mut self, fd: i32) -> Result<(ObjectId, &mut Object), Errno> {
+        let id = self.object(fd)?;
+        let object = self.objects.get_mut(&id).ok_or(Errno(libc::EBADF))?;
+        Ok((id, object))
+    }
+
+    pub fn descriptor_mut(&mut self, fd: i32) -> Result<&mut Descriptor, Errno> {
+        self.table.get_mut(&fd).ok_or(Errno(libc::EBADF))
+    }
+
+    pub fn objects_mut(&mut self) -> impl Iterator<Item = (ObjectId, &mut Object)> {
+        self.objects.iter_mut().map(|(id, object)| (*id, object))
+    }
+
+    /// All descriptors, in order.
+    pub fn fds(&self) -> Vec<i32> {
+        self.table.keys().copied().collect()
+    }
+
+    /// When the next of its timers runs out.
+    pub fn next_expiry(&self) -> Option<u64> {
+        let timers = self.objects.values().filter_map(|object| match &object.kind {
+            Kind::Timer(timer) => timer.next(),
+            _ => None,
+        });
+        timers.min()
+    }
+}
+
+impl Process {
+    /// A new descriptor for an object.
+    pub(super) fn install(&mut self, object: ObjectId, flags: i32) -> Result<isize, Errno> {
+        if self.descriptors.table.len() >= DESCRIPTORS_MAX {
+            self.drop_unreferred(object);
+            return Err(Errno(libc::EMFILE));
+        }
+        let fd = NEXT_FD.replace(NEXT_FD.get() + 1);
+        let close_on_exec = flags & libc::O_CLOEXEC != 0;
+        self.descriptors.refer(fd, object, close_on_exec);
+        Ok(fd as isize)
+    }
+
+    /// A new object with a descriptor. The flags are `O_NONBLOCK` and `O_CLOEXEC`, which those of sockets, events and epolls
+    /// are the same as.
+    pub(super) fn open_object(&mut self, kind: Kind, flags: i32) -> Result<isize, Errno> {
+        let object = self.descriptors.add(kind, flags & libc::O_NONBLOCK != 0);
+        self.install(object, flags)
+    }
+
+    pub(super) fn dup(&mut self, fd: i32, flags: i32) -> Result<isize, Errno> {
+        let object = match self.descriptors.object(fd) {
+            Ok(object) => object,
+            Err(_) if self.is_foreign(fd) => self.adopt(fd)?,
+            Err(error) => return Err(error),
+        };
+        self.install(object, flags)
+    }
+
+    /// `dup2` and `dup3`.
+    pub(super) fn dup_to(&mut self, fd: i32, to: i32, flags: i32) -> Result<isize, Errno> {
+        let object = self.descriptors.object(fd)?;
+        if fd == to {
+            return Ok(to as isize);
+        }
+        if self.descriptors.table.contains_key(&to) {
+            self.close(to)?;
+        }
+        self.descriptors.refer(to, object, flags & libc::O_CLOEXEC != 0);
+        Ok(to as isize)
+    }
+
+    pub(super) fn close(&mut self, fd: i32) -> Result<isize, Errno> {
+        let Some(descriptor) = self.descriptors.table.remove(&fd) else {
+            return Err(Errno(libc::EBADF));
+        };
+        if let Some(object) = self.descriptors.get_mut(descriptor.object) {
+            object.descriptors -= 1;
+        }
+        self.drop_unreferred(descriptor.object);
+        Ok(0)
+    }
+
+    fn drop_unreferred(&mut self, id: ObjectId) {
+        if self.descriptors.get(id).is_none_or(|object| object.descriptors > 0) {
+            return;
+        }
+        let Some(object) = self.descriptors.objects.remove(&id) else {
+            return;
+        };
+        for epoll in &object.watchers {
+            if let Some(Kind::Epoll(epoll)) = self.descriptors.get_mut(*epoll).map(|o| &mut o.kind) {
+                epoll.forget(id);
+            }
+        }
+        match object.kind {
+            Kind::Epoll(_) => {
+                for other in self.descriptors.objects.values_mut() {
+                    other.watchers.retain(|watcher| *watcher != id);
+                }
+            }
+            Kind::Pipe(end) => self.pipe_closes(&end),
+            Kind::Socket(socket) => socket.close(),
+            _ => {}
+        }
+    }
+
+    /// Whether this is a descriptor that another process of the run was given.
+    fn is_foreign(&self, fd: i32) -> bool {
+        (3..NEXT_FD.get()).contains(&fd)
+    }
+
+    /// What a static variable of the address space refers to was made by a process that is another one, or is gone: this
+    /// one gets an idle pipe of its own. tokio's signal handling is the case in point, which keeps a pair of sockets for
+    /// the life of a program.
+    fn adopt(&mut self, fd: i32) -> Result<ObjectId, Errno> {
+        self.node.says("NOTE", &format!("descriptor {fd} is another process's"));
+        let end = self.idle_pipe();
+        let object = self.descriptors.add(Kind::Pipe(end), true);
+        Ok(object)
+    }
+
+    /// What an object is ready for.
+    pub(super) fn mask(&mut self, id: ObjectId) -> u32 {
+        let Some(object) = self.descriptors.objects.get_mut(&id) else {
+            return 0;
+        };
+        match &mut object.kind {
+            Kind::Input => events::IN,
+            Kind::Output { .. } => events::OUT,
+            Kind::Event { count, .. } => {
+                let room = if *count < u64::MAX - 1 { events::OUT } else { 0 };
+                room | if *count > 0 { events::IN } else { 0 }
+            }
+            Kind::Timer(timer) => timer.mask(self.node.now().0),
+            Kind::Epoll(epoll) => {
+                if epoll.may_report() {
+                    events::IN
+                } else {
+                    0
+                }
+            }
+            Kind::Pipe(end) => end.mask(),
+            Kind::Socket(socket) => socket.mask(),
+        }
+    }
+
+    /// Tells everybody who waits for it that an object has these news.
+    pub(super) fn notify(&mut self, id: ObjectId, news: u32) {
+        self.retry_waiters(id);
+        let Some(object) = self.descriptors.get(id) else {
+            return;
+        };
+        for epoll in object.watchers.clone() {
+            let Some(watcher) = self.descriptors.get_mut(epoll) else {
+                continue;
+            };
+            if let Kind::Epoll(watcher) = &mut watcher.kind
+                && watcher.news(id, news)
+            {
+                self.notify(epoll, events::IN);
+            }
+        }
+    }
+
+    /// The network has woken an object.
+    pub(super) fn on_wake(&mut self, id: ObjectId, news: u32) {
+        let Some(object) = self.descriptors.get_mut(id) else {
+            return;
+        };
+        let Kind::Socket(socket) = &mut object.kind else {
+            return;
+        };
+        socket.progress();
+        let mask = self.mask(id);
+        let over = mask & (events::ERR | events::HUP | events::RDHUP);
+        let key = match news {
+            events::IN => mask & events::IN | over,
+            _ => mask & events::OUT | over,
+        };
+        if key != 0 {
+            self.notify(id, key);
+        }
+    }
+}

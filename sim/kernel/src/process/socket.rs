@@ -1,0 +1,599 @@
+//! TCP sockets, over the simulated network.
+
+use std::{
+    future::Future,
+    io::{self, IoSlice},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use squall_engine::net::{Listener, Stream};
+
+use super::{
+    Answer, Errno, Process, Wait, address,
+    object::{Kind, ObjectId, events},
+    wakes::Wakes,
+};
+use crate::cpu::{Call, Tid};
+
+type Connecting = Pin<Box<dyn Future<Output = io::Result<Stream>> + Send>>;
+
+enum State {
+    /// Neither listens nor connects, or no longer.
+    Idle,
+    Listening(Listener),
+    Connecting(Connecting),
+    Connected(Stream),
+}
+
+/// A TCP socket.
+pub(crate) struct Socket {
+    state: State,
+    is_v6: bool,
+    local: Option<SocketAddr>,
+    remote: Option<SocketAddr>,
+    /// What became of a connection attempt that nobody waited for.
+    error: Option<i32>,
+    /// Reads are at their end, by the process's own wish.
+    shut_read: bool,
+    /// It sends a reset at its end (`SO_LINGER` with a time of zero).
+    resets: bool,
+    reuses_address: bool,
+    keepalive: bool,
+    keepalive_idle: u32,
+    keepalive_interval: u32,
+    keepalive_probes: u32,
+    receive_timeout: Option<u64>,
+    send_timeout: Option<u64>,
+    /// Options that change nothing here, as they were set.
+    others: Vec<((i32, i32), Vec<u8>)>,
+    reader: Waker,
+    writer: Waker,
+}
+
+impl Socket {
+    fn new(is_v6: bool) -> Self {
+        Socket {
+            state: State::Idle,
+            is_v6,
+            local: None,
+            remote: None,
+            error: None,
+            shut_read: false,
+            resets: false,
+            reuses_address: false,
+            keepalive: false,
+            keepalive_idle: 7200,
+            keepalive_interval: 75,
+            keepalive_probes: 9,
+            receive_timeout: None,
+            send_timeout: None,
+            others: Vec::new(),
+            reader: Waker::noop().clone(),
+            writer: Waker::noop().clone(),
+        }
+    }
+
+    fn attend(&mut self, id: ObjectId, wakes: &Arc<Wakes>) {
+        self.reader = wakes.waker(id, events::IN);
+        self.writer = wakes.waker(id, events::OUT);
+    }
+
+    /// A connection attempt goes on.
+    pub fn progress(&mut self) {
+        let State::Connecting(connecting) = &mut self.state else {
+            return;
+        };
+        match connecting.as_mut().poll(&mut Context::from_waker(&self.writer)) {
+            Poll::Pending => {}
+            Poll::Ready(Ok(stream)) => {
+                if let Some(local) = &mut self.local {
+                    local.set_port(stream.ports().0);
+                }
+                self.state = State::Connected(stream);
+                self.set_keepalive();
+            }
+            Poll::Ready(Err(error)) => {
+                self.error = Some(Errno::from(error).0);
+                self.state = State::Idle;
+                self.remote = None;
+            }
+        }
+    }
+
+    /// What it is ready for; news of what it is not are told from now on.
+    pub fn mask(&mut self) -> u32 {
+        let error = if self.error.is_some() { events::ERR } else { 0 };
+        match &self.state {
+            State::Idle if self.error.is_some() => {
+                events::IN | events::OUT | events::ERR | events::HUP | events::RDHUP
+            }
+            State::Idle => events::OUT | events::HUP,
+            State::Connecting(_) => 0,
+            State::Listening(listener) => {
+                if listener.readiness(&self.reader) {
+                    events::IN
+                } else {
+                    0
+                }
+            }
+            State::Connected(stream) => {
+                let is = stream.readiness(&self.reader, &self.writer);
+                let mut mask = error;
+                for (holds, event) in [
+                    (is.readable || self.shut_read, events::IN),
+                    (is.writable, events::OUT),
+                    (is.end_of_file || self.shut_read, events::RDHUP),
+                    (is.hung_up, events::HUP),
+                    (is.failed, events::ERR),
+                ] {
+                    if holds {
+                        mask |= event;
+                    }
+                }
+                mask
+            }
+        }
+    }
+
+    /// The last descriptor is gone.
+    pub fn close(self) {
+        if let (State::Connected(stream), true) = (self.state, self.resets) {
+            stream.abort();
+        }
+    }
+
+    fn set_keepalive(&self) {
+        if let (State::Connected(stream), true) = (&self.state, self.keepalive) {
+            let seconds = |n: u32| Duration::from_secs(n.into());
+            let (idle, interval) = (seconds(self.keepalive_idle), seconds(self.keepalive_interval));
+            stream.set_keepalive(idle, interval, self.keepalive_probes);
+        }
+    }
+
+    fn any(&self, port: u16) -> SocketAddr {
+        match self.is_v6 {
+            true => SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port),
+            false => SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port),
+        }
+    }
+
+    pub fn unread(&self) -> usize {
+        match &self.state {
+            State::Connected(stream) => stream.unread(),
+            _ => 0,
+        }
+    }
+
+    fn take_error(&mut self) -> i32 {
+        if let Some(error) = self.error.take() {
+            return error;
+        }
+        match &self.state {
+            State::Connected(stream) => stream.take_error().map_or(0, |error| Errno::from(error).0),
+            _ => 0,
+        }
+    }
+
+    fn receive(&mut self, into: &mut [u8], peek: bool) -> Result<usize, Errno> {
+        if let Some(error) = self.error.take() {
+            return Err(Errno(error));
+        }
+        match &self.state {
+            State::Connected(_) if self.shut_read => Ok(0),
+            State::Connected(stream) => {
+                let received = stream.receive_now(into, peek);
+                stream.readiness(&self.reader, &self.writer);
+                Ok(received?)
+            }
+            State::Connecting(_) => Err(Errno(libc::EAGAIN)),
+            State::Idle | State::Listening(_) => Err(Errno(libc::ENOTCONN)),
+        }
+    }
+
+    fn send(&mut self, parts: &[IoSlice<'_>]) -> Result<usize, Errno> {
+        if let Some(error) = self.error.take() {
+            return Err(Errno(error));
+        }
+        match &self.state {
+            State::Connected(stream) => {
+                let sent = stream.send_now(parts);
+                stream.readiness(&self.reader, &self.writer);
+                Ok(sent?)
+            }
+            State::Connecting(_) => Err(Errno(libc::EAGAIN)),
+            State::Idle | State::Listening(_) => Err(Errno(libc::EPIPE)),
+        }
+    }
+}
+
+impl Process {
+    fn socket_of(&mut self, fd: i32) -> Result<(ObjectId, &mut Socket, bool), Errno> {
+        let (id, object) = self.descriptors.by_fd(fd)?;
+        match &mut object.kind {
+            Kind::Socket(socket) => Ok((id, socket, object.nonblocking)),
+            _ => Err(Errno(libc::ENOTSOCK)),
+        }
+    }
+
+    pub(super) fn socket(&mut self, domain: i32, kind: i32) -> Result<isize, Errno> {
+        let is_v6 = match domain {
+            libc::AF_INET => false,
+            libc::AF_INET6 => true,
+            libc::AF_UNIX => return Err(self.refuse("Unix sockets with a name")),
+            _ => return Err(Errno(libc::EAFNOSUPPORT)),
+        };
+        match kind & 0xf {
+            libc::SOCK_STREAM => {}
+            libc::SOCK_DGRAM => return Err(self.refuse("UDP sockets")),
+            _ => return Err(Errno(libc::EPERM)),
+        }
+        self.open_socket(Socket::new(is_v6), kind)
+    }
+
+    fn open_socket(&mut self, socket: Socket, flags: i32) -> Result<isize, Errno> {
+        let nonblocking = flags & libc::SOCK_NONBLOCK != 0;
+        let id = self.descriptors.add(Kind::Socket(Box::new(socket)), nonblocking);
+        if let Some(Kind::Socket(socket)) = self.descriptors.get_mut(id).map(|o| &mut o.kind) {
+            socket.attend(id, &self.wakes);
+        }
+        self.install(id, flags)
+    }
+
+    /// Whether a socket of this process has a port to itself.
+    fn port_is_taken(&mut self, port: u16, by_any: bool) -> bool {
+        self.descriptors.objects_mut().any(|(_, object)| match &object.kind {
+            Kind::Socket(other) => {
+                other.local.is_some_and(|local| local.port() == port)
+                    && match &other.state {
+                        State::Listening(_) => true,
+                        State::Idle => by_any || !other.reuses_address,
+                        _ => false,
+                    }
+            }
+            _ => false,
+        })
+    }
+
+    fn free_port(&mut self) -> u16 {
+        loop {
+            // Away from those of connections, which follow from their ordinals.
+            let port = 20_000 + self.next_port % 12_000;
+            self.next_port += 1;
+            if !self.port_is_taken(port, true) {
+                return port;
+            }
+        }
+    }
+
+    pub(super) fn bind(&mut self, call: &Call) -> Result<isize, Errno> {
+        let [fd, at, len, ..] = call.arguments;
+        let mut address = address::read(&self.memory, at, len)?;
+        let own = self.node.ix();
+        let (_, socket, _) = self.socket_of(fd as i32)?;
+        if socket.local.is_some() {
+            return Err(Errno(libc::EINVAL));
+        }
+        if address.is_ipv6() != socket.is_v6 {
+            return Err(Errno(libc::EAFNOSUPPORT));
+        }
+        if address::to_node(address.ip(), own) != Some(own) {
+            return Err(Errno(libc::EADDRNOTAVAIL));
+        }
+        let reuses = socket.reuses_address;
+        if address.port() == 0 {
+            address.set_port(self.free_port());
+        } else if self.port_is_taken(address.port(), !reuses) {
+            return Err(Errno(libc::EADDRINUSE));
+        }
+        let (_, socket, _) = self.socket_of(fd as i32)?;
+        socket.local = Some(address);
+        Ok(0)
+    }
+
+    pub(super) fn listen(&mut self, fd: i32, backlog: i32) -> Result<isize, Errno> {
+        let node = self.node.clone();
+        let (_, socket, _) = self.socket_of(fd)?;
+        match socket.state {
+            State::Idle => {}
+            State::Listening(_) => return Ok(0),
+            _ => return Err(Errno(libc::EINVAL)),
+        }
+        let local = match socket.local {
+            Some(local) => local,
+            None => {
+                let port = self.free_port();
+                self.socket_of(fd)?.1.any(port)
+            }
+        };
+        let (id, socket, _) = self.socket_of(fd)?;
+        let backlog = backlog.clamp(0, 4096) as usize;
+        socket.state = State::Listening(node.listen_on(local.port(), backlog)?);
+        socket.local = Some(local);
+        self.notify(id, 0);
+        Ok(0)
+    }
+
+    pub(super) fn accept(&mut self, tid: Tid, call: &Call, flags: i32) -> Answer {
+        let [fd, at, len_at, ..] = call.arguments;
+        match self.try_accept(fd as i32, at, len_at, flags) {
+            Err(Errno(libc::EAGAIN)) => self.blocks(tid, fd as i32, false, Errno(libc::EAGAIN)),
+            result => result.into(),
+        }
+    }
+
+    fn try_accept(&mut self, fd: i32, at: usize, len_at: usize, flags: i32) -> Result<isize, Errno> {
+        let (_, socket, _) = self.socket_of(fd)?;
+        let is_v6 = socket.is_v6;
+        let reader = socket.reader.clone();
+        let State::Listening(listener) = &mut socket.state else {
+            return Err(Errno(libc::EINVAL));
+        };
+        let accepted = match listener.poll_accept(&mut Context::from_waker(&reader)) {
+            Poll::Ready(stream) => stream?,
+            Poll::Pending => return Err(Errno(libc::EAGAIN)),
+        };
+        listener.readiness(&reader);
+        let (port, peer_port) = accepted.ports();
+        let peer = SocketAddr::new(address::of_node(accepted.peer()).into(), peer_port);
+        let own = SocketAddr::new(address::of_node(self.node.ix()).into(), port);
+        let mut socket = Socket::new(is_v6);
+        socket.local = Some(own);
+        socket.remote = Some(peer);
+        socket.state = State::Connected(accepted);
+        let new = self.open_socket(socket, flags)?;
+        address::write(&self.memory, at, len_at, peer, is_v6);
+        Ok(new)
+    }
+
+    pub(super) fn connect(&mut self, tid: Tid, call: &Call) -> Answer {
+        let [fd, at, len, ..] = call.arguments;
+        match self.try_connect(fd as i32, at, len) {
+            Err(Errno(libc::EINPROGRESS)) => {
+                self.blocks(tid, fd as i32, true, Errno(libc::EINPROGRESS))
+            }
+            result => result.into(),
+        }
+    }
+
+    fn try_connect(&mut self, fd: i32, at: usize, len: usize) -> Result<isize, Errno> {
+        let address = address::read(&self.memory, at, len)?;
+        let node = self.node.clone();
+        let own = node.ix();
+        let (id, socket, nonblocking) = self.socket_of(fd)?;
+        match &socket.state {
+            State::Idle => {}
+            State::Connecting(_) if nonblocking => return Err(Errno(libc::EALREADY)),
+            State::Connecting(_) => return Err(Errno(libc::EINPROGRESS)),
+            // A blocking call that is looked at again, or a program that asks twice.
+            State::Connected(_) if !nonblocking => return Ok(0),
+            State::Connected(_) => return Err(Errno(libc::EISCONN)),
+            State::Listening(_) => return Err(Errno(libc::EISCONN)),
+        }
+        if let Some(error) = socket.error.take() {
+            return Err(Errno(error));
+        }
+        let Some(peer) = address::to_node(address.ip(), own) else {
+            return Err(Errno(libc::ENETUNREACH));
+        };
+        if node.has_machine(peer) {
+            socket.state = State::Connecting(Box::pin(node.connect_to(peer, address.port())));
+        } else {
+            return Err(Errno(libc::ENETUNREACH));
+        }
+        let ip: IpAddr = match peer == own {
+            true => address.ip(),
+            false => address::of_node(own).into(),
+        };
+        socket.local = Some(SocketAddr::new(ip, 0));
+        socket.remote = Some(address);
+        socket.progress();
+        let mask = socket.mask();
+        if mask != 0 {
+            self.notify(id, mask);
+        }
+        let (_, socket, _) = self.socket_of(fd)?;
+        match &socket.state {
+            State::Connected(_) => Ok(0),
+            State::Connecting(_) => Err(Errno(libc::EINPROGRESS)),
+            _ => Err(Errno(socket.take_error())),
+        }
+    }
+
+    /// A call on a descriptor cannot be answered yet: it waits, unless the descriptor is one that does not.
+    pub(super) fn blocks(&mut self, tid: Tid, fd: i32, writes: bool, otherwise: Errno) -> Answer {
+        let Ok((id, object)) = self.descriptors.by_fd(fd) else {
+            return Err(Errno(libc::EBADF)).into();
+        };
+        if object.nonblocking {
+            return Err(otherwise).into();
+        }
+        let timeout = match &object.kind {
+            Kind::Socket(socket) if writes => socket.send_timeout,
+            Kind::Socket(socket) => socket.receive_timeout,
+            _ => None,
+        };
+        let until = self.until(tid, timeout);
+        if until.is_some_and(|until| until <= self.now()) {
+            return Err(otherwise).into();
+        }
+        self.mask(id);
+        Answer::Wait(Wait {
+            on: vec![id],
+            until,
+            ..Wait::default()
+        })
+    }
+
+    pub(super) fn receive(&mut self, fd: i32, into: &mut [u8], peek: bool) -> Result<usize, Errno> {
+        let (_, socket, _) = self.socket_of(fd)?;
+        socket.receive(into, peek)
+    }
+
+    pub(super) fn send(&mut self, fd: i32, parts: &[IoSlice<'_>]) -> Result<usize, Errno> {
+        let (_, socket, _) = self.socket_of(fd)?;
+        socket.send(parts)
+    }
+
+    pub(super) fn shutdown(&mut self, fd: i32, how: i32) -> Result<isize, Errno> {
+        let (id, object) = self.descriptors.by_fd(fd)?;
+        let end = match &mut object.kind {
+            Kind::Pipe(end) if end.is_socket => Some(end.clone()),
+            Kind::Socket(socket) => {
+                let State::Connected(stream) = &socket.state else {
+                    return Err(Errno(libc::ENOTCONN));
+                };
+                if how != libc::SHUT_RD {
+                    stream.finish();
+                }
+                socket.shut_read |= how != libc::SHUT_WR;
+                None
+            }
+            _ => return Err(Errno(libc::ENOTSOCK)),
+        };
+        if let (Some(end), true) = (end, how != libc::SHUT_RD) {
+            self.pipe_ends(&end);
+        }
+        let mask = self.mask(id);
+        self.notify(id, mask);
+        Ok(0)
+    }
+
+    /// `getsockname`, or `getpeername`.
+    pub(super) fn name_of(&mut self, call: &Call, peer: bool) -> Result<isize, Errno> {
+        let [fd, at, len_at, ..] = call.arguments;
+        if let Kind::Pipe(end) = &self.descriptors.by_fd(fd as i32)?.1.kind
+            && end.is_socket
+        {
+            self.memory.write(at, &(libc::AF_UNIX as u16).to_ne_bytes());
+            self.memory.write_u32(len_at, 2);
+            return Ok(0);
+        }
+        let (_, socket, _) = self.socket_of(fd as i32)?;
+        let is_v6 = socket.is_v6;
+        let name = match peer {
+            true => match socket.state {
+                State::Connected(_) => socket.remote,
+                _ => None,
+            }
+            .ok_or(Errno(libc::ENOTCONN))?,
+            false => socket.local.unwrap_or_else(|| socket.any(0)),
+        };
+        address::write(&self.memory, at, len_at, name, is_v6);
+        Ok(0)
+    }
+
+    pub(super) fn set_option(&mut self, call: &Call) -> Result<isize, Errno> {
+        let [fd, level, name, at, len, _] = call.arguments;
+        let (level, name) = (level as i32, name as i32);
+        let bytes = self.memory.read(at, len);
+        let int = bytes.get(..4).map_or(0, |b| i32::from_ne_bytes([b[0], b[1], b[2], b[3]]));
+        let long = |from: usize| {
+            let bytes = bytes.get(from..from + 8)?;
+            Some(u64::from_ne_bytes(bytes.try_into().ok()?))
+        };
+        let timeout = || match (long(0), long(8)) {
+            (Some(0), Some(0)) => None,
+            (Some(seconds), Some(micros)) => Some(seconds * 1_000_000_000 + micros * 1_000),
+            _ => None,
+        };
+        if let Kind::Pipe(_) = &self.descriptors.by_fd(fd as i32)?.1.kind {
+            return Ok(0);
+        }
+        let (_, socket, _) = self.socket_of(fd as i32)?;
+        match (level, name) {
+            (libc::SOL_SOCKET, libc::SO_REUSEADDR) => socket.reuses_address = int != 0,
+            (libc::SOL_SOCKET, libc::SO_LINGER) => {
+                let seconds = bytes.get(4..8).map_or(0, |b| i32::from_ne_bytes([b[0], b[1], b[2], b[3]]));
+                socket.resets = int != 0 && seconds == 0;
+            }
+            (libc::SOL_SOCKET, libc::SO_RCVTIMEO) => socket.receive_timeout = timeout(),
+            (libc::SOL_SOCKET, libc::SO_SNDTIMEO) => socket.send_timeout = timeout(),
+            (libc::SOL_SOCKET, libc::SO_KEEPALIVE) => {
+                socket.keepalive = int != 0;
+                socket.set_keepalive();
+            }
+            (libc::IPPROTO_TCP, libc::TCP_KEEPIDLE) => socket.keepalive_idle = int as u32,
+            (libc::IPPROTO_TCP, libc::TCP_KEEPINTVL) => socket.keepalive_interval = int as u32,
+            (libc::IPPROTO_TCP, libc::TCP_KEEPCNT) => socket.keepalive_probes = int as u32,
+            (libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT) => {
+                if let State::Connected(stream) = &socket.state {
+                    stream.set_user_timeout(Duration::from_millis(int.max(0) as u64));
+                }
+            }
+            (libc::SOL_SOCKET, libc::SO_ERROR | libc::SO_TYPE | libc::SO_DOMAIN) => {
+                return Err(Errno(libc::ENOPROTOOPT));
+            }
+            _ => {}
+        }
+        if (level, name) == (libc::IPPROTO_TCP, libc::TCP_KEEPIDLE) {
+            socket.set_keepalive();
+        }
+        let key = (level, name);
+        socket.others.retain(|(other, _)| *other != key);
+        socket.others.push((key, bytes));
+        Ok(0)
+    }
+
+    pub(super) fn option(&mut self, call: &Call) -> Result<isize, Errno> {
+        let [fd, level, name, at, len_at, _] = call.arguments;
+        let (level, name) = (level as i32, name as i32);
+        if let Kind::Pipe(end) = &self.descriptors.by_fd(fd as i32)?.1.kind {
+            if !end.is_socket {
+                return Err(Errno(libc::ENOTSOCK));
+            }
+            let value = if name == libc::SO_TYPE { libc::SOCK_STREAM } else { 0 };
+            return self.put_option(at, len_at, &value.to_ne_bytes());
+        }
+        let (_, socket, _) = self.socket_of(fd as i32)?;
+        let value = match (level, name) {
+            (libc::SOL_SOCKET, libc::SO_ERROR) => {
+                socket.progress();
+                socket.take_error()
+            }
+            (libc::SOL_SOCKET, libc::SO_TYPE) => libc::SOCK_STREAM,
+            (libc::SOL_SOCKET, libc::SO_PROTOCOL) => libc::IPPROTO_TCP,
+            (libc::SOL_SOCKET, libc::SO_DOMAIN) => match socket.is_v6 {
+                true => libc::AF_INET6,
+                false => libc::AF_INET,
+            },
+            (libc::SOL_SOCKET, libc::SO_ACCEPTCONN) => {
+                i32::from(matches!(socket.state, State::Listening(_)))
+            }
+            key => match socket.others.iter().find(|(known, _)| *known == key) {
+                Some((_, bytes)) => {
+                    let bytes = bytes.clone();
+                    return self.put_option(at, len_at, &bytes);
+                }
+                None => match key {
+                    (libc::SOL_SOCKET, libc::SO_RCVBUF) => 131_072,
+                    (libc::SOL_SOCKET, libc::SO_SNDBUF) => 16_384,
+                    (libc::SOL_SOCKET, libc::SO_RCVTIMEO | libc::SO_SNDTIMEO) => {
+                        return self.put_option(at, len_at, &[0; 16]);
+                    }
+                    (libc::SOL_SOCKET, libc::SO_LINGER) => {
+                        return self.put_option(at, len_at, &[0; 8]);
+                    }
+                    (libc::IPPROTO_IP, libc::IP_TTL) => 64,
+                    (libc::IPPROTO_TCP, libc::TCP_KEEPIDLE) => 7200,
+                    (libc::IPPROTO_TCP, libc::TCP_KEEPINTVL) => 75,
+                    (libc::IPPROTO_TCP, libc::TCP_KEEPCNT) => 9,
+                    (libc::IPPROTO_TCP, libc::TCP_MAXSEG) => 1448,
+                    _ => 0,
+                },
+            },
+        };
+        self.put_option(at, len_at, &value.to_ne_bytes())
+    }
+
+    fn put_option(&mut self, at: usize, len_at: usize, value: &[u8]) -> Result<isize, Errno> {
+        let room = self.memory.read_u32(len_at) as usize;
+        let len = value.len().min(room);
+        self.memory.write(at, &value[..len]);
+        self.memory.write_u32(len_at, len as u32);
+        Ok(0)
+    }
+}
