@@ -42,6 +42,7 @@ pub(crate) use node::{Boot, NodeState, StoreReader};
 pub use operation::Operation;
 pub use panics::panic_text;
 pub(crate) use pct::Gate;
+pub use task::Panicked;
 pub(crate) use task::silence_service_panics;
 pub(crate) use unreadable::Unreadable;
 

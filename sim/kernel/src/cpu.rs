@@ -16,10 +16,11 @@ mod vdso;
 use std::{
     cell::Cell,
     collections::BTreeMap,
-    fmt,
-    panic::{AssertUnwindSafe, catch_unwind},
-    ptr,
+    ffi::CString,
+    fmt, ptr,
 };
+
+use squall_engine::world::Panicked;
 
 pub use memory::Memory;
 pub use symbols::Resolve;
@@ -47,7 +48,7 @@ pub mod own {
 
     /// `getaddrinfo`, with the address of a [`super::Resolve`].
     pub const RESOLVE: c_long = 0x10_0001;
-    /// The function that a thread began with has returned, or panicked: then there is a message (address, length).
+    /// The function that a process began with has returned, or panicked.
     pub const ENDED: c_long = 0x10_0002;
     /// The processor caught a signal of the thread's own making: number, address.
     pub const FAULT: c_long = 0x10_0003;
@@ -103,7 +104,13 @@ struct Inner {
     next: Tid,
     selector: *mut u8,
     clock: Clock,
+    environment: Environment,
+    /// The panic of the process's first function.
+    panic: Option<Panicked>,
 }
+
+/// A process's environment variables, as `name` and `name=value`.
+type Environment = BTreeMap<CString, CString>;
 
 /// Runs the threads of one process.
 pub struct Processor(Box<Inner>);
@@ -166,7 +173,11 @@ impl Processor {
     ///
     /// # Errors
     /// No thread can be made.
-    pub fn start(main: Box<dyn FnOnce()>, tid: Tid) -> std::io::Result<Self> {
+    pub fn start(
+        main: Box<dyn FnOnce()>,
+        tid: Tid,
+        environment: &[(String, String)],
+    ) -> std::io::Result<Self> {
         let selector = trap::selector();
         let mut inner = Box::new(Inner {
             world: Context::default(),
@@ -174,6 +185,8 @@ impl Processor {
             next: tid,
             selector,
             clock: Clock::default(),
+            environment: environment.iter().filter_map(variable).collect(),
+            panic: None,
         });
         let main: *mut Box<dyn FnOnce()> = Box::into_raw(Box::new(main));
         let mut thread: libc::pthread_t = 0;
@@ -192,6 +205,11 @@ impl Processor {
             return Err(std::io::Error::from_raw_os_error(failed.max(libc::EAGAIN)));
         }
         Ok(Processor(inner))
+    }
+
+    /// The panic of the process's first function, if that was how it ended.
+    pub fn take_panic(&mut self) -> Option<Panicked> {
+        self.0.panic.take()
     }
 
     /// The clock that its threads see.
@@ -245,6 +263,10 @@ impl Processor {
     }
 }
 
+fn variable((name, value): &(String, String)) -> Option<(CString, CString)> {
+    Some((CString::new(&**name).ok()?, CString::new(&**value).ok()?))
+}
+
 impl Guest {
     fn cloned(processor: *mut Inner, mut registers: Registers, ask: &Clone) -> Box<Self> {
         registers[libc::REG_RSP as usize] = ask.stack as i64;
@@ -273,14 +295,11 @@ impl Guest {
 extern "C" fn begin(main: *mut libc::c_void) -> *mut libc::c_void {
     // SAFETY: `start` made it, and hands it over.
     let main = unsafe { Box::from_raw(main.cast::<Box<dyn FnOnce()>>()) };
-    let ended = catch_unwind(AssertUnwindSafe(main));
-    let message = match &ended {
-        Ok(()) => "",
-        Err(panic) => squall_engine::world::panic_text(&**panic),
-    };
-    let failed = usize::from(ended.is_err());
-    let arguments = [message.as_ptr() as usize, message.len(), failed, 0, 0, 0];
-    call(own::ENDED, arguments);
+    let ended = Panicked::catch(main);
+    let guest = GUEST.get();
+    // SAFETY: it is the thread that runs; the world waits meanwhile.
+    unsafe { (*(*guest).processor).panic = ended.err() };
+    call(own::ENDED, [0; 6]);
     ptr::null_mut()
 }
 

@@ -8,4 +8,4 @@ pub mod cpu;
 mod process;
 mod sim;
 
-pub use sim::Processes;
+pub use sim::{Outcome, Process, Processes, unmodified};

@@ -26,7 +26,7 @@ use std::{
 };
 
 use squall_core::seed::Stream as Rng;
-use squall_engine::Node;
+use squall_engine::{Node, world::Panicked};
 
 use crate::cpu::{self, Call, Clone as CloneCall, Memory, Processor, Tid, own};
 use console::Console;
@@ -97,8 +97,8 @@ struct Thread {
 pub(crate) enum End {
     /// By itself.
     Exit(i32),
-    /// Its first function panicked, with this message.
-    Panic(String),
+    /// Its first function panicked.
+    Panic(Panicked),
     /// By a signal.
     Signal(i32, String),
 }
@@ -107,7 +107,7 @@ impl fmt::Display for End {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             End::Exit(status) => write!(f, "the process exits with status {status}"),
-            End::Panic(message) => write!(f, "panic: {message}"),
+            End::Panic(panic) => write!(f, "panic: {}", panic.message),
             End::Signal(signal, why) => write!(f, "{}: {why}", signals::name(*signal)),
         }
     }
@@ -144,7 +144,6 @@ pub(crate) struct Process {
     /// Draws which thread goes on, and which descriptor is reported first.
     order: Rng,
     entropy: Rng,
-    environment: Arc<Vec<(String, String)>>,
     end: Option<End>,
     timer: Option<(u64, Pin<Box<dyn Future<Output = ()> + Send>>)>,
     next_port: u16,
@@ -154,7 +153,7 @@ pub(crate) struct Process {
 pub(crate) async fn run(
     node: Node,
     main: Box<dyn FnOnce() + Send>,
-    environment: Arc<Vec<(String, String)>>,
+    environment: &[(String, String)],
 ) -> Result<(), String> {
     if let Err(missing) = cpu::prepare() {
         node.broken("programs can be simulated", "machine", "a Linux that allows it", missing.to_string());
@@ -164,6 +163,7 @@ pub(crate) async fn run(
     let end = std::future::poll_fn(|cx| process.poll(cx)).await;
     match end {
         End::Exit(0) => Ok(()),
+        End::Panic(panic) => panic.resume(),
         end => Err(end.to_string()),
     }
 }
@@ -172,10 +172,10 @@ impl Process {
     fn start(
         node: Node,
         main: Box<dyn FnOnce() + Send>,
-        environment: Arc<Vec<(String, String)>>,
+        environment: &[(String, String)],
     ) -> std::io::Result<Self> {
         let pid = next_tid();
-        let processor = Processor::start(main, pid)?;
+        let processor = Processor::start(main, pid, environment)?;
         let thread = Thread {
             state: State::Ready(0),
             call: Call::default(),
@@ -194,7 +194,6 @@ impl Process {
             console: Console::default(),
             order: node.stream("order of threads and descriptors"),
             entropy: node.stream("entropy"),
-            environment,
             end: None,
             timer: None,
             next_port: 0,
@@ -432,13 +431,11 @@ impl Process {
     }
 
     /// The call by which the first function says how it ended.
-    fn ended(&mut self, call: &Call) -> Answer {
-        let [message, len, failed, ..] = call.arguments;
-        let end = match failed {
-            0 => End::Exit(0),
-            _ => End::Panic(String::from_utf8_lossy(&self.memory.read(message, len)).into_owned()),
-        };
-        self.end = Some(end);
+    fn ended(&mut self) -> Answer {
+        self.end = Some(match self.processor.take_panic() {
+            None => End::Exit(0),
+            Some(panic) => End::Panic(panic),
+        });
         Answer::Gone
     }
 

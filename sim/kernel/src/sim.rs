@@ -1,8 +1,12 @@
 //! Processes as nodes of a scenario.
 
-use std::{fmt, future::Future, sync::Arc};
+use std::{
+    fmt,
+    future::Future,
+    sync::{Arc, Mutex, PoisonError},
+};
 
-use squall_engine::{Node, Sim};
+use squall_engine::{Client, Node, Sim};
 use tokio_real::runtime::{Builder, RngSeed};
 
 use crate::process;
@@ -14,10 +18,36 @@ pub trait Processes {
     /// nodes by their names, sleeps, reads clocks, and so on, as on Linux.
     ///
     /// When `main` returns, the process ends and is started again with backoff; an error says why it ended.
-    fn process<F, T>(&self, name: &str, main: impl Fn() -> F + Clone + Send + Sync + 'static)
+    ///
+    /// Returns what can be said of the process: its environment variables.
+    fn process<F, T>(
+        &self,
+        name: &str,
+        main: impl Fn() -> F + Clone + Send + Sync + 'static,
+    ) -> Process
     where
         F: Future<Output = T> + 'static,
         T: Outcome;
+}
+
+/// A process, as a scenario describes it.
+#[derive(Clone, Debug, Default)]
+pub struct Process(Arc<Mutex<Vec<(String, String)>>>);
+
+impl Process {
+    /// Sets an environment variable of the process.
+    pub fn env(self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        let variable = (name.into(), value.into());
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(variable);
+        self
+    }
+
+    fn environment(&self) -> Vec<(String, String)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 /// How an asynchronous `main` may end.
@@ -32,41 +62,73 @@ impl Outcome for () {
     }
 }
 
-impl<T, E: fmt::Display> Outcome for Result<T, E> {
+impl<T, E: fmt::Debug> Outcome for Result<T, E> {
     fn failure(self) -> Option<String> {
-        self.err().map(|error| error.to_string())
+        self.err().map(|error| format!("{error:?}"))
     }
 }
 
 impl Processes for Sim {
-    fn process<F, T>(&self, name: &str, main: impl Fn() -> F + Clone + Send + Sync + 'static)
+    fn process<F, T>(
+        &self,
+        name: &str,
+        main: impl Fn() -> F + Clone + Send + Sync + 'static,
+    ) -> Process
     where
         F: Future<Output = T> + 'static,
         T: Outcome,
     {
-        let environment = Arc::new(Vec::new());
+        let described = Process::default();
+        let process = described.clone();
         self.node(name, move |node: Node| {
-            let main = main.clone();
-            let run = move || {
-                let mut seed = [0; 32];
-                // It is asked of the simulated kernel: the runtime's own choices follow from the seed too.
-                getrandom(&mut seed);
-                let runtime = Builder::new_current_thread()
-                    .enable_all()
-                    .rng_seed(RngSeed::from_bytes(&seed))
-                    .build()
-                    .expect("a runtime needs an epoll and an eventfd");
-                if let Some(failure) = runtime.block_on(main()).failure() {
-                    eprintln!("Error: {failure}");
-                    std::process::exit(1);
-                }
-            };
-            process::run(node, Box::new(run), environment.clone())
+            let (main, environment) = (main.clone(), process.environment());
+            async move {
+                let main = Box::new(move || run(main));
+                process::run(node, main, &environment).await
+            }
         });
+        described
     }
 }
 
-fn getrandom(bytes: &mut [u8]) {
+/// A client's task whose code is run as a process: on the real tokio, with unmodified libraries. For
+/// [`Sim::client`], [`Sim::prepare`], [`Sim::late_client`] and the like.
+///
+/// The [`Client`] is there to record calls and to draw; to wait, and to reach nodes, the code does as it would on Linux.
+pub fn unmodified<F>(
+    task: impl FnOnce(Client) -> F + Send + 'static,
+) -> impl FnOnce(Client) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send>> + Send + 'static
+where
+    F: Future<Output = ()> + 'static,
+{
+    move |client| {
+        let node = client.node().clone();
+        let main = Box::new(move || run(move || task(client)));
+        Box::pin(async move {
+            if let Err(why) = process::run(node, main, &[]).await {
+                panic!("{why}");
+            }
+        })
+    }
+}
+
+/// Runs an asynchronous `main`, in the process.
+fn run<F, T>(main: impl FnOnce() -> F)
+where
+    F: Future<Output = T>,
+    T: Outcome,
+{
+    let mut seed = [0; 32];
+    // It is asked of the simulated kernel: the runtime's own choices follow from the seed too.
     // SAFETY: the buffer is as long as it says.
-    unsafe { libc::syscall(libc::SYS_getrandom, bytes.as_mut_ptr(), bytes.len(), 0) };
+    unsafe { libc::syscall(libc::SYS_getrandom, seed.as_mut_ptr(), seed.len(), 0) };
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .rng_seed(RngSeed::from_bytes(&seed))
+        .build()
+        .expect("a runtime needs an epoll and an eventfd");
+    if let Some(failure) = runtime.block_on(main()).failure() {
+        eprintln!("Error: {failure}");
+        std::process::exit(1);
+    }
 }

@@ -19,7 +19,7 @@ fn a_program_with_threads_runs_call_by_call() {
         // SAFETY: the buffer is there.
         unsafe { libc::getrandom(deep.as_mut_ptr().cast(), 64, 0) };
     };
-    let mut processor = Processor::start(Box::new(main), 100).expect("it starts");
+    let mut processor = Processor::start(Box::new(main), 100, &[]).expect("it starts");
     let mut ready: VecDeque<(Tid, isize)> = [(100, 0)].into();
     let mut waiting: Vec<(Tid, usize)> = Vec::new();
     let mut clear: Vec<(Tid, usize)> = Vec::new();

@@ -2,44 +2,63 @@
 
 use std::time::Duration;
 
-use squall_kernel::Processes;
+use squall::{seed::Seed, storm::Plan, trace::text};
+use squall_kernel::{Processes, unmodified};
 use tokio_real as tokio;
-use tokio::{io::{AsyncReadExt, AsyncWriteExt}, net::{TcpListener, TcpStream}};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
 
 async fn server() -> std::io::Result<()> {
-    let listener = TcpListener::bind("0.0.0.0:8080").await?;
+    let port = std::env::var("PORT").expect("it is set");
+    let listener = TcpListener::bind(format!("0.0.0.0:{port}")).await?;
+    println!("listening on {}", listener.local_addr()?);
     loop {
-        let (mut stream, _) = listener.accept().await?;
+        let (mut stream, peer) = listener.accept().await?;
+        println!("{peer} connects");
         tokio::spawn(async move {
             let mut buffer = [0; 64];
             while let Ok(n @ 1..) = stream.read(&mut buffer).await {
                 tokio::time::sleep(Duration::from_millis(3)).await;
-                let doubled = tokio::task::spawn_blocking(move || n * 2).await.unwrap_or(0);
+                let doubled = tokio::task::spawn_blocking(move || n * 2)
+                    .await
+                    .unwrap_or(0);
                 let _ = stream.write_all(format!("{doubled}").as_bytes()).await;
             }
         });
     }
 }
 
-async fn client() -> std::io::Result<()> {
-    let began = std::time::Instant::now();
-    for i in 0..5 {
-        let mut stream = TcpStream::connect("server:8080").await?;
-        stream.write_all(b"hello").await?;
-        let mut buffer = [0; 64];
-        let n = stream.read(&mut buffer).await?;
-        println!("{i}: {} after {:?}", String::from_utf8_lossy(&buffer[..n]), began.elapsed());
-    }
-    std::future::pending().await
+fn build(sim: &squall::Sim) {
+    sim.process("server", server).env("PORT", "8080");
+    sim.client(
+        "client",
+        unmodified(async |client: squall::Client| {
+            let began = std::time::Instant::now();
+            for i in 0..5 {
+                client.invoked("echo", "");
+                let mut stream = TcpStream::connect("server:8080").await.expect("it listens");
+                stream.write_all(b"hello").await.expect("it goes");
+                let mut buffer = [0; 64];
+                let n = stream.read(&mut buffer).await.expect("it answers");
+                assert_eq!(&buffer[..n], b"10");
+                client.ok("echo", &format!("{i} after {:?}", began.elapsed()));
+            }
+        }),
+    );
 }
 
 #[test]
 fn a_client_and_a_server_talk() {
-    squall::storms("echo").seeds(1).run(|sim| {
-        sim.process("server", server);
-        sim.process("client", client);
-        sim.client("watch", async |client: squall::Client| {
-            client.sleep(Duration::from_secs(5)).await;
-        });
-    });
+    let outcome = squall::storms("echo").plan(Plan::calm()).one(Seed(3), build);
+    eprintln!("{}", text::render(outcome.trace.as_ref().expect("it is kept"), &text::Options::default()));
+    assert!(outcome.violations.is_empty(), "{:?}", outcome.violations);
+}
+
+#[test]
+fn a_hundred_storms_are_repeatable() {
+    let hashes = || -> Vec<_> { (0..100).map(|seed| squall::storms("echo").one(Seed(seed), build).hash).collect() };
+    let (a, b) = (hashes(), hashes());
+    assert_eq!(a, b);
 }

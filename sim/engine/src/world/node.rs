@@ -333,15 +333,19 @@ impl Node {
         self.world.seed.stream(&name)
     }
 
-    /// Opens a connection to the service of the node called `peer`. `NotFound` if there is no such node.
+    /// Opens a connection to the service of the node called `peer`, or to the port of a `peer:port`. `NotFound` if there is
+    /// no such node.
     pub fn connect(&self, peer: &str) -> impl Future<Output = io::Result<Stream>> + Send + 'static {
+        let port = peer.rsplit_once(':');
+        let (name, port) = port
+            .and_then(|(name, port)| Some((name, port.parse().ok()?)))
+            .unwrap_or((peer, SERVICE_PORT));
         let target = self.alive().and_then(|()| {
-            self.world.find(peer).ok_or_else(|| {
-                io::Error::new(io::ErrorKind::NotFound, format!("no node \"{peer}\""))
+            self.world.find(name).ok_or_else(|| {
+                io::Error::new(io::ErrorKind::NotFound, format!("no node \"{name}\""))
             })
         });
-        let connecting =
-            target.map(|peer| self.world.net.connect(self.state.ix, peer.ix, SERVICE_PORT));
+        let connecting = target.map(|peer| self.world.net.connect(self.state.ix, peer.ix, port));
         async move { connecting?.await }
     }
 

@@ -221,6 +221,38 @@ pub(super) fn panic_place() -> Option<String> {
     PANIC_PLACE.take()
 }
 
+/// A panic of a program, caught in one place and to be judged in another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Panicked {
+    /// What it said.
+    pub message: String,
+    /// Where: file, line, column.
+    pub place: Option<String>,
+}
+
+impl Panicked {
+    /// Runs a part of a program; its panic is kept off stderr.
+    ///
+    /// # Errors
+    /// It panicked.
+    pub fn catch<T>(work: impl FnOnce() -> T) -> Result<T, Panicked> {
+        silence_service_panics();
+        let quiet = IN_SERVICE.replace(true);
+        let result = catch_unwind(AssertUnwindSafe(work));
+        IN_SERVICE.set(quiet);
+        result.map_err(|panic| Panicked {
+            message: panic_text(&*panic).to_owned(),
+            place: panic_place(),
+        })
+    }
+
+    /// Goes on with the panic, as that of the task that is running.
+    pub fn resume(self) -> ! {
+        PANIC_PLACE.set(self.place);
+        std::panic::resume_unwind(Box::new(self.message))
+    }
+}
+
 /// Panics inside services are caught and judged; keep them off stderr.
 pub(crate) fn silence_service_panics() {
     static HOOK: Once = Once::new();

@@ -2,6 +2,8 @@
 //!
 //! Whoever runs no program gets what libc would do. Each definition takes its arguments apart and nothing more.
 
+use std::ffi::CStr;
+
 use libc::{c_char, c_int, c_long, c_uint, c_void, off_t, size_t, ssize_t};
 
 use super::{call, own};
@@ -141,6 +143,52 @@ pub unsafe extern "C" fn exit(status: c_int) -> ! {
     std::process::abort()
 }
 
+/// As libc's; each process has variables of its own.
+///
+/// # Safety
+/// `name` is a text that ends with a zero.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn getenv(name: *const c_char) -> *mut c_char {
+    // SAFETY: the caller's promise; the processor is there as long as the thread that runs.
+    unsafe {
+        let guest = super::GUEST.get();
+        if guest.is_null() {
+            let original: Option<unsafe extern "C" fn(*const c_char) -> *mut c_char> =
+                of_libc(c"getenv");
+            return original.map_or(std::ptr::null_mut(), |original| original(name));
+        }
+        let all = &(*(*guest).processor).environment;
+        let value = all.get(CStr::from_ptr(name));
+        value.map_or(std::ptr::null_mut(), |value| value.as_ptr().cast_mut())
+    }
+}
+
+/// As libc's; each process has variables of its own.
+///
+/// # Safety
+/// Both are texts that end with a zero.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn setenv(name: *const c_char, value: *const c_char, overwrite: c_int) -> c_int {
+    // SAFETY: the caller's promise; nobody else reads the variables while the thread runs.
+    unsafe {
+        let guest = super::GUEST.get();
+        if guest.is_null() {
+            let original: Option<unsafe extern "C" fn(*const c_char, *const c_char, c_int) -> c_int> =
+                of_libc(c"setenv");
+            return original.map_or(-1, |original| original(name, value, overwrite));
+        }
+        let all = &mut (*(*guest).processor).environment;
+        let (name, value) = (CStr::from_ptr(name), CStr::from_ptr(value));
+        if overwrite != 0 || !all.contains_key(name) {
+            // Whoever has read the old value may keep its address.
+            if let Some(old) = all.insert(name.to_owned(), value.to_owned()) {
+                std::mem::forget(old);
+            }
+        }
+        0
+    }
+}
+
 /// A question of `getaddrinfo`, and its answer.
 #[repr(C)]
 #[derive(Debug)]
@@ -169,7 +217,7 @@ type FreeAddrInfo = unsafe extern "C" fn(*mut libc::addrinfo);
 ///
 /// # Safety
 /// `F` is the type of that function.
-unsafe fn of_libc<F: Copy>(name: &std::ffi::CStr) -> Option<F> {
+unsafe fn of_libc<F: Copy>(name: &CStr) -> Option<F> {
     // SAFETY: the caller's promise.
     unsafe {
         let found = libc::dlsym(libc::RTLD_NEXT, name.as_ptr());
@@ -198,7 +246,7 @@ pub unsafe extern "C" fn getaddrinfo(
         }
         let port = match service.is_null() {
             true => Some(0),
-            false => std::ffi::CStr::from_ptr(service)
+            false => CStr::from_ptr(service)
                 .to_str()
                 .ok()
                 .and_then(|port| match port {

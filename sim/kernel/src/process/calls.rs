@@ -23,7 +23,7 @@ impl Process {
         let [a, b, c, d, e, _] = call.arguments;
         let fd = a as i32;
         match call.number {
-            own::ENDED => self.ended(call),
+            own::ENDED => self.ended(),
             own::FAULT => self.fault(call),
             own::RESOLVE => self.resolve(call),
             own::SPINS => self.pass_time(tid, MS / 2),
@@ -152,8 +152,11 @@ impl Process {
             libc::SYS_tkill => self.kill(tid, a as Tid, b as i32),
             libc::SYS_tgkill => self.kill(tid, b as Tid, c as i32),
             libc::SYS_set_robust_list | libc::SYS_membarrier => Answer::Done(0),
-            // Without it libc asks for the number of the processor where it needs that.
-            libc::SYS_rseq => Err(Errno(libc::ENOSYS)).into(),
+            // All threads are on processor 0, and no sequence is ever interrupted.
+            libc::SYS_rseq => {
+                self.memory.write_u64(a, 0);
+                Answer::Done(0)
+            }
             libc::SYS_getcpu => {
                 self.memory.write_u32(a, 0);
                 self.memory.write_u32(b, 0);
