@@ -26,15 +26,23 @@
 //!
 //! Left out, and not measured either: a disk that lies about its syncs, and device-mapper faults. Files also have
 //! `flock`'s whole-file locks, which end with their process.
+//!
+//! # Two ways in
+//!
+//! Ported services open a [`File`] by its name. The files of a machine that runs unmodified services (`squall-files`)
+//! are made of inodes ([`Handle`]) and of what [`Disk`] does with names in directories; paths, descriptors and locks are
+//! not known here.
 
-mod directory;
 mod fault;
 mod file;
 mod fork;
+mod handle;
 mod image;
 mod inode;
 mod latency;
 mod loss;
+mod names;
+mod tree;
 
 use std::{
     collections::BTreeMap,
@@ -42,13 +50,18 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use self::{directory::Directory, fault::Faults, inode::Inode, loss::Loss};
+use libc::ENOENT;
+
 pub use self::{
     fault::DiskCounters,
     file::File,
     fork::ForkedFile,
+    handle::Handle,
     image::{BLOCK, SECTOR},
+    names::{Content, Onto, ROOT},
+    tree::{Attributes, Touch, Usage},
 };
+use self::{fault::Faults, inode::Inode, loss::Loss, names::Names};
 use squall_core::{
     event::What,
     host::{Host, NodeIx, Reached},
@@ -70,9 +83,11 @@ struct State {
     life: Life,
     /// Counts boots and deaths; a handle of another generation is inert.
     generation: u64,
-    directory: Directory,
+    names: Names,
+    /// The bytes of regular files.
     inodes: BTreeMap<u64, Inode>,
-    inodes_ever: u64,
+    /// How many handles of the running generation each open inode has.
+    open: BTreeMap<u64, u32>,
     handles_ever: u64,
     faults: Faults,
     counters: DiskCounters,
@@ -150,16 +165,13 @@ impl Disk {
 
     /// Whether processes see a file of this name.
     pub fn exists(&self, name: &str) -> bool {
-        self.state().directory.find(name).is_some()
+        self.state().names.find(name).is_some()
     }
 
-    /// The names of all files that processes see, in order.
+    /// The paths of all regular files that processes see, in order and without a leading slash; one of each file.
     pub fn files(&self) -> Vec<String> {
-        self.state()
-            .directory
-            .names()
-            .map(|(name, _)| name.to_owned())
-            .collect()
+        let files = self.state().names.files();
+        files.into_iter().map(|(path, _)| path).collect()
     }
 
     /// Opens a file, making it empty if there is none. A power loss takes a new file away until something is synced.
@@ -167,20 +179,20 @@ impl Disk {
         let now = self.host.now();
         let mut state = self.live()?;
         state.pass_time(now);
-        let inode = match state.directory.find(name) {
+        let inode = match state.names.find(name) {
             Some(inode) => inode,
             None => {
-                state.inodes_ever += 1;
-                let inode = state.inodes_ever;
+                let (dir, name) = state.names.split(name)?;
+                let inode = state.names.make(dir, name, Content::File, 0o644, now, 0)?;
                 state.inodes.insert(inode, Inode::default());
-                state.directory.insert(name, inode, now);
                 inode
             }
         };
         state.handles_ever += 1;
-        let (handle, generation) = (state.handles_ever, state.generation);
+        let lock = state.handles_ever;
+        let handle = Handle::new(self, &mut state, inode);
         drop(state);
-        Ok(File::new(self.clone(), inode, handle, generation))
+        Ok(File::new(handle, lock))
     }
 
     /// Renames a file over any older one, durably: once this returns, a power loss keeps the new name. The file's
@@ -197,10 +209,15 @@ impl Disk {
         let now = self.host.now();
         let mut state = self.live()?;
         state.pass_time(now);
-        if !state.directory.rename(from, to, now) {
-            return Err(not_found(from));
+        let (old, new) = (state.names.split(from)?, state.names.split(to)?);
+        match state.names.rename(old, new, Onto::Replace, now, 0) {
+            Ok(replaced) => {
+                state.collect(replaced);
+                Ok(())
+            }
+            Err(error) if error.raw_os_error() == Some(ENOENT) => Err(not_found(from)),
+            Err(error) => Err(error),
         }
-        Ok(())
     }
 
     /// Makes all names durable, as syncing their directory does.
@@ -220,8 +237,15 @@ impl Disk {
         let now = self.host.now();
         let mut state = self.live()?;
         state.pass_time(now);
-        state.directory.remove(name, now);
-        Ok(())
+        let (dir, last) = state.names.split(name)?;
+        match state.names.remove(dir, last, false, now, 0) {
+            Ok(removed) => {
+                state.collect([removed]);
+                Ok(())
+            }
+            Err(error) if error.raw_os_error() == Some(ENOENT) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// A process starts: from here on files can be opened, and handles of earlier processes are inert.
@@ -251,7 +275,7 @@ impl Disk {
             lost += loss.lost;
             torn += loss.torn;
         }
-        state.directory.power_loss();
+        state.names.power_loss();
         state.counters.lost_sectors += lost;
         state.counters.torn_sectors += torn;
         state.end_life();
@@ -273,7 +297,7 @@ impl Disk {
     /// and unreadable sectors can be read.
     pub fn fork(&self, name: &str) -> io::Result<ForkedFile> {
         let state = self.state();
-        let inode = state.directory.find(name).ok_or_else(|| not_found(name))?;
+        let inode = state.names.find(name).ok_or_else(|| not_found(name))?;
         Ok(ForkedFile::new(state.inodes[&inode].after_crash()))
     }
 
@@ -281,7 +305,7 @@ impl Disk {
     pub fn fork_durable(&self, name: &str) -> io::Result<ForkedFile> {
         let state = self.state();
         let inode = state
-            .directory
+            .names
             .find_durable(name)
             .ok_or_else(|| not_found(name))?;
         Ok(ForkedFile::new(state.inodes[&inode].after_power_loss()))
@@ -302,7 +326,9 @@ impl State {
     fn end_life(&mut self) {
         self.life = Life::Down;
         self.generation += 1;
-        self.inodes.retain(|inode, _| self.directory.knows(*inode));
+        self.open.clear();
+        self.names.forget_nameless();
+        self.inodes.retain(|inode, _| self.names.knows(*inode));
         for inode in self.inodes.values_mut() {
             inode.locks.clear();
             inode.evict_given_up();
@@ -310,15 +336,27 @@ impl State {
     }
 
     fn pass_time(&mut self, now: VirtualTime) {
-        if self.directory.is_due(now) {
+        if self.names.is_due(now) {
             self.commit_journal();
         }
     }
 
     fn commit_journal(&mut self) {
-        for inode in self.directory.commit() {
+        let (flushed, changed) = self.names.commit();
+        for inode in flushed {
             if let Some(inode) = self.inodes.get_mut(&inode) {
                 inode.sync();
+            }
+        }
+        self.collect(changed);
+    }
+
+    /// Gives back the space of those inodes that nothing names and no process has open.
+    fn collect(&mut self, inodes: impl IntoIterator<Item = u64>) {
+        for inode in inodes {
+            if !self.open.contains_key(&inode) && !self.names.knows(inode) {
+                self.names.forget(inode);
+                self.inodes.remove(&inode);
             }
         }
     }

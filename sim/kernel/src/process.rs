@@ -5,6 +5,7 @@ mod calls;
 mod console;
 mod descriptors;
 mod epoll;
+mod files;
 mod futex;
 mod names;
 mod object;
@@ -113,6 +114,8 @@ impl fmt::Display for End {
     }
 }
 
+/// How many processors a program sees. Its threads take turns whatever it is.
+const PROCESSORS: usize = 4;
 /// The monotonic clock shows this when virtual time begins: programs subtract from it.
 const MONOTONIC_BEGIN: u64 = 1_000_000_000_000;
 /// A system call takes this long.
@@ -138,6 +141,7 @@ pub(crate) struct Process {
     /// The thread that had the last turn.
     last: Tid,
     descriptors: Descriptors,
+    files: squall_files::Process,
     wakes: Arc<Wakes>,
     signals: Signals,
     console: Console,
@@ -189,6 +193,7 @@ impl Process {
             threads: [(pid, thread)].into(),
             last: pid,
             descriptors: Descriptors::new(),
+            files: files::of_process(&node, pid),
             wakes: Arc::default(),
             signals: Signals::default(),
             console: Console::default(),

@@ -116,12 +116,12 @@ impl Disk {
     /// and the sector's offset, or nothing if no data is stored.
     pub fn latent_sector_error(&self, choice: u64) -> Option<(String, u64)> {
         let mut state = self.state();
-        let stored: Vec<(&str, u64, usize)> = state
-            .directory
-            .names()
+        let files = state.names.files();
+        let stored: Vec<(&str, u64, usize)> = files
+            .iter()
             .flat_map(|(name, inode)| {
-                let pages = state.inodes[&inode].stored();
-                pages.map(move |page| (name, inode, page))
+                let pages = state.inodes[inode].stored();
+                pages.map(move |page| (name.as_str(), *inode, page))
             })
             .collect();
         let (name, inode, page) = *stored.get(below(choice, 0, stored.len())?)?;
@@ -154,7 +154,7 @@ impl Disk {
     /// byte.
     pub fn flip_bits(&self, name: &str, offset: u64, mask: u8) -> bool {
         let mut state = self.state();
-        let inode = state.directory.find(name);
+        let inode = state.names.find(name);
         let Some(inode) = inode.and_then(|ix| state.inodes.get_mut(&ix)) else {
             return false;
         };

@@ -104,6 +104,13 @@ impl Image {
         self.len = len;
     }
 
+    /// Makes a block a hole.
+    pub fn clear_block(&mut self, ix: usize) {
+        if let Some(block) = self.blocks.get_mut(ix) {
+            *block = None;
+        }
+    }
+
     /// Makes a block what it is in `other`; what lies past this file's end is left out.
     pub fn take_block(&mut self, ix: usize, other: &Image) {
         if (ix * BLOCK) as u64 >= self.len {

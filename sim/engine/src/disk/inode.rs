@@ -3,22 +3,22 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
+    ops::Range,
     time::Duration,
 };
 
+use libc::{EIO, ENOSPC};
 use squall_core::time::VirtualTime;
 
 use super::{
     image::{BLOCK, Image, SECTOR, SECTORS, split},
     loss::{Loss, Sector},
+    names::os,
 };
 
 /// Dirty pages that have waited this long are on the platter: Linux's dirty_expire (30 s), one more round of its
 /// writeback (5 s) and one journal commit (5 s).
 pub const WRITEBACK: Duration = Duration::from_secs(40);
-
-const EIO: i32 = 5;
-const ENOSPC: i32 = 28;
 
 #[derive(Clone, Debug, Default)]
 pub struct Inode {
@@ -53,7 +53,7 @@ impl Inode {
                 .range(first..=last)
                 .any(|s| !self.dirty.contains_key(&page_of(*s)))
             {
-                return Err(io::Error::from_raw_os_error(EIO));
+                return Err(os(EIO));
             }
         }
         self.cached.read(offset, out)
@@ -70,10 +70,10 @@ impl Inode {
         now: VirtualTime,
     ) -> io::Result<()> {
         if full && !self.cached.is_stored(page) && !self.durable.is_stored(page) {
-            return Err(io::Error::from_raw_os_error(ENOSPC));
+            return Err(os(ENOSPC));
         }
         if data.len() < BLOCK && !self.dirty.contains_key(&page) && self.is_unreadable(page) {
-            return Err(io::Error::from_raw_os_error(EIO));
+            return Err(os(EIO));
         }
         let len = self.cached.len();
         self.cached.write_block(page, within, data);
@@ -98,6 +98,52 @@ impl Inode {
         }
         self.cached.set_len(len);
         self.len_dirty.get_or_insert(now);
+    }
+
+    /// Gives space to the pages from `first` up to `end` that have none; they read as zeros.
+    pub fn allocate(
+        &mut self,
+        pages: Range<usize>,
+        full: bool,
+        now: VirtualTime,
+    ) -> io::Result<()> {
+        let end = self.cached.len().div_ceil(BLOCK as u64) as usize;
+        for page in pages.start..pages.end.min(end) {
+            if !self.cached.is_stored(page) {
+                self.write_page(page, 0, &[], full, now)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes their space from whole pages; they read as zeros.
+    pub fn punch(&mut self, pages: Range<usize>, now: VirtualTime) {
+        for page in pages {
+            if self.cached.is_stored(page) {
+                self.cached.clear_block(page);
+                self.dirty.entry(page).or_insert(now);
+                self.given_up.remove(&page);
+            }
+        }
+    }
+
+    /// The first page at or after `page` that takes space in the cache, or that takes none.
+    pub fn next_page(&self, mut page: usize, stored: bool) -> Option<usize> {
+        let end = self.cached.len().div_ceil(BLOCK as u64) as usize;
+        while page < end && self.cached.is_stored(page) != stored {
+            page += 1;
+        }
+        (page < end).then_some(page)
+    }
+
+    /// Pages that take space, by what processes see.
+    pub fn pages(&self) -> usize {
+        self.cached.stored().count()
+    }
+
+    /// Whether the length waits to be written.
+    pub fn is_len_dirty(&self) -> bool {
+        self.len_dirty.is_some()
     }
 
     /// Writes everything out.

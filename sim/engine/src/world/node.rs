@@ -276,6 +276,12 @@ impl Node {
         self.world.find(name).map(|node| node.ix)
     }
 
+    /// All machines, by number and name.
+    pub fn machines(&self) -> Vec<(NodeIx, String)> {
+        let nodes = self.world.nodes().into_iter();
+        nodes.map(|node| (node.ix, node.name.to_string())).collect()
+    }
+
     /// Whether there is a machine of this number.
     pub fn has_machine(&self, machine: NodeIx) -> bool {
         self.world.nodes().iter().any(|node| node.ix == machine)

@@ -76,6 +76,37 @@ impl Memory {
     }
 }
 
+impl Memory {
+    /// Fresh memory of the program's, readable and writable, at an address of its choice if it insists.
+    ///
+    /// # Errors
+    /// What the real kernel says.
+    pub fn map(&self, at: usize, len: usize, fixed: i32) -> std::io::Result<usize> {
+        let protection = libc::PROT_READ | libc::PROT_WRITE;
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | fixed;
+        let arguments = [at, len, protection as usize, flags as usize, usize::MAX, 0];
+        // SAFETY: memory that nobody has, or that the program wants to be replaced.
+        checked(unsafe { real(libc::SYS_mmap, arguments) })
+    }
+
+    /// Changes what may be done with memory of the program's.
+    ///
+    /// # Errors
+    /// What the real kernel says.
+    pub fn protect(&self, at: usize, len: usize, protection: i32) -> std::io::Result<()> {
+        // SAFETY: memory of the program's own, as it asks.
+        checked(unsafe { real(libc::SYS_mprotect, [at, len, protection as usize, 0, 0, 0]) })?;
+        Ok(())
+    }
+}
+
+fn checked(answer: isize) -> std::io::Result<usize> {
+    match answer {
+        -4095..0 => Err(std::io::Error::from_raw_os_error(-answer as i32)),
+        answer => Ok(answer as usize),
+    }
+}
+
 /// Calls that concern the program's own memory alone are the real kernel's: anonymous memory, which is nobody else's.
 pub fn own(number: libc::c_long, arguments: &[usize; 6]) -> Option<isize> {
     let is_own = match number {

@@ -3,7 +3,7 @@
 use std::io::IoSlice;
 
 use super::{
-    Answer, End, Errno, Process,
+    Answer, End, Errno, PROCESSORS, Process,
     descriptors::DESCRIPTORS_MAX,
     epoll::Epoll,
     object::{Kind, events},
@@ -56,7 +56,10 @@ impl Process {
             libc::SYS_dup2 => self.dup_to(fd, b as i32, 0).into(),
             libc::SYS_dup3 if a == b => Err(Errno(libc::EINVAL)).into(),
             libc::SYS_dup3 => self.dup_to(fd, b as i32, c as i32).into(),
-            libc::SYS_fcntl => self.fcntl(fd, b as i32, c).into(),
+            libc::SYS_fcntl => match self.range_lock(call) {
+                Some(answer) => answer,
+                None => self.fcntl(fd, b as i32, c).into(),
+            },
             libc::SYS_ioctl => self.ioctl(fd, b as u64, c).into(),
 
             libc::SYS_socket => self.socket(a as i32, b as i32).into(),
@@ -165,7 +168,7 @@ impl Process {
             libc::SYS_sched_getaffinity => {
                 let len = b.min(8);
                 self.memory.slice_mut(c, len).fill(0);
-                self.memory.write(c, &[0b1111][..len.min(1)]);
+                self.memory.write(c, &[(1 << PROCESSORS) - 1][..len.min(1)]);
                 Answer::Done(len as isize)
             }
             libc::SYS_sched_setaffinity
@@ -193,7 +196,10 @@ impl Process {
                 Answer::Done(0)
             }
             libc::SYS_mmap => self.map(call).into(),
-            _ => self.unknown(call).into(),
+            _ => match self.serve_files(tid, call) {
+                Some(answer) => answer,
+                None => self.unknown(call).into(),
+            },
         }
     }
 
@@ -202,7 +208,7 @@ impl Process {
     }
 
     /// The parts of a buffer that lie apart (`iovec`).
-    fn parts(&self, at: usize, count: usize) -> Vec<(usize, usize)> {
+    pub(super) fn parts(&self, at: usize, count: usize) -> Vec<(usize, usize)> {
         let part = |ordinal: usize| {
             let at = at + 16 * ordinal;
             (self.memory.read_u64(at) as usize, self.memory.read_u64(at + 8) as usize)
@@ -293,10 +299,14 @@ impl Process {
                 self.read_pipe(&end, into, peek)
             }
             Kind::Socket(_) => self.receive(fd, into, peek),
+            Kind::File(file) => Ok(file.read(into)?),
         }
     }
 
     fn write(&mut self, tid: Tid, fd: i32, parts: &[(usize, usize)]) -> Answer {
+        if let Ok(Kind::File(_)) = self.descriptors.by_fd(fd).map(|(_, object)| &object.kind) {
+            return self.write_at(tid, fd, parts, -1);
+        }
         match self.write_parts(fd, parts) {
             Err(Errno(libc::EAGAIN)) => self.blocks(tid, fd, true, Errno(libc::EAGAIN)),
             Err(Errno(libc::EPIPE)) => self.broken_pipe(tid, 0),
@@ -355,7 +365,7 @@ impl Process {
                 self.notify(id, events::IN);
                 Ok(8)
             }
-            Kind::Timer(_) | Kind::Epoll(_) => Err(Errno(libc::EINVAL)),
+            Kind::Timer(_) | Kind::Epoll(_) | Kind::File(_) => Err(Errno(libc::EINVAL)),
             Kind::Pipe(end) => {
                 let end = end.clone();
                 let mut all = 0;
@@ -415,6 +425,7 @@ impl Process {
                 let access = match &object.kind {
                     Kind::Input => libc::O_RDONLY,
                     Kind::Output { .. } => libc::O_WRONLY,
+                    Kind::File(file) => return Ok(file.flags() as isize),
                     _ => libc::O_RDWR,
                 };
                 let blocking = if object.nonblocking { libc::O_NONBLOCK } else { 0 };
@@ -422,6 +433,10 @@ impl Process {
             }
             libc::F_SETFL => {
                 let (_, object) = self.descriptors.by_fd(fd)?;
+                if let Kind::File(file) = &object.kind {
+                    file.set_flags(argument as i32);
+                    return Ok(0);
+                }
                 object.nonblocking = argument as i32 & libc::O_NONBLOCK != 0;
                 Ok(0)
             }
@@ -493,12 +508,5 @@ impl Process {
             place[..len].copy_from_slice(&field.as_bytes()[..len]);
         }
         Ok(0)
-    }
-
-    /// Maps a file into memory. Memory that is no file's never arrives here.
-    fn map(&mut self, call: &Call) -> Result<isize, Errno> {
-        let fd = call.arguments[4] as i32;
-        self.descriptors.object(fd)?;
-        Err(Errno(libc::ENODEV))
     }
 }

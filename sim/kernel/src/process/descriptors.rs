@@ -1,6 +1,10 @@
 //! A process's descriptors, and the objects that they refer to.
 
-use std::{cell::Cell, collections::BTreeMap};
+use std::{
+    cell::Cell,
+    collections::BTreeMap,
+    sync::atomic::{AtomicU32, Ordering::Relaxed},
+};
 
 use super::{
     Errno, Process,
@@ -18,14 +22,24 @@ pub(super) struct Descriptor {
 
 thread_local! {
     /// The next descriptor of this thread's run. Processes of one address space share static variables: a descriptor of
-    /// another one that turns up in a process must not be taken for one of its own, so no two have the same.
-    static NEXT_FD: Cell<i32> = const { Cell::new(3) };
+    /// another one that turns up in a process must not be taken for one of its own, so no two have the same, even of
+    /// different runs.
+    static NEXT_FD: Cell<i32> = Cell::new(first_fd());
+}
+
+fn first_fd() -> i32 {
+    const PER_RUN: u32 = 1 << 20;
+    static RUNS: AtomicU32 = AtomicU32::new(0);
+    let run = RUNS.fetch_add(1, Relaxed) % 1_000;
+    3 + (run * PER_RUN) as i32
 }
 
 pub(crate) struct Descriptors {
     table: BTreeMap<i32, Descriptor>,
     objects: BTreeMap<ObjectId, Object>,
     next: u64,
+    /// All descriptors that the process was ever given, in order.
+    given: Vec<i32>,
 }
 
 impl Descriptors {
@@ -35,6 +49,7 @@ impl Descriptors {
             table: BTreeMap::new(),
             objects: BTreeMap::new(),
             next: 0,
+            given: Vec::new(),
         };
         let kinds = [
             Kind::Input,
@@ -100,11 +115,6 @@ impl Descriptors {
         self.objects.iter_mut().map(|(id, object)| (*id, object))
     }
 
-    /// All descriptors, in order.
-    pub fn fds(&self) -> Vec<i32> {
-        self.table.keys().copied().collect()
-    }
-
     /// When the next of its timers runs out.
     pub fn next_expiry(&self) -> Option<u64> {
         let timers = self.objects.values().filter_map(|object| match &object.kind {
@@ -124,6 +134,7 @@ impl Process {
         }
         let fd = NEXT_FD.replace(NEXT_FD.get() + 1);
         let close_on_exec = flags & libc::O_CLOEXEC != 0;
+        self.descriptors.given.push(fd);
         self.descriptors.refer(fd, object, close_on_exec);
         Ok(fd as isize)
     }
@@ -163,6 +174,10 @@ impl Process {
         };
         if let Some(object) = self.descriptors.get_mut(descriptor.object) {
             object.descriptors -= 1;
+            if let Kind::File(file) = &object.kind {
+                // Whatever ranges of it the process has locked.
+                self.files.close(file.clone());
+            }
         }
         self.drop_unreferred(descriptor.object);
         Ok(0)
@@ -188,20 +203,23 @@ impl Process {
             }
             Kind::Pipe(end) => self.pipe_closes(&end),
             Kind::Socket(socket) => socket.close(),
-            _ => {}
+            Kind::File(_)
+            | Kind::Input
+            | Kind::Output { .. }
+            | Kind::Event { .. }
+            | Kind::Timer(_) => {}
         }
     }
 
-    /// Whether this is a descriptor that another process of the run was given.
+    /// Whether another process of the address space was given this descriptor, be it in another run.
     fn is_foreign(&self, fd: i32) -> bool {
-        (3..NEXT_FD.get()).contains(&fd)
+        fd >= 3 && self.descriptors.given.binary_search(&fd).is_err()
     }
 
     /// What a static variable of the address space refers to was made by a process that is another one, or is gone: this
     /// one gets an idle pipe of its own. tokio's signal handling is the case in point, which keeps a pair of sockets for
     /// the life of a program.
     fn adopt(&mut self, fd: i32) -> Result<ObjectId, Errno> {
-        self.node.says("NOTE", &format!("descriptor {fd} is another process's"));
         let end = self.idle_pipe();
         let object = self.descriptors.add(Kind::Pipe(end), true);
         Ok(object)
@@ -229,6 +247,7 @@ impl Process {
             }
             Kind::Pipe(end) => end.mask(),
             Kind::Socket(socket) => socket.mask(),
+            Kind::File(_) => events::IN | events::OUT,
         }
     }
 

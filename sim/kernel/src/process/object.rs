@@ -1,5 +1,7 @@
 //! What descriptors refer to.
 
+use squall_files::OpenFile;
+
 use super::{epoll::Epoll, pipe::PipeEnd, socket::Socket, time::Timer};
 
 /// An object's number; none is used twice.
@@ -27,6 +29,7 @@ pub(crate) enum Kind {
     Epoll(Epoll),
     Pipe(PipeEnd),
     Socket(Box<Socket>),
+    File(OpenFile),
 }
 
 /// Events of `epoll` and `poll`.
