@@ -13,12 +13,7 @@ mod symbols;
 mod trap;
 mod vdso;
 
-use std::{
-    cell::Cell,
-    collections::BTreeMap,
-    ffi::CString,
-    fmt, ptr,
-};
+use std::{cell::Cell, collections::BTreeMap, ffi::CString, fmt, ptr};
 
 use squall_engine::world::Panicked;
 
@@ -194,9 +189,8 @@ impl Processor {
         trap::set(selector, true);
         // SAFETY: the pointers are valid; the real thread is never made: `clone` arrives in `arrive`, which keeps what it
         // was asked for as a guest.
-        let failed = unsafe {
-            libc::pthread_create(&raw mut thread, ptr::null(), begin, main.cast())
-        };
+        let failed =
+            unsafe { libc::pthread_create(&raw mut thread, ptr::null(), begin, main.cast()) };
         trap::set(selector, false);
         MAKING.set(ptr::null_mut());
         if failed != 0 || inner.guests.is_empty() {
@@ -246,7 +240,9 @@ impl Processor {
         }
         // SAFETY: the maker stands in its call, so its registers are where they were.
         let registers = unsafe { *at_call };
-        self.0.guests.insert(tid, Guest::cloned(inner, registers, ask));
+        self.0
+            .guests
+            .insert(tid, Guest::cloned(inner, registers, ask));
         true
     }
 

@@ -17,11 +17,11 @@ mod wakes;
 
 use std::{
     cell::Cell,
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     future::Future,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, LazyLock},
     task::{Context, Poll},
     time::Duration,
 };
@@ -123,6 +123,9 @@ const CALL_NS: u64 = 200;
 /// A process that is this far ahead of virtual time stands still until it is caught up with.
 const AHEAD_MAX: u64 = 1_000_000;
 
+/// Each system call is told, for a debugger: `SQUALL_STRACE=1`.
+static TELLS_CALLS: LazyLock<bool> = LazyLock::new(|| std::env::var_os("SQUALL_STRACE").is_some());
+
 thread_local! {
     /// The next number for a process or thread of this thread's run.
     static NEXT_TID: Cell<Tid> = const { Cell::new(1000) };
@@ -149,6 +152,8 @@ pub(crate) struct Process {
     order: Rng,
     entropy: Rng,
     end: Option<End>,
+    /// What it asked for that is not simulated.
+    refused: BTreeSet<String>,
     timer: Option<(u64, Pin<Box<dyn Future<Output = ()> + Send>>)>,
     next_port: u16,
 }
@@ -160,7 +165,12 @@ pub(crate) async fn run(
     environment: &[(String, String)],
 ) -> Result<(), String> {
     if let Err(missing) = cpu::prepare() {
-        node.broken("programs can be simulated", "machine", "a Linux that allows it", missing.to_string());
+        node.broken(
+            "programs can be simulated",
+            "machine",
+            "a Linux that allows it",
+            missing.to_string(),
+        );
         return Err(missing.to_string());
     }
     let mut process = Process::start(node, main, environment).map_err(|e| e.to_string())?;
@@ -200,6 +210,7 @@ impl Process {
             order: node.stream("order of threads and descriptors"),
             entropy: node.stream("entropy"),
             end: None,
+            refused: BTreeSet::new(),
             timer: None,
             next_port: 0,
             node,
@@ -278,6 +289,9 @@ impl Process {
             State::Retry | State::Waiting(_) => thread.call,
         };
         let answer = self.serve(tid, &call);
+        if *TELLS_CALLS {
+            self.tell_call(tid, &call, &answer);
+        }
         let Some(thread) = self.threads.get_mut(&tid) else {
             return;
         };
@@ -291,13 +305,34 @@ impl Process {
         }
     }
 
+    /// As `strace` would, on the harness's own standard error.
+    fn tell_call(&self, tid: Tid, call: &Call, answer: &Answer) {
+        let result = match answer {
+            Answer::Done(result) => format!("{result}"),
+            Answer::Wait(wait) => format!("waits for {wait:?}"),
+            Answer::Gone => "ends".to_owned(),
+        };
+        let arguments = call.arguments.map(|argument| match argument as isize {
+            small @ -65_536..=1_000_000 => small.to_string(),
+            _ => format!("{argument:#x}"),
+        });
+        let (at, node) = (self.node.now(), self.node.name());
+        eprintln!(
+            "{at} {node}/{tid} {}({}) = {result}",
+            call.name(),
+            arguments.join(", ")
+        );
+    }
+
     /// What the process will see of time.
     fn show_time(&mut self) {
         let now = MONOTONIC_BEGIN + self.now();
         let clock = self.processor.clock();
         let own = clock.monotonic.get().max(now) + CALL_NS;
         clock.monotonic.set(own);
-        clock.wall_offset.set(self.node.wall_ns() as i64 - now as i64);
+        clock
+            .wall_offset
+            .set(self.node.wall_ns() as i64 - now as i64);
     }
 
     fn look_at_clock(&mut self) {
@@ -329,13 +364,19 @@ impl Process {
     /// Waits for the next deadline. Ready if there is something to do now.
     fn sleep(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let now = self.now();
-        let waits = self.threads.values().filter_map(|thread| match &thread.state {
-            State::Waiting(wait) => wait.until,
-            _ => None,
-        });
+        let waits = self
+            .threads
+            .values()
+            .filter_map(|thread| match &thread.state {
+                State::Waiting(wait) => wait.until,
+                _ => None,
+            });
         let ahead = self.ahead();
         let caught_up = (ahead > AHEAD_MAX).then_some(now + ahead);
-        let next = waits.chain(self.descriptors.next_expiry()).chain(caught_up).min();
+        let next = waits
+            .chain(self.descriptors.next_expiry())
+            .chain(caught_up)
+            .min();
         let Some(next) = next else {
             self.timer = None;
             return Poll::Pending;
@@ -426,12 +467,14 @@ impl Process {
 
     /// Something that is not simulated: a finding, and an error for the process.
     fn refuse(&mut self, what: &str) -> Errno {
-        self.node.broken(
-            "processes ask for nothing that is not simulated",
-            what,
-            "a system call that the simulated kernel serves",
-            format!("{what} (refused with ENOSYS)"),
-        );
+        if self.refused.insert(what.to_owned()) {
+            self.node.broken(
+                "processes ask for nothing that is not simulated",
+                what,
+                "a system call that the simulated kernel serves",
+                format!("{what} (refused with ENOSYS)"),
+            );
+        }
         Errno(libc::ENOSYS)
     }
 

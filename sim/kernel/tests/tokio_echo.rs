@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use squall::{seed::Seed, storm::Plan, trace::text};
 use squall_kernel::{Processes, unmodified};
-use tokio_real as tokio;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
 };
+use tokio_real as tokio;
 
 async fn server() -> std::io::Result<()> {
     let port = std::env::var("PORT").expect("it is set");
@@ -51,14 +51,26 @@ fn build(sim: &squall::Sim) {
 
 #[test]
 fn a_client_and_a_server_talk() {
-    let outcome = squall::storms("echo").plan(Plan::calm()).one(Seed(3), build);
-    eprintln!("{}", text::render(outcome.trace.as_ref().expect("it is kept"), &text::Options::default()));
+    let outcome = squall::storms("echo")
+        .plan(Plan::calm())
+        .one(Seed(3), build);
+    eprintln!(
+        "{}",
+        text::render(
+            outcome.trace.as_ref().expect("it is kept"),
+            &text::Options::default()
+        )
+    );
     assert!(outcome.violations.is_empty(), "{:?}", outcome.violations);
 }
 
 #[test]
 fn a_hundred_storms_are_repeatable() {
-    let hashes = || -> Vec<_> { (0..100).map(|seed| squall::storms("echo").one(Seed(seed), build).hash).collect() };
+    let hashes = || -> Vec<_> {
+        (0..100)
+            .map(|seed| squall::storms("echo").one(Seed(seed), build).hash)
+            .collect()
+    };
     let (a, b) = (hashes(), hashes());
     assert_eq!(a, b);
 }

@@ -121,7 +121,11 @@ fn prepare_thread() -> Result<(), Missing> {
 
 /// Whether `rdtsc` raises SIGSEGV on this thread.
 fn trap_timestamps(stopped: bool) {
-    let how = if stopped { PR_TSC_SIGSEGV } else { PR_TSC_ENABLE };
+    let how = if stopped {
+        PR_TSC_SIGSEGV
+    } else {
+        PR_TSC_ENABLE
+    };
     // SAFETY: changes nothing but what this thread's `rdtsc` does, which `on_fault` answers.
     unsafe { real(libc::SYS_prctl, [PR_SET_TSC, how, 0, 0, 0, 0]) };
 }
@@ -145,7 +149,11 @@ fn handle(signal: i32, handler: Handler) {
         let mut before: libc::sigaction = std::mem::zeroed();
         libc::sigaction(signal, ptr::null(), &raw mut before);
         let _ = BEFORE[signal as usize].set(before);
-        let on_stack = if signal == libc::SIGSYS { 0 } else { libc::SA_ONSTACK };
+        let on_stack = if signal == libc::SIGSYS {
+            0
+        } else {
+            libc::SA_ONSTACK
+        };
         let action = KernelAction {
             handler: handler as usize,
             flags: (libc::SA_SIGINFO | libc::SA_NODEFER | SA_RESTORER | on_stack) as u64,
@@ -265,7 +273,8 @@ impl Call {
     pub fn name(&self) -> String {
         match self.number {
             own::RESOLVE => "getaddrinfo".into(),
-            number => super::symbols::name(number).map_or_else(|| format!("system call {number}"), Into::into),
+            number => super::symbols::name(number)
+                .map_or_else(|| format!("system call {number}"), Into::into),
         }
     }
 }

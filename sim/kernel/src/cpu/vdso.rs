@@ -2,7 +2,7 @@
 //! stopped, so their entries are overwritten with jumps to ours, which read the program's clock, or else ask the real
 //! kernel.
 
-use std::{ffi::CStr, sync::atomic::Ordering::SeqCst, sync::atomic::AtomicU64};
+use std::{ffi::CStr, sync::atomic::AtomicU64, sync::atomic::Ordering::SeqCst};
 
 use super::{context::real, read_clock};
 
@@ -42,9 +42,7 @@ extern "C" fn gettimeofday(time: *mut libc::timeval, zone: usize) -> i32 {
         }
         Some(_) => 0,
         // SAFETY: the caller's arguments.
-        None => unsafe {
-            real(libc::SYS_gettimeofday, [time as usize, zone, 0, 0, 0, 0]) as i32
-        },
+        None => unsafe { real(libc::SYS_gettimeofday, [time as usize, zone, 0, 0, 0, 0]) as i32 },
     }
 }
 
@@ -65,7 +63,12 @@ extern "C" fn time(out: *mut libc::time_t) -> libc::time_t {
 
 extern "C" fn clock_getres(clock: libc::clockid_t, time: *mut libc::timespec) -> i32 {
     // SAFETY: the caller's arguments. The answer is the same everywhere.
-    unsafe { real(libc::SYS_clock_getres, [clock as usize, time as usize, 0, 0, 0, 0]) as i32 }
+    unsafe {
+        real(
+            libc::SYS_clock_getres,
+            [clock as usize, time as usize, 0, 0, 0, 0],
+        ) as i32
+    }
 }
 
 extern "C" fn getcpu(cpu: *mut u32, node: *mut u32, _: usize) -> i32 {
@@ -110,16 +113,25 @@ pub fn replace() -> Result<(), String> {
         let pages = 4 * 4096;
         let all = libc::PROT_READ | libc::PROT_WRITE | libc::PROT_EXEC;
         let mut end = image + pages;
-        while end > image && real(libc::SYS_mprotect, [image, end - image, all as usize, 0, 0, 0]) < 0 {
+        while end > image
+            && real(
+                libc::SYS_mprotect,
+                [image, end - image, all as usize, 0, 0, 0],
+            ) < 0
+        {
             end -= 4096;
         }
         if end == image {
-            return Err("unmodified programs need the vDSO's pages to be writable: mprotect refuses".into());
+            return Err(
+                "unmodified programs need the vDSO's pages to be writable: mprotect refuses".into(),
+            );
         }
         for (name, address) in functions {
             let Some(ours) = ours(&name) else { continue };
             // mov rax, ours; jmp rax
-            let mut code = [0x48, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xe0, 0x90, 0x90, 0x90, 0x90];
+            let mut code = [
+                0x48, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xe0, 0x90, 0x90, 0x90, 0x90,
+            ];
             code[2..10].copy_from_slice(&ours.to_ne_bytes());
             let (head, tail) = code.split_at(8);
             // The tail first: other threads may be entering meanwhile, and the head is written in one go.
@@ -132,7 +144,10 @@ pub fn replace() -> Result<(), String> {
             }
         }
         let read = libc::PROT_READ | libc::PROT_EXEC;
-        real(libc::SYS_mprotect, [image, end - image, read as usize, 0, 0, 0]);
+        real(
+            libc::SYS_mprotect,
+            [image, end - image, read as usize, 0, 0, 0],
+        );
     }
     Ok(())
 }
@@ -188,7 +203,10 @@ unsafe fn gnu_count(table: *const u32) -> usize {
         let (buckets, first, bloom) = (*table, *table.add(1), *table.add(2));
         let bucket = table.add(4 + 2 * bloom as usize);
         let chain = bucket.add(buckets as usize);
-        let last = (0..buckets as usize).map(|i| *bucket.add(i)).max().unwrap_or(0);
+        let last = (0..buckets as usize)
+            .map(|i| *bucket.add(i))
+            .max()
+            .unwrap_or(0);
         if last < first {
             return first as usize;
         }

@@ -3,7 +3,7 @@
 use std::io::IoSlice;
 
 use super::{
-    Answer, End, Errno, PROCESSORS, Process,
+    Answer, End, Errno, PROCESSORS, Process, Wait,
     descriptors::DESCRIPTORS_MAX,
     epoll::Epoll,
     object::{Kind, events},
@@ -76,9 +76,9 @@ impl Process {
             libc::SYS_setsockopt => self.set_option(call).into(),
 
             libc::SYS_epoll_create => self.open_object(Kind::Epoll(Epoll::default()), 0).into(),
-            libc::SYS_epoll_create1 => {
-                self.open_object(Kind::Epoll(Epoll::default()), a as i32).into()
-            }
+            libc::SYS_epoll_create1 => self
+                .open_object(Kind::Epoll(Epoll::default()), a as i32)
+                .into(),
             libc::SYS_epoll_ctl => self.epoll_ctl(call).into(),
             libc::SYS_epoll_wait | libc::SYS_epoll_pwait => {
                 self.epoll_wait(tid, call, milliseconds(d))
@@ -131,6 +131,13 @@ impl Process {
                 self.end = Some(End::Exit(a as i32));
                 Answer::Gone
             }
+            // So does std wait in `process::exit` for a thread that was there before; here that was another process of the
+            // same address space.
+            libc::SYS_pause if self.signals.are_default() => {
+                self.end = Some(End::Exit(1));
+                Answer::Gone
+            }
+            libc::SYS_pause => Answer::Wait(Wait::default()),
             libc::SYS_gettid => Answer::Done(tid as isize),
             libc::SYS_getpid => Answer::Done(self.pid as isize),
             libc::SYS_getppid => Answer::Done(1),
@@ -211,13 +218,19 @@ impl Process {
     pub(super) fn parts(&self, at: usize, count: usize) -> Vec<(usize, usize)> {
         let part = |ordinal: usize| {
             let at = at + 16 * ordinal;
-            (self.memory.read_u64(at) as usize, self.memory.read_u64(at + 8) as usize)
+            (
+                self.memory.read_u64(at) as usize,
+                self.memory.read_u64(at + 8) as usize,
+            )
         };
         (0..count.min(1024)).map(part).collect()
     }
 
     fn message_parts(&self, message: usize) -> Vec<(usize, usize)> {
-        let (at, count) = (self.memory.read_u64(message + 16), self.memory.read_u64(message + 24));
+        let (at, count) = (
+            self.memory.read_u64(message + 16),
+            self.memory.read_u64(message + 24),
+        );
         self.parts(at as usize, count as usize)
     }
 
@@ -243,7 +256,12 @@ impl Process {
         }
     }
 
-    fn read_parts(&mut self, fd: i32, parts: &[(usize, usize)], peek: bool) -> Result<isize, Errno> {
+    fn read_parts(
+        &mut self,
+        fd: i32,
+        parts: &[(usize, usize)],
+        peek: bool,
+    ) -> Result<isize, Errno> {
         let mut all = 0;
         for (ordinal, &(at, len)) in parts.iter().enumerate() {
             let memory = self.memory;
@@ -345,7 +363,8 @@ impl Process {
                 let is_error = *is_error;
                 let mut all = 0;
                 for &(at, len) in parts {
-                    self.console.write(&self.node, is_error, memory.slice(at, len));
+                    self.console
+                        .write(&self.node, is_error, memory.slice(at, len));
                     all += len;
                 }
                 Ok(all as isize)
@@ -384,8 +403,10 @@ impl Process {
                 Ok(all as isize)
             }
             Kind::Socket(_) => {
-                let slices: Vec<IoSlice<'_>> =
-                    parts.iter().map(|&(at, len)| IoSlice::new(memory.slice(at, len))).collect();
+                let slices: Vec<IoSlice<'_>> = parts
+                    .iter()
+                    .map(|&(at, len)| IoSlice::new(memory.slice(at, len)))
+                    .collect();
                 Ok(self.send(fd, &slices)? as isize)
             }
         }
@@ -428,7 +449,11 @@ impl Process {
                     Kind::File(file) => return Ok(file.flags() as isize),
                     _ => libc::O_RDWR,
                 };
-                let blocking = if object.nonblocking { libc::O_NONBLOCK } else { 0 };
+                let blocking = if object.nonblocking {
+                    libc::O_NONBLOCK
+                } else {
+                    0
+                };
                 Ok((access | blocking) as isize)
             }
             libc::F_SETFL => {

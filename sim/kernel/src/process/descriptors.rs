@@ -117,10 +117,13 @@ impl Descriptors {
 
     /// When the next of its timers runs out.
     pub fn next_expiry(&self) -> Option<u64> {
-        let timers = self.objects.values().filter_map(|object| match &object.kind {
-            Kind::Timer(timer) => timer.next(),
-            _ => None,
-        });
+        let timers = self
+            .objects
+            .values()
+            .filter_map(|object| match &object.kind {
+                Kind::Timer(timer) => timer.next(),
+                _ => None,
+            });
         timers.min()
     }
 }
@@ -164,7 +167,8 @@ impl Process {
         if self.descriptors.table.contains_key(&to) {
             self.close(to)?;
         }
-        self.descriptors.refer(to, object, flags & libc::O_CLOEXEC != 0);
+        self.descriptors
+            .refer(to, object, flags & libc::O_CLOEXEC != 0);
         Ok(to as isize)
     }
 
@@ -184,14 +188,19 @@ impl Process {
     }
 
     fn drop_unreferred(&mut self, id: ObjectId) {
-        if self.descriptors.get(id).is_none_or(|object| object.descriptors > 0) {
+        if self
+            .descriptors
+            .get(id)
+            .is_none_or(|object| object.descriptors > 0)
+        {
             return;
         }
         let Some(object) = self.descriptors.objects.remove(&id) else {
             return;
         };
         for epoll in &object.watchers {
-            if let Some(Kind::Epoll(epoll)) = self.descriptors.get_mut(*epoll).map(|o| &mut o.kind) {
+            if let Some(Kind::Epoll(epoll)) = self.descriptors.get_mut(*epoll).map(|o| &mut o.kind)
+            {
                 epoll.forget(id);
             }
         }
@@ -234,7 +243,11 @@ impl Process {
             Kind::Input => events::IN,
             Kind::Output { .. } => events::OUT,
             Kind::Event { count, .. } => {
-                let room = if *count < u64::MAX - 1 { events::OUT } else { 0 };
+                let room = if *count < u64::MAX - 1 {
+                    events::OUT
+                } else {
+                    0
+                };
                 room | if *count > 0 { events::IN } else { 0 }
             }
             Kind::Timer(timer) => timer.mask(self.node.now().0),

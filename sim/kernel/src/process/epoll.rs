@@ -154,8 +154,12 @@ impl Process {
             Some(Kind::Epoll(epoll)) => std::mem::take(&mut epoll.ready),
             _ => return 0,
         };
-        let mut ready: Vec<(Key, u32)> = ready.into_iter().map(|key| (key, self.mask(key.1))).collect();
-        let Some(Kind::Epoll(epoll)) = self.descriptors.get_mut(id).map(|object| &mut object.kind) else {
+        let mut ready: Vec<(Key, u32)> = ready
+            .into_iter()
+            .map(|key| (key, self.mask(key.1)))
+            .collect();
+        let Some(Kind::Epoll(epoll)) = self.descriptors.get_mut(id).map(|object| &mut object.kind)
+        else {
             return 0;
         };
         ready.retain_mut(|(key, mask)| match epoll.interests.get(key) {
@@ -197,7 +201,10 @@ impl Process {
         let until = self.until(tid, timeout);
         let (mut ready, mut on) = (0, Vec::new());
         for at in (0..count).map(|ordinal| place + 8 * ordinal) {
-            let (fd, wanted) = (self.memory.read_u32(at) as i32, self.memory.read_u32(at + 4) & 0xffff);
+            let (fd, wanted) = (
+                self.memory.read_u32(at) as i32,
+                self.memory.read_u32(at + 4) & 0xffff,
+            );
             let found = match self.descriptors.object(fd) {
                 _ if fd < 0 => 0,
                 Ok(id) => {
@@ -229,7 +236,8 @@ impl Process {
             (errors, events::PRI),
         ];
         let (mut found, mut on) = (Vec::new(), Vec::new());
-        for (set, (address, wanted)) in sets.into_iter().enumerate().filter(|(_, (at, _))| *at != 0) {
+        for (set, (address, wanted)) in sets.into_iter().enumerate().filter(|(_, (at, _))| *at != 0)
+        {
             for fd in 0..count {
                 let byte = self.memory.slice(address + fd / 8, 1)[0];
                 if byte >> (fd % 8) & 1 == 0 {
@@ -253,7 +261,9 @@ impl Process {
             });
         }
         for (address, _) in sets.into_iter().filter(|(at, _)| *at != 0) {
-            self.memory.slice_mut(address, count.div_ceil(64) * 8).fill(0);
+            self.memory
+                .slice_mut(address, count.div_ceil(64) * 8)
+                .fill(0);
         }
         for (set, fd) in &found {
             self.memory.slice_mut(sets[*set].0 + fd / 8, 1)[0] |= 1 << (fd % 8);

@@ -30,7 +30,10 @@ impl Machine for Here {
     }
 
     fn random(&self, out: &mut [u8]) {
-        let mut entropy = self.entropy.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut entropy = self
+            .entropy
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         for chunk in out.chunks_mut(8) {
             chunk.copy_from_slice(&entropy.bits().to_ne_bytes()[..chunk.len()]);
         }
@@ -42,7 +45,9 @@ impl Machine for Here {
 
     fn hosts(&self) -> Vec<(String, String)> {
         let machines = self.node.machines().into_iter();
-        machines.map(|(ix, name)| (address::of_node(ix).to_string(), name)).collect()
+        machines
+            .map(|(ix, name)| (address::of_node(ix).to_string(), name))
+            .collect()
     }
 
     fn processors(&self) -> usize {
@@ -103,7 +108,10 @@ impl Process {
             }
             libc::SYS_openat => self.open(fd, b, c as i32, d),
             libc::SYS_lseek => match self.file(fd) {
-                Ok(file) => file.lseek(b as i64, c as i32).map(|at| at as isize).map_err(Errno::from),
+                Ok(file) => file
+                    .lseek(b as i64, c as i32)
+                    .map(|at| at as isize)
+                    .map_err(Errno::from),
                 Err(Errno(libc::EINVAL)) => Err(Errno(libc::ESPIPE)),
                 Err(error) => Err(error),
             },
@@ -141,8 +149,12 @@ impl Process {
             libc::SYS_statx => self.statx(call),
             libc::SYS_access => self.access(HERE, a, b as i32),
             libc::SYS_faccessat | libc::SYS_faccessat2 => self.access(fd, b, c as i32),
-            libc::SYS_mkdir => self.with_path(HERE, a, |files, dir, path| files.mkdir(dir, path, b as u32)),
-            libc::SYS_mkdirat => self.with_path(fd, b, |files, dir, path| files.mkdir(dir, path, c as u32)),
+            libc::SYS_mkdir => {
+                self.with_path(HERE, a, |files, dir, path| files.mkdir(dir, path, b as u32))
+            }
+            libc::SYS_mkdirat => {
+                self.with_path(fd, b, |files, dir, path| files.mkdir(dir, path, c as u32))
+            }
             libc::SYS_rmdir => self.with_path(HERE, a, Files::rmdir),
             libc::SYS_unlink => self.with_path(HERE, a, Files::unlink),
             libc::SYS_unlinkat if c as i32 & libc::AT_REMOVEDIR != 0 => {
@@ -158,8 +170,12 @@ impl Process {
             libc::SYS_symlinkat => self.symlink(a, b as i32, c),
             libc::SYS_readlink => self.readlink(HERE, a, b, c),
             libc::SYS_readlinkat => self.readlink(fd, b, c, d),
-            libc::SYS_chmod => self.with_path(HERE, a, |files, dir, path| files.chmod(dir, path, b as u32)),
-            libc::SYS_fchmodat => self.with_path(fd, b, |files, dir, path| files.chmod(dir, path, c as u32)),
+            libc::SYS_chmod => {
+                self.with_path(HERE, a, |files, dir, path| files.chmod(dir, path, b as u32))
+            }
+            libc::SYS_fchmodat => {
+                self.with_path(fd, b, |files, dir, path| files.chmod(dir, path, c as u32))
+            }
             libc::SYS_fchmod => self.at_offset(fd, |file| file.chmod(b as u32).map(|()| 0)),
             libc::SYS_chown | libc::SYS_lchown | libc::SYS_fchown | libc::SYS_fchownat => Ok(0),
             libc::SYS_utimensat => self.utimens(call),
@@ -194,7 +210,10 @@ impl Process {
         Some(result.into())
     }
 
-    fn done(&mut self, work: impl FnOnce(&Files) -> squall_files::Result<()>) -> Result<isize, Errno> {
+    fn done(
+        &mut self,
+        work: impl FnOnce(&Files) -> squall_files::Result<()>,
+    ) -> Result<isize, Errno> {
         work(&self.files)?;
         Ok(0)
     }
@@ -246,7 +265,13 @@ impl Process {
     }
 
     /// `pwrite`; with an offset of -1 `write`.
-    pub(super) fn write_at(&mut self, tid: Tid, fd: i32, parts: &[(usize, usize)], offset: i64) -> Answer {
+    pub(super) fn write_at(
+        &mut self,
+        tid: Tid,
+        fd: i32,
+        parts: &[(usize, usize)],
+        offset: i64,
+    ) -> Answer {
         let file = match self.file(fd) {
             Err(Errno(libc::EINVAL)) => return Err(Errno(libc::ESPIPE)).into(),
             Err(error) => return Err(error).into(),
@@ -278,7 +303,10 @@ impl Process {
 
     /// The wait for the disk, before the operation is carried out; none if that time has passed.
     fn disk_takes(&mut self, tid: Tid, file: &OpenFile, operation: Operation) -> Option<Wait> {
-        let begun = self.threads.get(&tid).is_some_and(|thread| thread.until.is_some());
+        let begun = self
+            .threads
+            .get(&tid)
+            .is_some_and(|thread| thread.until.is_some());
         let latency = match begun {
             true => 0,
             false => file.latency(operation).as_nanos() as u64,
@@ -304,9 +332,16 @@ impl Process {
     fn copy_range(&mut self, call: &Call) -> Result<isize, Errno> {
         let [from, from_at, to, to_at, len, _] = call.arguments;
         let (from, to) = (self.file(from as i32)?, self.file(to as i32)?);
-        let mut offsets = [from_at, to_at].map(|at| (at != 0).then(|| self.memory.read_u64(at) as i64));
+        let mut offsets =
+            [from_at, to_at].map(|at| (at != 0).then(|| self.memory.read_u64(at) as i64));
         let [from_offset, to_offset] = &mut offsets;
-        let copied = from.copy_range(from_offset.as_mut(), &to, to_offset.as_mut(), len, call.arguments[5] as u32)?;
+        let copied = from.copy_range(
+            from_offset.as_mut(),
+            &to,
+            to_offset.as_mut(),
+            len,
+            call.arguments[5] as u32,
+        )?;
         for (at, offset) in [from_at, to_at].into_iter().zip(offsets) {
             if let Some(offset) = offset {
                 self.memory.write_u64(at, offset as u64);
@@ -337,7 +372,11 @@ impl Process {
     }
 
     fn stat_at(&mut self, dir: i32, path: usize, flags: i32) -> Result<Stat, Errno> {
-        let name = if path == 0 { Vec::new() } else { self.memory.text(path) };
+        let name = if path == 0 {
+            Vec::new()
+        } else {
+            self.memory.text(path)
+        };
         if name.is_empty() && flags & libc::AT_EMPTY_PATH != 0 && dir != HERE {
             return self.stat_of(dir);
         }
@@ -403,7 +442,12 @@ impl Process {
         for (offset, word) in [(32, stat.ino), (40, stat.size), (48, stat.blocks)] {
             self.memory.write_u64(at + offset, word);
         }
-        let times = [(64, stat.atime_ns), (80, stat.btime_ns), (96, stat.ctime_ns), (112, stat.mtime_ns)];
+        let times = [
+            (64, stat.atime_ns),
+            (80, stat.btime_ns),
+            (96, stat.ctime_ns),
+            (112, stat.mtime_ns),
+        ];
         for (offset, ns) in times {
             self.memory.write_u64(at + offset, ns / NS);
             self.memory.write_u32(at + offset + 8, (ns % NS) as u32);
@@ -434,7 +478,11 @@ impl Process {
         self.with_path(dir, path, |files, dir, path| files.access(dir, path, mode))
     }
 
-    fn rename(&mut self, [dir, path, new_dir, new]: [usize; 4], flags: u32) -> Result<isize, Errno> {
+    fn rename(
+        &mut self,
+        [dir, path, new_dir, new]: [usize; 4],
+        flags: u32,
+    ) -> Result<isize, Errno> {
         let (dir, new_dir) = (self.directory(dir as i32)?, self.directory(new_dir as i32)?);
         let (path, new) = (self.memory.text(path), self.memory.text(new));
         self.done(|files| files.rename(dir.as_ref(), &path, new_dir.as_ref(), &new, flags))
@@ -443,7 +491,8 @@ impl Process {
     fn link(&mut self, [dir, path, new_dir, new]: [usize; 4], flags: i32) -> Result<isize, Errno> {
         let (dir, new_dir) = (self.directory(dir as i32)?, self.directory(new_dir as i32)?);
         let (path, new) = (self.memory.text(path), self.memory.text(new));
-        if let (true, true, Some(file)) = (path.is_empty(), flags & libc::AT_EMPTY_PATH != 0, &dir) {
+        if let (true, true, Some(file)) = (path.is_empty(), flags & libc::AT_EMPTY_PATH != 0, &dir)
+        {
             return self.done(|files| files.link_file(file, new_dir.as_ref(), &new));
         }
         let follow = flags & libc::AT_SYMLINK_FOLLOW != 0;
@@ -452,7 +501,9 @@ impl Process {
 
     fn symlink(&mut self, target: usize, dir: i32, path: usize) -> Result<isize, Errno> {
         let target = self.memory.text(target);
-        self.with_path(dir, path, |files, dir, path| files.symlink(&target, dir, path))
+        self.with_path(dir, path, |files, dir, path| {
+            files.symlink(&target, dir, path)
+        })
     }
 
     fn readlink(&mut self, dir: i32, path: usize, at: usize, len: usize) -> Result<isize, Errno> {
@@ -492,7 +543,9 @@ impl Process {
             return self.done(|files| files.futimens(&file, times));
         }
         let follow = flags as i32 & libc::AT_SYMLINK_NOFOLLOW == 0;
-        self.with_path(dir as i32, path, |files, dir, path| files.utimens(dir, path, follow, times))
+        self.with_path(dir as i32, path, |files, dir, path| {
+            files.utimens(dir, path, follow, times)
+        })
     }
 
     /// A lock that cannot be had: whoever waits for it looks again now and then.
@@ -513,7 +566,9 @@ impl Process {
             Err(error) => return Err(error).into(),
         };
         match file.flock(operation) {
-            Err(squall_files::Errno(libc::EAGAIN)) => self.lock_is_taken(operation & libc::LOCK_NB == 0),
+            Err(squall_files::Errno(libc::EAGAIN)) => {
+                self.lock_is_taken(operation & libc::LOCK_NB == 0)
+            }
             result => result.map(|()| 0).map_err(Errno::from).into(),
         }
     }
@@ -570,7 +625,8 @@ impl Process {
             LockKind::None => libc::F_UNLCK,
         };
         self.memory.write(at, &(kind as i16).to_ne_bytes());
-        self.memory.write(at + 2, &(lock.whence as i16).to_ne_bytes());
+        self.memory
+            .write(at + 2, &(lock.whence as i16).to_ne_bytes());
         self.memory.write_u64(at + 8, lock.start as u64);
         self.memory.write_u64(at + 16, lock.len as u64);
         self.memory.write_u32(at + 24, lock.pid as u32);

@@ -35,7 +35,9 @@ impl Process {
             }
             WAKE => Answer::Done(self.futex_wake(address, value as i32, u32::MAX)),
             WAKE_BITSET => Answer::Done(self.futex_wake(address, value as i32, third as u32)),
-            REQUEUE => Answer::Done(self.futex_requeue(address, value as i32, second, timeout as i32)),
+            REQUEUE => {
+                Answer::Done(self.futex_requeue(address, value as i32, second, timeout as i32))
+            }
             CMP_REQUEUE if self.memory.read_u32(address) != third as u32 => {
                 Err(Errno(libc::EAGAIN)).into()
             }
@@ -62,7 +64,10 @@ impl Process {
         bits: u32,
         timeout: Option<u64>,
     ) -> Answer {
-        let retried = self.threads.get(&tid).is_some_and(|thread| thread.until.is_some());
+        let retried = self
+            .threads
+            .get(&tid)
+            .is_some_and(|thread| thread.until.is_some());
         let until = self.until(tid, timeout);
         if until.is_some_and(|until| until <= self.now()) {
             return Err(Errno(libc::ETIMEDOUT)).into();
@@ -81,7 +86,10 @@ impl Process {
     pub(super) fn futex_wake(&mut self, address: usize, count: i32, bits: u32) -> isize {
         let mut waiters: Vec<Tid> = Vec::new();
         for (tid, thread) in &self.threads {
-            if let State::Waiting(Wait { futex: Some((at, own)), .. }) = &thread.state
+            if let State::Waiting(Wait {
+                futex: Some((at, own)),
+                ..
+            }) = &thread.state
                 && *at == address
                 && own & bits != 0
             {
@@ -106,7 +114,10 @@ impl Process {
         let woken = self.futex_wake(address, wake, u32::MAX);
         let mut moved = 0;
         for thread in self.threads.values_mut() {
-            if let State::Waiting(Wait { futex: Some((at, _)), .. }) = &mut thread.state
+            if let State::Waiting(Wait {
+                futex: Some((at, _)),
+                ..
+            }) = &mut thread.state
                 && *at == address
                 && moved < move_
             {

@@ -22,9 +22,14 @@ pub(crate) enum Kind {
     /// Standard input: always at its end.
     Input,
     /// Standard output, or error.
-    Output { is_error: bool },
+    Output {
+        is_error: bool,
+    },
     /// `eventfd`.
-    Event { count: u64, semaphore: bool },
+    Event {
+        count: u64,
+        semaphore: bool,
+    },
     Timer(Timer),
     Epoll(Epoll),
     Pipe(PipeEnd),

@@ -69,7 +69,11 @@ impl PipeEnd {
         if let Some(pipe) = &self.writes {
             let buffer = pipe.buffer();
             if !buffer.has_reader {
-                mask |= if self.is_socket { events::OUT } else { events::OUT | events::ERR };
+                mask |= if self.is_socket {
+                    events::OUT
+                } else {
+                    events::OUT | events::ERR
+                };
             } else if buffer.bytes.len() < CAPACITY {
                 mask |= events::OUT;
             }
@@ -78,7 +82,9 @@ impl PipeEnd {
     }
 
     pub fn unread(&self) -> usize {
-        self.reads.as_ref().map_or(0, |pipe| pipe.buffer().bytes.len())
+        self.reads
+            .as_ref()
+            .map_or(0, |pipe| pipe.buffer().bytes.len())
     }
 }
 
@@ -119,9 +125,16 @@ impl Process {
         self.install_ends(ends, place, flags)
     }
 
-    fn install_ends(&mut self, ends: [PipeEnd; 2], place: usize, flags: i32) -> Result<isize, Errno> {
+    fn install_ends(
+        &mut self,
+        ends: [PipeEnd; 2],
+        place: usize,
+        flags: i32,
+    ) -> Result<isize, Errno> {
         for (ordinal, end) in ends.into_iter().enumerate() {
-            let id = self.descriptors.add(Kind::Pipe(end.clone()), flags & libc::O_NONBLOCK != 0);
+            let id = self
+                .descriptors
+                .add(Kind::Pipe(end.clone()), flags & libc::O_NONBLOCK != 0);
             if let Some(pipe) = &end.reads {
                 pipe.buffer().reader = Some(id);
             }
@@ -143,7 +156,12 @@ impl Process {
         }
     }
 
-    pub(super) fn read_pipe(&mut self, end: &PipeEnd, into: &mut [u8], peek: bool) -> Result<usize, Errno> {
+    pub(super) fn read_pipe(
+        &mut self,
+        end: &PipeEnd,
+        into: &mut [u8],
+        peek: bool,
+    ) -> Result<usize, Errno> {
         let Some(pipe) = &end.reads else {
             return Err(Errno(libc::EBADF));
         };

@@ -12,6 +12,13 @@ pub(crate) struct Signals {
     actions: BTreeMap<i32, [u64; 4]>,
 }
 
+impl Signals {
+    /// Whether the process has installed no handler.
+    pub fn are_default(&self) -> bool {
+        self.actions.is_empty()
+    }
+}
+
 /// A signal's name.
 pub(super) fn name(signal: i32) -> String {
     let known = [
@@ -28,7 +35,10 @@ pub(super) fn name(signal: i32) -> String {
         (libc::SIGQUIT, "SIGQUIT"),
     ];
     let found = known.iter().find(|(number, _)| *number == signal);
-    found.map_or_else(|| format!("signal {signal}"), |(_, name)| (*name).to_owned())
+    found.map_or_else(
+        || format!("signal {signal}"),
+        |(_, name)| (*name).to_owned(),
+    )
 }
 
 impl Process {
@@ -38,7 +48,12 @@ impl Process {
         if !(1..=64).contains(&signal) || signal == libc::SIGKILL || signal == libc::SIGSTOP {
             return Err(Errno(libc::EINVAL));
         }
-        let known = self.signals.actions.get(&signal).copied().unwrap_or_default();
+        let known = self
+            .signals
+            .actions
+            .get(&signal)
+            .copied()
+            .unwrap_or_default();
         if old != 0 {
             for (ordinal, word) in known.iter().enumerate() {
                 self.memory.write_u64(old + 8 * ordinal, *word);
@@ -59,7 +74,11 @@ impl Process {
         if signal == 0 {
             return Answer::Done(0);
         }
-        let target = if self.threads.contains_key(&to) { to } else { from };
+        let target = if self.threads.contains_key(&to) {
+            to
+        } else {
+            from
+        };
         if self.deliver(target, signal) {
             return Answer::Gone;
         }
@@ -68,7 +87,11 @@ impl Process {
 
     /// A signal reaches a thread. Whether that is the end of the process.
     pub(super) fn deliver(&mut self, target: Tid, signal: i32) -> bool {
-        let handler = self.signals.actions.get(&signal).map_or(0, |action| action[0]);
+        let handler = self
+            .signals
+            .actions
+            .get(&signal)
+            .map_or(0, |action| action[0]);
         match handler as usize {
             libc::SIG_IGN => false,
             libc::SIG_DFL => {
@@ -76,7 +99,10 @@ impl Process {
                 if harmless.contains(&signal) {
                     return false;
                 }
-                self.end = Some(End::Signal(signal, "the process has no handler for it".into()));
+                self.end = Some(End::Signal(
+                    signal,
+                    "the process has no handler for it".into(),
+                ));
                 true
             }
             handler => {

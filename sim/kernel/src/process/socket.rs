@@ -87,7 +87,10 @@ impl Socket {
         let State::Connecting(connecting) = &mut self.state else {
             return;
         };
-        match connecting.as_mut().poll(&mut Context::from_waker(&self.writer)) {
+        match connecting
+            .as_mut()
+            .poll(&mut Context::from_waker(&self.writer))
+        {
             Poll::Pending => {}
             Poll::Ready(Ok(stream)) => {
                 if let Some(local) = &mut self.local {
@@ -149,7 +152,10 @@ impl Socket {
     fn set_keepalive(&self) {
         if let (State::Connected(stream), true) = (&self.state, self.keepalive) {
             let seconds = |n: u32| Duration::from_secs(n.into());
-            let (idle, interval) = (seconds(self.keepalive_idle), seconds(self.keepalive_interval));
+            let (idle, interval) = (
+                seconds(self.keepalive_idle),
+                seconds(self.keepalive_interval),
+            );
             stream.set_keepalive(idle, interval, self.keepalive_probes);
         }
     }
@@ -236,7 +242,9 @@ impl Process {
 
     fn open_socket(&mut self, socket: Socket, flags: i32) -> Result<isize, Errno> {
         let nonblocking = flags & libc::SOCK_NONBLOCK != 0;
-        let id = self.descriptors.add(Kind::Socket(Box::new(socket)), nonblocking);
+        let id = self
+            .descriptors
+            .add(Kind::Socket(Box::new(socket)), nonblocking);
         if let Some(Kind::Socket(socket)) = self.descriptors.get_mut(id).map(|o| &mut o.kind) {
             socket.attend(id, &self.wakes);
         }
@@ -245,17 +253,19 @@ impl Process {
 
     /// Whether a socket of this process has a port to itself.
     fn port_is_taken(&mut self, port: u16, by_any: bool) -> bool {
-        self.descriptors.objects_mut().any(|(_, object)| match &object.kind {
-            Kind::Socket(other) => {
-                other.local.is_some_and(|local| local.port() == port)
-                    && match &other.state {
-                        State::Listening(_) => true,
-                        State::Idle => by_any || !other.reuses_address,
-                        _ => false,
-                    }
-            }
-            _ => false,
-        })
+        self.descriptors
+            .objects_mut()
+            .any(|(_, object)| match &object.kind {
+                Kind::Socket(other) => {
+                    other.local.is_some_and(|local| local.port() == port)
+                        && match &other.state {
+                            State::Listening(_) => true,
+                            State::Idle => by_any || !other.reuses_address,
+                            _ => false,
+                        }
+                }
+                _ => false,
+            })
     }
 
     fn free_port(&mut self) -> u16 {
@@ -325,7 +335,13 @@ impl Process {
         }
     }
 
-    fn try_accept(&mut self, fd: i32, at: usize, len_at: usize, flags: i32) -> Result<isize, Errno> {
+    fn try_accept(
+        &mut self,
+        fd: i32,
+        at: usize,
+        len_at: usize,
+        flags: i32,
+    ) -> Result<isize, Errno> {
         let (_, socket, _) = self.socket_of(fd)?;
         let is_v6 = socket.is_v6;
         let reader = socket.reader.clone();
@@ -490,7 +506,9 @@ impl Process {
         let [fd, level, name, at, len, _] = call.arguments;
         let (level, name) = (level as i32, name as i32);
         let bytes = self.memory.read(at, len);
-        let int = bytes.get(..4).map_or(0, |b| i32::from_ne_bytes([b[0], b[1], b[2], b[3]]));
+        let int = bytes
+            .get(..4)
+            .map_or(0, |b| i32::from_ne_bytes([b[0], b[1], b[2], b[3]]));
         let long = |from: usize| {
             let bytes = bytes.get(from..from + 8)?;
             Some(u64::from_ne_bytes(bytes.try_into().ok()?))
@@ -507,7 +525,9 @@ impl Process {
         match (level, name) {
             (libc::SOL_SOCKET, libc::SO_REUSEADDR) => socket.reuses_address = int != 0,
             (libc::SOL_SOCKET, libc::SO_LINGER) => {
-                let seconds = bytes.get(4..8).map_or(0, |b| i32::from_ne_bytes([b[0], b[1], b[2], b[3]]));
+                let seconds = bytes
+                    .get(4..8)
+                    .map_or(0, |b| i32::from_ne_bytes([b[0], b[1], b[2], b[3]]));
                 socket.resets = int != 0 && seconds == 0;
             }
             (libc::SOL_SOCKET, libc::SO_RCVTIMEO) => socket.receive_timeout = timeout(),
@@ -545,7 +565,11 @@ impl Process {
             if !end.is_socket {
                 return Err(Errno(libc::ENOTSOCK));
             }
-            let value = if name == libc::SO_TYPE { libc::SOCK_STREAM } else { 0 };
+            let value = if name == libc::SO_TYPE {
+                libc::SOCK_STREAM
+            } else {
+                0
+            };
             return self.put_option(at, len_at, &value.to_ne_bytes());
         }
         let (_, socket, _) = self.socket_of(fd as i32)?;

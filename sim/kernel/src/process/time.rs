@@ -1,6 +1,9 @@
 //! Time: waiting for it, and timers.
 
-use super::{Answer, Errno, MONOTONIC_BEGIN, Process, Wait, object::{Kind, events}};
+use super::{
+    Answer, Errno, MONOTONIC_BEGIN, Process, Wait,
+    object::{Kind, events},
+};
 use crate::cpu::{Call, Tid};
 
 const NS: u64 = 1_000_000_000;
@@ -88,7 +91,10 @@ impl Process {
         let Some(wanted) = self.timespec(wanted) else {
             return Err(Errno(libc::EFAULT)).into();
         };
-        let known = self.threads.get(&tid).is_some_and(|thread| thread.until.is_some());
+        let known = self
+            .threads
+            .get(&tid)
+            .is_some_and(|thread| thread.until.is_some());
         let timeout = match flags & libc::TIMER_ABSTIME {
             _ if known => 0,
             0 => wanted,
@@ -137,7 +143,10 @@ impl Process {
         };
         if old != 0 {
             self.put_timespec(old, before.interval);
-            self.put_timespec(old + 16, before.next.map_or(0, |next| next.saturating_sub(now)));
+            self.put_timespec(
+                old + 16,
+                before.next.map_or(0, |next| next.saturating_sub(now)),
+            );
         }
         self.retry_waiters(id);
         Ok(0)

@@ -22,7 +22,11 @@ impl Wakes {
     /// Whom to wake.
     pub fn attend(&self, driver: &Waker) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if !state.driver.as_ref().is_some_and(|own| own.will_wake(driver)) {
+        if !state
+            .driver
+            .as_ref()
+            .is_some_and(|own| own.will_wake(driver))
+        {
             state.driver = Some(driver.clone());
         }
     }
