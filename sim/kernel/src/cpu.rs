@@ -8,6 +8,7 @@
 //! nothing falls through in silence, and threads are made by libc as always: its `clone` arrives here too.
 
 mod context;
+mod heap;
 mod memory;
 mod symbols;
 mod trap;
@@ -91,6 +92,9 @@ const CLOCK_READ_NS: u64 = 25;
 /// After so many readings in one turn the thread's kernel is told.
 const SPINNING_READS: u32 = 20_000;
 
+/// The stack of a process's first thread: what Linux gives it.
+const FIRST_STACK: usize = 8 << 20;
+
 struct Inner {
     /// Where the world waits for the thread that it has resumed.
     world: Context,
@@ -100,6 +104,8 @@ struct Inner {
     selector: *mut u8,
     clock: Clock,
     environment: Environment,
+    /// Where its memory is.
+    space: *mut u8,
     /// The panic of the process's first function.
     panic: Option<Panicked>,
 }
@@ -180,17 +186,20 @@ impl Processor {
             next: tid,
             selector,
             clock: Clock::default(),
+            space: heap::space(),
             environment: environment.iter().filter_map(variable).collect(),
             panic: None,
         });
         let main: *mut Box<dyn FnOnce()> = Box::into_raw(Box::new(main));
         let mut thread: libc::pthread_t = 0;
+        let attributes = symbols::Attributes::with_stack(inner.space, FIRST_STACK)?;
         MAKING.set(&raw mut *inner);
         trap::set(selector, true);
         // SAFETY: the pointers are valid; the real thread is never made: `clone` arrives in `arrive`, which keeps what it
         // was asked for as a guest.
-        let failed =
-            unsafe { libc::pthread_create(&raw mut thread, ptr::null(), begin, main.cast()) };
+        let failed = unsafe {
+            symbols::make_thread(&raw mut thread, attributes.as_ptr(), begin, main.cast())
+        };
         trap::set(selector, false);
         MAKING.set(ptr::null_mut());
         if failed != 0 || inner.guests.is_empty() {
@@ -321,11 +330,12 @@ unsafe fn ask(
     at: usize,
     registers: *const Registers,
 ) -> isize {
-    if let Some(answer) = memory::own(number, &arguments) {
-        return answer;
-    }
     // SAFETY: the caller's promise; the world waits in `resume`.
     unsafe {
+        let space = (*(*guest).processor).space;
+        if let Some(answer) = memory::own(space, number, &arguments) {
+            return answer;
+        }
         (*guest).call = Call {
             number,
             arguments,

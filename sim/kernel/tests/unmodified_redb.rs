@@ -85,12 +85,19 @@ fn a_calm_run_counts_to_ten() {
 fn two_hundred_storms_take_nothing_back_and_are_repeatable() {
     let run = |seed| {
         let outcome = squall::storms("counts").one(Seed(seed), build);
-        assert!(outcome.violations.is_empty(), "{seed}: {:?}", outcome.violations);
+        assert!(
+            outcome.violations.is_empty(),
+            "{seed}: {:?}",
+            outcome.violations
+        );
         let trace = outcome.trace.as_ref().expect("it is kept");
         text::render(trace, &text::Options::default())
     };
     if let Ok(seed) = std::env::var("ONE") {
-        for _ in 0..3 { eprintln!("====="); run(seed.parse().expect("a seed")); }
+        for _ in 0..3 {
+            eprintln!("=====");
+            run(seed.parse().expect("a seed"));
+        }
         return;
     }
     let all: Vec<_> = (0..200).map(run).collect();

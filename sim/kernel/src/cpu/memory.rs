@@ -1,6 +1,6 @@
 //! The memory of a program.
 
-use super::context::real;
+use super::{context::real, heap};
 
 /// The memory of programs, which is the world's own: they live in one address space.
 ///
@@ -107,8 +107,30 @@ fn checked(answer: isize) -> std::io::Result<usize> {
     }
 }
 
+/// A new mapping, at an address that follows from the program's own doings.
+fn map_anonymous(space: *mut u8, mut arguments: [usize; 6]) -> isize {
+    // SAFETY: the space is that of the program that asks, which stands still; the mapping is at a place that nobody has,
+    // or wherever the real kernel likes.
+    unsafe {
+        let is_fixed = arguments[3] as i32
+            & (libc::MAP_FIXED | libc::MAP_FIXED_NOREPLACE | libc::MAP_32BIT)
+            != 0;
+        if !is_fixed && let Some(at) = heap::mapping(space, arguments[1]) {
+            arguments[0] = at;
+            arguments[3] |= libc::MAP_FIXED_NOREPLACE as usize;
+        }
+        real(libc::SYS_mmap, arguments)
+    }
+}
+
 /// Calls that concern the program's own memory alone are the real kernel's: anonymous memory, which is nobody else's.
-pub fn own(number: libc::c_long, arguments: &[usize; 6]) -> Option<isize> {
+pub fn own(space: *mut u8, number: libc::c_long, arguments: &[usize; 6]) -> Option<isize> {
+    if number == libc::SYS_mmap
+        && arguments[0] == 0
+        && arguments[3] as i32 & libc::MAP_ANONYMOUS != 0
+    {
+        return Some(map_anonymous(space, *arguments));
+    }
     let is_own = match number {
         libc::SYS_mmap => arguments[3] as i32 & libc::MAP_ANONYMOUS != 0,
         libc::SYS_munmap

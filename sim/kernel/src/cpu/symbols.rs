@@ -6,7 +6,7 @@ use std::ffi::CStr;
 
 use libc::{c_char, c_int, c_long, c_uint, c_void, off_t, size_t, ssize_t};
 
-use super::{call, own};
+use super::{call, heap, own};
 
 /// An answer as libc's functions give it: `errno` apart.
 fn result(answer: isize) -> isize {
@@ -347,6 +347,295 @@ pub unsafe extern "C" fn freeaddrinfo(list: *mut libc::addrinfo) {
             next = (*entry).ai_next;
             libc::free(entry.cast());
         }
+    }
+}
+
+/// Attributes of a thread: a stack that lies where the program's memory does.
+pub struct Attributes(libc::pthread_attr_t);
+
+impl Attributes {
+    /// For a stack of this length.
+    ///
+    /// # Errors
+    /// There is no room.
+    pub fn with_stack(space: *mut u8, len: usize) -> std::io::Result<Self> {
+        // SAFETY: plain data, set up by libc's own function before its use; the stack is fresh memory.
+        unsafe {
+            let mut attributes: libc::pthread_attr_t = std::mem::zeroed();
+            // The harness's runtime forbids threads by defining this one.
+            if let Some(init) = of_libc::<unsafe extern "C" fn(*mut libc::pthread_attr_t) -> c_int>(
+                c"pthread_attr_init",
+            ) {
+                init(&raw mut attributes);
+            }
+            let len = len.next_multiple_of(4096);
+            let protection = (libc::PROT_READ | libc::PROT_WRITE) as usize;
+            let flags =
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_STACK;
+            let arguments = [0, len, protection, flags as usize, usize::MAX, 0];
+            let stack = super::memory::own(space, libc::SYS_mmap, &arguments).unwrap_or(-1);
+            if (-4095..0).contains(&stack) {
+                return Err(std::io::Error::from_raw_os_error(-stack as i32));
+            }
+            // The page below stays out of bounds: nothing else is mapped there.
+            libc::pthread_attr_setstack(&raw mut attributes, stack as *mut c_void, len);
+            Ok(Attributes(attributes))
+        }
+    }
+
+    /// For `pthread_create`.
+    pub fn as_ptr(&self) -> *const libc::pthread_attr_t {
+        &raw const self.0
+    }
+}
+
+type Create = unsafe extern "C" fn(
+    *mut libc::pthread_t,
+    *const libc::pthread_attr_t,
+    extern "C" fn(*mut c_void) -> *mut c_void,
+    *mut c_void,
+) -> c_int;
+
+/// libc's `pthread_create`.
+///
+/// # Safety
+/// The arguments are what it asks for.
+pub unsafe fn make_thread(
+    thread: *mut libc::pthread_t,
+    attributes: *const libc::pthread_attr_t,
+    begin: extern "C" fn(*mut c_void) -> *mut c_void,
+    argument: *mut c_void,
+) -> c_int {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match of_libc::<Create>(c"pthread_create") {
+            Some(create) => create(thread, attributes, begin, argument),
+            None => libc::EAGAIN,
+        }
+    }
+}
+
+/// As libc's; a program's threads have stacks where the rest of its memory is.
+///
+/// # Safety
+/// The arguments are what the function asks for.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pthread_create(
+    thread: *mut libc::pthread_t,
+    attributes: *const libc::pthread_attr_t,
+    begin: extern "C" fn(*mut c_void) -> *mut c_void,
+    argument: *mut c_void,
+) -> c_int {
+    const USUAL_STACK: usize = 2 << 20;
+    // SAFETY: the caller's promise; the processor is there as long as the thread that runs.
+    unsafe {
+        let guest = super::GUEST.get();
+        if guest.is_null() {
+            return make_thread(thread, attributes, begin, argument);
+        }
+        let mut wanted = USUAL_STACK;
+        let mut detached = libc::PTHREAD_CREATE_JOINABLE;
+        if !attributes.is_null() {
+            libc::pthread_attr_getstacksize(attributes, &raw mut wanted);
+            pthread_attr_getdetachstate(attributes, &raw mut detached);
+        }
+        let space = (*(*guest).processor).space;
+        let Ok(mut own) = Attributes::with_stack(space, wanted) else {
+            return libc::EAGAIN;
+        };
+        libc::pthread_attr_setdetachstate(&raw mut own.0, detached);
+        make_thread(thread, own.as_ptr(), begin, argument)
+    }
+}
+
+/// As libc's; below the stacks of a program's threads there is always a page that nobody may touch.
+///
+/// # Safety
+/// The arguments are what the function asks for.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pthread_attr_getguardsize(
+    attributes: *const libc::pthread_attr_t,
+    size: *mut size_t,
+) -> c_int {
+    type Original = unsafe extern "C" fn(*const libc::pthread_attr_t, *mut size_t) -> c_int;
+    // SAFETY: the caller's promise.
+    unsafe {
+        let original: Option<Original> = of_libc(c"pthread_attr_getguardsize");
+        let result = original.map_or(libc::ENOSYS, |original| original(attributes, size));
+        if result == 0 && *size == 0 && !super::GUEST.get().is_null() {
+            *size = 4096;
+        }
+        result
+    }
+}
+
+unsafe extern "C" {
+    fn pthread_attr_getdetachstate(
+        attributes: *const libc::pthread_attr_t,
+        state: *mut c_int,
+    ) -> c_int;
+    fn __libc_malloc(len: size_t) -> *mut c_void;
+    fn __libc_calloc(count: size_t, len: size_t) -> *mut c_void;
+    fn __libc_realloc(block: *mut c_void, len: size_t) -> *mut c_void;
+    fn __libc_memalign(align: size_t, len: size_t) -> *mut c_void;
+    fn __libc_free(block: *mut c_void);
+}
+
+/// The address space of the program that runs here; null outside of programs.
+fn space() -> *mut u8 {
+    let guest = super::GUEST.get();
+    match guest.is_null() {
+        true => std::ptr::null_mut(),
+        // SAFETY: it is the thread that runs, and its processor is there as long as it.
+        false => unsafe { (*(*guest).processor).space },
+    }
+}
+
+/// As libc's; programs have a heap of their own.
+///
+/// # Safety
+/// As libc's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn malloc(len: size_t) -> *mut c_void {
+    let space = space();
+    // SAFETY: the caller's promise; one thread at a time is a program's.
+    unsafe {
+        match space.is_null() {
+            true => __libc_malloc(len),
+            false => heap::allocate(space, len, 16).0.cast(),
+        }
+    }
+}
+
+/// As libc's; programs have a heap of their own.
+///
+/// # Safety
+/// As libc's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn calloc(count: size_t, len: size_t) -> *mut c_void {
+    let space = space();
+    // SAFETY: the caller's promise; one thread at a time is a program's.
+    unsafe {
+        if space.is_null() {
+            return __libc_calloc(count, len);
+        }
+        let Some(len) = count.checked_mul(len) else {
+            return std::ptr::null_mut();
+        };
+        let (block, is_zero) = heap::allocate(space, len, 16);
+        if !block.is_null() && !is_zero {
+            block.write_bytes(0, len);
+        }
+        block.cast()
+    }
+}
+
+/// As libc's; programs have a heap of their own.
+///
+/// # Safety
+/// As libc's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn realloc(block: *mut c_void, len: size_t) -> *mut c_void {
+    // SAFETY: the caller's promise; one thread at a time is a program's.
+    unsafe {
+        if block.is_null() {
+            return malloc(len);
+        }
+        match heap::room(block.cast()) {
+            None if space().is_null() => __libc_realloc(block, len),
+            Some(room) if len <= room && len >= room / 2 => block,
+            room => {
+                let room = room.unwrap_or_else(|| malloc_usable_size(block));
+                let new = malloc(len);
+                if !new.is_null() {
+                    std::ptr::copy_nonoverlapping(block.cast::<u8>(), new.cast(), room.min(len));
+                    free(block);
+                }
+                new
+            }
+        }
+    }
+}
+
+/// As libc's; programs have a heap of their own.
+///
+/// # Safety
+/// As libc's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn free(block: *mut c_void) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        // A program leaves blocks of the harness's alone that have come to it: libc would make it an arena of its own.
+        if !heap::release(block.cast()) && space().is_null() {
+            __libc_free(block);
+        }
+    }
+}
+
+/// As libc's; programs have a heap of their own.
+///
+/// # Safety
+/// As libc's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn memalign(align: size_t, len: size_t) -> *mut c_void {
+    let space = space();
+    // SAFETY: the caller's promise; one thread at a time is a program's.
+    unsafe {
+        match space.is_null() {
+            true => __libc_memalign(align, len),
+            false => heap::allocate(space, len, align.next_power_of_two())
+                .0
+                .cast(),
+        }
+    }
+}
+
+/// As libc's; programs have a heap of their own.
+///
+/// # Safety
+/// As libc's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn aligned_alloc(align: size_t, len: size_t) -> *mut c_void {
+    // SAFETY: the caller's promise.
+    unsafe { memalign(align, len) }
+}
+
+/// As libc's; programs have a heap of their own.
+///
+/// # Safety
+/// As libc's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn posix_memalign(
+    place: *mut *mut c_void,
+    align: size_t,
+    len: size_t,
+) -> c_int {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let block = memalign(align, len);
+        if block.is_null() {
+            return libc::ENOMEM;
+        }
+        place.write(block);
+        0
+    }
+}
+
+/// As libc's; programs have a heap of their own.
+///
+/// # Safety
+/// As libc's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn malloc_usable_size(block: *mut c_void) -> size_t {
+    type Usable = unsafe extern "C" fn(*mut c_void) -> size_t;
+    // SAFETY: the caller's promise.
+    unsafe {
+        if block.is_null() {
+            return 0;
+        }
+        heap::room(block.cast()).unwrap_or_else(|| {
+            of_libc::<Usable>(c"malloc_usable_size").map_or(0, |original| original(block))
+        })
     }
 }
 

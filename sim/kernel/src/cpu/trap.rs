@@ -1,11 +1,16 @@
 //! What goes round libc's functions: `syscall` instructions, `rdtsc`, and faults of the program's own making.
 
-use std::{cell::Cell, ffi::c_void, fmt, ptr, sync::OnceLock};
+use std::{
+    cell::{Cell, RefCell},
+    ffi::c_void,
+    fmt, ptr,
+    sync::{Mutex, MutexGuard, OnceLock, PoisonError},
+};
 
 use super::{
     Call, GUEST,
     context::{self, Registers, real, squall_restorer},
-    own, vdso,
+    heap, own, vdso,
 };
 
 const PR_SET_SYSCALL_USER_DISPATCH: usize = 59;
@@ -15,7 +20,13 @@ const PR_TSC_ENABLE: usize = 1;
 const PR_TSC_SIGSEGV: usize = 2;
 const SA_RESTORER: i32 = 0x0400_0000;
 
+/// Runs of one address space follow one another: their programs share static variables, locks among them, and a thread
+/// that waits for one is woken by threads of its own run only.
+static ONE_RUN: Mutex<()> = Mutex::new(());
+
 thread_local! {
+    /// Held until this thread, and with it its run, ends.
+    static RUNS_HERE: RefCell<Option<MutexGuard<'static, ()>>> = const { RefCell::new(None) };
     /// What Linux looks at when it meets a `syscall` instruction on this thread: 1 stops it.
     static SELECTOR: Cell<u8> = const { Cell::new(0) };
     static PREPARED: Cell<bool> = const { Cell::new(false) };
@@ -51,6 +62,10 @@ pub fn set(selector: *mut u8, stopped: bool) {
 pub fn prepare() -> Result<(), Missing> {
     static PROCESS: OnceLock<Result<(), Missing>> = OnceLock::new();
     PROCESS.get_or_init(prepare_process).clone()?;
+    if !PREPARED.get() {
+        RUNS_HERE.set(Some(ONE_RUN.lock().unwrap_or_else(PoisonError::into_inner)));
+    }
+    heap::prepare();
     if !PREPARED.replace(true) {
         prepare_thread()?;
     }

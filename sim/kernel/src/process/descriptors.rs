@@ -152,7 +152,7 @@ impl Process {
     pub(super) fn dup(&mut self, fd: i32, flags: i32) -> Result<isize, Errno> {
         let object = match self.descriptors.object(fd) {
             Ok(object) => object,
-            Err(_) if self.is_foreign(fd) => self.adopt(fd)?,
+            Err(_) if self.is_foreign(fd) => self.adopt()?,
             Err(error) => return Err(error),
         };
         self.install(object, flags)
@@ -228,7 +228,7 @@ impl Process {
     /// What a static variable of the address space refers to was made by a process that is another one, or is gone: this
     /// one gets an idle pipe of its own. tokio's signal handling is the case in point, which keeps a pair of sockets for
     /// the life of a program.
-    fn adopt(&mut self, fd: i32) -> Result<ObjectId, Errno> {
+    fn adopt(&mut self) -> Result<ObjectId, Errno> {
         let end = self.idle_pipe();
         let object = self.descriptors.add(Kind::Pipe(end), true);
         Ok(object)

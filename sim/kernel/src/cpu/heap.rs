@@ -1,0 +1,208 @@
+//! The heap of the programs of a run, and their mappings, at addresses that are the same in every run.
+//!
+//! Programs look at addresses: parking_lot sorts waiting threads into buckets by them, collections may be keyed by them.
+//! libc's heap is shared with the harness and lies where chance puts it, so programs get one of their own. It is used by one
+//! thread at a time, as they are.
+
+use std::{
+    cell::Cell,
+    ptr,
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+};
+
+use super::context::real;
+
+/// Where the address spaces of runs begin. In a forked storm there is but one.
+const BEGIN: usize = 0x1000_0000_0000;
+/// The length of one, a power of two: half heap, half mappings.
+const LEN: usize = 1 << 38;
+const RUNS_MAX: usize = 64;
+/// Before each block: its class, and the offset of what was asked for from the block's own beginning.
+const HEADER: usize = 16;
+const CLASSES: usize = 160;
+
+thread_local! {
+    /// The address space of this thread's run.
+    static SPACE: Cell<*mut Space> = const { Cell::new(ptr::null_mut()) };
+}
+
+/// The beginning of an address space.
+#[repr(C)]
+struct Space {
+    /// Where blocks that were never used begin.
+    fresh: usize,
+    /// Where mappings that were never used begin.
+    mappings: usize,
+    /// Blocks that were given back, by class: each begins with the address of the next.
+    free: [usize; CLASSES],
+}
+
+/// Four classes to each power of two, from 16 bytes on.
+fn class_of(len: usize) -> usize {
+    let len = len.max(16);
+    let power = usize::BITS - 1 - (len - 1).leading_zeros();
+    if len <= 16 {
+        return 0;
+    }
+    let quarter = 1usize << power.saturating_sub(2);
+    let above = (len - (1usize << power)).div_ceil(quarter);
+    (power as usize - 4) * 4 + above
+}
+
+/// The length of the blocks of a class.
+fn len_of(class: usize) -> usize {
+    let power = class / 4 + 4;
+    (1usize << power) + (class % 4) * (1usize << (power - 2))
+}
+
+/// Gives this thread's run an address space. The same as before if it has one.
+pub fn prepare() {
+    static RUNS: AtomicUsize = AtomicUsize::new(0);
+    if !SPACE.get().is_null() {
+        return;
+    }
+    let run = RUNS.fetch_add(1, Relaxed) % RUNS_MAX;
+    let at = BEGIN + run * LEN;
+    let protection = (libc::PROT_READ | libc::PROT_WRITE) as usize;
+    let flags =
+        libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED_NOREPLACE;
+    // SAFETY: asks for memory that nobody has.
+    let got = unsafe {
+        real(
+            libc::SYS_mmap,
+            [at, LEN / 2, protection, flags as usize, usize::MAX, 0],
+        )
+    };
+    if got != at as isize {
+        // Taken: an earlier run's, whose blocks may still be there. libc's heap will do.
+        return;
+    }
+    let space = at as *mut Space;
+    // SAFETY: it has just been mapped, and is zero.
+    unsafe {
+        (*space).fresh = at + size_of::<Space>().next_multiple_of(4096);
+        (*space).mappings = at + LEN / 2;
+    }
+    SPACE.set(space);
+}
+
+/// The address space of the run; null if it has none.
+pub fn space() -> *mut u8 {
+    SPACE.get().cast()
+}
+
+/// The space that a block belongs to; null if it is libc's.
+fn owner(block: *const u8) -> *mut Space {
+    let at = block as usize;
+    match (BEGIN..BEGIN + RUNS_MAX * LEN).contains(&at) {
+        true => (at & !(LEN - 1)) as *mut Space,
+        false => ptr::null_mut(),
+    }
+}
+
+/// A block of a program's heap, and whether it is known to be zero. Null if there is no room.
+///
+/// # Safety
+/// `space` is one that was prepared, and nobody else uses it meanwhile.
+pub unsafe fn allocate(space: *mut u8, len: usize, align: usize) -> (*mut u8, bool) {
+    let space = space.cast::<Space>();
+    let extra = if align > 16 { align } else { 0 };
+    let Some(wanted) = len
+        .checked_add(HEADER + extra)
+        .filter(|wanted| *wanted < LEN / 4)
+    else {
+        return (ptr::null_mut(), false);
+    };
+    let class = class_of(wanted);
+    // SAFETY: the caller's promise: lists hold blocks of this space, each once.
+    unsafe {
+        let block = (*space).free[class];
+        let (block, is_zero) = if block != 0 {
+            (*space).free[class] = *(block as *const usize);
+            (block, false)
+        } else {
+            let block = (*space).fresh;
+            let next = block + len_of(class).next_multiple_of(16);
+            if next > space as usize + LEN / 2 {
+                return (ptr::null_mut(), false);
+            }
+            (*space).fresh = next;
+            (block, true)
+        };
+        let at = (block + HEADER).next_multiple_of(align.max(16));
+        let header = (at - HEADER) as *mut usize;
+        header.write(class);
+        header.add(1).write(at - block);
+        (at as *mut u8, is_zero)
+    }
+}
+
+/// Gives a block back. False if it is libc's.
+///
+/// # Safety
+/// The block is in use, and will not be any more.
+pub unsafe fn release(block: *mut u8) -> bool {
+    let space = owner(block);
+    if space.is_null() {
+        return false;
+    }
+    // SAFETY: the caller's promise; the header lies before it.
+    unsafe {
+        let header = block.sub(HEADER).cast::<usize>();
+        let (class, offset) = (*header, *header.add(1));
+        let begin = block as usize - offset;
+        (begin as *mut usize).write((*space).free[class]);
+        (*space).free[class] = begin;
+    }
+    true
+}
+
+/// How many bytes there is room for in a block; none if it is libc's.
+///
+/// # Safety
+/// The block is in use.
+pub unsafe fn room(block: *const u8) -> Option<usize> {
+    if owner(block).is_null() {
+        return None;
+    }
+    // SAFETY: the caller's promise; the header lies before it.
+    unsafe {
+        let header = block.sub(HEADER).cast::<usize>();
+        Some(len_of(*header) - *header.add(1))
+    }
+}
+
+/// An address for a mapping of a program's that it leaves to the kernel; none if the run has no address space.
+///
+/// # Safety
+/// `space` is one that was prepared, or null; nobody else uses it meanwhile.
+pub unsafe fn mapping(space: *mut u8, len: usize) -> Option<usize> {
+    if space.is_null() {
+        return None;
+    }
+    // SAFETY: the caller's promise.
+    let space = unsafe { &mut *space.cast::<Space>() };
+    let at = space.mappings;
+    // A page between two, that nobody may touch.
+    let next = at + len.next_multiple_of(4096) + 4096;
+    if next > (ptr::from_mut(space) as usize) + LEN {
+        return None;
+    }
+    space.mappings = next;
+    Some(at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_length_fits_its_class_and_no_smaller_one() {
+        for len in (1..5_000).chain([65_535, 65_536, 65_537, 1 << 20, (1 << 30) + 1]) {
+            let class = class_of(len);
+            assert!(len_of(class) >= len, "{len} in {class}");
+            assert!(class == 0 || len_of(class - 1) < len, "{len} in {class}");
+        }
+        assert!(class_of(LEN / 4) < CLASSES);
+    }
+}
