@@ -10,6 +10,7 @@
 mod context;
 mod heap;
 mod memory;
+mod placement;
 mod symbols;
 mod trap;
 mod vdso;

@@ -91,3 +91,13 @@ fn a_program_with_threads_runs_call_by_call() {
     }
     assert!(waiting.is_empty());
 }
+
+#[test]
+fn the_executable_lies_where_it_always_does() {
+    let maps = std::fs::read_to_string("/proc/self/maps").expect("Linux has it");
+    assert!(
+        maps.starts_with("555555554000"),
+        "{}",
+        maps.lines().next().unwrap_or("")
+    );
+}
