@@ -39,6 +39,8 @@ pub(crate) enum Last {
     Followed,
     /// Only if a slash comes after it.
     Kept,
+    /// Only if none does: it is that of a file which may have to be made.
+    Created,
     /// Never: it is the name that matters.
     Name,
 }
@@ -201,7 +203,7 @@ impl Context {
         }
     }
 
-    /// Follows a path, from `start` if it is relative.
+    /// Follows a path, from `start` if it is relative. Whether a slash at its end suits what is there is not looked at.
     pub fn resolve(&self, start: &Place, path: &[u8], last: Last) -> Result<Found> {
         if path.is_empty() {
             return fail(ENOENT);
@@ -250,6 +252,7 @@ impl Context {
                 let follows = match last {
                     Last::Followed => true,
                     Last::Kept => !is_last || slash,
+                    Last::Created => !is_last || !slash,
                     Last::Name => !is_last,
                 };
                 if follows && let Ok(target) = self.link_target(&place) {
@@ -260,9 +263,6 @@ impl Context {
                     break target;
                 }
                 if is_last {
-                    if slash && !self.stat(&place)?.is_directory() {
-                        return fail(ENOTDIR);
-                    }
                     let (parent, place) = (at, Some(place));
                     return Ok(Found {
                         parent,

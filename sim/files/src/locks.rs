@@ -82,6 +82,14 @@ impl Locks {
         locks.iter().find(|lock| lock.conflicts(wanted)).copied()
     }
 
+    /// The first lock of the same owner in this range.
+    pub fn own(&self, inode: u64, range: &Range) -> Option<Range> {
+        let mut locks = self.ranges.get(&inode)?.iter();
+        locks
+            .find(|lock| lock.owner == range.owner && lock.overlaps(range))
+            .copied()
+    }
+
     /// Locks a range, in place of what its owner had locked of it.
     pub fn lock_range(&mut self, inode: u64, wanted: Range) -> Result<()> {
         if self.conflict(inode, &wanted).is_some() {

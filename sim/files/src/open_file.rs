@@ -1,6 +1,7 @@
 //! An open file description: what descriptors and their duplicates stand for.
 
 use std::{
+    fmt,
     io::{IoSlice, IoSliceMut},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -86,6 +87,13 @@ pub struct Lock {
 /// and `F_OFD_*` locks end.
 #[derive(Clone)]
 pub struct OpenFile(Arc<Description>);
+
+impl fmt::Debug for OpenFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (place, flags) = (&self.0.place, self.flags());
+        write!(f, "{place:?}, flags {flags:#o}")
+    }
+}
 
 pub(crate) enum Object {
     File(Handle),
@@ -355,7 +363,10 @@ impl OpenFile {
             (_, SEEK_CUR) => moved(reading.offset, offset)?,
             (Object::Directory(_), SEEK_END) => moved(i64::MAX as u64, offset)?,
             (_, SEEK_END) => moved(self.len()?, offset)?,
-            (Object::Directory(_), SEEK_DATA | SEEK_HOLE) => return fail(EINVAL),
+            (Object::Directory(_), SEEK_DATA) => positive(offset).or(fail(ENXIO))?,
+            (Object::Directory(_), SEEK_HOLE) => {
+                positive(offset).map(|_| i64::MAX as u64).or(fail(ENXIO))?
+            }
             (object, SEEK_DATA | SEEK_HOLE) => {
                 let (offset, data) = (positive(offset).or(fail(ENXIO))?, whence == SEEK_DATA);
                 let found = match object {
@@ -429,10 +440,9 @@ impl OpenFile {
         let Object::File(handle) = &self.0.object else {
             return Ok(());
         };
-        if handle.is_empty()? {
-            return Ok(());
+        if !handle.is_empty()? {
+            handle.set_len(0)?;
         }
-        handle.set_len(0)?;
         self.modified(handle)
     }
 
@@ -487,20 +497,20 @@ impl OpenFile {
             return fail(EBADF);
         }
         let start = match &from {
-            Some(offset) => positive(**offset)?,
+            Some(offset) => positive(**offset).or(fail(EOVERFLOW))?,
             None => self.reading().offset,
         };
         let target = match &to_offset {
-            Some(offset) => positive(**offset)?,
+            Some(offset) => positive(**offset).or(fail(EOVERFLOW))?,
             None => to.reading().offset,
         };
-        let len = len.min(COPY_MAX);
+        let left = self.len()?.saturating_sub(start);
+        let len = len.min(COPY_MAX).min(left as usize);
         let overlap = start < target + len as u64 && target < start + len as u64;
-        if self.0.place == to.0.place && overlap && len > 0 {
+        if self.0.place == to.0.place && overlap {
             return fail(EINVAL);
         }
-        let left = self.len()?.saturating_sub(start);
-        let mut bytes = vec![0; len.min(left as usize)];
+        let mut bytes = vec![0; len];
         let n = self.read_at(start, &mut bytes)?;
         let (n, _) = to.write_at(target, &bytes[..n])?;
         match from {
@@ -636,13 +646,20 @@ impl OpenFile {
     }
 
     /// `fcntl(F_GETLK)` of a process, or `F_OFD_GETLK` if `pid` is none: a lock that is in the way, or `lock` as none.
+    /// A description that asks about `F_UNLCK` is told what it has itself.
     pub fn get_lock(&self, lock: &Lock, pid: Option<i32>) -> Result<Lock> {
-        if lock.kind == LockKind::None {
+        let asks_own = lock.kind == LockKind::None;
+        if asks_own && pid.is_some() {
             return fail(EINVAL);
         }
         let range = self.range(lock, pid)?;
         let inode = lock_key(&self.0.place);
-        let found = self.with_locks(|locks| Ok(locks.conflict(inode, &range)))?;
+        let found = self.with_locks(|locks| {
+            Ok(match asks_own {
+                true => locks.own(inode, &range),
+                false => locks.conflict(inode, &range),
+            })
+        })?;
         let Some(found) = found else {
             return Ok(Lock {
                 kind: LockKind::None,
@@ -736,8 +753,7 @@ fn positive(offset: i64) -> Result<u64> {
 }
 
 fn moved(base: u64, by: i64) -> Result<u64> {
-    let moved = (base as i64).checked_add(by).ok_or(Errno(EOVERFLOW))?;
-    positive(moved)
+    positive((base as i64).checked_add(by).ok_or(Errno(EINVAL))?)
 }
 
 fn gathered(data: &[IoSlice<'_>]) -> Vec<u8> {

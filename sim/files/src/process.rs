@@ -73,6 +73,17 @@ impl Process {
     }
 
     fn resolve(&self, dir: Option<&OpenFile>, path: &[u8], last: Last) -> Result<Found> {
+        let found = self.follow(dir, path, last)?;
+        match &found.place {
+            Some(place) if found.slash && !self.context.stat(place)?.is_directory() => {
+                fail(ENOTDIR)
+            }
+            _ => Ok(found),
+        }
+    }
+
+    /// As [`resolve`](Self::resolve), of a path that may end with a slash after something else than a directory.
+    fn follow(&self, dir: Option<&OpenFile>, path: &[u8], last: Last) -> Result<Found> {
         self.context.alive()?;
         let start = match dir {
             Some(dir) if !path.starts_with(b"/") => {
@@ -84,6 +95,16 @@ impl Process {
             _ => self.context.directory(),
         };
         self.context.resolve(&start, path, last)
+    }
+
+    /// A name that is to be made, of a directory or of something else.
+    fn vacant(&self, dir: Option<&OpenFile>, path: &[u8], directory: bool) -> Result<Found> {
+        let found = self.follow(dir, path, Last::Name)?;
+        match found.place {
+            Some(_) => fail(EEXIST),
+            None if found.slash && !directory => fail(ENOENT),
+            None => Ok(found),
+        }
     }
 
     fn place(&self, dir: Option<&OpenFile>, path: &[u8], follow: bool) -> Result<Place> {
@@ -129,19 +150,22 @@ impl Process {
             return fail(EINVAL);
         }
         let exclusive = flags & (O_CREAT | O_EXCL) == O_CREAT | O_EXCL;
-        let found = self.resolve(
-            dir,
-            path,
-            match exclusive {
-                true => Last::Name,
-                false => last(flags & O_NOFOLLOW == 0),
-            },
-        )?;
-        if flags & O_CREAT != 0 && found.slash {
+        let creates = flags & O_CREAT != 0;
+        let last = match flags & O_NOFOLLOW == 0 {
+            true if creates && !exclusive => Last::Created,
+            true if !creates => Last::Followed,
+            false if !creates => Last::Kept,
+            _ => Last::Name,
+        };
+        let found = match creates {
+            true => self.follow(dir, path, last)?,
+            false => self.resolve(dir, path, last)?,
+        };
+        if creates && found.slash {
             return fail(EISDIR);
         }
         let Some(place) = found.place.clone() else {
-            if flags & O_CREAT == 0 {
+            if !creates {
                 return fail(ENOENT);
             }
             let (parent, name) = found.name()?;
@@ -155,7 +179,7 @@ impl Process {
         }
         let format = self.context.stat(&place)?.format();
         match format {
-            libc::S_IFDIR if writes || flags & O_CREAT != 0 => fail(EISDIR),
+            libc::S_IFDIR if writes || flags & (O_CREAT | O_TRUNC) != 0 => fail(EISDIR),
             libc::S_IFDIR => self.opened(place, flags),
             _ if flags & O_DIRECTORY != 0 => fail(ENOTDIR),
             S_IFLNK => fail(ELOOP),
@@ -247,10 +271,7 @@ impl Process {
 
     /// `mkdirat`.
     pub fn mkdir(&self, dir: Option<&OpenFile>, path: &[u8], mode: u32) -> Result<()> {
-        let found = self.resolve(dir, path, Last::Name)?;
-        if found.place.is_some() {
-            return fail(EEXIST);
-        }
+        let found = self.vacant(dir, path, true)?;
         let (parent, name) = found.name()?;
         let (mode, now_ns) = (self.masked(mode) & 0o1777, self.now_ns());
         let disk = &self.fs().disk;
@@ -280,13 +301,7 @@ impl Process {
     }
 
     fn make(&self, dir: Option<&OpenFile>, path: &[u8], content: Content, mode: u32) -> Result<()> {
-        let found = self.resolve(dir, path, Last::Name)?;
-        if found.place.is_some() {
-            return fail(EEXIST);
-        }
-        if found.slash {
-            return fail(ENOENT);
-        }
+        let found = self.vacant(dir, path, false)?;
         let (parent, name) = found.name()?;
         let now_ns = self.now_ns();
         self.fs()
@@ -315,13 +330,7 @@ impl Process {
     }
 
     fn link_place(&self, place: &Place, dir: Option<&OpenFile>, path: &[u8]) -> Result<()> {
-        let found = self.resolve(dir, path, Last::Name)?;
-        if found.place.is_some() {
-            return fail(EEXIST);
-        }
-        if found.slash {
-            return fail(ENOENT);
-        }
+        let found = self.vacant(dir, path, false)?;
         let Place::Disk(inode) = place else {
             return fail(EXDEV);
         };
@@ -375,15 +384,29 @@ impl Process {
             libc::RENAME_EXCHANGE => Onto::Exchange,
             _ => return fail(EINVAL),
         };
-        let from = self.resolve(dir, path, Last::Name)?;
-        let to = self.resolve(new_dir, new, Last::Name)?;
-        if from.is_dots() || to.is_dots() {
+        let from = self.follow(dir, path, Last::Name)?;
+        let to = self.follow(new_dir, new, Last::Name)?;
+        if from.is_dots() {
             return fail(EBUSY);
+        }
+        if to.is_dots() {
+            return fail(if onto == Onto::Nothing { EEXIST } else { EBUSY });
         }
         let Some(place) = &from.place else {
             return fail(ENOENT);
         };
-        if to.slash && to.place.is_none() && !self.context.stat(place)?.is_directory() {
+        match (&to.place, onto) {
+            (Some(_), Onto::Nothing) => return fail(EEXIST),
+            (None, Onto::Exchange) => return fail(ENOENT),
+            (Some(other), Onto::Exchange)
+                if to.slash && !self.context.stat(other)?.is_directory() =>
+            {
+                return fail(ENOTDIR);
+            }
+            _ => {}
+        }
+        let slash = from.slash || to.slash && onto != Onto::Exchange;
+        if slash && !self.context.stat(place)?.is_directory() {
             return fail(ENOTDIR);
         }
         let (from, to) = (from.name()?, to.name()?);

@@ -6,7 +6,7 @@
 mod both;
 mod machine;
 
-use both::{NEW, Op, first_difference};
+use both::{NEW, Op, first_difference, names, path};
 use libc::{
     F_RDLCK, F_UNLCK, F_WRLCK, FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, O_APPEND, O_CREAT,
     O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_PATH, O_RDONLY, O_RDWR, O_TMPFILE, O_TRUNC, O_WRONLY,
@@ -547,18 +547,6 @@ fn a_file_without_a_name_is_used_like_any_other() {
     ]);
 }
 
-fn path() -> impl Strategy<Value = String> {
-    let name = prop_oneof![Just("a"), Just("b"), Just("c"), Just("."), Just("..")];
-    // Not out of the folder.
-    prop_oneof![
-        3 => prop_oneof![Just("a"), Just("b"), Just("c")].prop_map(s),
-        3 => (prop_oneof![Just("a"), Just("b")], name).prop_map(|(dir, name)| format!("{dir}/{name}")),
-        1 => Just(s("a/b/c")),
-        1 => Just(s("b/")),
-        1 => Just(s("c/")),
-    ]
-}
-
 fn op() -> impl Strategy<Value = Op> {
     let file = || 0..3u8;
     let len = || prop_oneof![Just(0usize), 1..300usize, 3000..9000usize];
@@ -575,19 +563,6 @@ fn op() -> impl Strategy<Value = Op> {
     ];
     let kind = prop_oneof![Just(F_RDLCK), Just(F_WRLCK), Just(F_UNLCK)];
     let range = (0..40i64, 0..20i64);
-    let flags = prop_oneof![4 => Just(0u32), 1 => Just(libc::RENAME_NOREPLACE), 1 => Just(libc::RENAME_EXCHANGE)];
-    let names = prop_oneof![
-        (path(), Just(0o755)).prop_map(|(path, mode)| Op::Mkdir(path, mode)),
-        path().prop_map(Op::Rmdir),
-        path().prop_map(Op::Unlink),
-        (path(), path(), flags).prop_map(|(from, to, flags)| Op::Rename(from, to, flags)),
-        (path(), path(), any::<bool>()).prop_map(|(from, to, follow)| Op::Link(from, to, follow)),
-        (
-            prop_oneof![Just("a"), Just("b"), Just("../c"), Just("c/")],
-            path()
-        )
-            .prop_map(|(target, path)| Op::Symlink(s(target), path)),
-    ];
     let looks = prop_oneof![
         path().prop_map(Op::Stat),
         path().prop_map(Op::Lstat),
@@ -627,7 +602,7 @@ fn op() -> impl Strategy<Value = Op> {
         3 => (file(), path(), access, how).prop_map(|(n, path, access, how)| Op::Open(n, path, access | how, 0o644)),
         1 => (file(), file()).prop_map(|(from, to)| Op::Dup(from, to)),
         1 => file().prop_map(Op::Close),
-        5 => names,
+        5 => names(),
         4 => looks,
         5 => data,
         2 => locks,

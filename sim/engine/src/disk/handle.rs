@@ -188,7 +188,7 @@ impl Handle {
         let mut state = self.looking()?;
         let data = self.data(&mut state);
         let n = (out.len() as u64).min(data.len().saturating_sub(offset)) as usize;
-        if data.read(offset, &mut out[..n]).is_ok() {
+        if n == 0 || data.read(offset, &mut out[..n]).is_ok() {
             return Ok(n);
         }
         state.counters.unreadable += 1;
@@ -246,7 +246,10 @@ impl Handle {
         let change = |handle: &Self, state: &mut State| {
             let now = handle.disk.host.now();
             let data = handle.data(state);
-            let range = range.start..range.end.min(data.len().next_multiple_of(BLOCK as u64));
+            let range = match range.end > data.len() {
+                true => range.start..data.len().next_multiple_of(BLOCK as u64),
+                false => range,
+            };
             let mut at = range.start;
             while at < range.end {
                 let (page, within) = split(at);

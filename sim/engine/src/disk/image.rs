@@ -15,11 +15,12 @@ static ZEROS: Block = [0; BLOCK];
 
 /// A file's length and content. A clone costs a pointer per block.
 ///
-/// Invariant: bytes past `len` in the last block are zero, and no block lies wholly past `len`.
+/// Invariant: bytes past `len` in the last block are zero, no block lies wholly past `len`, and `taken` blocks take space.
 #[derive(Clone, Debug, Default)]
 pub struct Image {
     len: u64,
     blocks: Vec<Option<Arc<Block>>>,
+    taken: usize,
 }
 
 impl Image {
@@ -43,6 +44,11 @@ impl Image {
     /// The blocks that take space, in order.
     pub fn stored(&self) -> impl Iterator<Item = usize> {
         (0..self.blocks.len()).filter(|ix| self.blocks[*ix].is_some())
+    }
+
+    /// How many blocks take space.
+    pub fn taken(&self) -> usize {
+        self.taken
     }
 
     /// Fills `out` from `offset`; nothing is read unless all of it lies inside of the file.
@@ -73,6 +79,7 @@ impl Image {
             self.blocks.resize(ix + 1, None);
         }
         let slot = &mut self.blocks[ix];
+        self.taken += usize::from(slot.is_none());
         match slot.as_mut().and_then(Arc::get_mut) {
             Some(own) => own[within..within + data.len()].copy_from_slice(data),
             None if data.len() == BLOCK => {
@@ -93,8 +100,9 @@ impl Image {
     pub fn set_len(&mut self, len: u64) {
         if len < self.len {
             let (last, within) = split(len);
-            self.blocks
-                .truncate(if within == 0 { last } else { last + 1 });
+            let end = if within == 0 { last } else { last + 1 };
+            let cut = self.blocks.drain(end.min(self.blocks.len())..);
+            self.taken -= cut.flatten().count();
             if within > 0
                 && let Some(Some(block)) = self.blocks.get_mut(last)
             {
@@ -107,7 +115,7 @@ impl Image {
     /// Makes a block a hole.
     pub fn clear_block(&mut self, ix: usize) {
         if let Some(block) = self.blocks.get_mut(ix) {
-            *block = None;
+            self.taken -= usize::from(block.take().is_some());
         }
     }
 
@@ -123,6 +131,8 @@ impl Image {
             }
             self.blocks.resize(ix + 1, None);
         }
+        self.taken += usize::from(block.is_some());
+        self.taken -= usize::from(self.blocks[ix].is_some());
         self.blocks[ix] = block;
         self.zero_past_end(ix);
     }

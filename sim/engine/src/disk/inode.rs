@@ -138,7 +138,7 @@ impl Inode {
 
     /// Pages that take space, by what processes see.
     pub fn pages(&self) -> usize {
-        self.cached.stored().count()
+        self.cached.taken()
     }
 
     /// Whether the length waits to be written.

@@ -1,5 +1,7 @@
 //! One list of operations, carried out by Linux in a temporary folder and by the simulated file system.
 
+#![allow(dead_code)]
+
 use std::{
     collections::BTreeMap,
     fmt::Debug,
@@ -20,6 +22,7 @@ use nix::{
     },
     unistd::{self, AccessFlags, LinkatFlags, UnlinkatFlags, Whence},
 };
+use proptest::prelude::*;
 use squall_files::{Lock, LockKind, OpenFile, SetTime, Stat};
 use tempfile::TempDir;
 
@@ -148,6 +151,19 @@ impl Real {
         fcntl::openat(dir, path, flags | OFlag::O_CLOEXEC, mode).map(File::from)
     }
 
+    /// Waits until a file that changes has another time than before.
+    fn wait_for_a_tick(&self) -> Result<(), Errno> {
+        let clock = self.open(&self.root, "../clock", NEW, 0o644)?;
+        let tick = || {
+            unistd::write(&clock, b"tick")?;
+            let told = stat::fstat(&clock)?;
+            Ok((told.st_mtime, told.st_mtime_nsec))
+        };
+        let before = tick()?;
+        while tick()? == before {}
+        Ok(())
+    }
+
     pub fn run(&mut self, op: &Op) -> Shown {
         self.try_run(op)
             .unwrap_or_else(|errno| format!("{errno:?}"))
@@ -218,8 +234,7 @@ impl Real {
             Op::Fstat(number) => Self::stat_of(&stat::fstat(self.file(*number)?)?),
             Op::Times(path) => {
                 let told = self.stat(path, false)?;
-                // Times go in steps of a jiffy.
-                std::thread::sleep(std::time::Duration::from_millis(10));
+                self.wait_for_a_tick()?;
                 let now = [
                     told.st_atime * 1_000_000_000 + told.st_atime_nsec,
                     told.st_mtime * 1_000_000_000 + told.st_mtime_nsec,
@@ -410,6 +425,11 @@ impl Simulated {
         }
     }
 
+    /// Closes all files.
+    pub fn close_all(&mut self) {
+        self.files.clear();
+    }
+
     fn file(&self, number: u8) -> squall_files::Result<&OpenFile> {
         self.files
             .get(&number)
@@ -586,3 +606,33 @@ pub fn first_difference(ops: &[Op]) -> Option<String> {
 
 /// The usual way to make a file.
 pub const NEW: i32 = O_RDWR | O_CREAT;
+
+/// Paths in a small tree.
+pub fn path() -> impl Strategy<Value = String> {
+    let name = prop_oneof![Just("a"), Just("b"), Just("c"), Just("."), Just("..")];
+    // Not out of the folder.
+    prop_oneof![
+        3 => prop_oneof![Just("a"), Just("b"), Just("c")].prop_map(str::to_owned),
+        3 => (prop_oneof![Just("a"), Just("b")], name).prop_map(|(dir, name)| format!("{dir}/{name}")),
+        1 => Just(str::to_owned("a/b/c")),
+        1 => Just(str::to_owned("b/")),
+        1 => Just(str::to_owned("c/")),
+    ]
+}
+
+/// Calls that change names.
+pub fn names() -> impl Strategy<Value = Op> {
+    let flags = prop_oneof![4 => Just(0u32), 1 => Just(libc::RENAME_NOREPLACE), 1 => Just(libc::RENAME_EXCHANGE)];
+    prop_oneof![
+        (path(), Just(0o755)).prop_map(|(path, mode)| Op::Mkdir(path, mode)),
+        path().prop_map(Op::Rmdir),
+        path().prop_map(Op::Unlink),
+        (path(), path(), flags).prop_map(|(from, to, flags)| Op::Rename(from, to, flags)),
+        (path(), path(), any::<bool>()).prop_map(|(from, to, follow)| Op::Link(from, to, follow)),
+        (
+            prop_oneof![Just("a"), Just("b"), Just("../c"), Just("c/")],
+            path()
+        )
+            .prop_map(|(target, path)| Op::Symlink(target.to_owned(), path)),
+    ]
+}
