@@ -12,9 +12,10 @@ use std::{
 use source::{Reference, Source};
 
 /// Every crate with its directory, the lowest first.
-const FLOORS: [(&str, &str); 5] = [
+const FLOORS: [(&str, &str); 6] = [
     ("squall-core", "core"),
     ("squall-engine", "engine"),
+    ("squall-kernel", "kernel"),
     ("squall-explore", "explore"),
     ("squall-report", "report"),
     ("squall", "."),
