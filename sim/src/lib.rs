@@ -15,6 +15,10 @@ pub use storms::{Storms, storms};
 
 #[doc(inline)]
 pub use squall_engine::{Builds, Client, Node, Sim};
+#[doc(inline)]
+pub use squall_engine::isolation::Isolation;
+#[doc(inline)]
+pub use squall_kernel::{Process, Processes, in_child, unmodified};
 
 /// The bench of planted bugs: how soon each way of exploring finds them.
 pub mod bank {
@@ -81,6 +85,12 @@ pub mod fault {
 pub mod host {
     #[doc(inline)]
     pub use squall_core::host::{BurstFault, Host, NodeIx, Reached, Verdict};
+}
+
+/// Runs that are kept apart from this process.
+pub mod isolation {
+    #[doc(inline)]
+    pub use squall_engine::isolation::{Child, End, Isolation, Turn};
 }
 
 /// The simulated network.

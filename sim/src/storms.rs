@@ -44,6 +44,7 @@ use squall_core::{
 };
 use squall_engine::{
     Sim,
+    isolation::Isolation,
     run::{Outcome, Spec, run, run_with},
     scenario::{Scenario, Setup},
     storm::{Plan, Profile},
@@ -54,6 +55,7 @@ use squall_explore::{
 };
 
 use crate::testing::{self, Found, ReplayBy, env};
+use topology::Learned;
 
 /// Storms over the world that a closure builds. `name` is what the failures are called.
 ///
@@ -170,7 +172,7 @@ impl Storms {
         World {
             storms: self,
             build,
-            profile: OnceLock::new(),
+            learned: OnceLock::new(),
         }
     }
 
@@ -189,7 +191,17 @@ type Build<'a> = &'a (dyn Fn(&Sim) + Send + Sync);
 struct World<'a> {
     storms: &'a Storms,
     build: Build<'a>,
-    profile: OnceLock<Profile>,
+    learned: OnceLock<Learned>,
+}
+
+impl World<'_> {
+    fn learned(&self) -> &Learned {
+        self.learned.get_or_init(|| {
+            let mut learned = topology::observed(self.build);
+            (self.storms.adjust)(&mut learned.profile);
+            learned
+        })
+    }
 }
 
 impl Scenario for World<'_> {
@@ -202,12 +214,11 @@ impl Scenario for World<'_> {
     }
 
     fn profile(&self) -> Profile {
-        let profile = self.profile.get_or_init(|| {
-            let mut profile = topology::observed(self.build);
-            (self.storms.adjust)(&mut profile);
-            profile
-        });
-        profile.clone()
+        self.learned().profile.clone()
+    }
+
+    fn isolation(&self) -> Option<Isolation> {
+        self.learned().isolation
     }
 
     fn build(&self, sim: &Sim, _: &Setup) {

@@ -7,6 +7,7 @@
 mod alarm;
 pub mod check;
 pub mod disk;
+pub mod isolation;
 pub mod net;
 pub mod run;
 pub mod scenario;

@@ -1,8 +1,10 @@
 //! One run: `(scenario, seed, plan) → (verdict, trace)`.
 
 mod course;
+mod isolated;
 mod outcome;
 
+pub use isolated::{Died, isolated};
 pub use outcome::{Outcome, Signature, Spec, Verdict};
 
 use std::{cell::Cell, time::Duration};
@@ -48,13 +50,25 @@ impl Default for Options {
     }
 }
 
-/// Runs it, on a fresh thread. `full` keeps the whole trace.
+/// Runs it. `full` keeps the whole trace.
 pub fn run(scenario: &dyn Scenario, spec: &Spec, full: bool) -> Outcome {
     run_with(scenario, spec, Options::traced(full))
 }
 
-/// Runs it with these options.
+/// Runs it with these options: on a fresh thread, in a child process if the scenario says so
+/// ([`Scenario::isolation`]).
 pub fn run_with(scenario: &dyn Scenario, spec: &Spec, options: Options) -> Outcome {
+    let run = || on_thread(scenario, spec, options);
+    match scenario.isolation() {
+        None => run(),
+        Some(isolation) => {
+            let died = |end: &Died| end.outcome(plan_of(scenario, spec), options);
+            isolated(isolation, run).unwrap_or_else(|end| died(&end))
+        }
+    }
+}
+
+fn on_thread(scenario: &dyn Scenario, spec: &Spec, options: Options) -> Outcome {
     silence_service_panics();
     let profile = scenario.profile();
     let plan = drawn(&profile, spec);
@@ -73,7 +87,7 @@ pub fn run_with(scenario: &dyn Scenario, spec: &Spec, options: Options) -> Outco
         run.expect("the machine can start a thread").join()
     });
     let thread = thread.map(|(outcome, cpu)| {
-        CPU_TIME.set(CPU_TIME.get() + cpu);
+        add_cpu_time(cpu);
         outcome
     });
     thread.unwrap_or_else(|panic| {
@@ -89,6 +103,10 @@ thread_local! {
 /// The CPU time of the runs that this thread has waited for since it asked last; those that panicked not counted.
 pub fn take_cpu_time() -> Duration {
     CPU_TIME.take()
+}
+
+fn add_cpu_time(cpu: Duration) {
+    CPU_TIME.set(CPU_TIME.get() + cpu);
 }
 
 /// The storm that this run will see.

@@ -2,7 +2,7 @@
 
 use squall_core::{names::Unknown, seed::Seed};
 
-use crate::{sim::Sim, storm::Profile};
+use crate::{isolation::Isolation, sim::Sim, storm::Profile};
 
 /// A system of services, its workload and what must hold.
 ///
@@ -33,6 +33,12 @@ pub trait Scenario: Send + Sync {
 
     /// Adds nodes, clients and invariants to a fresh world.
     fn build(&self, sim: &Sim, setup: &Setup);
+
+    /// What keeps its runs apart. A scenario with unmodified programs has each run in a child process of its own
+    /// (`squall::in_child`): what a program leaves in static variables, or does to its process, ends with the run.
+    fn isolation(&self) -> Option<Isolation> {
+        None
+    }
 }
 
 /// A variant of a scenario's system.

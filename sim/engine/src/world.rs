@@ -108,6 +108,8 @@ pub(crate) struct World {
     pub upgrades: Vec<&'static str>,
     /// All timers are sites, whatever the plan aims at.
     every_timer: bool,
+    /// Unmodified programs take part.
+    pub programs: AtomicBool,
     /// Turns that tasks have had, and when something was broken.
     turns: AtomicU64,
     turns_until_broken: OnceLock<u64>,
@@ -150,6 +152,7 @@ impl World {
             without: plan.without.clone(),
             upgrades,
             every_timer,
+            programs: AtomicBool::default(),
             turns: AtomicU64::new(0),
             turns_until_broken: OnceLock::new(),
             operations: Mutex::default(),

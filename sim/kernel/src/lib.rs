@@ -5,7 +5,9 @@
 //! gives the same run.
 
 pub mod cpu;
+mod fork;
 mod process;
 mod sim;
 
+pub use fork::in_child;
 pub use sim::{Outcome, Process, Processes, unmodified};

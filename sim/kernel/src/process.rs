@@ -29,6 +29,7 @@ use std::{
 use squall_core::seed::Stream as Rng;
 use squall_engine::{Node, world::Panicked};
 
+use crate::fork;
 use crate::cpu::{self, Call, Clone as CloneCall, Memory, Processor, Tid, own};
 use console::Console;
 use descriptors::Descriptors;
@@ -164,6 +165,11 @@ pub(crate) async fn run(
     main: Box<dyn FnOnce() + Send>,
     environment: &[(String, String)],
 ) -> Result<(), String> {
+    node.runs_a_program();
+    if fork::is_wanted() && !fork::is_child() {
+        node.void(NOT_ISOLATED);
+        return Err(NOT_ISOLATED.to_owned());
+    }
     if let Err(missing) = cpu::prepare() {
         node.broken(
             "programs can be simulated",
@@ -181,6 +187,9 @@ pub(crate) async fn run(
         end => Err(end.to_string()),
     }
 }
+
+const NOT_ISOLATED: &str = "unmodified programs take part in a scenario that does not say so: return \
+    Some(squall::in_child) from Scenario::isolation, or set SQUALL_FORK=0 to run a single storm";
 
 impl Process {
     fn start(
@@ -279,7 +288,9 @@ impl Process {
             State::Ready(answer) => {
                 thread.until = None;
                 self.show_time();
+                fork::turn_begins(self.node.name(), self.now());
                 let call = self.processor.resume(tid, answer);
+                fork::turn_ends();
                 self.look_at_clock();
                 if let Some(thread) = self.threads.get_mut(&tid) {
                     thread.call = call;

@@ -11,11 +11,14 @@ use squall_core::{
 };
 use squall_engine::{
     Sim,
-    run::{Options, run_with},
+    isolation::Isolation,
+    run::{Died, Options, isolated, run_with},
     scenario::{Scenario, Setup},
     sim::SETUP,
     storm::Profile,
+    trace::Trace,
 };
+use squall_kernel::in_child;
 
 use super::{Build, calm};
 
@@ -51,17 +54,39 @@ impl Scenario for Calm<'_> {
     }
 }
 
-/// The profile of the world that `build` makes: its services, the links on which somebody connects, the events that
-/// services log, and how much there is of everything.
-pub(super) fn observed(build: Build<'_>) -> Profile {
-    let world = Calm {
-        build,
-        services: Mutex::default(),
-    };
-    let outcome = run_with(&world, &calm(&world), Options::traced(true));
-    let services = world.services.into_inner().unwrap_or_default();
-    let trace = outcome.trace.unwrap_or_default();
+/// What a run without faults tells of a world.
+pub(super) struct Learned {
+    /// What storms over it may do.
+    pub profile: Profile,
+    /// What keeps its runs apart: there are unmodified programs in it.
+    pub isolation: Option<Isolation>,
+}
 
+/// Learns of the world that `build` makes. The run that tells is kept apart: nobody knows yet what takes part in it. Should
+/// it bring its process down, so will the runs of the campaign, which then say so.
+pub(super) fn observed(build: Build<'_>) -> Learned {
+    let run = || {
+        let world = Calm {
+            build,
+            services: Mutex::default(),
+        };
+        let outcome = run_with(&world, &calm(&world), Options::traced(true));
+        let services = world.services.into_inner().unwrap_or_default();
+        (services, outcome.trace.unwrap_or_default(), outcome.programs)
+    };
+    let (services, trace, programs) = isolated(in_child, run).unwrap_or_else(|died| match died {
+        Died::Harness(_) => run(),
+        Died::Child(_) => (Vec::new(), Trace::default(), true),
+    });
+    Learned {
+        profile: profile(&services, &trace),
+        isolation: programs.then_some(in_child as Isolation),
+    }
+}
+
+/// The profile of a world: its services, the links on which somebody connects, the events that services log, and how much
+/// there is of everything.
+fn profile(services: &[String], trace: &Trace) -> Profile {
     let mut links = BTreeSet::new();
     let mut events = BTreeSet::new();
     let mut commits = BTreeMap::<&str, u64>::new();

@@ -16,6 +16,7 @@ const FLOORS: [(&str, &str); 6] = [
     ("squall-core", "core"),
     ("squall-engine", "engine"),
     ("squall-files", "files"),
+    ("squall-kernel", "kernel"),
     ("squall-explore", "explore"),
     ("squall-report", "report"),
     ("squall", "."),

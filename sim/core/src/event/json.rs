@@ -1,23 +1,13 @@
 //! How a trace's words and bytes look in JSON: as text that a person can search.
 
-use std::{collections::BTreeSet, sync::Mutex};
-
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::Word;
+use crate::interned::interned;
 
-/// Reads a word of the harness's vocabulary. Each distinct word is kept once for the life of the process: the words are
-/// few, and a trace is read by a program that does little else.
+/// Reads a word of the harness's vocabulary: there are few.
 pub fn word<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Word, D::Error> {
-    static WORDS: Mutex<BTreeSet<Word>> = Mutex::new(BTreeSet::new());
-    let text = String::deserialize(deserializer)?;
-    let mut words = WORDS.lock().expect("nothing panics while it is held");
-    if let Some(known) = words.get(text.as_str()) {
-        return Ok(known);
-    }
-    let word: Word = text.leak();
-    words.insert(word);
-    Ok(word)
+    String::deserialize(deserializer).map(interned)
 }
 
 /// Bytes that mostly are text: a string, or `{"hex": ".."}` where they are not UTF-8.

@@ -7,6 +7,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use serde::{Deserialize, Serialize};
+
 use super::{Kind, Site};
 use crate::{
     event::{Row, http::Message},
@@ -18,7 +20,7 @@ use crate::{
 const PAST: usize = 12;
 
 /// A site that was met.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Met {
     /// Which.
     pub site: Site,

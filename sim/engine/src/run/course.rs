@@ -1,6 +1,9 @@
 //! The course of a run: boot, prepare, storm, heal, settle, judge, kill.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
 
 use madsim::{Config, runtime::Runtime};
 
@@ -427,5 +430,6 @@ async fn finish(
         features,
         ended: world.now(),
         trace: world.full.then_some(recorded),
+        programs: world.programs.load(Relaxed),
     }
 }

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
-use squall_core::{seed::Seed, site::Met, time::VirtualTime};
+use squall_core::{interned::interned, seed::Seed, site::Met, time::VirtualTime};
 
 use crate::{
     check::{Class, Violation},
@@ -94,7 +94,7 @@ pub enum Verdict {
 }
 
 /// What a run gave.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
     /// How it ended.
     pub verdict: Verdict,
@@ -102,6 +102,7 @@ pub struct Outcome {
     pub violations: Vec<Violation>,
     /// The invariants that were judged, with what it says about a system if one is broken. What a check reports under
     /// another name than its own is not among them.
+    #[serde(deserialize_with = "by_name")]
     pub invariants: BTreeMap<&'static str, Class>,
     /// The rolling hash of everything that happened.
     pub hash: u64,
@@ -129,6 +130,15 @@ pub struct Outcome {
     pub ended: VirtualTime,
     /// Everything that happened, if it was asked for.
     pub trace: Option<crate::trace::Trace>,
+    /// Whether unmodified programs took part ([`Node::runs_a_program`](crate::Node::runs_a_program)).
+    pub programs: bool,
+}
+
+fn by_name<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<BTreeMap<&'static str, Class>, D::Error> {
+    let all = BTreeMap::<String, Class>::deserialize(deserializer)?;
+    Ok(all.into_iter().map(|(name, class)| (interned(name), class)).collect())
 }
 
 /// One distinct failure: no entities, amounts or times.
@@ -163,6 +173,7 @@ impl Outcome {
             features: Vec::new(),
             ended: VirtualTime::ZERO,
             trace: None,
+            programs: false,
         }
     }
 

@@ -304,6 +304,17 @@ impl Node {
         self.world.clock_is_read(&self.state);
     }
 
+    /// Its process is an unmodified program.
+    pub fn runs_a_program(&self) {
+        self.world.programs.store(true, Relaxed);
+    }
+
+    /// The run is void: it can't be carried out as the scenario wants.
+    pub fn void(&self, why: impl Into<String>) {
+        lock(&self.world.ledger).harness = Some(why.into());
+        self.world.activity.notify_one();
+    }
+
     /// The process has said something, line by line.
     pub fn says(&self, level: &'static str, line: &str) {
         let what = What::Log {

@@ -201,6 +201,9 @@ extern "C" fn on_syscall(_: i32, info: *mut libc::siginfo_t, ucontext: *mut c_vo
     }
 }
 
+/// What is this near to the stack pointer belongs to the stack.
+const STACK_PROBE: i64 = 64 << 10;
+
 extern "C" fn on_fault(signal: i32, info: *mut libc::siginfo_t, ucontext: *mut c_void) {
     // SAFETY: Linux hands valid pointers to the handler.
     unsafe {
@@ -210,6 +213,10 @@ extern "C" fn on_fault(signal: i32, info: *mut libc::siginfo_t, ucontext: *mut c
         }
         let guest = GUEST.get();
         if guest.is_null() {
+            let near = (*info).si_addr() as i64 - registers[libc::REG_RSP as usize];
+            if signal == libc::SIGSEGV && near.abs() < STACK_PROBE {
+                crate::fork::stack_overflows();
+            }
             fault_outside(signal, info, ucontext);
             return;
         }

@@ -1,0 +1,379 @@
+//! Work in a forked child: whatever it leaves in static variables, or does to its process, ends with it.
+//!
+//! A child is made of a process with threads, and has one. What another thread was about to do is never done there, so
+//! a lock that was held is held for ever. malloc and libc see to theirs, and the names that Squall keeps are held over
+//! the fork. What is left (a static variable that was being initialised, a stream that was being written to) is rare: a
+//! child that stands still is killed, and another one made in its place.
+
+use std::{
+    fs::{self, File},
+    io,
+    os::{fd::FromRawFd, unix::fs::FileExt},
+    panic::{AssertUnwindSafe, catch_unwind},
+    ptr,
+    sync::atomic::{AtomicPtr, AtomicU64, Ordering::Relaxed, Ordering::Release},
+    time::Duration,
+};
+
+use squall_core::interned;
+use squall_engine::isolation::{Child, End, Turn};
+
+/// A program that keeps its turn for so much CPU time hangs.
+const HANGS: Duration = Duration::from_secs(20);
+/// How often a child is looked at.
+const LOOK_MS: i32 = 1_000;
+/// A child that neither runs nor could is given up at the so-manieth look.
+const LOOKS: u32 = 4;
+/// So many children may stand still one after the other.
+const ATTEMPTS: u32 = 3;
+
+/// Does work in a child process, and waits for its end.
+///
+/// With `SQUALL_FORK=0` in the environment the work is done in place, for a debugger.
+///
+/// # Errors
+/// The machine refuses to make a process.
+pub fn in_child(work: &dyn Fn() -> Vec<u8>) -> io::Result<Child> {
+    if !is_wanted() || is_child() {
+        return Ok(Child {
+            end: End::Returned(work()),
+            cpu: Duration::ZERO,
+            last_turn: None,
+        });
+    }
+    let mut child = fork(work)?;
+    for _ in 1..ATTEMPTS {
+        if child.end != End::Stalled {
+            break;
+        }
+        child = fork(work)?;
+    }
+    Ok(child)
+}
+
+/// Whether storms are to run in processes of their own.
+pub(crate) fn is_wanted() -> bool {
+    std::env::var_os("SQUALL_FORK").is_none_or(|value| value != "0")
+}
+
+/// Whether this is a child that was made for a storm.
+pub(crate) fn is_child() -> bool {
+    !NOTES.load(Relaxed).is_null()
+}
+
+/// The node of this name has its turn, at this instant of virtual time.
+pub(crate) fn turn_begins(node: &str, at: u64) {
+    let Some(notes) = notes() else { return };
+    let len = node.len().min(notes.node.len() * 8);
+    for (word, bytes) in notes.node.iter().zip(node.as_bytes()[..len].chunks(8)) {
+        let mut eight = [0; 8];
+        eight[..bytes.len()].copy_from_slice(bytes);
+        word.store(u64::from_ne_bytes(eight), Relaxed);
+    }
+    notes.node_len.store(len as u64, Relaxed);
+    notes.at.store(at, Relaxed);
+    notes.turns.store(notes.turns.load(Relaxed) + 1, Relaxed);
+    notes.goes_on.store(1, Relaxed);
+}
+
+/// That turn is over.
+pub(crate) fn turn_ends() {
+    if let Some(notes) = notes() {
+        notes.goes_on.store(0, Relaxed);
+    }
+}
+
+/// This process is about to die because a stack is used up.
+pub(crate) fn stack_overflows() {
+    if let Some(notes) = notes() {
+        notes.overflow.store(1, Relaxed);
+    }
+}
+
+/// What a child notes for its parent, which survives its death. All zeros at first.
+#[repr(C)]
+struct Notes {
+    /// The length of its result, plus 1, once that is there.
+    result: AtomicU64,
+    /// Turns of programs so far, and the last one.
+    turns: AtomicU64,
+    at: AtomicU64,
+    goes_on: AtomicU64,
+    node_len: AtomicU64,
+    node: [AtomicU64; 8],
+    /// A stack was used up.
+    overflow: AtomicU64,
+}
+
+/// Those of this process, if it is a child.
+static NOTES: AtomicPtr<Notes> = AtomicPtr::new(ptr::null_mut());
+
+fn notes() -> Option<&'static Notes> {
+    // SAFETY: what is kept there is mapped for as long as the child lives.
+    unsafe { NOTES.load(Relaxed).as_ref() }
+}
+
+/// Memory that parent and child share. The result lies in a file in memory, behind the page of notes: the child has
+/// never to wait for a reader.
+struct Shared {
+    notes: ptr::NonNull<Notes>,
+    file: File,
+}
+
+const PAGE: usize = 4096;
+
+impl Shared {
+    fn new() -> io::Result<Self> {
+        // SAFETY: the name ends with a zero; the descriptor is new, so that the file is its only owner; the page lies in
+        // the file, and is unmapped by `drop` alone.
+        unsafe {
+            let fd = libc::memfd_create(c"squall".as_ptr(), libc::MFD_CLOEXEC);
+            if fd < 0 {
+                return Err(io::Error::last_os_error());
+            }
+            let file = File::from_raw_fd(fd);
+            file.set_len(PAGE as u64)?;
+            let access = libc::PROT_READ | libc::PROT_WRITE;
+            let page = libc::mmap(ptr::null_mut(), PAGE, access, libc::MAP_SHARED, fd, 0);
+            match ptr::NonNull::new(page.cast()) {
+                Some(notes) if page != libc::MAP_FAILED => Ok(Shared { notes, file }),
+                _ => Err(io::Error::last_os_error()),
+            }
+        }
+    }
+
+    fn notes(&self) -> &Notes {
+        // SAFETY: it is mapped, and zeros are a value.
+        unsafe { self.notes.as_ref() }
+    }
+
+    /// The last turn of a program.
+    fn last_turn(&self) -> Option<Turn> {
+        let notes = self.notes();
+        let words = notes.node.iter().map(|word| word.load(Relaxed));
+        let mut node: Vec<u8> = words.flat_map(u64::to_ne_bytes).collect();
+        node.truncate(notes.node_len.load(Relaxed) as usize);
+        (notes.turns.load(Relaxed) > 0).then(|| Turn {
+            node: String::from_utf8_lossy(&node).into_owned(),
+            at: notes.at.load(Relaxed),
+            goes_on: notes.goes_on.load(Relaxed) != 0,
+        })
+    }
+
+    fn result(&self) -> Option<io::Result<Vec<u8>>> {
+        let len = self.notes().result.load(Relaxed).checked_sub(1)?;
+        let mut bytes = vec![0; len as usize];
+        Some(self.file.read_exact_at(&mut bytes, PAGE as u64).map(|()| bytes))
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // SAFETY: it was mapped by `new`, and nobody has a reference to it any more.
+        unsafe { libc::munmap(self.notes.as_ptr().cast(), PAGE) };
+    }
+}
+
+/// A child that has not been waited for is killed.
+struct Running {
+    pid: libc::pid_t,
+    waited: bool,
+}
+
+fn fork(work: &dyn Fn() -> Vec<u8>) -> io::Result<Child> {
+    let shared = Shared::new()?;
+    // SAFETY: reads the process's number.
+    let parent = unsafe { libc::getpid() };
+    let signals = Blocked::all();
+    let names = interned::names();
+    // SAFETY: the child has one thread, and goes on as the module says.
+    let pid = unsafe { libc::fork() };
+    if pid == 0 {
+        drop(names);
+        in_this_child(&shared, parent, signals, work);
+    }
+    // What went wrong is told by `errno`, before anything else is asked for.
+    let failed = (pid < 0).then(io::Error::last_os_error);
+    drop(names);
+    drop(signals);
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    let mut child = Running { pid, waited: false };
+    let given_up = child.attend(&shared)?;
+    let (status, cpu) = child.wait(given_up.is_some())?;
+    let end = match shared.result() {
+        _ if given_up.is_some() => given_up.unwrap_or(End::Stalled),
+        Some(result) => End::Returned(result?),
+        None if shared.notes().overflow.load(Relaxed) != 0 => End::StackOverflow,
+        None if libc::WIFSIGNALED(status) => End::Signal(libc::WTERMSIG(status)),
+        None => End::Exit(libc::WEXITSTATUS(status)),
+    };
+    let last_turn = shared.last_turn();
+    Ok(Child {
+        end,
+        cpu,
+        last_turn,
+    })
+}
+
+/// All that the child does.
+fn in_this_child(
+    shared: &Shared,
+    parent: libc::pid_t,
+    signals: Blocked,
+    work: &dyn Fn() -> Vec<u8>,
+) -> ! {
+    // SAFETY: the child has one thread; none of these touches memory but for its arguments.
+    unsafe {
+        // It ends with its parent, which may have ended just now. Who ends the parent by the keyboard or asks it to end
+        // leaves it to the parent what becomes of the child.
+        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+        if libc::getppid() != parent {
+            libc::_exit(1);
+        }
+        for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT] {
+            libc::signal(signal, libc::SIG_IGN);
+        }
+        // One byte is less than a dump of memory takes, and what Linux takes for "none" where a program gets the dump.
+        let none = libc::rlimit {
+            rlim_cur: 1,
+            rlim_max: 1,
+        };
+        libc::setrlimit(libc::RLIMIT_CORE, &raw const none);
+    }
+    NOTES.store(shared.notes.as_ptr(), Relaxed);
+    drop(signals);
+    let status = match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(bytes) => match shared.file.write_all_at(&bytes, PAGE as u64) {
+            Ok(()) => {
+                let result = &shared.notes().result;
+                result.store(bytes.len() as u64 + 1, Release);
+                0
+            }
+            Err(_) => 1,
+        },
+        Err(_) => 101,
+    };
+    // SAFETY: the process ends, and nothing of the parent's is dropped or flushed.
+    unsafe { libc::_exit(status) }
+}
+
+impl Running {
+    /// Waits for its end; or says why it must be ended.
+    fn attend(&self, shared: &Shared) -> io::Result<Option<End>> {
+        // SAFETY: the child has not been waited for, so its number is its own; the descriptor is new.
+        let handle = unsafe {
+            let fd = libc::syscall(libc::SYS_pidfd_open, self.pid, 0);
+            if fd < 0 {
+                return Err(io::Error::last_os_error());
+            }
+            File::from_raw_fd(fd as i32)
+        };
+        let mut ended = libc::pollfd {
+            fd: std::os::fd::AsRawFd::as_raw_fd(&handle),
+            events: libc::POLLIN,
+            revents: 0,
+        };
+        let (mut still, mut before) = (0, (0, Duration::ZERO));
+        let mut turn = (0, Duration::ZERO);
+        loop {
+            // SAFETY: there is one entry.
+            if unsafe { libc::poll(&raw mut ended, 1, LOOK_MS) } > 0 {
+                return Ok(None);
+            }
+            let cpu = cpu_time(self.pid);
+            let turns = shared.notes().turns.load(Relaxed);
+            if turns != turn.0 {
+                turn = (turns, cpu);
+            } else if turns > 0 && cpu.saturating_sub(turn.1) > HANGS {
+                return Ok(Some(End::Hang(HANGS)));
+            }
+            still = match (turns, cpu) == before && !is_able(self.pid) {
+                true => still + 1,
+                false => 0,
+            };
+            if still == LOOKS {
+                return Ok(Some(End::Stalled));
+            }
+            before = (turns, cpu);
+        }
+    }
+
+    /// Its status, and the CPU time that it took.
+    fn wait(&mut self, kill: bool) -> io::Result<(i32, Duration)> {
+        self.waited = true;
+        // SAFETY: the child is there until it is waited for; zeros are a value of what is written.
+        unsafe {
+            if kill {
+                libc::kill(self.pid, libc::SIGKILL);
+            }
+            let mut status = 0;
+            let mut usage: libc::rusage = std::mem::zeroed();
+            while libc::wait4(self.pid, &raw mut status, 0, &raw mut usage) < 0 {
+                let error = io::Error::last_os_error();
+                if error.kind() != io::ErrorKind::Interrupted {
+                    return Err(error);
+                }
+            }
+            let time = |time: libc::timeval| {
+                Duration::from_secs(time.tv_sec as u64) + Duration::from_micros(time.tv_usec as u64)
+            };
+            Ok((status, time(usage.ru_utime) + time(usage.ru_stime)))
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if !self.waited {
+            let _ = self.wait(true);
+        }
+    }
+}
+
+/// All signals wait on this thread until this is dropped.
+struct Blocked(libc::sigset_t);
+
+impl Blocked {
+    fn all() -> Self {
+        // SAFETY: sets of signals are plain data, for which zeros are a value.
+        unsafe {
+            let (mut all, mut before) = (std::mem::zeroed(), std::mem::zeroed());
+            libc::sigfillset(&raw mut all);
+            libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, &raw mut before);
+            Blocked(before)
+        }
+    }
+}
+
+impl Drop for Blocked {
+    fn drop(&mut self) {
+        // SAFETY: it is the set that there was.
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const self.0, ptr::null_mut()) };
+    }
+}
+
+/// The CPU time of a process so far, to ten milliseconds.
+fn cpu_time(pid: libc::pid_t) -> Duration {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let ticks = |nth: usize| field(&stat, nth)?.parse::<u64>().ok();
+    Duration::from_millis(10 * (ticks(11).unwrap_or(0) + ticks(12).unwrap_or(0)))
+}
+
+/// Whether a thread of a process runs, or would if there were a processor for it.
+fn is_able(pid: libc::pid_t) -> bool {
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else {
+        return false;
+    };
+    threads.flatten().any(|thread| {
+        let stat = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        field(&stat, 0).is_none_or(|state| !matches!(state, "S"))
+    })
+}
+
+/// A field of `/proc/../stat`, counted from behind the name.
+fn field(stat: &str, nth: usize) -> Option<&str> {
+    let (_, fields) = stat.rsplit_once(") ")?;
+    fields.split(' ').nth(nth)
+}

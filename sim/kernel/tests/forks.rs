@@ -1,0 +1,231 @@
+//! Storms in processes of their own, and what happens to programs that end theirs.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
+
+use squall::{
+    Client, Node, Processes, Sim,
+    campaign::{Campaign, Seeds},
+    run::{Outcome, Verdict, run},
+    scenario::{Scenario, Setup},
+    seed::Seed,
+    shrink::{Budget, shrink},
+    storm::{Plan, Profile},
+    unmodified,
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
+use tokio_real as tokio;
+
+/// Answers a byte with the next one; on 66 it does what it is told to.
+async fn server(deed: fn()) -> std::io::Result<()> {
+    let listener = TcpListener::bind("0.0.0.0:8080").await?;
+    loop {
+        let (mut stream, _) = listener.accept().await?;
+        let byte = stream.read_u8().await?;
+        if byte == 66 {
+            deed();
+        }
+        let _ = stream.write_u8(byte + 1).await;
+    }
+}
+
+async fn ask(byte: u8) -> std::io::Result<u8> {
+    let mut stream = TcpStream::connect("server:8080").await?;
+    stream.write_u8(byte).await?;
+    stream.read_u8().await
+}
+
+/// A server does something that ends its process, and is asked again and again until it answers.
+fn one(deed: fn()) -> Outcome {
+    let storms = squall::storms("deeds").plan(Plan::calm());
+    storms.one(Seed(1), move |sim| {
+        sim.process("server", move || server(deed));
+        let client = async |client: Client| {
+            assert_eq!(ask(1).await.ok(), Some(2));
+            assert!(ask(66).await.is_err(), "it is gone");
+            while ask(3).await.ok() != Some(4) {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            client.ok("ask", "it is back");
+        };
+        sim.client("client", unmodified(client));
+    })
+}
+
+fn ends(outcome: &Outcome) -> Vec<String> {
+    let trace = outcome.trace.as_ref().expect("it is whole");
+    let told = trace.events.iter().map(|event| format!("{:?}", event.what));
+    told.filter(|what| what.contains("Node {")).collect()
+}
+
+#[track_caller]
+fn goes_on(outcome: &Outcome, why: &str) {
+    assert_eq!(outcome.counts.get("calls ok"), Some(&1), "{outcome:?}");
+    assert!(outcome.programs);
+    let ends = ends(outcome);
+    assert!(ends.iter().any(|what| what.contains(why)), "{why}: {ends:?}");
+}
+
+#[test]
+fn a_program_that_exits_is_started_again() {
+    let outcome = one(|| std::process::exit(3));
+    assert_eq!(outcome.verdict, Verdict::Survived, "{:?}", outcome.violations);
+    goes_on(&outcome, "status 3");
+}
+
+#[test]
+fn a_program_that_aborts_is_started_again() {
+    let outcome = one(|| std::process::abort());
+    goes_on(&outcome, "SIGABRT");
+}
+
+#[test]
+fn a_program_that_reads_where_nothing_is_is_started_again() {
+    // SAFETY: it is not.
+    let outcome = one(|| unsafe { std::ptr::without_provenance::<u8>(8).read_volatile(); });
+    goes_on(&outcome, "SIGSEGV");
+}
+
+#[test]
+fn a_program_that_uses_up_its_stack_is_started_again() {
+    let outcome = one(|| { deep(0); });
+    goes_on(&outcome, "SIGSEGV");
+}
+
+#[test]
+fn a_thread_of_a_program_that_uses_up_its_stack_takes_the_program_along() {
+    let outcome = one(|| {
+        let _ = std::thread::spawn(|| deep(0)).join();
+    });
+    goes_on(&outcome, "SIGSEGV");
+}
+
+#[allow(unconditional_recursion)]
+fn deep(n: u64) -> u64 {
+    let page = std::hint::black_box([n; 64]);
+    deep(page[0] + 1) + page[1]
+}
+
+/// A node that is no program brings the run's process down, if the storm has crashed it.
+struct Fatal {
+    name: &'static str,
+    deed: fn(),
+}
+
+impl Scenario for Fatal {
+    fn name(&self) -> &str {
+        self.name
+    }
+    fn about(&self) -> &str {
+        "a node that brings its process down"
+    }
+    fn profile(&self) -> Profile {
+        Profile::new(&["server", "fatal"], &[("client", "server")])
+    }
+    fn isolation(&self) -> Option<squall::Isolation> {
+        Some(squall::in_child)
+    }
+    fn build(&self, sim: &Sim, _: &Setup) {
+        sim.process("server", || server(|| ()));
+        let (deed, boots) = (self.deed, std::sync::Arc::new(AtomicU64::new(0)));
+        sim.node("fatal", move |node: Node| {
+            let boots = boots.clone();
+            async move {
+                node.sleep(Duration::from_millis(1)).await;
+                if boots.fetch_add(1, Relaxed) > 0 {
+                    deed();
+                }
+                std::future::pending::<std::io::Result<()>>().await
+            }
+        });
+        let client = async |_| tokio::time::sleep(Duration::from_secs(5)).await;
+        sim.client("client", unmodified(client));
+    }
+}
+
+fn brings_down(deed: fn(), tag: &str) {
+    let scenario = Fatal {
+        name: "fatal",
+        deed,
+    };
+    let campaign = Campaign::over(&scenario, Seeds::up_to(20));
+    let totals = campaign.run(&mut |_| ());
+    assert_eq!(totals.tally.runs, 20);
+    assert!(totals.mismatches.is_empty());
+    let found = totals.failures.iter();
+    let tags: BTreeSet<&str> = found.map(|failure| &*failure.signature.tag).collect();
+    assert_eq!(tags, [tag].into(), "{:?}", totals.failures);
+}
+
+#[test]
+fn a_run_that_brings_its_process_down_is_a_finding() {
+    brings_down(|| std::process::abort(), "SIGABRT");
+    brings_down(|| std::process::exit(4), "exit");
+    brings_down(|| { deep(0); }, "stack overflow");
+    // SAFETY: it is not.
+    brings_down(|| unsafe { std::ptr::without_provenance::<u8>(8).read_volatile(); }, "SIGSEGV");
+}
+
+#[test]
+fn such_a_finding_is_made_small_and_replayed() {
+    let scenario = Fatal {
+        name: "fatal",
+        deed: || std::process::abort(),
+    };
+    let campaign = Campaign {
+        stop_at_first: true,
+        ..Campaign::over(&scenario, Seeds::up_to(50))
+    };
+    let totals = campaign.run(&mut |_| ());
+    let found = totals.failures.first().expect("some storm crashes the node");
+    let spec = campaign.spec(found.seed);
+    let budget = Budget {
+        runs: 100,
+        ..Budget::default()
+    };
+    let shrunk = shrink(&scenario, &spec, &found.signature, budget).expect("it happens again");
+    assert_eq!(shrunk.after.faults, 1, "{}", shrunk.sentence);
+    let again = run(&scenario, &shrunk.spec, true);
+    assert!(again.shows(&found.signature), "{again:?}");
+}
+
+static STORMS: AtomicU64 = AtomicU64::new(0);
+
+#[test]
+fn what_a_storm_leaves_in_static_variables_ends_with_it() {
+    let storms = squall::storms("statics").seeds(30).plan(Plan::calm());
+    storms.run(|sim| {
+        sim.process("server", || server(|| ()));
+        let client = async |_| {
+            assert_eq!(STORMS.fetch_add(1, Relaxed), 0, "another storm was here");
+        };
+        sim.client("client", unmodified(client));
+    });
+    assert_eq!(STORMS.load(Relaxed), 0);
+}
+
+#[test]
+fn a_world_without_programs_is_not_forked() {
+    let builds = AtomicU64::new(0);
+    let storms = squall::storms("in place").seeds(10).plan(Plan::calm());
+    storms.run(|sim| {
+        builds.fetch_add(1, Relaxed);
+        sim.client("client", async |_| ());
+    });
+    assert!(builds.load(Relaxed) >= 10);
+}
+
+#[test]
+fn children_leave_no_descriptors_behind() {
+    let open = || fs::read_dir("/proc/self/fd").expect("Linux has it").count();
+    let before = open();
+    one(|| ());
+    assert!(open() <= before + 8, "other tests may have some");
+}
