@@ -71,12 +71,13 @@ impl State {
         matches!(self, State::Confirmed { .. } | State::Refused { .. })
     }
 
-    /// What follows from it.
-    fn errands(&self) -> &'static [Errand] {
-        match self {
-            State::Reserving | State::Charging { .. } => &[],
-            State::Confirmed { .. } => &[Errand::Confirm],
-            State::Refused { .. } => &[Errand::Refund, Errand::Release],
+    /// What follows when an order comes to this state from another.
+    fn errands(&self, from: &State) -> &'static [Errand] {
+        match (from, self) {
+            (_, State::Confirmed { .. }) => &[Errand::Confirm],
+            (State::Reserving, State::Refused { .. }) => &[Errand::Release],
+            (_, State::Refused { .. }) => &[Errand::Refund, Errand::Release],
+            _ => &[],
         }
     }
 }
@@ -236,10 +237,11 @@ impl Orders {
             if is_checked && now != seen {
                 return Ok(now);
             }
-            let order = Order { state, ..seen };
+            let place = seen.place;
+            let order = Order { place, state };
             let key = &order.place.key;
             rows::put(&mut orders, key, &order)?;
-            for &errand in order.state.errands() {
+            for &errand in order.state.errands(&seen.state) {
                 let row = Row {
                     key: key.clone(),
                     errand,
