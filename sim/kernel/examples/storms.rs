@@ -105,7 +105,11 @@ fn main() {
     });
     let took = began.elapsed();
     println!("after:  {:?}", held());
-    println!("{} storms, {} failed", totals.tally.runs, totals.tally.failed());
+    println!(
+        "{} storms, {} failed",
+        totals.tally.runs,
+        totals.tally.failed()
+    );
     println!("{:.0} storms/s", storms as f64 / took.as_secs_f64());
     assert!(totals.mismatches.is_empty(), "{:?}", totals.mismatches);
 }

@@ -11,6 +11,7 @@ mod context;
 mod heap;
 mod memory;
 mod placement;
+mod remote;
 mod symbols;
 mod trap;
 mod vdso;
@@ -20,10 +21,13 @@ use std::{cell::Cell, collections::BTreeMap, ffi::CString, fmt, ptr};
 use squall_engine::world::Panicked;
 
 pub use memory::Memory;
+pub use remote::{Image, prepare as prepare_programs};
 pub use symbols::Resolve;
 pub use trap::{Missing, prepare};
 
 use context::{Context, Registers, switch};
+use memory::Apart;
+use remote::Remote;
 
 /// A thread's number, as `gettid` tells it: unique among all programs of a run.
 pub type Tid = i32;
@@ -49,6 +53,8 @@ pub mod own {
     pub const ENDED: c_long = 0x10_0002;
     /// The processor caught a signal of the thread's own making: number, address.
     pub const FAULT: c_long = 0x10_0003;
+    /// The process of its own is no more: how it died, as `waitpid` tells it.
+    pub const DIED: c_long = 0x10_0005;
     /// The thread has read the clock many times without asking for anything else.
     pub const SPINS: c_long = 0x10_0004;
 }
@@ -114,17 +120,111 @@ struct Inner {
 /// A process's environment variables, as `name` and `name=value`.
 type Environment = BTreeMap<CString, CString>;
 
-/// Runs the threads of one process.
-pub struct Processor(Box<Inner>);
+/// The threads of one process, in this one.
+struct Local(Box<Inner>);
+
+/// Runs the threads of one process: in the world's own, or in one forked for it.
+pub struct Processor(Place);
+
+enum Place {
+    Here(Local),
+    Apart(Box<Remote>, Box<Apart>),
+}
 
 // SAFETY: a run has one thread of the operating system, on which the processor is made, used and dropped.
 unsafe impl Send for Processor {}
 
 impl fmt::Debug for Processor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Processor")
-            .field("threads", &self.0.guests.keys())
-            .finish_non_exhaustive()
+        f.debug_struct("Processor").finish_non_exhaustive()
+    }
+}
+
+impl Processor {
+    /// A processor for a process of the world's own address space whose first thread, of this number, will run `main`.
+    ///
+    /// # Errors
+    /// No thread can be made.
+    pub fn start(
+        main: Box<dyn FnOnce()>,
+        tid: Tid,
+        environment: &[(String, String)],
+    ) -> std::io::Result<Self> {
+        let local = Local::start(main, tid, environment)?;
+        Ok(Processor(Place::Here(local)))
+    }
+
+    /// A processor for a process of its own.
+    ///
+    /// # Errors
+    /// None can be made.
+    pub fn start_apart(
+        image: Image,
+        tid: Tid,
+        environment: &[(String, String)],
+    ) -> std::io::Result<Self> {
+        let mut remote = Box::new(Remote::start(image, tid, environment)?);
+        let apart = Box::new(Apart::of(&raw mut *remote, remote.shared()));
+        Ok(Processor(Place::Apart(remote, apart)))
+    }
+
+    /// The memory of its program, for as long as the processor is there.
+    pub fn memory(&self) -> Memory {
+        match &self.0 {
+            Place::Here(_) => Memory::default(),
+            Place::Apart(_, apart) => Memory::apart(apart),
+        }
+    }
+
+    /// The panic of the process's first function, if that was how it ended.
+    pub fn take_panic(&mut self) -> Option<Panicked> {
+        match &mut self.0 {
+            Place::Here(local) => local.take_panic(),
+            Place::Apart(remote, _) => remote.take_panic(),
+        }
+    }
+
+    /// The clock that its threads see.
+    pub fn clock(&self) -> &Clock {
+        match &self.0 {
+            Place::Here(local) => local.clock(),
+            Place::Apart(remote, _) => remote.clock(),
+        }
+    }
+
+    /// Lets a thread go on, with the answer to what it asked last, until it asks again.
+    pub fn resume(&mut self, tid: Tid, answer: isize) -> Call {
+        match &mut self.0 {
+            Place::Here(local) => local.resume(tid, answer),
+            Place::Apart(remote, apart) => {
+                apart.settle();
+                remote.resume(tid, answer)
+            }
+        }
+    }
+
+    /// Makes the thread for which thread `maker` asks at present. False if that is not in a state to be copied.
+    pub fn clone_thread(&mut self, maker: Tid, tid: Tid, ask: &Clone) -> bool {
+        match &mut self.0 {
+            Place::Here(local) => local.clone_thread(maker, tid, ask),
+            Place::Apart(remote, _) => remote.clone_thread(maker, tid, ask),
+        }
+    }
+
+    /// Before thread `tid` goes on, it runs a handler of this signal.
+    pub fn signal(&mut self, tid: Tid, handler: usize, signal: i32) {
+        match &mut self.0 {
+            Place::Here(local) => local.signal(tid, handler, signal),
+            Place::Apart(remote, _) => remote.signal(tid, handler, signal),
+        }
+    }
+
+    /// A thread is gone: it will not be resumed.
+    pub fn forget(&mut self, tid: Tid) {
+        match &mut self.0 {
+            Place::Here(local) => local.forget(tid),
+            Place::Apart(remote, _) => remote.forget(tid),
+        }
     }
 }
 
@@ -170,12 +270,12 @@ impl Clone {
     }
 }
 
-impl Processor {
+impl Local {
     /// A processor for a process whose first thread, of this number, will run `main`.
     ///
     /// # Errors
     /// No thread can be made.
-    pub fn start(
+    fn start(
         main: Box<dyn FnOnce()>,
         tid: Tid,
         environment: &[(String, String)],
@@ -208,7 +308,7 @@ impl Processor {
             drop(unsafe { Box::from_raw(main) });
             return Err(std::io::Error::from_raw_os_error(failed.max(libc::EAGAIN)));
         }
-        Ok(Processor(inner))
+        Ok(Local(inner))
     }
 
     /// The panic of the process's first function, if that was how it ended.
@@ -383,9 +483,9 @@ unsafe fn arrive(
                 arguments,
                 at,
             };
-            if let Some(ask) = Clone::read(&call, &Memory) {
+            if let Some(ask) = Clone::read(&call, &Memory::default()) {
                 let tid = (*making).next;
-                Memory.write_u32(ask.parent_tid, tid as u32);
+                Memory::default().write_u32(ask.parent_tid, tid as u32);
                 let guest = Guest::cloned(making, *registers, &ask);
                 (*making).guests.insert(tid, guest);
                 return tid as isize;

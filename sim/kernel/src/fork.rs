@@ -163,7 +163,11 @@ impl Shared {
     fn result(&self) -> Option<io::Result<Vec<u8>>> {
         let len = self.notes().result.load(Relaxed).checked_sub(1)?;
         let mut bytes = vec![0; len as usize];
-        Some(self.file.read_exact_at(&mut bytes, PAGE as u64).map(|()| bytes))
+        Some(
+            self.file
+                .read_exact_at(&mut bytes, PAGE as u64)
+                .map(|()| bytes),
+        )
     }
 }
 

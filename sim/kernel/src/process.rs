@@ -29,8 +29,8 @@ use std::{
 use squall_core::seed::Stream as Rng;
 use squall_engine::{Node, world::Panicked};
 
+use crate::cpu::{self, Call, Clone as CloneCall, Image, Memory, Processor, Tid, own};
 use crate::fork;
-use crate::cpu::{self, Call, Clone as CloneCall, Memory, Processor, Tid, own};
 use console::Console;
 use descriptors::Descriptors;
 use object::ObjectId;
@@ -159,10 +159,18 @@ pub(crate) struct Process {
     next_port: u16,
 }
 
+/// What a process runs.
+pub(crate) enum Main {
+    /// A function, in the world's own address space.
+    Here(Box<dyn FnOnce() + Send>),
+    /// A program, in a process forked for it.
+    Apart(Image),
+}
+
 /// Runs a process on a node until it ends; what it returns is why.
 pub(crate) async fn run(
     node: Node,
-    main: Box<dyn FnOnce() + Send>,
+    main: Main,
     environment: &[(String, String)],
 ) -> Result<(), String> {
     node.runs_a_program();
@@ -192,13 +200,13 @@ const NOT_ISOLATED: &str = "unmodified programs take part in a scenario that doe
     Some(squall::in_child) from Scenario::isolation, or set SQUALL_FORK=0 to run a single storm";
 
 impl Process {
-    fn start(
-        node: Node,
-        main: Box<dyn FnOnce() + Send>,
-        environment: &[(String, String)],
-    ) -> std::io::Result<Self> {
+    fn start(node: Node, main: Main, environment: &[(String, String)]) -> std::io::Result<Self> {
         let pid = next_tid();
-        let processor = Processor::start(main, pid, environment)?;
+        let is_apart = matches!(main, Main::Apart(_));
+        let processor = match main {
+            Main::Here(main) => Processor::start(main, pid, environment)?,
+            Main::Apart(image) => Processor::start_apart(image, pid, environment)?,
+        };
         let thread = Thread {
             state: State::Ready(0),
             call: Call::default(),
@@ -206,12 +214,12 @@ impl Process {
             clear_tid: 0,
         };
         Ok(Process {
+            memory: processor.memory(),
             processor,
-            memory: Memory,
             pid,
             threads: [(pid, thread)].into(),
             last: pid,
-            descriptors: Descriptors::new(),
+            descriptors: Descriptors::new(is_apart),
             files: files::of_process(&node, pid),
             wakes: Arc::default(),
             signals: Signals::default(),
@@ -494,6 +502,16 @@ impl Process {
         self.end = Some(match self.processor.take_panic() {
             None => End::Exit(0),
             Some(panic) => End::Panic(panic),
+        });
+        Answer::Gone
+    }
+
+    /// The process that was forked for it has died.
+    fn died(&mut self, call: &Call) -> Answer {
+        let status = call.arguments[0] as i32;
+        self.end = Some(match libc::WIFSIGNALED(status) {
+            true => End::Signal(libc::WTERMSIG(status), "the program's process died".into()),
+            false => End::Exit(libc::WEXITSTATUS(status)),
         });
         Answer::Gone
     }

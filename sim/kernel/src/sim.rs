@@ -9,7 +9,10 @@ use std::{
 use squall_engine::{Client, Node, Sim};
 use tokio_real::runtime::{Builder, RngSeed};
 
-use crate::process;
+use crate::{
+    cpu::{Image, prepare_programs},
+    process,
+};
 
 /// Nodes whose code knows nothing of Squall.
 pub trait Processes {
@@ -28,6 +31,23 @@ pub trait Processes {
     where
         F: Future<Output = T> + 'static,
         T: Outcome;
+
+    /// Adds a node whose process runs a whole `main`, `#[tokio::main]` with its threads, static variables and all: in a
+    /// process of its own, forked at each boot, as a real program has it.
+    ///
+    /// # Panics
+    /// The machine refuses to make one.
+    fn program<T: Outcome>(&self, name: &str, main: fn() -> T) -> Process;
+}
+
+/// A whole `main`, in the process that was forked for it.
+fn launch<T: Outcome>(main: usize) {
+    // SAFETY: `program` took the address of a function of this type, in the same executable.
+    let main = unsafe { std::mem::transmute::<usize, fn() -> T>(main) };
+    if let Some(failure) = main().failure() {
+        eprintln!("Error: {failure}");
+        std::process::exit(1);
+    }
 }
 
 /// A process, as a scenario describes it.
@@ -87,8 +107,23 @@ impl Processes for Sim {
             let (main, environment) = (main.clone(), process.environment());
             async move {
                 let main = Box::new(move || run(main));
-                process::run(node, main, &environment).await
+                process::run(node, process::Main::Here(main), &environment).await
             }
+        });
+        described
+    }
+
+    fn program<T: Outcome>(&self, name: &str, main: fn() -> T) -> Process {
+        prepare_programs().expect("a process for programs can be made");
+        let described = Process::default();
+        let process = described.clone();
+        let image = Image {
+            launch: launch::<T>,
+            main: main as usize,
+        };
+        self.node(name, move |node: Node| {
+            let environment = process.environment();
+            async move { process::run(node, process::Main::Apart(image), &environment).await }
         });
         described
     }
@@ -108,7 +143,7 @@ where
         let node = client.node().clone();
         let main = Box::new(move || run(move || task(client)));
         Box::pin(async move {
-            if let Err(why) = process::run(node, main, &[]).await {
+            if let Err(why) = process::run(node, process::Main::Here(main), &[]).await {
                 panic!("{why}");
             }
         })

@@ -70,13 +70,21 @@ fn goes_on(outcome: &Outcome, why: &str) {
     assert_eq!(outcome.counts.get("calls ok"), Some(&1), "{outcome:?}");
     assert!(outcome.programs);
     let ends = ends(outcome);
-    assert!(ends.iter().any(|what| what.contains(why)), "{why}: {ends:?}");
+    assert!(
+        ends.iter().any(|what| what.contains(why)),
+        "{why}: {ends:?}"
+    );
 }
 
 #[test]
 fn a_program_that_exits_is_started_again() {
     let outcome = one(|| std::process::exit(3));
-    assert_eq!(outcome.verdict, Verdict::Survived, "{:?}", outcome.violations);
+    assert_eq!(
+        outcome.verdict,
+        Verdict::Survived,
+        "{:?}",
+        outcome.violations
+    );
     goes_on(&outcome, "status 3");
 }
 
@@ -89,13 +97,17 @@ fn a_program_that_aborts_is_started_again() {
 #[test]
 fn a_program_that_reads_where_nothing_is_is_started_again() {
     // SAFETY: it is not.
-    let outcome = one(|| unsafe { std::ptr::without_provenance::<u8>(8).read_volatile(); });
+    let outcome = one(|| unsafe {
+        std::ptr::without_provenance::<u8>(8).read_volatile();
+    });
     goes_on(&outcome, "SIGSEGV");
 }
 
 #[test]
 fn a_program_that_uses_up_its_stack_is_started_again() {
-    let outcome = one(|| { deep(0); });
+    let outcome = one(|| {
+        deep(0);
+    });
     goes_on(&outcome, "SIGSEGV");
 }
 
@@ -168,9 +180,19 @@ fn brings_down(deed: fn(), tag: &str) {
 fn a_run_that_brings_its_process_down_is_a_finding() {
     brings_down(|| std::process::abort(), "SIGABRT");
     brings_down(|| std::process::exit(4), "exit");
-    brings_down(|| { deep(0); }, "stack overflow");
+    brings_down(
+        || {
+            deep(0);
+        },
+        "stack overflow",
+    );
     // SAFETY: it is not.
-    brings_down(|| unsafe { std::ptr::without_provenance::<u8>(8).read_volatile(); }, "SIGSEGV");
+    brings_down(
+        || unsafe {
+            std::ptr::without_provenance::<u8>(8).read_volatile();
+        },
+        "SIGSEGV",
+    );
 }
 
 #[test]
@@ -184,7 +206,10 @@ fn such_a_finding_is_made_small_and_replayed() {
         ..Campaign::over(&scenario, Seeds::up_to(50))
     };
     let totals = campaign.run(&mut |_| ());
-    let found = totals.failures.first().expect("some storm crashes the node");
+    let found = totals
+        .failures
+        .first()
+        .expect("some storm crashes the node");
     let spec = campaign.spec(found.seed);
     let budget = Budget {
         runs: 100,

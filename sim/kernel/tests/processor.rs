@@ -28,10 +28,10 @@ fn a_program_with_threads_runs_call_by_call() {
     while let Some((tid, answer)) = ready.pop_front() {
         let call: Call = processor.resume(tid, answer);
         log.push((tid, call.name(), call.arguments));
-        if let Some(ask) = Clone::read(&call, &Memory) {
+        if let Some(ask) = Clone::read(&call, &Memory::default()) {
             assert!(processor.clone_thread(tid, next, &ask));
             if ask.flags & libc::CLONE_PARENT_SETTID as u64 != 0 {
-                Memory.write_u32(ask.parent_tid, next as u32);
+                Memory::default().write_u32(ask.parent_tid, next as u32);
             }
             clear.push((next, ask.child_tid));
             ready.push_back((next, 0));
@@ -45,7 +45,7 @@ fn a_program_with_threads_runs_call_by_call() {
                 0
             }
             libc::SYS_futex if call.arguments[1] & 0x7f == 0 || call.arguments[1] & 0x7f == 9 => {
-                if Memory.read_u32(call.arguments[0]) == call.arguments[2] as u32 {
+                if Memory::default().read_u32(call.arguments[0]) == call.arguments[2] as u32 {
                     waiting.push((tid, call.arguments[0]));
                     continue;
                 }
@@ -64,7 +64,7 @@ fn a_program_with_threads_runs_call_by_call() {
             libc::SYS_exit => {
                 for (t, at) in &clear {
                     if *t == tid {
-                        Memory.write_u32(*at, 0);
+                        Memory::default().write_u32(*at, 0);
                         waiting.retain(|(t, a)| {
                             if *a == *at {
                                 ready.push_back((*t, 0));

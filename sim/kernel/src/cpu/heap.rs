@@ -17,6 +17,8 @@ const BEGIN: usize = 0x1000_0000_0000;
 /// The length of one, a power of two: half heap, half mappings.
 const LEN: usize = 1 << 38;
 const RUNS_MAX: usize = 64;
+/// Programs in processes of their own that a run may have at a time. Their memory lies behind that of the runs.
+pub const SLOTS: usize = 32;
 /// Before each block: its class, and the offset of what was asked for from the block's own beginning.
 const HEADER: usize = 16;
 const CLASSES: usize = 160;
@@ -33,6 +35,8 @@ struct Space {
     fresh: usize,
     /// Where mappings that were never used begin.
     mappings: usize,
+    /// All of it is mapped already, mappings included.
+    is_shared: bool,
     /// Blocks that were given back, by class: each begins with the address of the next.
     free: [usize; CLASSES],
 }
@@ -77,13 +81,89 @@ pub fn prepare() {
         // Taken: an earlier run's, whose blocks may still be there. libc's heap will do.
         return;
     }
-    let space = at as *mut Space;
     // SAFETY: it has just been mapped, and is zero.
+    unsafe { begin(at, false) };
+}
+
+/// Makes the memory at `at` this thread's.
+///
+/// # Safety
+/// It is mapped, and zero.
+unsafe fn begin(at: usize, is_shared: bool) {
+    let space = at as *mut Space;
+    // SAFETY: the caller's promise.
     unsafe {
-        (*space).fresh = at + size_of::<Space>().next_multiple_of(4096);
+        (*space).fresh = at + SPACE_LEN + super::remote::MAILBOX_LEN;
         (*space).mappings = at + LEN / 2;
+        (*space).is_shared = is_shared;
     }
     SPACE.set(space);
+}
+
+const SPACE_LEN: usize = size_of::<Space>().next_multiple_of(4096);
+
+/// The addresses of a program in a process of its own.
+pub fn slot(slot: usize) -> std::ops::Range<usize> {
+    let at = BEGIN + (RUNS_MAX + slot) * LEN;
+    at..at + LEN
+}
+
+/// The mailbox of such a program.
+pub fn mailbox(of: usize) -> *mut u8 {
+    (slot(of).start + SPACE_LEN) as *mut u8
+}
+
+/// Maps the memory of all such programs, to be shared with what is forked from now on.
+///
+/// # Errors
+/// The machine refuses.
+pub fn share_slots() -> std::io::Result<()> {
+    let protection = (libc::PROT_READ | libc::PROT_WRITE) as usize;
+    let flags =
+        libc::MAP_SHARED | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED_NOREPLACE;
+    for at in (0..SLOTS).map(|index| slot(index).start) {
+        // SAFETY: asks for memory that nobody has.
+        let got = unsafe {
+            real(
+                libc::SYS_mmap,
+                [at, LEN, protection, flags as usize, usize::MAX, 0],
+            )
+        };
+        if got != at as isize && got != -(libc::EEXIST as isize) {
+            return Err(std::io::Error::from_raw_os_error(-got as i32));
+        }
+    }
+    Ok(())
+}
+
+/// Makes the memory of such a program this thread's.
+///
+/// # Safety
+/// It is shared, and nobody else's.
+pub unsafe fn adopt(of: usize) {
+    // SAFETY: the caller's promise; but for the mailbox it is zero.
+    unsafe { begin(slot(of).start, true) };
+}
+
+/// Makes it zero again.
+pub fn wipe(of: usize) {
+    let at = slot(of).start;
+    // SAFETY: it is mapped, and nobody's any more.
+    unsafe {
+        real(
+            libc::SYS_madvise,
+            [at, LEN, libc::MADV_REMOVE as usize, 0, 0, 0],
+        )
+    };
+}
+
+/// Whether mappings are there before they are asked for.
+///
+/// # Safety
+/// `space` is one that was prepared, or null.
+pub unsafe fn is_shared(space: *mut u8) -> bool {
+    // SAFETY: the caller's promise.
+    !space.is_null() && unsafe { (*space.cast::<Space>()).is_shared }
 }
 
 /// The address space of the run; null if it has none.
@@ -94,7 +174,7 @@ pub fn space() -> *mut u8 {
 /// The space that a block belongs to; null if it is libc's.
 fn owner(block: *const u8) -> *mut Space {
     let at = block as usize;
-    match (BEGIN..BEGIN + RUNS_MAX * LEN).contains(&at) {
+    match (BEGIN..BEGIN + (RUNS_MAX + SLOTS) * LEN).contains(&at) {
         true => (at & !(LEN - 1)) as *mut Space,
         false => ptr::null_mut(),
     }

@@ -1,28 +1,93 @@
 //! The memory of a program.
 
-use super::{context::real, heap};
+use std::{cell::RefCell, ops::Range, ptr::NonNull};
 
-/// The memory of programs, which is the world's own: they live in one address space.
+use super::{context::real, heap, remote::Remote};
+
+/// The memory of a program: the world's own address space, or that of a process which shares a part of it.
 ///
 /// Addresses come from a program that Linux would believe too; where Linux answers `EFAULT`, a wrong one is a fault of
 /// the program here.
-#[derive(Clone, Copy, Debug)]
-pub struct Memory;
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Memory(Option<NonNull<Apart>>);
+
+// SAFETY: a run has one thread of the operating system, and what it points to is used by that alone.
+unsafe impl Send for Memory {}
+
+/// The memory of a process of its own.
+#[derive(Debug)]
+pub struct Apart {
+    /// What the world sees too.
+    shared: Range<usize>,
+    processor: *mut Remote,
+    /// Copies of what it does not see, until the program goes on.
+    copies: RefCell<Vec<Box<[u8]>>>,
+    /// Of these, those that were written to, and where they belong.
+    changed: RefCell<Vec<(usize, usize)>>,
+}
+
+impl Apart {
+    /// The memory of the program that a processor runs.
+    pub fn of(processor: *mut Remote, shared: Range<usize>) -> Self {
+        Apart {
+            shared,
+            processor,
+            copies: RefCell::default(),
+            changed: RefCell::default(),
+        }
+    }
+
+    fn sees(&self, at: usize, len: usize) -> bool {
+        self.shared.contains(&at) && at + len <= self.shared.end
+    }
+
+    /// A copy of what lies there, and its ordinal.
+    fn copy(&self, from: usize, len: usize) -> (*mut [u8], usize) {
+        let mut copy = vec![0; len].into_boxed_slice();
+        // SAFETY: the processor is there as long as its program's memory, and the program stands still.
+        unsafe { (*self.processor).read(from, &mut copy) };
+        let mut copies = self.copies.borrow_mut();
+        let place: *mut [u8] = &raw mut *copy;
+        copies.push(copy);
+        (place, copies.len() - 1)
+    }
+
+    /// The program is about to go on: what was written to copies of its memory is written there.
+    pub fn settle(&self) {
+        let copies = self.copies.take();
+        for (ordinal, to) in self.changed.take() {
+            // SAFETY: as in `copy`.
+            unsafe { (*self.processor).write(to, &copies[ordinal]) };
+        }
+    }
+}
 
 impl Memory {
+    /// The memory of a process of its own.
+    pub fn apart(apart: &Apart) -> Self {
+        Memory(Some(NonNull::from(apart)))
+    }
+
+    /// The process that the world has to ask for what lies there.
+    fn asks(&self, at: usize, len: usize) -> Option<&Apart> {
+        // SAFETY: it is there as long as the processor, which outlives the calls of its program.
+        let apart = unsafe { self.0?.as_ref() };
+        (!apart.sees(at, len)).then_some(apart)
+    }
+
     /// Copies bytes out of the program.
     pub fn read(&self, from: usize, len: usize) -> Vec<u8> {
-        if len == 0 {
-            return Vec::new();
-        }
-        // SAFETY: the program says that so much lies there.
-        unsafe { std::slice::from_raw_parts(from as *const u8, len) }.to_vec()
+        self.slice(from, len).to_vec()
     }
 
     /// Bytes of the program, in place, until it goes on.
     pub fn slice(&self, from: usize, len: usize) -> &[u8] {
         if len == 0 {
             return &[];
+        }
+        if let Some(apart) = self.asks(from, len) {
+            // SAFETY: the copy stays until the program goes on.
+            return unsafe { &*apart.copy(from, len).0 };
         }
         // SAFETY: the program says that so much lies there; it stands still meanwhile.
         unsafe { std::slice::from_raw_parts(from as *const u8, len) }
@@ -33,6 +98,12 @@ impl Memory {
     pub fn slice_mut(&self, at: usize, len: usize) -> &mut [u8] {
         if len == 0 {
             return &mut [];
+        }
+        if let Some(apart) = self.asks(at, len) {
+            let (place, ordinal) = apart.copy(at, len);
+            apart.changed.borrow_mut().push((ordinal, at));
+            // SAFETY: the copy stays until the program goes on, and is handed out once.
+            return unsafe { &mut *place };
         }
         // SAFETY: the program says that so much room is there; it stands still meanwhile.
         unsafe { std::slice::from_raw_parts_mut(at as *mut u8, len) }
@@ -45,10 +116,19 @@ impl Memory {
 
     /// A text that ends with a zero.
     pub fn text(&self, from: usize) -> Vec<u8> {
-        // SAFETY: the program says that there is one.
-        unsafe { std::ffi::CStr::from_ptr(from as *const libc::c_char) }
-            .to_bytes()
-            .to_vec()
+        let mut text = Vec::new();
+        loop {
+            // Up to the end of the page: the next one may not be there.
+            let at = from + text.len();
+            let part = self.slice(at, 4096 - at % 4096);
+            match part.iter().position(|byte| *byte == 0) {
+                Some(end) => {
+                    text.extend_from_slice(&part[..end]);
+                    return text;
+                }
+                None => text.extend_from_slice(part),
+            }
+        }
     }
 
     /// A word of four bytes.
@@ -116,6 +196,16 @@ fn map_anonymous(space: *mut u8, mut arguments: [usize; 6]) -> isize {
             & (libc::MAP_FIXED | libc::MAP_FIXED_NOREPLACE | libc::MAP_32BIT)
             != 0;
         if !is_fixed && let Some(at) = heap::mapping(space, arguments[1]) {
+            if heap::is_shared(space) {
+                let usual = (libc::PROT_READ | libc::PROT_WRITE) as usize;
+                if arguments[2] != usual {
+                    real(
+                        libc::SYS_mprotect,
+                        [at, arguments[1], arguments[2], 0, 0, 0],
+                    );
+                }
+                return at as isize;
+            }
             arguments[0] = at;
             arguments[3] |= libc::MAP_FIXED_NOREPLACE as usize;
         }

@@ -72,6 +72,15 @@ pub fn prepare() -> Result<(), Missing> {
     Ok(())
 }
 
+/// Makes the only thread of a forked process one that can run programs.
+///
+/// # Errors
+/// As [`prepare`].
+pub fn prepare_child() -> Result<(), Missing> {
+    set(selector(), false);
+    prepare_thread()
+}
+
 fn prepare_process() -> Result<(), Missing> {
     const FSGSBASE: u64 = 2;
     // SAFETY: reads what the kernel said at the start.

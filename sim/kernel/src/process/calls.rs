@@ -24,6 +24,7 @@ impl Process {
         let fd = a as i32;
         match call.number {
             own::ENDED => self.ended(),
+            own::DIED => self.died(call),
             own::FAULT => self.fault(call),
             own::RESOLVE => self.resolve(call),
             own::SPINS => self.pass_time(tid, MS / 2),
@@ -52,7 +53,7 @@ impl Process {
                 self.send_to(tid, fd, &parts, c as i32)
             }
             libc::SYS_close => self.close(fd).into(),
-            libc::SYS_dup => self.dup(fd, 0).into(),
+            libc::SYS_dup => self.dup(fd, 0, 0).into(),
             libc::SYS_dup2 => self.dup_to(fd, b as i32, 0).into(),
             libc::SYS_dup3 if a == b => Err(Errno(libc::EINVAL)).into(),
             libc::SYS_dup3 => self.dup_to(fd, b as i32, c as i32).into(),
@@ -430,8 +431,8 @@ impl Process {
 
     fn fcntl(&mut self, fd: i32, command: i32, argument: usize) -> Result<isize, Errno> {
         match command {
-            libc::F_DUPFD => self.dup(fd, 0),
-            libc::F_DUPFD_CLOEXEC => self.dup(fd, libc::O_CLOEXEC),
+            libc::F_DUPFD => self.dup(fd, argument as i32, 0),
+            libc::F_DUPFD_CLOEXEC => self.dup(fd, argument as i32, libc::O_CLOEXEC),
             libc::F_GETFD => {
                 let descriptor = self.descriptors.descriptor_mut(fd)?;
                 Ok(isize::from(descriptor.close_on_exec))

@@ -40,16 +40,19 @@ pub(crate) struct Descriptors {
     next: u64,
     /// All descriptors that the process was ever given, in order.
     given: Vec<i32>,
+    /// Its static variables are its own: descriptors are numbered as on Linux.
+    is_apart: bool,
 }
 
 impl Descriptors {
     /// Standard input, output and error.
-    pub fn new() -> Self {
+    pub fn new(is_apart: bool) -> Self {
         let mut all = Descriptors {
             table: BTreeMap::new(),
             objects: BTreeMap::new(),
             next: 0,
             given: Vec::new(),
+            is_apart,
         };
         let kinds = [
             Kind::Input,
@@ -86,6 +89,18 @@ impl Descriptors {
             close_on_exec,
         };
         self.table.insert(fd, descriptor);
+    }
+
+    /// The lowest number that is free, from `least` on.
+    fn lowest(&self, least: i32) -> i32 {
+        let mut fd = least;
+        for used in self.table.range(least..).map(|(used, _)| *used) {
+            if used > fd {
+                break;
+            }
+            fd = used + 1;
+        }
+        fd
     }
 
     pub fn object(&self, fd: i32) -> Result<ObjectId, Errno> {
@@ -131,11 +146,18 @@ impl Descriptors {
 impl Process {
     /// A new descriptor for an object.
     pub(super) fn install(&mut self, object: ObjectId, flags: i32) -> Result<isize, Errno> {
+        self.install_from(0, object, flags)
+    }
+
+    fn install_from(&mut self, least: i32, object: ObjectId, flags: i32) -> Result<isize, Errno> {
         if self.descriptors.table.len() >= DESCRIPTORS_MAX {
             self.drop_unreferred(object);
             return Err(Errno(libc::EMFILE));
         }
-        let fd = NEXT_FD.replace(NEXT_FD.get() + 1);
+        let fd = match self.descriptors.is_apart {
+            true => self.descriptors.lowest(least),
+            false => NEXT_FD.replace(NEXT_FD.get() + 1),
+        };
         let close_on_exec = flags & libc::O_CLOEXEC != 0;
         self.descriptors.given.push(fd);
         self.descriptors.refer(fd, object, close_on_exec);
@@ -149,13 +171,13 @@ impl Process {
         self.install(object, flags)
     }
 
-    pub(super) fn dup(&mut self, fd: i32, flags: i32) -> Result<isize, Errno> {
+    pub(super) fn dup(&mut self, fd: i32, least: i32, flags: i32) -> Result<isize, Errno> {
         let object = match self.descriptors.object(fd) {
             Ok(object) => object,
             Err(_) if self.is_foreign(fd) => self.adopt()?,
             Err(error) => return Err(error),
         };
-        self.install(object, flags)
+        self.install_from(least, object, flags)
     }
 
     /// `dup2` and `dup3`.
@@ -222,7 +244,7 @@ impl Process {
 
     /// Whether another process of the address space was given this descriptor, be it in another run.
     fn is_foreign(&self, fd: i32) -> bool {
-        fd >= 3 && self.descriptors.given.binary_search(&fd).is_err()
+        !self.descriptors.is_apart && fd >= 3 && self.descriptors.given.binary_search(&fd).is_err()
     }
 
     /// What a static variable of the address space refers to was made by a process that is another one, or is gone: this
