@@ -19,7 +19,8 @@
 //!   away. redb loses its database to that (tried), whatever a service does, so it is not simulated.
 //! * `powercut-unsynced`: unsynced names vanish, as measured; unsynced data may also have been written, or half
 //!   written, which was not measured but is allowed.
-//! * `powercut-after-journal-commit`: any sync commits all names; so does time (5 s).
+//! * `powercut-after-journal-commit`: any sync commits all names; so does time (5 s). As in ext4, the `fdatasync` of a
+//!   file that is not new and has kept its length is none of these ([`Handle::sync`]).
 //! * `powercut-late`: unsynced data is written by itself after 40 s.
 //!
 //! * `rename-atomic`, `ftruncate-extend`, `disk-full`, `powercut-rename-unsynced`: as measured.

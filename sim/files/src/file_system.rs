@@ -23,7 +23,8 @@ const FOLDERS: [(&str, u32); 10] = [
     ("var/tmp", 0o1777),
 ];
 
-/// The file system of a node, over its disk.
+/// The file system of a node, over its disk. There is one, whatever processes come and go: locks of different ones meet
+/// in it.
 pub struct FileSystem {
     pub(crate) disk: Arc<Disk>,
     pub(crate) machine: Arc<dyn Machine>,

@@ -21,6 +21,7 @@
 //!   when its first entry was read.
 //! * Space that `fallocate` has reserved is data to `SEEK_DATA`; past the end of a file none is reserved.
 //! * `O_DIRECT` goes through the page cache and wants no alignment.
+//! * `sync_file_range` promises nothing that survives a power loss; nothing is what its caller may do.
 //! * Reading costs no time: everything is cached.
 //! * ext4 writes out, at its close, a file that was cut to nothing when it was opened; here nothing but a sync, a rename
 //!   over an older file or forty seconds do.

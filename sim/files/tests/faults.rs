@@ -279,6 +279,18 @@ fn the_journal_commits_names_after_five_seconds_and_a_data_sync_of_an_old_file_d
 }
 
 #[test]
+fn a_data_sync_after_a_rename_leaves_the_old_name_and_a_full_one_does_not() {
+    for (data_only, kept) in [(true, "f"), (false, "g")] {
+        let mut machine = booted(1);
+        let file = synced(&machine, "f", 1);
+        machine.process.rename(None, b"f", None, b"g", 0).unwrap();
+        file.sync(data_only).unwrap();
+        machine.end(power_loss);
+        assert_eq!(machine.content(kept), vec![1; BLOCK]);
+    }
+}
+
+#[test]
 fn times_and_modes_are_durable_with_the_journal() {
     let mut machine = booted(1);
     synced(&machine, "f", 1);

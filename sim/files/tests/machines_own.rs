@@ -86,7 +86,7 @@ fn the_machine_tells_its_name_its_hosts_and_its_processors() {
     );
     assert_eq!(text(&machine, "/proc/self/cgroup"), "0::/\n");
     assert_eq!(text(&machine, "/sys/fs/cgroup/cpu.max"), "max 100000\n");
-    assert!(text(&machine, "/proc/meminfo").starts_with("MemTotal:         8388608 kB\n"));
+    assert!(text(&machine, "/proc/meminfo").starts_with("MemTotal:        8388608 kB\n"));
     let id = text(&machine, "/proc/sys/kernel/random/uuid");
     assert_eq!(id, "07070707-0707-4707-8707-070707070707\n");
 }

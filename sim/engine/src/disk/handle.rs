@@ -285,8 +285,8 @@ impl Handle {
         })
     }
 
-    /// Makes the content durable, and with it, `data_only` or not, the length; all names too, unless `data_only` and
-    /// nothing of this inode but its times waits for the journal.
+    /// Makes the content durable, and with it, `data_only` or not, the length. All names and times too, unless `data_only`
+    /// and the file is neither new nor of another length than at the last commit of the journal.
     pub fn sync(&self, data_only: bool) -> io::Result<()> {
         drop(self.changing()?);
         self.disk.reach(Reached::Sync)?;

@@ -107,10 +107,10 @@ pub enum Onto {
 /// Something that the running journal transaction changes of an inode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Change {
-    /// Only what `fdatasync` need not write.
-    Times,
-    /// It is new, or has other names or entries.
-    Names,
+    /// Only what `fdatasync` need not write: times, mode, the count of its names.
+    Metadata,
+    /// It is new, or a directory with other entries.
+    Content,
 }
 
 #[derive(Debug)]
@@ -275,14 +275,14 @@ impl Names {
     fn directory_changed(&mut self, dir: u64, now: VirtualTime, now_ns: u64) {
         let meta = self.meta_mut(dir);
         (meta.modified, meta.changed) = (now_ns, now_ns);
-        self.dirty(dir, Change::Names, now);
+        self.dirty(dir, Change::Content, now);
     }
 
     fn links_changed(&mut self, inode: u64, by: i32, now: VirtualTime, now_ns: u64) {
         let meta = self.meta_mut(inode);
         meta.links = meta.links.saturating_add_signed(by);
         meta.changed = now_ns;
-        self.dirty(inode, Change::Names, now);
+        self.dirty(inode, Change::Metadata, now);
     }
 
     /// A new inode without a name.
@@ -296,7 +296,7 @@ impl Names {
         self.inodes_ever += 1;
         let inode = self.inodes_ever;
         self.metas.insert(inode, Meta::new(content, mode, now_ns));
-        self.dirty(inode, Change::Names, now);
+        self.dirty(inode, Change::Content, now);
         inode
     }
 
@@ -352,7 +352,7 @@ impl Names {
         if let Content::Directory { parent, .. } = &mut self.meta_mut(inode).content {
             *parent = dir;
             self.meta_mut(dir).links += 1;
-            self.dirty(inode, Change::Names, now);
+            self.dirty(inode, Change::Content, now);
         } else {
             self.links_changed(inode, 1, now, now_ns);
         }
@@ -363,7 +363,7 @@ impl Names {
         self.entries_mut(dir).remove(name);
         if self.metas[&inode].is_directory() {
             self.meta_mut(dir).links -= 1;
-            self.dirty(inode, Change::Names, now);
+            self.dirty(inode, Change::Content, now);
         } else {
             self.links_changed(inode, -1, now, now_ns);
         }
@@ -476,13 +476,13 @@ impl Names {
     pub fn set(&mut self, inode: u64, change: impl FnOnce(&mut Meta), now: VirtualTime) {
         if let Some(meta) = self.metas.get_mut(&inode) {
             change(meta);
-            self.dirty(inode, Change::Times, now);
+            self.dirty(inode, Change::Metadata, now);
         }
     }
 
     /// Whether `fdatasync` of this inode has to wait for the journal.
     pub fn needs_commit(&self, inode: u64) -> bool {
-        self.dirty.get(&inode) == Some(&Change::Names)
+        self.dirty.get(&inode) == Some(&Change::Content)
     }
 
     /// Whether the running transaction is so old that the journal has committed it by itself.
