@@ -16,11 +16,11 @@ use squall::{
 };
 use squall_scenarios::{
     catalogue,
-    customer::{Person, keyed},
-    shop::{self, Hand, Shelf},
+    person::{Person, keyed},
     topology,
+    workloads::shop::{self, Hand, Shelf},
 };
-use squall_services::{gap::Gaps, order, payment};
+use squall_services::{gap::Gaps, orchestration::orders, shared::payment};
 
 /// As in the `squall` program.
 #[global_allocator]
@@ -68,7 +68,7 @@ impl Scenario for Orders {
     }
 
     fn build(&self, sim: &Sim, _: &Setup) {
-        let config = order::Config::default();
+        let config = orders::Config::default();
         topology::open(
             sim,
             shop::counter(Gaps::default(), config, Default::default()),

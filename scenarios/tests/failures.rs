@@ -10,13 +10,14 @@ use squall::{
     storm::Fault,
     trace::What,
 };
-use squall_scenarios::{
+use squall_scenarios::stories::{
+    Tale,
     flows::{Flow, LAMP, at, at_event, at_send, orders, people::Deed},
-    tale::{Tale, must_survive},
+    must_survive,
 };
 use squall_services::{
     gap::{Gap, Gaps},
-    inventory::{model::ReservationState, store::RESERVATIONS},
+    shared::inventory::{model::ReservationState, store::RESERVATIONS},
 };
 
 #[test]

@@ -18,15 +18,14 @@ use squall::{
     testing,
 };
 use squall_scenarios::{
-    customer::{Person, keyed},
-    invariants::prices::Asked,
-    order_choreography::{
+    experiments::must_survive,
+    invariants::choreographed_orders,
+    person::{Asked, Person, keyed},
+    scenarios::order_choreography::{
         OrderChoreography,
         nodes::{self, NODES, Shop},
-        orders,
     },
-    shop::Shelf,
-    tale::must_survive,
+    workloads::shop::Shelf,
 };
 use squall_services::{
     choreography::stock::STOCK,
@@ -103,7 +102,7 @@ impl Scenario for Rush {
             ..Shop::new(self.gaps, Mode::Polling)
         };
         let counters = nodes::open(sim, &shop);
-        let _told = orders::watch(sim, &counters.permits, &Asked::default());
+        let _told = choreographed_orders::watch(sim, &counters.permits, &Asked::default());
         let lamp = Shelf {
             sku: "lamp",
             stock: self.stock,
@@ -132,7 +131,7 @@ impl Scenario for Rush {
             let mut pools = truth.rows("inventory", STOCK.pools.name);
             let pool = pools.find_map(|(_, row)| STOCK.pools.decode(row).ok());
             seen.lock().unwrap().left = pool.map(|pool| pool.free);
-            orders::counts(truth)
+            choreographed_orders::counts(truth)
         });
     }
 }

@@ -8,9 +8,10 @@
 //! Each step is taken by the service that hears of the one before. A failure is heard by everybody whose step came
 //! before it: the order is cancelled, the goods go back on the shelf, the money is paid back.
 //!
-//! The payment's part is in [`payment`](crate::payment), the shipment's in [`delivery`](crate::delivery); the order asks
-//! [`user`](crate::user) and [`catalog`](crate::catalog) before it begins.
+//! The payment's part is in [`payment`](crate::shared::payment), the shipment's in [`delivery`](crate::choreography::delivery); the order asks
+//! [`user`](crate::shared::user) and [`catalog`](crate::shared::catalog) before it begins.
 
+pub mod delivery;
 pub mod orders;
 pub mod stock;
 
@@ -21,7 +22,7 @@ use crate::{
         bus::{Event, HandlerError, Member, Settings},
         format::More,
     },
-    notification::Listens,
+    shared::notification::Listens,
 };
 
 /// The topic that everybody in it speaks and listens to; its events are in order per order.

@@ -9,8 +9,9 @@
 //! that the payment was processed, and is cancelled by any failure or at its deadline. Whoever set something aside
 //! takes it for good when the order is completed and gives it back when it is cancelled, whatever comes first.
 //!
-//! The user's and the bag's parts are in [`user`](crate::user) and [`bag`](crate::bag).
+//! The user's and the bag's parts are in [`user`](crate::shared::user) and [`bag`](crate::purchase::bag).
 
+pub mod bag;
 pub(crate) mod holder;
 pub mod items;
 pub mod orders;
@@ -25,7 +26,7 @@ use crate::{
         bus::{Event, HandlerError, Member, Settings},
         format::More,
     },
-    notification::Listens,
+    shared::notification::Listens,
 };
 
 /// The topic that everybody in it speaks and listens to; its events are in order per purchase.

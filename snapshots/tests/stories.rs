@@ -1,4 +1,4 @@
-//! Each flow of `squall_scenarios::flows` is played, must go as its plan has it, and its story must be the reviewed one.
+//! Each flow of `squall_scenarios::stories::flows` is played, must go as its plan has it, and its story must be the reviewed one.
 
 use squall::{
     fault::Latency,
@@ -7,13 +7,12 @@ use squall::{
     storm::{Fault, When},
 };
 use squall_scenarios::{
-    checkout::tale as checkouts,
-    flows::{Flow, orders, rewards},
     invariants::leases::FENCED,
-    item_purchase::tale as purchases,
-    order_choreography::tale as choreography,
-    order_replicas::tale as leases,
-    tale::Tale,
+    stories::{
+        Tale, checkout as checkouts,
+        flows::{Flow, orders, rewards},
+        item_purchase as purchases, order_choreography as choreography, order_replicas as leases,
+    },
 };
 
 const SEED: Seed = Seed(1);

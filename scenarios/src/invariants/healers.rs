@@ -14,7 +14,7 @@ use squall_services::kit::{
 };
 
 use super::{notes::Notes, stock::Stock};
-use crate::{lock, mirror::Mirror};
+use crate::{lock, table_view::Mirror};
 
 /// Looks at what services say that they mend.
 const IN_VAIN: &str = "inside the healers: none is needed but in the wake of a disturbance";

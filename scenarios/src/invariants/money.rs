@@ -9,11 +9,13 @@ use std::{
 use squall::Sim;
 use squall_services::{
     kit::bulkhead::{Counts, Permits},
-    payment::{Beyond, PAYMENTS, Payment, Status},
-    pg::{Entry, LEDGER},
+    shared::{
+        payment::{Beyond, PAYMENTS, Payment, Status},
+        pg::{Entry, LEDGER},
+    },
 };
 
-use crate::{lock, mirror::Mirror};
+use crate::{lock, table_view::Mirror};
 
 /// Ledger and payment records as committed.
 pub struct Money {

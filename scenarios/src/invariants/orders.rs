@@ -11,24 +11,25 @@ use squall::{
     check::{Findings, Goal},
 };
 use squall_services::{
-    inventory::model::ReservationState,
     kit::{Code, Table},
-    order::{
+    orchestration::orders::{
         model::Status,
         store::{KEYS, Kind, ORDERS, OrderRow},
     },
+    shared::inventory::model::ReservationState,
 };
 
 use super::{
     dues::Dues,
     money::Money,
-    prices::{Asked, Prices},
+    prices::Prices,
     sagas::{self, COURSES, Course, JOURNAL_ENDS, SAGAS_END, Traces},
     stock::Stock,
 };
 use crate::{
     lock,
-    mirror::{Change, Mirror},
+    person::Asked,
+    table_view::{Change, Mirror},
 };
 
 /// The order service as committed.
@@ -271,7 +272,7 @@ fn is_done(status: Status) -> bool {
     matches!(status, Status::Confirmed | Status::Completed)
 }
 
-/// What the checks look at of a [`KeyRow`](squall_services::order::store::KeyRow).
+/// What the checks look at of a [`KeyRow`](squall_services::orchestration::orders::store::KeyRow).
 #[derive(Deserialize)]
 struct Kept {
     state: KeptState,

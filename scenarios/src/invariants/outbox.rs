@@ -14,7 +14,7 @@ use squall::{
     check::{Commit, Findings},
 };
 use squall_services::{
-    bus::store::{EVENTS, Entry},
+    infrastructure::bus::store::{EVENTS, Entry},
     kit::{
         bus::{DEAD_EVENTS, DeadEvent},
         inbox::{Handled, INBOX},
@@ -25,7 +25,7 @@ use squall_services::{
 use super::schedule;
 use crate::{
     lock,
-    mirror::{Change, Mirror},
+    table_view::{Change, Mirror},
 };
 
 /// A claim is given back after five minutes; a minute for the rest.

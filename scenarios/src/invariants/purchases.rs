@@ -11,27 +11,29 @@ use squall::{
     check::{Commit, Findings, Truth},
 };
 use squall_services::{
-    bag::store::BAGS,
     kit::{
         Table,
         reservation::ReservationState,
         resource_pool::{Hold, Pool, Pools},
     },
-    notification::store::{MESSAGES, Message},
     purchase::{
         ORDER_CANCELLED, ORDER_COMPLETED,
+        bag::store::BAGS,
         items::ITEMS,
         orders::store::{ORDERS, Order, Status},
         payments::{Outcome, PAYMENTS, Payment},
     },
-    user::store::{RESERVATIONS, Reservation, USERS, User},
+    shared::{
+        notification::store::{MESSAGES, Message},
+        user::store::{RESERVATIONS, Reservation, USERS, User},
+    },
 };
 
 use super::{
     dues::{Dues, PROMISED},
     orders::DURABLE,
 };
-use crate::{lock, mirror::Mirror, receipts::Receipts};
+use crate::{invariants::receipts::Receipts, lock, table_view::Mirror};
 
 /// A purchase is cancelled after 30 s, counted anew when its service restarts.
 const ENDS: Duration = Duration::from_secs(2 * 60);

@@ -8,28 +8,33 @@ use std::{
 
 use squall::{Client, Sim, check::Commit};
 use squall_services::{
-    catalog::store::{PRODUCTS, Product},
-    challenge::{
-        model::CompletionStatus,
-        store::{self, COMPLETIONS, Completion, SETTINGS, Sync, completion_key},
-        sync::Mode,
-    },
     kit::{
         Reply,
         outbox::{DEAD_LETTERS, OUTBOX, Row},
     },
-    order::{
+    orchestration::orders::{
         model::Status,
         store::{Kind, OrderRow},
     },
+    rewards::challenge::{
+        model::CompletionStatus,
+        store::{self, COMPLETIONS, Completion, SETTINGS, Sync, completion_key},
+        sync::Mode,
+    },
+    shared::catalog::store::{PRODUCTS, Product},
 };
 
 use super::{
     orders::{DURABLE, Orders},
-    prices::{Asked, Prices},
+    prices::Prices,
     sagas::{self, COURSES, Course, JOURNAL_ENDS, SAGAS_END, judge_ended},
 };
-use crate::{customer::Request, lock, mirror::Mirror, receipts::Receipts};
+use crate::{
+    invariants::receipts::Receipts,
+    lock,
+    person::{Asked, Request},
+    table_view::Mirror,
+};
 
 /// The challenge service and the catalog as committed.
 pub struct Rewards {

@@ -17,7 +17,7 @@ use squall_services::kit::{
 };
 
 use super::{healers, schedule};
-use crate::{lock, mirror::Mirror};
+use crate::{lock, table_view::Mirror};
 
 /// A saga retries its undos for some three minutes, then a person redrives it; two minutes for that.
 pub const SAGAS_END: Duration = Duration::from_secs(5 * 60);

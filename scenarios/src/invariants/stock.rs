@@ -6,13 +6,13 @@ use std::{
 };
 
 use squall::{Sim, check::Findings};
-use squall_services::inventory::{
+use squall_services::shared::inventory::{
     model::{LockState, ReservationState},
     store::{PRODUCTS, Product, RESERVATIONS, Reservation},
 };
 
 use super::leases;
-use crate::{lock, mirror::Mirror};
+use crate::{lock, table_view::Mirror};
 
 /// The inventory as committed.
 pub struct Stock {

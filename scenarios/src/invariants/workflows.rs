@@ -3,10 +3,10 @@
 use squall::Sim;
 use squall_services::{
     kit::saga::facts,
-    order::store::{OrderData, SAGAS},
+    orchestration::orders::store::{OrderData, SAGAS},
 };
 
-use crate::mirror::Mirror;
+use crate::table_view::Mirror;
 
 /// Looks into the journal and at what is made of it.
 const JOURNAL: &str = "a workflow is what its journal tells";

@@ -37,7 +37,7 @@ use crate::{
 /// The service, as topologies list it.
 pub const SERVICE: Service = Service {
     run: |platform| Box::pin(run(platform, Config::default())),
-    ..crate::inventory::SERVICE
+    ..crate::shared::inventory::SERVICE
 };
 
 /// The database's file.

@@ -4,7 +4,7 @@
 //! remembers in its [inbox](super::inbox) what it has handled. Delivery is at least once, in order per key; the inbox
 //! makes the effect exactly once.
 //!
-//! What is *not* here: the bus itself. It is a [service](crate::bus) like the others, reached over HTTP.
+//! What is *not* here: the bus itself. It is a [service](crate::infrastructure::bus) like the others, reached over HTTP.
 
 mod client;
 mod consumer;

@@ -1,7 +1,7 @@
 //! Inbox: which events a group has handled, so that one that is delivered again has no second effect.
 //!
 //! The note is made in the very transaction that has the effect. It is kept for [`HORIZON_MS`], which is longer than the
-//! stream [keeps](crate::bus::RETENTION) an event: what may still be delivered is still known.
+//! stream [keeps](crate::infrastructure::bus::RETENTION) an event: what may still be delivered is still known.
 
 use std::time::Duration;
 

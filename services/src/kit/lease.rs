@@ -1,4 +1,4 @@
-//! Working under a lease of the [lock service](crate::lock): acquire, renew while the work goes on, release after it.
+//! Working under a lease of the [lock service](crate::infrastructure::lock): acquire, renew while the work goes on, release after it.
 //!
 //! A lease keeps others out only for as long as it lasts, and nobody can tell in the middle of a pause that it has
 //! ended: what is written under it carries its [token](Lease::token), and the resource refuses one older than it has
@@ -17,7 +17,7 @@ use tokio::{
 use super::{CallError, Code, Context, Peer, PeerPolicy, Problem};
 use crate::{
     gap::{Gap, Gaps},
-    lock::{Acquire, Granted, Prove},
+    infrastructure::lock::{Acquire, Granted, Prove},
     ports::Platform,
 };
 

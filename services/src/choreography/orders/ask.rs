@@ -3,10 +3,10 @@
 use serde::Deserialize;
 
 use crate::{
-    catalog::store::Product,
     gap::{Gap, Gaps},
     kit::{Code, Context, Peer, PeerPolicy, Problem},
     ports::Platform,
+    shared::catalog::store::Product,
 };
 
 /// Who stands in where nobody could be asked, with `fallback-default-user`.

@@ -18,7 +18,7 @@ use crate::{
     kit::{Context, Problem, http::Body},
 };
 
-/// How often a lease is renewed; well within its [length](crate::bus::LEASE).
+/// How often a lease is renewed; well within its [length](crate::infrastructure::bus::LEASE).
 const RENEW_EVERY: Duration = Duration::from_secs(10);
 /// Wait before another try after the bus could not be reached.
 const AWAY: Duration = Duration::from_secs(1);

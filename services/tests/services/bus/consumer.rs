@@ -151,7 +151,7 @@ async fn an_envelope_of_another_version_is_kept_for_a_service_that_understands_i
 
 #[tokio::test]
 async fn the_inbox_knows_an_event_for_longer_than_the_stream_keeps_it() {
-    const { assert!(HORIZON_MS > squall_services::bus::RETENTION.as_millis() as u64) };
+    const { assert!(HORIZON_MS > squall_services::infrastructure::bus::RETENTION.as_millis() as u64) };
     let town = Town::new().await;
     let notes = listen(&town, 10).await;
     let event = town.event("told", "a");

@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use futures_util::future::join_all;
 use serde_json::json;
 use squall_services::{
-    coupon,
+    checkout::coupon,
     gap::Gap,
     kit::executor::{Load, Size},
 };

@@ -2,13 +2,14 @@ use std::{sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 use squall_services::{
-    catalog,
-    checkout::{self, Config, Rollback, Variant, store::ORDERS},
-    coupon, dataplatform,
     gap::Gap,
-    inventory,
     kit::temper::Temper,
-    notification, ranking, user,
+    orders::{
+        coupon, data_platform,
+        orders::{self, Config, Rollback, Variant, store::ORDERS},
+        ranking,
+    },
+    shared::{catalog, inventory, notification, user},
 };
 use tokio::time::sleep;
 
@@ -48,10 +49,10 @@ impl Shop {
         network.serve("catalog", |p| catalog::run(p, Default::default()));
         network.serve("user", |p| user::run(p, user));
         network.serve("coupon", |p| coupon::run(p, coupon));
-        network.serve("dataplatform", |p| dataplatform::run(p, platform));
+        network.serve("dataplatform", |p| data_platform::run(p, platform));
         network.serve("notification", |p| notification::run(p, Default::default()));
         network.serve("ranking", |p| ranking::run(p, Default::default()));
-        let checkout = network.serve("checkout", |p| checkout::run(p, config));
+        let checkout = network.serve("checkout", |p| orders::run(p, config));
         sleep(Duration::from_millis(100)).await;
         let product = json!({ "name": "pen", "category": "things", "price": 100 });
         let user = json!({ "name": "Kim", "balance": 1000 });

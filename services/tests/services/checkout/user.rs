@@ -1,5 +1,5 @@
 use serde_json::{Value, json};
-use squall_services::{gap::Gap, user};
+use squall_services::{gap::Gap, shared::user};
 
 use crate::support::world::{Answer, World, code};
 

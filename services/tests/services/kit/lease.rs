@@ -13,12 +13,12 @@ use futures_util::future::join;
 use serde_json::json;
 use squall_services::{
     gap::{Gap, Gaps},
+    infrastructure::lock,
     kit::{
         Code, Context, Peer, PeerPolicy, Problem, Store, StoreError, Table, Writer,
         lease::{LeasePolicy, Leases},
         store::{Seat, Shared},
     },
-    lock,
     ports::Platform,
 };
 use tokio::time::{Instant, sleep};

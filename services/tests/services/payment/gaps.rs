@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use squall_services::{
     gap::{Gap, Gaps},
-    payment::SETTLED_EVERY,
-    pg::{Fault, Operation},
+    shared::{
+        payment::SETTLED_EVERY,
+        pg::{Fault, Operation},
+    },
 };
 
 use super::town::{AMOUNT, SAGA, Town, half_a_minute};

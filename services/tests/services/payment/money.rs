@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use squall_services::{
+use squall_services::shared::{
     payment::{CALLS_MAX, SETTLED_EVERY},
     pg::{Fault, KeyStyle, Operation, Rule},
 };

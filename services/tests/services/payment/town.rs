@@ -6,8 +6,10 @@ use serde_json::{Value, json};
 use squall_services::{
     gap::Gaps,
     kit::{CallError, Context, Peer, PeerPolicy, Permits, Reply},
-    payment,
-    pg::{self, Behaviour, Entry, Fault, KeyStyle, Operation, Rule},
+    shared::{
+        payment,
+        pg::{self, Behaviour, Entry, Fault, KeyStyle, Operation, Rule},
+    },
 };
 
 use crate::support::{

@@ -9,7 +9,7 @@ use squall_services::{
         Code,
         format::{FIRST, NEWEST},
     },
-    order::Config,
+    orchestration::orders::Config,
 };
 use tokio::time::{sleep, timeout};
 

@@ -9,7 +9,7 @@ use squall_services::{
         Code,
         store::{Seat, Shared},
     },
-    order::{self, Config, Execution},
+    orchestration::orders::{self, Config, Execution},
 };
 use tokio::time::sleep;
 
@@ -146,7 +146,7 @@ async fn a_replica_whose_database_is_away_says_so_except_where_the_bug_is() {
             ..Config::default()
         };
         let platform = network.sharing("order", &shared);
-        start(&platform, |platform| order::run(platform, config));
+        start(&platform, |platform| orders::run(platform, config));
         let world = World::over(network);
         world.pass(Duration::from_millis(10)).await;
         for path in ["GET /orders/ORD-1", "GET /sagas/SAGA-1"] {

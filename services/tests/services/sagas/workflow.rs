@@ -12,7 +12,7 @@ use squall_services::{
             DEAD_LETTERS, Execution, SagaRecord, Status, StepStatus, facts, workflow::WaitsFor,
         },
     },
-    order::Config,
+    orchestration::orders::Config,
 };
 use tokio::time::sleep;
 
@@ -256,7 +256,7 @@ async fn a_workflow_that_looks_at_the_clock_again_goes_astray_once_its_deadline_
 
 async fn town() -> Town {
     Town::of(Config {
-        execution: squall_services::order::Execution::Workflow,
+        execution: squall_services::orchestration::orders::Execution::Workflow,
         ..Config::default()
     })
     .await

@@ -15,17 +15,17 @@ use axum::{
 };
 use serde_json::{Value, json};
 use squall_services::{
-    challenge::{
-        self, Config,
-        model::CompletionStatus,
-        store::{COMPLETIONS, PRODUCTS},
-        sync::Mode,
-    },
     gap::{Gap, Gaps},
     kit::{
         Code, Problem,
         http::{Body, IdempotencyKey},
         saga,
+    },
+    rewards::challenge::{
+        self, Config,
+        model::CompletionStatus,
+        store::{COMPLETIONS, PRODUCTS},
+        sync::Mode,
     },
 };
 

@@ -4,12 +4,12 @@ use axum::{Json, Router, extract::Path, routing::get};
 use serde_json::{Value, json};
 use squall_services::{
     gap::Gap,
-    inventory::{
+    kit::Code,
+    shared::inventory::{
         self, Config,
         model::{LockState, ReservationState},
         store::{PRODUCTS, RESERVATIONS},
     },
-    kit::Code,
 };
 
 use crate::support::{
