@@ -10,10 +10,12 @@ use squall::{
     storm::Fault,
     trace::What,
 };
-use squall_scenarios::stories::{
-    Tale,
-    flows::{Flow, LAMP, at, at_event, at_send, orders, people::Deed},
-    must_survive,
+use squall_scenarios::{
+    experiments::must_survive,
+    stories::{
+        Tale,
+        flows::{Flow, LAMP, at, at_event, at_send, orders, people::Deed},
+    },
 };
 use squall_services::{
     gap::{Gap, Gaps},

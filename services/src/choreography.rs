@@ -13,14 +13,16 @@
 
 pub mod delivery;
 pub mod orders;
+pub mod payments;
 pub mod stock;
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
     kit::{
-        bus::{Event, HandlerError, Member, Settings},
+        bus::{Event, HandlerError},
         format::More,
+        member::{Member, Settings},
     },
     shared::notification::Listens,
 };

@@ -12,6 +12,7 @@ pub mod inbox;
 pub mod input;
 pub(crate) mod json;
 pub mod lease;
+pub mod member;
 pub mod outbox;
 pub mod page;
 pub mod peer;

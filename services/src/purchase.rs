@@ -9,13 +9,14 @@
 //! that the payment was processed, and is cancelled by any failure or at its deadline. Whoever set something aside
 //! takes it for good when the order is completed and gives it back when it is cancelled, whatever comes first.
 //!
-//! The user's and the bag's parts are in [`user`](crate::shared::user) and [`bag`](crate::purchase::bag).
+//! The balance is the [`user`](crate::shared::user) service's, which [takes part](users).
 
 pub mod bag;
 pub(crate) mod holder;
 pub mod items;
 pub mod orders;
 pub mod payments;
+pub mod users;
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -23,8 +24,9 @@ use serde_json::json;
 use crate::{
     gap::Gap,
     kit::{
-        bus::{Event, HandlerError, Member, Settings},
+        bus::{Event, HandlerError},
         format::More,
+        member::{Member, Settings},
     },
     shared::notification::Listens,
 };

@@ -104,18 +104,7 @@ pub const SYSTEMS: &[System] = &[
         services: &[
             bus::SERVICE,
             purchase::orders::SERVICE,
-            Service {
-                run: |p| {
-                    let config = user::Config {
-                        purchases: Some(Default::default()),
-                        ..Default::default()
-                    };
-                    Box::pin(user::run(p, config))
-                },
-                // `POST /setup-test-data` makes the users that it needs.
-                demo: &[],
-                ..user::SERVICE
-            },
+            purchase::users::SERVICE,
             purchase::bag::SERVICE,
             purchase::items::SERVICE,
             purchase::payments::SERVICE,
@@ -138,16 +127,7 @@ pub const SYSTEMS: &[System] = &[
             bus::SERVICE,
             choreography::orders::SERVICE,
             choreography::stock::SERVICE,
-            Service {
-                run: |p| {
-                    let config = payment::Config {
-                        choreography: Some(Default::default()),
-                        ..Default::default()
-                    };
-                    Box::pin(payment::run(p, config))
-                },
-                ..payment::SERVICE
-            },
+            choreography::payments::SERVICE,
             pg::SERVICE,
             choreography::delivery::SERVICE,
             Service {

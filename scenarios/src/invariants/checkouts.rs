@@ -11,10 +11,7 @@ use std::{
 
 use squall::{Client, Sim, check::Findings, time::VirtualTime};
 use squall_services::{
-    checkout::orders::{
-        model,
-        store::{CheckoutData, FACTS, ORDERS, OrderRow, SAGAS},
-    },
+    checkout::orders::store::{CheckoutData, FACTS, ORDERS, OrderRow, SAGAS},
     kit::{
         reservation::ReservationState,
         saga::{
@@ -319,7 +316,7 @@ impl Orders {
         let Some(Some(folded)) = self.folded.get(saga_id) else {
             return;
         };
-        let order = model::project(folded);
+        let order = OrderRow::of(folded);
         let agrees =
             self.sagas.get(saga_id) == Some(folded) && self.orders.get(&order.id) == Some(&order);
         if !agrees {

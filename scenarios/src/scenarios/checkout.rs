@@ -106,7 +106,7 @@ pub const DISCOUNT: u64 = 2_000;
 pub const RUSHED: u64 = 3;
 
 /// What there is to buy.
-pub const SHELVES: [Shelf; 2] = crate::scenarios::order_saga::SHELVES;
+pub const SHELVES: [Shelf; 2] = crate::workloads::trade::SHELVES;
 
 impl Scenario for Checkout {
     fn name(&self) -> &str {

@@ -15,11 +15,11 @@ use squall_services::{
     gap::Gap,
     infrastructure::bus::{self, Behaviour, Fault},
     kit::{
-        bus::Settings,
+        member::Settings,
         outbox::{Mode, Policy},
     },
     purchase::{self, bag, payments},
-    shared::{notification, user},
+    shared::notification,
 };
 
 use self::buyer::Deed;
@@ -288,7 +288,6 @@ fn test_data() -> serde_json::Value {
 
 /// Adds the nodes. One payment in so many is refused.
 pub(crate) fn open(sim: &Sim, settings: Settings, refused_one_in: u64) {
-    let gaps = settings.gaps;
     let behaviour = Arc::new(Behaviour::default());
     let knob = behaviour.clone();
     let bus = bus::Config {
@@ -299,10 +298,7 @@ pub(crate) fn open(sim: &Sim, settings: Settings, refused_one_in: u64) {
         settings: settings.clone(),
         ..Default::default()
     };
-    let user = user::Config {
-        gaps,
-        purchases: Some(settings.clone()),
-    };
+    let user = settings.clone();
     let notification = notification::Config {
         listens: Some(purchase::notices(settings.clone())),
         ..Default::default()
@@ -317,7 +313,7 @@ pub(crate) fn open(sim: &Sim, settings: Settings, refused_one_in: u64) {
         [
             with(bus::SERVICE, bus, bus::run),
             with(purchase::orders::SERVICE, order, purchase::orders::run),
-            with(user::SERVICE, user, user::run),
+            with(purchase::users::SERVICE, user, purchase::users::run),
             with(bag::SERVICE, bag, bag::run),
             with(purchase::items::SERVICE, item, purchase::items::run),
             with(payments::SERVICE, payment, payments::run),

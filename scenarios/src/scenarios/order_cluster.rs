@@ -26,11 +26,11 @@ use crate::{
         stock,
     },
     planted_bug, reachability_goals,
-    scenarios::order_saga::{self, CUSTOMERS},
+    scenarios::order_saga,
     topology::{self, replicas, with},
     workloads::{
         shop::{self, Hand},
-        trade::Trade,
+        trade::{CUSTOMERS, Trade},
     },
 };
 

@@ -31,11 +31,11 @@ use crate::{
     },
     person::{Person, unkeyed},
     planted_bug, reachability_goals,
-    scenarios::order_saga::{self, CUSTOMERS, SHELVES},
+    scenarios::order_saga,
     topology::{self, replicas, with},
     workloads::{
         shop::{self, Hand},
-        trade::Trade,
+        trade::{CUSTOMERS, SHELVES, Trade},
     },
 };
 

@@ -5,7 +5,6 @@ use std::time::Duration;
 use squall::{
     Sim,
     scenario::{Bug, Scenario, Setup, Shape},
-    seed::Stream,
     storm::Profile,
 };
 use squall_services::{
@@ -24,9 +23,8 @@ use crate::{
     },
     planted_bug, reachability_goals, topology,
     workloads::{
-        customer::Customer,
-        shop::{self, Hand, Shelf},
-        trade::Trade,
+        shop::{self, Hand},
+        trade::{CUSTOMERS, Trade},
     },
 };
 
@@ -105,26 +103,6 @@ crate::planted_bugs! {
     UnknownFieldsDropped => "an order costs what was promised" | "no lost refund";
     OldReaderTakesDefault => "an order costs what was promised" | "no lost refund";
 }
-
-/// Who buys.
-pub(crate) const CUSTOMERS: [&str; 3] = ["ann", "ben", "cho"];
-
-/// Orders in a storm.
-pub(crate) const ORDERS: u64 = 5;
-
-/// What is sold.
-pub(crate) const SHELVES: [Shelf; 2] = [
-    Shelf {
-        sku: "lamp",
-        stock: 4,
-        price: 12_000,
-    },
-    Shelf {
-        sku: "chair",
-        stock: 3,
-        price: 45_000,
-    },
-];
 
 impl Scenario for OrderSaga {
     fn name(&self) -> &str {
@@ -244,55 +222,4 @@ pub(crate) fn build(
         Hand::new(&client).tend_orders().await
     });
     sim.at_end(|truth| saga_counts(truth, "order"));
-}
-
-/// What a customer does next.
-#[derive(Clone, Debug)]
-pub(crate) struct Purchase {
-    wait: Duration,
-    pub(crate) sku: &'static str,
-    pub(crate) quantity: u64,
-    pub(crate) card: &'static str,
-    /// Cancels it, this long after the click.
-    cancel: Option<Duration>,
-}
-
-impl Purchase {
-    pub(crate) fn draw(rng: &mut Stream) -> Self {
-        let card = match rng.below(20) {
-            0..2 => "declined",
-            2..5 => "capture-declined",
-            _ => "visa",
-        };
-        Purchase {
-            wait: Duration::from_millis(rng.below(400)),
-            sku: rng.pick(&SHELVES).sku,
-            quantity: 1 + rng.below(5) / 4,
-            card,
-            cancel: rng
-                .chance(0.25)
-                .then(|| Duration::from_millis(rng.between(20, 250))),
-        }
-    }
-
-    /// The customer changes their mind so long after the click.
-    pub(crate) fn cancels_after(&mut self, after: Duration) {
-        self.cancel = Some(after);
-    }
-
-    /// Waits for the customer to come to it, and sees to it that it is cancelled if it is to be.
-    pub(crate) async fn prepare(&self, client: &squall::Client, customer: &Customer, op: &str) {
-        client.node().sleep(self.wait).await;
-        if let Some(after) = self.cancel {
-            let (customer, node, op) = (
-                customer.clone(),
-                client.node().clone(),
-                format!("{op}-cancel"),
-            );
-            client.node().spawn(async move {
-                node.sleep(after).await;
-                customer.cancel_latest(&op).await;
-            });
-        }
-    }
 }

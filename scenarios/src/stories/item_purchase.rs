@@ -13,7 +13,7 @@ use squall::{
 use squall_services::{
     gap::{Gap, Gaps},
     infrastructure::bus,
-    kit::{bus::Settings, outbox::Mode},
+    kit::{member::Settings, outbox::Mode},
 };
 
 use crate::scenarios::item_purchase::{MEMBERS, buyer, open};

@@ -11,14 +11,33 @@ use crate::{
     invariants::promises::Promises,
     person::{Person, keyed, unkeyed},
     reachability_goals,
-    scenarios::order_saga::{CUSTOMERS, ORDERS, Purchase, SHELVES},
     workloads::{
         customer::Customer,
         late::{self, MAT, Rush},
         operator::{self, Letters},
-        shop::Hand,
+        shop::{Hand, Shelf},
     },
 };
+
+/// Who buys.
+pub(crate) const CUSTOMERS: [&str; 3] = ["ann", "ben", "cho"];
+
+/// Orders in a storm.
+pub(crate) const ORDERS: u64 = 5;
+
+/// What is sold.
+pub(crate) const SHELVES: [Shelf; 2] = [
+    Shelf {
+        sku: "lamp",
+        stock: 4,
+        price: 12_000,
+    },
+    Shelf {
+        sku: "chair",
+        stock: 3,
+        price: 45_000,
+    },
+];
 
 /// What customers are like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -359,6 +378,57 @@ async fn keep_shop(client: &Client, changes: &[Change], inventory: &str) {
                 client.node().sleep(*for_so_long).await;
                 catalog.insist(&patch(json!({ "on_sale": true }))).await;
             }
+        }
+    }
+}
+
+/// What a customer does next.
+#[derive(Clone, Debug)]
+pub(crate) struct Purchase {
+    wait: Duration,
+    pub(crate) sku: &'static str,
+    pub(crate) quantity: u64,
+    pub(crate) card: &'static str,
+    /// Cancels it, this long after the click.
+    cancel: Option<Duration>,
+}
+
+impl Purchase {
+    pub(crate) fn draw(rng: &mut Stream) -> Self {
+        let card = match rng.below(20) {
+            0..2 => "declined",
+            2..5 => "capture-declined",
+            _ => "visa",
+        };
+        Purchase {
+            wait: Duration::from_millis(rng.below(400)),
+            sku: rng.pick(&SHELVES).sku,
+            quantity: 1 + rng.below(5) / 4,
+            card,
+            cancel: rng
+                .chance(0.25)
+                .then(|| Duration::from_millis(rng.between(20, 250))),
+        }
+    }
+
+    /// The customer changes their mind so long after the click.
+    pub(crate) fn cancels_after(&mut self, after: Duration) {
+        self.cancel = Some(after);
+    }
+
+    /// Waits for the customer to come to it, and sees to it that it is cancelled if it is to be.
+    pub(crate) async fn prepare(&self, client: &squall::Client, customer: &Customer, op: &str) {
+        client.node().sleep(self.wait).await;
+        if let Some(after) = self.cancel {
+            let (customer, node, op) = (
+                customer.clone(),
+                client.node().clone(),
+                format!("{op}-cancel"),
+            );
+            client.node().spawn(async move {
+                node.sleep(after).await;
+                customer.cancel_latest(&op).await;
+            });
         }
     }
 }

@@ -28,7 +28,7 @@ use crate::{
     service::Service,
 };
 
-pub use api::PlaceOrder;
+pub use place::PlaceOrder;
 pub use saga::{ORDER_COMPLETED, PRODUCT_RANKING_UPDATE};
 
 /// What is remembered of a checkout under way, and where.
@@ -241,7 +241,7 @@ impl Checkouts {
             Ok(())
         };
         let project = |tx: &mut kit::Writer<'_>, saga: &engine::SagaRecord<store::CheckoutData>| {
-            let order = model::project(saga);
+            let order = store::OrderRow::of(saga);
             let of_user = format!("{}/{}", order.user, order.id);
             tx.put(&store::ORDERS_OF_USER, &of_user, &order.id)?;
             tx.put(&store::ORDERS, &order.id, &order)

@@ -21,7 +21,8 @@ use crate::{
     choreography::{DELIVERY_STARTED, PAYMENT_COMPLETED, Placed, TOPIC},
     kit::{
         self, Code, Problem,
-        bus::{Event, Handler, HandlerError, Member, Settings},
+        bus::{Event, Handler, HandlerError},
+        member::{Member, Settings},
     },
     ports::Platform,
     service::Service,

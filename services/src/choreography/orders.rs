@@ -17,10 +17,11 @@ use crate::{
     gap::Gap,
     kit::{
         self, Code, Context, Problem, Writer,
-        bus::{Event, Handler, HandlerError, Member, Says, Settings},
+        bus::{Event, Handler, HandlerError},
         http::IdempotencyKey,
         idempotency::{self, Request, StoredAnswer},
         input::{AMOUNT_MAX, within},
+        member::{Member, Says, Settings},
     },
     ports::Platform,
     service::Service,

@@ -23,10 +23,11 @@ use crate::{
     gap::Gap,
     kit::{
         self, Code, Listed, Page, Problem, StoreError, Table, Writer,
-        bus::{Event, Handler, HandlerError, Member, Says, Settings},
+        bus::{Event, Handler, HandlerError},
         http::Body,
         input::{plain_id, within},
         lease::{Lease, LeasePolicy, Leases, Locking, product_lock},
+        member::{Member, Says, Settings},
         resource_pool::{Ask, Hold, Pool, Pools, Refusal, TooFew},
         temper::Temper,
     },

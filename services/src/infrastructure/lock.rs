@@ -29,7 +29,7 @@ use book::{Book, Crossed, Promise};
 use model::{Leases, Renewal, Turn, Whose};
 use store::{BOOTS, Boot, FILE};
 
-pub use api::{Acquire, Granted, Held, Prove};
+pub use crate::kit::lease::{Acquire, Granted, Held, Prove};
 
 /// The longest wait for a lease.
 pub const WAIT_MAX: Duration = Duration::from_secs(30);

@@ -4,6 +4,8 @@
 //! ended: what is written under it carries its [token](Lease::token), and the resource refuses one older than it has
 //! seen. The watchdog renews a lease in time, but no longer than the [limit](LeasePolicy::limit) of the work.
 
+mod protocol;
+
 use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -17,9 +19,10 @@ use tokio::{
 use super::{CallError, Code, Context, Peer, PeerPolicy, Problem};
 use crate::{
     gap::{Gap, Gaps},
-    infrastructure::lock::{Acquire, Granted, Prove},
     ports::Platform,
 };
+
+pub use protocol::{Acquire, Granted, Held, Prove};
 
 /// How a lease is held.
 #[derive(Clone, Copy, Debug)]

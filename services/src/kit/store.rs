@@ -165,9 +165,10 @@ impl Store {
     ///
     /// One that the platform shares with others is opened where it is: see [`host`].
     pub async fn open(platform: &Platform, file: &str) -> Result<Store, StoreError> {
-        if let Some(shared) = platform.storage.shared() {
+        let shared = platform.storage.shared();
+        if let Some(shared) = shared.and_then(|shared| shared.downcast::<Shared>().ok()) {
             return Ok(Store {
-                place: Place::Shared(shared, platform.clone()),
+                place: Place::Shared((*shared).clone(), platform.clone()),
             });
         }
         let (storage, name) = (platform.storage.clone(), file.to_owned());

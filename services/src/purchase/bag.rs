@@ -15,9 +15,9 @@ use serde_json::{Value, json};
 use crate::{
     kit::{
         self, Code, Problem, StoreError,
-        bus::{Member, Settings},
         http::Body,
         input::{plain_id, within},
+        member::{Member, Settings},
         reservation::ReservationState,
         resource_pool::{Ask, Hold},
     },

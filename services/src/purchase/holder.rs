@@ -4,7 +4,8 @@ use async_trait::async_trait;
 
 use super::{ORDER_CANCELLED, ORDER_COMPLETED, Purchase, keep_rollback_data, knows_rollback_data};
 use crate::kit::{
-    bus::{Event, Handler, HandlerError, Member},
+    bus::{Event, Handler, HandlerError},
+    member::Member,
     resource_pool::{Ask, Pools},
 };
 

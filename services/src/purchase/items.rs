@@ -17,9 +17,9 @@ use super::{
 use crate::{
     kit::{
         self, Code, Listed, Page, Problem, Table,
-        bus::{Member, Settings},
         http::Body,
         input::{plain_id, within},
+        member::{Member, Settings},
         resource_pool::{Ask, Hold, Pool, Pools},
     },
     ports::Platform,

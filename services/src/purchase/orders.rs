@@ -19,9 +19,10 @@ use crate::{
     gap::Gap,
     kit::{
         self, Code, Context, Problem, StoreError, Writer,
-        bus::{Event, Handler, HandlerError, Member, Says, Settings},
+        bus::{Event, Handler, HandlerError},
         http::IdempotencyKey,
         idempotency::{self, Request, StoredAnswer},
+        member::{Member, Says, Settings},
     },
     ports::Platform,
     service::Service,

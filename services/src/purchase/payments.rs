@@ -19,7 +19,8 @@ use super::{
 use crate::{
     kit::{
         self, Code, Problem, Table,
-        bus::{Event, Handler, HandlerError, Member, Settings},
+        bus::{Event, Handler, HandlerError},
+        member::{Member, Settings},
     },
     ports::Platform,
     service::Service,

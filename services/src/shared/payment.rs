@@ -5,7 +5,6 @@
 //! cancel, a webhook, the next boot, or the minute's look.
 
 pub mod api;
-mod choreography;
 mod gateway;
 mod keys;
 pub mod model;
@@ -17,14 +16,17 @@ mod unsound;
 
 use std::{io, sync::Arc};
 
-pub use gateway::{Action, CALLS_MAX, PERMIT_WAIT};
-pub use model::{Mode, Status};
+use axum::Router;
+
+pub use gateway::{CALLS_MAX, PERMIT_WAIT};
+pub use model::{Action, Mode, Status};
+pub(crate) use service::{Demand, Payments};
 pub use settler::EVERY as SETTLED_EVERY;
 pub use store::{BY_ORDER, Order, PAYMENTS, Payment};
 
 use crate::{
     gap::Gaps,
-    kit::{Store, bulkhead::Permits, bus::Settings, http, idempotency},
+    kit::{Store, bulkhead::Permits, http, idempotency},
     ports::Platform,
     service::Service,
     shared::pg::KeyStyle,
@@ -56,8 +58,6 @@ pub struct Config {
     pub permits: Permits,
     /// What becomes of a call to the gateway while all permits are lent.
     pub beyond: Beyond,
-    /// How it takes part in choreographed orders, if it does.
-    pub choreography: Option<Settings>,
 }
 
 impl Default for Config {
@@ -68,7 +68,6 @@ impl Default for Config {
             gateway_style: KeyStyle::default(),
             permits: Permits::new(CALLS_MAX),
             beyond: Beyond::default(),
-            choreography: None,
         }
     }
 }
@@ -83,17 +82,23 @@ pub const SERVICE: Service = Service {
 
 /// Runs the service until the process ends.
 pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
-    let store = Store::open(&platform, FILE).await?.with(config.gaps);
-    idempotency::spawn_sweeper(&platform, &store);
-    let keys = keys::Keys::new(&platform, store.clone());
-    let book = store::Book::new(store.clone(), config.gaps).map_err(io::Error::other)?;
-    let gateway = gateway::Gateway::new(&platform, &config);
-    let service = service::Service::new(&platform, book, gateway, keys, config.gaps);
-    let service = Arc::new(service);
-    platform.spawn("payment-settler", settler::run(service.clone()));
-    let mut router = api::router(service.clone());
-    if let Some(settings) = &config.choreography {
-        router = router.merge(choreography::join(&platform, &store, service, settings).await?);
-    }
+    let (_, router) = open(&platform, config).await?;
     http::serve(&platform, router).await
+}
+
+/// The service and its routes, for a service that does more with them.
+pub(crate) async fn open(
+    platform: &Platform,
+    config: Config,
+) -> io::Result<(Arc<Payments>, Router)> {
+    let store = Store::open(platform, FILE).await?.with(config.gaps);
+    idempotency::spawn_sweeper(platform, &store);
+    let keys = keys::Keys::new(platform, store.clone());
+    let book = store::Book::new(store, config.gaps).map_err(io::Error::other)?;
+    let gateway = gateway::Gateway::new(platform, &config);
+    let payments = Payments::new(platform, book, gateway, keys, config.gaps);
+    let payments = Arc::new(payments);
+    platform.spawn("payment-settler", settler::run(payments.clone()));
+    let router = api::router(payments.clone());
+    Ok((payments, router))
 }

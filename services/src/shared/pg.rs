@@ -6,10 +6,11 @@
 //! What it is *not*: a defence for its callers. It allows over-capture and repeated refunds (see [`ledger`]), so that a
 //! caller who loses count loses money.
 
-pub mod api;
+mod api;
 mod behaviour;
 mod keys;
 pub mod ledger;
+pub mod requests;
 mod webhooks;
 mod work;
 

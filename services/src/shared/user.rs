@@ -6,18 +6,16 @@
 mod api;
 pub mod commands;
 pub mod model;
-mod purchases;
 pub mod store;
 
 use std::{io, sync::Arc};
 
-use axum::http::StatusCode;
+use axum::{Router, http::StatusCode};
 
 use crate::{
     gap::{Gap, Gaps},
     kit::{
         self, Code, Problem, Store, Writer,
-        bus::Settings,
         http::IdempotencyKey,
         idempotency::{self, Request, StoredAnswer},
         reservation::forgets_releases,
@@ -46,24 +44,24 @@ pub const SERVICE: Service = Service {
 pub struct Config {
     /// The weaknesses of the shape.
     pub gaps: Gaps,
-    /// How it takes part in item purchases, if it does.
-    pub purchases: Option<Settings>,
 }
 
 /// Serves until the process ends.
 pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
-    let store = Store::open(&platform, store::FILE).await?.with(config.gaps);
-    idempotency::spawn_sweeper(&platform, &store);
+    let (_, router) = open(&platform, config).await?;
+    kit::http::serve(&platform, router).await
+}
+
+/// The service's database and its routes, for a service that does more with them.
+pub(crate) async fn open(platform: &Platform, config: Config) -> io::Result<(Store, Router)> {
+    let store = Store::open(platform, store::FILE).await?.with(config.gaps);
+    idempotency::spawn_sweeper(platform, &store);
     let users = Users {
         platform: platform.clone(),
         store: store.clone(),
         gaps: config.gaps,
     };
-    let mut router = api::router(Arc::new(users));
-    if let Some(settings) = config.purchases {
-        router = router.merge(purchases::join(&platform, &store, &settings).await?);
-    }
-    kit::http::serve(&platform, router).await
+    Ok((store, api::router(Arc::new(users))))
 }
 
 /// The service's state.

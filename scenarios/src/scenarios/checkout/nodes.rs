@@ -112,10 +112,7 @@ pub fn open(sim: &Sim, gaps: Gaps, config: orders::Config, issue: Size) -> Knobs
             Some(with(lock::SERVICE, lock, lock::run))
         }
     };
-    let user = user::Config {
-        gaps,
-        purchases: None,
-    };
+    let user = user::Config { gaps };
     let tempers = knobs.tempers.each_ref();
     let [dataplatform, notification, ranking] = tempers.map(Temper::clone);
     let notification = notification::Config {

@@ -11,8 +11,8 @@ use squall_services::{
     kit::{
         Context, Peer, Reply,
         bulkhead::Permits,
-        bus::Settings,
         lease::{LeasePolicy, Locking},
+        member::Settings,
         outbox::Mode,
         temper::Temper,
     },
@@ -104,10 +104,10 @@ pub fn open(sim: &Sim, shop: &Shop) -> Counters {
         behaviour: bank.clone(),
         ..Default::default()
     };
+    let charging = settings.clone();
     let payment = payment::Config {
         gaps,
         permits: permits.clone(),
-        choreography: Some(settings.clone()),
         ..Default::default()
     };
     let delivery = delivery::Config {
@@ -119,10 +119,7 @@ pub fn open(sim: &Sim, shop: &Shop) -> Counters {
         listens: Some(choreography::notices(settings.clone())),
         ..Default::default()
     };
-    let user = user::Config {
-        gaps,
-        ..Default::default()
-    };
+    let user = user::Config { gaps };
     let (leases, temper) = (lock::Shelf::default(), Temper::default());
     let stock = choreography::stock::Config {
         settings: settings.clone(),
@@ -155,7 +152,9 @@ pub fn open(sim: &Sim, shop: &Shop) -> Counters {
                 stock,
                 choreography::stock::run,
             ),
-            with(payment::SERVICE, payment, payment::run),
+            member(choreography::payments::SERVICE, move |p| {
+                choreography::payments::run(p, payment.clone(), charging.clone())
+            }),
             with(pg::SERVICE, pg, pg::run),
             with(delivery::SERVICE, delivery, delivery::run),
             with(notification::SERVICE, notification, notification::run),

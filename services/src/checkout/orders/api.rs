@@ -9,12 +9,12 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
     Checkouts,
-    place::Placed,
+    place::{PlaceOrder, Placed},
     store::{CheckoutData, FACTS, ORDERS, ORDERS_OF_USER, OrderRow},
 };
 use crate::kit::{
@@ -27,23 +27,6 @@ use crate::kit::{
         facts::{self, FactRow},
     },
 };
-
-/// The body of `POST /checkouts`. Other members are ignored.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct PlaceOrder {
-    /// Who buys.
-    pub user: String,
-    /// What.
-    pub sku: String,
-    /// Units, 1..=1000.
-    pub quantity: u64,
-    /// A coupon of the user's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub coupon: Option<String>,
-    /// What the client takes for the price of one unit, in won. It is ignored.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub price: Option<u64>,
-}
 
 type App = State<Arc<Checkouts>>;
 

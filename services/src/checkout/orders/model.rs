@@ -1,10 +1,9 @@
-//! What a checkout does, in which order, and what its order's row is made of.
+//! What a checkout does, in which order, and how its order stands meanwhile.
 
 use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 
-use super::store::{CheckoutData, OrderRow};
 use crate::{
     kit::saga::{SagaRecord, Status as SagaStatus, Step, StepStatus, facts::Fact},
     orchestration::orders::model::Status,
@@ -87,27 +86,6 @@ pub fn order_status<D>(saga: &SagaRecord<D>) -> Status {
         _ if saga.refusal.is_some() => Status::Cancelling,
         _ if saga.step("order-confirm") == Some(StepStatus::Done) => Status::Confirmed,
         _ => Status::Pending,
-    }
-}
-
-/// The order's row: a function of its saga and of nothing else, so that it can be made anew at any time.
-pub fn project(saga: &SagaRecord<CheckoutData>) -> OrderRow {
-    let data = &saga.data;
-    OrderRow {
-        id: data.order_id.clone(),
-        user: data.user.clone(),
-        sku: data.sku.clone(),
-        quantity: data.quantity,
-        unit_price: data.unit_price,
-        price_version: data.price_version,
-        discount: data.discount,
-        total: data.total,
-        coupon: data.coupon.clone(),
-        status: order_status(saga),
-        saga_id: saga.id.clone(),
-        refusal: saga.refusal.clone(),
-        created_ms: saga.created_ms,
-        more: data.more.clone(),
     }
 }
 

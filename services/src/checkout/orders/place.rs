@@ -1,12 +1,12 @@
 //! Placing orders: the price is fixed, the first commit made, the saga's end awaited.
 
 use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
 use super::{
     Checkouts,
-    api::PlaceOrder,
-    model::{self, Course},
+    model::Course,
     store::{CheckoutData, KEYS, KeyOutcome, KeyRow, ORDERS, ORDERS_OF_USER, OrderRow},
 };
 use crate::{
@@ -20,6 +20,23 @@ use crate::{
     },
     orchestration::orders::model::Status,
 };
+
+/// The body of `POST /checkouts`. Other members are ignored.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PlaceOrder {
+    /// Who buys.
+    pub user: String,
+    /// What.
+    pub sku: String,
+    /// Units, 1..=1000.
+    pub quantity: u64,
+    /// A coupon of the user's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coupon: Option<String>,
+    /// What the client takes for the price of one unit, in won. It is ignored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price: Option<u64>,
+}
 
 /// What a client is told.
 pub(super) enum Placed {
@@ -74,7 +91,7 @@ impl Checkouts {
             Err(NotBegun::Refused(why)) => return Err(why),
         };
         let ended = match timeout(self.config.answer_within, self.engine.wait(&saga_id)).await {
-            Ok(saga) => saga?.and_then(|saga| answer(&model::project(&saga))),
+            Ok(saga) => saga?.and_then(|saga| answer(&OrderRow::of(&saga))),
             Err(_) => None,
         };
         match ended {
@@ -183,7 +200,7 @@ impl Checkouts {
                     break id;
                 }
             };
-            let order = model::project(saga);
+            let order = OrderRow::of(saga);
             let row = KeyRow {
                 fingerprint,
                 outcome: KeyOutcome::Order(order.id.clone()),

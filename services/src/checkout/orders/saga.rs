@@ -72,7 +72,7 @@ impl Saga for Checkout {
         tx: &mut Writer<'_>,
         saga: &SagaRecord<CheckoutData>,
     ) -> Result<(), StoreError> {
-        let order = model::project(saga);
+        let order = OrderRow::of(saga);
         let before: Option<OrderRow> = tx.get(&ORDERS, &order.id)?;
         if before.as_ref() != Some(&order) {
             tx.put(&ORDERS, &order.id, &order)?;

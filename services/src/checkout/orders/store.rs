@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::model::Course;
+use super::model::{Course, order_status};
 use crate::{
     kit::{
         Problem, Table,
@@ -73,6 +73,29 @@ pub struct OrderRow {
     /// What a later build says of it.
     #[serde(flatten)]
     pub more: More,
+}
+
+impl OrderRow {
+    /// The order of a saga: a function of the saga and of nothing else, so that it can be made anew at any time.
+    pub fn of(saga: &SagaRecord<CheckoutData>) -> Self {
+        let data = &saga.data;
+        OrderRow {
+            id: data.order_id.clone(),
+            user: data.user.clone(),
+            sku: data.sku.clone(),
+            quantity: data.quantity,
+            unit_price: data.unit_price,
+            price_version: data.price_version,
+            discount: data.discount,
+            total: data.total,
+            coupon: data.coupon.clone(),
+            status: order_status(saga),
+            saga_id: saga.id.clone(),
+            refusal: saga.refusal.clone(),
+            created_ms: saga.created_ms,
+            more: data.more.clone(),
+        }
+    }
 }
 
 /// What a checkout's saga knows.

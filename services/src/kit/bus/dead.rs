@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use tracing::Instrument;
 
 use super::{
-    Consumer, Event,
-    consumer::{Inner, Subscription},
+    Event,
+    consumer::{Consumer, Inner, Subscription},
 };
 use crate::{
     gap::Gap,

@@ -12,7 +12,11 @@ use axum::{
 use serde_json::{Value, json};
 use tracing::Instrument;
 
-use super::{Consumer, Event, Subscribe, consumer::Inner, dead};
+use super::{
+    Event, Subscribe,
+    consumer::{Consumer, Inner},
+    dead,
+};
 use crate::{
     gap::Gap,
     kit::{Context, Problem, http::Body},

@@ -5,10 +5,14 @@ use std::{sync::atomic::Ordering::Relaxed, time::Duration};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::Instrument;
 
-use super::{Act, Call, Event, Role, Saga, SagaRecord, Step, Undo, drive::Drive, registry::Asking};
+use super::{
+    Act, Call, Event, Role, Saga, SagaRecord, Step, Undo,
+    drive::{Drive, Happened, cancelled, too_late, unavailable},
+    registry::Asking,
+};
 use crate::{
     gap::Gap,
-    kit::{Code, Context, Problem},
+    kit::{Context, Problem},
 };
 
 /// What is known of the step under way.
@@ -27,9 +31,6 @@ impl Asked {
         reason
     }
 }
-
-/// What happened, and if retries were spent, on what.
-pub(super) type Happened = Option<(Event, Option<String>)>;
 
 impl<S: Saga> Drive<'_, S> {
     /// Asks the intended step until something can be said about it.
@@ -255,16 +256,4 @@ impl<S: Saga> Drive<'_, S> {
 
 fn happened(event: Event) -> Happened {
     Some((event, None))
-}
-
-pub(super) fn cancelled() -> Problem {
-    Code::InvalidState.because("cancelled by the user")
-}
-
-pub(super) fn too_late() -> Problem {
-    unavailable("it could not be done in time; nothing of it is left".to_owned())
-}
-
-fn unavailable(detail: String) -> Problem {
-    Code::ServiceUnavailable.because(detail)
 }

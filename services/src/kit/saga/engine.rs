@@ -1,43 +1,27 @@
 //! Starting, awaiting, cancelling, recovering and redriving sagas.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    sync::{Arc, Mutex, atomic::AtomicBool},
+    time::Duration,
+};
 
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::Instant};
 
 use super::{
-    DEAD_LETTERS, DeadLetter, OPEN_LETTERS, OPEN_SAGAS, OpenSaga, Saga, SagaRecord, Status, facts,
-    journal::table,
-    owner::{LOOK_EVERY, Place},
+    DEAD_LETTERS, DeadLetter, Engine, Execution, OPEN_LETTERS, OPEN_SAGAS, OpenSaga, Saga,
+    SagaRecord, Status,
+    drive::{Drive, log_intent},
+    facts,
+    inner::{DrivenBy, Inner, LOOK_EVERY, Place, past_cancelling},
     policy::Config,
     registry::{Driven, Registry},
+    table, workflow,
 };
 use crate::{
     gap::Gap,
     kit::{Code, Context, Listed, Page, Problem, Store, StoreError, Writer},
     ports::Platform,
 };
-
-/// Drives the sagas of one store. Cheap to clone.
-pub struct Engine<S: Saga>(pub(super) Arc<Inner<S>>);
-
-impl<S: Saga> Clone for Engine<S> {
-    fn clone(&self) -> Self {
-        Engine(Arc::clone(&self.0))
-    }
-}
-
-pub(super) struct Inner<S: Saga> {
-    pub platform: Platform,
-    pub store: Store,
-    pub saga: S,
-    pub config: Config,
-    pub registry: Registry<S::Data>,
-    pub place: Place,
-    /// Only for the planted bug `ids-counted-by-name`.
-    pub last_number: Mutex<Option<u16>>,
-}
-
-type DrivenBy<S> = Arc<Driven<<S as Saga>::Data>>;
 
 /// A saga as it was found.
 enum Found<S: Saga> {
@@ -359,34 +343,68 @@ impl<S: Saga> Engine<S> {
     }
 }
 
-pub(super) fn past_cancelling(id: &str) -> Problem {
-    Code::InvalidState.because(format!(
-        "saga {id} has passed the point up to which it can be cancelled"
-    ))
-}
+/// A deadline that does not come.
+const NEVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 impl<S: Saga> Inner<S> {
-    /// Whether the shape has a weakness.
-    pub fn has(&self, gap: Gap) -> bool {
-        self.config.gaps.has(gap)
+    /// Drives a saga whose first row was just committed.
+    async fn drive_new(self: &Arc<Self>, saga: SagaRecord<S::Data>, driven: Arc<Driven<S::Data>>) {
+        saga.context.span().in_scope(|| {
+            tracing::info!(kind = %saga.kind, "saga starts");
+            log_intent(self.saga.steps(&saga.data), &saga);
+        });
+        self.drive(saga, driven, false).await;
     }
 
-    /// Whether a driver has something to do for this saga.
-    pub fn takes_up(&self, saga: &SagaRecord<S::Data>) -> bool {
-        match saga.status {
-            Status::Running => !self.has(Gap::NoJournal) && !self.has(Gap::RecoveryOnlyFailed),
-            Status::Compensating => {
-                !self.has(Gap::NoJournal)
-                    && !self.has(Gap::CompensationNotRetried)
-                    && !self.has(Gap::RecoveryForgetsCompensating)
+    /// Drives a saga that an earlier life, or an earlier task, left.
+    async fn drive_resumed(
+        self: &Arc<Self>,
+        mut saga: SagaRecord<S::Data>,
+        driven: Arc<Driven<S::Data>>,
+    ) {
+        saga.context
+            .span()
+            .in_scope(|| tracing::info!(status = ?saga.status, "saga resumed"));
+        self.saga.taken_up(&mut saga.data);
+        self.drive(saga, driven, true).await;
+    }
+
+    async fn drive(
+        self: &Arc<Self>,
+        saga: SagaRecord<S::Data>,
+        driven: Arc<Driven<S::Data>>,
+        resumed: bool,
+    ) {
+        // The wall clock may jump: it is asked once, and never for more than the whole deadline.
+        let left = saga
+            .deadline_ms
+            .saturating_sub(self.platform.clock.now_ms());
+        let left = match self.has(Gap::NoSagaDeadline) {
+            true => NEVER,
+            false => Duration::from_millis(left).min(self.config.deadline),
+        };
+        let drive = Drive {
+            inner: self,
+            driven: &driven,
+            plan: Vec::new(),
+            open_ended: self.config.execution == Execution::Workflow,
+            said: Vec::new(),
+            deadline: Instant::now() + left,
+            resumed,
+            halted: AtomicBool::new(false),
+        };
+        let (id, span) = (saga.id.clone(), saga.context.span());
+        let rests = match self.config.execution {
+            Execution::Saga => drive.by_plan(saga).await,
+            Execution::Workflow => workflow::replay(drive, saga).await,
+        };
+        match rests {
+            Some(saga) => driven.announce(saga),
+            None => {
+                span.in_scope(|| tracing::info!("saga lost"));
+                self.saga.lost(&id);
             }
-            _ => false,
         }
-    }
-
-    /// A failed commit is an unknown outcome: what the journal says is learnt only by reading it anew.
-    pub async fn end_process(&self, what: &str, error: &StoreError) -> ! {
-        self.platform.process.fail(&format!("{what}: {error}"));
-        std::future::pending().await
+        self.registry.release(&id, &driven);
     }
 }

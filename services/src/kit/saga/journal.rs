@@ -1,47 +1,23 @@
-//! The sagas' tables, and the commits that change them.
+//! The commits that change sagas.
 
 use std::sync::{Arc, PoisonError};
 
 use tracing::Instrument;
 
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::de::DeserializeOwned;
 
 use super::{
-    Event, Execution, Saga, SagaRecord,
-    engine::Inner,
+    DEAD_LETTERS, DeadLetter, Event, Execution, OPEN_LETTERS, OPEN_SAGAS, OpenSaga, Saga,
+    SagaRecord,
     facts::{self, Fact, FactRow},
-    owner::Owner,
+    inner::Inner,
     registry::Driven,
+    table,
 };
 use crate::{
     gap::Gap,
     kit::{Code, Context, Problem, Reader, StoreError, Table, Writer, idempotency},
 };
-
-/// The journal. One store holds the sagas of one [`Engine`](super::Engine).
-pub const fn table<D>() -> Table<SagaRecord<D>> {
-    Table::new("sagas")
-}
-
-/// The sagas that are running or compensating: what a recovery looks at, however long the journal grows.
-pub const OPEN_SAGAS: Table<OpenSaga> = Table::new("open_sagas");
-
-/// Sagas whose retries were spent, by dead letter id.
-pub const DEAD_LETTERS: Table<DeadLetter> = Table::new("dead_letters");
-
-/// The dead letter of each saga that waits for a person, by saga: found however many letters there ever were.
-pub const OPEN_LETTERS: Table<String> = Table::new("open_dead_letters");
-
-/// A mark that a saga has not ended.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OpenSaga {
-    /// The replica that drives it, where there are several.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub owner: Option<Owner>,
-    /// Another replica was asked to cancel it: the owner turns it back unless it has come to its pivot.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub cancel: bool,
-}
 
 /// What came of a commit.
 pub(super) enum Committed<D> {
@@ -51,21 +27,6 @@ pub(super) enum Committed<D> {
     Lost,
     /// The saga must not come to its pivot: it is to be cancelled.
     Cancelled,
-}
-
-/// A saga that a person must look at.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DeadLetter {
-    /// `DEAD-XXXXXXXX`.
-    pub id: String,
-    /// The saga.
-    pub saga_id: String,
-    /// The step or undo that could not be done, and why.
-    pub reason: String,
-    /// When; wall clock.
-    pub at_ms: u64,
-    /// When a person sent the saga on its way again; wall clock.
-    pub redriven_ms: Option<u64>,
 }
 
 impl<S: Saga> Inner<S> {

@@ -27,8 +27,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     Event, Role, Saga, SagaRecord, Step, StepStatus,
-    ask::{cancelled, too_late},
-    drive::Drive,
+    drive::{Drive, cancelled, too_late},
     facts::{self, Fact},
 };
 use crate::{gap::Gap, kit::Problem};

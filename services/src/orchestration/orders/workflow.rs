@@ -5,12 +5,15 @@ use super::{
     model::{
         AUTHORIZE, CAPTURE, CHARGE, COMPLETE, CONFIRM, CREATE, Flow, RESERVE, SHIP, TAKE_BACK,
     },
-    saga::OrderSaga,
+    store::OrderData,
 };
-use crate::kit::saga::{Stopped, Workflow};
+use crate::kit::saga::{Saga, Stopped, Workflow};
 
 /// Carries out a flow, or stops; what it has come to by then is undone in reverse.
-pub(super) async fn carry_out(order: &mut Workflow<'_, OrderSaga>) -> Result<(), Stopped> {
+pub(super) async fn carry_out<S>(order: &mut Workflow<'_, S>) -> Result<(), Stopped>
+where
+    S: Saga<Data = OrderData>,
+{
     let flow = order.data().flow;
     if flow == Flow::RewardCancel {
         return order.step(TAKE_BACK).await;

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::{
     Challenges,
-    complete::Told,
+    complete::{Told, unknown_challenge},
     store::{CHALLENGES, Challenge, Completion, Product, Sync, completion_key},
     sync::{Mode, Transport},
 };
@@ -197,10 +197,4 @@ fn half_id(field: &str, id: &str) -> Result<(), Problem> {
     Err(Code::InvalidRequest.because(format!(
         "{field} must be 1 to {HALF_ID_MAX} letters, digits or -_."
     )))
-}
-
-pub(super) fn unknown_challenge(id: &str) -> Problem {
-    Code::NotFound.because(format!(
-        "there is no challenge {id}; create it with PUT /challenges/{id}"
-    ))
 }

@@ -4,7 +4,6 @@ use tokio::time::timeout;
 
 use super::{
     Challenges,
-    api::unknown_challenge,
     model::{CompletionEvent, CompletionStatus, Refusal},
     reward::{self, RewardData},
     store::{CHALLENGES, COMPLETIONS, Challenge, Completion, completion_key},
@@ -150,4 +149,10 @@ fn refuse(
         Refusal::AlreadyCompleted | Refusal::NotUnderWay => Code::InvalidState,
     };
     Ok(Instead::Refuse(code.because(refusal.to_string())))
+}
+
+pub(super) fn unknown_challenge(id: &str) -> Problem {
+    Code::NotFound.because(format!(
+        "there is no challenge {id}; create it with PUT /challenges/{id}"
+    ))
 }

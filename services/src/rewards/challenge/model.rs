@@ -109,6 +109,32 @@ impl Freshness {
     }
 }
 
+/// How copies of products are kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Not at all: every read asks.
+    Live,
+    /// For a while.
+    #[default]
+    Cache,
+    /// Until told otherwise.
+    Events,
+}
+
+/// How notices travel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Transport {
+    /// The catalog calls, again and again until it is answered.
+    #[default]
+    Webhook,
+    /// The bus tells whoever listens at that instant.
+    PubSub,
+    /// The bus keeps a log, and delivers from it until it is told that a notice was handled.
+    Stream,
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -2,10 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    model::CompletionStatus,
-    sync::{Mode, Transport},
-};
+use super::model::{CompletionStatus, Mode, Transport};
 use crate::kit::Table;
 
 /// The database's file.

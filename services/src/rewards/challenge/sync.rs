@@ -33,20 +33,7 @@ use crate::{
     ports::Platform,
 };
 
-pub use transport::Transport;
-
-/// How copies of products are kept.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Mode {
-    /// Not at all: every read asks.
-    Live,
-    /// For a while.
-    #[default]
-    Cache,
-    /// Until told otherwise.
-    Events,
-}
+pub use super::model::{Mode, Transport};
 
 /// A product as it is shown.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -15,8 +15,9 @@ use super::store::{MESSAGES, Message};
 use crate::{
     kit::{
         Listed, Page, Problem, Store, StoreError,
-        bus::{Event, Handler, HandlerError, Member, Settings},
+        bus::{Event, Handler, HandlerError},
         input::plain_id,
+        member::{Member, Settings},
     },
     ports::Platform,
 };

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     model::{Mode, Status},
-    service::{Demand, Service},
+    service::{Demand, Payments},
     store::{Order, Payment},
 };
 use crate::{
@@ -59,7 +59,7 @@ impl From<Payment> for View {
     }
 }
 
-pub(super) fn router(service: Arc<Service>) -> Router {
+pub(super) fn router(service: Arc<Payments>) -> Router {
     Router::new()
         .route("/payments", post(create).get(of_order))
         .route("/payments/{saga_id}", get(of_saga))
@@ -69,7 +69,7 @@ pub(super) fn router(service: Arc<Service>) -> Router {
         .with_state(service)
 }
 
-type Served = State<Arc<Service>>;
+type Served = State<Arc<Payments>>;
 
 /// The body of `POST /payments`.
 #[derive(Deserialize)]
@@ -152,7 +152,7 @@ async fn cancel(
 }
 
 async fn serve(
-    service: Arc<Service>,
+    service: Arc<Payments>,
     context: Context,
     key: Option<IdempotencyKey>,
     demand: Demand,

@@ -6,10 +6,13 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Beyond, Config, store::Payment};
+use super::{
+    Beyond, Config,
+    model::{Action, Told},
+    store::Payment,
+};
 use crate::{
     gap::{Gap, Gaps},
     kit::{
@@ -25,67 +28,6 @@ pub const CALLS_MAX: usize = 10;
 
 /// How long a request waits for one of them.
 pub const PERMIT_WAIT: Duration = Duration::from_secs(5);
-
-/// What is asked of the gateway.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Action {
-    /// Hold the amount.
-    Authorize,
-    /// Take the amount in one step.
-    Charge,
-    /// Take the held amount.
-    Capture,
-    /// Give up the hold.
-    Void,
-    /// Pay the amount back.
-    Refund,
-}
-
-impl Action {
-    fn name(self) -> &'static str {
-        match self {
-            Action::Authorize => "authorize",
-            Action::Charge => "charge",
-            Action::Capture => "capture",
-            Action::Void => "void",
-            Action::Refund => "refund",
-        }
-    }
-
-    fn path(self) -> &'static str {
-        match self {
-            Action::Authorize => "/authorizations",
-            Action::Charge => "/charges",
-            Action::Capture => "/captures",
-            Action::Void => "/voids",
-            Action::Refund => "/refunds",
-        }
-    }
-
-    fn is_undo(self) -> bool {
-        matches!(self, Action::Void | Action::Refund)
-    }
-}
-
-/// What the gateway answered for good.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Told {
-    /// It did it.
-    Done {
-        /// Its id of the authorization or charge.
-        id: String,
-    },
-    /// It did nothing, for a reason of business.
-    Refused {
-        /// The reason.
-        detail: String,
-    },
-    /// It cannot void because it has captured.
-    FoundCaptured,
-    /// It failed before doing anything and repeats that under this key: ask anew under another.
-    Failed,
-}
 
 /// The way to the gateway.
 #[derive(Clone)]
@@ -304,15 +246,15 @@ fn body(payment: &Payment, action: Action) -> Result<Value, Problem> {
             .ok_or_else(|| Code::Internal.because("the payment has no id at the gateway"))
     };
     Ok(match action {
-        Action::Authorize | Action::Charge => json!(pg::api::Order {
+        Action::Authorize | Action::Charge => json!(pg::requests::Order {
             reference: payment.order_id.clone(),
             amount: payment.amount,
             card: payment.card.clone(),
         }),
-        Action::Capture | Action::Void => json!(pg::api::Hold {
+        Action::Capture | Action::Void => json!(pg::requests::Hold {
             authorization: id()?.to_owned(),
         }),
-        Action::Refund => json!(pg::api::Refund {
+        Action::Refund => json!(pg::requests::Refund {
             payment: id()?.to_owned(),
             amount: payment.refund.unwrap_or(payment.amount),
         }),

@@ -1,6 +1,7 @@
 //! Idempotency keys of demands. Answers are kept with their effect, in one commit; what is under way is marked in memory.
 
-use super::service::Demand;
+use serde::Serialize;
+
 use crate::{
     kit::{
         Problem, Store, Writer,
@@ -33,14 +34,15 @@ impl Keys {
     pub fn begin(
         &self,
         key: IdempotencyKey,
-        demand: &Demand,
+        operation: &'static str,
+        demand: &impl Serialize,
     ) -> Result<Result<Key, StoredAnswer>, Problem> {
         let mark = self
             .under_way
-            .begin(format!("{}/{}", demand.name(), key.0))
+            .begin(format!("{operation}/{}", key.0))
             .ok_or_else(in_flight)?;
         let now_ms = self.platform.clock.now_ms();
-        let request = Request::new(demand.name(), key, demand).of(SCOPE);
+        let request = Request::new(operation, key, demand).of(SCOPE);
         Ok(match request.find(&self.store)? {
             Some(answer) => Err(answer),
             None => Ok(Key {

@@ -170,6 +170,67 @@ impl Status {
     }
 }
 
+/// What is asked of the gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Action {
+    /// Hold the amount.
+    Authorize,
+    /// Take the amount in one step.
+    Charge,
+    /// Take the held amount.
+    Capture,
+    /// Give up the hold.
+    Void,
+    /// Pay the amount back.
+    Refund,
+}
+
+impl Action {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Action::Authorize => "authorize",
+            Action::Charge => "charge",
+            Action::Capture => "capture",
+            Action::Void => "void",
+            Action::Refund => "refund",
+        }
+    }
+
+    pub(super) fn path(self) -> &'static str {
+        match self {
+            Action::Authorize => "/authorizations",
+            Action::Charge => "/charges",
+            Action::Capture => "/captures",
+            Action::Void => "/voids",
+            Action::Refund => "/refunds",
+        }
+    }
+
+    pub(super) fn is_undo(self) -> bool {
+        matches!(self, Action::Void | Action::Refund)
+    }
+}
+
+/// What the gateway answered for good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// It did it.
+    Done {
+        /// Its id of the authorization or charge.
+        id: String,
+    },
+    /// It did nothing, for a reason of business.
+    Refused {
+        /// The reason.
+        detail: String,
+    },
+    /// It cannot void because it has captured.
+    FoundCaptured,
+    /// It failed before doing anything and repeats that under this key: ask anew under another.
+    Failed,
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -10,16 +10,16 @@ use serde_json::json;
 use tracing::Instrument;
 
 use super::{
-    gateway::{Gateway, Told},
+    gateway::Gateway,
     keys::{Key, Keys},
-    model::{Event, Illegal, Status},
+    model::{Event, Illegal, Status, Told},
     store::{Book, Order, Payment},
     turns::Turns,
 };
 use crate::{
     gap::{Gap, Gaps},
     kit::{
-        Code, Context, Problem, bulkhead::Permit, http::IdempotencyKey,
+        Code, Context, Problem, Store, bulkhead::Permit, http::IdempotencyKey,
         idempotency::StoredAnswer as Answer,
     },
     ports::Platform,
@@ -32,7 +32,7 @@ const QUESTIONS_MAX: usize = 4;
 /// What is demanded of a saga's payment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum Demand {
+pub(crate) enum Demand {
     Create(Order),
     Capture {
         saga_id: String,
@@ -86,7 +86,7 @@ impl Demand {
 }
 
 /// The payment service.
-pub(super) struct Service {
+pub(crate) struct Payments {
     platform: Platform,
     book: Book,
     gateway: Gateway,
@@ -95,9 +95,15 @@ pub(super) struct Service {
     gaps: Gaps,
 }
 
-impl Service {
-    pub fn new(platform: &Platform, book: Book, gateway: Gateway, keys: Keys, gaps: Gaps) -> Self {
-        Service {
+impl Payments {
+    pub(super) fn new(
+        platform: &Platform,
+        book: Book,
+        gateway: Gateway,
+        keys: Keys,
+        gaps: Gaps,
+    ) -> Self {
+        Payments {
             platform: platform.clone(),
             book,
             gateway,
@@ -107,8 +113,13 @@ impl Service {
         }
     }
 
-    pub fn book(&self) -> &Book {
+    pub(super) fn book(&self) -> &Book {
         &self.book
+    }
+
+    /// The database.
+    pub fn store(&self) -> &Store {
+        self.book.store()
     }
 
     pub fn ignores_keys(&self) -> bool {
@@ -134,7 +145,7 @@ impl Service {
         demand: Demand,
     ) -> Result<Answer, Problem> {
         let key = match key {
-            Some(key) => match self.keys.begin(key, &demand)? {
+            Some(key) => match self.keys.begin(key, demand.name(), &demand)? {
                 Ok(key) => Some(key),
                 Err(answer) => return Ok(answer),
             },

@@ -4,20 +4,20 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, stream};
 
-use super::{gateway::CALLS_MAX, service::Service};
+use super::{gateway::CALLS_MAX, service::Payments};
 
 /// How often it looks.
 pub const EVERY: Duration = Duration::from_secs(60);
 
 /// Settles at boot and every minute.
-pub(super) async fn run(service: Arc<Service>) {
+pub(super) async fn run(service: Arc<Payments>) {
     loop {
         settle_all(&service).await;
         tokio::time::sleep(EVERY).await;
     }
 }
 
-async fn settle_all(service: &Service) {
+async fn settle_all(service: &Payments) {
     stream::iter(service.book().unsettled())
         .for_each_concurrent(CALLS_MAX, |id| async move {
             if let Err(problem) = service.settle_unasked(&id).await {

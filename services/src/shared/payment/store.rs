@@ -7,10 +7,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    gateway::{Action, Told},
-    model::{Event, Illegal, Mode, Status},
-};
+use super::model::{Action, Event, Illegal, Mode, Status, Told};
 use crate::{
     gap::Gaps,
     kit::{Code, Context, Problem, Store, Table, Writer},
@@ -196,6 +193,10 @@ impl Book {
             gaps,
             unsettled: Mutex::new(unsettled),
         })
+    }
+
+    pub fn store(&self) -> &Store {
+        &self.store
     }
 
     pub fn get(&self, id: &str) -> Result<Option<Payment>, Problem> {

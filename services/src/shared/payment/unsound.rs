@@ -8,7 +8,8 @@ use std::time::Duration;
 use tracing::Instrument;
 
 use super::{
-    gateway::{Action, Gateway, Told},
+    gateway::Gateway,
+    model::{Action, Told},
     store::Payment,
 };
 use crate::kit::{Context, Problem};

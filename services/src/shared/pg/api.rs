@@ -9,43 +9,17 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::{
     Answer, Fault, Operation, Rule,
-    work::{Desk, Request},
+    requests::{Hold, Order, Refund},
+    work::{Desk, Request, broken},
 };
 use crate::kit::{
     Code, Context, Problem,
     http::{Body, IdempotencyKey},
 };
-
-/// `POST /authorizations`, `POST /charges`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Order {
-    /// What the caller names its purchase.
-    pub reference: String,
-    /// Minor units, at least 1.
-    pub amount: i64,
-    /// The card's token.
-    pub card: String,
-}
-
-/// `POST /captures`, `POST /voids`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Hold {
-    /// The authorization's id.
-    pub authorization: String,
-}
-
-/// `POST /refunds`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Refund {
-    /// The id of an authorization or charge.
-    pub payment: String,
-    /// Minor units, at least 1.
-    pub amount: i64,
-}
 
 /// What the gateway's behaviour is and was: `GET /behaviour`.
 #[derive(Clone, Debug, Serialize)]
@@ -200,9 +174,4 @@ impl IntoResponse for Answer {
 
 fn throttled() -> Problem {
     Code::TooManyRequests.because("too many requests; ask again later with the same key")
-}
-
-/// The 500 of a gateway that is told to fail.
-pub(super) fn broken() -> Problem {
-    Code::Internal.because("the gateway failed before doing any work")
 }

@@ -60,7 +60,7 @@ impl Entry {
     pub fn new(
         id: String,
         kind: Kind,
-        order: &super::api::Order,
+        order: &super::requests::Order,
         at: u64,
     ) -> Result<Self, Problem> {
         let taken_now = kind == Kind::Charge;

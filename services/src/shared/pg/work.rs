@@ -9,7 +9,7 @@ use tracing::Instrument;
 
 use super::{
     ANSWERS, Answer, Behaviour, Config, Entry, Fault, KeyStyle, Kind, LEDGER, Operation,
-    api::{self, Hold, Order, Refund},
+    requests::{Hold, Order, Refund},
     webhooks::{Notice, Webhooks},
 };
 use crate::{
@@ -184,7 +184,7 @@ impl Desk {
         self.store
             .write(move |tx| {
                 let outcome = match fault {
-                    Some(Fault::Error) => Err(api::broken()),
+                    Some(Fault::Error) => Err(broken()),
                     _ => apply(tx, &request, now, fee),
                 };
                 let (status, body, entry) = match outcome {
@@ -270,4 +270,9 @@ fn find(tx: &Writer, id: &str) -> Result<Entry, Problem> {
 
 fn invalid(detail: impl Into<String>) -> Problem {
     Code::InvalidRequest.because(detail)
+}
+
+/// The 500 of a gateway that is told to fail.
+pub(super) fn broken() -> Problem {
+    Code::Internal.because("the gateway failed before doing any work")
 }

@@ -186,7 +186,7 @@ fn moved(user: &User, way: Move, amount: u64) -> Result<Balance, Problem> {
     })
 }
 
-pub(super) fn unknown_user(id: &str) -> Problem {
+pub(crate) fn unknown_user(id: &str) -> Problem {
     Code::NotFound.because(format!(
         "there is no user {id}; create them with PUT /users/{id}"
     ))

@@ -2,13 +2,13 @@ use std::{sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 use squall_services::{
-    gap::Gap,
-    kit::temper::Temper,
-    orders::{
+    checkout::{
         coupon, data_platform,
         orders::{self, Config, Rollback, Variant, store::ORDERS},
         ranking,
     },
+    gap::Gap,
+    kit::temper::Temper,
     shared::{catalog, inventory, notification, user},
 };
 use tokio::time::sleep;
@@ -35,10 +35,7 @@ impl Shop {
             orchestrator: "checkout".to_owned(),
             ..Default::default()
         };
-        let user = user::Config {
-            gaps,
-            ..Default::default()
-        };
+        let user = user::Config { gaps };
         let coupon = coupon::Config {
             gaps,
             ..Default::default()

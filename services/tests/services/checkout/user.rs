@@ -8,7 +8,6 @@ async fn open(gap: Option<Gap>) -> World {
     let world = World::new();
     let config = user::Config {
         gaps: gap.into_iter().collect(),
-        ..Default::default()
     };
     world.serve("user", |p| user::run(p, config)).await;
     let kim = json!({ "name": "Kim", "balance": 1000 });

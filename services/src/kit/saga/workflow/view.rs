@@ -7,8 +7,8 @@ use crate::kit::{
     Problem, Reader, StoreError,
     saga::{
         Engine, Saga, SagaRecord, SagaView, Status, StepStatus,
-        engine::Inner,
         facts::{Fact, FactRow},
+        inner::Inner,
     },
 };
 

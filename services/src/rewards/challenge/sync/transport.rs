@@ -13,9 +13,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use axum::Router;
-use serde::{Deserialize, Serialize};
 
-use super::View;
+use super::{Transport, View};
 use crate::{
     gap::Gaps,
     kit::{
@@ -26,19 +25,6 @@ use crate::{
     rewards::challenge::store::Product,
     shared::catalog::{PRODUCT_CHANGED, TOPIC, store::Change},
 };
-
-/// How notices travel.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Transport {
-    /// The catalog calls, again and again until it is answered.
-    #[default]
-    Webhook,
-    /// The bus tells whoever listens at that instant.
-    PubSub,
-    /// The bus keeps a log, and delivers from it until it is told that a notice was handled.
-    Stream,
-}
 
 /// The group of the stream; nobody else reads for this service.
 const GROUP: &str = "challenge-products";

@@ -1,6 +1,6 @@
-//! The user's part in item purchases: validation and the balance.
+//! The user service as item purchases have it: it validates who buys and reserves their balance.
 
-use std::sync::Arc;
+use std::{io, sync::Arc};
 
 use async_trait::async_trait;
 use axum::{
@@ -11,38 +11,50 @@ use axum::{
 use serde_json::{Value, json};
 
 use super::{
-    commands::{Commands, Reserve, unknown_user},
-    store::USERS,
+    ORDER_CANCELLED, ORDER_COMPLETED, ORDER_CREATED, Purchase, TOPIC, USER_FAILED, USER_RELEASED,
+    USER_VALIDATED, keep_rollback_data, knows_rollback_data,
 };
 use crate::{
     kit::{
-        Problem, Store, StoreError, Writer,
-        bus::{Event, Handler, HandlerError, Member, Settings},
+        self, Problem, Writer,
+        bus::{Event, Handler, HandlerError},
+        member::{Member, Settings},
         reservation::Reserving,
     },
     ports::Platform,
-    purchase::{
-        ORDER_CANCELLED, ORDER_COMPLETED, ORDER_CREATED, Purchase, TOPIC, USER_FAILED,
-        USER_RELEASED, USER_VALIDATED, keep_rollback_data, knows_rollback_data,
+    service::Service,
+    shared::user::{
+        self,
+        commands::{Commands, Reserve, unknown_user},
+        store::USERS,
     },
 };
 
-/// Takes part from now on; the routes that come with it.
-pub(super) async fn join(
-    platform: &Platform,
-    store: &Store,
-    settings: &Settings,
-) -> Result<Router, StoreError> {
-    let member = Member::join(platform, store, TOPIC, settings).await?;
+/// The service, as topologies list it.
+pub const SERVICE: Service = Service {
+    run: |platform| Box::pin(run(platform, Settings::default())),
+    // `POST /setup-test-data` makes the users that it needs.
+    demo: &[],
+    ..user::SERVICE
+};
+
+/// Serves until the process ends.
+pub async fn run(platform: Platform, settings: Settings) -> io::Result<()> {
+    let config = user::Config {
+        gaps: settings.gaps,
+    };
+    let (store, router) = user::open(&platform, config).await?;
+    let member = Member::join(&platform, &store, TOPIC, &settings).await?;
     let purse = Arc::new(Purse {
         member: member.clone(),
     });
     let kinds = [ORDER_CREATED, ORDER_COMPLETED, ORDER_CANCELLED];
     let events = member.hear(&kinds, purse.clone());
-    Ok(Router::new()
+    let balances = Router::new()
         .route("/user/{id}/balance", get(balance))
-        .with_state(purse)
-        .merge(events))
+        .with_state(purse);
+    let router = router.merge(balances.merge(events));
+    kit::http::serve(&platform, router).await
 }
 
 struct Purse {

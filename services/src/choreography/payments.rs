@@ -1,53 +1,58 @@
-//! The payment's part in choreographed orders: one charge when the goods are set aside, paid back when they cannot be
+//! The payment service as choreographed orders have it: one charge when the goods are set aside, paid back when they cannot be
 //! delivered.
 //!
 //! The charge is settled by the same machinery that serves requests; an event whose charge could not be settled yet is
 //! delivered again. What is said of it is said after it is settled, and once: the inbox's note is in that commit.
 
-use std::sync::Arc;
+use std::{io, sync::Arc};
 
 use async_trait::async_trait;
-use axum::Router;
 
 use super::{
-    model::Mode,
-    service::{Demand, Service},
-    store::Order,
+    DELIVERY_FAILED, INVENTORY_RESERVED, PAYMENT_COMPLETED, PAYMENT_FAILED, PAYMENT_REFUNDED,
+    Placed, TOPIC,
 };
 use crate::{
-    choreography::{
-        DELIVERY_FAILED, INVENTORY_RESERVED, PAYMENT_COMPLETED, PAYMENT_FAILED, PAYMENT_REFUNDED,
-        Placed, TOPIC,
-    },
     gap::Gap,
     kit::{
-        Code, Store, StoreError,
-        bus::{Event, Handler, HandlerError, Member, Settings},
+        Code,
+        bus::{Event, Handler, HandlerError},
+        http,
+        member::{Member, Settings},
     },
     ports::Platform,
+    service::Service,
+    shared::payment::{self, Demand, Mode, Order, Payments},
 };
 
-/// Takes part from now on; the routes that come with it.
-pub(super) async fn join(
-    platform: &Platform,
-    store: &Store,
-    service: Arc<Service>,
-    settings: &Settings,
-) -> Result<Router, StoreError> {
-    let member = Member::join(platform, store, TOPIC, settings).await?;
+/// The service, as topologies list it.
+pub const SERVICE: Service = Service {
+    run: |platform| Box::pin(run(platform, Default::default(), Settings::default())),
+    ..payment::SERVICE
+};
+
+/// Serves until the process ends.
+pub async fn run(
+    platform: Platform,
+    config: payment::Config,
+    settings: Settings,
+) -> io::Result<()> {
+    let (payments, router) = payment::open(&platform, config).await?;
+    let member = Member::join(&platform, payments.store(), TOPIC, &settings).await?;
     let till = Arc::new(Till {
         member: member.clone(),
-        service,
+        payments,
     });
-    match settings.gaps.has(Gap::DeliveryFailureKeepsMoney) {
-        true => Ok(member.hear(&[INVENTORY_RESERVED], till)),
-        false => Ok(member.hear(&[INVENTORY_RESERVED, DELIVERY_FAILED], till)),
-    }
+    let events = match settings.gaps.has(Gap::DeliveryFailureKeepsMoney) {
+        true => member.hear(&[INVENTORY_RESERVED], till),
+        false => member.hear(&[INVENTORY_RESERVED, DELIVERY_FAILED], till),
+    };
+    http::serve(&platform, router.merge(events)).await
 }
 
 struct Till {
     member: Member,
-    service: Arc<Service>,
+    payments: Arc<Payments>,
 }
 
 #[async_trait]
@@ -72,7 +77,7 @@ impl Till {
             mode: Mode::OneStep,
         });
         let context = event.context.step("charge");
-        match self.service.serve(context, None, demand).await {
+        match self.payments.serve(context, None, demand).await {
             Ok(_) => self.say(event, PAYMENT_COMPLETED, placed).await,
             Err(problem) if problem.code == Code::PaymentDeclined => {
                 let failed = placed.failed(problem.detail);
@@ -92,7 +97,7 @@ impl Till {
             amount: None,
         };
         let context = event.context.step("refund");
-        self.service.serve(context, None, demand).await?;
+        self.payments.serve(context, None, demand).await?;
         self.say(event, PAYMENT_REFUNDED, placed).await
     }
 

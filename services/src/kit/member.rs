@@ -8,11 +8,11 @@ use std::{
 use axum::Router;
 use serde::Serialize;
 
-use super::{Bus, Consumer, Event, Handler, HandlerError, Subscription, consumer::DELIVERIES_MAX};
 use crate::{
     gap::{Gap, Gaps},
     kit::{
         Context, Store, StoreError, Writer,
+        bus::{Bus, Consumer, DELIVERIES_MAX, Event, Handler, HandlerError, Subscription},
         format::Format,
         inbox::Inbox,
         outbox::{self, Mode, Outbox, Outgoing, Policy, Target},
