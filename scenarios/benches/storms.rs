@@ -20,7 +20,7 @@ use squall_scenarios::{
     topology,
     workloads::shop::{self, Hand, Shelf},
 };
-use squall_services::{gap::Gaps, orchestration::orders, shared::payment};
+use squall_services::{orchestration::orders, planted_bug::Bugs, shared::payment};
 
 /// As in the `squall` program.
 #[global_allocator]
@@ -71,9 +71,9 @@ impl Scenario for Orders {
         let config = orders::Config::default();
         topology::open(
             sim,
-            shop::counter(Gaps::default(), config, Default::default()),
+            shop::counter(Bugs::default(), config, Default::default()),
         );
-        shop::open_till(sim, Gaps::default(), payment::CALLS_MAX);
+        shop::open_till(sim, Bugs::default(), payment::CALLS_MAX);
         let lamp = Shelf {
             sku: "lamp",
             stock: 9,

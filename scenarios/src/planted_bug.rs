@@ -1,19 +1,19 @@
-//! The bug bank: which gaps of the services each scenario's shapes have, and which can be planted alone. A scenario lists
+//! The bug bank: which bugs of the services each scenario's shapes have, and which can be planted alone. A scenario lists
 //! its bugs by [`planted_bugs`](crate::planted_bugs): that is the one line which adds one.
 
-use squall::scenario::{Bug, Setup, Shape};
-use squall_services::gap::{Gap, Gaps};
+use squall::scenario::{self, Setup, Shape};
+use squall_services::planted_bug::{Bug, Bugs};
 
-/// The gaps of a shape with a bug planted into it. `documented` are those of the design as its authors wrote it down.
-pub fn gaps(setup: &Setup, documented: &[Gap]) -> Gaps {
-    let shape: &[Gap] = if setup.shape == "documented" {
+/// The bugs of a shape with a bug planted into it. `documented` are those of the design as its authors wrote it down.
+pub fn bugs(setup: &Setup, documented: &[Bug]) -> Bugs {
+    let shape: &[Bug] = if setup.shape == "documented" {
         documented
     } else {
         &[]
     };
-    let planted = Gap::ALL
+    let planted = Bug::ALL
         .iter()
-        .filter(|gap| Some(gap.name()) == setup.plant.as_deref());
+        .filter(|bug| Some(bug.name()) == setup.plant.as_deref());
     shape.iter().chain(planted).copied().collect()
 }
 
@@ -21,7 +21,7 @@ pub fn gaps(setup: &Setup, documented: &[Gap]) -> Gaps {
 #[derive(Clone, Copy, Debug)]
 pub struct Planted {
     /// What is wrong.
-    pub gap: Gap,
+    pub bug: Bug,
     /// Seeds whose storms found it when they were noted down: tried before the search from seed 0 begins. One that draws
     /// something else by now costs one storm.
     pub likely: &'static [u64],
@@ -29,14 +29,14 @@ pub struct Planted {
     pub breaks: &'static [&'static str],
 }
 
-/// Lists the bugs of a scenario as its `BUGS`: `Gap at seed => "an invariant" | "another one";`, the seed being optional.
+/// Lists the bugs of a scenario as its `BUGS`: `Bug at seed => "an invariant" | "another one";`, the seed being optional.
 #[macro_export]
 macro_rules! planted_bugs {
-    ($(#[$doc:meta])* $($gap:ident $(at $seed:literal)? => $($breaks:literal)|+;)+) => {
+    ($(#[$doc:meta])* $($bug:ident $(at $seed:literal)? => $($breaks:literal)|+;)+) => {
         $(#[$doc])*
         #[doc = "What can be planted alone."]
         pub const BUGS: &[$crate::planted_bug::Planted] = &[$($crate::planted_bug::Planted {
-            gap: ::squall_services::gap::Gap::$gap,
+            bug: ::squall_services::planted_bug::Bug::$bug,
             likely: &[$($seed)?],
             breaks: &[$($breaks),+],
         }),+];
@@ -44,12 +44,12 @@ macro_rules! planted_bugs {
 }
 
 /// The bugs as `list` and `--plant` know them.
-pub fn bugs(bugs: &[Planted]) -> Vec<Bug> {
-    let bug = |planted: &Planted| Bug {
-        name: planted.gap.name(),
-        about: planted.gap.about(),
+pub fn listed(bugs: &[Planted]) -> Vec<scenario::Bug> {
+    let listed = |planted: &Planted| scenario::Bug {
+        name: planted.bug.name(),
+        about: planted.bug.about(),
     };
-    bugs.iter().map(bug).collect()
+    bugs.iter().map(listed).collect()
 }
 
 /// The two shapes that every reference system comes in.

@@ -19,7 +19,7 @@ pub mod order_choreography;
 pub mod order_replicas;
 
 /// A flow whose story is told.
-pub trait Tale: Scenario + Sized {
+pub trait StoryScenario: Scenario + Sized {
     /// What goes wrong, and where.
     fn storm(&self) -> &[Fault];
 
@@ -55,10 +55,10 @@ pub trait Tale: Scenario + Sized {
     }
 }
 
-/// Makes a scenario a tale: its field `storm` is what goes wrong, and a reader does not care about `UNTOLD`.
+/// Makes a scenario a story: its field `storm` is what goes wrong, and a reader does not care about `UNTOLD`.
 macro_rules! told {
     ($scenario:ty, $ops:expr) => {
-        impl $crate::stories::Tale for $scenario {
+        impl $crate::stories::StoryScenario for $scenario {
             fn storm(&self) -> &[Fault] {
                 &self.storm
             }

@@ -1,4 +1,4 @@
-//! Typed mirrors of the services' tables, kept from the feed of commits: what the invariants look at.
+//! Typed views of the services' tables, kept from the feed of commits: what the invariants look at.
 
 use std::{
     collections::BTreeMap,
@@ -11,14 +11,14 @@ use squall::{check::Commit, trace::Row};
 use squall_services::kit::Table;
 
 /// The rows of one table of one node.
-pub struct Mirror<V: 'static> {
+pub struct TableView<V: 'static> {
     node: &'static str,
     table: Table<V>,
-    rows: BTreeMap<String, Arc<Mirrored<V>>>,
+    rows: BTreeMap<String, Arc<StoredRow<V>>>,
 }
 
 /// A row, decoded by the time it is first looked at.
-struct Mirrored<V: 'static> {
+struct StoredRow<V: 'static> {
     node: &'static str,
     table: Table<V>,
     /// Empty if it was decoded at once.
@@ -26,7 +26,7 @@ struct Mirrored<V: 'static> {
     row: OnceLock<V>,
 }
 
-impl<V: DeserializeOwned> Mirrored<V> {
+impl<V: DeserializeOwned> StoredRow<V> {
     fn decode(&self, stored: &[u8]) -> V {
         match self.table.decode(stored) {
             Ok(row) => row,
@@ -47,8 +47,8 @@ impl<V: DeserializeOwned> Mirrored<V> {
 pub struct Change<'c, V: 'static> {
     /// The row's key.
     pub key: &'c str,
-    before: Option<Arc<Mirrored<V>>>,
-    after: Option<Arc<Mirrored<V>>>,
+    before: Option<Arc<StoredRow<V>>>,
+    after: Option<Arc<StoredRow<V>>>,
 }
 
 impl<V: DeserializeOwned> Change<'_, V> {
@@ -63,10 +63,10 @@ impl<V: DeserializeOwned> Change<'_, V> {
     }
 }
 
-impl<V: DeserializeOwned> Mirror<V> {
-    /// An empty mirror of `table` on `node`.
+impl<V: DeserializeOwned> TableView<V> {
+    /// An empty view of `table` on `node`.
     pub fn new(node: &'static str, table: Table<V>) -> Self {
-        Mirror {
+        TableView {
             node,
             table,
             rows: BTreeMap::new(),
@@ -82,7 +82,7 @@ impl<V: DeserializeOwned> Mirror<V> {
         let mut changes = Vec::new();
         for row in self.concerned(commit) {
             let after = row.value.as_ref().map(|stored| {
-                let after = self.mirrored(Vec::new());
+                let after = self.stored_row(Vec::new());
                 let decoded = after.decode(stored);
                 after.row.get_or_init(|| decoded);
                 Arc::new(after)
@@ -105,7 +105,7 @@ impl<V: DeserializeOwned> Mirror<V> {
         for row in self.concerned(commit) {
             match &row.value {
                 Some(stored) => {
-                    let row_now = Arc::new(self.mirrored(stored.clone()));
+                    let row_now = Arc::new(self.stored_row(stored.clone()));
                     self.rows.insert(row.key.clone(), row_now);
                 }
                 None => {
@@ -121,8 +121,8 @@ impl<V: DeserializeOwned> Mirror<V> {
         rows.iter().filter(move |row| row.table == table)
     }
 
-    fn mirrored(&self, stored: Vec<u8>) -> Mirrored<V> {
-        Mirrored {
+    fn stored_row(&self, stored: Vec<u8>) -> StoredRow<V> {
+        StoredRow {
             node: self.node,
             table: self.table,
             stored,

@@ -31,7 +31,7 @@ fn every_bug_is_found_by_the_damage_that_it_does() {
     let scenarios = catalogue().scenarios;
     let mut bugs: Vec<(&dyn Scenario, &Planted)> = Vec::new();
     for scenario in &scenarios {
-        let named = |bug: &Planted| format!("{}/{}", scenario.name(), bug.gap.name());
+        let named = |planted: &Planted| format!("{}/{}", scenario.name(), planted.bug.name());
         let wanted = |bug: &&Planted| named(bug).starts_with(&only);
         let planted = bugs_of(&**scenario).iter().filter(wanted);
         bugs.extend(planted.map(|bug| (&**scenario, bug)));
@@ -39,10 +39,10 @@ fn every_bug_is_found_by_the_damage_that_it_does() {
     let next = AtomicUsize::new(0);
     let work = || {
         let mut missed = Vec::new();
-        while let Some((scenario, bug)) = bugs.get(next.fetch_add(1, Relaxed)) {
-            let finding = AssertUnwindSafe(|| is_found(*scenario, bug));
+        while let Some((scenario, planted)) = bugs.get(next.fetch_add(1, Relaxed)) {
+            let finding = AssertUnwindSafe(|| is_found(*scenario, planted));
             if catch_unwind(finding).is_err() {
-                missed.push(format!("{}/{}", scenario.name(), bug.gap.name()));
+                missed.push(format!("{}/{}", scenario.name(), planted.bug.name()));
             }
         }
         missed
@@ -90,7 +90,7 @@ fn a_test_that_misspells_a_bug_fails_at_once() {
 }
 
 fn is_found(scenario: &dyn Scenario, planted: &Planted) {
-    let bug = planted.gap.name();
+    let bug = planted.bug.name();
     let (seed, violation) = planted
         .likely
         .iter()

@@ -22,7 +22,7 @@ pub mod resource_pool;
 pub mod saga;
 pub(crate) mod stale;
 pub mod store;
-pub mod temper;
+pub mod stub_faults;
 pub(crate) mod timer;
 
 pub use bulkhead::{Permit, Permits};

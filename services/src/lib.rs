@@ -8,8 +8,8 @@
 //! [`choreography`] and [`purchase`], each with an order service of its own but the first. What several flows use is
 //! in [`shared`] and [`infrastructure`]; [`systems`] lists what runs together.
 
-pub mod gap;
 pub mod kit;
+pub mod planted_bug;
 pub mod ports;
 pub mod service;
 

@@ -22,12 +22,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::{
-    gap::Gap,
     kit::{
         bus::{Event, HandlerError},
         format::More,
         member::{Member, Settings},
     },
+    planted_bug::Bug,
     shared::notification::Listens,
 };
 
@@ -124,7 +124,7 @@ pub fn notices(settings: Settings) -> Listens {
 
 /// Keeps what a rollback needs to know where the shape keeps it: with the reservation, or in the bus's memory.
 pub async fn keep_rollback_data(member: &Member, event: &Event) {
-    if member.gaps().has(Gap::RollbackDataInBusMemory) {
+    if member.bugs().has(Bug::RollbackDataInBusMemory) {
         let (key, nothing_more) = (rollback_key(member, event), json!({}));
         let kept = member.bus().remember(&event.context, &key, &nothing_more);
         if let Err(error) = kept.await {
@@ -135,7 +135,7 @@ pub async fn keep_rollback_data(member: &Member, event: &Event) {
 
 /// Whether a rollback knows what to give back.
 pub async fn knows_rollback_data(member: &Member, event: &Event) -> bool {
-    if !member.gaps().has(Gap::RollbackDataInBusMemory) {
+    if !member.bugs().has(Bug::RollbackDataInBusMemory) {
         return true;
     }
     let key = rollback_key(member, event);

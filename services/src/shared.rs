@@ -4,5 +4,5 @@ pub mod catalog;
 pub mod inventory;
 pub mod notification;
 pub mod payment;
-pub mod pg;
+pub mod payment_provider;
 pub mod user;

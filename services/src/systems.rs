@@ -7,7 +7,7 @@ use crate::{
     orchestration, purchase,
     rewards::challenge,
     service::Service,
-    shared::{catalog, inventory, notification, payment, pg, user},
+    shared::{catalog, inventory, notification, payment, payment_provider, user},
 };
 
 /// A system that runs as a whole.
@@ -37,7 +37,7 @@ pub const SYSTEMS: &[System] = &[
                 },
                 ..catalog::SERVICE
             },
-            pg::SERVICE,
+            payment_provider::SERVICE,
         ],
     },
     System {
@@ -51,7 +51,7 @@ pub const SYSTEMS: &[System] = &[
             },
             payment::SERVICE,
             catalog::SERVICE,
-            pg::SERVICE,
+            payment_provider::SERVICE,
             lock::SERVICE,
         ],
     },
@@ -72,7 +72,7 @@ pub const SYSTEMS: &[System] = &[
             inventory::SERVICE,
             payment::SERVICE,
             catalog::SERVICE,
-            pg::SERVICE,
+            payment_provider::SERVICE,
         ],
     },
     System {
@@ -128,7 +128,7 @@ pub const SYSTEMS: &[System] = &[
             choreography::orders::SERVICE,
             choreography::stock::SERVICE,
             choreography::payments::SERVICE,
-            pg::SERVICE,
+            payment_provider::SERVICE,
             choreography::delivery::SERVICE,
             Service {
                 run: |p| {

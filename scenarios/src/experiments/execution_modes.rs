@@ -22,12 +22,12 @@ use squall::{
     time::VirtualTime,
 };
 use squall_services::{
-    gap::Gaps,
     kit::saga::facts,
     orchestration::orders::{
         self, Execution,
         store::{OPEN_SAGAS, OrderData, SAGAS},
     },
+    planted_bug::Bugs,
     shared::payment,
 };
 use tokio::time::Instant;
@@ -240,8 +240,8 @@ impl Scenario for Executing {
             execution: self.execution,
             ..Default::default()
         };
-        topology::open(sim, shop::counter(Gaps::NONE, config, Default::default()));
-        let _permits = shop::open_till(sim, Gaps::NONE, payment::CALLS_MAX);
+        topology::open(sim, shop::counter(Bugs::NONE, config, Default::default()));
+        let _permits = shop::open_till(sim, Bugs::NONE, payment::CALLS_MAX);
         for (from, to) in shop::LINKS {
             sim.link(from, to, Latency::fixed(WAY));
         }

@@ -18,8 +18,8 @@ use squall::{
 };
 use squall_services::{
     checkout::orders,
-    gap::{Gap, Gaps},
     kit::executor::Size,
+    planted_bug::{Bug, Bugs},
 };
 use tokio::time::Instant;
 
@@ -98,21 +98,21 @@ impl Scenario for Isolation {
     }
 
     fn build(&self, sim: &Sim, _: &Setup) {
-        let gaps = match self.told {
-            Told::Inside => Gaps::NONE.with(Gap::SubscriberInsideTransaction),
-            Told::AfterCommit => Gaps::NONE,
+        let bugs = match self.told {
+            Told::Inside => Bugs::NONE.with(Bug::SubscriberInsideTransaction),
+            Told::AfterCommit => Bugs::NONE,
         };
         let config = orders::Config {
-            gaps,
+            bugs,
             saga_deadline: Duration::from_secs(6),
             ..Default::default()
         };
-        let knobs = nodes::open(sim, gaps, config, Size::COUPON_ISSUE);
-        for temper in knobs.tempers.iter() {
-            temper.slow(HANDLING);
+        let knobs = nodes::open(sim, bugs, config, Size::COUPON_ISSUE);
+        for faults in knobs.faults.iter() {
+            faults.slow(HANDLING);
         }
         if self.subscribers == Subscribers::OneSlow {
-            knobs.tempers[0].slow(10 * HANDLING);
+            knobs.faults[0].slow(10 * HANDLING);
         }
         for (from, to) in nodes::LINKS {
             sim.link(from, to, Latency::fixed(WAY));

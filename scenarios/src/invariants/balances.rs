@@ -15,28 +15,28 @@ use squall_services::{
     shared::user::store::{self as user, USERS, User},
 };
 
-use crate::{lock, table_view::Mirror};
+use crate::{lock, table_view::TableView};
 
 /// The user and coupon services as committed.
 pub struct Books {
-    users: Mirror<User>,
+    users: TableView<User>,
     /// By saga.
-    pub balances: Mirror<user::Reservation>,
-    campaigns: Mirror<Campaign>,
+    pub balances: TableView<user::Reservation>,
+    campaigns: TableView<Campaign>,
     /// By id.
-    pub coupons: Mirror<Coupon>,
+    pub coupons: TableView<Coupon>,
     /// By saga.
-    pub used: Mirror<coupon::Reservation>,
+    pub used: TableView<coupon::Reservation>,
 }
 
 /// Watches the nodes `"user"` and `"coupon"`.
 pub fn watch(sim: &Sim) -> Arc<Mutex<Books>> {
     let books = Arc::new(Mutex::new(Books {
-        users: Mirror::new("user", USERS),
-        balances: Mirror::new("user", user::RESERVATIONS),
-        campaigns: Mirror::new("coupon", CAMPAIGNS),
-        coupons: Mirror::new("coupon", COUPONS),
-        used: Mirror::new("coupon", coupon::RESERVATIONS),
+        users: TableView::new("user", USERS),
+        balances: TableView::new("user", user::RESERVATIONS),
+        campaigns: TableView::new("coupon", CAMPAIGNS),
+        coupons: TableView::new("coupon", COUPONS),
+        used: TableView::new("coupon", coupon::RESERVATIONS),
     }));
     let follow = books.clone();
     sim.always("balances add up", move |commit, findings| {

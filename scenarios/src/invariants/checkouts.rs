@@ -33,7 +33,7 @@ use crate::{
     },
     lock,
     person::Asked,
-    table_view::{Change, Mirror},
+    table_view::{Change, TableView},
 };
 
 /// How much later than its deadline a saga may intend a step, and still go on from it.
@@ -48,10 +48,10 @@ const READ_SIDE: &str = "the read side is what the events say";
 /// The checkout service as committed.
 pub struct Orders {
     /// By id.
-    pub orders: Mirror<OrderRow>,
+    pub orders: TableView<OrderRow>,
     /// By id.
-    pub sagas: Mirror<SagaRecord<CheckoutData>>,
-    facts: Mirror<FactRow<CheckoutData>>,
+    pub sagas: TableView<SagaRecord<CheckoutData>>,
+    facts: TableView<FactRow<CheckoutData>>,
     /// Each saga as its facts tell it.
     folded: BTreeMap<String, Option<SagaRecord<CheckoutData>>>,
     prices: Prices,
@@ -86,9 +86,9 @@ impl Lives {
 pub fn watch(sim: &Sim, deadline: Duration, lives: &Lives) -> Arc<Mutex<Orders>> {
     let asked = Asked::default();
     let orders = Arc::new(Mutex::new(Orders {
-        orders: Mirror::new("checkout", ORDERS),
-        sagas: Mirror::new("checkout", SAGAS),
-        facts: Mirror::new("checkout", FACTS),
+        orders: TableView::new("checkout", ORDERS),
+        sagas: TableView::new("checkout", SAGAS),
+        facts: TableView::new("checkout", FACTS),
         folded: BTreeMap::new(),
         prices: Prices::new(&asked),
         dues: Dues::default(),

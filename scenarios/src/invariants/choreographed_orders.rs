@@ -34,7 +34,7 @@ use crate::{
     },
     lock,
     person::Asked,
-    table_view::Mirror,
+    table_view::TableView,
 };
 
 /// What is said may wait in an outbox for six minutes; a minute for its effects.
@@ -48,14 +48,14 @@ const REFUND: &str = "no lost refund";
 
 /// The services as committed.
 struct Orders {
-    orders: Mirror<Order>,
-    users: Mirror<User>,
+    orders: TableView<Order>,
+    users: TableView<User>,
     prices: Prices,
     /// What is to be paid for each order.
     dues: Dues,
     stock: Holdings,
-    fences: Mirror<u64>,
-    shipments: Mirror<Shipment>,
+    fences: TableView<u64>,
+    shipments: TableView<Shipment>,
     messages: Messages,
     /// The orders that each client operation has made.
     made_by: BTreeMap<String, Vec<String>>,
@@ -66,13 +66,13 @@ struct Orders {
 pub fn watch(sim: &Sim, permits: &Permits, asked: &Asked) -> Arc<Told> {
     let money = money::watch(sim, permits, SETTLED);
     let orders = Arc::new(Mutex::new(Orders {
-        orders: Mirror::new("order", ORDERS),
-        users: Mirror::new("user", USERS),
+        orders: TableView::new("order", ORDERS),
+        users: TableView::new("user", USERS),
         prices: Prices::new(asked),
         dues: Dues::default(),
         stock: Holdings::new("inventory", &STOCK),
-        fences: Mirror::new("inventory", FENCES),
-        shipments: Mirror::new("delivery", SHIPMENTS),
+        fences: TableView::new("inventory", FENCES),
+        shipments: TableView::new("delivery", SHIPMENTS),
         messages: Messages::default(),
         made_by: BTreeMap::new(),
     }));

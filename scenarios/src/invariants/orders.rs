@@ -29,17 +29,17 @@ use super::{
 use crate::{
     lock,
     person::Asked,
-    table_view::{Change, Mirror},
+    table_view::{Change, TableView},
 };
 
 /// The order service as committed.
 pub struct Orders {
     /// By id.
-    pub orders: Mirror<OrderRow>,
+    pub orders: TableView<OrderRow>,
     /// By id.
-    pub sagas: Mirror<Course>,
+    pub sagas: TableView<Course>,
     /// What is kept under the clients' keys.
-    keys: Mirror<Kept>,
+    keys: TableView<Kept>,
     prices: Prices,
     /// What is to be paid for each.
     dues: Dues,
@@ -66,9 +66,9 @@ pub fn watch(sim: &Sim) -> Arc<Mutex<Orders>> {
 pub fn watch_at(sim: &Sim, node: &'static str) -> Arc<Mutex<Orders>> {
     let asked = Asked::default();
     let orders = Arc::new(Mutex::new(Orders {
-        orders: Mirror::new(node, ORDERS),
-        sagas: Mirror::new(node, COURSES),
-        keys: Mirror::new(node, Table::new(KEYS.name)),
+        orders: TableView::new(node, ORDERS),
+        sagas: TableView::new(node, COURSES),
+        keys: TableView::new(node, Table::new(KEYS.name)),
         prices: Prices::new(&asked),
         dues: Dues::default(),
         asked,

@@ -8,11 +8,11 @@ use squall::{
 };
 use squall_services::shared::catalog::store::{VERSIONS, Version, version_key};
 
-use crate::{person::Asked, table_view::Mirror};
+use crate::{person::Asked, table_view::TableView};
 
 /// The versions of products in the catalog's books, and since when each is there.
 pub struct Prices {
-    versions: Mirror<Version>,
+    versions: TableView<Version>,
     since: BTreeMap<String, VirtualTime>,
     asked: Asked,
 }
@@ -21,7 +21,7 @@ impl Prices {
     /// Nothing is known of the node `"catalog"` yet. Operations that are not among those `asked` are not judged by time.
     pub fn new(asked: &Asked) -> Self {
         Prices {
-            versions: Mirror::new("catalog", VERSIONS),
+            versions: TableView::new("catalog", VERSIONS),
             since: BTreeMap::new(),
             asked: asked.clone(),
         }

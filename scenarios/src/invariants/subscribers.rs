@@ -20,7 +20,7 @@ use squall_services::{
 };
 
 use crate::invariants::checkouts::Orders;
-use crate::{invariants::sagas::SAGAS_END, lock, table_view::Mirror};
+use crate::{invariants::sagas::SAGAS_END, lock, table_view::TableView};
 
 /// An outbox row is tried for 75 seconds and then redriven by a person who looks every ten; a while for the sagas that
 /// it waits for.
@@ -49,7 +49,7 @@ pub fn watch(sim: &Sim, orders: &Arc<Mutex<Orders>>) {
         }
     });
     let orders = orders.clone();
-    let ranks = Mutex::new(Mirror::<Rank>::new("ranking", RANKS));
+    let ranks = Mutex::new(TableView::<Rank>::new("ranking", RANKS));
     let ranks = Arc::new(ranks);
     let follow = ranks.clone();
     sim.always(HEARD, move |commit, _| {

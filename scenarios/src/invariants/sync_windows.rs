@@ -25,7 +25,7 @@ use squall_services::{
     shared::catalog::store as catalog,
 };
 
-use crate::{lock, table_view::Mirror};
+use crate::{lock, table_view::TableView};
 
 /// The invariant.
 pub const WITHIN_BOUND: &str = "inconsistency windows stay within the mode's bound";
@@ -149,9 +149,9 @@ pub struct Windows {
     ttl: Duration,
     initial: Way,
     switched: VirtualTime,
-    products: Mirror<catalog::Product>,
-    copies: Mirror<challenge::Product>,
-    settings: Mirror<Sync>,
+    products: TableView<catalog::Product>,
+    copies: TableView<challenge::Product>,
+    settings: TableView<Sync>,
     /// When a product's copy was made or forgotten.
     touched: BTreeMap<String, VirtualTime>,
     waiting: Vec<Waiting>,
@@ -174,9 +174,9 @@ pub fn watch(
         ttl,
         initial,
         switched: VirtualTime::ZERO,
-        products: Mirror::new("catalog", catalog::PRODUCTS),
-        copies: Mirror::new("challenge", PRODUCTS),
-        settings: Mirror::new("challenge", SETTINGS),
+        products: TableView::new("catalog", catalog::PRODUCTS),
+        copies: TableView::new("challenge", PRODUCTS),
+        settings: TableView::new("challenge", SETTINGS),
         touched: BTreeMap::new(),
         waiting: Vec::new(),
         ended: Vec::new(),

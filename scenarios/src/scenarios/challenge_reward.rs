@@ -7,11 +7,13 @@ use serde_json::json;
 use squall::{
     Client, Sim,
     net::Latency,
-    scenario::{Bug, Scenario, Setup, Shape},
+    scenario::{self, Scenario, Setup, Shape},
     seed::Stream,
     storm::Profile,
 };
-use squall_services::{gap::Gap, kit::saga, orchestration, rewards::challenge, shared::catalog};
+use squall_services::{
+    kit::saga, orchestration, planted_bug::Bug, rewards::challenge, shared::catalog,
+};
 
 use crate::{
     invariants::{
@@ -35,17 +37,17 @@ pub struct ChallengeReward;
 
 /// The compensation lives in a try/catch: a crash forgets it, a lost answer is taken for a no. Notices of product
 /// changes can be lost and can overtake each other.
-const DOCUMENTED: &[Gap] = &[
-    Gap::NoJournal,
-    Gap::TimeoutMeansNo,
-    Gap::CompensationNotRetried,
-    Gap::EventsWithoutVersion,
-    Gap::EventsWithoutResync,
-    Gap::RewardForUnsoldProduct,
+const DOCUMENTED: &[Bug] = &[
+    Bug::NoJournal,
+    Bug::TimeoutMeansNo,
+    Bug::CompensationNotRetried,
+    Bug::EventsWithoutVersion,
+    Bug::EventsWithoutResync,
+    Bug::RewardForUnsoldProduct,
 ];
 
 crate::planted_bugs! {
-    /// The gaps that concern this system: no money moves in it.
+    /// The bugs that concern this system: no money moves in it.
     NoJournal at 4 => "completion ⇔ exactly one live reward order" | "every saga ends";
     TimeoutMeansNo at 12 => "completion ⇔ exactly one live reward order" | "one key, one effect"
         | "no leaked reservation" | "no oversell";
@@ -92,8 +94,8 @@ impl Scenario for ChallengeReward {
         )
     }
 
-    fn bugs(&self) -> Vec<Bug> {
-        planted_bug::bugs(BUGS)
+    fn bugs(&self) -> Vec<scenario::Bug> {
+        planted_bug::listed(BUGS)
     }
 
     fn profile(&self) -> Profile {
@@ -126,13 +128,13 @@ impl Scenario for ChallengeReward {
     }
 
     fn build(&self, sim: &Sim, setup: &Setup) {
-        let gaps = planted_bug::gaps(setup, DOCUMENTED);
+        let bugs = planted_bug::bugs(setup, DOCUMENTED);
         let told = catalog::Config::webhooks(&["challenge"]);
         let order = orchestration::orders::Config {
-            gaps,
+            bugs,
             ..Default::default()
         };
-        topology::open(sim, shop::counter(gaps, order, told));
+        topology::open(sim, shop::counter(bugs, order, told));
         // Half of the caches expire while somebody is still looking.
         let mut caching = sim.seed().stream("caching");
         let ttl = match caching.chance(0.5) {
@@ -144,7 +146,7 @@ impl Scenario for ChallengeReward {
         let patient = saga::Config::default();
         let tries = patience.between(1, 3) as u32;
         let config = challenge::Config {
-            gaps,
+            bugs,
             ttl,
             barred: Some("unlucky".to_owned()),
             saga: saga::Config {

@@ -9,13 +9,12 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use squall::{
     Sim,
-    scenario::{Bug, Scenario, Setup, Shape},
+    scenario::{self, Scenario, Setup, Shape},
     seed::Stream,
     storm::Profile,
 };
 use squall_services::{
     checkout::orders::{self, Rollback, SUBSCRIPTIONS, Variant, lock::Kept},
-    gap::Gap,
     infrastructure::lock,
     kit::{
         PeerPolicy,
@@ -23,6 +22,7 @@ use squall_services::{
         executor::{Load, Size},
         outbox::Policy,
     },
+    planted_bug::Bug,
 };
 
 use self::{
@@ -45,15 +45,15 @@ use crate::{
 pub struct Checkout;
 
 /// What the design lacks in every variant of it.
-const DOCUMENTED: &[Gap] = &[
-    Gap::EventsOnlyInMemory,
-    Gap::SharedExecutor,
-    Gap::RecoveryOnlyFailed,
-    Gap::LateReserveAfterCancel,
+const DOCUMENTED: &[Bug] = &[
+    Bug::EventsOnlyInMemory,
+    Bug::SharedExecutor,
+    Bug::RecoveryOnlyFailed,
+    Bug::LateReserveAfterCancel,
 ];
 
 crate::planted_bugs! {
-    /// The gaps that concern this system.
+    /// The bugs that concern this system.
     NoJournal at 29 => "every order ends" | "every saga ends" | "completed or fully undone"
         | "no leaked semantic lock" | "acknowledged is durable";
     TimeoutMeansNo => "completed or fully undone" | "no leaked reservation" | "no leaked semantic lock";
@@ -123,8 +123,8 @@ impl Scenario for Checkout {
         )
     }
 
-    fn bugs(&self) -> Vec<Bug> {
-        planted_bug::bugs(BUGS)
+    fn bugs(&self) -> Vec<scenario::Bug> {
+        planted_bug::listed(BUGS)
     }
 
     fn profile(&self) -> Profile {
@@ -175,9 +175,9 @@ impl Scenario for Checkout {
             false => &Variant::ALL[2..],
         };
         let variant = *settings.pick(variants);
-        let mut gaps = planted_bug::gaps(setup, DOCUMENTED);
+        let mut bugs = planted_bug::bugs(setup, DOCUMENTED);
         if documented && variant == Variant::Parallel {
-            gaps = gaps.with(Gap::RollbackOvertakesLateSuccess);
+            bugs = bugs.with(Bug::RollbackOvertakesLateSuccess);
         }
         let load = Load::default();
         let small = |rng: &mut Stream| {
@@ -195,7 +195,7 @@ impl Scenario for Checkout {
         };
         let (tries, outbox) = patience(sim);
         let config = orders::Config {
-            gaps,
+            bugs,
             variant,
             tries,
             outbox: outbox.clone(),
@@ -221,7 +221,7 @@ impl Scenario for Checkout {
         };
         let issue = small(&mut settings);
         sagas::watch_drivers(sim, &["checkout"], "checkout", &config.sagas());
-        let knobs = nodes::open(sim, gaps, config, issue);
+        let knobs = nodes::open(sim, bugs, config, issue);
 
         let stock = stock::watch(sim);
         let books = balances::watch(sim);

@@ -8,16 +8,16 @@ use serde_json::json;
 use squall::{
     Sim,
     net::Latency,
-    scenario::{Bug, Scenario, Setup, Shape},
+    scenario::{self, Scenario, Setup, Shape},
     storm::{CustomFault, Profile},
 };
 use squall_services::{
-    gap::Gap,
     infrastructure::bus::{self, Behaviour, Fault},
     kit::{
         member::Settings,
         outbox::{Mode, Policy},
     },
+    planted_bug::Bug,
     purchase::{self, bag, payments},
     shared::notification,
 };
@@ -36,14 +36,14 @@ pub struct ItemPurchase;
 
 /// Events over publish/subscribe, sent after the commit; what a rollback needs in the bus's memory; no deadline, no dead
 /// letters, no memory of what was handled; and a rollback that restores what it remembers.
-const DOCUMENTED: &[Gap] = &[
-    Gap::PubsubOnly,
-    Gap::DualWrite,
-    Gap::RollbackDataInBusMemory,
-    Gap::NoPurchaseTimeout,
-    Gap::DeadLetterDropped,
-    Gap::NoInbox,
-    Gap::RestoreRememberedBalance,
+const DOCUMENTED: &[Bug] = &[
+    Bug::PubsubOnly,
+    Bug::DualWrite,
+    Bug::RollbackDataInBusMemory,
+    Bug::NoPurchaseTimeout,
+    Bug::DeadLetterDropped,
+    Bug::NoInbox,
+    Bug::RestoreRememberedBalance,
 ];
 
 crate::planted_bugs! {
@@ -153,8 +153,8 @@ impl Scenario for ItemPurchase {
         )
     }
 
-    fn bugs(&self) -> Vec<Bug> {
-        planted_bug::bugs(BUGS)
+    fn bugs(&self) -> Vec<scenario::Bug> {
+        planted_bug::listed(BUGS)
     }
 
     fn profile(&self) -> Profile {
@@ -174,7 +174,7 @@ impl Scenario for ItemPurchase {
     }
 
     fn build(&self, sim: &Sim, setup: &Setup) {
-        let gaps = planted_bug::gaps(setup, DOCUMENTED);
+        let bugs = planted_bug::bugs(setup, DOCUMENTED);
         let mut workload = sim.seed().stream("workload");
         let mode = match workload.chance(0.7) {
             true => Mode::Polling,
@@ -183,7 +183,7 @@ impl Scenario for ItemPurchase {
         let (settings, hasty) = patience(
             sim,
             Settings {
-                gaps,
+                bugs,
                 mode,
                 ..Default::default()
             },
@@ -191,9 +191,9 @@ impl Scenario for ItemPurchase {
         let policy = settings.policy.clone();
         open(sim, settings, payments::Config::default().refused_one_in);
 
-        let inboxes = ![Gap::NoInbox, Gap::InboxPrunedTooSoon, Gap::PubsubOnly]
+        let inboxes = ![Bug::NoInbox, Bug::InboxPrunedTooSoon, Bug::PubsubOnly]
             .into_iter()
-            .any(|gap| gaps.has(gap));
+            .any(|bug| bugs.has(bug));
         outbox::watch(sim, &MEMBERS, &policy, INTERESTS, inboxes);
         let told = purchases::watch(sim);
         sagas::watch_traces(sim);

@@ -9,16 +9,16 @@ use serde_json::json;
 use squall::{
     Sim,
     net::Latency,
-    scenario::{Bug, Scenario, Setup, Shape},
+    scenario::{self, Scenario, Setup, Shape},
     storm::Profile,
 };
 use squall_services::{
     choreography::{self as flow, stock::LEASE},
-    gap::Gap,
     kit::{
         lease::LeasePolicy,
         outbox::{Mode, Policy},
     },
+    planted_bug::Bug,
 };
 
 use self::{
@@ -41,11 +41,11 @@ pub struct OrderChoreography;
 
 /// Events are sent after the commit, handlers are not idempotent, whoever cannot be asked for is a default user, and who
 /// has lost a lease in a pause writes all the same.
-const DOCUMENTED: &[Gap] = &[
-    Gap::DualWrite,
-    Gap::NoInbox,
-    Gap::FallbackDefaultUser,
-    Gap::LeaseWithoutFencing,
+const DOCUMENTED: &[Bug] = &[
+    Bug::DualWrite,
+    Bug::NoInbox,
+    Bug::FallbackDefaultUser,
+    Bug::LeaseWithoutFencing,
 ];
 
 crate::planted_bugs! {
@@ -162,8 +162,8 @@ impl Scenario for OrderChoreography {
         )
     }
 
-    fn bugs(&self) -> Vec<Bug> {
-        planted_bug::bugs(BUGS)
+    fn bugs(&self) -> Vec<scenario::Bug> {
+        planted_bug::listed(BUGS)
     }
 
     fn profile(&self) -> Profile {
@@ -201,7 +201,7 @@ impl Scenario for OrderChoreography {
     }
 
     fn build(&self, sim: &Sim, setup: &Setup) {
-        let gaps = planted_bug::gaps(setup, DOCUMENTED);
+        let bugs = planted_bug::bugs(setup, DOCUMENTED);
         let mut workload = sim.seed().stream("workload");
         let mode = match workload.chance(0.7) {
             true => Mode::Polling,
@@ -213,11 +213,11 @@ impl Scenario for OrderChoreography {
             true => Duration::from_millis(settings.between(100, 400)),
             false => LEASE.lease,
         };
-        let (patient, hasty) = patience(sim, Shop::new(gaps, mode).settings);
+        let (patient, hasty) = patience(sim, Shop::new(bugs, mode).settings);
         let mut shop = Shop {
             settings: patient,
             lease: Some(LeasePolicy { lease, ..LEASE }),
-            ..Shop::new(gaps, mode)
+            ..Shop::new(bugs, mode)
         };
         // Sometimes everybody comes at once, and stock is wanted by several at a time.
         let within = Duration::from_millis(match settings.chance(0.4) {
@@ -234,13 +234,13 @@ impl Scenario for OrderChoreography {
         }
         let counters = nodes::open(sim, &shop);
 
-        let inboxes = ![Gap::NoInbox, Gap::InboxPrunedTooSoon]
+        let inboxes = ![Bug::NoInbox, Bug::InboxPrunedTooSoon]
             .into_iter()
-            .any(|gap| gaps.has(gap));
+            .any(|bug| bugs.has(bug));
         // Whoever is deaf to an event on purpose is caught by what does not happen then.
-        let deaf = [Gap::PaymentFailedKeepsOrder, Gap::DeliveryFailureKeepsMoney]
+        let deaf = [Bug::PaymentFailedKeepsOrder, Bug::DeliveryFailureKeepsMoney]
             .into_iter()
-            .any(|gap| gaps.has(gap));
+            .any(|bug| bugs.has(bug));
         let policy = &shop.settings.policy;
         outbox::watch(sim, &MEMBERS, policy, INTERESTS, inboxes && !deaf);
         leases::watch(sim, &counters.leases);

@@ -6,14 +6,14 @@ use std::time::Duration;
 use squall::{
     Sim,
     net::Latency,
-    scenario::{Bug, Scenario, Setup, Shape},
+    scenario::{self, Scenario, Setup, Shape},
     storm::Profile,
 };
 use squall_services::{
-    gap::Gap,
     infrastructure::{gateway, lock},
     kit::lease::LeasePolicy,
     orchestration::{self, orders::LockScope},
+    planted_bug::Bug,
     shared::{catalog, inventory},
 };
 
@@ -37,14 +37,14 @@ use crate::{
 /// The scenario `order-cluster`.
 pub struct OrderCluster;
 
-/// What a replica remembers for itself, the other one does not know: the gaps of a design for one process.
-const DOCUMENTED: &[Gap] = &[
-    Gap::RecoveryRacesOwner,
-    Gap::RecoveryOnlyFailed,
-    Gap::RecoveryForgetsCompensating,
-    Gap::InFlightNotRefused,
-    Gap::CompensateAfterPivot,
-    Gap::LockFailsOpen,
+/// What a replica remembers for itself, the other one does not know: the bugs of a design for one process.
+const DOCUMENTED: &[Bug] = &[
+    Bug::RecoveryRacesOwner,
+    Bug::RecoveryOnlyFailed,
+    Bug::RecoveryForgetsCompensating,
+    Bug::InFlightNotRefused,
+    Bug::CompensateAfterPivot,
+    Bug::LockFailsOpen,
 ];
 
 crate::planted_bugs! {
@@ -118,8 +118,8 @@ impl Scenario for OrderCluster {
         planted_bug::shapes("two replicas of a design that knows of one: expected to fail")
     }
 
-    fn bugs(&self) -> Vec<Bug> {
-        planted_bug::bugs(BUGS)
+    fn bugs(&self) -> Vec<scenario::Bug> {
+        planted_bug::listed(BUGS)
     }
 
     fn profile(&self) -> Profile {
@@ -163,13 +163,13 @@ impl Scenario for OrderCluster {
 
     fn build(&self, sim: &Sim, setup: &Setup) {
         let documented = order_saga::DOCUMENTED.iter().chain(DOCUMENTED);
-        let documented: Vec<Gap> = documented.copied().collect();
-        let gaps = planted_bug::gaps(setup, &documented);
+        let documented: Vec<Bug> = documented.copied().collect();
+        let bugs = planted_bug::bugs(setup, &documented);
         let mut settings = sim.seed().stream("settings");
         // In a quarter of the worlds sagas keep each other off a product as a whole, and need no semantic lock.
         let whole = settings.chance(0.25);
         let mut order = orchestration::orders::Config {
-            gaps,
+            bugs,
             lock_scope: match whole {
                 true => LockScope::Saga {
                     service: lock::SERVICE.name.to_owned(),
@@ -199,7 +199,7 @@ impl Scenario for OrderCluster {
             false => (inventory::Config::default().lock_age, trade.swept_every()),
         };
         let inventory = inventory::Config {
-            gaps,
+            bugs,
             lock_age,
             sweep_every,
             semantic_lock: !whole,
@@ -213,7 +213,7 @@ impl Scenario for OrderCluster {
         };
         let shelf = lock::Shelf::default();
         let locks = lock::Config {
-            gaps,
+            bugs,
             leases: shelf.clone(),
         };
         topology::open(
@@ -235,7 +235,7 @@ impl Scenario for OrderCluster {
             sim,
             replicas(order, orchestration::orders::store::FILE, PATIENCE),
         );
-        let permits = shop::open_till(sim, gaps, settings.between(1, 10) as usize);
+        let permits = shop::open_till(sim, bugs, settings.between(1, 10) as usize);
 
         let stock = stock::watch(sim);
         let money = money::watch(sim, &permits, sagas::JOURNAL_ENDS);

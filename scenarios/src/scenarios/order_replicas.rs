@@ -6,15 +6,15 @@ use std::time::Duration;
 use squall::{
     Client, Sim,
     net::Latency,
-    scenario::{Bug, Scenario, Setup, Shape},
+    scenario::{self, Scenario, Setup, Shape},
     seed::Stream,
     storm::Profile,
 };
 use squall_services::{
-    gap::{Gap, Gaps},
     infrastructure::{gateway, lock},
     kit::{PeerPolicy, lease::LeasePolicy},
     orchestration,
+    planted_bug::{Bug, Bugs},
     shared::{
         catalog,
         inventory::{self, Locking},
@@ -43,14 +43,14 @@ use crate::{
 pub struct OrderReplicas;
 
 /// Those of `order-saga`, and what is documented of the lease locks.
-const LEASES_DOCUMENTED: [Gap; 3] = [
-    Gap::LeaseWithoutFencing,
-    Gap::ReleaseBeforeCommit,
-    Gap::LockFailureInCompensationGivesUp,
+const LEASES_DOCUMENTED: [Bug; 3] = [
+    Bug::LeaseWithoutFencing,
+    Bug::ReleaseBeforeCommit,
+    Bug::LockFailureInCompensationGivesUp,
 ];
 
 crate::planted_bugs! {
-    /// The gaps that need leases, replicas, prices that change, or customers who are careless with their keys.
+    /// The bugs that need leases, replicas, prices that change, or customers who are careless with their keys.
     LeaseWithoutFencing => "two holders of a lease never both write" | "stock adds up"
         | "a semantic lock has one owner" | "no oversell";
     ReleaseNotOwner => "a lock is promised to one owner at a time" | "a lease is released by its owner only";
@@ -112,12 +112,12 @@ impl Scenario for OrderReplicas {
 
     fn shapes(&self) -> Vec<Shape> {
         planted_bug::shapes(
-            "leases without fencing, released before the commit, and the gaps of order-saga: expected to fail",
+            "leases without fencing, released before the commit, and the bugs of order-saga: expected to fail",
         )
     }
 
-    fn bugs(&self) -> Vec<Bug> {
-        planted_bug::bugs(BUGS)
+    fn bugs(&self) -> Vec<scenario::Bug> {
+        planted_bug::listed(BUGS)
     }
 
     fn profile(&self) -> Profile {
@@ -154,19 +154,19 @@ impl Scenario for OrderReplicas {
         // Two sagas that share a semantic lock, or one that reserves twice, would speak before any lease could; and who
         // takes that lock in a commit of its own keeps others away from the lease. `order-saga` shows all three.
         let louder = [
-            Gap::SemanticLockReservingOnly,
-            Gap::NoKey,
-            Gap::SemanticLockNeverSwept,
+            Bug::SemanticLockReservingOnly,
+            Bug::NoKey,
+            Bug::SemanticLockNeverSwept,
         ];
         let of_sagas = order_saga::DOCUMENTED.iter();
-        let of_sagas = of_sagas.filter(|gap| !louder.contains(gap));
-        let documented: Vec<Gap> = of_sagas.chain(&LEASES_DOCUMENTED).copied().collect();
-        let gaps = planted_bug::gaps(setup, &documented);
+        let of_sagas = of_sagas.filter(|bug| !louder.contains(bug));
+        let documented: Vec<Bug> = of_sagas.chain(&LEASES_DOCUMENTED).copied().collect();
+        let bugs = planted_bug::bugs(setup, &documented);
         let mut settings = sim.seed().stream("settings");
         let shelf = lock::Shelf::default();
         let mut trade = Trade::draw(sim);
-        open_counter(sim, gaps, &shelf, &trade, &mut settings);
-        let permits = shop::open_till(sim, gaps, settings.between(1, 10) as usize);
+        open_counter(sim, bugs, &shelf, &trade, &mut settings);
+        let permits = shop::open_till(sim, bugs, settings.between(1, 10) as usize);
 
         let stock = stock::watch_at(sim, "inventory-db");
         let money = money::watch(sim, &permits, sagas::JOURNAL_ENDS);
@@ -218,9 +218,9 @@ impl Scenario for OrderReplicas {
 }
 
 /// Adds the nodes that sell: order, the gateway, inventory twice with its database, the lock service, catalog.
-fn open_counter(sim: &Sim, gaps: Gaps, shelf: &lock::Shelf, trade: &Trade, settings: &mut Stream) {
+fn open_counter(sim: &Sim, bugs: Bugs, shelf: &lock::Shelf, trade: &Trade, settings: &mut Stream) {
     let mut order = orchestration::orders::Config {
-        gaps,
+        bugs,
         payment: match settings.chance(0.5) {
             true => orchestration::orders::PaymentMode::OneStep,
             false => orchestration::orders::PaymentMode::TwoStep,
@@ -242,7 +242,7 @@ fn open_counter(sim: &Sim, gaps: Gaps, shelf: &lock::Shelf, trade: &Trade, setti
         false => 30_000,
     });
     let inventory = inventory::Config {
-        gaps,
+        bugs,
         // Younger than the sagas that the storm holds up.
         lock_age: Duration::from_secs(settings.between(1, 20)),
         sweep_every: match trade.sweeps() {
@@ -259,7 +259,7 @@ fn open_counter(sim: &Sim, gaps: Gaps, shelf: &lock::Shelf, trade: &Trade, setti
         },
         ..Default::default()
     };
-    let patience = match gaps.has(Gap::WatchdogWithoutLimit) {
+    let patience = match bugs.has(Bug::WatchdogWithoutLimit) {
         true => Duration::from_secs(24 * 60 * 60),
         false => Duration::from_secs(5),
     };
@@ -272,7 +272,7 @@ fn open_counter(sim: &Sim, gaps: Gaps, shelf: &lock::Shelf, trade: &Trade, setti
             .to_vec(),
     };
     let lock = lock::Config {
-        gaps,
+        bugs,
         leases: shelf.clone(),
     };
     topology::open(

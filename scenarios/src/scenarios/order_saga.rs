@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use squall::{
     Sim,
-    scenario::{Bug, Scenario, Setup, Shape},
+    scenario::{self, Scenario, Setup, Shape},
     storm::Profile,
 };
 use squall_services::{
-    gap::{Gap, Gaps},
     orchestration::{self, orders::Execution},
+    planted_bug::{Bug, Bugs},
     shared::payment::Beyond,
 };
 
@@ -32,20 +32,20 @@ use crate::{
 pub struct OrderSaga;
 
 /// What the design's authors list, or what follows from their description.
-pub(crate) const DOCUMENTED: &[Gap] = &[
-    Gap::NoJournal,
-    Gap::TimeoutMeansNo,
-    Gap::LateReserveAfterCancel,
-    Gap::CompensationNotRetried,
-    Gap::RefundMarkedNotAsked,
-    Gap::SemanticLockReservingOnly,
-    Gap::SemanticLockNeverSwept,
-    Gap::NoKey,
-    Gap::OrderCancelNotRetried,
+pub(crate) const DOCUMENTED: &[Bug] = &[
+    Bug::NoJournal,
+    Bug::TimeoutMeansNo,
+    Bug::LateReserveAfterCancel,
+    Bug::CompensationNotRetried,
+    Bug::RefundMarkedNotAsked,
+    Bug::SemanticLockReservingOnly,
+    Bug::SemanticLockNeverSwept,
+    Bug::NoKey,
+    Bug::OrderCancelNotRetried,
 ];
 
 crate::planted_bugs! {
-    /// The gaps that concern this system.
+    /// The bugs that concern this system.
     NoJournal at 4 => "every order ends" | "every saga ends" | "no lost refund" | "no leaked reservation"
         | "no leaked semantic lock";
     TimeoutMeansNo at 19 => "no lost refund" | "ledger and payment records agree" | "no leaked reservation"
@@ -115,12 +115,12 @@ impl Scenario for OrderSaga {
 
     fn shapes(&self) -> Vec<Shape> {
         planted_bug::shapes(
-            "the design as its authors wrote it down, with the gaps that they list: expected to fail",
+            "the design as its authors wrote it down, with the bugs that they list: expected to fail",
         )
     }
 
-    fn bugs(&self) -> Vec<Bug> {
-        planted_bug::bugs(BUGS)
+    fn bugs(&self) -> Vec<scenario::Bug> {
+        planted_bug::listed(BUGS)
     }
 
     fn profile(&self) -> Profile {
@@ -154,20 +154,20 @@ impl Scenario for OrderSaga {
     }
 
     fn build(&self, sim: &Sim, setup: &Setup) {
-        let gaps = planted_bug::gaps(setup, DOCUMENTED);
-        build(sim, gaps, |_| ());
+        let bugs = planted_bug::bugs(setup, DOCUMENTED);
+        build(sim, bugs, |_| ());
     }
 }
 
 /// Opens the shop with its customers and its invariants; the orders are `arranged` as the scenario wants them.
 pub(crate) fn build(
     sim: &Sim,
-    gaps: Gaps,
+    bugs: Bugs,
     arranged: impl FnOnce(&mut orchestration::orders::Config),
 ) {
     let mut settings = sim.seed().stream("settings");
     let mut config = orchestration::orders::Config {
-        gaps,
+        bugs,
         payment: match settings.chance(0.4) {
             true => orchestration::orders::PaymentMode::OneStep,
             false => orchestration::orders::PaymentMode::TwoStep,
@@ -183,7 +183,7 @@ pub(crate) fn build(
     sagas::watch_drivers(sim, &["order"], "order", &config.sagas());
     topology::open(
         sim,
-        shop::counter_swept(gaps, config, Default::default(), swept),
+        shop::counter_swept(bugs, config, Default::default(), swept),
     );
     // Few enough that orders sometimes have to wait for one; fewer still where that is to fill a line.
     let calls = settings.between(1, 10) as usize;
@@ -194,7 +194,7 @@ pub(crate) fn build(
         ),
         false => (calls, Beyond::Waits),
     };
-    let permits = shop::open_till_that(sim, gaps, calls, beyond);
+    let permits = shop::open_till_that(sim, bugs, calls, beyond);
     money::watch_calls(sim, &permits, calls, beyond);
 
     let stock = stock::watch(sim);

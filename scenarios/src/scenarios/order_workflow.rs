@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use squall::{
     Sim,
-    scenario::{Bug, Scenario, Setup, Shape},
+    scenario::{self, Scenario, Setup, Shape},
     storm::Profile,
 };
-use squall_services::{gap::Gap, orchestration::orders::Execution};
+use squall_services::{orchestration::orders::Execution, planted_bug::Bug};
 
 use crate::{
     invariants::workflows,
@@ -20,12 +20,12 @@ use crate::{
 pub struct OrderWorkflow;
 
 /// What durable execution does not bring along: keys, locks, versions, a limit on calls. And the pitfall of its own.
-const DOCUMENTED: &[Gap] = &[
-    Gap::WorkflowNotDeterministic,
-    Gap::NoKey,
-    Gap::SemanticLockReservingOnly,
-    Gap::NoVersionCheck,
-    Gap::NoBulkhead,
+const DOCUMENTED: &[Bug] = &[
+    Bug::WorkflowNotDeterministic,
+    Bug::NoKey,
+    Bug::SemanticLockReservingOnly,
+    Bug::NoVersionCheck,
+    Bug::NoBulkhead,
 ];
 
 crate::planted_bugs! {
@@ -72,8 +72,8 @@ impl Scenario for OrderWorkflow {
         )
     }
 
-    fn bugs(&self) -> Vec<Bug> {
-        planted_bug::bugs(BUGS)
+    fn bugs(&self) -> Vec<scenario::Bug> {
+        planted_bug::listed(BUGS)
     }
 
     fn profile(&self) -> Profile {
@@ -83,10 +83,10 @@ impl Scenario for OrderWorkflow {
     }
 
     fn build(&self, sim: &Sim, setup: &Setup) {
-        let gaps = planted_bug::gaps(setup, DOCUMENTED);
+        let bugs = planted_bug::bugs(setup, DOCUMENTED);
         // Short enough that it often passes while a process is down.
         let deadline = sim.seed().stream("deadline").between(2, 20);
-        order_saga::build(sim, gaps, |order| {
+        order_saga::build(sim, bugs, |order| {
             order.execution = Execution::Workflow;
             order.saga_deadline = Duration::from_secs(deadline);
         });

@@ -9,13 +9,13 @@ use serde_json::json;
 use squall::{
     Client, Sim,
     net::Latency,
-    scenario::{Bug, Scenario, Setup, Shape},
+    scenario::{self, Scenario, Setup, Shape},
     seed::Stream,
     storm::{CustomFault, Profile},
 };
 use squall_services::{
-    gap::{Gap, Gaps},
     infrastructure::bus::{self, Behaviour, Fault},
+    planted_bug::{Bug, Bugs},
     rewards::challenge::{self, sync::Mode},
     shared::catalog,
 };
@@ -30,11 +30,11 @@ use crate::{
 };
 
 /// A channel that forgets what nobody hears, notices without versions, gaps that nobody sees, copies that never expire.
-const DOCUMENTED: &[Gap] = &[
-    Gap::PubsubOnly,
-    Gap::EventsWithoutVersion,
-    Gap::EventsWithoutResync,
-    Gap::CacheNeverExpires,
+const DOCUMENTED: &[Bug] = &[
+    Bug::PubsubOnly,
+    Bug::EventsWithoutVersion,
+    Bug::EventsWithoutResync,
+    Bug::CacheNeverExpires,
 ];
 
 crate::planted_bugs! {
@@ -105,7 +105,7 @@ struct Drawn {
 }
 
 impl Drawn {
-    fn of(course: Option<&Course>, gaps: Gaps, rng: &mut Stream) -> Self {
+    fn of(course: Option<&Course>, bugs: Bugs, rng: &mut Stream) -> Self {
         if let Some(Course { way, pace, .. }) = course {
             return Drawn {
                 way: *way,
@@ -115,7 +115,7 @@ impl Drawn {
                 switch: None,
             };
         }
-        let over_a_bus = match gaps.has(Gap::PubsubOnly) {
+        let over_a_bus = match bugs.has(Bug::PubsubOnly) {
             true => Way::PubSub,
             false => Way::Stream,
         };
@@ -150,8 +150,8 @@ impl Scenario for ProductSync {
         planted_bug::shapes("pub/sub without versions, copies that never expire: expected to fail")
     }
 
-    fn bugs(&self) -> Vec<Bug> {
-        planted_bug::bugs(BUGS)
+    fn bugs(&self) -> Vec<scenario::Bug> {
+        planted_bug::listed(BUGS)
     }
 
     fn profile(&self) -> Profile {
@@ -174,10 +174,10 @@ impl Scenario for ProductSync {
     }
 
     fn build(&self, sim: &Sim, setup: &Setup) {
-        let gaps = planted_bug::gaps(setup, DOCUMENTED);
+        let bugs = planted_bug::bugs(setup, DOCUMENTED);
         let mut workload = sim.seed().stream("workload");
-        let drawn = Drawn::of(self.course.as_ref(), gaps, &mut workload);
-        open(sim, gaps, &drawn);
+        let drawn = Drawn::of(self.course.as_ref(), bugs, &mut workload);
+        open(sim, bugs, &drawn);
         let Drawn { way, ttl, pace, .. } = drawn;
         let begins = if drawn.configured { way } else { Way::Cache };
         let forgets = self.course.is_some() && way == Way::PubSub;
@@ -260,7 +260,7 @@ impl Scenario for ProductSync {
 }
 
 /// Adds the nodes.
-fn open(sim: &Sim, gaps: Gaps, drawn: &Drawn) {
+fn open(sim: &Sim, bugs: Bugs, drawn: &Drawn) {
     let behaviour = Arc::new(Behaviour::default());
     let bus = bus::Config {
         behaviour: behaviour.clone(),
@@ -273,7 +273,7 @@ fn open(sim: &Sim, gaps: Gaps, drawn: &Drawn) {
     };
     let challenge = challenge::Config {
         // Which transport is heard is switched; what the bug changes is which one is chosen.
-        gaps: gaps.without(Gap::PubsubOnly),
+        bugs: bugs.without(Bug::PubsubOnly),
         sync,
         transport,
         ttl: drawn.ttl,

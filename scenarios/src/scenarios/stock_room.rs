@@ -11,13 +11,13 @@ use serde_json::json;
 use squall::{
     Client, Sim,
     check::history::Ticket,
-    scenario::{Bug, Scenario, Setup, Shape},
+    scenario::{self, Scenario, Setup, Shape},
     seed::Stream,
     storm::Profile,
 };
 use squall_services::{
-    gap::Gap,
     kit::{Code, Context, Peer, Reply},
+    planted_bug::Bug,
     shared::inventory::{self, model::ReservationState, store::RESERVATIONS},
 };
 
@@ -37,7 +37,7 @@ use crate::{
 pub struct StockRoom;
 
 crate::planted_bugs! {
-    /// The gaps that somebody who only talks to the inventory can notice.
+    /// The bugs that somebody who only talks to the inventory can notice.
     LateReserveAfterCancel at 61 => "operations on a product are linearizable";
     CommitWithoutSync => "operations on a product are linearizable" | "acknowledged is durable";
     SemanticLockReservingOnly at 4 => "operations on a product are linearizable";
@@ -50,7 +50,7 @@ crate::planted_bugs! {
 }
 
 /// What the authors of the order saga list of their inventory.
-const DOCUMENTED: &[Gap] = &[Gap::LateReserveAfterCancel, Gap::SemanticLockReservingOnly];
+const DOCUMENTED: &[Bug] = &[Bug::LateReserveAfterCancel, Bug::SemanticLockReservingOnly];
 
 const CLERKS: [&str; 3] = ["dee", "eve", "fay"];
 
@@ -75,8 +75,8 @@ impl Scenario for StockRoom {
         )
     }
 
-    fn bugs(&self) -> Vec<Bug> {
-        planted_bug::bugs(BUGS)
+    fn bugs(&self) -> Vec<scenario::Bug> {
+        planted_bug::listed(BUGS)
     }
 
     fn profile(&self) -> Profile {
@@ -93,11 +93,11 @@ impl Scenario for StockRoom {
     }
 
     fn build(&self, sim: &Sim, setup: &Setup) {
-        let gaps = planted_bug::gaps(setup, DOCUMENTED);
+        let bugs = planted_bug::bugs(setup, DOCUMENTED);
         sim.read_stores_with(read_store);
         sim.node("inventory", move |node| {
             let config = inventory::Config {
-                gaps,
+                bugs,
                 // Nobody could tell the sweeper of a saga's end: clerks let go by themselves.
                 lock_age: Duration::MAX,
                 ..Default::default()

@@ -12,9 +12,9 @@ use squall::{
 };
 use squall_services::{
     checkout::orders::{self, SUBSCRIPTIONS, Variant, lock::Kept},
-    gap::Gaps,
     infrastructure::lock,
     kit::{PeerPolicy, executor::Size},
+    planted_bug::Bugs,
 };
 
 use crate::{
@@ -175,7 +175,7 @@ impl Scenario for Checkout {
             },
             // Several answers that race home would be told in the order of their race.
             subscriptions: vec![SUBSCRIPTIONS[1]],
-            // One try a call: what the saga does about a lost answer is what the tales are about.
+            // One try a call: what the saga does about a lost answer is what the stories are about.
             calls: PeerPolicy {
                 attempts: 1,
                 ..PeerPolicy::internal()
@@ -183,7 +183,7 @@ impl Scenario for Checkout {
             ..Default::default()
         };
         let deadline = config.saga_deadline;
-        let knobs = nodes::open(sim, Gaps::NONE, config, Size::COUPON_ISSUE);
+        let knobs = nodes::open(sim, Bugs::NONE, config, Size::COUPON_ISSUE);
         let stock = stock::watch(sim);
         let books = balances::watch(sim);
         let orders = checkouts::watch(sim, deadline, &knobs.lives);

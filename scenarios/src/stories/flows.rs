@@ -12,12 +12,12 @@ use squall::{
     trace::story::Untold,
 };
 use squall_services::{
-    gap::Gaps,
     kit::PeerPolicy,
     orchestration::{
         self,
         orders::{Execution, PaymentMode},
     },
+    planted_bug::Bugs,
     shared::payment,
 };
 
@@ -43,7 +43,7 @@ pub struct Flow {
     /// Who says what a saga does next.
     pub execution: Execution,
     /// The weaknesses of its services.
-    pub gaps: Gaps,
+    pub bugs: Bugs,
     /// Lamps on the shelf.
     pub stock: u64,
     /// What is done.
@@ -134,7 +134,7 @@ impl Flow {
             about,
             system,
             execution: Execution::Saga,
-            gaps: Gaps::NONE,
+            bugs: Bugs::NONE,
             stock: 3,
             deed,
             storm: Vec::new(),
@@ -160,13 +160,13 @@ impl Scenario for Flow {
     }
 
     fn build(&self, sim: &Sim, _: &Setup) {
-        let gaps = self.gaps;
+        let bugs = self.bugs;
         let payment = match self.system {
             System::Orders(mode) => mode,
             System::Rewards => PaymentMode::default(),
         };
         let order = orchestration::orders::Config {
-            gaps,
+            bugs,
             payment,
             execution: self.execution,
             // One try a call: what the saga does about a lost answer is what the flows are about.
@@ -176,8 +176,8 @@ impl Scenario for Flow {
             },
             ..Default::default()
         };
-        topology::open(sim, shop::counter(gaps, order, Default::default()));
-        let permits = shop::open_till(sim, gaps, payment::CALLS_MAX);
+        topology::open(sim, shop::counter(bugs, order, Default::default()));
+        let permits = shop::open_till(sim, bugs, payment::CALLS_MAX);
 
         let stock = stock::watch(sim);
         let money = money::watch(sim, &permits, sagas::SAGAS_END);
@@ -188,7 +188,7 @@ impl Scenario for Flow {
 
         let rewards = self.system == System::Rewards;
         if rewards {
-            topology::open(sim, [shop::challenges(gaps, shop::TTL)]);
+            topology::open(sim, [shop::challenges(bugs, shop::TTL)]);
             reward_checks::watch(sim, &orders);
         }
         let lamp = Shelf {

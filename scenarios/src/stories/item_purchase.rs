@@ -11,9 +11,9 @@ use squall::{
     trace::story::Untold,
 };
 use squall_services::{
-    gap::{Gap, Gaps},
     infrastructure::bus,
     kit::{member::Settings, outbox::Mode},
+    planted_bug::{Bug, Bugs},
 };
 
 use crate::scenarios::item_purchase::{MEMBERS, buyer, open};
@@ -32,7 +32,7 @@ pub struct Purchase {
     /// What happens, in a sentence.
     pub about: &'static str,
     /// The weaknesses of the services.
-    pub gaps: Gaps,
+    pub bugs: Bugs,
     /// One payment in so many is refused.
     pub refused_one_in: u64,
     /// What goes wrong, and where.
@@ -69,7 +69,7 @@ pub fn completed() -> Purchase {
         name: "purchase-completed",
         about: "Each service acts on the event before it: balance, bag slot and potion are reserved, the payment goes through, \
                 and what was reserved is taken for good.",
-        gaps: Gaps::NONE,
+        bugs: Bugs::NONE,
         refused_one_in: u64::MAX,
         storm: Vec::new(),
     }
@@ -91,9 +91,9 @@ pub fn message_lost() -> Purchase {
         name: "purchase-message-lost",
         about: "As documented, events travel by publish/subscribe and no purchase has a deadline: the one message that tells of \
                 it is lost, nobody says it again, and it stays pending for good.",
-        gaps: Gaps::NONE
-            .with(Gap::PubsubOnly)
-            .with(Gap::NoPurchaseTimeout),
+        bugs: Bugs::NONE
+            .with(Bug::PubsubOnly)
+            .with(Bug::NoPurchaseTimeout),
         storm: vec![Fault {
             when: When::AtMs(0),
             action: Custom {
@@ -127,7 +127,7 @@ impl Scenario for Purchase {
 
     fn build(&self, sim: &Sim, _: &Setup) {
         let settings = Settings {
-            gaps: self.gaps,
+            bugs: self.bugs,
             mode: Mode::Polling,
             ..Default::default()
         };

@@ -10,8 +10,8 @@ use squall::{
     trace::story::Untold,
 };
 use squall_services::{
-    gap::{Gap, Gaps},
     kit::outbox::Mode,
+    planted_bug::{Bug, Bugs},
 };
 
 use crate::{
@@ -38,7 +38,7 @@ pub struct Order {
     /// What happens, in a sentence.
     pub about: &'static str,
     /// The weaknesses of the services.
-    pub gaps: Gaps,
+    pub bugs: Bugs,
     /// One try of a delivery in so many finds nobody.
     pub misses_one_in: u64,
     /// What goes wrong, and where.
@@ -90,7 +90,7 @@ pub fn completed() -> Order {
     Order {
         name: "choreography-completed",
         about: "Each service acts on the event before it: reserved, paid, delivered, completed, and three messages sent.",
-        gaps: Gaps::NONE,
+        bugs: Bugs::NONE,
         misses_one_in: u64::MAX,
         storm: Vec::new(),
     }
@@ -112,7 +112,7 @@ pub fn money_kept() -> Order {
         name: "choreography-money-kept",
         about: "The same, but the payment does not listen to failed deliveries: the lamp is back, the order cancelled, and the \
                 money kept.",
-        gaps: Gaps::NONE.with(Gap::DeliveryFailureKeepsMoney),
+        bugs: Bugs::NONE.with(Bug::DeliveryFailureKeepsMoney),
         ..undeliverable()
     }
 }
@@ -140,7 +140,7 @@ impl Scenario for Order {
     fn build(&self, sim: &Sim, _: &Setup) {
         let shop = Shop {
             misses_one_in: self.misses_one_in,
-            ..Shop::new(self.gaps, Mode::Polling)
+            ..Shop::new(self.bugs, Mode::Polling)
         };
         let counters = nodes::open(sim, &shop);
         let told = choreographed_orders::watch(sim, &counters.permits, &Asked::default());

@@ -12,9 +12,9 @@ use squall::{
     trace::story::Untold,
 };
 use squall_services::{
-    gap::{Gap, Gaps},
     infrastructure::lock,
     kit::lease::LeasePolicy,
+    planted_bug::{Bug, Bugs},
     shared::inventory::{self, Locking},
 };
 
@@ -56,7 +56,7 @@ pub struct LastLamp {
     /// What happens, in a sentence.
     pub about: &'static str,
     /// The weaknesses of the inventory.
-    pub gaps: Gaps,
+    pub bugs: Bugs,
     /// What goes wrong, and where.
     pub storm: Vec<Fault>,
 }
@@ -71,7 +71,7 @@ pub fn fenced_off() -> LastLamp {
         name: "lease-fenced-off",
         about: "Inventory 2 stands still under its lease of the lamp, which runs out: inventory 1 is granted the next one and \
                 gives the last lamp away. The write that inventory 2 comes back with bears the older token and is refused.",
-        gaps: Gaps::NONE,
+        bugs: Bugs::NONE,
         storm: vec![at_event(FIRST.1, "lease held", &op(FIRST.0), pause)],
     }
 }
@@ -82,7 +82,7 @@ pub fn not_fenced_off() -> LastLamp {
         name: "lease-without-fencing",
         about: "The same, but nobody compares tokens: inventory 2 writes what it worked out before the pause over what \
                 inventory 1 has written since, and the last lamp is promised twice.",
-        gaps: Gaps::NONE.with(Gap::LeaseWithoutFencing),
+        bugs: Bugs::NONE.with(Bug::LeaseWithoutFencing),
         ..fenced_off()
     }
 }
@@ -117,9 +117,9 @@ impl Scenario for LastLamp {
     }
 
     fn build(&self, sim: &Sim, _: &Setup) {
-        let (gaps, shelf) = (self.gaps, lock::Shelf::default());
+        let (bugs, shelf) = (self.bugs, lock::Shelf::default());
         let config = inventory::Config {
-            gaps,
+            bugs,
             // The lease alone keeps one out of the other's way.
             semantic_lock: false,
             locking: Locking::Leases {
@@ -129,7 +129,7 @@ impl Scenario for LastLamp {
             ..Default::default()
         };
         let keeper = lock::Config {
-            gaps,
+            bugs,
             leases: shelf.clone(),
         };
         topology::open(sim, [with(lock::SERVICE, keeper, lock::run)]);

@@ -5,14 +5,14 @@ use std::{sync::Arc, time::Duration};
 use serde_json::{Value, json};
 use squall::{Client, Sim, net::Latency, storm::CustomFault};
 use squall_services::{
-    gap::Gaps,
     kit::{Context, Peer, bulkhead::Permits},
     orchestration::orders,
+    planted_bug::Bugs,
     rewards::challenge,
     shared::{
         catalog, inventory,
         payment::{self, Beyond},
-        pg::{self, Behaviour, Fault, Rule},
+        payment_provider::{self, Behaviour, Fault, Rule},
     },
 };
 
@@ -102,20 +102,20 @@ pub fn pg_effects(behaviour: &Behaviour, name: &str) -> u64 {
 }
 
 /// The nodes that sell: order, inventory, catalog.
-pub fn counter(gaps: Gaps, order: orders::Config, catalog: catalog::Config) -> [Member; 3] {
+pub fn counter(bugs: Bugs, order: orders::Config, catalog: catalog::Config) -> [Member; 3] {
     let swept = inventory::Config::default().sweep_every;
-    counter_swept(gaps, order, catalog, swept)
+    counter_swept(bugs, order, catalog, swept)
 }
 
 /// The same, where it is said how often the inventory's sweeper looks.
 pub fn counter_swept(
-    gaps: Gaps,
+    bugs: Bugs,
     order: orders::Config,
     catalog: catalog::Config,
     sweep_every: Duration,
 ) -> [Member; 3] {
     let inventory = inventory::Config {
-        gaps,
+        bugs,
         sweep_every,
         ..Default::default()
     };
@@ -127,21 +127,21 @@ pub fn counter_swept(
 }
 
 /// Adds the nodes that take money: payment and the gateway. The `permits` to call the gateway are returned.
-pub fn open_till(sim: &Sim, gaps: Gaps, permits: usize) -> Permits {
-    open_till_that(sim, gaps, permits, Beyond::default())
+pub fn open_till(sim: &Sim, bugs: Bugs, permits: usize) -> Permits {
+    open_till_that(sim, bugs, permits, Beyond::default())
 }
 
 /// The same, where it is said what becomes of a call while all permits are lent.
-pub fn open_till_that(sim: &Sim, gaps: Gaps, permits: usize, beyond: Beyond) -> Permits {
+pub fn open_till_that(sim: &Sim, bugs: Bugs, permits: usize, beyond: Beyond) -> Permits {
     let permits = Permits::new(permits);
     let behaviour = Arc::new(Behaviour::default());
     let payment = payment::Config {
-        gaps,
+        bugs,
         permits: permits.clone(),
         beyond,
         ..Default::default()
     };
-    let pg = pg::Config {
+    let provider = payment_provider::Config {
         webhooks: Some("payment".to_owned()),
         behaviour: behaviour.clone(),
         ..Default::default()
@@ -150,7 +150,7 @@ pub fn open_till_that(sim: &Sim, gaps: Gaps, permits: usize, beyond: Beyond) -> 
         sim,
         [
             with(payment::SERVICE, payment, payment::run),
-            with(pg::SERVICE, pg, pg::run),
+            with(payment_provider::SERVICE, provider, payment_provider::run),
         ],
     );
 
@@ -168,9 +168,9 @@ pub fn open_till_that(sim: &Sim, gaps: Gaps, permits: usize, beyond: Beyond) -> 
 pub const TTL: Duration = Duration::from_secs(5 * 60);
 
 /// The node that rewards: copies of products are fresh for `ttl`; users whose name begins with "unlucky" are refused at the very last step.
-pub fn challenges(gaps: Gaps, ttl: Duration) -> Member {
+pub fn challenges(bugs: Bugs, ttl: Duration) -> Member {
     let config = challenge::Config {
-        gaps,
+        bugs,
         ttl,
         barred: Some("unlucky".to_owned()),
         ..Default::default()

@@ -14,7 +14,6 @@ use std::{io, sync::Arc};
 use axum::http::StatusCode;
 
 use crate::{
-    gap::{Gap, Gaps},
     kit::{
         self, Code, Problem, Store, Writer,
         executor::{Executor, Load, Size},
@@ -22,6 +21,7 @@ use crate::{
         idempotency::{self, Request, StoredAnswer},
         reservation::{Reserving, forgets_releases},
     },
+    planted_bug::{Bug, Bugs},
     ports::Platform,
     service::Service,
 };
@@ -43,7 +43,7 @@ pub const SERVICE: Service = Service {
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The weaknesses of the shape.
-    pub gaps: Gaps,
+    pub bugs: Bugs,
     /// The size of the executor that issues coupons.
     pub issue: Size,
     /// What the executor comes to.
@@ -53,7 +53,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Config {
-            gaps: Gaps::NONE,
+            bugs: Bugs::NONE,
             issue: Size::COUPON_ISSUE,
             load: Load::default(),
         }
@@ -62,14 +62,14 @@ impl Default for Config {
 
 /// Serves until the process ends.
 pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
-    let store = Store::open(&platform, store::FILE).await?.with(config.gaps);
+    let store = Store::open(&platform, store::FILE).await?.with(config.bugs);
     idempotency::spawn_sweeper(&platform, &store);
-    let Config { gaps, issue, load } = config;
+    let Config { bugs, issue, load } = config;
     let coupons = Coupons {
-        issuing: Executor::new(&platform, "coupon-issue", issue, gaps, &load),
+        issuing: Executor::new(&platform, "coupon-issue", issue, bugs, &load),
         platform: platform.clone(),
         store,
-        gaps,
+        bugs,
     };
     kit::http::serve(&platform, api::router(Arc::new(coupons))).await
 }
@@ -78,18 +78,18 @@ pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
 struct Coupons {
     platform: Platform,
     store: Store,
-    gaps: Gaps,
+    bugs: Bugs,
     issuing: Executor,
 }
 
 impl Coupons {
     async fn create(&self, id: String, discount: u64, limit: u64) -> Result<Campaign, Problem> {
-        let (gaps, now_ms) = (self.gaps, self.platform.clock.now_ms());
+        let (bugs, now_ms) = (self.bugs, self.platform.clock.now_ms());
         let work = move |tx: &mut Writer<'_>| {
             let remembered = Remembered::default();
             let mut commands = Commands {
                 tx,
-                gaps,
+                bugs,
                 now_ms,
                 remembered,
             };
@@ -111,7 +111,7 @@ impl Coupons {
         let coupons = Arc::clone(self);
         let issue = async move {
             let mut remembered = Remembered::default();
-            if coupons.gaps.has(Gap::CouponOverIssued) {
+            if coupons.bugs.has(Bug::CouponOverIssued) {
                 remembered.issued = coupons.issued(&campaign)?;
             }
             let platform = coupons.platform.clone();
@@ -132,11 +132,11 @@ impl Coupons {
 
     async fn reserve(&self, key: IdempotencyKey, ask: Reserve) -> Result<StoredAnswer, Problem> {
         let mut remembered = Remembered::default();
-        if self.gaps.has(Gap::CouponCheckThenUse) {
+        if self.bugs.has(Bug::CouponCheckThenUse) {
             let coupon = self.store.read(|rows| rows.get(&COUPONS, &ask.coupon))?;
             remembered.state = coupon.map(|coupon| coupon.state);
         }
-        let key = Some(key).filter(|_| !forgets_releases(self.gaps));
+        let key = Some(key).filter(|_| !forgets_releases(self.bugs));
         let request = Request::new("reserve", key, &ask);
         let work = move |tx: &mut Commands<'_, '_>| tx.reserve(&ask);
         self.once(request, StatusCode::CREATED, remembered, work)
@@ -173,16 +173,16 @@ impl Coupons {
         remembered: Remembered,
         work: impl FnOnce(&mut Commands<'_, '_>) -> Result<T, Problem> + Send + 'static,
     ) -> Result<StoredAnswer, Problem> {
-        let gaps = self.gaps;
+        let bugs = self.bugs;
         let work = move |tx: &mut Writer<'_>, now_ms| {
             work(&mut Commands {
                 tx,
-                gaps,
+                bugs,
                 now_ms,
                 remembered,
             })
         };
-        let place = (&self.platform, &self.store, gaps);
+        let place = (&self.platform, &self.store, bugs);
         request.once(place, success, work).await
     }
 }

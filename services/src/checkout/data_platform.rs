@@ -7,7 +7,7 @@ use std::{io, sync::Arc};
 use axum::{Json, Router, extract::State, routing::post};
 
 use crate::{
-    kit::{self, Listed, Page, Problem, Store, events::Event, http::Body, temper::Temper},
+    kit::{self, Listed, Page, Problem, Store, events::Event, http::Body, stub_faults::StubFaults},
     ports::Platform,
     service::Service,
 };
@@ -17,28 +17,28 @@ use store::FACTS;
 pub const SERVICE: Service = Service {
     name: "dataplatform",
     paths: &["/events"],
-    run: |platform| Box::pin(run(platform, Temper::default())),
+    run: |platform| Box::pin(run(platform, StubFaults::default())),
     demo: &[],
 };
 
 /// Serves until the process ends, and behaves as told.
-pub async fn run(platform: Platform, temper: Temper) -> io::Result<()> {
+pub async fn run(platform: Platform, faults: StubFaults) -> io::Result<()> {
     let store = Store::open(&platform, store::FILE).await?;
     let router = Router::new()
         .route("/events", post(take).get(list))
-        .with_state(Arc::new(Platforms { store, temper }));
+        .with_state(Arc::new(Platforms { store, faults }));
     kit::http::serve(&platform, router).await
 }
 
 struct Platforms {
     store: Store,
-    temper: Temper,
+    faults: StubFaults,
 }
 
 type App = State<Arc<Platforms>>;
 
 async fn take(State(app): App, Body(event): Body<Event>) -> Result<Json<Event>, Problem> {
-    app.temper.bear().await?;
+    app.faults.strike().await?;
     let kept = event.clone();
     app.store
         .write(move |tx| match tx.get(&FACTS, &kept.id)? {

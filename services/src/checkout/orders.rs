@@ -15,7 +15,6 @@ pub mod store;
 use std::{io, sync::Arc, time::Duration};
 
 use crate::{
-    gap::{Gap, Gaps},
     kit::{
         self, Code, PeerPolicy, Problem, Store, StoreError,
         events::{Events, Subscription},
@@ -24,6 +23,7 @@ use crate::{
         outbox,
         saga::{self as engine, Engine, Journal},
     },
+    planted_bug::{Bug, Bugs},
     ports::Platform,
     service::Service,
 };
@@ -58,10 +58,10 @@ impl Variant {
     ];
 
     /// What the variant lacks by its nature.
-    fn gaps(self) -> &'static [Gap] {
+    fn bugs(self) -> &'static [Bug] {
         match self {
-            Variant::Naive => &[Gap::NoJournal, Gap::UndoOnlyOnAnsweredNo],
-            Variant::InMemory => &[Gap::NoJournal],
+            Variant::Naive => &[Bug::NoJournal, Bug::UndoOnlyOnAnsweredNo],
+            Variant::InMemory => &[Bug::NoJournal],
             Variant::Journal | Variant::EventSourced | Variant::Parallel => &[],
         }
     }
@@ -95,7 +95,7 @@ pub const SERVICE: Service = Service {
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The weaknesses of the shape.
-    pub gaps: Gaps,
+    pub bugs: Bugs,
     /// What is remembered of a checkout under way.
     pub variant: Variant,
     /// What is undone of a parallel step.
@@ -142,7 +142,7 @@ pub const SUBSCRIPTIONS: [Subscription; 3] = [
 impl Default for Config {
     fn default() -> Self {
         Config {
-            gaps: Gaps::NONE,
+            bugs: Bugs::NONE,
             variant: Variant::default(),
             rollback: Rollback::default(),
             saga_deadline: Duration::from_secs(60),
@@ -164,9 +164,9 @@ impl Default for Config {
 impl Config {
     /// How patient its sagas are, and what is remembered of them.
     pub fn sagas(&self) -> engine::Config {
-        let forgotten = self.variant.gaps().iter().copied();
+        let forgotten = self.variant.bugs().iter().copied();
         engine::Config {
-            gaps: forgotten.fold(self.gaps, Gaps::with),
+            bugs: forgotten.fold(self.bugs, Bugs::with),
             deadline: self.saga_deadline,
             recover_every: self.recover_every,
             tries: self.tries,
@@ -181,7 +181,7 @@ impl Config {
 
 /// Serves until the process ends.
 pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
-    let store = Store::open(&platform, store::FILE).await?.with(config.gaps);
+    let store = Store::open(&platform, store::FILE).await?.with(config.bugs);
     let checkouts = Checkouts::open(&platform, &store, config).await?;
     platform.spawn("recovery", checkouts.engine.clone().keep_recovering());
     let purging = keep_sweeping(platform.clone(), store, store::KEYS, place::is_over);
@@ -199,21 +199,21 @@ struct Checkouts {
 
 impl Checkouts {
     async fn open(platform: &Platform, store: &Store, config: Config) -> Result<Self, StoreError> {
-        let gaps = config.gaps;
+        let bugs = config.bugs;
         let outbox = outbox::Config {
-            gaps,
+            bugs,
             policy: config.outbox.clone(),
             ..outbox::Config::default()
         };
         let (subscriptions, load) = (&config.subscriptions, &config.load);
         let events = Events::start(platform, store, outbox, subscriptions, load).await?;
-        let locks = config.user_locks.open(platform, gaps);
+        let locks = config.user_locks.open(platform, bugs);
         let saga = saga::Checkout {
             peers: peers::Peers::new(platform, &config, locks),
             events,
             platform: platform.clone(),
             store: store.clone(),
-            gaps,
+            bugs,
         };
         Ok(Checkouts {
             platform: platform.clone(),

@@ -14,7 +14,10 @@ use axum::{
 use serde::Deserialize;
 
 use crate::{
-    kit::{self, Code, Problem, Store, events::Event, http::Body, input::QUANTITY, temper::Temper},
+    kit::{
+        self, Code, Problem, Store, events::Event, http::Body, input::QUANTITY,
+        stub_faults::StubFaults,
+    },
     ports::Platform,
     service::Service,
 };
@@ -24,23 +27,23 @@ use store::{COUNTED, Counted, RANKS, Rank};
 pub const SERVICE: Service = Service {
     name: "ranking",
     paths: &["/ranking"],
-    run: |platform| Box::pin(run(platform, Temper::default())),
+    run: |platform| Box::pin(run(platform, StubFaults::default())),
     demo: &[],
 };
 
 /// Serves until the process ends, and behaves as told.
-pub async fn run(platform: Platform, temper: Temper) -> io::Result<()> {
+pub async fn run(platform: Platform, faults: StubFaults) -> io::Result<()> {
     let store = Store::open(&platform, store::FILE).await?;
     let router = Router::new()
         .route("/events", post(count))
         .route("/ranking", get(list))
-        .with_state(Arc::new(Ranking { store, temper }));
+        .with_state(Arc::new(Ranking { store, faults }));
     kit::http::serve(&platform, router).await
 }
 
 struct Ranking {
     store: Store,
-    temper: Temper,
+    faults: StubFaults,
 }
 
 type App = State<Arc<Ranking>>;
@@ -53,7 +56,7 @@ struct Update {
 }
 
 async fn count(State(app): App, Body(event): Body<Event>) -> Result<Json<Rank>, Problem> {
-    app.temper.bear().await?;
+    app.faults.strike().await?;
     let update = Update::deserialize(&event.body)
         .ok()
         .filter(|update| QUANTITY.contains(&update.quantity));

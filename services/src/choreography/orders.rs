@@ -14,7 +14,6 @@ use super::{
     PAYMENT_FAILED, Placed, TOPIC,
 };
 use crate::{
-    gap::Gap,
     kit::{
         self, Code, Context, Problem, Writer,
         bus::{Event, Handler, HandlerError},
@@ -23,6 +22,7 @@ use crate::{
         input::{AMOUNT_MAX, within},
         member::{Member, Says, Settings},
     },
+    planted_bug::Bug,
     ports::Platform,
     service::Service,
 };
@@ -46,11 +46,11 @@ pub async fn run(platform: Platform, settings: Settings) -> io::Result<()> {
     idempotency::spawn_sweeper(&platform, member.store());
     let orders = Arc::new(Orders {
         member: member.clone(),
-        peers: Peers::new(&platform, settings.gaps),
+        peers: Peers::new(&platform, settings.bugs),
     });
     let kinds = [
         Some(INVENTORY_FAILED),
-        (!settings.gaps.has(Gap::PaymentFailedKeepsOrder)).then_some(PAYMENT_FAILED),
+        (!settings.bugs.has(Bug::PaymentFailedKeepsOrder)).then_some(PAYMENT_FAILED),
         Some(DELIVERY_FAILED),
         Some(DELIVERY_COMPLETED),
     ];
@@ -131,7 +131,7 @@ impl Orders {
     async fn draft(&self, context: &Context, id: String, place: &Place) -> Result<Order, Problem> {
         let user_id = self.peers.user(context, &place.user_id.0).await?;
         let product = self.peers.product(context, &place.product_id.0).await?;
-        let trusts_clients = self.member.gaps().has(Gap::ClientPriceTrusted);
+        let trusts_clients = self.member.bugs().has(Bug::ClientPriceTrusted);
         let unit_price = place
             .price
             .filter(|_| trusts_clients)

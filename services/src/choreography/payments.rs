@@ -13,13 +13,13 @@ use super::{
     Placed, TOPIC,
 };
 use crate::{
-    gap::Gap,
     kit::{
         Code,
         bus::{Event, Handler, HandlerError},
         http,
         member::{Member, Settings},
     },
+    planted_bug::Bug,
     ports::Platform,
     service::Service,
     shared::payment::{self, Demand, Mode, Order, Payments},
@@ -43,7 +43,7 @@ pub async fn run(
         member: member.clone(),
         payments,
     });
-    let events = match settings.gaps.has(Gap::DeliveryFailureKeepsMoney) {
+    let events = match settings.bugs.has(Bug::DeliveryFailureKeepsMoney) {
         true => member.hear(&[INVENTORY_RESERVED], till),
         false => member.hear(&[INVENTORY_RESERVED, DELIVERY_FAILED], till),
     };

@@ -20,7 +20,6 @@ use super::{
     PAYMENT_FAILED, Placed, TOPIC,
 };
 use crate::{
-    gap::Gap,
     kit::{
         self, Code, Listed, Page, Problem, StoreError, Table, Writer,
         bus::{Event, Handler, HandlerError},
@@ -29,8 +28,9 @@ use crate::{
         lease::{Lease, LeasePolicy, Leases, Locking, product_lock},
         member::{Member, Says, Settings},
         resource_pool::{Ask, Hold, Pool, Pools, Refusal, TooFew},
-        temper::Temper,
+        stub_faults::StubFaults,
     },
+    planted_bug::Bug,
     ports::Platform,
     service::Service,
 };
@@ -69,7 +69,7 @@ pub struct Config {
     /// How operations on a product keep out of each other's way.
     pub locking: Locking,
     /// What it has to bear between its look at a product and its writing, as in a pause of its garbage collector.
-    pub temper: Temper,
+    pub faults: StubFaults,
 }
 
 /// Why an order is cancelled that nothing is left for.
@@ -91,13 +91,13 @@ pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
     let Config {
         settings,
         locking,
-        temper,
+        faults,
     } = config;
     let member = Member::open(&platform, FILE, TOPIC, &settings).await?;
     let stock = Arc::new(Stock {
         member: member.clone(),
-        leases: locking.leases(&platform, settings.gaps),
-        temper,
+        leases: locking.leases(&platform, settings.bugs),
+        faults,
     });
     let kinds = [
         ORDER_CREATED,
@@ -117,7 +117,7 @@ pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
 struct Stock {
     member: Member,
     leases: Option<Leases>,
-    temper: Temper,
+    faults: StubFaults,
 }
 
 /// What was seen of a product before the transaction began, and under which lease if under any.
@@ -199,8 +199,8 @@ impl Stock {
         product: &str,
         work: impl FnOnce(&mut Writer, &mut Says) -> Result<(), HandlerError> + Clone + Send + 'static,
     ) -> Result<(), HandlerError> {
-        let gaps = self.member.gaps();
-        if gaps.has(Gap::CheckThenActStock) {
+        let bugs = self.member.bugs();
+        if bugs.has(Bug::CheckThenActStock) {
             let seen = self.see(product, None)?;
             return self.act(event, product, seen, work).await;
         }
@@ -212,7 +212,7 @@ impl Stock {
             .await?;
         let done = async {
             let seen = self.see(product, Some(&lease))?;
-            self.temper.bear().await?;
+            self.faults.strike().await?;
             self.act(event, product, seen, work).await
         };
         let done = leases.limit(done).await;
@@ -233,12 +233,12 @@ impl Stock {
         seen: Option<Seen>,
         work: impl FnOnce(&mut Writer, &mut Says) -> Result<(), HandlerError> + Clone + Send + 'static,
     ) -> Result<(), HandlerError> {
-        let (product, gaps) = (product.to_owned(), self.member.gaps());
-        let fenced = !gaps.has(Gap::LeaseWithoutFencing) && !gaps.has(Gap::LeaseFromAStaleClock);
+        let (product, bugs) = (product.to_owned(), self.member.bugs());
+        let fenced = !bugs.has(Bug::LeaseWithoutFencing) && !bugs.has(Bug::LeaseFromAStaleClock);
         let acted = self.member.once(event, move |tx, says| {
             let shown = seen.map_or(Ok(()), |seen| seen.show(tx, &product, fenced));
             match shown {
-                Err(HandlerError::Retry(_)) if gaps.has(Gap::LostUpdateIgnored) => Ok(()),
+                Err(HandlerError::Retry(_)) if bugs.has(Bug::LostUpdateIgnored) => Ok(()),
                 Err(why) => Err(why),
                 Ok(()) => work(tx, says),
             }

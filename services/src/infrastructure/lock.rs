@@ -20,8 +20,8 @@ use std::{
 use tokio::{sync::Notify, time::Instant};
 
 use crate::{
-    gap::{Gap, Gaps},
     kit::{Code, Problem, Store, StoreError, http},
+    planted_bug::{Bug, Bugs},
     ports::{Clock, Platform},
     service::Service,
 };
@@ -42,7 +42,7 @@ pub const QUEUE_MAX: usize = 1_000;
 #[derive(Clone, Debug, Default)]
 pub struct Config {
     /// The weaknesses of the shape.
-    pub gaps: Gaps,
+    pub bugs: Bugs,
     /// Where the leases are kept; each life of the process begins with none.
     pub leases: Shelf,
 }
@@ -66,14 +66,14 @@ pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
     let first_token = boots.await? << 32;
     *config.leases.open() = Leases::new(first_token + 1);
     config.leases.book().forget();
-    let desk = Desk {
+    let locks = Locks {
         leases: config.leases,
-        gaps: config.gaps,
+        bugs: config.bugs,
         clock: platform.clock.clone(),
         began: (Instant::now(), platform.clock.now_ms()),
         changed: Notify::new(),
     };
-    http::serve(&platform, api::router(Arc::new(desk))).await
+    http::serve(&platform, api::router(Arc::new(locks))).await
 }
 
 /// The leases in a service's memory, as whoever watches it may look at them.
@@ -150,9 +150,9 @@ impl Shelf {
 }
 
 /// The service's state.
-struct Desk {
+struct Locks {
     leases: Shelf,
-    gaps: Gaps,
+    bugs: Bugs,
     clock: Arc<dyn Clock>,
     /// When this life of the service began, by both clocks.
     began: (Instant, u64),
@@ -160,10 +160,10 @@ struct Desk {
     changed: Notify,
 }
 
-impl Desk {
+impl Locks {
     /// The time that leases end by: no jump of the wall clock moves it.
     fn now(&self) -> Instant {
-        if !self.gaps.has(Gap::LeaseEndsByWallClock) {
+        if !self.bugs.has(Bug::LeaseEndsByWallClock) {
             return Instant::now();
         }
         let (instant, ms) = self.began;
@@ -179,7 +179,7 @@ impl Desk {
 
     /// How long a lease lasts. The wall clock tells whole milliseconds, so one that ends by it gets one more.
     fn lasts(&self, ms: u64) -> Duration {
-        match self.gaps.has(Gap::LeaseEndsByWallClock) {
+        match self.bugs.has(Bug::LeaseEndsByWallClock) {
             true => Duration::from_millis(ms + 1),
             false => Duration::from_millis(ms),
         }
@@ -195,7 +195,7 @@ impl Desk {
             let mut changed = std::pin::pin!(self.changed.notified());
             changed.as_mut().enable();
             let now = self.now();
-            let from = match self.gaps.has(Gap::LeaseFromAStaleClock) {
+            let from = match self.bugs.has(Bug::LeaseFromAStaleClock) {
                 true => asked,
                 false => now,
             };
@@ -250,7 +250,7 @@ impl Desk {
     }
 
     fn release(&self, name: &str, prove: &Prove) -> Result<Granted, Problem> {
-        let whose = match self.gaps.has(Gap::ReleaseNotOwner) {
+        let whose = match self.bugs.has(Bug::ReleaseNotOwner) {
             true => Whose::Anybodys,
             false => Whose::Owners,
         };

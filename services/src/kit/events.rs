@@ -15,7 +15,7 @@ use super::{
     outbox::{self, Bulkhead, Outbox, Target},
 };
 use crate::{
-    gap::{Gap, Gaps},
+    planted_bug::{Bug, Bugs},
     ports::Platform,
 };
 
@@ -52,7 +52,7 @@ pub struct Events(Arc<Inner>);
 
 struct Inner {
     platform: Platform,
-    gaps: Gaps,
+    bugs: Bugs,
     ways: Vec<Way>,
     outbox: Outbox,
 }
@@ -76,11 +76,11 @@ impl Events {
         subscriptions: &[Subscription],
         load: &Load,
     ) -> Result<Self, StoreError> {
-        let gaps = config.gaps;
-        let executor = |name, size| Executor::new(platform, name, size, gaps, load);
+        let bugs = config.bugs;
+        let executor = |name, size| Executor::new(platform, name, size, bugs, load);
         let shared = subscriptions
             .first()
-            .filter(|_| gaps.has(Gap::SharedExecutor))
+            .filter(|_| bugs.has(Bug::SharedExecutor))
             .map(|first| executor("subscribers", first.size));
         let ways: Vec<Way> = subscriptions
             .iter()
@@ -102,7 +102,7 @@ impl Events {
         });
         let config = outbox::Config {
             // What is kept in memory only is not the outbox's to send.
-            gaps: gaps.without(Gap::EventsOnlyInMemory),
+            bugs: bugs.without(Bug::EventsOnlyInMemory),
             pollers: 0,
             bulkheads: bulkheads.collect(),
             ..config
@@ -110,7 +110,7 @@ impl Events {
         let outbox = Outbox::open(platform, store, config).await?;
         Ok(Events(Arc::new(Inner {
             platform: platform.clone(),
-            gaps,
+            bugs,
             ways,
             outbox,
         })))
@@ -128,7 +128,7 @@ impl Events {
         context: &Context,
         event: &Event,
     ) -> Result<(), StoreError> {
-        if self.0.gaps.has(Gap::EventsOnlyInMemory) {
+        if self.0.bugs.has(Bug::EventsOnlyInMemory) {
             return Ok(());
         }
         for way in self.0.ways_to(event) {
@@ -145,7 +145,7 @@ impl Events {
 
     /// To be called once the commit is durable: tells those whom nothing else tells. What does not work is swallowed.
     pub fn committed(&self, context: &Context, event: &Event) {
-        if !self.0.gaps.has(Gap::EventsOnlyInMemory) {
+        if !self.0.bugs.has(Bug::EventsOnlyInMemory) {
             return;
         }
         for way in self.0.ways_to(event) {

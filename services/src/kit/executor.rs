@@ -13,7 +13,7 @@ use std::{
 use tokio::{sync::oneshot, time::Instant};
 
 use crate::{
-    gap::{Gap, Gaps},
+    planted_bug::{Bug, Bugs},
     ports::{BoxFuture, Platform},
 };
 
@@ -72,7 +72,7 @@ struct Inner {
     platform: Platform,
     name: &'static str,
     size: Size,
-    gaps: Gaps,
+    bugs: Bugs,
     state: Mutex<State>,
     load: Load,
 }
@@ -103,14 +103,14 @@ impl Executor {
         platform: &Platform,
         name: &'static str,
         size: Size,
-        gaps: Gaps,
+        bugs: Bugs,
         load: &Load,
     ) -> Self {
         Executor(Arc::new(Inner {
             platform: platform.clone(),
             name,
             size,
-            gaps,
+            bugs,
             state: Mutex::default(),
             load: load.clone(),
         }))
@@ -173,10 +173,10 @@ impl Inner {
 
     fn runs_at_once(&self, state: &State) -> Result<bool, Full> {
         let (running, queued) = (state.running, state.queue.len());
-        if running < self.size.core || self.gaps.has(Gap::NoBulkhead) {
+        if running < self.size.core || self.bugs.has(Bug::NoBulkhead) {
             return Ok(true);
         }
-        if queued < self.size.queue || self.gaps.has(Gap::QueueUnbounded) {
+        if queued < self.size.queue || self.bugs.has(Bug::QueueUnbounded) {
             return Ok(false);
         }
         match running < self.size.max {

@@ -20,7 +20,7 @@ use axum::{
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{Code, Problem, Store, StoreError, Table, Writer, http::IdempotencyKey};
-use crate::{gap::Gaps, ports::Platform};
+use crate::{planted_bug::Bugs, ports::Platform};
 
 /// Keys and their answers, by `operation/scope/key`.
 pub const KEYS: Table<Row> = Table::new("idempotency");
@@ -162,12 +162,12 @@ impl Request {
     /// the effect, if it is one to be kept. `work` is given the wall clock, and changes nothing where it refuses.
     pub async fn once<T: Serialize>(
         self,
-        (platform, store, gaps): (&Platform, &Store, Gaps),
+        (platform, store, bugs): (&Platform, &Store, Bugs),
         success: StatusCode,
         work: impl FnOnce(&mut Writer<'_>, u64) -> Result<T, Problem> + Send + 'static,
     ) -> Result<StoredAnswer, Problem> {
         let (boot_id, now_ms) = (platform.process.boot_id(), platform.clock.now_ms());
-        let carried_out = store.commit(gaps, move |tx: &mut Writer<'_>| {
+        let carried_out = store.commit(bugs, move |tx: &mut Writer<'_>| {
             if let Some(answer) = self.begin(tx, boot_id, now_ms)? {
                 return Ok(answer);
             }

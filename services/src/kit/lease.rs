@@ -18,7 +18,7 @@ use tokio::{
 
 use super::{CallError, Code, Context, Peer, PeerPolicy, Problem};
 use crate::{
-    gap::{Gap, Gaps},
+    planted_bug::{Bug, Bugs},
     ports::Platform,
 };
 
@@ -66,11 +66,11 @@ pub enum Locking {
 
 impl Locking {
     /// The way to the leases, if there are any.
-    pub fn leases(&self, platform: &Platform, gaps: Gaps) -> Option<Leases> {
+    pub fn leases(&self, platform: &Platform, bugs: Bugs) -> Option<Leases> {
         match self {
             Locking::Transactions => None,
             Locking::Leases { service, policy } => {
-                Some(Leases::new(platform, service, *policy, gaps))
+                Some(Leases::new(platform, service, *policy, bugs))
             }
         }
     }
@@ -89,7 +89,7 @@ pub struct Leases {
     /// To renew: a call takes no longer than the time to the next one, and none is left out.
     renewing: Peer,
     policy: LeasePolicy,
-    gaps: Gaps,
+    bugs: Bugs,
 }
 
 /// A lease that is held. Dropped without a release, it is renewed no more and ends by itself.
@@ -119,7 +119,7 @@ impl Until {
 
 impl Leases {
     /// Leases of the lock service that is called `name`.
-    pub fn new(platform: &Platform, name: &str, policy: LeasePolicy, gaps: Gaps) -> Self {
+    pub fn new(platform: &Platform, name: &str, policy: LeasePolicy, bugs: Bugs) -> Self {
         let calls = PeerPolicy {
             attempts: 2,
             timeout: policy.wait + Duration::from_secs(1),
@@ -136,7 +136,7 @@ impl Leases {
             peer: Peer::new(platform, name, calls),
             renewing: Peer::new(platform, name, renewals),
             policy,
-            gaps,
+            bugs,
         }
     }
 
@@ -184,7 +184,7 @@ impl Leases {
                 asked_at + Duration::from_millis(granted.waited_ms) + lease,
             ))),
         };
-        if !self.gaps.has(Gap::NoWatchdog) {
+        if !self.bugs.has(Bug::NoWatchdog) {
             self.platform.spawn("lease-watchdog", lease.keep_renewing());
         }
         Ok(lease)
@@ -213,7 +213,7 @@ impl Leases {
         &self,
         work: impl Future<Output = Result<T, E>>,
     ) -> Result<T, E> {
-        if self.gaps.has(Gap::WatchdogWithoutLimit) {
+        if self.bugs.has(Bug::WatchdogWithoutLimit) {
             return work.await;
         }
         timeout(self.policy.limit, work).await.unwrap_or_else(|_| {
@@ -232,7 +232,7 @@ impl Lease {
     /// Whether it lasts for certain: whoever goes on working for long looks from time to time. A pause may come between
     /// the look and the work; against that only the [token](Self::token) helps.
     pub fn lasts(&self) -> bool {
-        Instant::now() < self.until.get() || self.leases.gaps.has(Gap::RenewalStopsAtFirstError)
+        Instant::now() < self.until.get() || self.leases.bugs.has(Bug::RenewalStopsAtFirstError)
     }
 
     /// Lets others in. If this does not get through, the lease ends by itself.
@@ -262,7 +262,7 @@ impl Lease {
             let LeasePolicy {
                 renew_every, limit, ..
             } = leases.policy;
-            let for_ever = leases.gaps.has(Gap::WatchdogWithoutLimit);
+            let for_ever = leases.bugs.has(Bug::WatchdogWithoutLimit);
             let mut next = since + renew_every;
             while for_ever || next < since + limit {
                 if timeout(
@@ -288,7 +288,7 @@ impl Lease {
                         tracing::info!(token = prove.token, "lease lost");
                         return;
                     }
-                    Err(_) if leases.gaps.has(Gap::RenewalStopsAtFirstError) => return,
+                    Err(_) if leases.bugs.has(Bug::RenewalStopsAtFirstError) => return,
                     // No answer is no reason to stop: the lease may last still.
                     Err(_) => {}
                 }

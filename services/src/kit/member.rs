@@ -9,7 +9,6 @@ use axum::Router;
 use serde::Serialize;
 
 use crate::{
-    gap::{Gap, Gaps},
     kit::{
         Context, Store, StoreError, Writer,
         bus::{Bus, Consumer, DELIVERIES_MAX, Event, Handler, HandlerError, Subscription},
@@ -17,6 +16,7 @@ use crate::{
         inbox::Inbox,
         outbox::{self, Mode, Outbox, Outgoing, Policy, Target},
     },
+    planted_bug::{Bug, Bugs},
     ports::Platform,
 };
 
@@ -24,7 +24,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The weaknesses of the shape.
-    pub gaps: Gaps,
+    pub bugs: Bugs,
     /// How its outbox is emptied.
     pub mode: Mode,
     /// How patient its outbox is.
@@ -40,7 +40,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Settings {
-            gaps: Gaps::NONE,
+            bugs: Bugs::NONE,
             mode: Mode::default(),
             policy: Policy::default(),
             pollers: outbox::Config::default().pollers,
@@ -61,7 +61,7 @@ pub struct Member {
     topic: Arc<str>,
     group: Arc<str>,
     deliveries_max: u32,
-    gaps: Gaps,
+    bugs: Bugs,
     /// The trace of what was said last. Only for the planted bug `trace-id-leaks`.
     ambient: Arc<Mutex<Option<String>>>,
 }
@@ -110,7 +110,7 @@ impl Member {
         settings: &Settings,
     ) -> Result<Self, StoreError> {
         let Settings {
-            gaps,
+            bugs,
             mode,
             policy,
             pollers,
@@ -119,7 +119,7 @@ impl Member {
         } = settings.clone();
         let group = platform.name.clone();
         let config = outbox::Config {
-            gaps,
+            bugs,
             mode,
             policy,
             pollers,
@@ -128,14 +128,14 @@ impl Member {
         };
         Ok(Member {
             outbox: Outbox::open(platform, store, config).await?,
-            inbox: Inbox::open(platform, store, &group, gaps),
+            inbox: Inbox::open(platform, store, &group, bugs),
             bus: Bus::new(platform, &bus),
             platform: platform.clone(),
             store: store.clone(),
             topic: topic.into(),
             group,
             deliveries_max,
-            gaps,
+            bugs,
             ambient: Arc::default(),
         })
     }
@@ -151,7 +151,7 @@ impl Member {
             &self.store,
             &self.bus,
             subscription,
-            self.gaps,
+            self.bugs,
             handler,
         );
         Consumer::router(vec![consumer]).merge(outbox::api::router(self.outbox.clone()))
@@ -207,18 +207,18 @@ impl Member {
     }
 
     /// The weaknesses of the shape.
-    pub fn gaps(&self) -> Gaps {
-        self.gaps
+    pub fn bugs(&self) -> Bugs {
+        self.bugs
     }
 
     /// How the service's build reads and writes.
     pub fn format(&self) -> Format {
-        Format::of(&self.platform, self.gaps)
+        Format::of(&self.platform, self.bugs)
     }
 
     fn perhaps_anothers(&self, context: &Context) -> Context {
         let mut context = context.clone();
-        if self.gaps.has(Gap::TraceIdLeaks) {
+        if self.bugs.has(Bug::TraceIdLeaks) {
             let mut ambient = self.ambient.lock().unwrap_or_else(PoisonError::into_inner);
             let leaked = ambient.replace(context.trace_id.clone());
             context.trace_id = leaked.unwrap_or(context.trace_id);
@@ -227,7 +227,7 @@ impl Member {
     }
 
     fn target(&self) -> Target {
-        match self.gaps.has(Gap::PubsubOnly) {
+        match self.bugs.has(Bug::PubsubOnly) {
             true => Target::Channel(self.topic.to_string()),
             false => Target::Stream(self.topic.to_string()),
         }

@@ -1,4 +1,4 @@
-//! Old copies of what was read: what a service answers from that has the gap `stale-read`.
+//! Old copies of what was read: what a service answers from that has the bug `stale-read`.
 
 use std::{
     collections::BTreeMap,
@@ -8,7 +8,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use crate::gap::{Gap, Gaps};
+use crate::planted_bug::{Bug, Bugs};
 
 /// How long a copy is taken for the thing itself.
 const AGE_MAX: Duration = Duration::from_secs(2);
@@ -28,14 +28,14 @@ impl<V> Default for Stale<V> {
 }
 
 impl<V: Clone> Stale<V> {
-    /// What `read` gives; with the gap, what it gave up to two seconds ago.
+    /// What `read` gives; with the bug, what it gave up to two seconds ago.
     pub fn read<E>(
         &self,
-        gaps: Gaps,
+        bugs: Bugs,
         key: &str,
         read: impl FnOnce() -> Result<V, E>,
     ) -> Result<V, E> {
-        if !gaps.has(Gap::StaleRead) {
+        if !bugs.has(Bug::StaleRead) {
             return read();
         }
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);

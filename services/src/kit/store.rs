@@ -25,7 +25,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::broadcast;
 
 use crate::{
-    gap::{Gap, Gaps},
+    planted_bug::{Bug, Bugs},
     ports::{Platform, RowChange},
 };
 
@@ -184,9 +184,9 @@ impl Store {
         })
     }
 
-    /// The store as a service with these gaps uses it.
-    pub fn with(self, gaps: Gaps) -> Store {
-        if gaps.has(Gap::UnreadableIsAbsent)
+    /// The store as a service with these bugs uses it.
+    pub fn with(self, bugs: Bugs) -> Store {
+        if bugs.has(Bug::UnreadableIsAbsent)
             && let Place::Own(inner) = &self.place
         {
             inner.unreadable_is_absent.store(true, Relaxed);
@@ -217,14 +217,14 @@ impl Store {
     /// Like `write`, but with the planted bug `commit-without-sync` the commit is not synced: a power loss may undo it.
     pub fn commit<T, E>(
         &self,
-        gaps: Gaps,
+        bugs: Bugs,
         work: impl FnOnce(&mut Writer<'_>) -> Result<T, E> + Send + 'static,
     ) -> impl Future<Output = Result<T, E>> + Send
     where
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        let durability = match gaps.has(Gap::CommitWithoutSync) {
+        let durability = match bugs.has(Bug::CommitWithoutSync) {
             true => Durability::None,
             false => Durability::Immediate,
         };

@@ -20,13 +20,13 @@ mod workflow;
 use std::{io, sync::Arc, time::Duration};
 
 use crate::{
-    gap::{Gap, Gaps},
     kit::{
         self, Code, Listed, Page, PeerPolicy, Problem, Store, StoreError,
         idempotency::keep_sweeping,
         saga::{self as engine, Engine},
         stale::Stale,
     },
+    planted_bug::{Bug, Bugs},
     ports::Platform,
     service::Service,
 };
@@ -50,7 +50,7 @@ pub enum PaymentMode {
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The weaknesses of the shape.
-    pub gaps: Gaps,
+    pub bugs: Bugs,
     /// How money is taken.
     pub payment: PaymentMode,
     /// Who says what an order's saga does next. Workflows are for one process, not for replicas.
@@ -80,7 +80,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Config {
-            gaps: Gaps::NONE,
+            bugs: Bugs::NONE,
             payment: PaymentMode::default(),
             execution: Execution::default(),
             saga_deadline: Duration::from_secs(60),
@@ -101,7 +101,7 @@ impl Config {
     /// How patient its sagas are.
     pub fn sagas(&self) -> engine::Config {
         engine::Config {
-            gaps: self.gaps,
+            bugs: self.bugs,
             deadline: self.saga_deadline,
             tries: self.saga_tries,
             recover_every: self.recover_every,
@@ -128,7 +128,7 @@ pub const SERVICE: Service = Service {
 
 /// Serves until the process ends.
 pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
-    let store = Store::open(&platform, store::FILE).await?.with(config.gaps);
+    let store = Store::open(&platform, store::FILE).await?.with(config.bugs);
     let orders = Orders::new(&platform, &store, config);
     platform.spawn("recovery", orders.engine.clone().keep_recovering());
     let purging = keep_sweeping(platform.clone(), store, store::KEYS, keys::is_over);
@@ -149,10 +149,10 @@ impl Orders {
     fn new(platform: &Platform, store: &Store, config: Config) -> Self {
         let saga = saga::OrderSaga {
             peers: peers::Peers::new(platform, &config),
-            scope: scope::Scope::new(platform, &config.lock_scope, config.gaps),
+            scope: scope::Scope::new(platform, &config.lock_scope, config.bugs),
             platform: platform.clone(),
             store: store.clone(),
-            gaps: config.gaps,
+            bugs: config.bugs,
         };
         Orders {
             platform: platform.clone(),
@@ -167,7 +167,7 @@ impl Orders {
     fn shown<T>(&self, read: Result<Option<T>, StoreError>) -> Result<Option<T>, StoreError> {
         match read {
             Err(StoreError::Unreachable(_) | StoreError::Unknown(_))
-                if self.config.gaps.has(Gap::ReplicaSaysNotThere) =>
+                if self.config.bugs.has(Bug::ReplicaSaysNotThere) =>
             {
                 Ok(None)
             }
@@ -182,7 +182,7 @@ impl Orders {
 
     /// A user's orders, in the order of their ids.
     fn orders_of(&self, user: &str, page: &Page) -> Result<Listed<store::OrderRow>, StoreError> {
-        self.lists.read(self.config.gaps, user, || {
+        self.lists.read(self.config.bugs, user, || {
             let index = (&store::ORDERS_OF_USER, &*format!("{user}/"));
             self.store
                 .read(|rows| page.through(rows, index, &store::ORDERS))

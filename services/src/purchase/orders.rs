@@ -16,7 +16,6 @@ use super::{
     PAYMENT_PROCESSED, Purchase, TOPIC, USER_FAILED,
 };
 use crate::{
-    gap::Gap,
     kit::{
         self, Code, Context, Problem, StoreError, Writer,
         bus::{Event, Handler, HandlerError},
@@ -24,6 +23,7 @@ use crate::{
         idempotency::{self, Request, StoredAnswer},
         member::{Member, Says, Settings},
     },
+    planted_bug::Bug,
     ports::Platform,
     service::Service,
 };
@@ -68,7 +68,7 @@ pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
         deadline: config.deadline,
         setup: setup::Peers::new(&platform),
     });
-    if !config.settings.gaps.has(Gap::NoPurchaseTimeout) {
+    if !config.settings.bugs.has(Bug::NoPurchaseTimeout) {
         platform.spawn("deadlines", deadline::keep(orders.clone()));
     }
     let kinds = [

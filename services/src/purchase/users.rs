@@ -41,7 +41,7 @@ pub const SERVICE: Service = Service {
 /// Serves until the process ends.
 pub async fn run(platform: Platform, settings: Settings) -> io::Result<()> {
     let config = user::Config {
-        gaps: settings.gaps,
+        bugs: settings.bugs,
     };
     let (store, router) = user::open(&platform, config).await?;
     let member = Member::join(&platform, &store, TOPIC, &settings).await?;
@@ -129,8 +129,8 @@ impl Purse {
     fn commands(
         &self,
     ) -> impl for<'a, 't> Fn(&'a mut Writer<'t>) -> Commands<'a, 't> + Clone + use<> {
-        let (gaps, now_ms) = (self.member.gaps(), self.member.platform().clock.now_ms());
-        move |tx| Commands { tx, gaps, now_ms }
+        let (bugs, now_ms) = (self.member.bugs(), self.member.platform().clock.now_ms());
+        move |tx| Commands { tx, bugs, now_ms }
     }
 }
 

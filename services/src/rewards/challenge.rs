@@ -16,8 +16,8 @@ pub mod sync;
 use std::{io, sync::Arc, time::Duration};
 
 use crate::{
-    gap::Gaps,
     kit::{self, Peer, PeerPolicy, Store, idempotency, saga},
+    planted_bug::Bugs,
     ports::Platform,
     service::Service,
 };
@@ -30,7 +30,7 @@ pub use api::{Complete, Put, Switch};
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The weaknesses of the shape.
-    pub gaps: Gaps,
+    pub bugs: Bugs,
     /// How copies of products are kept until somebody switches with `PUT /sync`.
     pub sync: Mode,
     /// How notices come in the mode `events`, until the same.
@@ -49,14 +49,14 @@ pub struct Config {
     pub barred: Option<String>,
     /// How long a client waits for the end of the saga before it is told 202.
     pub answer_within: Duration,
-    /// The patience of the reward saga; its gaps are replaced by [`gaps`](Self::gaps).
+    /// The patience of the reward saga; its bugs are replaced by [`bugs`](Self::bugs).
     pub saga: saga::Config,
 }
 
 impl Default for Config {
     fn default() -> Self {
         Config {
-            gaps: Gaps::NONE,
+            bugs: Bugs::NONE,
             sync: Mode::default(),
             transport: Transport::default(),
             bus: None,
@@ -90,14 +90,14 @@ pub const SERVICE: Service = Service {
 
 /// Serves until the process ends.
 pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
-    let store = Store::open(&platform, store::FILE).await?.with(config.gaps);
+    let store = Store::open(&platform, store::FILE).await?.with(config.bugs);
     let reward = Reward {
         platform: platform.clone(),
         shop: Peer::new(&platform, &config.shop, shop_policy()),
         barred: config.barred,
     };
     let patience = saga::Config {
-        gaps: config.gaps,
+        bugs: config.bugs,
         ..config.saga
     };
     let sagas = saga::Engine::new(&platform, &store, reward, patience);
@@ -112,7 +112,7 @@ pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
         catalog: Peer::new(&platform, &config.catalog, PeerPolicy::internal()),
         platform: platform.clone(),
         store: store.clone(),
-        gaps: config.gaps,
+        bugs: config.bugs,
         ttl: config.ttl,
         stale_limit: config.stale_limit,
         initial: (config.sync, config.transport),
@@ -122,7 +122,7 @@ pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
     view.begin().await?;
     let heard = config
         .bus
-        .map(|bus| transport::listen(&platform, &store, config.gaps, &bus, &view));
+        .map(|bus| transport::listen(&platform, &store, config.bugs, &bus, &view));
     let challenges = Arc::new(Challenges {
         platform: platform.clone(),
         store,

@@ -18,7 +18,6 @@ use serde::Serialize;
 use tokio::sync::Notify;
 
 use crate::{
-    gap::{Gap, Gaps},
     infrastructure::lock,
     kit::{
         self, Code, Context, Problem, Store, StoreError, Writer,
@@ -28,6 +27,7 @@ use crate::{
         reservation::{Reserving, forgets_releases},
         stale::Stale,
     },
+    planted_bug::{Bug, Bugs},
     ports::Platform,
     service::{Demo, Service},
 };
@@ -46,7 +46,7 @@ type Key = Option<IdempotencyKey>;
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The weaknesses of the shape.
-    pub gaps: Gaps,
+    pub bugs: Bugs,
     /// Age from which a semantic lock is looked at by the sweeper.
     pub lock_age: Duration,
     /// Time between two looks.
@@ -64,7 +64,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Config {
-            gaps: Gaps::NONE,
+            bugs: Bugs::NONE,
             lock_age: Duration::from_secs(30 * 60),
             sweep_every: Duration::from_secs(60),
             orchestrator: "order".to_owned(),
@@ -105,7 +105,7 @@ pub const SERVICE: Service = Service {
 
 /// Serves until the process ends.
 pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
-    let store = Store::open(&platform, store::FILE).await?.with(config.gaps);
+    let store = Store::open(&platform, store::FILE).await?.with(config.bugs);
     idempotency::spawn_sweeper(&platform, &store);
     let inventory = Inventory::start(platform.clone(), store, config);
     kit::http::serve(&platform, api::router(inventory)).await
@@ -124,7 +124,7 @@ struct Inventory {
 
 impl Inventory {
     fn start(platform: Platform, store: Store, config: Config) -> Arc<Self> {
-        let leases = config.locking.leases(&platform, config.gaps);
+        let leases = config.locking.leases(&platform, config.bugs);
         let inventory = Arc::new(Inventory {
             platform,
             store,
@@ -134,10 +134,10 @@ impl Inventory {
             locked: Notify::new(),
         });
         let unswept = [
-            Gap::SemanticLockNeverSwept,
-            Gap::LockFailureInCompensationGivesUp,
+            Bug::SemanticLockNeverSwept,
+            Bug::LockFailureInCompensationGivesUp,
         ];
-        if !unswept.iter().any(|gap| inventory.config.gaps.has(*gap)) {
+        if !unswept.iter().any(|bug| inventory.config.bugs.has(*bug)) {
             inventory
                 .platform
                 .spawn("sweeper", sweeper::sweep(inventory.clone()));
@@ -151,8 +151,8 @@ impl Inventory {
 
     /// The product as told to whoever looks.
     fn show(&self, sku: &str) -> Result<Option<Product>, StoreError> {
-        let gaps = self.config.gaps;
-        self.shown.read(gaps, sku, || self.product(sku))
+        let bugs = self.config.bugs;
+        self.shown.read(bugs, sku, || self.product(sku))
     }
 
     fn reservation(&self, saga_id: &str) -> Result<Option<Reservation>, StoreError> {
@@ -188,7 +188,7 @@ impl Inventory {
         ask: Reserve,
     ) -> Result<StoredAnswer, Problem> {
         let product = Some(ask.sku.clone());
-        if self.config.gaps.has(Gap::SemanticLockNeverSwept) {
+        if self.config.bugs.has(Bug::SemanticLockNeverSwept) {
             let ask = ask.clone();
             self.write(Remembered::Nothing, move |tx| tx.acquire(&ask))
                 .await?;
@@ -237,7 +237,7 @@ impl Inventory {
         match cancelled.await {
             Err(why)
                 if why.code == Code::LockNotAcquired
-                    && self.config.gaps.has(Gap::LockFailureInCompensationGivesUp) =>
+                    && self.config.bugs.has(Bug::LockFailureInCompensationGivesUp) =>
             {
                 tracing::error!(%why, "cancel failed");
                 Ok(StoredAnswer::new(StatusCode::OK, &why.body())?)
@@ -248,7 +248,7 @@ impl Inventory {
 
     /// The product that a saga has reserved, if anybody looks at it before the transaction.
     fn sku_of(&self, saga_id: &str) -> Result<Option<String>, StoreError> {
-        if self.leases.is_none() && !self.config.gaps.has(Gap::NoVersionCheck) {
+        if self.leases.is_none() && !self.config.bugs.has(Bug::NoVersionCheck) {
             return Ok(None);
         }
         let reservation = self.reservation(saga_id)?;
@@ -276,7 +276,7 @@ impl Inventory {
         let token = lease.as_ref().map_or(0, Lease::token);
         let done = async {
             let product = self.product(sku)?;
-            if self.config.gaps.has(Gap::ReleaseBeforeCommit)
+            if self.config.bugs.has(Bug::ReleaseBeforeCommit)
                 && let Some(lease) = lease.take()
             {
                 lease.release().await;
@@ -291,14 +291,14 @@ impl Inventory {
         done
     }
 
-    /// What a request looks at before its transaction begins: nothing, unless a gap says so.
+    /// What a request looks at before its transaction begins: nothing, unless a bug says so.
     fn remember(&self, sku: &str, taking: bool) -> Result<Remembered, StoreError> {
-        let gaps = self.config.gaps;
-        if !gaps.has(Gap::NoVersionCheck) && !gaps.has(Gap::CheckThenActStock) {
+        let bugs = self.config.bugs;
+        if !bugs.has(Bug::NoVersionCheck) && !bugs.has(Bug::CheckThenActStock) {
             return Ok(Remembered::Nothing);
         }
         Ok(match self.product(sku)? {
-            Some(product) if gaps.has(Gap::NoVersionCheck) => Remembered::Row(product),
+            Some(product) if bugs.has(Bug::NoVersionCheck) => Remembered::Row(product),
             Some(product) if taking => Remembered::OnHand(product.units.on_hand),
             _ => Remembered::Nothing,
         })
@@ -310,12 +310,12 @@ impl Inventory {
         remembered: Remembered,
         work: impl FnOnce(&mut Commands<'_, '_>) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
-        let (gaps, now_ms) = (self.config.gaps, self.platform.clock.now_ms());
+        let (bugs, now_ms) = (self.config.bugs, self.platform.clock.now_ms());
         let semantic_lock = self.config.semantic_lock;
         let transaction = move |tx: &mut Writer<'_>| {
             let mut commands = Commands {
                 tx,
-                gaps,
+                bugs,
                 semantic_lock,
                 now_ms,
                 remembered,
@@ -323,7 +323,7 @@ impl Inventory {
             };
             work(&mut commands).map(|done| (done, commands.note))
         };
-        let (done, note) = self.store.commit(gaps, transaction).await?;
+        let (done, note) = self.store.commit(bugs, transaction).await?;
         note.iter().for_each(Note::tell);
         Ok(done)
     }
@@ -338,10 +338,10 @@ impl Inventory {
         key: Key,
         request: &impl Serialize,
     ) -> Result<Request, Problem> {
-        let gaps = self.config.gaps;
+        let bugs = self.config.bugs;
         let key = match key {
-            _ if gaps.has(Gap::NoKey) => None,
-            _ if forgets_releases(gaps) && operation == "reserve" => None,
+            _ if bugs.has(Bug::NoKey) => None,
+            _ if forgets_releases(bugs) && operation == "reserve" => None,
             Some(key) => Some(key),
             None => return Err(IdempotencyKey::missing()),
         };
@@ -357,7 +357,7 @@ impl Inventory {
         work: impl FnOnce(&mut Commands<'_, '_>) -> Result<T, Problem> + Send + 'static,
     ) -> Result<StoredAnswer, Problem> {
         let boot_id = self.platform.process.boot_id();
-        let keep_later = self.config.gaps.has(Gap::KeyStoredAfterEffect);
+        let keep_later = self.config.bugs.has(Bug::KeyStoredAfterEffect);
         let once = request.clone();
         let answer = self.write(remembered, move |commands| {
             if let Some(answer) = once.begin(commands.tx, boot_id, commands.now_ms)? {

@@ -16,7 +16,10 @@ use axum::{
 use serde::Deserialize;
 
 use crate::{
-    kit::{self, Code, Listed, Page, Problem, Store, events::Event, http::Body, temper::Temper},
+    kit::{
+        self, Code, Listed, Page, Problem, Store, events::Event, http::Body,
+        stub_faults::StubFaults,
+    },
     ports::Platform,
     service::Service,
 };
@@ -36,7 +39,7 @@ pub const SERVICE: Service = Service {
 #[derive(Clone, Debug, Default)]
 pub struct Config {
     /// How it behaves.
-    pub temper: Temper,
+    pub faults: StubFaults,
     /// What it listens to, if anything.
     pub listens: Option<Listens>,
 }
@@ -48,18 +51,18 @@ pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
         Some(listens) => listen::join(&platform, &store, listens).await?,
         None => Router::new(),
     };
-    let temper = config.temper;
+    let faults = config.faults;
     let router = Router::new()
         .route("/events", post(tell))
         .route("/messages", get(list))
-        .with_state(Arc::new(Messenger { store, temper }))
+        .with_state(Arc::new(Messenger { store, faults }))
         .merge(heard);
     kit::http::serve(&platform, router).await
 }
 
 struct Messenger {
     store: Store,
-    temper: Temper,
+    faults: StubFaults,
 }
 
 type App = State<Arc<Messenger>>;
@@ -72,7 +75,7 @@ struct Concerns {
 }
 
 async fn tell(State(app): App, Body(event): Body<Event>) -> Result<Json<Sent>, Problem> {
-    app.temper.bear().await?;
+    app.faults.strike().await?;
     let concerns = Concerns::deserialize(&event.body);
     let Concerns { user, order } = concerns.map_err(|error| {
         let detail = format!("the event's body must have a user and an order: {error}");

@@ -1,4 +1,4 @@
-//! The payment service: one payment per saga, in one step or in two, over the [payment gateway](crate::shared::pg).
+//! The payment service: one payment per saga, in one step or in two, over the [payment gateway](crate::shared::payment_provider).
 //!
 //! Every change is an intent first and a fact later, one commit each. In between, the outcome is unknown; it is settled
 //! by asking the gateway again with the same key, never by guessing, and by whoever comes first: the caller's repeat, a
@@ -6,12 +6,12 @@
 
 pub mod api;
 mod gateway;
+mod keyed_mutex;
 mod keys;
 pub mod model;
+mod reconciler;
 mod service;
-mod settler;
 mod store;
-mod turns;
 mod unsound;
 
 use std::{io, sync::Arc};
@@ -20,16 +20,16 @@ use axum::Router;
 
 pub use gateway::{CALLS_MAX, PERMIT_WAIT};
 pub use model::{Action, Mode, Status};
+pub use reconciler::EVERY as RECONCILED_EVERY;
 pub(crate) use service::{Demand, Payments};
-pub use settler::EVERY as SETTLED_EVERY;
 pub use store::{BY_ORDER, Order, PAYMENTS, Payment};
 
 use crate::{
-    gap::Gaps,
     kit::{Store, bulkhead::Permits, http, idempotency},
+    planted_bug::Bugs,
     ports::Platform,
     service::Service,
-    shared::pg::KeyStyle,
+    shared::payment_provider::KeyStyle,
 };
 
 /// The file that holds the service's database.
@@ -49,7 +49,7 @@ pub enum Beyond {
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Open weaknesses.
-    pub gaps: Gaps,
+    pub bugs: Bugs,
     /// The gateway's name on the network.
     pub gateway: String,
     /// Which answers the gateway stores. One that stores errors repeats them, so they need another attempt's key.
@@ -63,7 +63,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Config {
-            gaps: Gaps::NONE,
+            bugs: Bugs::NONE,
             gateway: "pg".to_owned(),
             gateway_style: KeyStyle::default(),
             permits: Permits::new(CALLS_MAX),
@@ -91,14 +91,14 @@ pub(crate) async fn open(
     platform: &Platform,
     config: Config,
 ) -> io::Result<(Arc<Payments>, Router)> {
-    let store = Store::open(platform, FILE).await?.with(config.gaps);
+    let store = Store::open(platform, FILE).await?.with(config.bugs);
     idempotency::spawn_sweeper(platform, &store);
     let keys = keys::Keys::new(platform, store.clone());
-    let book = store::Book::new(store, config.gaps).map_err(io::Error::other)?;
+    let book = store::Book::new(store, config.bugs).map_err(io::Error::other)?;
     let gateway = gateway::Gateway::new(platform, &config);
-    let payments = Payments::new(platform, book, gateway, keys, config.gaps);
+    let payments = Payments::new(platform, book, gateway, keys, config.bugs);
     let payments = Arc::new(payments);
-    platform.spawn("payment-settler", settler::run(payments.clone()));
+    platform.spawn("payment-settler", reconciler::run(payments.clone()));
     let router = api::router(payments.clone());
     Ok((payments, router))
 }

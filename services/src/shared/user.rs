@@ -13,13 +13,13 @@ use std::{io, sync::Arc};
 use axum::{Router, http::StatusCode};
 
 use crate::{
-    gap::{Gap, Gaps},
     kit::{
         self, Code, Problem, Store, Writer,
         http::IdempotencyKey,
         idempotency::{self, Request, StoredAnswer},
         reservation::forgets_releases,
     },
+    planted_bug::{Bug, Bugs},
     ports::Platform,
     service::{Demo, Service},
 };
@@ -43,7 +43,7 @@ pub const SERVICE: Service = Service {
 #[derive(Clone, Debug, Default)]
 pub struct Config {
     /// The weaknesses of the shape.
-    pub gaps: Gaps,
+    pub bugs: Bugs,
 }
 
 /// Serves until the process ends.
@@ -54,12 +54,12 @@ pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
 
 /// The service's database and its routes, for a service that does more with them.
 pub(crate) async fn open(platform: &Platform, config: Config) -> io::Result<(Store, Router)> {
-    let store = Store::open(platform, store::FILE).await?.with(config.gaps);
+    let store = Store::open(platform, store::FILE).await?.with(config.bugs);
     idempotency::spawn_sweeper(platform, &store);
     let users = Users {
         platform: platform.clone(),
         store: store.clone(),
-        gaps: config.gaps,
+        bugs: config.bugs,
     };
     Ok((store, api::router(Arc::new(users))))
 }
@@ -68,12 +68,12 @@ pub(crate) async fn open(platform: &Platform, config: Config) -> io::Result<(Sto
 struct Users {
     platform: Platform,
     store: Store,
-    gaps: Gaps,
+    bugs: Bugs,
 }
 
 impl Users {
     async fn reserve(&self, key: IdempotencyKey, ask: Reserve) -> Result<StoredAnswer, Problem> {
-        let key = Some(key).filter(|_| !forgets_releases(self.gaps));
+        let key = Some(key).filter(|_| !forgets_releases(self.bugs));
         let request = Request::new("reserve", key, &ask);
         self.once(request, StatusCode::CREATED, move |users| {
             users.reserve(&ask)
@@ -88,7 +88,7 @@ impl Users {
         user: Option<String>,
     ) -> Result<StoredAnswer, Problem> {
         let request = Request::new("release", key, &saga_id);
-        let seen = match self.gaps.has(Gap::ConflictInCompensationGivesUp) {
+        let seen = match self.bugs.has(Bug::ConflictInCompensationGivesUp) {
             true => self.version_of(&saga_id)?,
             false => None,
         };
@@ -122,9 +122,9 @@ impl Users {
         success: StatusCode,
         work: impl FnOnce(&mut Commands<'_, '_>) -> Result<T, Problem> + Send + 'static,
     ) -> Result<StoredAnswer, Problem> {
-        let gaps = self.gaps;
-        let work = move |tx: &mut Writer<'_>, now_ms| work(&mut Commands { tx, gaps, now_ms });
-        let place = (&self.platform, &self.store, gaps);
+        let bugs = self.bugs;
+        let work = move |tx: &mut Writer<'_>, now_ms| work(&mut Commands { tx, bugs, now_ms });
+        let place = (&self.platform, &self.store, bugs);
         request.once(place, success, work).await
     }
 
@@ -133,8 +133,8 @@ impl Users {
         &self,
         work: impl FnOnce(&mut Commands<'_, '_>) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
-        let (gaps, now_ms) = (self.gaps, self.platform.clock.now_ms());
-        let work = move |tx: &mut Writer<'_>| work(&mut Commands { tx, gaps, now_ms });
+        let (bugs, now_ms) = (self.bugs, self.platform.clock.now_ms());
+        let work = move |tx: &mut Writer<'_>| work(&mut Commands { tx, bugs, now_ms });
         self.store.write(work).await
     }
 }

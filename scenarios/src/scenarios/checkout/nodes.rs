@@ -10,13 +10,13 @@ use squall_services::{
         orders::{self, lock::Kept},
         ranking,
     },
-    gap::Gaps,
     infrastructure::lock,
     kit::{
         Context, Peer, Reply,
         executor::{Load, Size},
-        temper::Temper,
+        stub_faults::StubFaults,
     },
+    planted_bug::Bugs,
     shared::{catalog, inventory, notification, user},
 };
 
@@ -70,13 +70,13 @@ pub fn faults() -> Vec<CustomFault> {
 }
 
 /// How the subscribers behave, in the order of [`SUBSCRIBERS`].
-pub type Tempers = Arc<[Temper; 3]>;
+pub type SubscriberFaults = Arc<[StubFaults; 3]>;
 
 /// What is known of the system beside its databases.
 #[derive(Clone, Default)]
 pub struct Knobs {
     /// How the subscribers behave.
-    pub tempers: Tempers,
+    pub faults: SubscriberFaults,
     /// How often the checkout service has been started.
     pub lives: Lives,
     /// What the executors come to.
@@ -86,18 +86,18 @@ pub struct Knobs {
 }
 
 /// Adds the nodes. `issue` is the size of the executor that issues coupons.
-pub fn open(sim: &Sim, gaps: Gaps, config: orders::Config, issue: Size) -> Knobs {
+pub fn open(sim: &Sim, bugs: Bugs, config: orders::Config, issue: Size) -> Knobs {
     let knobs = Knobs {
         load: config.load.clone(),
         ..Knobs::default()
     };
     let inventory = inventory::Config {
-        gaps,
+        bugs,
         orchestrator: "checkout".to_owned(),
         ..Default::default()
     };
     let coupon = coupon::Config {
-        gaps,
+        bugs,
         issue,
         load: knobs.load.clone(),
     };
@@ -106,17 +106,17 @@ pub fn open(sim: &Sim, gaps: Gaps, config: orders::Config, issue: Size) -> Knobs
         Kept::InProcess => None,
         Kept::Service(_) => {
             let lock = lock::Config {
-                gaps,
+                bugs,
                 leases: knobs.leases.clone(),
             };
             Some(with(lock::SERVICE, lock, lock::run))
         }
     };
-    let user = user::Config { gaps };
-    let tempers = knobs.tempers.each_ref();
-    let [dataplatform, notification, ranking] = tempers.map(Temper::clone);
+    let user = user::Config { bugs };
+    let faults = knobs.faults.each_ref();
+    let [dataplatform, notification, ranking] = faults.map(StubFaults::clone);
     let notification = notification::Config {
-        temper: notification,
+        faults: notification,
         listens: None,
     };
     topology::open(
@@ -136,29 +136,29 @@ pub fn open(sim: &Sim, gaps: Gaps, config: orders::Config, issue: Size) -> Knobs
         ],
     );
     topology::open(sim, lock);
-    obey_faults(sim, &knobs.tempers);
+    obey_faults(sim, &knobs.faults);
     knobs
 }
 
-fn obey_faults(sim: &Sim, tempers: &Tempers) {
-    let of = |tempers: &Tempers, name: &str| {
+fn obey_faults(sim: &Sim, faults: &SubscriberFaults) {
+    let of = |faults: &SubscriberFaults, name: &str| {
         let (node, fault) = name.split_once('-')?;
         let index = SUBSCRIBERS.iter().position(|known| *known == node)?;
-        Some((tempers[index].clone(), fault.to_owned()))
+        Some((faults[index].clone(), fault.to_owned()))
     };
-    let (turned, felt) = (tempers.clone(), tempers.clone());
+    let (turned, felt) = (faults.clone(), faults.clone());
     sim.custom_faults(
         move |name, amount, begins| {
             let amount = if begins { amount } else { 0 };
             match of(&turned, name) {
-                Some((temper, fault)) if fault == "slow" => {
-                    temper.slow(Duration::from_millis(amount));
+                Some((faults, fault)) if fault == "slow" => {
+                    faults.slow(Duration::from_millis(amount));
                 }
-                Some((temper, _)) => temper.fail(amount),
+                Some((faults, _)) => faults.fail(amount),
                 None => {}
             }
         },
-        move |name| of(&felt, name).map_or(0, |(temper, _)| temper.felt()),
+        move |name| of(&felt, name).map_or(0, |(faults, _)| faults.felt()),
     );
 }
 

@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 use squall::{Client, Sim, net::Latency, storm::CustomFault};
 use squall_services::{
     choreography::{self, delivery},
-    gap::Gaps,
     infrastructure::{bus, gateway, lock},
     kit::{
         Context, Peer, Reply,
@@ -14,9 +13,10 @@ use squall_services::{
         lease::{LeasePolicy, Locking},
         member::Settings,
         outbox::Mode,
-        temper::Temper,
+        stub_faults::StubFaults,
     },
-    shared::{catalog, notification, payment, pg, user},
+    planted_bug::Bugs,
+    shared::{catalog, notification, payment, payment_provider, user},
     systems::System,
 };
 
@@ -67,10 +67,10 @@ pub struct Shop {
 
 impl Shop {
     /// A shop whose couriers find nobody one time in three.
-    pub fn new(gaps: Gaps, mode: Mode) -> Self {
+    pub fn new(bugs: Bugs, mode: Mode) -> Self {
         Shop {
             settings: Settings {
-                gaps,
+                bugs,
                 mode,
                 ..Default::default()
             },
@@ -91,22 +91,22 @@ pub struct Counters {
 /// Adds the nodes and their faults.
 pub fn open(sim: &Sim, shop: &Shop) -> Counters {
     let settings = shop.settings.clone();
-    let gaps = settings.gaps;
+    let bugs = settings.bugs;
     let permits = Permits::new(payment::CALLS_MAX);
     let log = Arc::new(bus::Behaviour::default());
-    let bank = Arc::new(pg::Behaviour::default());
+    let bank = Arc::new(payment_provider::Behaviour::default());
     let bus = bus::Config {
         behaviour: log.clone(),
         ..Default::default()
     };
-    let pg = pg::Config {
+    let provider = payment_provider::Config {
         webhooks: Some("payment".to_owned()),
         behaviour: bank.clone(),
         ..Default::default()
     };
     let charging = settings.clone();
     let payment = payment::Config {
-        gaps,
+        bugs,
         permits: permits.clone(),
         ..Default::default()
     };
@@ -119,8 +119,8 @@ pub fn open(sim: &Sim, shop: &Shop) -> Counters {
         listens: Some(choreography::notices(settings.clone())),
         ..Default::default()
     };
-    let user = user::Config { gaps };
-    let (leases, temper) = (lock::Shelf::default(), Temper::default());
+    let user = user::Config { bugs };
+    let (leases, faults) = (lock::Shelf::default(), StubFaults::default());
     let stock = choreography::stock::Config {
         settings: settings.clone(),
         locking: shop
@@ -129,11 +129,11 @@ pub fn open(sim: &Sim, shop: &Shop) -> Counters {
                 service: lock::SERVICE.name.to_owned(),
                 policy,
             }),
-        temper: temper.clone(),
+        faults: faults.clone(),
     };
     if shop.lease.is_some() {
         let lock = lock::Config {
-            gaps,
+            bugs,
             leases: leases.clone(),
         };
         topology::open(sim, [with(lock::SERVICE, lock, lock::run)]);
@@ -155,7 +155,7 @@ pub fn open(sim: &Sim, shop: &Shop) -> Counters {
             member(choreography::payments::SERVICE, move |p| {
                 choreography::payments::run(p, payment.clone(), charging.clone())
             }),
-            with(pg::SERVICE, pg, pg::run),
+            with(payment_provider::SERVICE, provider, payment_provider::run),
             with(delivery::SERVICE, delivery, delivery::run),
             with(notification::SERVICE, notification, notification::run),
             with(user::SERVICE, user, user::run),
@@ -170,13 +170,13 @@ pub fn open(sim: &Sim, shop: &Shop) -> Counters {
 
     let forgets = log.clone();
     schedule::watch_consumers(sim, &MEMBERS, move || forgets.struck_in_all());
-    let (log_counts, bank_counts, felt) = (log.clone(), bank.clone(), temper.clone());
+    let (log_counts, bank_counts, felt) = (log.clone(), bank.clone(), faults.clone());
     sim.custom_faults(
         move |name, amount, begins| match (bus_fault(name), begins) {
             (Some(fault), true) => log.begin(fault, amount),
             (Some(fault), false) => log.end(fault),
             (None, _) if name == STOCK_PAUSE.name => {
-                temper.slow(Duration::from_millis(if begins { amount } else { 0 }));
+                faults.slow(Duration::from_millis(if begins { amount } else { 0 }));
             }
             (None, _) => switch_pg(&bank, name, amount, begins),
         },

@@ -5,8 +5,8 @@ use std::time::Duration;
 use squall::fault::{Crash, DelayBurst, LoseBurst, PowerLoss};
 use squall::storm::{Action, Fault, When};
 use squall_services::{
-    gap::{Gap, Gaps},
     orchestration::orders::{Execution, PaymentMode},
+    planted_bug::{Bug, Bugs},
 };
 
 use super::{Flow, LAMP, System, at_event, at_send, people::Deed};
@@ -128,7 +128,7 @@ pub fn workflow_crash_while_undoing() -> Flow {
 pub fn crash_without_journal() -> Flow {
     Flow {
         system: ONE_STEP,
-        gaps: Gaps::NONE.with(Gap::NoJournal),
+        bugs: Bugs::NONE.with(Bug::NoJournal),
         storm: vec![at_event(
             "order",
             "step done",

@@ -9,11 +9,11 @@ use super::{
     },
 };
 use crate::{
-    gap::{Gap, Gaps},
     kit::{
         Code, Problem, Table, Writer,
         reservation::{Reserving, Settling, Told, Work, invalid_state},
     },
+    planted_bug::{Bug, Bugs},
     ports::Platform,
 };
 
@@ -41,7 +41,7 @@ pub(super) struct Remembered {
 /// A transaction with what the work in it needs to know.
 pub(super) struct Commands<'a, 't> {
     pub tx: &'a mut Writer<'t>,
-    pub gaps: Gaps,
+    pub bugs: Bugs,
     pub now_ms: u64,
     pub remembered: Remembered,
 }
@@ -54,7 +54,7 @@ impl<'t> Reserving<'t> for Commands<'_, 't> {
     const NOTHING: &'static str = "no coupon";
 
     fn work(&mut self) -> Work<'_, 't> {
-        (self.tx, self.gaps, self.now_ms)
+        (self.tx, self.bugs, self.now_ms)
     }
 
     /// What was used is used for good.
@@ -66,7 +66,7 @@ impl<'t> Reserving<'t> for Commands<'_, 't> {
         };
         let mut coupon = self.coupon(&of.coupon)?;
         let saga_id = &of.saga_id;
-        if self.gaps.has(Gap::CouponCheckThenUse) || self.gaps.has(Gap::CouponOwnedIsEnough) {
+        if self.bugs.has(Bug::CouponCheckThenUse) || self.bugs.has(Bug::CouponOwnedIsEnough) {
             coupon.state = CouponState::Reserved {
                 saga_id: saga_id.clone(),
             };
@@ -164,7 +164,7 @@ impl Commands<'_, '_> {
         }
         let seen = self.remembered.state.take().unwrap_or(coupon.state);
         let seen = match seen {
-            CouponState::Reserved { .. } if self.gaps.has(Gap::CouponOwnedIsEnough) => {
+            CouponState::Reserved { .. } if self.bugs.has(Bug::CouponOwnedIsEnough) => {
                 CouponState::Issued
             }
             seen => seen,

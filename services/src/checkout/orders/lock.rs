@@ -16,11 +16,11 @@ use tokio::{
 };
 
 use crate::{
-    gap::Gaps,
     kit::{
         Code, Context, Problem,
         lease::{LeasePolicy, Leases},
     },
+    planted_bug::Bugs,
     ports::{BoxFuture, Platform},
 };
 
@@ -41,11 +41,11 @@ pub enum Kept {
 
 impl Kept {
     /// The locks.
-    pub fn open(&self, platform: &Platform, gaps: Gaps) -> Box<dyn UserLocks> {
+    pub fn open(&self, platform: &Platform, bugs: Bugs) -> Box<dyn UserLocks> {
         match self {
             Kept::InProcess => Box::new(InProcess::default()),
             Kept::Service(name) => Box::new(Leased {
-                leases: Leases::new(platform, name, POLICY, gaps),
+                leases: Leases::new(platform, name, POLICY, bugs),
                 platform: platform.clone(),
             }),
         }

@@ -10,12 +10,12 @@ use super::{
     store::{CheckoutData, Half},
 };
 use crate::{
-    gap::Gap,
     kit::{
         CallError, Context, Peer, Problem, Reply,
         saga::{Act, Call, Undo, offered, settled, undone},
     },
     orchestration::orders::peers::Product,
+    planted_bug::Bug,
     ports::Platform,
 };
 
@@ -41,10 +41,10 @@ pub(super) struct Peers {
 impl Peers {
     pub fn new(platform: &Platform, config: &Config, locks: Box<dyn UserLocks>) -> Self {
         let mut calls = config.calls.clone();
-        if config.gaps.has(Gap::RollbackOvertakesLateSuccess) {
+        if config.bugs.has(Bug::RollbackOvertakesLateSuccess) {
             calls.attempts = 1;
         }
-        calls.breaker_lets_all_through = config.gaps.has(Gap::BreakerLetsAllThrough);
+        calls.breaker_lets_all_through = config.bugs.has(Bug::BreakerLetsAllThrough);
         let peer = |name| Peer::new(platform, name, calls.clone());
         Peers {
             catalog: peer("catalog"),
@@ -53,7 +53,7 @@ impl Peers {
             coupon: peer("coupon"),
             locks,
             rollback: config.rollback,
-            price_is_fixed: !config.gaps.has(Gap::PriceNotSnapshotted),
+            price_is_fixed: !config.bugs.has(Bug::PriceNotSnapshotted),
         }
     }
 

@@ -10,7 +10,6 @@ use super::{
     store::{CheckoutData, KEYS, KeyOutcome, KeyRow, ORDERS, ORDERS_OF_USER, OrderRow},
 };
 use crate::{
-    gap::Gap,
     kit::{
         Code, Context, Problem, Reader, StoreError, Writer,
         format::Format,
@@ -19,6 +18,7 @@ use crate::{
         saga::{SagaRecord, Status as SagaStatus},
     },
     orchestration::orders::model::Status,
+    planted_bug::Bug,
 };
 
 /// The body of `POST /checkouts`. Other members are ignored.
@@ -96,7 +96,7 @@ impl Checkouts {
         };
         match ended {
             Some(answer) => Ok(Placed::Ended(answer?)),
-            None if self.config.gaps.has(Gap::AcceptedToldAsRefused) => {
+            None if self.config.bugs.has(Bug::AcceptedToldAsRefused) => {
                 let refused = "the order was refused: it could not be carried out in time";
                 Err(Code::InvalidState.because(refused))
             }
@@ -120,7 +120,7 @@ impl Checkouts {
         };
         let trusted = wish
             .price
-            .filter(|_| self.config.gaps.has(Gap::ClientPriceTrusted));
+            .filter(|_| self.config.bugs.has(Bug::ClientPriceTrusted));
         let unit_price = trusted.unwrap_or(product.price);
         let payable = |total: &u64| (1..=AMOUNT_MAX.unsigned_abs()).contains(total);
         let total = unit_price
@@ -174,7 +174,7 @@ impl Checkouts {
             course: Course {
                 parallel: self.config.variant == super::Variant::Parallel,
                 coupon: wish.coupon.is_some(),
-                tells_first: self.config.gaps.has(Gap::SubscriberInsideTransaction),
+                tells_first: self.config.bugs.has(Bug::SubscriberInsideTransaction),
             },
             order_id: String::new(),
             user: wish.user,
@@ -187,7 +187,7 @@ impl Checkouts {
             total: terms.total,
             key: key.clone(),
             refused: None,
-            more: Format::of(&self.platform, self.config.gaps).promise(terms.total),
+            more: Format::of(&self.platform, self.config.bugs).promise(terms.total),
         };
         let rows = move |tx: &mut Writer<'_>, saga: &mut SagaRecord<CheckoutData>| {
             let repeat = Known::of(tx, &key)?.repeat(fingerprint, saga.created_ms);

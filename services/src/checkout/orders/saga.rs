@@ -10,7 +10,6 @@ use super::{
     store::{CheckoutData, ORDERS, OrderRow},
 };
 use crate::{
-    gap::{Gap, Gaps},
     kit::{
         Store, StoreError, Writer,
         events::{Event, Events},
@@ -18,6 +17,7 @@ use crate::{
         saga::{Act, Call, Saga, SagaRecord, Status, Step, Undo, facts::Fact},
     },
     orchestration::orders::SETTLED_LATER,
+    planted_bug::{Bug, Bugs},
     ports::Platform,
 };
 
@@ -26,7 +26,7 @@ pub(super) struct Checkout {
     pub events: Events,
     pub platform: Platform,
     pub store: Store,
-    pub gaps: Gaps,
+    pub bugs: Bugs,
 }
 
 #[async_trait::async_trait]
@@ -77,7 +77,7 @@ impl Saga for Checkout {
         if before.as_ref() != Some(&order) {
             tx.put(&ORDERS, &order.id, &order)?;
         }
-        if saga.status.is_ended() && !self.gaps.has(Gap::KeySettledAfterTheEnd) {
+        if saga.status.is_ended() && !self.bugs.has(Bug::KeySettledAfterTheEnd) {
             place::settle_key(tx, saga, self.platform.clock.now_ms())?;
         }
         if saga.status == Status::Completed && !saga.data.course.tells_first {
@@ -93,12 +93,12 @@ impl Saga for Checkout {
     }
 
     fn taken_up(&self, data: &mut CheckoutData) {
-        let format = Format::of(&self.platform, self.gaps);
+        let format = Format::of(&self.platform, self.bugs);
         data.more = format.read(data.total, data.more.clone());
     }
 
     fn committed(&self, saga: &SagaRecord<CheckoutData>) {
-        if saga.status.is_ended() && self.gaps.has(Gap::KeySettledAfterTheEnd) {
+        if saga.status.is_ended() && self.bugs.has(Bug::KeySettledAfterTheEnd) {
             self.settle_later(saga.clone());
         }
         if saga.status == Status::Completed && !saga.data.course.tells_first {

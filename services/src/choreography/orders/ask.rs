@@ -3,8 +3,8 @@
 use serde::Deserialize;
 
 use crate::{
-    gap::{Gap, Gaps},
     kit::{Code, Context, Peer, PeerPolicy, Problem},
+    planted_bug::{Bug, Bugs},
     ports::Platform,
     shared::catalog::store::Product,
 };
@@ -16,7 +16,7 @@ pub const DEFAULT_USER: &str = "default-user";
 pub(super) struct Peers {
     user: Peer,
     catalog: Peer,
-    gaps: Gaps,
+    bugs: Bugs,
 }
 
 #[derive(Deserialize)]
@@ -26,12 +26,12 @@ struct User {
 }
 
 impl Peers {
-    pub fn new(platform: &Platform, gaps: Gaps) -> Self {
+    pub fn new(platform: &Platform, bugs: Bugs) -> Self {
         let peer = |name| Peer::new(platform, name, PeerPolicy::internal());
         Peers {
             user: peer("user"),
             catalog: peer("catalog"),
-            gaps,
+            bugs,
         }
     }
 
@@ -40,7 +40,7 @@ impl Peers {
         let (context, path) = (context.step("user"), format!("/users/{id}"));
         let reply = match self.user.call(&context, "GET", &path, None, &()).await {
             Ok(reply) => reply,
-            Err(error) if self.gaps.has(Gap::FallbackDefaultUser) => {
+            Err(error) if self.bugs.has(Bug::FallbackDefaultUser) => {
                 tracing::warn!(%error, "a default user stands in");
                 return Ok(DEFAULT_USER.to_owned());
             }

@@ -8,7 +8,7 @@ use axum::{
     routing::{get, post},
 };
 
-use super::{Desk, LEASE_MAX, WAIT_MAX};
+use super::{LEASE_MAX, Locks, WAIT_MAX};
 use crate::kit::{
     Code, Problem,
     http::Body,
@@ -16,19 +16,19 @@ use crate::kit::{
     lease::{Acquire, Granted, Held, Prove},
 };
 
-type App = State<Arc<Desk>>;
+type App = State<Arc<Locks>>;
 
-pub(super) fn router(desk: Arc<Desk>) -> Router {
+pub(super) fn router(locks: Arc<Locks>) -> Router {
     Router::new()
         .route("/locks", get(list))
         .route("/locks/{name}/acquire", post(acquire))
         .route("/locks/{name}/renew", post(renew))
         .route("/locks/{name}/release", post(release))
-        .with_state(desk)
+        .with_state(locks)
 }
 
-async fn list(State(desk): App) -> Json<Vec<Held>> {
-    let held = desk.leases.held().into_iter();
+async fn list(State(locks): App) -> Json<Vec<Held>> {
+    let held = locks.leases.held().into_iter();
     Json(
         held.map(|(name, owner, token)| Held { name, owner, token })
             .collect(),
@@ -36,7 +36,7 @@ async fn list(State(desk): App) -> Json<Vec<Held>> {
 }
 
 async fn acquire(
-    State(desk): App,
+    State(locks): App,
     Path(name): Path<String>,
     Body(ask): Body<Acquire>,
 ) -> Result<Json<Granted>, Problem> {
@@ -44,24 +44,24 @@ async fn acquire(
     plain("owner", &ask.owner)?;
     within("wait_ms", ask.wait_ms, 0..=WAIT_MAX.as_millis() as u64)?;
     within("lease_ms", ask.lease_ms, LEASE_MS)?;
-    desk.acquire(&name, &ask).await.map(Json)
+    locks.acquire(&name, &ask).await.map(Json)
 }
 
 async fn renew(
-    State(desk): App,
+    State(locks): App,
     Path(name): Path<String>,
     Body(prove): Body<Prove>,
 ) -> Result<Json<Granted>, Problem> {
     within("lease_ms", prove.lease_ms, LEASE_MS)?;
-    desk.renew(&name, &prove).map(Json)
+    locks.renew(&name, &prove).map(Json)
 }
 
 async fn release(
-    State(desk): App,
+    State(locks): App,
     Path(name): Path<String>,
     Body(prove): Body<Prove>,
 ) -> Result<Json<Granted>, Problem> {
-    desk.release(&name, &prove).map(Json)
+    locks.release(&name, &prove).map(Json)
 }
 
 const LEASE_MS: std::ops::RangeInclusive<u64> = 100..=LEASE_MAX.as_millis() as u64;

@@ -17,8 +17,8 @@ use super::{
     dead, listen,
 };
 use crate::{
-    gap::{Gap, Gaps},
     kit::{Context, Store},
+    planted_bug::{Bug, Bugs},
     ports::Platform,
 };
 
@@ -42,7 +42,7 @@ impl Consumer {
         store: &Store,
         bus: &Bus,
         subscription: Subscription,
-        gaps: Gaps,
+        bugs: Bugs,
         handler: Arc<dyn Handler>,
     ) -> Self {
         let inner = Arc::new(Inner {
@@ -50,11 +50,11 @@ impl Consumer {
             store: store.clone(),
             bus: bus.clone(),
             subscription,
-            gaps,
+            bugs,
             handler,
         });
         let hearing = inner.clone();
-        match hearing.subscription.channel || gaps.has(Gap::PubsubOnly) {
+        match hearing.subscription.channel || bugs.has(Bug::PubsubOnly) {
             true => platform.spawn("subscriber", async move { listen::renew(hearing).await }),
             false => platform.spawn("consumer", async move { hearing.consume().await }),
         }
@@ -110,7 +110,7 @@ impl Inner {
             offset: delivery.offset,
             outcome: Outcome::Done,
         };
-        if self.gaps.has(Gap::AckBeforeHandled) && !deliveries.is_empty() {
+        if self.bugs.has(Bug::AckBeforeHandled) && !deliveries.is_empty() {
             let early = Read {
                 consumer: self.platform.name.to_string(),
                 settled: deliveries.iter().map(done).collect(),
@@ -155,7 +155,7 @@ impl Inner {
             }
             let (kind, id) = (&event.kind, &event.id);
             tracing::warn!(kind, id, %error, deliveries, "an event is to be delivered again");
-            let wait = match self.gaps.has(Gap::RedeliveredAtOnce) {
+            let wait = match self.bugs.has(Bug::RedeliveredAtOnce) {
                 true => Duration::ZERO,
                 false => retry_after(deliveries),
             };

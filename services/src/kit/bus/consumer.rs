@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::{Bus, ENVELOPE, Event, HandlerError};
-use crate::{gap::Gaps, kit::Store, ports::Platform};
+use crate::{kit::Store, planted_bug::Bugs, ports::Platform};
 
 /// Deliveries that an event gets, unless somebody says otherwise.
 pub(crate) const DELIVERIES_MAX: u32 = 10;
@@ -59,7 +59,7 @@ pub(super) struct Inner {
     pub store: Store,
     pub bus: Bus,
     pub subscription: Subscription,
-    pub gaps: Gaps,
+    pub bugs: Bugs,
     pub handler: Arc<dyn Handler>,
 }
 

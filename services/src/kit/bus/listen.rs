@@ -18,8 +18,8 @@ use super::{
     dead,
 };
 use crate::{
-    gap::Gap,
     kit::{Context, Problem, http::Body},
+    planted_bug::Bug,
 };
 
 /// How often a lease is renewed; well within its [length](crate::infrastructure::bus::LEASE).
@@ -64,7 +64,7 @@ async fn hear(
         .map(|consumer| &consumer.inner)
         .filter(|inner| {
             let subscription = &inner.subscription;
-            (subscription.channel || inner.gaps.has(Gap::PubsubOnly))
+            (subscription.channel || inner.bugs.has(Bug::PubsubOnly))
                 && subscription.topic == channel
                 && (subscription.kinds.is_empty() || subscription.kinds.contains(&event.kind))
         });

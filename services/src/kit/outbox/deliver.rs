@@ -9,8 +9,8 @@ use super::{
     Bulkhead, DEAD_LETTERS, Inner, OUTBOX, Outgoing, PUBLISHED, Policy, Row, State, Target,
 };
 use crate::{
-    gap::Gap,
     kit::{Peer, PeerPolicy, StoreError, Writer},
+    planted_bug::Bug,
 };
 
 /// The longest wait between two tries.
@@ -38,7 +38,7 @@ impl Inner {
         by: Option<&str>,
         rows: &[(String, Row)],
     ) -> Result<(), StoreError> {
-        if self.config.gaps.has(Gap::RowMarkedBeforeSent) {
+        if self.config.bugs.has(Bug::RowMarkedBeforeSent) {
             return self.mark_and_send(by, rows).await;
         }
         let outcomes = self.send_all(rows).await;
@@ -163,9 +163,9 @@ impl Inner {
                     Err(reason) if in_hand => {
                         row.attempts += 1;
                         row.reason = Some(reason);
-                        let blocks = config.gaps.has(Gap::OutboxPoisonBlocks);
+                        let blocks = config.bugs.has(Bug::OutboxPoisonBlocks);
                         if row.attempts >= config.policy.attempts_max && !blocks {
-                            bury(tx, &key, &mut row, config.gaps.has(Gap::DeadLetterDropped))?;
+                            bury(tx, &key, &mut row, config.bugs.has(Bug::DeadLetterDropped))?;
                         } else {
                             row.state = State::Pending;
                             tx.put(&OUTBOX, &key, &row)?;

@@ -13,8 +13,8 @@ use super::{
     model::UndoOrder, registry::Driven,
 };
 use crate::{
-    gap::Gap,
     kit::{Code, Problem},
+    planted_bug::Bug,
 };
 
 /// What happened, and if retries were spent, on what.
@@ -112,7 +112,7 @@ impl<S: Saga> Drive<'_, S> {
         let now = self.inner.platform.clock.now_ms();
         let plan = self.inner.saga.steps(&saga.data);
         let was_at_pivot = saga.is_at_pivot(plan);
-        let undo_order = match self.inner.has(Gap::CompensateInOrder) {
+        let undo_order = match self.inner.has(Bug::CompensateInOrder) {
             true => UndoOrder::AsDone,
             false => UndoOrder::Reverse,
         };
@@ -121,7 +121,7 @@ impl<S: Saga> Drive<'_, S> {
         let comes_to_pivot = !was_at_pivot
             && saga.is_at_pivot(plan)
             && matches!(saga.status, Status::Running | Status::Completed);
-        if saga.status.is_ended() && self.inner.has(Gap::AckBeforeCommit) {
+        if saga.status.is_ended() && self.inner.has(Bug::AckBeforeCommit) {
             self.driven.announce(saga.clone());
         }
         let said = mem::take(&mut self.said);

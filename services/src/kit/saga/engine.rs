@@ -18,8 +18,8 @@ use super::{
     table, workflow,
 };
 use crate::{
-    gap::Gap,
     kit::{Code, Context, Listed, Page, Problem, Store, StoreError, Writer},
+    planted_bug::Bug,
     ports::Platform,
 };
 
@@ -136,7 +136,7 @@ impl<S: Saga> Engine<S> {
         for (id, _) in open {
             let mine = match self.0.registry.claim(&id) {
                 Ok(mine) => mine,
-                Err(_) if !self.0.has(Gap::RecoveryRacesOwner) => continue,
+                Err(_) if !self.0.has(Bug::RecoveryRacesOwner) => continue,
                 Err(_) => self.0.registry.register(&id),
             };
             let _ = self.take_up(&id, mine)?;
@@ -220,7 +220,7 @@ impl<S: Saga> Engine<S> {
         };
         let store = &self.0.store;
         tracing::info!("rebuild begins");
-        let sagas = match self.0.has(Gap::RebuildInTwoCommits) {
+        let sagas = match self.0.has(Bug::RebuildInTwoCommits) {
             true => {
                 store.write(clear).await?;
                 store.write(project).await?
@@ -379,7 +379,7 @@ impl<S: Saga> Inner<S> {
         let left = saga
             .deadline_ms
             .saturating_sub(self.platform.clock.now_ms());
-        let left = match self.has(Gap::NoSagaDeadline) {
+        let left = match self.has(Bug::NoSagaDeadline) {
             true => NEVER,
             false => Duration::from_millis(left).min(self.config.deadline),
         };

@@ -14,8 +14,8 @@ use super::{
     tables::Beat,
 };
 use crate::{
-    gap::Gap,
     kit::{Code, Problem, Store, StoreError},
+    planted_bug::Bug,
     ports::Platform,
 };
 
@@ -72,18 +72,18 @@ pub(super) fn past_cancelling(id: &str) -> Problem {
 
 impl<S: Saga> Inner<S> {
     /// Whether the shape has a weakness.
-    pub fn has(&self, gap: Gap) -> bool {
-        self.config.gaps.has(gap)
+    pub fn has(&self, bug: Bug) -> bool {
+        self.config.bugs.has(bug)
     }
 
     /// Whether a driver has something to do for this saga.
     pub fn takes_up(&self, saga: &SagaRecord<S::Data>) -> bool {
         match saga.status {
-            Status::Running => !self.has(Gap::NoJournal) && !self.has(Gap::RecoveryOnlyFailed),
+            Status::Running => !self.has(Bug::NoJournal) && !self.has(Bug::RecoveryOnlyFailed),
             Status::Compensating => {
-                !self.has(Gap::NoJournal)
-                    && !self.has(Gap::CompensationNotRetried)
-                    && !self.has(Gap::RecoveryForgetsCompensating)
+                !self.has(Bug::NoJournal)
+                    && !self.has(Bug::CompensationNotRetried)
+                    && !self.has(Bug::RecoveryForgetsCompensating)
             }
             _ => false,
         }

@@ -15,8 +15,8 @@ use super::{
     table,
 };
 use crate::{
-    gap::Gap,
     kit::{Code, Context, Problem, Reader, StoreError, Table, Writer, idempotency},
+    planted_bug::Bug,
 };
 
 /// What came of a commit.
@@ -44,9 +44,9 @@ impl<S: Saga> Inner<S> {
         let inner = Arc::clone(self);
         let span = context.span();
         let committed = self.write(move |tx| {
-            let id = match inner.has(Gap::SagaIdsCollide) {
+            let id = match inner.has(Bug::SagaIdsCollide) {
                 true => format!("SAGA-{:08X}", inner.platform.random.next_u64() as u8),
-                false if inner.has(Gap::IdsCountedByName) => inner.counted_id(tx)?,
+                false if inner.has(Bug::IdsCountedByName) => inner.counted_id(tx)?,
                 false => inner.unused_id(tx, &table::<S::Data>(), "SAGA")?,
             };
             let now = inner.platform.clock.now_ms();
@@ -101,7 +101,7 @@ impl<S: Saga> Inner<S> {
         said: Vec<Fact<S::Data>>,
         letter: Option<String>,
     ) -> Committed<S::Data> {
-        if saga.status.is_open() && self.has(Gap::NoJournal) {
+        if saga.status.is_open() && self.has(Bug::NoJournal) {
             return Committed::Yes(Box::new(saga));
         }
         let next = SagaRecord {
@@ -174,7 +174,7 @@ impl<S: Saga> Inner<S> {
         let Some(stored) = tx.get(&table::<S::Data>(), &saga.id)? else {
             return Ok(Some(Committed::Lost));
         };
-        if !self.has(Gap::RecoveryRacesOwner) && !self.has(Gap::OwnerNotChecked) {
+        if !self.has(Bug::RecoveryRacesOwner) && !self.has(Bug::OwnerNotChecked) {
             let mine = open
                 .as_ref()
                 .is_none_or(|open| open.owner.as_ref() == Some(&me));
@@ -229,7 +229,7 @@ impl<S: Saga> Inner<S> {
         let committed = self.write(move |tx| {
             let missing = || missing(&id);
             let mut letter = tx.get(&DEAD_LETTERS, &id)?.ok_or_else(missing)?;
-            if letter.redriven_ms.is_some() && !inner.has(Gap::LetterRedrivenTwice) {
+            if letter.redriven_ms.is_some() && !inner.has(Bug::LetterRedrivenTwice) {
                 return Err(Code::InvalidState.because(format!(
                     "dead letter {id} was redriven before; look for a later one of its saga"
                 )));
@@ -283,7 +283,7 @@ impl<S: Saga> Inner<S> {
         saga: &SagaRecord<S::Data>,
         said: Vec<Fact<S::Data>>,
     ) -> Result<SagaRecord<S::Data>, StoreError> {
-        let row = match self.has(Gap::JournalAfterCall) {
+        let row = match self.has(Bug::JournalAfterCall) {
             true => saga.clone().without_intent(),
             false => saga.clone(),
         };
@@ -326,7 +326,7 @@ impl<S: Saga> Inner<S> {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        self.store.commit(self.config.gaps, work).await
+        self.store.commit(self.config.bugs, work).await
     }
 
     /// The next number of this replica's. Only for the planted bug `ids-counted-by-name`.

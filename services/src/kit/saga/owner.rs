@@ -18,8 +18,8 @@ use super::{
     table,
 };
 use crate::{
-    gap::Gap,
     kit::{Code, Problem, StoreError},
+    planted_bug::Bug,
 };
 
 /// Beats within a lease: three may be lost.
@@ -85,12 +85,12 @@ impl<S: Saga> Engine<S> {
         };
         seen.0.retain(|key, _| open_owners(key));
         for (id, open) in open {
-            if !inner.has(Gap::RecoveryRacesOwner) && !inner.is_orphan(&open, seen)? {
+            if !inner.has(Bug::RecoveryRacesOwner) && !inner.is_orphan(&open, seen)? {
                 continue;
             }
             let mine = match inner.registry.claim(&id) {
                 Ok(mine) => mine,
-                Err(_) if !inner.has(Gap::RecoveryRacesOwner) => continue,
+                Err(_) if !inner.has(Bug::RecoveryRacesOwner) => continue,
                 Err(_) => inner.registry.register(&id),
             };
             let of_another = open
@@ -195,7 +195,7 @@ impl<S: Saga> Inner<S> {
         id: &str,
         seen: OpenSaga,
     ) -> Result<Option<SagaRecord<S::Data>>, StoreError> {
-        let (id, fences) = (id.to_owned(), !self.has(Gap::RecoveryRacesOwner));
+        let (id, fences) = (id.to_owned(), !self.has(Bug::RecoveryRacesOwner));
         let mine = self.open_mark(Some(seen.clone()));
         let me = self.me();
         self.write(move |tx| {

@@ -30,7 +30,7 @@ use super::{
     drive::{Drive, cancelled, too_late},
     facts::{self, Fact},
 };
-use crate::{gap::Gap, kit::Problem};
+use crate::{kit::Problem, planted_bug::Bug};
 
 pub use view::{Happened, HistoryEntry, Told, WaitsFor, WorkflowDetail, WorkflowView};
 
@@ -142,7 +142,7 @@ impl<S: Saga> Workflow<'_, S> {
             return Ok(noted);
         };
         self.hear();
-        if self.drive.inner.has(Gap::WorkflowNotDeterministic) {
+        if self.drive.inner.has(Bug::WorkflowNotDeterministic) {
             return Ok(make());
         }
         serde_json::from_value(value)
@@ -194,7 +194,7 @@ impl<S: Saga> Workflow<'_, S> {
     /// The last look at the time before there is no turning back. It is a note, for a replay must decide the same.
     fn look_at_the_time(&mut self) -> Result<(), Stopped> {
         let now_ms = self.now_ms()?;
-        match now_ms < self.saga.deadline_ms || self.drive.inner.has(Gap::NoSagaDeadline) {
+        match now_ms < self.saga.deadline_ms || self.drive.inner.has(Bug::NoSagaDeadline) {
             true => Ok(()),
             false => Err(self.turn_back(too_late())),
         }

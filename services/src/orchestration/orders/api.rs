@@ -110,7 +110,7 @@ async fn place(
     if let Some(basket) = &order.basket {
         plain_id("basket", basket)?;
     }
-    let key = Key::new(orders.config.gaps, ("place", &order.user), &key, &order);
+    let key = Key::new(orders.config.bugs, ("place", &order.user), &key, &order);
     let wish = Wish {
         user: order.user,
         sku: order.sku,
@@ -131,7 +131,7 @@ async fn place_reward(
     plain_id("sku", &reward.sku)?;
     plain_id("challenge_completion", &reward.challenge_completion)?;
     within("quantity", reward.quantity, QUANTITY)?;
-    let key = Key::new(orders.config.gaps, (REWARD, &reward.user), &key, &reward);
+    let key = Key::new(orders.config.bugs, (REWARD, &reward.user), &key, &reward);
     let wish = Wish {
         user: reward.user,
         sku: reward.sku,

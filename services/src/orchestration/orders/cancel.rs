@@ -8,8 +8,8 @@ use super::{
     store::{Kind, ORDERS, OrderData, OrderRow, SAGAS},
 };
 use crate::{
-    gap::Gap,
     kit::{Code, Context, Problem, Writer, saga::SagaRecord},
+    planted_bug::Bug,
 };
 
 impl Orders {
@@ -74,7 +74,7 @@ impl Orders {
         let order = self.order(id)?;
         let sold = order.status == Status::Completed;
         let live = order.kind == Kind::Reward && order.status == Status::Confirmed;
-        if live || sold && self.config.gaps.has(Gap::CancelAfterCompleted) {
+        if live || sold && self.config.bugs.has(Bug::CancelAfterCompleted) {
             self.begin_cancel(context, order).await?;
         }
         if let Some(saga) = self.order(id)?.cancel_saga_id {

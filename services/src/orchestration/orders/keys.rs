@@ -7,11 +7,11 @@ use serde::Serialize;
 
 use super::store::{KEYS, KeyRow, KeyState};
 use crate::{
-    gap::{Gap, Gaps},
     kit::{
         Code, Problem, StoreError, Writer,
         idempotency::{RETENTION_MS, StoredAnswer, fingerprint, in_flight, mismatch},
     },
+    planted_bug::{Bug, Bugs},
 };
 
 /// A key in its scope, with what it was used for.
@@ -21,33 +21,33 @@ pub(super) struct Key {
     pub id: String,
     /// Of the request.
     pub fingerprint: u64,
-    gaps: Gaps,
+    bugs: Bugs,
 }
 
 impl Key {
     pub fn new(
-        gaps: Gaps,
+        bugs: Bugs,
         (operation, user): (&str, &str),
         key: &str,
         request: &impl Serialize,
     ) -> Self {
-        let user = match gaps.has(Gap::KeySharedAcrossUsers) {
+        let user = match bugs.has(Bug::KeySharedAcrossUsers) {
             true => "",
             false => user,
         };
-        let fingerprint = match gaps.has(Gap::KeyIgnoresBody) {
+        let fingerprint = match bugs.has(Bug::KeyIgnoresBody) {
             true => 0,
             false => fingerprint(request),
         };
         Key {
             id: id(operation, user, key),
             fingerprint,
-            gaps,
+            bugs,
         }
     }
 
     fn kept_ms(&self) -> u64 {
-        match self.gaps.has(Gap::KeyExpiresTooSoon) {
+        match self.bugs.has(Bug::KeyExpiresTooSoon) {
             true => 2_000,
             false => RETENTION_MS,
         }
@@ -61,7 +61,7 @@ impl Key {
                 Err(Code::InvalidState.because("this request was cancelled before it arrived"))
             }
             KeyState::Answered { .. } if row.at_ms.saturating_add(self.kept_ms()) < now => Ok(None),
-            KeyState::InFlight { .. } if self.gaps.has(Gap::InFlightNotRefused) => Ok(None),
+            KeyState::InFlight { .. } if self.bugs.has(Bug::InFlightNotRefused) => Ok(None),
             _ if row.fingerprint != self.fingerprint => Err(mismatch()),
             KeyState::InFlight { .. } => Err(in_flight()),
             KeyState::Answered { answer, .. } => Ok(Some(answer)),

@@ -10,12 +10,12 @@ use serde_json::json;
 
 use super::{Config, store::OrderData};
 use crate::{
-    gap::{Gap, Gaps},
     kit::{
         CallError, Code, Context, Peer, PeerPolicy, Problem, Reply,
         format::More,
         saga::{Act, Call, Undo, offered, settled, undone},
     },
+    planted_bug::{Bug, Bugs},
     ports::Platform,
 };
 
@@ -72,29 +72,29 @@ pub(super) struct Peers {
     keyed: bool,
     /// What is not on sale is not sold.
     heeds_sale_status: bool,
-    gaps: Gaps,
+    bugs: Bugs,
     /// The trace of the last call. Only for the planted bug `trace-id-leaks`.
     ambient: Mutex<Option<String>>,
 }
 
 impl Peers {
     pub fn new(platform: &Platform, config: &Config) -> Self {
-        let gaps = config.gaps;
+        let bugs = config.bugs;
         let peer = |name: &str, policy: &PeerPolicy| {
             let mut policy = policy.clone();
-            if gaps.has(Gap::BreakerNeverHalfOpens) {
+            if bugs.has(Bug::BreakerNeverHalfOpens) {
                 policy.breaker_open = A_YEAR;
             }
-            policy.breaker_lets_all_through = gaps.has(Gap::BreakerLetsAllThrough);
+            policy.breaker_lets_all_through = bugs.has(Bug::BreakerLetsAllThrough);
             Peer::new(platform, name, policy)
         };
         Peers {
             catalog: peer("catalog", &config.catalog_calls),
             inventory: peer(&config.inventory, &config.inventory_calls),
             payment: peer("payment", &config.payment_calls),
-            keyed: !config.gaps.has(Gap::NoKey),
-            heeds_sale_status: !config.gaps.has(Gap::RewardForUnsoldProduct),
-            gaps,
+            keyed: !config.bugs.has(Bug::NoKey),
+            heeds_sale_status: !config.bugs.has(Bug::RewardForUnsoldProduct),
+            bugs,
             ambient: Mutex::default(),
         }
     }
@@ -158,7 +158,7 @@ impl Peers {
     pub async fn give_back(&self, data: &OrderData, call: Call<'_>) -> Undo {
         let path = format!("/payments/{}/cancel", data.owner);
         let mut body = json!({});
-        if self.gaps.has(Gap::RefundAtCurrentPrice) {
+        if self.bugs.has(Bug::RefundAtCurrentPrice) {
             match self.product(call.context, &data.sku).await {
                 Ok(product) => body["amount"] = json!(product.price * data.quantity),
                 Err(why) => return Undo::Retry(why.to_string()),
@@ -176,7 +176,7 @@ impl Peers {
     ) -> Result<Reply, CallError> {
         let key = self.keyed.then_some(call.key);
         let mut context = call.context.clone();
-        if self.gaps.has(Gap::TraceIdLeaks) {
+        if self.bugs.has(Bug::TraceIdLeaks) {
             let mut ambient = self.ambient.lock().unwrap_or_else(PoisonError::into_inner);
             let leaked = ambient.replace(context.trace_id.clone());
             context.trace_id = leaked.unwrap_or(context.trace_id);
@@ -187,7 +187,7 @@ impl Peers {
     /// The answer to something that may be refused and can be undone.
     fn offered(&self, reply: Result<Reply, CallError>) -> Act {
         match offered(reply) {
-            Act::Busy(_) if self.gaps.has(Gap::ConflictTakenForDone) => Act::Done,
+            Act::Busy(_) if self.bugs.has(Bug::ConflictTakenForDone) => Act::Done,
             act => act,
         }
     }

@@ -12,11 +12,11 @@ use super::{
     store::{BASKETS, KEYS, Kind, ORDERS, ORDERS_OF_USER, OrderData, OrderRow},
 };
 use crate::{
-    gap::{Gap, Gaps},
     kit::{
         Code, Context, Problem, StoreError, Writer, format::Format, idempotency::StoredAnswer,
         input::AMOUNT_MAX, saga::SagaRecord,
     },
+    planted_bug::{Bug, Bugs},
 };
 
 /// A validated wish.
@@ -32,9 +32,9 @@ pub(super) struct Wish {
 
 impl Wish {
     /// The basket's row.
-    fn basket_row(&self, gaps: Gaps) -> Option<String> {
+    fn basket_row(&self, bugs: Bugs) -> Option<String> {
         let basket = self.basket.as_ref()?;
-        (!gaps.has(Gap::IntentByKeyOnly)).then(|| format!("{}/{basket}", self.user))
+        (!bugs.has(Bug::IntentByKeyOnly)).then(|| format!("{}/{basket}", self.user))
     }
 }
 
@@ -79,8 +79,8 @@ impl Orders {
         if let Some(answer) = key.repeat(row, now)? {
             return Ok(Placed::Ended(answer));
         }
-        let gaps = self.config.gaps;
-        if let Some(basket) = wish.basket_row(gaps) {
+        let bugs = self.config.bugs;
+        if let Some(basket) = wish.basket_row(bugs) {
             let before = self.store.read(|rows| match rows.get(&BASKETS, &basket)? {
                 Some(id) => rows.get(&ORDERS, &id),
                 None => Ok(None),
@@ -101,7 +101,7 @@ impl Orders {
         let (saga_id, order) = match self.begin(&context, key, wish, product, total).await {
             Ok(begun) => begun,
             Err(NotBegun::Repeat(answer)) => return Ok(Placed::Ended(answer)),
-            Err(NotBegun::Undecided(_)) if self.config.gaps.has(Gap::UnknownCommitToldAsNo) => {
+            Err(NotBegun::Undecided(_)) if self.config.bugs.has(Bug::UnknownCommitToldAsNo) => {
                 return Err(refused("it could not be placed"));
             }
             Err(NotBegun::Refused(why) | NotBegun::Undecided(why)) => return Err(why),
@@ -112,7 +112,7 @@ impl Orders {
         };
         match ended {
             Some(answer) => Ok(Placed::Ended(answer?)),
-            None if self.config.gaps.has(Gap::AcceptedToldAsRefused) => {
+            None if self.config.bugs.has(Bug::AcceptedToldAsRefused) => {
                 Err(refused("it could not be carried out in time"))
             }
             None => Ok(Placed::UnderWay(Box::new(self.order(&order.id)?))),
@@ -141,7 +141,7 @@ impl Orders {
         product: Product,
         total: u64,
     ) -> Result<(String, OrderRow), NotBegun> {
-        let (platform, gaps) = (self.platform.clone(), self.config.gaps);
+        let (platform, bugs) = (self.platform.clone(), self.config.bugs);
         let (flow, card) = match (&wish.purpose, self.config.payment) {
             (Purpose::Reward { .. }, _) => (Flow::Reward, String::new()),
             (Purpose::Purchase { card }, PaymentMode::TwoStep) => (Flow::TwoStep, card.clone()),
@@ -156,11 +156,11 @@ impl Orders {
             amount: total,
             card,
             key: Some(key.id.clone()),
-            more: Format::of(&self.platform, gaps).promise(total),
+            more: Format::of(&self.platform, bugs).promise(total),
         };
         let rows = move |tx: &mut Writer<'_>, saga: &mut SagaRecord<OrderData>| {
             let mut repeat = key.repeat(tx.get(&KEYS, &key.id)?, saga.created_ms);
-            let basket = wish.basket_row(gaps);
+            let basket = wish.basket_row(bugs);
             if let (Ok(None), Some(basket)) = (&repeat, &basket) {
                 let before = match tx.get(&BASKETS, basket)? {
                     Some(id) => tx.get(&ORDERS, &id)?,

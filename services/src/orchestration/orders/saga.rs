@@ -14,13 +14,13 @@ use super::{
     workflow::carry_out,
 };
 use crate::{
-    gap::{Gap, Gaps},
     kit::{
         Code, Problem, Store, StoreError, Writer,
         format::Format,
         idempotency::StoredAnswer,
         saga::{Act, Call, Saga, SagaRecord, Status, Step, Stopped, Undo, Workflow},
     },
+    planted_bug::{Bug, Bugs},
     ports::Platform,
 };
 
@@ -32,12 +32,12 @@ pub(super) struct OrderSaga {
     pub scope: Scope,
     pub platform: Platform,
     pub store: Store,
-    pub gaps: Gaps,
+    pub bugs: Bugs,
 }
 
 impl OrderSaga {
     fn format(&self) -> Format {
-        Format::of(&self.platform, self.gaps)
+        Format::of(&self.platform, self.bugs)
     }
 
     /// Cancels the order in a commit of its own, once. Only for the planted bug `order-cancel-not-retried`.
@@ -51,12 +51,12 @@ impl OrderSaga {
 
     /// Settles the client's key in a commit of its own, once. Only for the planted bug `key-settled-after-the-end`.
     fn settle_later(&self, saga: SagaRecord<OrderData>) {
-        let (store, gaps) = (self.store.clone(), self.gaps);
+        let (store, bugs) = (self.store.clone(), self.bugs);
         let clock = self.platform.clock.clone();
         self.platform.spawn("key-settle", async move {
             sleep(SETTLED_LATER).await;
             let settled = store.write(move |tx| match tx.get(&ORDERS, &saga.data.order_id)? {
-                Some(order) => settle_key(tx, &order, &saga, gaps, clock.now_ms()),
+                Some(order) => settle_key(tx, &order, &saga, bugs, clock.now_ms()),
                 None => Ok::<_, StoreError>(()),
             });
             if let Err(error) = settled.await {
@@ -115,7 +115,7 @@ impl Saga for OrderSaga {
         if !saga.status.is_open() {
             self.scope.let_go(&saga.id);
         }
-        if saga.status.is_ended() && self.gaps.has(Gap::KeySettledAfterTheEnd) {
+        if saga.status.is_ended() && self.bugs.has(Bug::KeySettledAfterTheEnd) {
             self.settle_later(saga.clone());
         }
     }
@@ -142,13 +142,13 @@ impl Saga for OrderSaga {
         };
         let mut order = follow(before.clone(), saga);
         order.more = self.format().read(order.total, order.more);
-        if order.status == OrderStatus::Cancelled && self.gaps.has(Gap::OrderCancelNotRetried) {
+        if order.status == OrderStatus::Cancelled && self.bugs.has(Bug::OrderCancelNotRetried) {
             self.cancel_once(order.clone());
         } else if order != before {
             tx.put(&ORDERS, &order.id, &order)?;
         }
-        if !self.gaps.has(Gap::KeySettledAfterTheEnd) {
-            settle_key(tx, &order, saga, self.gaps, self.platform.clock.now_ms())?;
+        if !self.bugs.has(Bug::KeySettledAfterTheEnd) {
+            settle_key(tx, &order, saga, self.bugs, self.platform.clock.now_ms())?;
         }
         Ok(())
     }
@@ -159,19 +159,19 @@ fn settle_key(
     tx: &mut Writer<'_>,
     order: &OrderRow,
     saga: &SagaRecord<OrderData>,
-    gaps: Gaps,
+    bugs: Bugs,
     now_ms: u64,
 ) -> Result<(), StoreError> {
     match (&saga.data.key, answer(order, saga)) {
-        (Some(key), Some(answer)) => keys::settle(tx, key, &order.id, kept(gaps, answer), now_ms),
+        (Some(key), Some(answer)) => keys::settle(tx, key, &order.id, kept(bugs, answer), now_ms),
         _ => Ok(()),
     }
 }
 
 /// What to keep under the client's key.
-fn kept(gaps: Gaps, answer: Result<StoredAnswer, Problem>) -> Option<StoredAnswer> {
+fn kept(bugs: Bugs, answer: Result<StoredAnswer, Problem>) -> Option<StoredAnswer> {
     match answer {
-        Err(why) if gaps.has(Gap::TransientFailureCached) => Some(StoredAnswer {
+        Err(why) if bugs.has(Bug::TransientFailureCached) => Some(StoredAnswer {
             status: why.code.status(),
             body: why.body(),
         }),

@@ -9,12 +9,12 @@ use tokio::time::Instant;
 
 use super::store::OrderData;
 use crate::{
-    gap::{Gap, Gaps},
     kit::{
         Problem,
         lease::{Lease, LeasePolicy, Leases},
         saga::Call,
     },
+    planted_bug::{Bug, Bugs},
     ports::Platform,
 };
 
@@ -49,17 +49,17 @@ pub(super) struct Scope {
 }
 
 impl Scope {
-    pub fn new(platform: &Platform, scope: &LockScope, gaps: Gaps) -> Self {
+    pub fn new(platform: &Platform, scope: &LockScope, bugs: Bugs) -> Self {
         let leases = match scope {
             LockScope::Step => None,
             LockScope::Saga { service, policy } => {
-                Some((Leases::new(platform, service, *policy, gaps), *policy))
+                Some((Leases::new(platform, service, *policy, bugs), *policy))
             }
         };
         Scope {
             platform: platform.clone(),
             leases,
-            fails_open: gaps.has(Gap::LockFailsOpen),
+            fails_open: bugs.has(Bug::LockFailsOpen),
             held: Mutex::default(),
         }
     }

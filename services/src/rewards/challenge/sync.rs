@@ -28,8 +28,8 @@ use super::{
     store::{PRODUCTS, Product, SETTINGS, SYNC, Sync},
 };
 use crate::{
-    gap::{Gap, Gaps},
     kit::{CallError, Code, Context, Peer, Problem, Store, StoreError, Writer},
+    planted_bug::{Bug, Bugs},
     ports::Platform,
 };
 
@@ -51,7 +51,7 @@ pub struct Shown {
 pub(super) struct View {
     pub(super) platform: Platform,
     pub(super) store: Store,
-    pub(super) gaps: Gaps,
+    pub(super) bugs: Bugs,
     pub(super) ttl: Duration,
     pub(super) stale_limit: Duration,
     pub(super) catalog: Peer,
@@ -96,7 +96,7 @@ impl View {
         };
         let age = copy.as_ref().map_or(Duration::ZERO, |copy| self.age(copy));
         let freshness = match sync.mode {
-            Mode::Cache if !self.gaps.has(Gap::CacheNeverExpires) => {
+            Mode::Cache if !self.bugs.has(Bug::CacheNeverExpires) => {
                 Freshness::of(age, self.ttl, self.stale_limit)
             }
             _ => Freshness::Fresh,
@@ -139,8 +139,8 @@ impl View {
         }
         let copy = self.copy(&told.sku)?.map(|copy| copy.version);
         let verdict = match Verdict::of(copy, told.version) {
-            _ if self.gaps.has(Gap::EventsWithoutVersion) => Verdict::Apply,
-            Verdict::Resync if self.gaps.has(Gap::EventsWithoutResync) => Verdict::Ignore,
+            _ if self.bugs.has(Bug::EventsWithoutVersion) => Verdict::Apply,
+            Verdict::Resync if self.bugs.has(Bug::EventsWithoutResync) => Verdict::Ignore,
             verdict => verdict,
         };
         let product = match verdict {
@@ -163,7 +163,7 @@ impl View {
             return Err(Code::InvalidRequest
                 .because("there is no bus here: the transport can only be webhook"));
         }
-        let (never_switched, gaps) = (self.never_switched(), self.gaps);
+        let (never_switched, bugs) = (self.never_switched(), self.bugs);
         let switched = move |tx: &mut Writer<'_>| {
             let before = tx.get(&SETTINGS, SYNC)?.unwrap_or(never_switched);
             if (before.mode, before.transport) == (mode, transport) {
@@ -175,7 +175,7 @@ impl View {
                 epoch: before.epoch + 1,
             };
             tx.put(&SETTINGS, SYNC, &after)?;
-            if !gaps.has(Gap::EventsWithoutResync) {
+            if !bugs.has(Bug::EventsWithoutResync) {
                 forget_all(tx)?;
             }
             Ok(after)
@@ -190,7 +190,7 @@ impl View {
         let sync = self.sync()?;
         let deaf = (sync.mode, sync.transport) == (Mode::Events, Transport::PubSub);
         let copies = self.store.read(|rows| rows.scan(&PRODUCTS, ""))?;
-        if !deaf || copies.is_empty() || self.gaps.has(Gap::EventsWithoutResync) {
+        if !deaf || copies.is_empty() || self.bugs.has(Bug::EventsWithoutResync) {
             return Ok(());
         }
         self.store.write(forget_all).await
@@ -231,7 +231,7 @@ impl View {
 
     /// Keeps a copy unless there is a newer one, or the mode was switched since `epoch`.
     async fn keep(&self, mut product: Product, epoch: u64) -> Result<(), Problem> {
-        let (never_switched, gaps) = (self.never_switched(), self.gaps);
+        let (never_switched, bugs) = (self.never_switched(), self.bugs);
         product.at_ms = self.platform.clock.now_ms();
         let (sku, now) = (product.sku.clone(), Instant::now());
         let kept = move |tx: &mut Writer<'_>| {
@@ -240,7 +240,7 @@ impl View {
             }
             let older = |copy: Product| product.version < copy.version;
             if tx.get(&PRODUCTS, &product.sku)?.is_some_and(older)
-                && !gaps.has(Gap::EventsWithoutVersion)
+                && !bugs.has(Bug::EventsWithoutVersion)
             {
                 return Ok(false);
             }

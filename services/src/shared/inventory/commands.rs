@@ -8,12 +8,12 @@ use super::{
     store::{Goods, PRODUCTS, Product, RESERVATIONS, Reservation},
 };
 use crate::{
-    gap::{Gap, Gaps},
     kit::{
         Code, Problem, Table, Writer,
         reservation::{Reserving, Settling, Told, Work, invalid_state},
         resource_pool::{Countable, TooFew},
     },
+    planted_bug::{Bug, Bugs},
 };
 
 /// A request for units.
@@ -46,7 +46,7 @@ pub(super) enum Remembered {
 /// A transaction with what the work in it needs to know.
 pub(super) struct Commands<'a, 't> {
     pub(super) tx: &'a mut Writer<'t>,
-    pub(super) gaps: Gaps,
+    pub(super) bugs: Bugs,
     pub(super) semantic_lock: bool,
     pub(super) now_ms: u64,
     pub(super) remembered: Remembered,
@@ -59,7 +59,7 @@ impl<'t> Reserving<'t> for Commands<'_, 't> {
     const ROWS: Table<Reservation> = RESERVATIONS;
 
     fn work(&mut self) -> Work<'_, 't> {
-        (self.tx, self.gaps, self.now_ms)
+        (self.tx, self.bugs, self.now_ms)
     }
 
     /// Moves the units to where they end up and takes the product out of the saga's hands.
@@ -156,7 +156,7 @@ impl Commands<'_, '_> {
                 sku: ask.sku.clone(),
             });
         })?;
-        let once_per_saga = !self.gaps.has(Gap::NoKey) && !self.gaps.has(Gap::KeyStoredAfterEffect);
+        let once_per_saga = !self.bugs.has(Bug::NoKey) && !self.bugs.has(Bug::KeyStoredAfterEffect);
         match before {
             Some(before) if before.state != ReservationState::Reserving && once_per_saga => {
                 if before.sku == ask.sku && before.quantity == ask.quantity {
@@ -241,7 +241,7 @@ impl Commands<'_, '_> {
     ) -> Result<Product, Problem> {
         let product = self.product(sku)?;
         if seen.is_some_and(|seen| seen != product.version) {
-            if self.gaps.has(Gap::LostUpdateIgnored) {
+            if self.bugs.has(Bug::LostUpdateIgnored) {
                 return Ok(product);
             }
             return Err(Code::VersionConflict.because(format!(
@@ -273,12 +273,12 @@ impl Commands<'_, '_> {
     /// Moves the semantic lock on.
     fn lock(&self, product: &mut Product, event: LockEvent, saga_id: &str) -> Result<(), NotOwner> {
         if !self.semantic_lock
-            || self.gaps.has(Gap::CheckThenActStock)
-            || self.gaps.has(Gap::NoVersionCheck)
+            || self.bugs.has(Bug::CheckThenActStock)
+            || self.bugs.has(Bug::NoVersionCheck)
         {
             return Ok(());
         }
-        let reserving_only = self.gaps.has(Gap::SemanticLockReservingOnly);
+        let reserving_only = self.bugs.has(Bug::SemanticLockReservingOnly);
         let seen = product.lock.as_ref().filter(|lock| {
             !(reserving_only && lock.state == LockState::Reserved && lock.owner != saga_id)
         });
@@ -288,14 +288,14 @@ impl Commands<'_, '_> {
 
     /// Compares what was read under a lease with what is there, and leaves the lease's token.
     fn show(&self, product: &mut Product, token: u64) -> Result<(), Problem> {
-        let masked = |gaps: &[Gap]| gaps.iter().any(|gap| self.gaps.has(*gap));
+        let masked = |bugs: &[Bug]| bugs.iter().any(|bug| self.bugs.has(*bug));
         let fenced = !masked(&[
-            Gap::LeaseWithoutFencing,
-            Gap::NoWatchdog,
-            Gap::RenewalStopsAtFirstError,
-            Gap::LeaseFromAStaleClock,
+            Bug::LeaseWithoutFencing,
+            Bug::NoWatchdog,
+            Bug::RenewalStopsAtFirstError,
+            Bug::LeaseFromAStaleClock,
         ]);
-        let versioned = fenced && !self.gaps.has(Gap::ReleaseBeforeCommit);
+        let versioned = fenced && !self.bugs.has(Bug::ReleaseBeforeCommit);
         let stored = self.tx.get(&PRODUCTS, &product.sku)?;
         let stored = stored.ok_or_else(|| unknown_product(&product.sku))?;
         if fenced && stored.fence > token {
@@ -314,7 +314,7 @@ impl Commands<'_, '_> {
             match self.show(&mut product, token) {
                 Err(why)
                     if why.code == Code::VersionConflict
-                        && self.gaps.has(Gap::LostUpdateIgnored) =>
+                        && self.bugs.has(Bug::LostUpdateIgnored) =>
                 {
                     return Ok(product);
                 }

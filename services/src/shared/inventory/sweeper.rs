@@ -15,8 +15,8 @@ use super::{
     store::{PRODUCTS, Product},
 };
 use crate::{
-    gap::Gap,
     kit::{Context, Peer, PeerPolicy, Problem, StoreError},
+    planted_bug::Bug,
 };
 
 fn policy() -> PeerPolicy {
@@ -80,7 +80,7 @@ async fn sweep_once(inventory: &Inventory, peer: &Peer, seen: &Seen) -> Result<(
         if age < inventory.config.lock_age {
             continue;
         }
-        let asks = !inventory.config.gaps.has(Gap::SweeperFreesTheLiving);
+        let asks = !inventory.config.bugs.has(Bug::SweeperFreesTheLiving);
         if asks && !has_ended(inventory, peer, &lock.owner).await {
             continue;
         }

@@ -40,18 +40,18 @@ pub(super) async fn join(
     listens: Listens,
 ) -> Result<Router, StoreError> {
     let member = Member::join(platform, store, &listens.topic, &listens.settings).await?;
-    let desk = Arc::new(Desk {
+    let listener = Arc::new(Listener {
         member: member.clone(),
     });
     let kinds: Vec<&str> = listens.kinds.iter().map(String::as_str).collect();
-    let events = member.hear(&kinds, desk.clone());
+    let events = member.hear(&kinds, listener.clone());
     Ok(Router::new()
         .route("/notifications", get(list))
-        .with_state(desk)
+        .with_state(listener)
         .merge(events))
 }
 
-struct Desk {
+struct Listener {
     member: Member,
 }
 
@@ -61,7 +61,7 @@ struct Addressed {
 }
 
 #[async_trait]
-impl Handler for Desk {
+impl Handler for Listener {
     async fn handle(&self, event: &Event) -> Result<(), HandlerError> {
         let Addressed { user_id } = event.body()?;
         let platform = self.member.platform();
@@ -86,7 +86,7 @@ struct OfUser {
 }
 
 async fn list(
-    State(desk): State<Arc<Desk>>,
+    State(listener): State<Arc<Listener>>,
     Query(OfUser { user }): Query<OfUser>,
     page: Page,
 ) -> Result<Listed<Message>, Problem> {
@@ -94,7 +94,7 @@ async fn list(
         plain_id("user", user)?;
     }
     let wanted = |message: &Message| user.as_ref().is_none_or(|user| message.user_id == *user);
-    let store = desk.member.store();
+    let store = listener.member.store();
     let found = store.read(|rows| page.read(rows, &MESSAGES, "", wanted))?;
     Ok(found.map(|(_, message)| message))
 }

@@ -23,7 +23,7 @@ use crate::{
         idempotency::StoredAnswer as Answer,
         input::AMOUNT_MAX,
     },
-    shared::pg,
+    shared::payment_provider,
 };
 
 /// A payment as told to others: everything but the card.
@@ -198,7 +198,7 @@ async fn of_order(
 /// asking it. So late, repeated and forged notices are harmless.
 async fn webhook(
     State(service): Served,
-    Body(notice): Body<pg::Notice>,
+    Body(notice): Body<payment_provider::Notice>,
 ) -> Result<Response, Problem> {
     plain("reference", &notice.reference)?;
     for payment in service.book().of_order(&notice.reference)? {

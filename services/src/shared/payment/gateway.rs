@@ -2,7 +2,7 @@
 //!
 //! The gateway's client tells three things apart that must never be confused: *done*, *certainly not done*, and *not
 //! known*. The last is an error here, and nobody may act on it but by asking again with the same key. That is sound for
-//! as long as the gateway keeps its keys: an outage of more than [`pg::KEPT_MS`] needs a person.
+//! as long as the gateway keeps its keys: an outage of more than [`payment_provider::KEPT_MS`] needs a person.
 
 use std::time::Duration;
 
@@ -14,13 +14,13 @@ use super::{
     store::Payment,
 };
 use crate::{
-    gap::{Gap, Gaps},
     kit::{
         CallError, Code, Context, Peer, PeerPolicy, Problem, Reply,
         bulkhead::{Permit, Permits},
     },
+    planted_bug::{Bug, Bugs},
     ports::Platform,
-    shared::pg::{self, KeyStyle},
+    shared::payment_provider::{self, KeyStyle},
 };
 
 /// Calls to the gateway at once: its published limit for a merchant.
@@ -40,19 +40,19 @@ pub(super) struct Gateway {
     permits: Permits,
     beyond: Beyond,
     style: KeyStyle,
-    gaps: Gaps,
+    bugs: Bugs,
 }
 
 impl Gateway {
     pub fn new(platform: &Platform, config: &Config) -> Self {
-        let gaps = config.gaps;
+        let bugs = config.bugs;
         let keyless = [
-            Gap::NoKey,
-            Gap::CaptureWithoutKey,
-            Gap::RefundWithoutKey,
-            Gap::RetryOfNonIdempotent,
+            Bug::NoKey,
+            Bug::CaptureWithoutKey,
+            Bug::RefundWithoutKey,
+            Bug::RetryOfNonIdempotent,
         ];
-        let keyless = keyless.into_iter().any(|gap| gaps.has(gap));
+        let keyless = keyless.into_iter().any(|bug| bugs.has(bug));
         let policy = PeerPolicy {
             // The attempts of one call share its key, which would hide that the next call has another.
             attempts: if keyless { 1 } else { 3 },
@@ -61,7 +61,7 @@ impl Gateway {
             breaker_threshold: 0.4,
             breaker_window: 10,
             breaker_open: Duration::from_secs(30),
-            breaker_lets_all_through: gaps.has(Gap::BreakerLetsAllThrough),
+            breaker_lets_all_through: bugs.has(Bug::BreakerLetsAllThrough),
         };
         Gateway {
             platform: platform.clone(),
@@ -69,17 +69,17 @@ impl Gateway {
             peer: Peer::new(platform, &config.gateway, policy),
             permits: config.permits.clone(),
             beyond: match config.beyond {
-                Beyond::LinesUp(_) if gaps.has(Gap::QueueUnbounded) => Beyond::LinesUp(usize::MAX),
+                Beyond::LinesUp(_) if bugs.has(Bug::QueueUnbounded) => Beyond::LinesUp(usize::MAX),
                 beyond => beyond,
             },
             style: config.gateway_style,
-            gaps,
+            bugs,
         }
     }
 
     /// A permit to call, or `PG_THROTTLED`: after [`PERMIT_WAIT`], or because too many stand in line.
     pub async fn permit(&self) -> Result<Permit, Problem> {
-        if self.gaps.has(Gap::NoBulkhead) {
+        if self.bugs.has(Bug::NoBulkhead) {
             return Ok(Permit::forged());
         }
         let permit = match self.beyond {
@@ -99,16 +99,16 @@ impl Gateway {
         action: Action,
         permit: Option<Permit>,
     ) -> Result<Told, Problem> {
-        if self.gaps.has(Gap::HoldNeverVoided) && action == Action::Void {
+        if self.bugs.has(Bug::HoldNeverVoided) && action == Action::Void {
             let id = payment.gateway_id.clone().unwrap_or_default();
             return Ok(Told::Done { id });
         }
         let told = self.ask_soundly(context, payment, action, permit).await;
-        if self.gaps.has(Gap::RefundMarkedNotAsked) && action.is_undo() && told.is_err() {
+        if self.bugs.has(Bug::RefundMarkedNotAsked) && action.is_undo() && told.is_err() {
             let id = payment.gateway_id.clone().unwrap_or_default();
             return Ok(Told::Done { id });
         }
-        if self.gaps.has(Gap::CaptureAfterVoid) && action == Action::Capture && told.is_err() {
+        if self.bugs.has(Bug::CaptureAfterVoid) && action == Action::Capture && told.is_err() {
             self.capture_later(context, payment);
             let detail = "the gateway did not answer".to_owned();
             return Ok(Told::Refused { detail });
@@ -141,13 +141,13 @@ impl Gateway {
                 &body(payment, action)?,
             )
             .await;
-        let _held_to_the_end = match self.gaps.has(Gap::PermitLeaked) && answer.is_err() {
+        let _held_to_the_end = match self.bugs.has(Bug::PermitLeaked) && answer.is_err() {
             true => permit.leak(),
             false => Some(permit),
         };
         match answer {
             Ok(reply) => self.read(action, reply.status, &reply.body),
-            Err(CallError::Unknown { .. }) if self.gaps.has(Gap::TimeoutMeansNo) => {
+            Err(CallError::Unknown { .. }) if self.bugs.has(Bug::TimeoutMeansNo) => {
                 Ok(Told::Refused {
                     detail: "the gateway did not answer".to_owned(),
                 })
@@ -175,7 +175,7 @@ impl Gateway {
         if reply.status == 404 {
             return Ok(None);
         }
-        let answer: pg::Answer = reply.ok()?;
+        let answer: payment_provider::Answer = reply.ok()?;
         if answer.status >= 500 {
             return Ok(Some(Told::Failed));
         }
@@ -223,17 +223,17 @@ impl Gateway {
         not_known("the payment gateway's answer was not understood; a person has been called")
     }
 
-    /// `{payment}-payment-{action}-{attempt}`: the same question has the same key for ever. `None` where a gap is open
+    /// `{payment}-payment-{action}-{attempt}`: the same question has the same key for ever. `None` where a bug is open
     /// that asks under a new key each time.
     fn key(&self, payment: &Payment, action: Action) -> Option<String> {
         let keyless = match action {
-            Action::Charge | Action::Capture => self.gaps.has(Gap::CaptureWithoutKey),
-            Action::Refund => self.gaps.has(Gap::RefundWithoutKey),
-            Action::Authorize => self.gaps.has(Gap::RetryOfNonIdempotent),
+            Action::Charge | Action::Capture => self.bugs.has(Bug::CaptureWithoutKey),
+            Action::Refund => self.bugs.has(Bug::RefundWithoutKey),
+            Action::Authorize => self.bugs.has(Bug::RetryOfNonIdempotent),
             Action::Void => false,
         };
         let (id, name) = (&payment.id, action.name());
-        (!keyless && !self.gaps.has(Gap::NoKey))
+        (!keyless && !self.bugs.has(Bug::NoKey))
             .then(|| format!("{id}-payment-{name}-{}", payment.attempt(action)))
     }
 }
@@ -246,15 +246,15 @@ fn body(payment: &Payment, action: Action) -> Result<Value, Problem> {
             .ok_or_else(|| Code::Internal.because("the payment has no id at the gateway"))
     };
     Ok(match action {
-        Action::Authorize | Action::Charge => json!(pg::requests::Order {
+        Action::Authorize | Action::Charge => json!(payment_provider::requests::Order {
             reference: payment.order_id.clone(),
             amount: payment.amount,
             card: payment.card.clone(),
         }),
-        Action::Capture | Action::Void => json!(pg::requests::Hold {
+        Action::Capture | Action::Void => json!(payment_provider::requests::Hold {
             authorization: id()?.to_owned(),
         }),
-        Action::Refund => json!(pg::requests::Refund {
+        Action::Refund => json!(payment_provider::requests::Refund {
             payment: id()?.to_owned(),
             amount: payment.refund.unwrap_or(payment.amount),
         }),

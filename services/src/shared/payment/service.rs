@@ -11,17 +11,17 @@ use tracing::Instrument;
 
 use super::{
     gateway::Gateway,
+    keyed_mutex::KeyedMutex,
     keys::{Key, Keys},
     model::{Event, Illegal, Status, Told},
     store::{Book, Order, Payment},
-    turns::Turns,
 };
 use crate::{
-    gap::{Gap, Gaps},
     kit::{
         Code, Context, Problem, Store, bulkhead::Permit, http::IdempotencyKey,
         idempotency::StoredAnswer as Answer,
     },
+    planted_bug::{Bug, Bugs},
     ports::Platform,
 };
 
@@ -90,9 +90,9 @@ pub(crate) struct Payments {
     platform: Platform,
     book: Book,
     gateway: Gateway,
-    turns: Turns,
+    sagas: KeyedMutex,
     keys: Keys,
-    gaps: Gaps,
+    bugs: Bugs,
 }
 
 impl Payments {
@@ -101,15 +101,15 @@ impl Payments {
         book: Book,
         gateway: Gateway,
         keys: Keys,
-        gaps: Gaps,
+        bugs: Bugs,
     ) -> Self {
         Payments {
             platform: platform.clone(),
             book,
             gateway,
-            turns: Turns::default(),
+            sagas: KeyedMutex::default(),
             keys,
-            gaps,
+            bugs,
         }
     }
 
@@ -123,7 +123,7 @@ impl Payments {
     }
 
     pub fn ignores_keys(&self) -> bool {
-        self.gaps.has(Gap::NoKey)
+        self.bugs.has(Bug::NoKey)
     }
 
     /// Serves a demand.
@@ -151,7 +151,7 @@ impl Payments {
             },
             None => None,
         };
-        let _turn = self.turns.take(demand.saga_id()).await;
+        let _guard = self.sagas.lock(demand.saga_id()).await;
         let (payment, permit) = match self.prepare(context, &demand).await {
             Ok(prepared) => prepared,
             Err(problem) => return self.answer(key.as_ref(), Err(problem)).await,
@@ -202,7 +202,7 @@ impl Payments {
             if known.is_tombstone() {
                 return Ok((known, None));
             }
-            if !self.gaps.has(Gap::NoKey) && !self.gaps.has(Gap::KeyStoredAfterEffect) {
+            if !self.bugs.has(Bug::NoKey) && !self.bugs.has(Bug::KeyStoredAfterEffect) {
                 return if known.order() == *order {
                     Ok((known, None))
                 } else {
@@ -241,7 +241,7 @@ impl Payments {
         if matches!(payment.status, Status::Capturing | Status::Charging) {
             payment = self.settle(context, payment, None, None).await?.0;
         }
-        if payment.status == Status::Refunded && self.gaps.has(Gap::RefundWithoutKey) {
+        if payment.status == Status::Refunded && self.bugs.has(Bug::RefundWithoutKey) {
             payment.status = Status::Charged;
         }
         if payment.status.after(Event::Cancel) != Ok(payment.status) {
@@ -276,7 +276,7 @@ impl Payments {
             let next = payment.told(action, &told).map_err(defect)?;
             let record = asked
                 .filter(|_| next.question().is_none())
-                .filter(|_| !self.gaps.has(Gap::KeyStoredAfterEffect))
+                .filter(|_| !self.bugs.has(Bug::KeyStoredAfterEffect))
                 .and_then(|(demand, key)| key?.record(&demand.answer(&next)));
             let stored = record.is_some();
             payment = self
@@ -327,7 +327,7 @@ impl Payments {
         let Some(payment) = self.book.get(id)? else {
             return Ok(());
         };
-        let Some(_turn) = self.turns.try_take(&payment.saga_id) else {
+        let Some(_guard) = self.sagas.try_lock(&payment.saga_id) else {
             return Ok(());
         };
         let Some(payment) = self.book.get(id)? else {

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::model::{Action, Event, Illegal, Mode, Status, Told};
 use crate::{
-    gap::Gaps,
     kit::{Code, Context, Problem, Store, Table, Writer},
+    planted_bug::Bugs,
 };
 
 /// All payments, by [`Payment::id`].
@@ -37,7 +37,7 @@ pub struct Order {
 /// One payment: what a saga asked for and what came of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Payment {
-    /// The saga's id: a saga has one payment. (A service with a gap may make more: `{saga}.02`, `{saga}.03` ...)
+    /// The saga's id: a saga has one payment. (A service with a bug may make more: `{saga}.02`, `{saga}.03` ...)
     pub id: String,
     /// The saga that owns it.
     pub saga_id: String,
@@ -175,13 +175,13 @@ impl Payment {
 /// The payments in the service's database.
 pub(super) struct Book {
     store: Store,
-    gaps: Gaps,
+    bugs: Bugs,
     /// Payments whose state awaits the gateway: at least those; it may name some that are settled.
     unsettled: Mutex<BTreeSet<String>>,
 }
 
 impl Book {
-    pub fn new(store: Store, gaps: Gaps) -> Result<Self, Problem> {
+    pub fn new(store: Store, bugs: Bugs) -> Result<Self, Problem> {
         let unsettled = store
             .read(|rows| rows.scan(&PAYMENTS, ""))?
             .into_iter()
@@ -190,7 +190,7 @@ impl Book {
             .collect();
         Ok(Book {
             store,
-            gaps,
+            bugs,
             unsettled: Mutex::new(unsettled),
         })
     }
@@ -273,7 +273,7 @@ impl Book {
         &self,
         work: impl FnOnce(&mut Writer) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
-        self.store.commit(self.gaps, work).await
+        self.store.commit(self.bugs, work).await
     }
 
     fn unsettled_ids(&self) -> MutexGuard<'_, BTreeSet<String>> {

@@ -7,12 +7,12 @@ use super::{
     store::{Money, RESERVATIONS, Reservation, USERS, User},
 };
 use crate::{
-    gap::{Gap, Gaps},
     kit::{
         Code, Problem, Table, Writer,
         reservation::{Reserving, Settling, Told, Work, invalid_state},
         resource_pool::{Countable, Move, TooFew},
     },
+    planted_bug::{Bug, Bugs},
 };
 
 /// A request for money.
@@ -34,7 +34,7 @@ pub struct Commands<'a, 't> {
     /// The transaction.
     pub tx: &'a mut Writer<'t>,
     /// The weaknesses of the shape.
-    pub gaps: Gaps,
+    pub bugs: Bugs,
     /// Wall clock.
     pub now_ms: u64,
 }
@@ -45,7 +45,7 @@ impl<'t> Reserving<'t> for Commands<'_, 't> {
     const ROWS: Table<Reservation> = RESERVATIONS;
 
     fn work(&mut self) -> Work<'_, 't> {
-        (self.tx, self.gaps, self.now_ms)
+        (self.tx, self.bugs, self.now_ms)
     }
 
     /// What is given back is the amount: the balance may have changed since.
@@ -57,7 +57,7 @@ impl<'t> Reserving<'t> for Commands<'_, 't> {
             Settling::Returned => Move::Return,
         };
         let mut balance = moved(&user, way, of.amount)?;
-        if way == Move::GiveBack && self.gaps.has(Gap::RestoreRememberedBalance) {
+        if way == Move::GiveBack && self.bugs.has(Bug::RestoreRememberedBalance) {
             balance.available = of.available_before;
         }
         self.put(user, balance).map(drop)

@@ -9,12 +9,12 @@ use std::{
 use async_trait::async_trait;
 use serde_json::Value;
 use squall_services::{
-    gap::Gaps,
     kit::{
         self, Store, StoreError, Table,
         bus::{Consumer, Event, Handler, HandlerError, Subscription},
         inbox::{self, HORIZON_MS, Inbox},
     },
+    planted_bug::Bugs,
 };
 
 use super::town::Town;
@@ -58,7 +58,7 @@ async fn listen(town: &Town, deliveries_max: u32) -> Arc<Notes> {
     let (platform, _) = town.world.network.machine("notes");
     let store = Store::open(&platform, "notes.redb").await.unwrap();
     let notes = Arc::new(Notes {
-        inbox: Inbox::open(&platform, &store, "notes", Gaps::NONE),
+        inbox: Inbox::open(&platform, &store, "notes", Bugs::NONE),
         store: store.clone(),
         fails: AtomicBool::new(false),
         handled: Mutex::default(),
@@ -69,7 +69,7 @@ async fn listen(town: &Town, deliveries_max: u32) -> Arc<Notes> {
     };
     let bus = kit::bus::Bus::new(&platform, "bus");
     let handler = notes.clone();
-    let consumer = Consumer::start(&platform, &store, &bus, subscription, Gaps::NONE, handler);
+    let consumer = Consumer::start(&platform, &store, &bus, subscription, Bugs::NONE, handler);
     start(&platform, |platform| async move {
         kit::http::serve(&platform, Consumer::router(vec![consumer])).await
     });

@@ -2,7 +2,6 @@ use std::{sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 use squall_services::{
-    gap::{Gap, Gaps},
     kit::{
         self, Store, StoreError,
         bus::Event,
@@ -11,6 +10,7 @@ use squall_services::{
             Target, enqueue,
         },
     },
+    planted_bug::{Bug, Bugs},
     ports::Platform,
 };
 
@@ -163,7 +163,7 @@ async fn pollers_with_schedules_of_their_own_give_a_row_up_too_soon() {
     let town = Town::new().await;
     let mut shop = Shop::new(&town).await;
     shop.open_with(Config {
-        gaps: Gaps::NONE.with(Gap::RetrySchedulePerPoller),
+        bugs: Bugs::NONE.with(Bug::RetrySchedulePerPoller),
         ..Config::default()
     })
     .await;
@@ -179,7 +179,7 @@ async fn a_row_that_is_marked_before_it_is_sent_is_sent_all_the_same_without_a_c
         let town = Town::new().await;
         let mut shop = Shop::new(&town).await;
         shop.open_with(Config {
-            gaps: Gaps::NONE.with(Gap::RowMarkedBeforeSent),
+            bugs: Bugs::NONE.with(Bug::RowMarkedBeforeSent),
             mode,
             ..Config::default()
         })

@@ -16,11 +16,11 @@ use axum::Router;
 
 use super::{Transport, View};
 use crate::{
-    gap::Gaps,
     kit::{
         Context, Store,
         bus::{Bus, Consumer, Event, Handler, HandlerError, Subscription},
     },
+    planted_bug::Bugs,
     ports::Platform,
     rewards::challenge::store::Product,
     shared::catalog::{PRODUCT_CHANGED, TOPIC, store::Change},
@@ -35,7 +35,7 @@ const CHANNEL_GROUP: &str = "challenge-products-channel";
 pub(in crate::rewards::challenge) fn listen(
     platform: &Platform,
     store: &Store,
-    gaps: Gaps,
+    bugs: Bugs,
     bus: &str,
     view: &Arc<View>,
 ) -> Router {
@@ -51,7 +51,7 @@ pub(in crate::rewards::challenge) fn listen(
             view: view.clone(),
             transport,
         });
-        Consumer::start(platform, store, &bus, subscription, gaps, ear)
+        Consumer::start(platform, store, &bus, subscription, bugs, ear)
     };
     Consumer::router(vec![
         heard(GROUP, Transport::Stream),

@@ -1,34 +1,34 @@
 //! The named switches between a sound service and a broken one.
 //!
-//! Every weakness that the documented designs have, and every bug of the bank, is one [`Gap`]. A *shape* is a set of
-//! them: the hardened shape has none. Code asks `gaps.has(Gap::NoJournal)` at the one place where the gap matters.
+//! Every weakness that the documented designs have, and every bug of the bank, is one [`Bug`]. A *shape* is a set of
+//! them: the hardened shape has none. Code asks `bugs.has(Bug::NoJournal)` at the one place where the bug matters.
 
-macro_rules! gaps {
+macro_rules! bugs {
     ($($variant:ident $name:literal $about:literal)*) => {
         /// One named weakness.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[repr(u8)]
-        pub enum Gap { $(#[doc = $about] $variant),* }
+        pub enum Bug { $(#[doc = $about] $variant),* }
 
-        impl Gap {
-            /// All gaps, in the order of their declaration.
-            pub const ALL: &'static [Gap] = &[$(Gap::$variant),*];
+        impl Bug {
+            /// All bugs, in the order of their declaration.
+            pub const ALL: &'static [Bug] = &[$(Bug::$variant),*];
             /// The switch's name: `no-journal`.
-            pub fn name(self) -> &'static str { match self { $(Gap::$variant => $name),* } }
+            pub fn name(self) -> &'static str { match self { $(Bug::$variant => $name),* } }
             /// What it does, in one line; where it turns a second defence off too, the line says so.
-            pub fn about(self) -> &'static str { match self { $(Gap::$variant => $about),* } }
+            pub fn about(self) -> &'static str { match self { $(Bug::$variant => $about),* } }
         }
     };
 }
 
-gaps! {
+bugs! {
     NoJournal "no-journal" "saga steps are kept in memory only: a crash forgets what was done (the boot recovery finds nothing)"
     TimeoutMeansNo "timeout-means-no" "a step whose answer is unknown is taken for refused: it is neither settled nor undone"
     LateReserveAfterCancel "late-reserve-after-cancel" "a release leaves no tombstone: a reserve that arrives after its cancel succeeds (the reserve's key is not kept either)"
     CompensationNotRetried "compensation-not-retried" "a compensation is tried once; its failure is only logged (no dead letter, recovery passes the saga by)"
-    RefundMarkedNotAsked "refund-marked-not-asked" "a void or refund that gets no permit or no answer is marked done although the PG was not asked"
-    RefundWithoutKey "refund-without-key" "refunds go to the PG with a new key each time and without the payment's own state check"
-    CaptureWithoutKey "capture-without-key" "captures and charges go to the PG with a new key each time"
+    RefundMarkedNotAsked "refund-marked-not-asked" "a void or refund that gets no permit or no answer is marked done although the payment provider was not asked"
+    RefundWithoutKey "refund-without-key" "refunds go to the payment provider with a new key each time and without the payment's own state check"
+    CaptureWithoutKey "capture-without-key" "captures and charges go to the payment provider with a new key each time"
     AckBeforeCommit "ack-before-commit" "the order service answers before its last commit has happened"
     CommitWithoutSync "commit-without-sync" "commits are not synced: a power loss takes them back"
     SemanticLockReservingOnly "semantic-lock-reserving-only" "the semantic lock refuses only RESERVING rows: another saga takes a RESERVED one (the owner check at confirm and cancel is off too)"
@@ -130,32 +130,32 @@ gaps! {
     OldReaderTakesDefault "old-reader-takes-default" "build 2 reads what build 1 wrote, which says nothing of a rebate, as if it had the one that is given by default now"
 }
 
-/// A set of gaps.
+/// A set of bugs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Gaps(u128);
+pub struct Bugs(u128);
 
-impl Gaps {
+impl Bugs {
     /// The hardened shape.
-    pub const NONE: Gaps = Gaps(0);
+    pub const NONE: Bugs = Bugs(0);
 
-    /// The set with one more gap.
-    pub const fn with(self, gap: Gap) -> Self {
-        Gaps(self.0 | 1 << gap as u8)
+    /// The set with one more bug.
+    pub const fn with(self, bug: Bug) -> Self {
+        Bugs(self.0 | 1 << bug as u8)
     }
 
-    /// The set without a gap.
-    pub const fn without(self, gap: Gap) -> Self {
-        Gaps(self.0 & !(1 << gap as u8))
+    /// The set without a bug.
+    pub const fn without(self, bug: Bug) -> Self {
+        Bugs(self.0 & !(1 << bug as u8))
     }
 
-    /// Whether the gap is open.
-    pub const fn has(self, gap: Gap) -> bool {
-        self.0 & (1 << gap as u8) != 0
+    /// Whether the bug is open.
+    pub const fn has(self, bug: Bug) -> bool {
+        self.0 & (1 << bug as u8) != 0
     }
 }
 
-impl FromIterator<Gap> for Gaps {
-    fn from_iter<I: IntoIterator<Item = Gap>>(gaps: I) -> Self {
-        gaps.into_iter().fold(Gaps::NONE, Gaps::with)
+impl FromIterator<Bug> for Bugs {
+    fn from_iter<I: IntoIterator<Item = Bug>>(bugs: I) -> Self {
+        bugs.into_iter().fold(Bugs::NONE, Bugs::with)
     }
 }

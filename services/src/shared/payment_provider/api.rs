@@ -14,7 +14,7 @@ use serde::Serialize;
 use super::{
     Answer, Fault, Operation, Rule,
     requests::{Hold, Order, Refund},
-    work::{Desk, Request, broken},
+    work::{Provider, Request, broken},
 };
 use crate::kit::{
     Code, Context, Problem,
@@ -30,7 +30,7 @@ struct BehaviourView {
     calls_max: usize,
 }
 
-pub(super) fn router(desk: Arc<Desk>) -> Router {
+pub(super) fn router(provider: Arc<Provider>) -> Router {
     Router::new()
         .route("/authorizations", post(authorize))
         .route("/charges", post(charge))
@@ -40,70 +40,70 @@ pub(super) fn router(desk: Arc<Desk>) -> Router {
         .route("/payments/{reference}", get(payments))
         .route("/requests/{key}", get(request))
         .route("/behaviour", get(behaviour).put(behave))
-        .with_state(desk)
+        .with_state(provider)
 }
 
-type Desked = State<Arc<Desk>>;
+type App = State<Arc<Provider>>;
 
 async fn authorize(
-    State(desk): Desked,
+    State(provider): App,
     context: Context,
     key: IdempotencyKey,
     Body(order): Body<Order>,
 ) -> Response {
-    serve(desk, context, key, Request::Authorize(order)).await
+    serve(provider, context, key, Request::Authorize(order)).await
 }
 
 async fn charge(
-    State(desk): Desked,
+    State(provider): App,
     context: Context,
     key: IdempotencyKey,
     Body(order): Body<Order>,
 ) -> Response {
-    serve(desk, context, key, Request::Charge(order)).await
+    serve(provider, context, key, Request::Charge(order)).await
 }
 
 async fn capture(
-    State(desk): Desked,
+    State(provider): App,
     context: Context,
     key: IdempotencyKey,
     Body(hold): Body<Hold>,
 ) -> Response {
-    serve(desk, context, key, Request::Capture(hold)).await
+    serve(provider, context, key, Request::Capture(hold)).await
 }
 
 async fn void(
-    State(desk): Desked,
+    State(provider): App,
     context: Context,
     key: IdempotencyKey,
     Body(hold): Body<Hold>,
 ) -> Response {
-    serve(desk, context, key, Request::Void(hold)).await
+    serve(provider, context, key, Request::Void(hold)).await
 }
 
 async fn refund(
-    State(desk): Desked,
+    State(provider): App,
     context: Context,
     key: IdempotencyKey,
     Body(refund): Body<Refund>,
 ) -> Response {
-    serve(desk, context, key, Request::Refund(refund)).await
+    serve(provider, context, key, Request::Refund(refund)).await
 }
 
 async fn serve(
-    desk: Arc<Desk>,
+    provider: Arc<Provider>,
     context: Context,
     IdempotencyKey(key): IdempotencyKey,
     request: Request,
 ) -> Response {
-    let _call = desk.behaviour().enter();
-    let fault = desk.behaviour().draw(request.operation());
+    let _call = provider.behaviour().enter();
+    let fault = provider.behaviour().draw(request.operation());
     match fault {
         Some(Fault::Throttle) => return throttled().into_response(),
         Some(Fault::TimeoutBefore) => pending().await,
         _ => {}
     }
-    let answer = desk.clone().serve(context, key, request, fault).await;
+    let answer = provider.clone().serve(context, key, request, fault).await;
     if fault == Some(Fault::TimeoutAfter) {
         pending::<()>().await;
     }
@@ -114,20 +114,23 @@ async fn serve(
 }
 
 /// All entries of a reference, oldest first.
-async fn payments(State(desk): Desked, Path(reference): Path<String>) -> Response {
-    lookup(&desk, || desk.entries(&reference)).await
+async fn payments(State(provider): App, Path(reference): Path<String>) -> Response {
+    lookup(&provider, || provider.entries(&reference)).await
 }
 
 /// What the gateway answered to a key, for callers who got an error and must know whether it is final: a stored answer
 /// of 400 or more says that nothing was done and never will be under this key. 404 says that no answer is stored:
 /// ask again with the same key.
-async fn request(State(desk): Desked, Path(key): Path<String>) -> Response {
-    lookup(&desk, || desk.answer(&key)).await
+async fn request(State(provider): App, Path(key): Path<String>) -> Response {
+    lookup(&provider, || provider.answer(&key)).await
 }
 
-async fn lookup<T: Serialize>(desk: &Desk, look: impl FnOnce() -> Result<T, Problem>) -> Response {
-    let _call = desk.behaviour().enter();
-    match desk.behaviour().draw(Operation::Lookup) {
+async fn lookup<T: Serialize>(
+    provider: &Provider,
+    look: impl FnOnce() -> Result<T, Problem>,
+) -> Response {
+    let _call = provider.behaviour().enter();
+    match provider.behaviour().draw(Operation::Lookup) {
         Some(Fault::Throttle) => return throttled().into_response(),
         Some(Fault::Error) => return broken().into_response(),
         Some(Fault::TimeoutBefore | Fault::TimeoutAfter) => pending().await,
@@ -140,8 +143,8 @@ async fn lookup<T: Serialize>(desk: &Desk, look: impl FnOnce() -> Result<T, Prob
     }
 }
 
-async fn behaviour(State(desk): Desked) -> impl IntoResponse {
-    let behaviour = desk.behaviour();
+async fn behaviour(State(provider): App) -> impl IntoResponse {
+    let behaviour = provider.behaviour();
     Json(BehaviourView {
         rules: behaviour.rules(),
         applied: behaviour.applied(),
@@ -150,9 +153,9 @@ async fn behaviour(State(desk): Desked) -> impl IntoResponse {
     })
 }
 
-async fn behave(State(desk): Desked, Body(rules): Body<Vec<Rule>>) -> impl IntoResponse {
-    desk.behaviour().replace(rules);
-    behaviour(State(desk)).await
+async fn behave(State(provider): App, Body(rules): Body<Vec<Rule>>) -> impl IntoResponse {
+    provider.behaviour().replace(rules);
+    behaviour(State(provider)).await
 }
 
 impl IntoResponse for Answer {

@@ -4,12 +4,12 @@ use std::{collections::BTreeSet, time::Duration};
 
 use serde_json::{Value, json};
 use squall_services::{
-    gap::Gap,
     kit::{
         Code,
         store::{Seat, Shared},
     },
     orchestration::orders::{self, Config, Execution},
+    planted_bug::Bug,
 };
 use tokio::time::sleep;
 
@@ -19,9 +19,9 @@ use crate::support::{
     world::World,
 };
 
-async fn town(gap: Option<Gap>, execution: Execution) -> Town {
+async fn town(bug: Option<Bug>, execution: Execution) -> Town {
     Town::of(Config {
-        gaps: gap.into_iter().collect(),
+        bugs: bug.into_iter().collect(),
         execution,
         answer_within: Duration::from_secs(2),
         ..Config::default()
@@ -31,19 +31,19 @@ async fn town(gap: Option<Gap>, execution: Execution) -> Town {
 
 #[tokio::test]
 async fn an_order_under_way_is_told_as_accepted_and_as_refused_only_where_the_bug_is() {
-    for (gap, expected) in [(None, 202), (Some(Gap::AcceptedToldAsRefused), 409)] {
-        let town = town(gap, Execution::Saga).await;
+    for (bug, expected) in [(None, 202), (Some(Bug::AcceptedToldAsRefused), 409)] {
+        let town = town(bug, Execution::Saga).await;
         town.trouble("payment-capture", 18, Some(Code::ServiceUnavailable));
-        assert_eq!(town.place("k1").await.status, expected, "{gap:?}");
+        assert_eq!(town.place("k1").await.status, expected, "{bug:?}");
         sleep(Duration::from_secs(60)).await;
-        assert_eq!(town.orders().await[0]["status"], "COMPLETED", "{gap:?}");
+        assert_eq!(town.orders().await[0]["status"], "COMPLETED", "{bug:?}");
     }
 }
 
 #[tokio::test]
 async fn a_crash_at_the_end_of_a_saga_leaves_no_key_in_flight_except_where_the_bug_is() {
-    for (gap, answered) in [(None, true), (Some(Gap::KeySettledAfterTheEnd), false)] {
-        let town = town(gap, Execution::Saga).await;
+    for (bug, answered) in [(None, true), (Some(Bug::KeySettledAfterTheEnd), false)] {
+        let town = town(bug, Execution::Saga).await;
         let dies = async {
             while town.computer.commits() < 5 {
                 tokio::task::yield_now().await;
@@ -53,29 +53,29 @@ async fn a_crash_at_the_end_of_a_saga_leaves_no_key_in_flight_except_where_the_b
         let _ = tokio::join!(town.try_to_place("k1"), dies);
         town.boot().await;
         sleep(Duration::from_secs(60)).await;
-        assert_eq!(town.orders().await[0]["status"], "COMPLETED", "{gap:?}");
+        assert_eq!(town.orders().await[0]["status"], "COMPLETED", "{bug:?}");
         let again = town.try_to_place("k1").await;
-        assert_eq!(again.is_ok(), answered, "{gap:?}: {again:?}");
+        assert_eq!(again.is_ok(), answered, "{bug:?}: {again:?}");
     }
 }
 
 #[tokio::test]
 async fn a_dead_letter_that_is_redriven_twice_pays_twice_only_where_the_bug_is() {
-    for (gap, again, captures) in [(None, 409, 1), (Some(Gap::LetterRedrivenTwice), 202, 2)] {
+    for (bug, again, captures) in [(None, 409, 1), (Some(Bug::LetterRedrivenTwice), 202, 2)] {
         for execution in [Execution::Saga, Execution::Workflow] {
-            let town = town(gap, execution).await;
+            let town = town(bug, execution).await;
             town.trouble("payment-capture", 1_000, Some(Code::ServiceUnavailable));
             assert_eq!(town.place("k1").await.status, 202);
             sleep(Duration::from_secs(300)).await;
             let redrive = town.redrive().await;
             town.trouble("payment-capture", 0, None);
             assert_eq!(town.post(&redrive).await.status, 202);
-            assert_eq!(town.post(&redrive).await.status, again, "{gap:?}");
+            assert_eq!(town.post(&redrive).await.status, again, "{bug:?}");
             sleep(Duration::from_secs(60)).await;
-            assert_eq!(town.orders().await[0]["status"], "COMPLETED", "{gap:?}");
+            assert_eq!(town.orders().await[0]["status"], "COMPLETED", "{bug:?}");
             let standing = town.standing();
             let captured = standing.iter().filter(|step| *step == "payment-capture");
-            assert_eq!(captured.count(), captures, "{gap:?} {execution:?}");
+            assert_eq!(captured.count(), captures, "{bug:?} {execution:?}");
         }
     }
 }
@@ -110,31 +110,31 @@ async fn sagas_that_are_kept_as_they_are_cannot_be_rebuilt() {
 
 #[tokio::test]
 async fn a_rebuild_is_one_commit_except_where_the_bug_is() {
-    for (gap, commits) in [(None, 1), (Some(Gap::RebuildInTwoCommits), 2)] {
-        let town = town(gap, Execution::Workflow).await;
+    for (bug, commits) in [(None, 1), (Some(Bug::RebuildInTwoCommits), 2)] {
+        let town = town(bug, Execution::Workflow).await;
         assert_eq!(town.place("k1").await.status, 201);
         let before = town.computer.commits();
         assert_eq!(town.post("/sagas/rebuild").await.status, 200);
-        assert_eq!(town.computer.commits() - before, commits, "{gap:?}");
+        assert_eq!(town.computer.commits() - before, commits, "{bug:?}");
     }
 }
 
 #[tokio::test]
 async fn ids_of_sagas_differ_except_where_the_bug_is() {
-    for (gap, differ) in [(None, true), (Some(Gap::SagaIdsCollide), false)] {
-        let town = town(gap, Execution::Saga).await;
+    for (bug, differ) in [(None, true), (Some(Bug::SagaIdsCollide), false)] {
+        let town = town(bug, Execution::Saga).await;
         let mut ids = BTreeSet::new();
         for n in 0..300 {
             let placed = town.place(&format!("k{n}")).await.body;
             ids.insert(placed["saga_id"].to_string());
         }
-        assert_eq!(ids.len() == 300, differ, "{gap:?}");
+        assert_eq!(ids.len() == 300, differ, "{bug:?}");
     }
 }
 
 #[tokio::test]
 async fn a_replica_whose_database_is_away_says_so_except_where_the_bug_is() {
-    for (gap, expected) in [(None, None), (Some(Gap::ReplicaSaysNotThere), Some(404))] {
+    for (bug, expected) in [(None, None), (Some(Bug::ReplicaSaysNotThere), Some(404))] {
         let network = Network::default();
         let shared = Shared {
             seat: Seat::default(),
@@ -142,7 +142,7 @@ async fn a_replica_whose_database_is_away_says_so_except_where_the_bug_is() {
             within: Duration::from_millis(100),
         };
         let config = Config {
-            gaps: gap.into_iter().collect(),
+            bugs: bug.into_iter().collect(),
             ..Config::default()
         };
         let platform = network.sharing("order", &shared);

@@ -1,4 +1,4 @@
-//! A stand-in for the external payment gateway (PG): another company's system, with its own database.
+//! A stand-in for the external payment gateway: another company's system, with its own database.
 //!
 //! Its [`ledger`] is the ground truth for money. It keeps idempotency keys in one of the two styles found in the
 //! market, sends webhooks, and misbehaves when told to through its [`Behaviour`].
@@ -65,6 +65,6 @@ pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
     let is_over = |_: &Writer, answer: &Answer, oldest_ms| Ok(answer.at <= oldest_ms);
     let pruning = keep_sweeping(platform.clone(), store.clone(), ANSWERS, is_over);
     platform.spawn("pg-prune-keys", pruning);
-    let desk = Arc::new(work::Desk::new(platform.clone(), store, config));
-    http::serve(&platform, api::router(desk)).await
+    let provider = Arc::new(work::Provider::new(platform.clone(), store, config));
+    http::serve(&platform, api::router(provider)).await
 }

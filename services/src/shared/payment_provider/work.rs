@@ -69,8 +69,8 @@ impl Request {
     }
 }
 
-/// The gateway's desk: everything that serving a request needs.
-pub(super) struct Desk {
+/// The provider: everything that serving a request needs.
+pub(super) struct Provider {
     platform: Platform,
     store: Store,
     config: Config,
@@ -78,13 +78,13 @@ pub(super) struct Desk {
     webhooks: Option<Webhooks>,
 }
 
-impl Desk {
+impl Provider {
     pub fn new(platform: Platform, store: Store, config: Config) -> Self {
         let webhooks = config
             .webhooks
             .as_deref()
             .map(|peer| Webhooks::new(&platform, peer));
-        Desk {
+        Provider {
             platform,
             store,
             config,
