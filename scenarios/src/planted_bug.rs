@@ -43,6 +43,33 @@ macro_rules! planted_bugs {
     };
 }
 
+/// What a scenario says of itself: its name and what it is; and if it comes in two shapes, what is wrong with the
+/// documented one. Its bugs are its module's `BUGS` then.
+macro_rules! described {
+    ($name:literal: $about:literal $(,)?) => {
+        fn name(&self) -> &str {
+            $name
+        }
+
+        fn about(&self) -> &str {
+            $about
+        }
+    };
+    ($name:literal: $about:literal, documented: $documented:literal,) => {
+        $crate::planted_bug::described! { $name: $about }
+
+        fn shapes(&self) -> Vec<::squall::scenario::Shape> {
+            $crate::planted_bug::shapes($documented)
+        }
+
+        fn bugs(&self) -> Vec<::squall::scenario::Bug> {
+            $crate::planted_bug::listed(BUGS)
+        }
+    };
+}
+
+pub(crate) use described;
+
 /// The bugs as `list` and `--plant` know them.
 pub fn listed(bugs: &[Planted]) -> Vec<scenario::Bug> {
     let listed = |planted: &Planted| scenario::Bug {

@@ -75,7 +75,20 @@ macro_rules! told {
     };
 }
 
-pub(crate) use told;
+/// The name of a scenario, and what it is, are its fields of these names.
+macro_rules! named {
+    () => {
+        fn name(&self) -> &str {
+            self.name
+        }
+
+        fn about(&self) -> &str {
+            self.about
+        }
+    };
+}
+
+pub(crate) use {named, told};
 
 /// The trace until something is broken: how the run went on from there is no part of the story.
 fn until_broken(trace: &Trace) -> Trace {

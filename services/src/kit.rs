@@ -25,9 +25,16 @@ pub mod store;
 pub mod stub_faults;
 pub(crate) mod timer;
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 pub use bulkhead::{Permit, Permits};
 pub use context::Context;
 pub use page::{Listed, Page};
 pub use peer::{CallError, Peer, PeerPolicy, Reply};
 pub use problem::{Code, Problem};
 pub use store::{Reader, Store, StoreError, Table, Writer};
+
+/// Locks a mutex. A panic ends the process, so nobody ever sees what a poisoned one holds.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -20,6 +20,26 @@ pub struct Service {
     pub demo: &'static [Demo],
 }
 
+/// Declares a service by its name, its paths and how it runs; or by another one that it is but for how it runs.
+macro_rules! service {
+    ($name:literal, [$($path:literal),*], |$platform:ident| $run:expr) => {
+        $crate::service::Service {
+            name: $name,
+            paths: &[$($path),*],
+            run: |$platform| Box::pin($run),
+            demo: &[],
+        }
+    };
+    ($like:expr, |$platform:ident| $run:expr) => {
+        $crate::service::Service {
+            run: |$platform| Box::pin($run),
+            ..$like
+        }
+    };
+}
+
+pub(crate) use service;
+
 /// Things to play with.
 #[derive(Clone, Copy, Debug)]
 pub struct Demo {

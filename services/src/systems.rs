@@ -6,7 +6,7 @@ use crate::{
     infrastructure::{bus, lock},
     orchestration, purchase,
     rewards::challenge,
-    service::Service,
+    service::{Service, service},
     shared::{catalog, inventory, notification, payment, payment_provider, user},
 };
 
@@ -30,13 +30,10 @@ pub const SYSTEMS: &[System] = &[
             inventory::SERVICE,
             payment::SERVICE,
             challenge::SERVICE,
-            Service {
-                run: |p| {
-                    let told = catalog::Config::webhooks(&[challenge::SERVICE.name]);
-                    Box::pin(catalog::run(p, told))
-                },
-                ..catalog::SERVICE
-            },
+            service!(catalog::SERVICE, |p| {
+                let told = catalog::Config::webhooks(&[challenge::SERVICE.name]);
+                catalog::run(p, told)
+            }),
             payment_provider::SERVICE,
         ],
     },
@@ -45,10 +42,9 @@ pub const SYSTEMS: &[System] = &[
         about: "the shop alone, its stock under lease locks",
         services: &[
             orchestration::orders::SERVICE,
-            Service {
-                run: |p| Box::pin(inventory::run(p, inventory::Config::under_leases())),
-                ..inventory::SERVICE
-            },
+            service!(inventory::SERVICE, |p| {
+                inventory::run(p, inventory::Config::under_leases())
+            }),
             payment::SERVICE,
             catalog::SERVICE,
             payment_provider::SERVICE,
@@ -59,16 +55,13 @@ pub const SYSTEMS: &[System] = &[
         name: "workflows",
         about: "the shop alone, its orders carried out by durable execution",
         services: &[
-            Service {
-                run: |p| {
-                    let config = orchestration::orders::Config {
-                        execution: orchestration::orders::Execution::Workflow,
-                        ..Default::default()
-                    };
-                    Box::pin(orchestration::orders::run(p, config))
-                },
-                ..orchestration::orders::SERVICE
-            },
+            service!(orchestration::orders::SERVICE, |p| {
+                let config = orchestration::orders::Config {
+                    execution: orchestration::orders::Execution::Workflow,
+                    ..Default::default()
+                };
+                orchestration::orders::run(p, config)
+            }),
             inventory::SERVICE,
             payment::SERVICE,
             catalog::SERVICE,
@@ -80,16 +73,13 @@ pub const SYSTEMS: &[System] = &[
         about: "a shop whose users pay from a balance and with coupons, and who else hears of it",
         services: &[
             checkout::orders::SERVICE,
-            Service {
-                run: |p| {
-                    let config = inventory::Config {
-                        orchestrator: checkout::orders::SERVICE.name.to_owned(),
-                        ..Default::default()
-                    };
-                    Box::pin(inventory::run(p, config))
-                },
-                ..inventory::SERVICE
-            },
+            service!(inventory::SERVICE, |p| {
+                let config = inventory::Config {
+                    orchestrator: checkout::orders::SERVICE.name.to_owned(),
+                    ..Default::default()
+                };
+                inventory::run(p, config)
+            }),
             catalog::SERVICE,
             user::SERVICE,
             coupon::SERVICE,
@@ -108,16 +98,13 @@ pub const SYSTEMS: &[System] = &[
             purchase::bag::SERVICE,
             purchase::items::SERVICE,
             purchase::payments::SERVICE,
-            Service {
-                run: |p| {
-                    let config = notification::Config {
-                        listens: Some(purchase::notices(Default::default())),
-                        ..Default::default()
-                    };
-                    Box::pin(notification::run(p, config))
-                },
-                ..notification::SERVICE
-            },
+            service!(notification::SERVICE, |p| {
+                let config = notification::Config {
+                    listens: Some(purchase::notices(Default::default())),
+                    ..Default::default()
+                };
+                notification::run(p, config)
+            }),
         ],
     },
     System {
@@ -130,16 +117,13 @@ pub const SYSTEMS: &[System] = &[
             choreography::payments::SERVICE,
             payment_provider::SERVICE,
             choreography::delivery::SERVICE,
-            Service {
-                run: |p| {
-                    let config = notification::Config {
-                        listens: Some(choreography::notices(Default::default())),
-                        ..Default::default()
-                    };
-                    Box::pin(notification::run(p, config))
-                },
-                ..notification::SERVICE
-            },
+            service!(notification::SERVICE, |p| {
+                let config = notification::Config {
+                    listens: Some(choreography::notices(Default::default())),
+                    ..Default::default()
+                };
+                notification::run(p, config)
+            }),
             user::SERVICE,
             catalog::SERVICE,
         ],

@@ -36,6 +36,7 @@ use crate::{
     experiments::survived,
     lock,
     person::{Person, keyed},
+    planted_bug::described,
     topology,
     workloads::shop::{self, Hand, Shelf},
 };
@@ -223,13 +224,7 @@ impl Seen {
 }
 
 impl Scenario for Executing {
-    fn name(&self) -> &str {
-        "execution-modes"
-    }
-
-    fn about(&self) -> &str {
-        "the same orders, carried out by a plan or as workflows"
-    }
+    described! { "execution-modes": "the same orders, carried out by a plan or as workflows" }
 
     fn profile(&self) -> Profile {
         Profile::new(&shop::NODES, &shop::LINKS)

@@ -23,11 +23,12 @@ use squall_services::{
 };
 use tokio::time::Instant;
 
-use crate::scenarios::checkout::{CUSTOMERS, nodes};
 use crate::{
     experiments::survived,
     lock,
     person::{Person, keyed},
+    planted_bug::described,
+    scenarios::checkout::{CUSTOMERS, nodes},
     workloads::{operator, shop::Shelf},
 };
 
@@ -85,13 +86,7 @@ struct Isolation {
 }
 
 impl Scenario for Isolation {
-    fn name(&self) -> &str {
-        "checkout-isolation"
-    }
-
-    fn about(&self) -> &str {
-        "the same checkouts, whatever the subscribers do"
-    }
+    described! { "checkout-isolation": "the same checkouts, whatever the subscribers do" }
 
     fn profile(&self) -> Profile {
         Profile::new(&nodes::NODES, &nodes::LINKS)

@@ -34,6 +34,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use crate::{
     experiments::survived,
     lock,
+    planted_bug::described,
     topology::{self, member},
 };
 
@@ -220,13 +221,7 @@ impl Seen {
 }
 
 impl Scenario for Telling {
-    fn name(&self) -> &str {
-        "outbox-modes"
-    }
-
-    fn about(&self) -> &str {
-        "the same changes, told by polling or by change data capture"
-    }
+    described! { "outbox-modes": "the same changes, told by polling or by change data capture" }
 
     fn profile(&self) -> Profile {
         let (speaker, bus) = (SERVICE.name, bus::SERVICE.name);

@@ -22,8 +22,8 @@ use squall_services::{
     orchestration::orders::model::Status,
 };
 
-use crate::invariants::balances::Books;
 use crate::{
+    invariants::balances::Books,
     invariants::{
         dues::Dues,
         orders::{DURABLE, PRICE},

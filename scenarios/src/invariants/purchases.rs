@@ -18,7 +18,7 @@ use squall_services::{
     },
     purchase::{
         ORDER_CANCELLED, ORDER_COMPLETED,
-        bag::store::BAGS,
+        bag::BAGS,
         items::ITEMS,
         orders::store::{ORDERS, Order, Status},
         payments::{Outcome, PAYMENTS, Payment},

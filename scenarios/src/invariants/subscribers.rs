@@ -10,7 +10,7 @@ use std::{
 use squall::{Sim, check::Commit};
 use squall_services::{
     checkout::{
-        data_platform::store::FACTS,
+        data_platform::FACTS,
         orders::store::OrderRow,
         ranking::store::{RANKS, Rank},
     },
@@ -19,8 +19,9 @@ use squall_services::{
     shared::notification::store::SENT,
 };
 
-use crate::invariants::checkouts::Orders;
-use crate::{invariants::sagas::SAGAS_END, lock, table_view::TableView};
+use crate::{
+    invariants::checkouts::Orders, invariants::sagas::SAGAS_END, lock, table_view::TableView,
+};
 
 /// An outbox row is tried for 75 seconds and then redriven by a person who looks every ten; a while for the sagas that
 /// it waits for.

@@ -7,7 +7,7 @@ use serde_json::json;
 use squall::{
     Client, Sim,
     net::Latency,
-    scenario::{self, Scenario, Setup, Shape},
+    scenario::{Scenario, Setup},
     seed::Stream,
     storm::Profile,
 };
@@ -80,22 +80,9 @@ const USERS: [&str; 3] = ["dan", "eve", "unlucky-fay"];
 const MODES: [&str; 3] = ["live", "cache", "events"];
 
 impl Scenario for ChallengeReward {
-    fn name(&self) -> &str {
-        "challenge-reward"
-    }
-
-    fn about(&self) -> &str {
-        "challenges rewarded with orders in a shop that has its own servers, and product sync in three modes"
-    }
-
-    fn shapes(&self) -> Vec<Shape> {
-        planted_bug::shapes(
-            "compensation in a try/catch, notices without versions: expected to fail",
-        )
-    }
-
-    fn bugs(&self) -> Vec<scenario::Bug> {
-        planted_bug::listed(BUGS)
+    planted_bug::described! {
+        "challenge-reward": "challenges rewarded with orders in a shop that has its own servers, and product sync in three modes",
+        documented: "compensation in a try/catch, notices without versions: expected to fail",
     }
 
     fn profile(&self) -> Profile {

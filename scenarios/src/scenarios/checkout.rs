@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use squall::{
     Sim,
-    scenario::{self, Scenario, Setup, Shape},
+    scenario::{Scenario, Setup},
     seed::Stream,
     storm::Profile,
 };
@@ -109,22 +109,9 @@ pub const RUSHED: u64 = 3;
 pub const SHELVES: [Shelf; 2] = crate::workloads::trade::SHELVES;
 
 impl Scenario for Checkout {
-    fn name(&self) -> &str {
-        "checkout"
-    }
-
-    fn about(&self) -> &str {
-        "checkout with balance and coupon in five variants, and subscribers that are told after the commit"
-    }
-
-    fn shapes(&self) -> Vec<Shape> {
-        planted_bug::shapes(
-            "compensation in memory, recovery of what has failed only: expected to fail",
-        )
-    }
-
-    fn bugs(&self) -> Vec<scenario::Bug> {
-        planted_bug::listed(BUGS)
+    planted_bug::described! {
+        "checkout": "checkout with balance and coupon in five variants, and subscribers that are told after the commit",
+        documented: "compensation in memory, recovery of what has failed only: expected to fail",
     }
 
     fn profile(&self) -> Profile {

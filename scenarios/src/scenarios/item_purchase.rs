@@ -8,7 +8,7 @@ use serde_json::json;
 use squall::{
     Sim,
     net::Latency,
-    scenario::{self, Scenario, Setup, Shape},
+    scenario::{Scenario, Setup},
     storm::{CustomFault, Profile},
 };
 use squall_services::{
@@ -139,22 +139,9 @@ const ITEMS: [(&str, u64, u64); 3] = [
 ];
 
 impl Scenario for ItemPurchase {
-    fn name(&self) -> &str {
-        "item-purchase"
-    }
-
-    fn about(&self) -> &str {
-        "items bought with a balance, choreographed by events: documented over pub/sub, hardened over a stream"
-    }
-
-    fn shapes(&self) -> Vec<Shape> {
-        planted_bug::shapes(
-            "pub/sub, no outbox, no deadline, rollback from memory: expected to fail",
-        )
-    }
-
-    fn bugs(&self) -> Vec<scenario::Bug> {
-        planted_bug::listed(BUGS)
+    planted_bug::described! {
+        "item-purchase": "items bought with a balance, choreographed by events: documented over pub/sub, hardened over a stream",
+        documented: "pub/sub, no outbox, no deadline, rollback from memory: expected to fail",
     }
 
     fn profile(&self) -> Profile {

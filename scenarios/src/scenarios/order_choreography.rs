@@ -9,7 +9,7 @@ use serde_json::json;
 use squall::{
     Sim,
     net::Latency,
-    scenario::{self, Scenario, Setup, Shape},
+    scenario::{Scenario, Setup},
     storm::Profile,
 };
 use squall_services::{
@@ -148,22 +148,9 @@ const SHELVES: [Shelf; 2] = [
 ];
 
 impl Scenario for OrderChoreography {
-    fn name(&self) -> &str {
-        "order-choreography"
-    }
-
-    fn about(&self) -> &str {
-        "orders choreographed over a durable log: stock, payment, delivery, notification"
-    }
-
-    fn shapes(&self) -> Vec<Shape> {
-        planted_bug::shapes(
-            "no outbox, no inbox, no fencing, a default user while nobody can be asked: expected to fail",
-        )
-    }
-
-    fn bugs(&self) -> Vec<scenario::Bug> {
-        planted_bug::listed(BUGS)
+    planted_bug::described! {
+        "order-choreography": "orders choreographed over a durable log: stock, payment, delivery, notification",
+        documented: "no outbox, no inbox, no fencing, a default user while nobody can be asked: expected to fail",
     }
 
     fn profile(&self) -> Profile {

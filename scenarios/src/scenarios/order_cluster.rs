@@ -6,7 +6,7 @@ use std::time::Duration;
 use squall::{
     Sim,
     net::Latency,
-    scenario::{self, Scenario, Setup, Shape},
+    scenario::{Scenario, Setup},
     storm::Profile,
 };
 use squall_services::{
@@ -106,20 +106,9 @@ const WHOLE_SAGA: LeasePolicy = LeasePolicy {
 };
 
 impl Scenario for OrderCluster {
-    fn name(&self) -> &str {
-        "order-cluster"
-    }
-
-    fn about(&self) -> &str {
-        "order-saga with two replicas of order over one database: sagas change hands, and in some worlds hold a lock throughout"
-    }
-
-    fn shapes(&self) -> Vec<Shape> {
-        planted_bug::shapes("two replicas of a design that knows of one: expected to fail")
-    }
-
-    fn bugs(&self) -> Vec<scenario::Bug> {
-        planted_bug::listed(BUGS)
+    planted_bug::described! {
+        "order-cluster": "order-saga with two replicas of order over one database: sagas change hands, and in some worlds hold a lock throughout",
+        documented: "two replicas of a design that knows of one: expected to fail",
     }
 
     fn profile(&self) -> Profile {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use squall::{
     Client, Sim,
     net::Latency,
-    scenario::{self, Scenario, Setup, Shape},
+    scenario::{Scenario, Setup},
     seed::Stream,
     storm::Profile,
 };
@@ -102,22 +102,9 @@ const LINKS: [(&str, &str); 10] = [
 ];
 
 impl Scenario for OrderReplicas {
-    fn name(&self) -> &str {
-        "order-replicas"
-    }
-
-    fn about(&self) -> &str {
-        "order-saga with lease locks, and two replicas of inventory over one database, behind the gateway"
-    }
-
-    fn shapes(&self) -> Vec<Shape> {
-        planted_bug::shapes(
-            "leases without fencing, released before the commit, and the bugs of order-saga: expected to fail",
-        )
-    }
-
-    fn bugs(&self) -> Vec<scenario::Bug> {
-        planted_bug::listed(BUGS)
+    planted_bug::described! {
+        "order-replicas": "order-saga with lease locks, and two replicas of inventory over one database, behind the gateway",
+        documented: "leases without fencing, released before the commit, and the bugs of order-saga: expected to fail",
     }
 
     fn profile(&self) -> Profile {

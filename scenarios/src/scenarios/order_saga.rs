@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use squall::{
     Sim,
-    scenario::{self, Scenario, Setup, Shape},
+    scenario::{Scenario, Setup},
     storm::Profile,
 };
 use squall_services::{
@@ -105,22 +105,9 @@ crate::planted_bugs! {
 }
 
 impl Scenario for OrderSaga {
-    fn name(&self) -> &str {
-        "order-saga"
-    }
-
-    fn about(&self) -> &str {
-        "orders over order, inventory, payment, payment gateway and catalog, orchestrated by a saga"
-    }
-
-    fn shapes(&self) -> Vec<Shape> {
-        planted_bug::shapes(
-            "the design as its authors wrote it down, with the bugs that they list: expected to fail",
-        )
-    }
-
-    fn bugs(&self) -> Vec<scenario::Bug> {
-        planted_bug::listed(BUGS)
+    planted_bug::described! {
+        "order-saga": "orders over order, inventory, payment, payment gateway and catalog, orchestrated by a saga",
+        documented: "the design as its authors wrote it down, with the bugs that they list: expected to fail",
     }
 
     fn profile(&self) -> Profile {

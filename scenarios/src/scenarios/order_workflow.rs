@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use squall::{
     Sim,
-    scenario::{self, Scenario, Setup, Shape},
+    scenario::{Scenario, Setup},
     storm::Profile,
 };
 use squall_services::{orchestration::orders::Execution, planted_bug::Bug};
@@ -58,22 +58,9 @@ crate::planted_bugs! {
 }
 
 impl Scenario for OrderWorkflow {
-    fn name(&self) -> &str {
-        "order-workflow"
-    }
-
-    fn about(&self) -> &str {
-        "order-saga by durable execution: a saga is a function that is replayed from its journal after a crash"
-    }
-
-    fn shapes(&self) -> Vec<Shape> {
-        planted_bug::shapes(
-            "durable execution without keys, locks, versions and limits: expected to fail",
-        )
-    }
-
-    fn bugs(&self) -> Vec<scenario::Bug> {
-        planted_bug::listed(BUGS)
+    planted_bug::described! {
+        "order-workflow": "order-saga by durable execution: a saga is a function that is replayed from its journal after a crash",
+        documented: "durable execution without keys, locks, versions and limits: expected to fail",
     }
 
     fn profile(&self) -> Profile {

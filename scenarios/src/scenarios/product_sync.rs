@@ -9,7 +9,7 @@ use serde_json::json;
 use squall::{
     Client, Sim,
     net::Latency,
-    scenario::{self, Scenario, Setup, Shape},
+    scenario::{Scenario, Setup},
     seed::Stream,
     storm::{CustomFault, Profile},
 };
@@ -20,8 +20,8 @@ use squall_services::{
     shared::catalog,
 };
 
-use crate::invariants::sync_windows::{Measured, Way, Windows, watch};
 use crate::{
+    invariants::sync_windows::{Measured, Way, Windows, watch},
     lock,
     person::{Person, unkeyed},
     planted_bug, reachability_goals,
@@ -138,20 +138,9 @@ impl Drawn {
 }
 
 impl Scenario for ProductSync {
-    fn name(&self) -> &str {
-        "product-sync"
-    }
-
-    fn about(&self) -> &str {
-        "how a service learns of another's changes: live, cached, or told by webhook, pub/sub and stream"
-    }
-
-    fn shapes(&self) -> Vec<Shape> {
-        planted_bug::shapes("pub/sub without versions, copies that never expire: expected to fail")
-    }
-
-    fn bugs(&self) -> Vec<scenario::Bug> {
-        planted_bug::listed(BUGS)
+    planted_bug::described! {
+        "product-sync": "how a service learns of another's changes: live, cached, or told by webhook, pub/sub and stream",
+        documented: "pub/sub without versions, copies that never expire: expected to fail",
     }
 
     fn profile(&self) -> Profile {

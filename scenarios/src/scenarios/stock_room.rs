@@ -11,7 +11,7 @@ use serde_json::json;
 use squall::{
     Client, Sim,
     check::history::Ticket,
-    scenario::{self, Scenario, Setup, Shape},
+    scenario::{Scenario, Setup},
     seed::Stream,
     storm::Profile,
 };
@@ -61,22 +61,9 @@ const SHELVES: [(&str, u64); 2] = [("lamp", 4), ("chair", 2)];
 const SAGAS: u64 = 3;
 
 impl Scenario for StockRoom {
-    fn name(&self) -> &str {
-        "stock-room"
-    }
-
-    fn about(&self) -> &str {
-        "the inventory alone, judged by what its clients are told: reserve, confirm, cancel, restock, read"
-    }
-
-    fn shapes(&self) -> Vec<Shape> {
-        planted_bug::shapes(
-            "the inventory as its authors wrote it down: the lock heeds RESERVING only, a cancel leaves no tombstone",
-        )
-    }
-
-    fn bugs(&self) -> Vec<scenario::Bug> {
-        planted_bug::listed(BUGS)
+    planted_bug::described! {
+        "stock-room": "the inventory alone, judged by what its clients are told: reserve, confirm, cancel, restock, read",
+        documented: "the inventory as its authors wrote it down: the lock heeds RESERVING only, a cancel leaves no tombstone",
     }
 
     fn profile(&self) -> Profile {

@@ -19,15 +19,13 @@ use squall_services::{
 
 use crate::{
     invariants::stock,
-    person::{Person, keyed, unkeyed},
-    stories::{flows::at_send, told},
-};
-use crate::{
     invariants::{balances, checkouts},
+    person::{Person, keyed, unkeyed},
     scenarios::checkout::{
         SHELVES,
         nodes::{self, LINKS, NODES},
     },
+    stories::{flows::at_send, named, told},
 };
 
 /// Who buys.
@@ -154,13 +152,7 @@ fn op(n: usize) -> String {
 }
 
 impl Scenario for Checkout {
-    fn name(&self) -> &str {
-        self.name
-    }
-
-    fn about(&self) -> &str {
-        self.about
-    }
+    named!();
 
     fn profile(&self) -> Profile {
         Profile::new(&NODES, &LINKS)

@@ -26,7 +26,7 @@ use crate::{
     invariants::{
         money, orders as order_checks, promises::Promises, rewards as reward_checks, sagas, stock,
     },
-    stories::told,
+    stories::{named, told},
     topology,
     workloads::shop::{self, Hand, Shelf},
 };
@@ -147,13 +147,7 @@ impl Flow {
 told!(Flow, |it| vec![it.deed.op()]);
 
 impl Scenario for Flow {
-    fn name(&self) -> &str {
-        self.name
-    }
-
-    fn about(&self) -> &str {
-        self.about
-    }
+    named!();
 
     fn profile(&self) -> Profile {
         Profile::new(&shop::NODES, &shop::LINKS)

@@ -16,8 +16,12 @@ use squall_services::{
     planted_bug::{Bug, Bugs},
 };
 
-use crate::scenarios::item_purchase::{MEMBERS, buyer, open};
-use crate::{invariants::purchases, person::keyed, stories::told};
+use crate::{
+    invariants::purchases,
+    person::keyed,
+    scenarios::item_purchase::{MEMBERS, buyer, open},
+    stories::{named, told},
+};
 
 /// Who buys.
 const USER: &str = "ann";
@@ -111,13 +115,7 @@ pub fn message_lost() -> Purchase {
 told!(Purchase, |_| vec![OP.to_owned()]);
 
 impl Scenario for Purchase {
-    fn name(&self) -> &str {
-        self.name
-    }
-
-    fn about(&self) -> &str {
-        self.about
-    }
+    named!();
 
     fn profile(&self) -> Profile {
         let mut nodes = vec!["bus"];

@@ -16,12 +16,10 @@ use squall_services::{
 
 use crate::{
     invariants::choreographed_orders,
-    scenarios::order_choreography::nodes::{self, NODES, Shop},
-};
-use crate::{
     person::{Asked, keyed},
     scenarios::item_purchase::buyer::place_once,
-    stories::told,
+    scenarios::order_choreography::nodes::{self, NODES, Shop},
+    stories::{named, told},
     workloads::shop::Shelf,
 };
 
@@ -125,13 +123,7 @@ pub fn all() -> Vec<Order> {
 told!(Order, |_| vec![OP.to_owned()]);
 
 impl Scenario for Order {
-    fn name(&self) -> &str {
-        self.name
-    }
-
-    fn about(&self) -> &str {
-        self.about
-    }
+    named!();
 
     fn profile(&self) -> Profile {
         Profile::new(&NODES, &[])

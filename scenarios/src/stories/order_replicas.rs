@@ -23,7 +23,7 @@ use crate::{
     person::{Person, keyed},
     stories::{
         flows::{LAMP, at_event},
-        told,
+        named, told,
     },
     topology::{self, replicas, with},
     workloads::shop::{Hand, Shelf},
@@ -104,13 +104,7 @@ told!(LastLamp, |_| [FIRST, SECOND]
     .to_vec());
 
 impl Scenario for LastLamp {
-    fn name(&self) -> &str {
-        self.name
-    }
-
-    fn about(&self) -> &str {
-        self.about
-    }
+    named!();
 
     fn profile(&self) -> Profile {
         Profile::new(&NODES, &[])

@@ -23,7 +23,7 @@ use crate::{
     },
     planted_bug::{Bug, Bugs},
     ports::Platform,
-    service::Service,
+    service::{Service, service},
 };
 use commands::{Commands, Remembered};
 use store::{CAMPAIGNS, COUPONS, Campaign, Held};
@@ -32,12 +32,10 @@ pub use api::{Create, Issue, Release};
 pub use commands::Reserve;
 
 /// The service, as topologies list it.
-pub const SERVICE: Service = Service {
-    name: "coupon",
-    paths: &["/campaigns", "/coupons"],
-    run: |platform| Box::pin(run(platform, Config::default())),
-    demo: &[],
-};
+pub const SERVICE: Service = service!("coupon", ["/campaigns", "/coupons"], |p| run(
+    p,
+    Config::default()
+));
 
 /// How the service is set up.
 #[derive(Clone, Debug)]

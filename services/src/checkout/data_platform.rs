@@ -1,29 +1,33 @@
 //! A stand-in for the data platform: it keeps every completed order that it is told of, once.
 
-pub mod store;
-
 use std::{io, sync::Arc};
 
 use axum::{Json, Router, extract::State, routing::post};
 
 use crate::{
-    kit::{self, Listed, Page, Problem, Store, events::Event, http::Body, stub_faults::StubFaults},
+    kit::{
+        self, Listed, Page, Problem, Store, Table, events::Event, http::Body,
+        stub_faults::StubFaults,
+    },
     ports::Platform,
-    service::Service,
+    service::{Service, service},
 };
-use store::FACTS;
 
 /// The service, as topologies list it.
-pub const SERVICE: Service = Service {
-    name: "dataplatform",
-    paths: &["/events"],
-    run: |platform| Box::pin(run(platform, StubFaults::default())),
-    demo: &[],
-};
+pub const SERVICE: Service = service!("dataplatform", ["/events"], |p| run(
+    p,
+    StubFaults::default()
+));
+
+/// The database's file.
+pub const FILE: &str = "dataplatform.redb";
+
+/// Everything it was told, by event id.
+pub const FACTS: Table<Event> = Table::new("facts");
 
 /// Serves until the process ends, and behaves as told.
 pub async fn run(platform: Platform, faults: StubFaults) -> io::Result<()> {
-    let store = Store::open(&platform, store::FILE).await?;
+    let store = Store::open(&platform, FILE).await?;
     let router = Router::new()
         .route("/events", post(take).get(list))
         .with_state(Arc::new(Platforms { store, faults }));

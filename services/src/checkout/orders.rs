@@ -25,7 +25,7 @@ use crate::{
     },
     planted_bug::{Bug, Bugs},
     ports::Platform,
-    service::Service,
+    service::{Service, service},
 };
 
 pub use place::PlaceOrder;
@@ -78,18 +78,17 @@ pub enum Rollback {
 }
 
 /// The service, as topologies list it.
-pub const SERVICE: Service = Service {
-    name: "checkout",
-    paths: &[
+pub const SERVICE: Service = service!(
+    "checkout",
+    [
         "/checkouts",
         "/projections",
         "/sagas",
         "/dead-letters",
-        "/outbox",
+        "/outbox"
     ],
-    run: |platform| Box::pin(run(platform, Config::default())),
-    demo: &[],
-};
+    |p| run(p, Config::default())
+);
 
 /// How the service is set up.
 #[derive(Clone, Debug)]

@@ -19,17 +19,12 @@ use crate::{
         stub_faults::StubFaults,
     },
     ports::Platform,
-    service::Service,
+    service::{Service, service},
 };
 use store::{COUNTED, Counted, RANKS, Rank};
 
 /// The service, as topologies list it.
-pub const SERVICE: Service = Service {
-    name: "ranking",
-    paths: &["/ranking"],
-    run: |platform| Box::pin(run(platform, StubFaults::default())),
-    demo: &[],
-};
+pub const SERVICE: Service = service!("ranking", ["/ranking"], |p| run(p, StubFaults::default()));
 
 /// Serves until the process ends, and behaves as told.
 pub async fn run(platform: Platform, faults: StubFaults) -> io::Result<()> {

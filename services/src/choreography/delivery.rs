@@ -25,17 +25,12 @@ use crate::{
         member::{Member, Settings},
     },
     ports::Platform,
-    service::Service,
+    service::{Service, service},
 };
 use store::{OPEN, Open, SHIPMENTS, Shipment};
 
 /// The service, as topologies list it.
-pub const SERVICE: Service = Service {
-    name: "delivery",
-    paths: &["/deliveries"],
-    run: |platform| Box::pin(run(platform, Config::default())),
-    demo: &[],
-};
+pub const SERVICE: Service = service!("delivery", ["/deliveries"], |p| run(p, Config::default()));
 
 /// How the service is set up.
 #[derive(Clone, Debug)]

@@ -24,7 +24,7 @@ use crate::{
     },
     planted_bug::Bug,
     ports::Platform,
-    service::Service,
+    service::{Service, service},
 };
 use ask::Peers;
 use store::{ORDERS, ORDERS_OF_USER, Order, Snapshot, Status};
@@ -33,12 +33,7 @@ pub use api::Place;
 pub use ask::DEFAULT_USER;
 
 /// The service, as topologies list it.
-pub const SERVICE: Service = Service {
-    name: "order",
-    paths: &["/orders"],
-    run: |platform| Box::pin(run(platform, Settings::default())),
-    demo: &[],
-};
+pub const SERVICE: Service = service!("order", ["/orders"], |p| run(p, Settings::default()));
 
 /// Serves until the process ends.
 pub async fn run(platform: Platform, settings: Settings) -> io::Result<()> {

@@ -21,15 +21,16 @@ use crate::{
     },
     planted_bug::Bug,
     ports::Platform,
-    service::Service,
+    service::{Service, service},
     shared::payment::{self, Demand, Mode, Order, Payments},
 };
 
 /// The service, as topologies list it.
-pub const SERVICE: Service = Service {
-    run: |platform| Box::pin(run(platform, Default::default(), Settings::default())),
-    ..payment::SERVICE
-};
+pub const SERVICE: Service = service!(payment::SERVICE, |p| run(
+    p,
+    Default::default(),
+    Settings::default()
+));
 
 /// Serves until the process ends.
 pub async fn run(

@@ -32,14 +32,14 @@ use crate::{
     },
     planted_bug::Bug,
     ports::Platform,
-    service::Service,
+    service::{Service, service},
 };
 
 /// The service, as topologies list it.
-pub const SERVICE: Service = Service {
-    run: |platform| Box::pin(run(platform, Config::default())),
-    ..crate::shared::inventory::SERVICE
-};
+pub const SERVICE: Service = service!(crate::shared::inventory::SERVICE, |p| run(
+    p,
+    Config::default()
+));
 
 /// The database's file.
 pub const FILE: &str = "stock.redb";

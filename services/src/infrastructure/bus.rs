@@ -31,7 +31,7 @@ use tokio::sync::Notify;
 use crate::{
     kit::{self, Store},
     ports::Platform,
-    service::Service,
+    service::{Service, service},
 };
 use channels::Channels;
 use log::Log;
@@ -40,12 +40,7 @@ pub use api::{Appended, GroupView};
 pub use behaviour::{Behaviour, Fault};
 
 /// The service, as topologies list it.
-pub const SERVICE: Service = Service {
-    name: "bus",
-    paths: &[],
-    run: |platform| Box::pin(run(platform, Config::default())),
-    demo: &[],
-};
+pub const SERVICE: Service = service!("bus", [], |p| run(p, Config::default()));
 
 /// Partitions of a topic.
 pub const PARTITIONS: u32 = 16;

@@ -27,7 +27,7 @@ use crate::{
         peer::{Failure, Pool},
     },
     ports::Platform,
-    service::Service,
+    service::{Service, service},
 };
 
 /// How long a service may take: more than its own patience with those that it calls.
@@ -69,12 +69,7 @@ impl Config {
 }
 
 /// The gateway, as topologies list it: it routes nowhere unless it is told.
-pub const SERVICE: Service = Service {
-    name: "gateway",
-    paths: &[],
-    run: |platform| Box::pin(run(platform, Config::default())),
-    demo: &[],
-};
+pub const SERVICE: Service = service!("gateway", [], |p| run(p, Config::default()));
 
 /// Serves until the process ends.
 pub async fn run(platform: Platform, config: Config) -> io::Result<()> {

@@ -13,17 +13,17 @@ pub mod store;
 
 use std::{
     io,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
 use tokio::{sync::Notify, time::Instant};
 
 use crate::{
-    kit::{Code, Problem, Store, StoreError, http},
+    kit::{Code, Problem, Store, StoreError, http, lock},
     planted_bug::{Bug, Bugs},
     ports::{Clock, Platform},
-    service::Service,
+    service::{Service, service},
 };
 use book::{Book, Crossed, Promise};
 use model::{Leases, Renewal, Turn, Whose};
@@ -48,12 +48,7 @@ pub struct Config {
 }
 
 /// The service, as topologies list it.
-pub const SERVICE: Service = Service {
-    name: "lock",
-    paths: &["/locks"],
-    run: |platform| Box::pin(run(platform, Config::default())),
-    demo: &[],
-};
+pub const SERVICE: Service = service!("lock", ["/locks"], |p| run(p, Config::default()));
 
 /// Serves until the process ends.
 pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
@@ -107,11 +102,11 @@ impl Default for Shelf {
 
 impl Shelf {
     fn open(&self) -> MutexGuard<'_, Leases<Instant>> {
-        self.leases.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.leases)
     }
 
     fn book(&self) -> MutexGuard<'_, Book<Instant>> {
-        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.book)
     }
 
     /// What the holder of a token was told, if that is known still.
@@ -126,12 +121,12 @@ impl Shelf {
 
     /// The leases that somebody else than their owners released, in the order of it.
     pub fn lost(&self) -> Vec<Lost> {
-        let lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        let lost = lock(&self.lost);
         lost.clone()
     }
 
     fn note_lost(&self, name: &str, lease: model::Lease<Instant>, by: &Prove) {
-        let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lost = lock(&self.lost);
         lost.push(Lost {
             name: name.to_owned(),
             holder: (lease.owner, lease.token),

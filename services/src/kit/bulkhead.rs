@@ -1,13 +1,14 @@
 //! Bulkhead: at most so many at a time, and a bounded wait for the others.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::timer::within;
+use crate::kit::lock;
 
 /// A fixed number of permits, handed out in the order of asking. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -69,7 +70,7 @@ pub struct AtIt<'p>(&'p Permits);
 
 impl Drop for AtIt<'_> {
     fn drop(&mut self) {
-        self.0.seen().change(|now| now.at_it -= 1);
+        lock(&self.0.seen).change(|now| now.at_it -= 1);
     }
 }
 
@@ -107,7 +108,7 @@ impl Permits {
     }
 
     fn place(&self, places: usize) -> Option<Place<'_>> {
-        let mut seen = self.seen();
+        let mut seen = lock(&self.seen);
         if seen.now.in_line >= places {
             return None;
         }
@@ -117,12 +118,8 @@ impl Permits {
 
     /// Notes that somebody is at what the permits are for.
     pub fn at_it(&self) -> AtIt<'_> {
-        self.seen().change(|now| now.at_it += 1);
+        lock(&self.seen).change(|now| now.at_it += 1);
         AtIt(self)
-    }
-
-    fn seen(&self) -> MutexGuard<'_, Seen> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Permits that nobody holds.
@@ -132,7 +129,7 @@ impl Permits {
 
     /// The most that was seen at once so far.
     pub fn most(&self) -> Counts {
-        self.seen().most
+        lock(&self.seen).most
     }
 }
 
@@ -141,7 +138,7 @@ struct Place<'p>(&'p Permits);
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        self.0.seen().change(|now| now.in_line -= 1);
+        lock(&self.0.seen).change(|now| now.in_line -= 1);
     }
 }
 

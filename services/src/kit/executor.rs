@@ -6,13 +6,14 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
 use tokio::{sync::oneshot, time::Instant};
 
 use crate::{
+    kit::lock,
     planted_bug::{Bug, Bugs},
     ports::{BoxFuture, Platform},
 };
@@ -127,7 +128,7 @@ impl Executor {
             since: Instant::now(),
             work: Box::pin(work),
         };
-        let mut state = self.0.state();
+        let mut state = lock(&self.0.state);
         let runs = self.0.runs_at_once(&state)?;
         let begins = match runs {
             true => Some(state.begin(job).0),
@@ -167,10 +168,6 @@ impl Executor {
 }
 
 impl Inner {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn runs_at_once(&self, state: &State) -> Result<bool, Full> {
         let (running, queued) = (state.running, state.queue.len());
         if running < self.size.core || self.bugs.has(Bug::NoBulkhead) {
@@ -193,7 +190,7 @@ impl Inner {
     async fn work_off(self: Arc<Self>, mut kind: &'static str, mut work: BoxFuture<'static, ()>) {
         loop {
             work.await;
-            let mut state = self.state();
+            let mut state = lock(&self.state);
             state.end(kind);
             let Some(next) = state.queue.pop_front() else {
                 return;
@@ -250,15 +247,11 @@ pub struct Peaks {
 impl Load {
     /// The most that was seen so far.
     pub fn peaks(&self) -> Peaks {
-        self.lock().clone()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Peaks> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0).clone()
     }
 
     fn seen(&self, executor: &'static str, size: Size, running: usize, queued: usize) {
-        let mut peaks = self.lock();
+        let mut peaks = lock(&self.0);
         let (_, most_running, most_queued) =
             peaks.executors.entry(executor).or_insert((size, 0, 0));
         *most_running = running.max(*most_running);
@@ -266,7 +259,7 @@ impl Load {
     }
 
     fn starved(&self, kind: &'static str, waited: Duration) {
-        let mut peaks = self.lock();
+        let mut peaks = lock(&self.0);
         let longest = peaks.starved.entry(kind).or_default();
         *longest = waited.max(*longest);
     }

@@ -7,7 +7,7 @@
 mod protocol;
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -18,6 +18,7 @@ use tokio::{
 
 use super::{CallError, Code, Context, Peer, PeerPolicy, Problem};
 use crate::{
+    kit::lock,
     planted_bug::{Bug, Bugs},
     ports::Platform,
 };
@@ -100,21 +101,8 @@ pub struct Lease {
     path: String,
     prove: Prove,
     dropped: Arc<Notify>,
-    until: Until,
-}
-
-/// How long a lease lasts at least, as far as its holder knows: every answer counts from when it was asked for.
-#[derive(Clone)]
-struct Until(Arc<Mutex<Instant>>);
-
-impl Until {
-    fn get(&self) -> Instant {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn set(&self, until: Instant) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = until;
-    }
+    /// How long it lasts at least, as far as its holder knows: every answer counts from when it was asked for.
+    until: Arc<Mutex<Instant>>,
 }
 
 impl Leases {
@@ -180,9 +168,9 @@ impl Leases {
                 lease_ms,
             },
             dropped: Arc::new(Notify::new()),
-            until: Until(Arc::new(Mutex::new(
+            until: Arc::new(Mutex::new(
                 asked_at + Duration::from_millis(granted.waited_ms) + lease,
-            ))),
+            )),
         };
         if !self.bugs.has(Bug::NoWatchdog) {
             self.platform.spawn("lease-watchdog", lease.keep_renewing());
@@ -232,7 +220,7 @@ impl Lease {
     /// Whether it lasts for certain: whoever goes on working for long looks from time to time. A pause may come between
     /// the look and the work; against that only the [token](Self::token) helps.
     pub fn lasts(&self) -> bool {
-        Instant::now() < self.until.get() || self.leases.bugs.has(Bug::RenewalStopsAtFirstError)
+        Instant::now() < *lock(&self.until) || self.leases.bugs.has(Bug::RenewalStopsAtFirstError)
     }
 
     /// Lets others in. If this does not get through, the lease ends by itself.
@@ -281,10 +269,10 @@ impl Lease {
                     .await;
                 match renewed {
                     Ok(reply) if reply.is_success() => {
-                        until.set(asked_at + leases.policy.lease);
+                        *lock(&until) = asked_at + leases.policy.lease;
                     }
                     Ok(_) => {
-                        until.set(asked_at);
+                        *lock(&until) = asked_at;
                         tracing::info!(token = prove.token, "lease lost");
                         return;
                     }

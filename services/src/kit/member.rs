@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
 };
 
 use axum::Router;
@@ -14,6 +14,7 @@ use crate::{
         bus::{Bus, Consumer, DELIVERIES_MAX, Event, Handler, HandlerError, Subscription},
         format::Format,
         inbox::Inbox,
+        lock,
         outbox::{self, Mode, Outbox, Outgoing, Policy, Target},
     },
     planted_bug::{Bug, Bugs},
@@ -219,7 +220,7 @@ impl Member {
     fn perhaps_anothers(&self, context: &Context) -> Context {
         let mut context = context.clone();
         if self.bugs.has(Bug::TraceIdLeaks) {
-            let mut ambient = self.ambient.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut ambient = lock(&self.ambient);
             let leaked = ambient.replace(context.trace_id.clone());
             context.trace_id = leaked.unwrap_or(context.trace_id);
         }

@@ -1,14 +1,13 @@
 //! Old copies of what was read: what a service answers from that has the bug `stale-read`.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Mutex, time::Duration};
 
 use tokio::time::Instant;
 
-use crate::planted_bug::{Bug, Bugs};
+use crate::{
+    kit::lock,
+    planted_bug::{Bug, Bugs},
+};
 
 /// How long a copy is taken for the thing itself.
 const AGE_MAX: Duration = Duration::from_secs(2);
@@ -38,7 +37,7 @@ impl<V: Clone> Stale<V> {
         if !bugs.has(Bug::StaleRead) {
             return read();
         }
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = lock(&self.kept);
         if let Some((at, copy)) = kept.get(key)
             && at.elapsed() < AGE_MAX
         {

@@ -15,7 +15,7 @@ use std::{
     marker::PhantomData,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
 };
@@ -25,6 +25,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::broadcast;
 
 use crate::{
+    kit::lock,
     planted_bug::{Bug, Bugs},
     ports::{Platform, RowChange},
 };
@@ -274,11 +275,11 @@ impl Store {
                 let job = shared::spanned(move |inner| {
                     Box::pin(async move {
                         let result = Inner::transact(inner, durability, work).await;
-                        *answer.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
+                        *lock(&answer) = Some(result);
                     })
                 });
                 shared.carry(platform, job).await?;
-                let result = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
+                let result = lock(&slot).take();
                 result.unwrap_or_else(|| {
                     let lost = "it was lost on its way".to_owned();
                     Err(StoreError::Unknown(lost).into())
@@ -420,10 +421,10 @@ async fn run_in_storage<R: Send + 'static>(
         .execute(Box::new(move || {
             let _entered = span.enter();
             let result = job();
-            *answer.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
+            *lock(&answer) = Some(result);
         }))
         .await;
-    let result = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let result = lock(&slot).take();
     match result {
         Some(result) => result,
         None => pending().await,

@@ -1,11 +1,12 @@
 //! Faults of stubs: a stand-in for an external system can be made slow, or made to fail.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
 use super::{Code, Problem};
+use crate::kit::lock;
 
 /// The faults of a running stub, set from outside. Clones share them.
 #[derive(Clone, Debug, Default)]
@@ -21,23 +22,23 @@ struct State {
 impl StubFaults {
     /// Delays each answer by this much.
     pub fn slow(&self, by: Duration) {
-        self.state().slow = by;
+        lock(&self.0).slow = by;
     }
 
     /// Answers the next `times` requests with 503, without doing anything.
     pub fn fail(&self, times: u64) {
-        self.state().errors = times;
+        lock(&self.0).errors = times;
     }
 
     /// Requests that were delayed or refused so far.
     pub fn felt(&self) -> u64 {
-        self.state().felt
+        lock(&self.0).felt
     }
 
     /// Delays or refuses a request; to be called before it is handled.
     pub async fn strike(&self) -> Result<(), Problem> {
         let (slow, fails) = {
-            let mut state = self.state();
+            let mut state = lock(&self.0);
             let fails = state.errors > 0;
             state.errors -= u64::from(fails);
             state.felt += u64::from(fails || !state.slow.is_zero());
@@ -50,9 +51,5 @@ impl StubFaults {
             true => Err(Code::ServiceUnavailable.because("out of order; try again")),
             false => Ok(()),
         }
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

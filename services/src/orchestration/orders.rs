@@ -28,7 +28,7 @@ use crate::{
     },
     planted_bug::{Bug, Bugs},
     ports::Platform,
-    service::Service,
+    service::{Service, service},
 };
 
 pub use api::{CancelByKey, PlaceOrder, PlaceReward, SetStatus};
@@ -113,18 +113,17 @@ impl Config {
 }
 
 /// The service, as topologies list it.
-pub const SERVICE: Service = Service {
-    name: "order",
-    paths: &[
+pub const SERVICE: Service = service!(
+    "order",
+    [
         "/orders",
         "/api/orders",
         "/sagas",
         "/workflows",
-        "/dead-letters",
+        "/dead-letters"
     ],
-    run: |platform| Box::pin(run(platform, Config::default())),
-    demo: &[],
-};
+    |p| run(p, Config::default())
+);
 
 /// Serves until the process ends.
 pub async fn run(platform: Platform, config: Config) -> io::Result<()> {

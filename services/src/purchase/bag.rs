@@ -1,7 +1,5 @@
 //! The bag service: a user's item slots, and what purchases have set aside of them. A bag takes so many units.
 
-pub mod store;
-
 use std::{collections::BTreeMap, io, sync::Arc};
 
 use axum::{
@@ -14,28 +12,34 @@ use serde_json::{Value, json};
 
 use crate::{
     kit::{
-        self, Code, Problem, StoreError,
+        self, Code, Problem, StoreError, Table,
         http::Body,
         input::{plain_id, within},
         member::{Member, Settings},
         reservation::ReservationState,
-        resource_pool::{Ask, Hold},
+        resource_pool::{Ask, Hold, Pool, Pools},
     },
     ports::Platform,
     purchase::{
         INVENTORY_FAILED, INVENTORY_RELEASED, INVENTORY_RESERVED, TOPIC, USER_VALIDATED,
         holder::{Holder, Part},
     },
-    service::Service,
+    service::{Service, service},
 };
-use store::BAGS;
 
 /// The service, as topologies list it.
-pub const SERVICE: Service = Service {
-    name: "bag",
-    paths: &["/bags", "/user/{id}/inventory"],
-    run: |platform| Box::pin(run(platform, Settings::default())),
-    demo: &[],
+pub const SERVICE: Service = service!("bag", ["/bags", "/user/{id}/inventory"], |p| run(
+    p,
+    Settings::default()
+));
+
+/// The database's file.
+pub const FILE: &str = "bag.redb";
+
+/// Slots by user, and what is held of them by order. A hold's label is the item.
+pub const BAGS: Pools = Pools {
+    pools: Table::<Pool>::new("bags"),
+    holds: Table::<Hold>::new("slot_reservations"),
 };
 
 /// Most slots of a bag.
@@ -51,7 +55,7 @@ pub struct Create {
 
 /// Serves until the process ends.
 pub async fn run(platform: Platform, settings: Settings) -> io::Result<()> {
-    let member = Member::open(&platform, store::FILE, TOPIC, &settings).await?;
+    let member = Member::open(&platform, FILE, TOPIC, &settings).await?;
     let bags = Arc::new(Holder {
         member: member.clone(),
         part: &SLOTS,

@@ -23,16 +23,11 @@ use crate::{
         resource_pool::{Ask, Hold, Pool, Pools},
     },
     ports::Platform,
-    service::Service,
+    service::{Service, service},
 };
 
 /// The service, as topologies list it.
-pub const SERVICE: Service = Service {
-    name: "item",
-    paths: &["/items"],
-    run: |platform| Box::pin(run(platform, Settings::default())),
-    demo: &[],
-};
+pub const SERVICE: Service = service!("item", ["/items"], |p| run(p, Settings::default()));
 
 /// The database's file.
 pub const FILE: &str = "item.redb";

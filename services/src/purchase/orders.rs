@@ -25,7 +25,7 @@ use crate::{
     },
     planted_bug::Bug,
     ports::Platform,
-    service::Service,
+    service::{Service, service},
 };
 use store::{OPEN, ORDERS, ORDERS_OF_USER, Open, Order, PRICES, Status};
 
@@ -33,12 +33,11 @@ pub use api::Place;
 pub use setup::{Setup, SetupItem, SetupUser};
 
 /// The service, as topologies list it.
-pub const SERVICE: Service = Service {
-    name: "order",
-    paths: &["/setup-test-data", "/orders", "/user/{id}/orders"],
-    run: |platform| Box::pin(run(platform, Config::default())),
-    demo: &[],
-};
+pub const SERVICE: Service = service!(
+    "order",
+    ["/setup-test-data", "/orders", "/user/{id}/orders"],
+    |p| run(p, Config::default())
+);
 
 /// How the service is set up.
 #[derive(Clone, Debug)]

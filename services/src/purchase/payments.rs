@@ -23,16 +23,11 @@ use crate::{
         member::{Member, Settings},
     },
     ports::Platform,
-    service::Service,
+    service::{Service, service},
 };
 
 /// The service, as topologies list it.
-pub const SERVICE: Service = Service {
-    name: "payment",
-    paths: &["/payments"],
-    run: |platform| Box::pin(run(platform, Config::default())),
-    demo: &[],
-};
+pub const SERVICE: Service = service!("payment", ["/payments"], |p| run(p, Config::default()));
 
 /// The database's file.
 pub const FILE: &str = "item_payment.redb";

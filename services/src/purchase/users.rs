@@ -22,7 +22,7 @@ use crate::{
         reservation::Reserving,
     },
     ports::Platform,
-    service::Service,
+    service::{Service, service},
     shared::user::{
         self,
         commands::{Commands, Reserve, unknown_user},
@@ -32,10 +32,9 @@ use crate::{
 
 /// The service, as topologies list it.
 pub const SERVICE: Service = Service {
-    run: |platform| Box::pin(run(platform, Settings::default())),
     // `POST /setup-test-data` makes the users that it needs.
     demo: &[],
-    ..user::SERVICE
+    ..service!(user::SERVICE, |p| run(p, Settings::default()))
 };
 
 /// Serves until the process ends.

@@ -19,7 +19,7 @@ use crate::{
     kit::{self, Peer, PeerPolicy, Store, idempotency, saga},
     planted_bug::Bugs,
     ports::Platform,
-    service::Service,
+    service::{Service, service},
 };
 use reward::Reward;
 use sync::{Mode, Transport, View, transport};
@@ -81,12 +81,7 @@ fn shop_policy() -> PeerPolicy {
 }
 
 /// The service, as topologies list it.
-pub const SERVICE: Service = Service {
-    name: "challenge",
-    paths: &["/challenges"],
-    run: |platform| Box::pin(run(platform, Config::default())),
-    demo: &[],
-};
+pub const SERVICE: Service = service!("challenge", ["/challenges"], |p| run(p, Config::default()));
 
 /// Serves until the process ends.
 pub async fn run(platform: Platform, config: Config) -> io::Result<()> {

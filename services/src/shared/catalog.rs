@@ -15,7 +15,7 @@ use crate::{
         outbox::{self, Mode, Outbox, Outgoing, Policy, Target},
     },
     ports::Platform,
-    service::{Demo, Service},
+    service::{Demo, Service, service},
 };
 use store::{Change, PRODUCTS, Product, VERSIONS, Version, version_key};
 
@@ -83,9 +83,6 @@ fn patience() -> Policy {
 
 /// The service, as topologies list it.
 pub const SERVICE: Service = Service {
-    name: "catalog",
-    paths: &["/products"],
-    run: |platform| Box::pin(run(platform, Config::default())),
     demo: &[Demo {
         list: "/products",
         puts: &[
@@ -107,6 +104,7 @@ pub const SERVICE: Service = Service {
             ),
         ],
     }],
+    ..service!("catalog", ["/products"], |p| run(p, Config::default()))
 };
 
 /// Serves until the process ends.

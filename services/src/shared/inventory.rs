@@ -29,7 +29,7 @@ use crate::{
     },
     planted_bug::{Bug, Bugs},
     ports::Platform,
-    service::{Demo, Service},
+    service::{Demo, Service, service},
 };
 use commands::{Commands, Remembered};
 use note::Note;
@@ -89,9 +89,6 @@ impl Config {
 
 /// The service, as topologies list it.
 pub const SERVICE: Service = Service {
-    name: "inventory",
-    paths: &["/inventory"],
-    run: |platform| Box::pin(run(platform, Config::default())),
     demo: &[Demo {
         list: "/inventory",
         puts: &[
@@ -101,6 +98,7 @@ pub const SERVICE: Service = Service {
             ("/inventory/4", r#"{"stock": 1}"#),
         ],
     }],
+    ..service!("inventory", ["/inventory"], |p| run(p, Config::default()))
 };
 
 /// Serves until the process ends.

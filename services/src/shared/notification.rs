@@ -21,19 +21,17 @@ use crate::{
         stub_faults::StubFaults,
     },
     ports::Platform,
-    service::Service,
+    service::{Service, service},
 };
 use store::{SENT, Sent};
 
 pub use listen::Listens;
 
 /// The service, as topologies list it.
-pub const SERVICE: Service = Service {
-    name: "notification",
-    paths: &["/messages", "/notifications"],
-    run: |platform| Box::pin(run(platform, Config::default())),
-    demo: &[],
-};
+pub const SERVICE: Service = service!("notification", ["/messages", "/notifications"], |p| run(
+    p,
+    Config::default()
+));
 
 /// How the service is set up.
 #[derive(Clone, Debug, Default)]

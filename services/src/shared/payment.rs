@@ -28,7 +28,7 @@ use crate::{
     kit::{Store, bulkhead::Permits, http, idempotency},
     planted_bug::Bugs,
     ports::Platform,
-    service::Service,
+    service::{Service, service},
     shared::payment_provider::KeyStyle,
 };
 
@@ -73,12 +73,7 @@ impl Default for Config {
 }
 
 /// The service, as topologies list it.
-pub const SERVICE: Service = Service {
-    name: "payment",
-    paths: &["/payments"],
-    run: |platform| Box::pin(run(platform, Config::default())),
-    demo: &[],
-};
+pub const SERVICE: Service = service!("payment", ["/payments"], |p| run(p, Config::default()));
 
 /// Runs the service until the process ends.
 pub async fn run(platform: Platform, config: Config) -> io::Result<()> {

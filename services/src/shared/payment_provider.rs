@@ -24,7 +24,7 @@ pub use webhooks::Notice;
 use crate::{
     kit::{Store, Writer, http, idempotency::keep_sweeping},
     ports::Platform,
-    service::Service,
+    service::{Service, service},
 };
 
 /// The file that holds the gateway's database.
@@ -46,18 +46,16 @@ pub struct Config {
 }
 
 /// The service, as topologies list it.
-pub const SERVICE: Service = Service {
-    name: "pg",
-    paths: &[],
-    run: |platform| {
-        let config = Config {
-            webhooks: Some("payment".to_owned()),
+pub const SERVICE: Service = service!("pg", [], |p| {
+    let webhooks = Some("payment".to_owned());
+    run(
+        p,
+        Config {
+            webhooks,
             ..Config::default()
-        };
-        Box::pin(run(platform, config))
-    },
-    demo: &[],
-};
+        },
+    )
+});
 
 /// Runs the gateway until the process ends.
 pub async fn run(platform: Platform, config: Config) -> io::Result<()> {

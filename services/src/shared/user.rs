@@ -21,7 +21,7 @@ use crate::{
     },
     planted_bug::{Bug, Bugs},
     ports::Platform,
-    service::{Demo, Service},
+    service::{Demo, Service, service},
 };
 use commands::{Commands, Reserve};
 use store::{RESERVATIONS, USERS};
@@ -30,13 +30,14 @@ pub use api::{Create, Credit, Patch, Release};
 
 /// The service, as topologies list it.
 pub const SERVICE: Service = Service {
-    name: "user",
-    paths: &["/users", "/user/{id}/balance"],
-    run: |platform| Box::pin(run(platform, Config::default())),
     demo: &[Demo {
         list: "/users",
         puts: &[("/users/1", r#"{"name":"Kim","balance":10000000}"#)],
     }],
+    ..service!("user", ["/users", "/user/{id}/balance"], |p| run(
+        p,
+        Config::default()
+    ))
 };
 
 /// How the service is set up.

@@ -14,10 +14,10 @@ use squall::{
     seed::Seed,
 };
 
-use crate::lock;
 use crate::{
     experiments::sync_windows::storms::Weather,
     invariants::sync_windows::{Measured, Way},
+    lock,
     scenarios::product_sync::{Course, Pace, ProductSync},
 };
 

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::experiments::sync_windows::measure::Cell;
+use super::measure::Cell;
 
-const HEADINGS: [&str; 8] = [
+pub(super) const HEADINGS: [&str; 8] = [
     "storm",
     "sync",
     "versions",
@@ -45,14 +45,15 @@ pub(super) fn readable(window: Duration) -> String {
     }
 }
 
-/// The headings, then a row a cell.
+/// A row a cell.
 pub(super) fn rows(all: &[Cell]) -> impl Iterator<Item = [String; 8]> {
-    std::iter::once(HEADINGS.map(str::to_owned)).chain(all.iter().map(cells))
+    all.iter().map(cells)
 }
 
 /// For a terminal.
 pub(super) fn text(all: &[Cell]) -> String {
-    let rows: Vec<[String; 8]> = rows(all).collect();
+    let headings = HEADINGS.map(str::to_owned);
+    let rows: Vec<[String; 8]> = [headings].into_iter().chain(rows(all)).collect();
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
     let widths: Vec<usize> = (0..HEADINGS.len()).filter_map(width).collect();
     let line = |row: &[String; 8]| {

@@ -3,15 +3,13 @@
 
 use crate::{
     invariants::checkouts::{self, Orders},
-    scenarios::checkout::{BALANCE, CUSTOMERS, SHELVES, people::Files},
-};
-use crate::{
     invariants::{
         orders::DURABLE,
         receipts::{answered, find_credited},
     },
     lock,
     person::{Person, keyed, unkeyed},
+    scenarios::checkout::{BALANCE, CUSTOMERS, SHELVES, people::Files},
     workloads::customer::listed,
 };
 use serde_json::json;

@@ -22,12 +22,10 @@ use squall_services::{
 
 use crate::{
     invariants::checkouts::Lives,
-    scenarios::checkout::{BALANCE, CUSTOMERS, DISCOUNT, RUSHED, people},
-};
-use crate::{
     person::browser,
     platform::platform,
     reachability_goals,
+    scenarios::checkout::{BALANCE, CUSTOMERS, DISCOUNT, RUSHED, people},
     topology::{self, member, with},
     workloads::{operator, shop::Shelf},
 };

@@ -11,11 +11,9 @@ use squall::{Client, seed::Stream};
 
 use crate::{
     invariants::checkouts::{self, Orders},
-    scenarios::checkout::{CUSTOMERS, SHELVES},
-};
-use crate::{
     invariants::{orders::DURABLE, receipts::Receipts},
     person::{Person, keyed, unkeyed},
+    scenarios::checkout::{CUSTOMERS, SHELVES},
 };
 
 /// The campaign whose coupons customers use.

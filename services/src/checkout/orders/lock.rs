@@ -6,7 +6,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -19,6 +19,7 @@ use crate::{
     kit::{
         Code, Context, Problem,
         lease::{LeasePolicy, Leases},
+        lock,
     },
     planted_bug::Bugs,
     ports::{BoxFuture, Platform},
@@ -155,18 +156,14 @@ impl UserLocks for InProcess {
 }
 
 impl Table {
-    fn held(&self) -> MutexGuard<'_, BTreeMap<String, Held>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// The number of the new holder; or until when the present one has it.
     fn take(&self, user: &str) -> Result<u64, Instant> {
         let now = Instant::now();
-        let mut held = self.held();
+        let mut held = lock(&self.held);
         if let Some(other) = held.get(user).filter(|other| other.until > now) {
             return Err(other.until);
         }
-        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut next = lock(&self.next);
         *next += 1;
         let (number, until) = (*next, now + LEASE);
         held.insert(user.to_owned(), Held { number, until });
@@ -175,7 +172,7 @@ impl Table {
 
     /// Only the holder frees: one whose lease has passed frees nobody else's.
     fn free(&self, user: &str, number: u64) {
-        let mut held = self.held();
+        let mut held = lock(&self.held);
         if held.get(user).is_some_and(|held| held.number == number) {
             held.remove(user);
         }

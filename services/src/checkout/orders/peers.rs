@@ -148,18 +148,11 @@ impl Peers {
             Err(why) => return Act::Busy(why),
         };
         let (stock_key, balance_key) = (half_key(call, Half::Stock), half_key(call, Half::Balance));
-        let stock = Call {
-            key: &stock_key,
-            ..call
-        };
-        let balance = Call {
-            key: &balance_key,
-            ..call
-        };
+        let keyed = |key| Call { key, ..call };
         let known: &CheckoutData = data;
         let both = join(
-            self.reserve_stock(known, stock),
-            self.reserve_balance(known, balance),
+            self.reserve_stock(known, keyed(&stock_key)),
+            self.reserve_balance(known, keyed(&balance_key)),
         );
         let (stock, balance) = both.await;
         let (act, refused) = together(stock, balance);
@@ -172,27 +165,16 @@ impl Peers {
         let needs = |half| self.rollback == Rollback::All || data.refused != Some(half);
         let key = |half| format!("{}-undo", half_key(call, half));
         let (stock_key, balance_key) = (key(Half::Stock), key(Half::Balance));
+        let keyed = |key| Call { key, ..call };
         let stock = async {
             match needs(Half::Stock) {
-                true => {
-                    let call = Call {
-                        key: &stock_key,
-                        ..call
-                    };
-                    self.release_stock(data, call).await
-                }
+                true => self.release_stock(data, keyed(&stock_key)).await,
                 false => Undo::Done,
             }
         };
         let balance = async {
             match needs(Half::Balance) {
-                true => {
-                    let call = Call {
-                        key: &balance_key,
-                        ..call
-                    };
-                    self.release_balance(data, call).await
-                }
+                true => self.release_balance(data, keyed(&balance_key)).await,
                 false => Undo::Done,
             }
         };

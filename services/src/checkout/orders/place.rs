@@ -13,7 +13,7 @@ use crate::{
     kit::{
         Code, Context, Problem, Reader, StoreError, Writer,
         format::Format,
-        idempotency::{RETENTION_MS, StoredAnswer, fingerprint, in_flight, mismatch},
+        idempotency::{RETENTION_MS, StoredAnswer, Told, fingerprint, in_flight, mismatch},
         input::AMOUNT_MAX,
         saga::{SagaRecord, Status as SagaStatus},
     },
@@ -39,12 +39,7 @@ pub struct PlaceOrder {
 }
 
 /// What a client is told.
-pub(super) enum Placed {
-    /// The saga has ended.
-    Ended(StoredAnswer),
-    /// It goes on; the order as it is.
-    UnderWay(Box<OrderRow>),
-}
+pub(super) type Placed = Told<Box<OrderRow>>;
 
 /// What is charged, and why.
 struct Terms {

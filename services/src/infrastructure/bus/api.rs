@@ -1,6 +1,6 @@
 //! The bus's routes.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use axum::{
     Json, Router,
@@ -17,6 +17,7 @@ use crate::kit::{
     bus::{Delivery, Event, Outcome, Read, Subscribe},
     http::Body,
     input::{plain_id, within},
+    lock,
 };
 
 /// Most events in one answer.
@@ -87,7 +88,7 @@ async fn read(
 }
 
 async fn show(State(bus): App, Path(topic): Path<String>) -> Json<Vec<GroupView>> {
-    let log = bus.log.lock().unwrap_or_else(PoisonError::into_inner);
+    let log = lock(&bus.log);
     let Some(topic) = log.known(&topic) else {
         return Json(Vec::new());
     };
@@ -128,13 +129,13 @@ async fn remember(
     Body(value): Body<Value>,
 ) -> Result<Json<Value>, Problem> {
     plain_id("key", &key)?;
-    let mut memory = bus.memory.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut memory = lock(&bus.memory);
     memory.insert(key, value);
     Ok(Json(json!({})))
 }
 
 async fn recall(State(bus): App, Path(key): Path<String>) -> Result<Json<Value>, Problem> {
-    let memory = bus.memory.lock().unwrap_or_else(PoisonError::into_inner);
+    let memory = lock(&bus.memory);
     let value = memory.get(&key).cloned();
     value.map(Json).ok_or_else(|| {
         let detail = format!("nothing is remembered of {key} since the bus was started");

@@ -1,9 +1,8 @@
 //! How the bus misbehaves, for whoever wants to see what its clients do then.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::{collections::BTreeMap, sync::Mutex};
+
+use crate::kit::lock;
 
 /// What the bus does to events. None of these breaks its promises: at least once, in order per key, and on channels
 /// nothing at all.
@@ -71,27 +70,27 @@ struct Inner {
 impl Behaviour {
     /// Misbehaves so from now on: with this strength, or so often.
     pub fn begin(&self, fault: Fault, amount: u64) {
-        self.inner().on.insert(fault, amount);
+        lock(&self.inner).on.insert(fault, amount);
     }
 
     /// Does so no more.
     pub fn end(&self, fault: Fault) {
-        self.inner().on.remove(&fault);
+        lock(&self.inner).on.remove(&fault);
     }
 
     /// How often it struck.
     pub fn struck(&self, fault: Fault) -> u64 {
-        self.inner().struck.get(&fault).copied().unwrap_or(0)
+        lock(&self.inner).struck.get(&fault).copied().unwrap_or(0)
     }
 
     /// How often any of them struck.
     pub fn struck_in_all(&self) -> u64 {
-        self.inner().struck.values().sum()
+        lock(&self.inner).struck.values().sum()
     }
 
     /// Its strength, if the fault strikes now; that counts.
     pub(super) fn strikes(&self, fault: Fault) -> Option<u64> {
-        let mut inner = self.inner();
+        let mut inner = lock(&self.inner);
         let amount = *inner.on.get(&fault)?;
         if fault != Fault::Delay {
             match amount {
@@ -101,9 +100,5 @@ impl Behaviour {
         }
         *inner.struck.entry(fault).or_default() += 1;
         Some(amount)
-    }
-
-    fn inner(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
 };
 
 use tokio::time::Instant;
@@ -13,6 +13,7 @@ use crate::{
     kit::{
         Peer, PeerPolicy,
         bus::{Event, Subscribe},
+        lock,
     },
     ports::Platform,
 };
@@ -57,7 +58,7 @@ impl Channels {
             kinds: Vec::new(),
             until,
         };
-        let mut subscribers = self.subscribers();
+        let mut subscribers = lock(&self.subscribers);
         let key = (channel.to_owned(), service.clone());
         let subscriber = subscribers.entry(key).or_insert_with(fresh);
         (subscriber.kinds, subscriber.until) = (kinds, until);
@@ -65,7 +66,7 @@ impl Channels {
 
     /// Tells everybody who subscribed, side by side; says how many those are.
     pub fn publish(&self, channel: &str, event: &Event, behaviour: &Behaviour) -> usize {
-        let mut subscribers = self.subscribers();
+        let mut subscribers = lock(&self.subscribers);
         let now = Instant::now();
         subscribers.retain(|_, subscriber| now < subscriber.until);
         let concerned = subscribers.iter().filter(|((of, _), subscriber)| {
@@ -94,11 +95,5 @@ impl Channels {
             }
         };
         self.platform.spawn("publish", telling.instrument(span));
-    }
-
-    fn subscribers(&self) -> std::sync::MutexGuard<'_, BTreeMap<(String, String), Subscriber>> {
-        self.subscribers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
     }
 }

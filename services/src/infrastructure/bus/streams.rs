@@ -1,9 +1,6 @@
 //! Appending, reading, settling, trimming.
 
-use std::{
-    sync::{Arc, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
@@ -15,6 +12,7 @@ use super::{
 use crate::kit::{
     Code, Problem, StoreError,
     bus::{Delivery, Event, Read},
+    lock,
     timer::within,
 };
 
@@ -25,10 +23,6 @@ struct Handed {
 }
 
 impl Bus {
-    fn log(&self) -> MutexGuard<'_, Log> {
-        lock(&self.log)
-    }
-
     /// Appends an event, once; says where it is, and whether it was there before.
     pub(super) async fn append(&self, topic: &str, event: Event) -> Result<(u64, bool), Problem> {
         let bytes = event.body.to_string().len();
@@ -76,7 +70,7 @@ impl Bus {
         let until = Instant::now() + Duration::from_millis(read.wait_ms);
         self.misbehave(topic, group, &mut read);
         let number = {
-            let mut log = self.log();
+            let mut log = lock(&self.log);
             let place = log.topic(topic).place(group);
             let number = place.enter(&read.consumer);
             if place.settle(&read.settled) {
@@ -111,7 +105,7 @@ impl Bus {
         number: u64,
     ) -> Result<Option<Handed>, StoreError> {
         let behaviour = &self.config.behaviour;
-        let mut log = self.log();
+        let mut log = lock(&self.log);
         let known = log.topic(topic);
         if !known.place(group).is_latest(&read.consumer, number) {
             return Ok(None);
@@ -170,10 +164,10 @@ impl Bus {
         let behaviour = &self.config.behaviour;
         if !read.settled.is_empty() && behaviour.strikes(Fault::Duplicate).is_some() {
             let settled = std::mem::take(&mut read.settled);
-            self.log().topic(topic).place(group).unsettle(&settled);
+            lock(&self.log).topic(topic).place(group).unsettle(&settled);
         }
         if behaviour.strikes(Fault::Rebalance).is_some() {
-            self.log().rebalance();
+            lock(&self.log).rebalance();
         }
     }
 
@@ -217,8 +211,4 @@ pub(super) async fn keep_trimming(bus: Arc<Bus>) {
             tracing::error!(%error, "the streams were not trimmed");
         }
     }
-}
-
-fn lock(log: &std::sync::Mutex<Log>) -> MutexGuard<'_, Log> {
-    log.lock().unwrap_or_else(PoisonError::into_inner)
 }

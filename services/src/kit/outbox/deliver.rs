@@ -1,6 +1,6 @@
 //! Sending rows, and noting what became of them.
 
-use std::{sync::PoisonError, time::Duration};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use tracing::Instrument;
@@ -9,7 +9,7 @@ use super::{
     Bulkhead, DEAD_LETTERS, Inner, OUTBOX, Outgoing, PUBLISHED, Policy, Row, State, Target,
 };
 use crate::{
-    kit::{Peer, PeerPolicy, StoreError, Writer},
+    kit::{Peer, PeerPolicy, StoreError, Writer, lock},
     planted_bug::Bug,
 };
 
@@ -112,7 +112,7 @@ impl Inner {
     }
 
     fn service(&self, name: &str) -> Peer {
-        let mut services = self.services.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut services = lock(&self.services);
         if let Some((_, peer)) = services.iter().find(|(known, _)| known == name) {
             return peer.clone();
         }

@@ -1,7 +1,7 @@
 //! What an engine is made of.
 
 use std::{
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{Arc, Mutex, OnceLock},
     time::Duration,
 };
 
@@ -14,7 +14,7 @@ use super::{
     tables::Beat,
 };
 use crate::{
-    kit::{Code, Problem, Store, StoreError},
+    kit::{Code, Problem, Store, StoreError, lock},
     planted_bug::Bug,
     ports::Platform,
 };
@@ -56,7 +56,7 @@ pub(super) struct Place {
 impl Place {
     /// Since when whoever has the place instead is silent, as far as was seen.
     pub fn silent_since(&self, beat: Beat) -> Instant {
-        let mut instead = self.instead.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut instead = lock(&self.instead);
         match *instead {
             Some((seen, since)) if seen == beat => since,
             _ => instead.insert((beat, Instant::now())).1,

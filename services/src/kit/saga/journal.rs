@@ -1,6 +1,6 @@
 //! The commits that change sagas.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use tracing::Instrument;
 
@@ -15,7 +15,7 @@ use super::{
     table,
 };
 use crate::{
-    kit::{Code, Context, Problem, Reader, StoreError, Table, Writer, idempotency},
+    kit::{Code, Context, Problem, Reader, StoreError, Table, Writer, idempotency, lock},
     planted_bug::Bug,
 };
 
@@ -333,10 +333,7 @@ impl<S: Saga> Inner<S> {
     fn counted_id(&self, tx: &Writer) -> Result<String, StoreError> {
         let name = idempotency::fingerprint(&self.platform.name.to_string()) as u16;
         let numbered = format!("SAGA-{name:04X}");
-        let mut last = self
-            .last_number
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut last = lock(&self.last_number);
         let before = match *last {
             Some(before) => before,
             None => {

@@ -1,9 +1,6 @@
 //! The calls to catalog, inventory and payment, and what their answers mean.
 
-use std::{
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::Mutex, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -13,6 +10,7 @@ use crate::{
     kit::{
         CallError, Code, Context, Peer, PeerPolicy, Problem, Reply,
         format::More,
+        lock,
         saga::{Act, Call, Undo, offered, settled, undone},
     },
     planted_bug::{Bug, Bugs},
@@ -177,7 +175,7 @@ impl Peers {
         let key = self.keyed.then_some(call.key);
         let mut context = call.context.clone();
         if self.bugs.has(Bug::TraceIdLeaks) {
-            let mut ambient = self.ambient.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut ambient = lock(&self.ambient);
             let leaked = ambient.replace(context.trace_id.clone());
             context.trace_id = leaked.unwrap_or(context.trace_id);
         }

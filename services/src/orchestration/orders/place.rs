@@ -13,8 +13,11 @@ use super::{
 };
 use crate::{
     kit::{
-        Code, Context, Problem, StoreError, Writer, format::Format, idempotency::StoredAnswer,
-        input::AMOUNT_MAX, saga::SagaRecord,
+        Code, Context, Problem, StoreError, Writer,
+        format::Format,
+        idempotency::{StoredAnswer, Told},
+        input::AMOUNT_MAX,
+        saga::SagaRecord,
     },
     planted_bug::{Bug, Bugs},
 };
@@ -45,12 +48,7 @@ pub(super) enum Purpose {
 }
 
 /// What a client is told.
-pub(super) enum Placed {
-    /// The saga has ended.
-    Ended(StoredAnswer),
-    /// It goes on; the order as it is.
-    UnderWay(Box<OrderRow>),
-}
+pub(super) type Placed = Told<Box<OrderRow>>;
 
 /// Why no saga was started.
 enum NotBegun {

@@ -1,9 +1,6 @@
 //! How much of a saga keeps other sagas off its product.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::{collections::BTreeMap, sync::Mutex};
 
 use tokio::time::Instant;
 
@@ -12,6 +9,7 @@ use crate::{
     kit::{
         Problem,
         lease::{Lease, LeasePolicy, Leases},
+        lock,
         saga::Call,
     },
     planted_bug::{Bug, Bugs},
@@ -64,10 +62,6 @@ impl Scope {
         }
     }
 
-    fn held(&self) -> MutexGuard<'_, BTreeMap<String, (Lease, Instant)>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Sees to it that the saga holds its product.
     ///
     /// # Errors
@@ -79,8 +73,7 @@ impl Scope {
         let lasts =
             |(lease, since): &(Lease, Instant)| since.elapsed() < policy.limit && lease.lasts();
         let token = |(lease, _): &(Lease, Instant)| lease.token();
-        if let Some(token) = self
-            .held()
+        if let Some(token) = lock(&self.held)
             .get(call.saga_id)
             .filter(|held| lasts(held))
             .map(token)
@@ -95,13 +88,13 @@ impl Scope {
             Err(_) if self.fails_open => return Ok(()),
             asked => asked?,
         };
-        self.held().insert(call.saga_id.to_owned(), (lease, since));
+        lock(&self.held).insert(call.saga_id.to_owned(), (lease, since));
         Ok(())
     }
 
     /// Lets others in.
     pub fn let_go(&self, saga_id: &str) {
-        let Some((lease, _)) = self.held().remove(saga_id) else {
+        let Some((lease, _)) = lock(&self.held).remove(saga_id) else {
             return;
         };
         self.platform

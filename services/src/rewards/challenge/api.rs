@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::{
     Challenges,
-    complete::{Told, unknown_challenge},
+    complete::{Completed, unknown_challenge},
     store::{CHALLENGES, Challenge, Completion, Product, Sync, completion_key},
     sync::{Mode, Transport},
 };
@@ -64,6 +64,8 @@ const TITLE_MAX: usize = 200;
 /// Two of these and a colon make an id.
 const HALF_ID_MAX: usize = (ID_MAX - 1) / 2;
 
+type App = State<Arc<Challenges>>;
+
 pub(super) fn router(challenges: Arc<Challenges>) -> Router {
     Router::new()
         .route("/challenges", get(list))
@@ -77,16 +79,13 @@ pub(super) fn router(challenges: Arc<Challenges>) -> Router {
         .merge(dead_letters::router(challenges.sagas.clone()))
 }
 
-async fn list(
-    State(challenges): State<Arc<Challenges>>,
-    page: Page,
-) -> Result<Listed<Challenge>, Problem> {
+async fn list(State(challenges): App, page: Page) -> Result<Listed<Challenge>, Problem> {
     Ok(challenges.store.read(|rows| page.of(rows, &CHALLENGES))?)
 }
 
 /// The challenge and its reward as the sync mode shows it; `null` if the catalog has no such product.
 async fn show(
-    State(challenges): State<Arc<Challenges>>,
+    State(challenges): App,
     context: Context,
     Path(id): Path<String>,
 ) -> Result<Json<Value>, Problem> {
@@ -105,7 +104,7 @@ async fn show(
 }
 
 async fn put(
-    State(challenges): State<Arc<Challenges>>,
+    State(challenges): App,
     Path(id): Path<String>,
     Body(put): Body<Put>,
 ) -> Result<Json<Challenge>, Problem> {
@@ -132,7 +131,7 @@ async fn put(
 }
 
 async fn complete(
-    State(challenges): State<Arc<Challenges>>,
+    State(challenges): App,
     context: Context,
     IdempotencyKey(key): IdempotencyKey,
     Path(id): Path<String>,
@@ -141,8 +140,8 @@ async fn complete(
     half_id("user", &user)?;
     let told = challenges.complete(&context, key, id, user).await?;
     Ok(match told {
-        Told::Ended(answer) => answer.into_response(),
-        Told::UnderWay(completion) => {
+        Completed::Ended(answer) => answer.into_response(),
+        Completed::UnderWay(completion) => {
             let Completion {
                 challenge, user, ..
             } = &completion;
@@ -154,7 +153,7 @@ async fn complete(
 }
 
 async fn completion(
-    State(challenges): State<Arc<Challenges>>,
+    State(challenges): App,
     Path((id, user)): Path<(String, String)>,
 ) -> Result<Json<Completion>, Problem> {
     let key = completion_key(&id, &user);
@@ -163,19 +162,19 @@ async fn completion(
     })
 }
 
-async fn sync(State(challenges): State<Arc<Challenges>>) -> Result<Json<Sync>, Problem> {
+async fn sync(State(challenges): App) -> Result<Json<Sync>, Problem> {
     Ok(Json(challenges.view.sync()?))
 }
 
 async fn switch(
-    State(challenges): State<Arc<Challenges>>,
+    State(challenges): App,
     Body(Switch { mode, transport }): Body<Switch>,
 ) -> Result<Json<Sync>, Problem> {
     challenges.view.switch(mode, transport).await.map(Json)
 }
 
 async fn hear(
-    State(challenges): State<Arc<Challenges>>,
+    State(challenges): App,
     context: Context,
     Body(change): Body<Change>,
 ) -> Result<Json<Value>, Problem> {

@@ -10,17 +10,12 @@ use super::{
 };
 use crate::kit::{
     Code, Context, Problem, StoreError, Writer,
-    idempotency::StoredAnswer,
+    idempotency::{StoredAnswer, Told},
     saga::{self, SagaRecord},
 };
 
 /// What a client is told.
-pub(super) enum Told {
-    /// The saga has ended.
-    Ended(StoredAnswer),
-    /// It goes on, or a person must look at it; the completion as it is.
-    UnderWay(Completion),
-}
+pub(super) type Completed = Told<Completion>;
 
 /// Why no saga was started.
 enum Instead {
@@ -51,7 +46,7 @@ impl Challenges {
         key: String,
         challenge: String,
         user: String,
-    ) -> Result<Told, Problem> {
+    ) -> Result<Completed, Problem> {
         let row_key = completion_key(&challenge, &user);
         // The reward is what the challenge promises at the commit that begins the saga.
         let data = RewardData {
@@ -69,7 +64,7 @@ impl Challenges {
         });
         let saga_id = match started.await {
             Ok((saga_id, ())) | Err(Instead::Await(saga_id)) => saga_id,
-            Err(Instead::Repeat(answer)) => return Ok(Told::Ended(answer)),
+            Err(Instead::Repeat(answer)) => return Ok(Completed::Ended(answer)),
             Err(Instead::Refuse(problem)) => return Err(problem),
         };
         let ended = match timeout(self.answer_within, self.sagas.wait(&saga_id)).await {
@@ -77,10 +72,10 @@ impl Challenges {
             Err(_) => None,
         };
         match ended {
-            Some(answer) => answer.map(Told::Ended),
+            Some(answer) => answer.map(Completed::Ended),
             None => self
                 .completion(&row_key)?
-                .map(Told::UnderWay)
+                .map(Completed::UnderWay)
                 .ok_or_else(|| {
                     Code::Internal.because("a saga without its completion; tell support")
                 }),

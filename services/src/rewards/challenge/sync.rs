@@ -14,11 +14,7 @@
 
 pub mod transport;
 
-use std::{
-    collections::BTreeMap,
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Mutex, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
@@ -28,7 +24,7 @@ use super::{
     store::{PRODUCTS, Product, SETTINGS, SYNC, Sync},
 };
 use crate::{
-    kit::{CallError, Code, Context, Peer, Problem, Store, StoreError, Writer},
+    kit::{CallError, Code, Context, Peer, Problem, Store, StoreError, Writer, lock},
     planted_bug::{Bug, Bugs},
     ports::Platform,
 };
@@ -248,19 +244,15 @@ impl View {
             Ok(true)
         };
         if self.store.write(kept).await? {
-            self.fetched().insert(sku, now);
+            lock(&self.fetched).insert(sku, now);
         }
         Ok(())
-    }
-
-    fn fetched(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Instant>> {
-        self.fetched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Since the copy was fetched. Of a copy from an earlier life only the wall clock knows, and that is trusted to
     /// make it older, not to make it fresh.
     fn age(&self, copy: &Product) -> Duration {
-        match self.fetched().get(&copy.sku) {
+        match lock(&self.fetched).get(&copy.sku) {
             Some(at) => at.elapsed(),
             None => {
                 let now_ms = self.platform.clock.now_ms();

@@ -63,6 +63,8 @@ fn yes() -> bool {
     true
 }
 
+type App = State<Arc<Catalog>>;
+
 pub(super) fn router(catalog: Arc<Catalog>) -> Router {
     Router::new()
         .route("/products", get(list))
@@ -71,7 +73,7 @@ pub(super) fn router(catalog: Arc<Catalog>) -> Router {
 }
 
 async fn list(
-    State(catalog): State<Arc<Catalog>>,
+    State(catalog): App,
     Query(Filter { category }): Query<Filter>,
     page: Page,
 ) -> Result<Listed<Product>, Problem> {
@@ -82,10 +84,7 @@ async fn list(
     Ok(found.map(|(_, product)| product))
 }
 
-async fn show(
-    State(catalog): State<Arc<Catalog>>,
-    Path(sku): Path<String>,
-) -> Result<Json<Product>, Problem> {
+async fn show(State(catalog): App, Path(sku): Path<String>) -> Result<Json<Product>, Problem> {
     catalog
         .product(&sku)?
         .map(Json)
@@ -93,7 +92,7 @@ async fn show(
 }
 
 async fn put(
-    State(catalog): State<Arc<Catalog>>,
+    State(catalog): App,
     context: Context,
     Path(sku): Path<String>,
     Body(new): Body<New>,
@@ -117,7 +116,7 @@ async fn put(
 }
 
 async fn patch(
-    State(catalog): State<Arc<Catalog>>,
+    State(catalog): App,
     context: Context,
     Path(sku): Path<String>,
     Body(patch): Body<Patch>,

@@ -52,6 +52,8 @@ pub struct Cancel {
 /// Most units of a new product.
 const STOCK_MAX: u64 = 1_000_000;
 
+type App = State<Arc<Inventory>>;
+
 pub(super) fn router(inventory: Arc<Inventory>) -> Router {
     Router::new()
         .route("/reservations", post(reserve))
@@ -63,17 +65,11 @@ pub(super) fn router(inventory: Arc<Inventory>) -> Router {
         .with_state(inventory)
 }
 
-async fn list(
-    State(inventory): State<Arc<Inventory>>,
-    page: Page,
-) -> Result<Listed<Product>, Problem> {
+async fn list(State(inventory): App, page: Page) -> Result<Listed<Product>, Problem> {
     Ok(inventory.store.read(|rows| page.of(rows, &PRODUCTS))?)
 }
 
-async fn show(
-    State(inventory): State<Arc<Inventory>>,
-    Path(sku): Path<String>,
-) -> Result<Json<Product>, Problem> {
+async fn show(State(inventory): App, Path(sku): Path<String>) -> Result<Json<Product>, Problem> {
     inventory
         .show(&sku)?
         .map(Json)
@@ -81,7 +77,7 @@ async fn show(
 }
 
 async fn create(
-    State(inventory): State<Arc<Inventory>>,
+    State(inventory): App,
     Path(sku): Path<String>,
     Body(Create { stock }): Body<Create>,
 ) -> Result<Json<Product>, Problem> {
@@ -91,7 +87,7 @@ async fn create(
 }
 
 async fn restock(
-    State(inventory): State<Arc<Inventory>>,
+    State(inventory): App,
     context: Context,
     key: Option<IdempotencyKey>,
     Path(sku): Path<String>,
@@ -103,7 +99,7 @@ async fn restock(
 }
 
 async fn reserve(
-    State(inventory): State<Arc<Inventory>>,
+    State(inventory): App,
     context: Context,
     key: Option<IdempotencyKey>,
     Body(ask): Body<Reserve>,
@@ -116,7 +112,7 @@ async fn reserve(
 }
 
 async fn confirm(
-    State(inventory): State<Arc<Inventory>>,
+    State(inventory): App,
     context: Context,
     key: Option<IdempotencyKey>,
     Path(saga_id): Path<String>,
@@ -125,7 +121,7 @@ async fn confirm(
 }
 
 async fn cancel(
-    State(inventory): State<Arc<Inventory>>,
+    State(inventory): App,
     context: Context,
     key: Option<IdempotencyKey>,
     Path(saga_id): Path<String>,

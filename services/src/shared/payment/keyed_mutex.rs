@@ -4,10 +4,12 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
 };
 
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
+
+use crate::kit::lock;
 
 /// Mutexes by key, each in memory for as long as it is held or awaited.
 #[derive(Clone, Default)]
@@ -35,7 +37,7 @@ impl KeyedMutex {
     }
 
     fn entry(&self, key: &str) -> Entry {
-        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut entries = lock(&self.entries);
         Entry {
             mutex: self.clone(),
             key: key.to_owned(),
@@ -59,11 +61,7 @@ struct Entry {
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        let mut entries = self
-            .mutex
-            .entries
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut entries = lock(&self.mutex.entries);
         // One reference is the map's, one ours: nobody else can come by while the map is locked.
         if Arc::strong_count(&self.lock) == 2 {
             entries.remove(&self.key);

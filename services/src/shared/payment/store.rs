@@ -2,14 +2,14 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::Mutex,
 };
 
 use serde::{Deserialize, Serialize};
 
 use super::model::{Action, Event, Illegal, Mode, Status, Told};
 use crate::{
-    kit::{Code, Context, Problem, Store, Table, Writer},
+    kit::{Code, Context, Problem, Store, Table, Writer, lock},
     planted_bug::Bugs,
 };
 
@@ -227,7 +227,7 @@ impl Book {
 
     /// Ids of payments that may await the gateway.
     pub fn unsettled(&self) -> Vec<String> {
-        self.unsettled_ids().iter().cloned().collect()
+        lock(&self.unsettled).iter().cloned().collect()
     }
 
     /// Commits a payment that was changed since it was read, with whatever belongs to the same commit. The row must
@@ -238,7 +238,7 @@ impl Book {
         with: impl FnOnce(&mut Writer) -> Result<(), Problem> + Send + 'static,
     ) -> Result<Payment, Problem> {
         if payment.status.is_unsettled() {
-            self.unsettled_ids().insert(payment.id.clone());
+            lock(&self.unsettled).insert(payment.id.clone());
         }
         let read = payment.version;
         payment.version += 1;
@@ -257,7 +257,7 @@ impl Book {
         };
         self.write(work).await?;
         if !payment.status.is_unsettled() {
-            self.unsettled_ids().remove(&payment.id);
+            lock(&self.unsettled).remove(&payment.id);
         }
         tracing::info!(
             payment_id = payment.id.as_str(),
@@ -274,11 +274,5 @@ impl Book {
         work: impl FnOnce(&mut Writer) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
         self.store.commit(self.bugs, work).await
-    }
-
-    fn unsettled_ids(&self) -> MutexGuard<'_, BTreeSet<String>> {
-        self.unsettled
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
     }
 }

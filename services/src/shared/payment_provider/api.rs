@@ -7,13 +7,12 @@ use axum::{
     extract::{Path, State},
     http::{StatusCode, header},
     response::{IntoResponse, Response},
-    routing::{get, post},
+    routing::{MethodRouter, get, post},
 };
-use serde::Serialize;
+use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     Answer, Fault, Operation, Rule,
-    requests::{Hold, Order, Refund},
     work::{Provider, Request, broken},
 };
 use crate::kit::{
@@ -32,11 +31,11 @@ struct BehaviourView {
 
 pub(super) fn router(provider: Arc<Provider>) -> Router {
     Router::new()
-        .route("/authorizations", post(authorize))
-        .route("/charges", post(charge))
-        .route("/captures", post(capture))
-        .route("/voids", post(void))
-        .route("/refunds", post(refund))
+        .route("/authorizations", operation(Request::Authorize))
+        .route("/charges", operation(Request::Charge))
+        .route("/captures", operation(Request::Capture))
+        .route("/voids", operation(Request::Void))
+        .route("/refunds", operation(Request::Refund))
         .route("/payments/{reference}", get(payments))
         .route("/requests/{key}", get(request))
         .route("/behaviour", get(behaviour).put(behave))
@@ -45,49 +44,16 @@ pub(super) fn router(provider: Arc<Provider>) -> Router {
 
 type App = State<Arc<Provider>>;
 
-async fn authorize(
-    State(provider): App,
-    context: Context,
-    key: IdempotencyKey,
-    Body(order): Body<Order>,
-) -> Response {
-    serve(provider, context, key, Request::Authorize(order)).await
-}
-
-async fn charge(
-    State(provider): App,
-    context: Context,
-    key: IdempotencyKey,
-    Body(order): Body<Order>,
-) -> Response {
-    serve(provider, context, key, Request::Charge(order)).await
-}
-
-async fn capture(
-    State(provider): App,
-    context: Context,
-    key: IdempotencyKey,
-    Body(hold): Body<Hold>,
-) -> Response {
-    serve(provider, context, key, Request::Capture(hold)).await
-}
-
-async fn void(
-    State(provider): App,
-    context: Context,
-    key: IdempotencyKey,
-    Body(hold): Body<Hold>,
-) -> Response {
-    serve(provider, context, key, Request::Void(hold)).await
-}
-
-async fn refund(
-    State(provider): App,
-    context: Context,
-    key: IdempotencyKey,
-    Body(refund): Body<Refund>,
-) -> Response {
-    serve(provider, context, key, Request::Refund(refund)).await
+/// Serves one kind of request.
+fn operation<T>(request: fn(T) -> Request) -> MethodRouter<Arc<Provider>>
+where
+    T: DeserializeOwned + Send + 'static,
+{
+    let handler =
+        move |State(provider): App, context: Context, key: IdempotencyKey, Body(body): Body<T>| {
+            serve(provider, context, key, request(body))
+        };
+    post(handler)
 }
 
 async fn serve(

@@ -1,12 +1,10 @@
 //! How the gateway misbehaves, for whoever wants to see what its callers do then: a test, a storm, a person with curl.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Mutex, time::Duration};
 
 use serde::{Deserialize, Serialize};
+
+use crate::kit::lock;
 
 /// What the gateway does to a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -177,43 +175,43 @@ struct State {
 impl Behaviour {
     /// Adds a rule; of several that match a call, the oldest applies.
     pub fn add(&self, rule: Rule) {
-        self.state().rules.push(rule);
+        lock(&self.state).rules.push(rule);
     }
 
     /// Replaces all rules.
     pub fn replace(&self, rules: Vec<Rule>) {
-        self.state().rules = rules;
+        lock(&self.state).rules = rules;
     }
 
     /// Behaves well again. Calls that are never answered stay so.
     pub fn clear(&self) {
-        self.state().rules.clear();
+        lock(&self.state).rules.clear();
     }
 
     /// The rules that stand.
     pub fn rules(&self) -> Vec<Rule> {
-        self.state().rules.clone()
+        lock(&self.state).rules.clone()
     }
 
     /// How often each kind of fault was applied to a call.
     pub fn applied(&self) -> BTreeMap<&'static str, u64> {
-        self.state().applied.clone()
+        lock(&self.state).applied.clone()
     }
 
     /// Calls whose caller waits for the answer now.
     pub fn calls(&self) -> usize {
-        self.state().calls
+        lock(&self.state).calls
     }
 
     /// The most that [`calls`](Self::calls) ever was. Where links are cut, a caller that hung up is counted until the
     /// gateway learns of it.
     pub fn calls_max(&self) -> usize {
-        self.state().calls_max
+        lock(&self.state).calls_max
     }
 
     /// What happens to a call of this operation; the rule is used up by one.
     pub(super) fn draw(&self, operation: Operation) -> Option<Fault> {
-        let mut state = self.state();
+        let mut state = lock(&self.state);
         let at = state.rules.iter().position(|rule| {
             rule.times != Some(0) && rule.operation.is_none_or(|only| only == operation)
         })?;
@@ -231,14 +229,10 @@ impl Behaviour {
 
     /// Counts a call until the guard is dropped: when it is answered, or when the caller hangs up.
     pub(super) fn enter(&self) -> Call<'_> {
-        let mut state = self.state();
+        let mut state = lock(&self.state);
         state.calls += 1;
         state.calls_max = state.calls_max.max(state.calls);
         Call(self)
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -247,7 +241,7 @@ pub(super) struct Call<'a>(&'a Behaviour);
 
 impl Drop for Call<'_> {
     fn drop(&mut self) {
-        self.0.state().calls -= 1;
+        lock(&self.0.state).calls -= 1;
     }
 }
 
