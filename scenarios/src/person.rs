@@ -163,10 +163,8 @@ impl Person {
 /// A browser tries once, waits for ten seconds, and knows no circuit breaker.
 pub fn browser() -> PeerPolicy {
     PeerPolicy {
-        attempts: 1,
         timeout: Duration::from_secs(10),
-        breaker_threshold: 2.0,
-        ..PeerPolicy::internal()
+        ..PeerPolicy::once()
     }
 }
 

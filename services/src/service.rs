@@ -20,8 +20,12 @@ pub struct Service {
     pub demo: &'static [Demo],
 }
 
-/// Declares a service by its name, its paths and how it runs; or by another one that it is but for how it runs.
+/// Declares a service by its name, its paths, and how it runs unless its module's `run` does that with the default
+/// configuration; or by another one that it is but for how it runs.
 macro_rules! service {
+    ($name:literal, [$($path:literal),*]) => {
+        $crate::service::service!($name, [$($path),*], |p| run(p, Default::default()))
+    };
     ($name:literal, [$($path:literal),*], |$platform:ident| $run:expr) => {
         $crate::service::Service {
             name: $name,
@@ -29,6 +33,9 @@ macro_rules! service {
             run: |$platform| Box::pin($run),
             demo: &[],
         }
+    };
+    ($like:expr) => {
+        $crate::service::service!($like, |p| run(p, Default::default()))
     };
     ($like:expr, |$platform:ident| $run:expr) => {
         $crate::service::Service {

@@ -32,10 +32,7 @@ pub use api::{Create, Issue, Release};
 pub use commands::Reserve;
 
 /// The service, as topologies list it.
-pub const SERVICE: Service = service!("coupon", ["/campaigns", "/coupons"], |p| run(
-    p,
-    Config::default()
-));
+pub const SERVICE: Service = service!("coupon", ["/campaigns", "/coupons"]);
 
 /// How the service is set up.
 #[derive(Clone, Debug)]

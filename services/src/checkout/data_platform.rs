@@ -14,10 +14,7 @@ use crate::{
 };
 
 /// The service, as topologies list it.
-pub const SERVICE: Service = service!("dataplatform", ["/events"], |p| run(
-    p,
-    StubFaults::default()
-));
+pub const SERVICE: Service = service!("dataplatform", ["/events"]);
 
 /// The database's file.
 pub const FILE: &str = "dataplatform.redb";

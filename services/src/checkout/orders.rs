@@ -86,8 +86,7 @@ pub const SERVICE: Service = service!(
         "/sagas",
         "/dead-letters",
         "/outbox"
-    ],
-    |p| run(p, Config::default())
+    ]
 );
 
 /// How the service is set up.

@@ -24,7 +24,7 @@ use crate::{
 use store::{COUNTED, Counted, RANKS, Rank};
 
 /// The service, as topologies list it.
-pub const SERVICE: Service = service!("ranking", ["/ranking"], |p| run(p, StubFaults::default()));
+pub const SERVICE: Service = service!("ranking", ["/ranking"]);
 
 /// Serves until the process ends, and behaves as told.
 pub async fn run(platform: Platform, faults: StubFaults) -> io::Result<()> {

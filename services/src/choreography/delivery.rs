@@ -30,7 +30,7 @@ use crate::{
 use store::{OPEN, Open, SHIPMENTS, Shipment};
 
 /// The service, as topologies list it.
-pub const SERVICE: Service = service!("delivery", ["/deliveries"], |p| run(p, Config::default()));
+pub const SERVICE: Service = service!("delivery", ["/deliveries"]);
 
 /// How the service is set up.
 #[derive(Clone, Debug)]

@@ -33,7 +33,7 @@ pub use api::Place;
 pub use ask::DEFAULT_USER;
 
 /// The service, as topologies list it.
-pub const SERVICE: Service = service!("order", ["/orders"], |p| run(p, Settings::default()));
+pub const SERVICE: Service = service!("order", ["/orders"]);
 
 /// Serves until the process ends.
 pub async fn run(platform: Platform, settings: Settings) -> io::Result<()> {

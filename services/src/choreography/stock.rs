@@ -36,10 +36,7 @@ use crate::{
 };
 
 /// The service, as topologies list it.
-pub const SERVICE: Service = service!(crate::shared::inventory::SERVICE, |p| run(
-    p,
-    Config::default()
-));
+pub const SERVICE: Service = service!(crate::shared::inventory::SERVICE);
 
 /// The database's file.
 pub const FILE: &str = "stock.redb";

@@ -40,7 +40,7 @@ pub use api::{Appended, GroupView};
 pub use behaviour::{Behaviour, Fault};
 
 /// The service, as topologies list it.
-pub const SERVICE: Service = service!("bus", [], |p| run(p, Config::default()));
+pub const SERVICE: Service = service!("bus", []);
 
 /// Partitions of a topic.
 pub const PARTITIONS: u32 = 16;

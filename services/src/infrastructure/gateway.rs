@@ -69,7 +69,7 @@ impl Config {
 }
 
 /// The gateway, as topologies list it: it routes nowhere unless it is told.
-pub const SERVICE: Service = service!("gateway", [], |p| run(p, Config::default()));
+pub const SERVICE: Service = service!("gateway", []);
 
 /// Serves until the process ends.
 pub async fn run(platform: Platform, config: Config) -> io::Result<()> {

@@ -48,7 +48,7 @@ pub struct Config {
 }
 
 /// The service, as topologies list it.
-pub const SERVICE: Service = service!("lock", ["/locks"], |p| run(p, Config::default()));
+pub const SERVICE: Service = service!("lock", ["/locks"]);
 
 /// Serves until the process ends.
 pub async fn run(platform: Platform, config: Config) -> io::Result<()> {

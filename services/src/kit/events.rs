@@ -91,7 +91,7 @@ impl Events {
                 Way {
                     subscription: *subscription,
                     executor: shared.clone().unwrap_or_else(|| executor(subscriber, size)),
-                    peer: Peer::new(platform, subscriber, policy()),
+                    peer: Peer::new(platform, subscriber, PeerPolicy::once()),
                 }
             })
             .collect();
@@ -176,15 +176,6 @@ impl Inner {
     fn ways_to(&self, event: &Event) -> impl Iterator<Item = &Way> {
         let ways = self.ways.iter();
         ways.filter(|way| way.subscription.kind == event.kind)
-    }
-}
-
-/// One try, for those who are not told by the outbox.
-fn policy() -> PeerPolicy {
-    PeerPolicy {
-        attempts: 1,
-        breaker_threshold: 2.0,
-        ..PeerPolicy::internal()
     }
 }
 

@@ -114,10 +114,8 @@ impl Leases {
             ..PeerPolicy::internal()
         };
         let renewals = PeerPolicy {
-            attempts: 1,
-            timeout: policy.renew_every.min(PeerPolicy::internal().timeout),
-            breaker_threshold: 2.0,
-            ..PeerPolicy::internal()
+            timeout: policy.renew_every.min(PeerPolicy::once().timeout),
+            ..PeerPolicy::once()
         };
         Leases {
             platform: platform.clone(),

@@ -121,8 +121,7 @@ pub const SERVICE: Service = service!(
         "/sagas",
         "/workflows",
         "/dead-letters"
-    ],
-    |p| run(p, Config::default())
+    ]
 );
 
 /// Serves until the process ends.

@@ -28,10 +28,7 @@ use crate::{
 };
 
 /// The service, as topologies list it.
-pub const SERVICE: Service = service!("bag", ["/bags", "/user/{id}/inventory"], |p| run(
-    p,
-    Settings::default()
-));
+pub const SERVICE: Service = service!("bag", ["/bags", "/user/{id}/inventory"]);
 
 /// The database's file.
 pub const FILE: &str = "bag.redb";

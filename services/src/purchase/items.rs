@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// The service, as topologies list it.
-pub const SERVICE: Service = service!("item", ["/items"], |p| run(p, Settings::default()));
+pub const SERVICE: Service = service!("item", ["/items"]);
 
 /// The database's file.
 pub const FILE: &str = "item.redb";

@@ -35,8 +35,7 @@ pub use setup::{Setup, SetupItem, SetupUser};
 /// The service, as topologies list it.
 pub const SERVICE: Service = service!(
     "order",
-    ["/setup-test-data", "/orders", "/user/{id}/orders"],
-    |p| run(p, Config::default())
+    ["/setup-test-data", "/orders", "/user/{id}/orders"]
 );
 
 /// How the service is set up.

@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// The service, as topologies list it.
-pub const SERVICE: Service = service!("payment", ["/payments"], |p| run(p, Config::default()));
+pub const SERVICE: Service = service!("payment", ["/payments"]);
 
 /// The database's file.
 pub const FILE: &str = "item_payment.redb";

@@ -34,7 +34,7 @@ use crate::{
 pub const SERVICE: Service = Service {
     // `POST /setup-test-data` makes the users that it needs.
     demo: &[],
-    ..service!(user::SERVICE, |p| run(p, Settings::default()))
+    ..service!(user::SERVICE)
 };
 
 /// Serves until the process ends.

@@ -81,7 +81,7 @@ fn shop_policy() -> PeerPolicy {
 }
 
 /// The service, as topologies list it.
-pub const SERVICE: Service = service!("challenge", ["/challenges"], |p| run(p, Config::default()));
+pub const SERVICE: Service = service!("challenge", ["/challenges"]);
 
 /// Serves until the process ends.
 pub async fn run(platform: Platform, config: Config) -> io::Result<()> {

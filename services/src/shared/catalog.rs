@@ -104,7 +104,7 @@ pub const SERVICE: Service = Service {
             ),
         ],
     }],
-    ..service!("catalog", ["/products"], |p| run(p, Config::default()))
+    ..service!("catalog", ["/products"])
 };
 
 /// Serves until the process ends.

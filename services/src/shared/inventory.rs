@@ -98,7 +98,7 @@ pub const SERVICE: Service = Service {
             ("/inventory/4", r#"{"stock": 1}"#),
         ],
     }],
-    ..service!("inventory", ["/inventory"], |p| run(p, Config::default()))
+    ..service!("inventory", ["/inventory"])
 };
 
 /// Serves until the process ends.

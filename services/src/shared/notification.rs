@@ -28,10 +28,7 @@ use store::{SENT, Sent};
 pub use listen::Listens;
 
 /// The service, as topologies list it.
-pub const SERVICE: Service = service!("notification", ["/messages", "/notifications"], |p| run(
-    p,
-    Config::default()
-));
+pub const SERVICE: Service = service!("notification", ["/messages", "/notifications"]);
 
 /// How the service is set up.
 #[derive(Clone, Debug, Default)]

@@ -73,7 +73,7 @@ impl Default for Config {
 }
 
 /// The service, as topologies list it.
-pub const SERVICE: Service = service!("payment", ["/payments"], |p| run(p, Config::default()));
+pub const SERVICE: Service = service!("payment", ["/payments"]);
 
 /// Runs the service until the process ends.
 pub async fn run(platform: Platform, config: Config) -> io::Result<()> {

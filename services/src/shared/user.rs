@@ -34,10 +34,7 @@ pub const SERVICE: Service = Service {
         list: "/users",
         puts: &[("/users/1", r#"{"name":"Kim","balance":10000000}"#)],
     }],
-    ..service!("user", ["/users", "/user/{id}/balance"], |p| run(
-        p,
-        Config::default()
-    ))
+    ..service!("user", ["/users", "/user/{id}/balance"])
 };
 
 /// How the service is set up.

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     kit::{
-        Code, Context, Problem, Reader, StoreError, Writer,
+        Code, Context, Problem, StoreError, Writer,
         format::Format,
         idempotency::{RETENTION_MS, StoredAnswer, Told, fingerprint, in_flight, mismatch},
         input::AMOUNT_MAX,
@@ -71,7 +71,9 @@ impl Checkouts {
     ) -> Result<Placed, Problem> {
         let (key, fingerprint) = (format!("{}/{key}", wish.user), fingerprint(&wish));
         let now_ms = self.platform.clock.now_ms();
-        let known = self.store.read(|rows| Known::read(rows, &key))?;
+        let known = self
+            .store
+            .read(|rows| Known::of(rows.get(&KEYS, &key)?, |id| rows.get(&ORDERS, id)))?;
         if let Some(answer) = known.repeat(fingerprint, now_ms)? {
             return Ok(Placed::Ended(answer));
         }
@@ -140,7 +142,9 @@ impl Checkouts {
     async fn refuse(&self, key: String, fingerprint: u64, why: Problem) -> Result<Placed, Problem> {
         let now_ms = self.platform.clock.now_ms();
         let told = self.store.write(move |tx| {
-            if let Some(answer) = Known::of(tx, &key)?.repeat(fingerprint, now_ms)? {
+            if let Some(answer) = Known::of(tx.get(&KEYS, &key)?, |id| tx.get(&ORDERS, id))?
+                .repeat(fingerprint, now_ms)?
+            {
                 return Ok(answer);
             }
             let answer = StoredAnswer::of_problem(&why).ok_or(why)?;
@@ -185,7 +189,8 @@ impl Checkouts {
             more: Format::of(&self.platform, self.config.bugs).promise(terms.total),
         };
         let rows = move |tx: &mut Writer<'_>, saga: &mut SagaRecord<CheckoutData>| {
-            let repeat = Known::of(tx, &key)?.repeat(fingerprint, saga.created_ms);
+            let repeat = Known::of(tx.get(&KEYS, &key)?, |id| tx.get(&ORDERS, id))?
+                .repeat(fingerprint, saga.created_ms);
             if let Some(answer) = repeat.map_err(NotBegun::Refused)? {
                 return Err(NotBegun::Repeat(answer));
             }
@@ -215,23 +220,15 @@ impl Checkouts {
 struct Known(Option<(KeyRow, Option<OrderRow>)>);
 
 impl Known {
-    fn read(rows: &Reader, key: &str) -> Result<Self, StoreError> {
-        let Some(row) = rows.get(&KEYS, key)? else {
+    fn of(
+        row: Option<KeyRow>,
+        order: impl FnOnce(&str) -> Result<Option<OrderRow>, StoreError>,
+    ) -> Result<Self, StoreError> {
+        let Some(row) = row else {
             return Ok(Known(None));
         };
         let order = match &row.outcome {
-            KeyOutcome::Order(id) => rows.get(&ORDERS, id)?,
-            KeyOutcome::Refused(_) => None,
-        };
-        Ok(Known(Some((row, order))))
-    }
-
-    fn of(tx: &Writer<'_>, key: &str) -> Result<Self, StoreError> {
-        let Some(row) = tx.get(&KEYS, key)? else {
-            return Ok(Known(None));
-        };
-        let order = match &row.outcome {
-            KeyOutcome::Order(id) => tx.get(&ORDERS, id)?,
+            KeyOutcome::Order(id) => order(id)?,
             KeyOutcome::Refused(_) => None,
         };
         Ok(Known(Some((row, order))))

@@ -18,15 +18,6 @@ use crate::{
     ports::Platform,
 };
 
-/// One try, and no memory of earlier ones.
-fn policy() -> PeerPolicy {
-    PeerPolicy {
-        attempts: 1,
-        breaker_threshold: 2.0,
-        ..PeerPolicy::internal()
-    }
-}
-
 /// The channels and their subscribers.
 pub(super) struct Channels {
     platform: Platform,
@@ -54,7 +45,7 @@ impl Channels {
         let Subscribe { service, kinds } = subscribe;
         let (peer, until) = (&service, Instant::now() + LEASE);
         let fresh = || Subscriber {
-            peer: Arc::new(Peer::new(&self.platform, peer, policy())),
+            peer: Arc::new(Peer::new(&self.platform, peer, PeerPolicy::once())),
             kinds: Vec::new(),
             until,
         };

@@ -19,15 +19,6 @@ const BACKOFF_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// Rows that one pass takes.
 pub(super) const BATCH: usize = 16;
 
-/// One try each: the outbox is the retry.
-fn policy() -> PeerPolicy {
-    PeerPolicy {
-        attempts: 1,
-        breaker_threshold: 2.0,
-        ..PeerPolicy::internal()
-    }
-}
-
 /// What became of rows: the key, and why it was not sent.
 pub(super) type Outcomes = Vec<(String, Result<(), String>)>;
 
@@ -116,7 +107,7 @@ impl Inner {
         if let Some((_, peer)) = services.iter().find(|(known, _)| known == name) {
             return peer.clone();
         }
-        let peer = Peer::new(&self.platform, name, policy());
+        let peer = Peer::new(&self.platform, name, PeerPolicy::once());
         services.push((name.to_owned(), peer.clone()));
         peer
     }

@@ -71,13 +71,8 @@ impl Town {
         network.serve("pg", |platform| payment_provider::run(platform, config));
         let client = network.machine("client").0;
         let policy = PeerPolicy {
-            attempts: 1,
             timeout: Duration::from_secs(300),
-            backoff: Duration::ZERO,
-            breaker_threshold: 2.0,
-            breaker_window: 10,
-            breaker_open: Duration::ZERO,
-            ..PeerPolicy::internal()
+            ..PeerPolicy::once()
         };
         let town = Town {
             behaviour,
