@@ -1,4 +1,4 @@
-//! What should sometimes happen: the races and recoveries that a campaign has to have met before its silence counts.
+//! Reachability goals: what a campaign must have met at least once before its silence counts as evidence.
 
 use std::{
     collections::BTreeMap,
@@ -10,16 +10,16 @@ use squall_services::kit::Reply;
 
 use crate::lock;
 
-/// Told by whoever asked again and then got an answer.
+/// Reached by a client whose answer was lost and whose repeat was answered.
 pub const ANSWER_LOST: &str = "a request whose answer was lost was asked again and answered";
 
-/// Told by whoever was refused an order for good: from then on it must not be.
+/// Reached by a client that was refused an order for good.
 pub const REFUSED: &str = "a refusal was final and stayed so";
 
-/// Told by whoever asked again once all was settled.
+/// Reached by a client that asks again after the run has settled.
 pub const LATE_ANSWER: &str = "somebody asked again once all was settled, and was answered";
 
-/// Told by whoever bought in a rush once all was settled.
+/// Reached by a client that buys in a rush after the run has settled.
 pub const RUSH: &str = "declined and good cards took turns once all was settled";
 
 /// Two devices asked for one basket, and both were told of one order.
@@ -43,10 +43,10 @@ pub const REDRIVEN_BEFORE: &str = "a dead letter that was redriven before was re
 /// The read side was made anew while the storm lasted.
 pub const REBUILT: &str = "the read side was made anew in the storm";
 
-/// Whoever had the read side made anew was not answered.
+/// The operator who requested a rebuild got no answer.
 const REBUILD_INTERRUPTED: &str = "a rebuild of the read side was interrupted";
 
-/// What befalls the read side of workflows, which operators have made anew: a rebuild was interrupted if the process began
+/// Goals of the workflows' read side, which operators rebuild: a rebuild was interrupted if the process began
 /// one that it did not end, and begins another one in its next life.
 pub fn rebuilds(sim: &Sim, node: &'static str) {
     sim.goal(REBUILT);
@@ -60,7 +60,7 @@ pub fn rebuilds(sim: &Sim, node: &'static str) {
     });
 }
 
-/// What befalls replicas that were taken for dead: they go on beside their successors, which have their names.
+/// Goals of replicas that were taken for dead: they go on beside their successors, under the same names.
 pub fn outlived(
     sim: &Sim,
     nodes: &[&'static str],
@@ -77,14 +77,14 @@ pub fn outlived(
     }
 }
 
-/// What befalls services and those of them that call others.
+/// Goals of services, and of those that call others.
 pub fn services(sim: &Sim, callers: &[&'static str]) {
     logged(sim, callers, &[("a breaker opened", "the breaker opened")]);
     deaths(sim);
     sim.goal(ANSWER_LOST);
 }
 
-/// What befalls databases.
+/// Goals of databases.
 pub fn deaths(sim: &Sim) {
     sim.sometimes(
         "a transaction was durable whose writer had died in it",
@@ -92,7 +92,7 @@ pub fn deaths(sim: &Sim) {
     );
 }
 
-/// What befalls stock, on the nodes that answer for it.
+/// Goals of stock, on the nodes that own it.
 pub fn stock(sim: &Sim, nodes: &[&'static str]) {
     logged(
         sim,
@@ -104,7 +104,7 @@ pub fn stock(sim: &Sim, nodes: &[&'static str]) {
     );
 }
 
-/// What befalls stock whose buyers give up before they are answered.
+/// Goals of stock whose buyers give up before they are answered.
 pub fn late_reserves(sim: &Sim, nodes: &[&'static str]) {
     logged(
         sim,
@@ -113,7 +113,7 @@ pub fn late_reserves(sim: &Sim, nodes: &[&'static str]) {
     );
 }
 
-/// What befalls leases, on the nodes that work under them.
+/// Goals of leases, on the nodes that work under them.
 pub fn leases(sim: &Sim, holders: &[&'static str]) {
     let lasting = ("a lease ran out before it was released", "lease ran out");
     let waiting = ("somebody waited for a lease in vain", "lease refused");
@@ -130,7 +130,7 @@ pub(crate) fn logged(sim: &Sim, nodes: &[&'static str], all: &[(&'static str, &'
     }
 }
 
-/// Whoever keeps the keys of clients, by the scenario's topology.
+/// The nodes that may keep clients' keys; which one does depends on the topology.
 const KEEPERS: [&str; 4] = ["order", "order-1", "order-2", "checkout"];
 
 /// By the build that reads.
@@ -154,7 +154,7 @@ const EVENTS_READ: [&str; 2] = [
 /// By which build what has this id was begun.
 type Begun = Arc<Mutex<BTreeMap<String, u32>>>;
 
-/// What befalls sagas in an upgrade, on the nodes that drive them. Nothing where none comes in two builds.
+/// Goals of sagas during an upgrade, on the nodes that drive them. None if no node comes in two builds.
 pub fn builds(sim: &Sim, drivers: &[&'static str]) {
     if drivers.iter().all(|node| sim.builds().of(node).is_none()) {
         return;
@@ -185,7 +185,7 @@ pub fn builds(sim: &Sim, drivers: &[&'static str]) {
     }
 }
 
-/// What befalls events in an upgrade: `"order"` says the first and the last one of each key, and `readers` those between.
+/// Goals of events during an upgrade: `"order"` says the first and the last one of each key, `readers` those between.
 pub fn builds_of_events(sim: &Sim, readers: &[&'static str]) {
     KEYS_READ.iter().for_each(|name| _ = sim.goal(name));
     let begun = Begun::default();

@@ -16,35 +16,27 @@ use squall::scenario::{Catalogue, Scenario};
 
 use crate::planted_bug::Planted;
 
-/// The scenarios of the `squall` program, each with the bugs that can be planted into it. One line a scenario.
-fn all() -> Vec<(Box<dyn Scenario>, &'static [Planted])> {
-    vec![
-        (Box::new(order_saga::OrderSaga), order_saga::BUGS),
-        (
-            Box::new(order_replicas::OrderReplicas),
-            order_replicas::BUGS,
-        ),
-        (Box::new(order_cluster::OrderCluster), order_cluster::BUGS),
-        (
-            Box::new(order_workflow::OrderWorkflow),
-            order_workflow::BUGS,
-        ),
-        (
-            Box::new(challenge_reward::ChallengeReward),
-            challenge_reward::BUGS,
-        ),
-        (Box::new(stock_room::StockRoom), stock_room::BUGS),
-        (Box::new(item_purchase::ItemPurchase), item_purchase::BUGS),
-        (
-            Box::new(order_choreography::OrderChoreography),
-            order_choreography::BUGS,
-        ),
-        (Box::new(checkout::Checkout), checkout::BUGS),
-        (
-            Box::new(product_sync::ProductSync::default()),
-            product_sync::BUGS,
-        ),
-    ]
+macro_rules! all {
+    ($($module:ident: $scenario:expr,)*) => {
+        /// The scenarios of the `squall` program, each with the bugs that can be planted into it.
+        fn all() -> Vec<(Box<dyn Scenario>, &'static [Planted])> {
+            vec![$((Box::new($scenario), $module::BUGS)),*]
+        }
+    };
+}
+
+// One line a scenario, in the order of `list`.
+all! {
+    order_saga: order_saga::OrderSaga,
+    order_replicas: order_replicas::OrderReplicas,
+    order_cluster: order_cluster::OrderCluster,
+    order_workflow: order_workflow::OrderWorkflow,
+    challenge_reward: challenge_reward::ChallengeReward,
+    stock_room: stock_room::StockRoom,
+    item_purchase: item_purchase::ItemPurchase,
+    order_choreography: order_choreography::OrderChoreography,
+    checkout: checkout::Checkout,
+    product_sync: product_sync::ProductSync::default(),
 }
 
 /// Every scenario of the `squall` program.

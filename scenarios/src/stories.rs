@@ -1,4 +1,4 @@
-//! Single flows, to be read: somebody does one thing, and the few faults that make the story are aimed at named sites.
+//! Story scenarios: one person does one thing, and the few faults that make the story are aimed at named sites.
 //! They are no part of the random campaigns; their stories are reviewed as snapshots.
 
 use squall::{

@@ -1,4 +1,4 @@
-//! Who uses the services: customers, operators, shopkeepers, and what they find when they come.
+//! Workloads: customers, operators, shopkeepers, and the shop that they use.
 
 pub mod customer;
 pub mod late;

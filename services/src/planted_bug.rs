@@ -1,17 +1,17 @@
-//! The named switches between a sound service and a broken one.
+//! Planted bugs: named switches, each of which turns one defence of a service off.
 //!
-//! Every weakness that the documented designs have, and every bug of the bank, is one [`Bug`]. A *shape* is a set of
-//! them: the hardened shape has none. Code asks `bugs.has(Bug::NoJournal)` at the one place where the bug matters.
+//! Each weakness of the documented designs, and each bug that is planted alone, is one [`Bug`]. A *shape* is a set of
+//! them: the hardened shape has none. Code asks `bugs.has(Bug::NoJournal)` at the one place where it matters.
 
 macro_rules! bugs {
     ($($variant:ident $name:literal $about:literal)*) => {
-        /// One named weakness.
+        /// A planted bug: one defence that is switched off.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[repr(u8)]
         pub enum Bug { $(#[doc = $about] $variant),* }
 
         impl Bug {
-            /// All bugs, in the order of their declaration.
+            /// All bugs, in order of declaration.
             pub const ALL: &'static [Bug] = &[$(Bug::$variant),*];
             /// The switch's name: `no-journal`.
             pub fn name(self) -> &'static str { match self { $(Bug::$variant => $name),* } }
@@ -130,7 +130,7 @@ bugs! {
     OldReaderTakesDefault "old-reader-takes-default" "build 2 reads what build 1 wrote, which says nothing of a rebate, as if it had the one that is given by default now"
 }
 
-/// A set of bugs.
+/// A set of planted bugs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Bugs(u128);
 
@@ -148,7 +148,7 @@ impl Bugs {
         Bugs(self.0 & !(1 << bug as u8))
     }
 
-    /// Whether the bug is open.
+    /// Whether the bug is on.
     pub const fn has(self, bug: Bug) -> bool {
         self.0 & (1 << bug as u8) != 0
     }

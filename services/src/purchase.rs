@@ -6,8 +6,8 @@
 //! ```
 //!
 //! Each step is taken by the service that hears of the one before. The order decides, once: it completes when it hears
-//! that the payment was processed, and is cancelled by any failure or at its deadline. Whoever set something aside
-//! takes it for good when the order is completed and gives it back when it is cancelled, whatever comes first.
+//! that the payment was processed, and is cancelled by any failure or at its deadline. A service that
+//! has reserved something uses it when the order is completed and gives it back when it is cancelled, whatever comes first.
 //!
 //! The balance is the [`user`](crate::shared::user) service's, which [takes part](users).
 

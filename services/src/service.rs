@@ -1,4 +1,4 @@
-//! What a service declares of itself, once: all that a topology needs to know of it.
+//! A service's declaration: all that a topology needs to know of it.
 
 use std::io;
 
@@ -14,9 +14,9 @@ pub struct Service {
     pub name: &'static str,
     /// The path prefixes (whole segments) that the gateway routes to it.
     pub paths: &'static [&'static str],
-    /// How it runs where a topology says nothing else.
+    /// How it runs by default.
     pub run: fn(Platform) -> Serving,
-    /// What an empty one is filled with to be played with.
+    /// Demo data for an empty service.
     pub demo: &'static [Demo],
 }
 
@@ -47,11 +47,11 @@ macro_rules! service {
 
 pub(crate) use service;
 
-/// Things to play with.
+/// Demo data.
 #[derive(Clone, Copy, Debug)]
 pub struct Demo {
-    /// The path whose empty JSON list says that there are none yet.
+    /// The path whose empty JSON list shows that there is none yet.
     pub list: &'static str,
-    /// Paths, and the JSON bodies that are put there.
+    /// Paths and the JSON bodies to `PUT` there.
     pub puts: &'static [(&'static str, &'static str)],
 }

@@ -105,7 +105,7 @@ pub struct Measured {
 }
 
 impl Measured {
-    /// The delay that so many rows in a hundred do not exceed.
+    /// The delay percentile: what this many rows in a hundred do not exceed.
     ///
     /// # Panics
     ///

@@ -445,7 +445,7 @@ pub const DURABLE: &str = "acknowledged is durable";
 /// The invariant that refusals are held to.
 pub const REFUSED: &str = "what was refused for good never happens";
 
-/// The invariant that whoever asks is held to be owed.
+/// The invariant that each client is owed an answer.
 pub const ANSWERED: &str = "whoever asks again is answered, promptly and alike";
 
 /// The invariant that a basket is held to, whatever its keys.

@@ -1,4 +1,4 @@
-//! Races that a campaign has to have met before its silence counts.
+//! Reachability goals that are races.
 
 use std::sync::{Arc, Mutex};
 
@@ -14,7 +14,7 @@ use squall_services::{
 use super::{money::Money, orders::Orders};
 use crate::lock;
 
-/// What befalls money.
+/// Goals of money.
 pub fn money(sim: &Sim, orders: &Arc<Mutex<Orders>>, money: &Arc<Mutex<Money>>) {
     sim.sometimes_logged(
         "a payment could not be settled at once",
@@ -51,7 +51,7 @@ pub fn money(sim: &Sim, orders: &Arc<Mutex<Orders>>, money: &Arc<Mutex<Money>>) 
     });
 }
 
-/// What befalls rewards.
+/// Goals of rewards.
 pub fn rewards(sim: &Sim, orders: &Arc<Mutex<Orders>>) {
     let orders = orders.clone();
     sim.sometimes(

@@ -1,5 +1,5 @@
-//! What clients were told of each operation: what was refused for good never happens, and whoever asks again under the
-//! same key when all is settled is answered soon, and with what is true.
+//! What clients were told of each operation: what was refused for good never happens, and a repeat under the same key
+//! after the run has settled is answered soon and truthfully.
 
 use std::{
     collections::BTreeMap,
@@ -18,9 +18,9 @@ use crate::{
 
 /// What was refused for good never happens, then or later.
 pub const FINAL: &str = "a refusal is final";
-/// Whoever asks again when all is settled is told what is true.
+/// A repeat after the run has settled is answered truthfully.
 pub const TRUE: &str = "a late repeat is told what is true";
-/// Whoever asks when nothing disturbs anybody is answered.
+/// A request in the calm is answered.
 pub const ANSWERED: &str = "who asks in the calm is answered";
 
 /// What users find of their own is what they were told and what they did.

@@ -1,4 +1,4 @@
-//! Recoveries that a campaign has to have met before its silence counts: each goes on after a disturbance only.
+//! Reachability goals that are recoveries: each may be needed only in the wake of a disturbance.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -20,7 +20,7 @@ const INSISTING: Healer = Healer {
     but: None,
 };
 
-/// What befalls sagas, on the nodes that drive them.
+/// Goals of sagas, on the nodes that drive them.
 pub fn sagas(sim: &Sim, node: &'static str) {
     healers::watch(sim, &[node], &[INSISTING]);
     sim.sometimes_logged("a saga needed attention", node, "saga needs attention");
@@ -66,7 +66,7 @@ const WAKE: Duration = Duration::from_secs(30);
 /// and some tries may meet breakers that are still open.
 const NOTICED: Duration = Duration::from_secs(120);
 
-/// What befalls sagas that replicas drive.
+/// Goals of sagas that replicas drive.
 pub fn replicas(sim: &Sim, nodes: &[&'static str]) {
     healers::watch(sim, nodes, &[TAKING_OVER, FENCING_OFF]);
     for node in nodes {
@@ -74,7 +74,7 @@ pub fn replicas(sim: &Sim, nodes: &[&'static str]) {
     }
 }
 
-/// What befalls what is written under leases, on the nodes that write.
+/// Goals of writes under leases, on the nodes that write.
 pub fn fences(sim: &Sim, writers: &[&'static str]) {
     let fencing = Healer {
         goal: "what was written under an old lease was fenced off",
@@ -86,7 +86,7 @@ pub fn fences(sim: &Sim, writers: &[&'static str]) {
     healers::watch(sim, writers, &[fencing]);
 }
 
-/// What befalls events that their consumer cannot handle.
+/// Goals of events that their consumer cannot handle.
 pub fn deliveries(sim: &Sim, nodes: &[&'static str]) {
     let delivering = Healer {
         goal: "an event could not be handled at once",
@@ -101,10 +101,10 @@ pub fn deliveries(sim: &Sim, nodes: &[&'static str]) {
 /// For how long after a disturbance an event may have to be sent again: a try takes no longer.
 const SENT: Duration = Duration::from_secs(30);
 
-/// What the bus says of an event that it takes from nobody.
+/// How the bus refuses an event that is too large.
 const TOO_LARGE: Option<&str> = Some("BodyTooLarge");
 
-/// What befalls events between their outbox and whoever handles them.
+/// Goals of events between their outbox and their consumers.
 pub fn events(sim: &Sim, nodes: &[&'static str]) {
     let sending = Healer {
         goal: "an event was sent again",

@@ -128,7 +128,7 @@ impl Told {
         lock(&self.completed).clone()
     }
 
-    /// Somebody looks at a completion that was told.
+    /// A client looks at a completion that it was told of.
     pub fn judge_look(&self, client: &Client, (challenge, user): (&str, &str), reply: &Reply) {
         let status = serde_json::from_value::<CompletionStatus>(reply.body["status"].clone());
         if status.ok() != Some(CompletionStatus::Completed) {

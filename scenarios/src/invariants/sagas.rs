@@ -106,7 +106,7 @@ pub fn declare(sim: &Sim) {
     }
 }
 
-/// Watches the traces of sagas that nobody orchestrates.
+/// Watches the traces of choreographed sagas.
 pub fn watch_traces(sim: &Sim) {
     sim.inside(TRACE);
     let traces = Arc::new(Mutex::new(Traces::default()));

@@ -1,4 +1,4 @@
-//! After-commit subscribers: they hear of everything that is committed, of nothing else, once, and nobody waits for
+//! After-commit subscribers: they hear of everything that is committed, of nothing else, once, and nothing waits for
 //! them or for each other.
 
 use std::{

@@ -202,12 +202,12 @@ pub fn watch(
 }
 
 impl Windows {
-    /// The storm is over, and whoever says so goes on reading.
+    /// The storm is over; the caller goes on reading.
     pub fn healed(&mut self, now: VirtualTime) {
         self.healed = Some(now);
     }
 
-    /// Somebody begins to read a product.
+    /// A reader begins to read a product.
     pub fn read_begins(&mut self, sku: &str, now: VirtualTime) {
         self.reads += 1;
         for n in 0..self.waiting.len() {

@@ -273,7 +273,7 @@ fn test_data() -> serde_json::Value {
     json!({ "users": users, "items": items })
 }
 
-/// Adds the nodes. One payment in so many is refused.
+/// Adds the nodes. One payment in `refused_one_in` is refused.
 pub(crate) fn open(sim: &Sim, settings: Settings, refused_one_in: u64) {
     let behaviour = Arc::new(Behaviour::default());
     let knob = behaviour.clone();

@@ -42,7 +42,7 @@ pub struct Flow {
     pub system: System,
     /// Who says what a saga does next.
     pub execution: Execution,
-    /// The weaknesses of its services.
+    /// The planted bugs that are on.
     pub bugs: Bugs,
     /// Lamps on the shelf.
     pub stock: u64,
@@ -50,9 +50,9 @@ pub struct Flow {
     pub deed: Deed,
     /// What goes wrong, and where.
     pub storm: Vec<Fault>,
-    /// Whether somebody else buys something else meanwhile.
+    /// Whether another customer buys something else meanwhile.
     pub company: bool,
-    /// What somebody does who wants the same.
+    /// What a rival does who wants the same.
     pub rival: Option<Deed>,
 }
 

@@ -35,9 +35,9 @@ pub struct Purchase {
     pub name: &'static str,
     /// What happens, in a sentence.
     pub about: &'static str,
-    /// The weaknesses of the services.
+    /// The planted bugs that are on.
     pub bugs: Bugs,
-    /// One payment in so many is refused.
+    /// One payment in this many is refused.
     pub refused_one_in: u64,
     /// What goes wrong, and where.
     pub storm: Vec<Fault>,
@@ -89,7 +89,7 @@ pub fn payment_failed() -> Purchase {
     }
 }
 
-/// Nobody is told.
+/// The message is lost.
 pub fn message_lost() -> Purchase {
     Purchase {
         name: "purchase-message-lost",

@@ -35,9 +35,9 @@ pub struct Order {
     pub name: &'static str,
     /// What happens, in a sentence.
     pub about: &'static str,
-    /// The weaknesses of the services.
+    /// The planted bugs that are on.
     pub bugs: Bugs,
-    /// One try of a delivery in so many finds nobody.
+    /// One delivery attempt in this many finds no one at home.
     pub misses_one_in: u64,
     /// What goes wrong, and where.
     pub storm: Vec<Fault>,
@@ -94,7 +94,7 @@ pub fn completed() -> Order {
     }
 }
 
-/// Nobody opens, twice.
+/// No one opens the door, twice.
 pub fn undeliverable() -> Order {
     Order {
         name: "choreography-undeliverable",
@@ -104,7 +104,7 @@ pub fn undeliverable() -> Order {
     }
 }
 
-/// Nobody opens, and nobody pays the money back.
+/// No one opens the door, and the money is not paid back.
 pub fn money_kept() -> Order {
     Order {
         name: "choreography-money-kept",

@@ -40,7 +40,7 @@ const LATER: Duration = Duration::from_secs(4);
 /// The pause: over when the second one has got the lamp, and before the first one loses patience.
 const PAUSE_MS: u64 = 6_000;
 
-/// How a lease is held: nobody renews it.
+/// How a lease is held: without renewal.
 const LEASE: LeasePolicy = LeasePolicy {
     wait: Duration::from_secs(5),
     lease: Duration::from_secs(3),
@@ -55,7 +55,7 @@ pub struct LastLamp {
     pub name: &'static str,
     /// What happens, in a sentence.
     pub about: &'static str,
-    /// The weaknesses of the inventory.
+    /// The planted bugs that are on.
     pub bugs: Bugs,
     /// What goes wrong, and where.
     pub storm: Vec<Fault>,
@@ -147,7 +147,7 @@ impl Scenario for LastLamp {
     }
 }
 
-/// The label of what somebody does.
+/// The label of a person's request.
 fn op(who: &str) -> String {
     format!("{who}-1")
 }

@@ -1,5 +1,5 @@
-//! Whoever comes once all is settled: asks again for what was asked for in the storm, looks at every order, and buys. Nothing
-//! disturbs them, so they may demand prompt answers, and true ones.
+//! The late client, who comes after the run has settled: repeats the storm's requests, looks at every order, and buys.
+//! Nothing disturbs it then, so it may demand prompt and true answers.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -40,7 +40,7 @@ pub const MAT: Shelf = Shelf {
 /// The invariant of those whom nothing disturbs.
 const GOODPUT: &str = "in the calm nothing is refused but for business reasons";
 
-/// The orders of a rush: so many declined cards in a row, then so many good ones.
+/// The orders of a rush: a number of declined cards in a row, then of good ones.
 #[derive(Clone, Copy, Debug)]
 pub struct Rush {
     /// Cards that are declined.

@@ -1,5 +1,5 @@
-//! Whoever looks after the services: when the storm is over, and in some worlds while it lasts. Redrives dead letters, replays
-//! events, restarts sagas, has the read side made anew.
+//! Operators, who act when the storm is over, and in some worlds while it lasts: they redrive dead letters, replay
+//! events, restart sagas and rebuild the read side.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,16 +16,16 @@ use crate::{lock, person::browser, platform::platform, reachability_goals};
 /// How often the operator looks.
 pub const LOOK_EVERY: Duration = Duration::from_secs(10);
 
-/// Tends these services for ever. What is refused again is given so many `chances`: a breaker that is open still, or a
-/// neighbour that is not back, is no reason to give an event up.
+/// Tends these services until the run ends. What is refused again gets `chances` more tries: a breaker that is still
+/// open, or a peer that is not back yet, is no reason to give an event up.
 pub async fn tend(client: &Client, services: &[&'static str], chances: u32) {
     tend_every(client, services, chances, (LOOK_EVERY, u64::MAX)).await;
 }
 
-/// Looks made in a shift of the storm: then whoever tends the services when it is over is enough.
+/// Rounds of an operator during the storm; after it, the operators of the calm are enough.
 pub const ROUNDS: u64 = 12;
 
-/// The same, looking so often and so many times.
+/// The same, at this interval and for this many rounds.
 pub async fn tend_every(
     client: &Client,
     services: &[&'static str],

@@ -227,7 +227,7 @@ impl Hand {
         self.stock(shelf).await;
     }
 
-    /// Has the inventory know of a product and its units, and nobody else.
+    /// Creates a product's units in the inventory only.
     ///
     /// # Panics
     ///

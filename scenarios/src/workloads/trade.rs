@@ -152,8 +152,8 @@ impl Trade {
         self.rush.is_some()
     }
 
-    /// Adds whoever comes late, and whoever looks after the services where the catalog is at `"catalog"`, and orders and
-    /// inventory at these entries. `workflows`: sagas are restarted, and their read side made anew.
+    /// Adds the late client, the shopkeeper and the operators, for a catalog at `"catalog"` and orders and inventory at
+    /// these entries. With `workflows`, operators also restart sagas and rebuild the read side.
     pub fn staff(
         &self,
         sim: &Sim,

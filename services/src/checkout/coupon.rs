@@ -37,7 +37,7 @@ pub const SERVICE: Service = service!("coupon", ["/campaigns", "/coupons"]);
 /// How the service is set up.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The weaknesses of the shape.
+    /// The planted bugs that are on.
     pub bugs: Bugs,
     /// The size of the executor that issues coupons.
     pub issue: Size,

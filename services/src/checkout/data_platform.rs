@@ -22,7 +22,7 @@ pub const FILE: &str = "dataplatform.redb";
 /// Everything it was told, by event id.
 pub const FACTS: Table<Event> = Table::new("facts");
 
-/// Serves until the process ends, and behaves as told.
+/// Serves until the process ends.
 pub async fn run(platform: Platform, faults: StubFaults) -> io::Result<()> {
     let store = Store::open(&platform, FILE).await?;
     let router = Router::new()

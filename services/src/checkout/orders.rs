@@ -92,7 +92,7 @@ pub const SERVICE: Service = service!(
 /// How the service is set up.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The weaknesses of the shape.
+    /// The planted bugs that are on.
     pub bugs: Bugs,
     /// What is remembered of a checkout under way.
     pub variant: Variant,
@@ -100,7 +100,7 @@ pub struct Config {
     pub rollback: Rollback,
     /// How long a saga may take to come to its pivot.
     pub saga_deadline: Duration,
-    /// Time between two recoveries of sagas that nobody drives.
+    /// Time between two recoveries of sagas without a driver.
     pub recover_every: Duration,
     /// Attempts of an undo, the pivot or a step after it before a saga needs attention.
     pub tries: u32,

@@ -26,7 +26,7 @@ use store::{COUNTED, Counted, RANKS, Rank};
 /// The service, as topologies list it.
 pub const SERVICE: Service = service!("ranking", ["/ranking"]);
 
-/// Serves until the process ends, and behaves as told.
+/// Serves until the process ends.
 pub async fn run(platform: Platform, faults: StubFaults) -> io::Result<()> {
     let store = Store::open(&platform, store::FILE).await?;
     let router = Router::new()

@@ -35,11 +35,11 @@ pub const SERVICE: Service = service!("delivery", ["/deliveries"]);
 /// How the service is set up.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// How it takes part.
+    /// How it takes part in the choreography.
     pub settings: Settings,
     /// How long a try takes.
     pub takes: Duration,
-    /// One try in so many finds nobody.
+    /// One delivery attempt in this many finds no one at home.
     pub misses_one_in: u64,
     /// Tries before a delivery has failed for good.
     pub tries_max: u32,

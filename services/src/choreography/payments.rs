@@ -1,5 +1,5 @@
-//! The payment service as choreographed orders have it: one charge when the goods are set aside, paid back when they cannot be
-//! delivered.
+//! The payment service as choreographed orders have it: one charge when the goods are reserved, refunded when they
+//! cannot be delivered.
 //!
 //! The charge is settled by the same machinery that serves requests; an event whose charge could not be settled yet is
 //! delivered again. What is said of it is said after it is settled, and once: the inbox's note is in that commit.

@@ -50,7 +50,7 @@ pub const STOCK: Pools = Pools {
 /// By product: the token of the last lease under which it was written. Empty where no leases are used.
 pub const FENCES: Table<u64> = Table::new("fences");
 
-/// How a lease of a product is held, as published: nobody renews it.
+/// How a lease of a product is held, as published: without renewal.
 pub const LEASE: LeasePolicy = LeasePolicy {
     wait: Duration::from_secs(5),
     lease: Duration::from_secs(3),
@@ -61,7 +61,7 @@ pub const LEASE: LeasePolicy = LeasePolicy {
 /// How the service is set up.
 #[derive(Clone, Debug, Default)]
 pub struct Config {
-    /// How it takes part.
+    /// How it takes part in the choreography.
     pub settings: Settings,
     /// How operations on a product keep out of each other's way.
     pub locking: Locking,

@@ -1,6 +1,6 @@
 //! The gateway: the single entry point. It routes by path, takes replicas in turn, and changes nothing else.
 //!
-//! It holds no state and repeats no request that may have been carried out: whoever sent it has the key to repeat it.
+//! It holds no state and repeats no request that may have been carried out: clients do that, with their keys.
 
 use std::{
     io,

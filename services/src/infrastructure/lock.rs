@@ -33,7 +33,7 @@ pub use crate::kit::lease::{Acquire, Granted, Held, Prove};
 
 /// The longest wait for a lease.
 pub const WAIT_MAX: Duration = Duration::from_secs(30);
-/// The longest lease; whoever works longer renews.
+/// The longest lease; longer work has to renew it.
 pub const LEASE_MAX: Duration = Duration::from_secs(60);
 /// Most that wait for one lock; further ones are refused at once.
 pub const QUEUE_MAX: usize = 1_000;
@@ -41,7 +41,7 @@ pub const QUEUE_MAX: usize = 1_000;
 /// How the service is set up.
 #[derive(Clone, Debug, Default)]
 pub struct Config {
-    /// The weaknesses of the shape.
+    /// The planted bugs that are on.
     pub bugs: Bugs,
     /// Where the leases are kept; each life of the process begins with none.
     pub leases: Shelf,
@@ -71,7 +71,7 @@ pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
     http::serve(&platform, api::router(Arc::new(locks))).await
 }
 
-/// The leases in a service's memory, as whoever watches it may look at them.
+/// The leases in a service's memory, open to observers.
 #[derive(Clone, Debug)]
 pub struct Shelf {
     leases: Arc<Mutex<Leases<Instant>>>,
@@ -79,7 +79,7 @@ pub struct Shelf {
     book: Arc<Mutex<Book<Instant>>>,
 }
 
-/// A lease that somebody else than its owner released.
+/// A lease that was released by another than its owner.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lost {
     /// The lock.
@@ -114,12 +114,12 @@ impl Shelf {
         self.book().promise(token).cloned()
     }
 
-    /// The grants after so many that broke the promise to another holder, in their order.
+    /// The grants that broke the promise to another holder, in order, without the first `after`.
     pub fn crossed(&self, after: usize) -> Vec<Crossed> {
         self.book().crossed()[after..].to_vec()
     }
 
-    /// The leases that somebody else than their owners released, in the order of it.
+    /// The leases that others than their owners released, in order.
     pub fn lost(&self) -> Vec<Lost> {
         let lost = lock(&self.lost);
         lost.clone()

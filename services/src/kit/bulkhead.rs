@@ -1,4 +1,4 @@
-//! Bulkhead: at most so many at a time, and a bounded wait for the others.
+//! Bulkhead: limits concurrency, and bounds how long callers wait for a permit.
 
 use std::{
     sync::{Arc, Mutex},
@@ -57,7 +57,7 @@ impl Permit {
         None
     }
 
-    /// What nobody lent. Only for the planted bug `no-bulkhead`.
+    /// A permit that was not acquired. Only for the planted bug `no-bulkhead`.
     pub fn forged() -> Permit {
         Permit {
             returned_on_drop: None,
@@ -65,7 +65,7 @@ impl Permit {
     }
 }
 
-/// Somebody is at what the permits are for, for as long as this lives.
+/// Counts as a running call for as long as it lives.
 pub struct AtIt<'p>(&'p Permits);
 
 impl Drop for AtIt<'_> {
@@ -75,7 +75,7 @@ impl Drop for AtIt<'_> {
 }
 
 impl Permits {
-    /// So many permits in all.
+    /// A bulkhead of this many permits.
     pub fn new(count: usize) -> Self {
         Permits {
             semaphore: Arc::new(Semaphore::new(count)),
@@ -89,7 +89,7 @@ impl Permits {
     }
 
     /// A permit, or a place in the line and a permit in its turn, however long that takes; `None` at once if `places`
-    /// are taken. Whoever gives up leaves the line.
+    /// are taken. Dropping the future leaves the line.
     pub async fn line_up(&self, places: usize) -> Option<Permit> {
         if let Ok(permit) = self.semaphore.clone().try_acquire_owned() {
             return Some(Permit {
@@ -116,13 +116,13 @@ impl Permits {
         Some(Place(self))
     }
 
-    /// Notes that somebody is at what the permits are for.
+    /// Counts a running call.
     pub fn at_it(&self) -> AtIt<'_> {
         lock(&self.seen).change(|now| now.at_it += 1);
         AtIt(self)
     }
 
-    /// Permits that nobody holds.
+    /// Free permits.
     pub fn available(&self) -> usize {
         self.semaphore.available_permits()
     }

@@ -1,8 +1,8 @@
 //! After-commit events: what others want to know once something is committed, and must not hold up or undo.
 //!
 //! An event is an outbox row in the commit that it tells of, one per subscriber. Each subscriber's rows
-//! have a poller and a bounded executor of their own: one that is slow or down holds up nobody but itself, and a crash
-//! loses nothing. An event may arrive twice: subscribers heed its id.
+//! have a poller and a bounded executor of their own: one that is slow or down delays only itself, and a crash loses
+//! nothing. An event may arrive twice: subscribers deduplicate by its id.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Bounded executors: a bulkhead of so many workers and so many waiting, and a refusal for whoever comes on top.
+//! Bounded executors: limited workers, a bounded queue, and rejection beyond it.
 //!
 //! The rules are those of a widely known thread pool ([`ThreadPoolExecutor`](https://docs.oracle.com/en/java/javase/21/docs/api/java.base/java/util/concurrent/ThreadPoolExecutor.html)): up
 //! to `core` jobs run at once, further ones wait; only when the queue is full do up to `max` run; then jobs are refused.
@@ -37,7 +37,7 @@ impl Size {
     /// For what else hears of completed orders.
     pub const ORDER_EVENTS: Size = Size::new(2, 8, 30);
 
-    /// So many at once, at most so many, so many waiting.
+    /// Core workers, most workers, queue length.
     pub const fn new(core: usize, max: usize, queue: usize) -> Self {
         Size { core, max, queue }
     }
@@ -231,7 +231,7 @@ impl State {
     }
 }
 
-/// What executors came to, for whoever watches the service. Clones share it.
+/// Peak load of executors, for observers of the service. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct Load(Arc<Mutex<Peaks>>);
 

@@ -24,7 +24,7 @@ pub const FIRST: u32 = 0;
 /// The newest one, which does.
 pub const NEWEST: u32 = 1;
 
-/// The share of an order's amount that the shop gives back: one won in so many.
+/// The share of an order's amount that the shop gives back: one won in this many.
 const REBATE_ONE_IN: u64 = 20;
 
 /// The member of a rebate.

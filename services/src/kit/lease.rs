@@ -1,7 +1,6 @@
-//! Working under a lease of the [lock service](crate::infrastructure::lock): acquire, renew while the work goes on, release after it.
+//! Working under a lease of the [lock service](crate::infrastructure::lock): acquire, renew while working, release.
 //!
-//! A lease keeps others out only for as long as it lasts, and nobody can tell in the middle of a pause that it has
-//! ended: what is written under it carries its [token](Lease::token), and the resource refuses one older than it has
+//! A lease keeps others out only for as long as it lasts, and a holder cannot tell during a pause that it has ended: what is written under it carries its [token](Lease::token), and the resource refuses one older than it has
 //! seen. The watchdog renews a lease in time, but no longer than the [limit](LeasePolicy::limit) of the work.
 
 mod protocol;

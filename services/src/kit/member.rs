@@ -24,7 +24,7 @@ use crate::{
 /// How a service takes part.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The weaknesses of the shape.
+    /// The planted bugs that are on.
     pub bugs: Bugs,
     /// How its outbox is emptied.
     pub mode: Mode,
@@ -207,7 +207,7 @@ impl Member {
         &self.store
     }
 
-    /// The weaknesses of the shape.
+    /// The planted bugs that are on.
     pub fn bugs(&self) -> Bugs {
         self.bugs
     }

@@ -93,7 +93,7 @@ impl Default for Policy {
 /// How the outbox is set up.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The weaknesses of the shape.
+    /// The planted bugs that are on.
     pub bugs: Bugs,
     /// How rows find their way out.
     pub mode: Mode,
@@ -108,7 +108,7 @@ pub struct Config {
 }
 
 /// A webhook's own way out: one poller claims its rows and no others, and they are sent on an executor. So a service that
-/// is slow or down holds up nobody's rows but its own.
+/// is slow or down delays only its own rows.
 #[derive(Clone, Debug)]
 pub struct Bulkhead {
     /// The service.

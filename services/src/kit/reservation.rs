@@ -24,7 +24,7 @@ pub enum ReservationState {
 /// What happens to a reservation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReservationEvent {
-    /// Somebody asks for it.
+    /// It is requested.
     Begin,
     /// It was set aside.
     Hold,

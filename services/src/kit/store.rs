@@ -78,13 +78,13 @@ pub enum StoreError {
     /// The disk refused.
     #[error("the disk refused: {0}")]
     Io(String),
-    /// A row cannot be read at present: whether it is there, and what it says, nobody knows.
+    /// A row cannot be read at present: neither its existence nor its content is known.
     #[error("a row cannot be read: {0}")]
     Unreadable(String),
     /// A database that replicas share is away: nothing was done.
     #[error("the database cannot be reached: {0}")]
     Unreachable(String),
-    /// Nobody knows what a database that replicas share has made of the transaction.
+    /// The outcome of a transaction on a shared database is not known.
     #[error("the outcome of the transaction is not known: {0}")]
     Unknown(String),
 }

@@ -49,7 +49,7 @@ pub enum PaymentMode {
 /// How the service is set up.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The weaknesses of the shape.
+    /// The planted bugs that are on.
     pub bugs: Bugs,
     /// How money is taken.
     pub payment: PaymentMode,
@@ -59,7 +59,7 @@ pub struct Config {
     pub saga_deadline: Duration,
     /// Attempts of what can only succeed, before a saga needs a person's attention.
     pub saga_tries: u32,
-    /// Time between two recoveries of sagas that nobody drives.
+    /// Time between two recoveries of sagas without a driver.
     pub recover_every: Duration,
     /// How long a replica may be silent before another one takes over its sagas.
     pub lease: Duration,

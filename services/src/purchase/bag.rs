@@ -1,4 +1,4 @@
-//! The bag service: a user's item slots, and what purchases have set aside of them. A bag takes so many units.
+//! The bag service: a user's item slots, and what purchases have reserved of them.
 
 use std::{collections::BTreeMap, io, sync::Arc};
 

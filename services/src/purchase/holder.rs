@@ -1,4 +1,4 @@
-//! Whoever sets something aside for purchases out of a pool: slots of a bag, units of an item.
+//! Participants that reserve out of a pool for purchases: slots of a bag, units of an item.
 
 use async_trait::async_trait;
 

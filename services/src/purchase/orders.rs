@@ -41,7 +41,7 @@ pub const SERVICE: Service = service!(
 /// How the service is set up.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// How it takes part.
+    /// How it takes part in the choreography.
     pub settings: Settings,
     /// How long a purchase may take; then it is cancelled. Counted anew after a restart of the service.
     pub deadline: Duration,

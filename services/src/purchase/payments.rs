@@ -38,9 +38,9 @@ pub const PAYMENTS: Table<Payment> = Table::new("item_payments");
 /// How the service is set up.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// How it takes part.
+    /// How it takes part in the choreography.
     pub settings: Settings,
-    /// One payment in so many is refused.
+    /// One payment in this many is refused.
     pub refused_one_in: u64,
 }
 

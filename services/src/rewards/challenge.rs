@@ -29,9 +29,9 @@ pub use api::{Complete, Put, Switch};
 /// How the service is set up.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The weaknesses of the shape.
+    /// The planted bugs that are on.
     pub bugs: Bugs,
-    /// How copies of products are kept until somebody switches with `PUT /sync`.
+    /// How copies of products are kept, until `PUT /sync` changes it.
     pub sync: Mode,
     /// How notices come in the mode `events`, until the same.
     pub transport: Transport,

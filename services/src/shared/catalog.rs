@@ -40,7 +40,7 @@ pub struct Config {
 }
 
 impl Default for Config {
-    /// Nobody is told.
+    /// No notices are sent.
     fn default() -> Self {
         Config {
             tells: Vec::new(),
@@ -71,7 +71,7 @@ impl Config {
 }
 
 /// The tries span six minutes at least, so that only a longer outage leaves a dead letter: a reader would stay
-/// stale until somebody redrives it.
+/// stale until it is redriven.
 fn patience() -> Policy {
     Policy {
         attempts_max: 200,

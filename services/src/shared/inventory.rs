@@ -45,7 +45,7 @@ type Key = Option<IdempotencyKey>;
 /// How the service is set up.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The weaknesses of the shape.
+    /// The planted bugs that are on.
     pub bugs: Bugs,
     /// Age from which a semantic lock is looked at by the sweeper.
     pub lock_age: Duration,
@@ -147,7 +147,7 @@ impl Inventory {
         self.store.read(|rows| rows.get(&PRODUCTS, sku))
     }
 
-    /// The product as told to whoever looks.
+    /// The product as readers see it.
     fn show(&self, sku: &str) -> Result<Option<Product>, StoreError> {
         let bugs = self.config.bugs;
         self.shown.read(bugs, sku, || self.product(sku))

@@ -33,7 +33,7 @@ pub const SERVICE: Service = service!("notification", ["/messages", "/notificati
 /// How the service is set up.
 #[derive(Clone, Debug, Default)]
 pub struct Config {
-    /// How it behaves.
+    /// Its faults, as set from outside.
     pub faults: StubFaults,
     /// What it listens to, if anything.
     pub listens: Option<Listens>,

@@ -1,8 +1,9 @@
-//! The payment service: one payment per saga, in one step or in two, over the [payment gateway](crate::shared::payment_provider).
+//! The payment service: one payment per saga, in one step or in two, over the
+//! [payment gateway](crate::shared::payment_provider).
 //!
 //! Every change is an intent first and a fact later, one commit each. In between, the outcome is unknown; it is settled
-//! by asking the gateway again with the same key, never by guessing, and by whoever comes first: the caller's repeat, a
-//! cancel, a webhook, the next boot, or the minute's look.
+//! by asking the gateway again with the same key, never by guessing, at the first occasion: the caller's repeat, a
+//! cancel, a webhook, the next boot, or the minutely reconciliation.
 
 pub mod api;
 mod gateway;
@@ -41,14 +42,14 @@ pub enum Beyond {
     /// It waits for [`PERMIT_WAIT`] and is refused then: `PG_THROTTLED`.
     #[default]
     Waits,
-    /// It is buffered: it stands in line until its turn comes. At so many places, the next is refused at once.
+    /// It is queued, up to this many calls; beyond that, calls are refused at once.
     LinesUp(usize),
 }
 
 /// How the service is set up.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Open weaknesses.
+    /// The planted bugs that are on.
     pub bugs: Bugs,
     /// The gateway's name on the network.
     pub gateway: String,

@@ -1,7 +1,7 @@
 //! The user service: who may buy, balances, and what sagas have set aside of them.
 //!
 //! Everything that one request does happens in one transaction. A balance changes by amounts only, so what several
-//! sagas do to it commutes: no release restores a balance that somebody remembered.
+//! sagas do to it commutes: no release restores a remembered balance.
 
 mod api;
 pub mod commands;
@@ -40,7 +40,7 @@ pub const SERVICE: Service = Service {
 /// How the service is set up.
 #[derive(Clone, Debug, Default)]
 pub struct Config {
-    /// The weaknesses of the shape.
+    /// The planted bugs that are on.
     pub bugs: Bugs,
 }
 

@@ -208,7 +208,8 @@ pub async fn set_the_scene(client: Client, shelves: &[Shelf]) {
     }
 }
 
-/// Redrives dead letters, of sagas and of events, looking so often and so many times. Whoever `rebuilds` makes the read side anew each time.
+/// An operator who redrives dead letters of sagas and events, in `rounds`, one `every` so often; one who `rebuilds` also
+/// rebuilds the read side each time.
 pub async fn tend(client: Client, (every, rounds): (Duration, u64), rebuilds: bool) {
     let platform = platform(client.node());
     let context = Context::fresh(&platform, client.name());

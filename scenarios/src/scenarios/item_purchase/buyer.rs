@@ -1,4 +1,4 @@
-//! Whoever buys: orders, tops the balance up, looks what became of it.
+//! Buyers: they order, top their balance up, and look what became of their orders.
 
 use std::{sync::Arc, time::Duration};
 
@@ -24,7 +24,7 @@ use crate::{
 const PATIENCE: u64 = 8;
 /// How often a buyer looks what became of an order.
 const LOOKS: u32 = 3;
-/// What nobody sells.
+/// An item that does not exist.
 const UNKNOWN: &str = "unicorn";
 /// What an order of the calm ends within.
 const ENDS_WITHIN: Duration = Duration::from_secs(2 * 60);

@@ -1,4 +1,4 @@
-//! Whoever orders, through the gateway, and looks what became of it.
+//! Clients who order through the gateway and look what became of it.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,7 +15,7 @@ use crate::{
 /// How often a buyer looks what became of an order.
 const LOOKS: u32 = 3;
 
-/// What somebody orders.
+/// An order to place.
 pub(super) struct Wish {
     wait: Duration,
     user: &'static str,

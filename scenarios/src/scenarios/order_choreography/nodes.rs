@@ -59,14 +59,14 @@ pub const STOCK_PAUSE: CustomFault = CustomFault {
 pub struct Shop {
     /// How each takes part.
     pub settings: Settings,
-    /// One try of a delivery in so many finds nobody.
+    /// One delivery attempt in this many finds no one at home.
     pub misses_one_in: u64,
     /// How leases of products are held, if stock is kept under leases.
     pub lease: Option<LeasePolicy>,
 }
 
 impl Shop {
-    /// A shop whose couriers find nobody one time in three.
+    /// A shop whose couriers find no one at home one time in three.
     pub fn new(bugs: Bugs, mode: Mode) -> Self {
         Shop {
             settings: Settings {

@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(3_600);
 /// How often they ask.
 const ASKS_MAX: u32 = 2;
 
-/// What somebody does, once.
+/// What a person does, once.
 #[derive(Clone, Debug)]
 pub struct Deed {
     /// Who.

@@ -1,7 +1,7 @@
 //! One checkout at a time per user, where stock and balance are reserved at once.
 //!
-//! A seam: the locks are kept within this process, or by the [lock service](crate::infrastructure::lock). A lease ends even if its
-//! holder does not, so the lock is a courtesy that keeps a user's checkouts from crowding each other; the balance itself
+//! A seam: the locks are kept within this process, or by the [lock service](crate::infrastructure::lock). A lease
+//! ends even if its holder does not, so the lock is a courtesy that keeps a user's checkouts from crowding each other; the balance itself
 //! is guarded by its rows.
 
 use std::{

@@ -72,7 +72,7 @@ impl Deliveries {
         Ok(state)
     }
 
-    /// Whether somebody opens.
+    /// Whether someone opens the door.
     fn ring(&self, shipment: &Shipment) -> Try {
         let drawn = self.member.platform().random.next_u64();
         match drawn.is_multiple_of(self.config.misses_one_in.max(1)) {

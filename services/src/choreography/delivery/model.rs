@@ -19,9 +19,9 @@ pub enum State {
 pub enum Try {
     /// It was handed over.
     HandedOver,
-    /// Nobody was there; it is tried again.
+    /// No one was at home; delivery is tried again.
     Missed,
-    /// Nobody was there, and it was the last try.
+    /// No one was at home at the last try.
     MissedForGood,
 }
 

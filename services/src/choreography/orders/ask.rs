@@ -9,7 +9,7 @@ use crate::{
     shared::catalog::store::Product,
 };
 
-/// Who stands in where nobody could be asked, with `fallback-default-user`.
+/// The user who stands in while the user service is down, with `fallback-default-user`.
 pub const DEFAULT_USER: &str = "default-user";
 
 /// Whom it asks. Each has a breaker that opens when half of the last ten calls failed.

@@ -1,4 +1,4 @@
-//! How the bus misbehaves, for whoever wants to see what its clients do then.
+//! Faults of the bus, switched on from outside to see how its clients cope.
 
 use std::{collections::BTreeMap, sync::Mutex};
 
@@ -10,13 +10,13 @@ use crate::kit::lock;
 pub enum Fault {
     /// Forgets that deliveries were settled, so that they come again.
     Duplicate,
-    /// Holds what is appended back for so many milliseconds.
+    /// Delays appended events by this many milliseconds.
     Delay,
     /// Delivers the newest first, across keys.
     Reorder,
     /// Delivers something that is delivered again at once, as if its handler had taken too long.
     Redeliver,
-    /// Gives everything pending to whoever reads next, as if the group's members had changed.
+    /// Redelivers everything pending to the next reader, as if the group had rebalanced.
     Rebalance,
     /// Loses a message of a channel for good; of a stream, until it is delivered again.
     Lose,

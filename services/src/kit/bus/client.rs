@@ -55,7 +55,7 @@ impl Bus {
         self.post(&event.context.step("append"), &path, event).await
     }
 
-    /// Tells whoever listens to the channel now.
+    /// Publishes to the channel's current subscribers.
     pub async fn publish(&self, channel: &str, event: &Event) -> Result<(), Refused> {
         let path = format!("/channels/{channel}");
         self.post(&event.context.step("publish"), &path, event)

@@ -29,7 +29,7 @@ const RETRY_MAX: Duration = Duration::from_secs(10);
 const AWAY: Duration = Duration::from_millis(200);
 const AWAY_MAX: Duration = Duration::from_secs(5);
 
-/// How long an event waits that could not be handled in so many deliveries.
+/// Wait before the next delivery of an event, after this many that failed.
 pub fn retry_after(deliveries: u32) -> Duration {
     let wait = RETRY * 2_u32.saturating_pow(deliveries.min(16));
     wait.min(RETRY_MAX)

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use super::{Bus, ENVELOPE, Event, HandlerError};
 use crate::{kit::Store, planted_bug::Bugs, ports::Platform};
 
-/// Deliveries that an event gets, unless somebody says otherwise.
+/// Default number of deliveries of an event.
 pub(crate) const DELIVERIES_MAX: u32 = 10;
 
 /// What a service does about the events that it hears.
@@ -30,7 +30,7 @@ pub struct Subscription {
     pub workers: usize,
     /// Deliveries after which an event goes to the dead letters.
     pub deliveries_max: u32,
-    /// Hear the channel, which forgets what nobody hears at that instant, rather than the stream.
+    /// Subscribe to the channel, which drops events without a listener, rather than to the stream.
     pub channel: bool,
 }
 

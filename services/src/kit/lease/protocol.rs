@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Acquire {
-    /// Whoever is to hold the lease: another one for every acquisition. A repeat with the same owner is given the same lease.
+    /// The holder, unique to each acquisition. A repeat with the same owner is given the same lease.
     pub owner: String,
     /// How long to wait for it, up to 30 s; milliseconds.
     pub wait_ms: u64,

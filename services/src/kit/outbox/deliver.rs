@@ -204,7 +204,7 @@ fn bury(tx: &mut Writer<'_>, key: &str, row: &mut Row, drop_it: bool) -> Result<
 }
 
 impl Policy {
-    /// The wait after so many failures.
+    /// Backoff after this many failures.
     pub fn wait(&self, failures: u32) -> Duration {
         let growth = self.growth.saturating_pow(failures.saturating_sub(1));
         self.backoff.saturating_mul(growth).min(BACKOFF_MAX)

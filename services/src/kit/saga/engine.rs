@@ -184,9 +184,8 @@ impl<S: Saga> Engine<S> {
         noted.await
     }
 
-    /// Makes the read side anew from the facts: each saga's row, its open mark, and whatever `project` makes of it once
-    /// `clear` has taken away what it made before. Says
-    /// how many sagas there are. In one transaction, so nobody sees it half done.
+    /// Rebuilds the read side from the facts, in one transaction: each saga's row, its open mark, and what `project` makes
+    /// of it after `clear` has removed the old. Returns the number of sagas.
     ///
     /// # Errors
     /// `INVALID_STATE` where sagas are not kept as [`Journal::Facts`](super::Journal::Facts).

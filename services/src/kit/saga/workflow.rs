@@ -60,7 +60,7 @@ enum Stop {
     AsBefore,
     /// It asks for something else than the first time.
     Astray(String),
-    /// Somebody else owns the saga.
+    /// Another replica owns the saga.
     Lost,
 }
 

@@ -129,7 +129,7 @@ pub enum Transport {
     /// The catalog calls, again and again until it is answered.
     #[default]
     Webhook,
-    /// The bus tells whoever listens at that instant.
+    /// The bus tells its subscribers of the moment.
     PubSub,
     /// The bus keeps a log, and delivers from it until it is told that a notice was handled.
     Stream,

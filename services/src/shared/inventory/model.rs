@@ -43,7 +43,7 @@ pub enum LockEvent {
     Free,
 }
 
-/// The lock belongs to another saga, or to nobody where an owner is needed.
+/// The lock is held by another saga, or is free where an owner is needed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the product is in the hands of {}", .holder.as_deref().unwrap_or("nobody"))]
 pub struct NotOwner {

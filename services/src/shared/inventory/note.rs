@@ -1,4 +1,4 @@
-//! What a request tells whoever watches the service.
+//! Log events of a request, for observers of the service.
 
 /// What was done, to be told once it is committed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub(super) enum Note {
 }
 
 impl Note {
-    /// Tells whoever watches the service.
+    /// Logs it.
     pub(super) fn tell(&self) {
         match self {
             Note::Reserved { sku, quantity } => tracing::info!(sku, quantity, "stock reserved"),

@@ -25,7 +25,7 @@ use crate::{
 /// What is listened to.
 #[derive(Clone, Debug, Default)]
 pub struct Listens {
-    /// How it takes part.
+    /// How it takes part in the choreography.
     pub settings: Settings,
     /// The topic.
     pub topic: String,

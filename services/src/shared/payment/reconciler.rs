@@ -1,4 +1,4 @@
-//! Carries on what nobody waits for: payments that a crash, a lost answer or a full gateway left in an "-ing" state.
+//! Settles payments in the background: those that a crash, a lost answer or a full gateway left in an "-ing" state.
 
 use std::{sync::Arc, time::Duration};
 

@@ -322,7 +322,7 @@ impl Payments {
         });
     }
 
-    /// Settles a payment that nobody waits for. Does nothing if it is settled, or if somebody is at it.
+    /// Settles a payment in the background. Does nothing if it is settled, or being settled by another task.
     pub async fn settle_unasked(&self, id: &str) -> Result<(), Problem> {
         let Some(payment) = self.book.get(id)? else {
             return Ok(());

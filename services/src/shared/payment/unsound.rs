@@ -1,4 +1,4 @@
-//! A queue of captures that nobody takes back. Only for the planted bug `capture-after-void`.
+//! A queue of captures that are never withdrawn. Only for the planted bug `capture-after-void`.
 //!
 //! A gateway refuses the capture of a voided hold, but grants a new hold to any merchant who has the card's token: that
 //! is how a capture can follow a void although no gateway lets it.

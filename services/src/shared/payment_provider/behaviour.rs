@@ -1,4 +1,4 @@
-//! How the gateway misbehaves, for whoever wants to see what its callers do then: a test, a storm, a person with curl.
+//! Faults of the gateway, switched on from outside to see how its callers cope: by a test, a storm, a person with curl.
 
 use std::{collections::BTreeMap, sync::Mutex, time::Duration};
 
@@ -157,8 +157,7 @@ impl From<Rule> for RuleBody {
     }
 }
 
-/// The gateway's behaviour, shared with whoever sets it. It outlives the gateway's process: it belongs to the world
-/// around it.
+/// The gateway's behaviour, as set from outside. It outlives the gateway's process.
 #[derive(Debug, Default)]
 pub struct Behaviour {
     state: Mutex<State>,

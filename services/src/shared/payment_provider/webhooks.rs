@@ -1,5 +1,5 @@
 //! Telling the merchant what was done. Best effort: a notice that cannot be delivered is dropped, and a delivered one
-//! may come late or twice. Whoever hears it asks the gateway what is true.
+//! may come late or twice. A receiver asks the gateway what is true.
 
 use std::time::Duration;
 

@@ -33,7 +33,7 @@ pub struct Reserve {
 pub struct Commands<'a, 't> {
     /// The transaction.
     pub tx: &'a mut Writer<'t>,
-    /// The weaknesses of the shape.
+    /// The planted bugs that are on.
     pub bugs: Bugs,
     /// Wall clock.
     pub now_ms: u64,
