@@ -13,7 +13,7 @@ pub mod store;
 
 use std::{
     io,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -59,8 +59,8 @@ pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
         Ok::<_, StoreError>(boots)
     });
     let first_token = boots.await? << 32;
-    *config.leases.open() = Leases::new(first_token + 1);
-    config.leases.book().forget();
+    *lock(&config.leases.leases) = Leases::new(first_token + 1);
+    lock(&config.leases.book).forget();
     let locks = Locks {
         leases: config.leases,
         bugs: config.bugs,
@@ -101,22 +101,14 @@ impl Default for Shelf {
 }
 
 impl Shelf {
-    fn open(&self) -> MutexGuard<'_, Leases<Instant>> {
-        lock(&self.leases)
-    }
-
-    fn book(&self) -> MutexGuard<'_, Book<Instant>> {
-        lock(&self.book)
-    }
-
     /// What the holder of a token was told, if that is known still.
     pub fn promise(&self, token: u64) -> Option<Promise<Instant>> {
-        self.book().promise(token).cloned()
+        lock(&self.book).promise(token).cloned()
     }
 
     /// The grants that broke the promise to another holder, in order, without the first `after`.
     pub fn crossed(&self, after: usize) -> Vec<Crossed> {
-        self.book().crossed()[after..].to_vec()
+        lock(&self.book).crossed()[after..].to_vec()
     }
 
     /// The leases that others than their owners released, in order.
@@ -140,7 +132,7 @@ impl Shelf {
         let held = |(name, lease): (&str, &model::Lease<Instant>)| {
             (name.to_owned(), lease.owner.clone(), lease.token)
         };
-        self.open().held(now).map(held).collect()
+        lock(&self.leases).held(now).map(held).collect()
     }
 }
 
@@ -194,17 +186,17 @@ impl Locks {
                 true => asked,
                 false => now,
             };
-            let ran_out = self.leases.open().run_out(name, now);
+            let ran_out = lock(&self.leases.leases).run_out(name, now);
             if let Some(token) = ran_out {
                 tracing::info!(lock = name, token, "lease ran out");
             }
-            let turn = self.leases.open().ask(name, &ask.owner, now, from + lease);
+            let turn = lock(&self.leases.leases).ask(name, &ask.owner, now, from + lease);
             let free_at = match turn {
                 Turn::Granted(token) => {
                     let told = Instant::now();
                     let whose = (ask.owner.as_str(), token);
                     let promised = told + Duration::from_millis(ask.lease_ms);
-                    self.leases.book().granted(name, whose, told, promised);
+                    lock(&self.leases.book).granted(name, whose, told, promised);
                     tracing::info!(lock = name, token, "lease granted");
                     return Ok(Granted {
                         token,
@@ -216,7 +208,7 @@ impl Locks {
             };
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                self.leases.open().leave(name, &ask.owner);
+                lock(&self.leases.leases).leave(name, &ask.owner);
                 // Whoever is next in the queue has become the first.
                 self.changed.notify_waiters();
                 tracing::info!(lock = name, "lease refused");
@@ -230,14 +222,12 @@ impl Locks {
     fn renew(&self, name: &str, prove: &Prove) -> Result<Granted, Problem> {
         let now = self.now();
         let until = now + self.lasts(prove.lease_ms);
-        let renewed = self
-            .leases
-            .open()
-            .renew(name, (&prove.owner, prove.token), now, until);
+        let renewed =
+            lock(&self.leases.leases).renew(name, (&prove.owner, prove.token), now, until);
         match renewed {
             Renewal::Renewed => {
                 let promised = Instant::now() + Duration::from_millis(prove.lease_ms);
-                self.leases.book().renewed(prove.token, promised);
+                lock(&self.leases.book).renewed(prove.token, promised);
                 Ok(Granted::again(prove))
             }
             Renewal::NotYours => Err(not_yours(name)),
@@ -250,7 +240,7 @@ impl Locks {
             false => Whose::Owners,
         };
         let by = (prove.owner.as_str(), prove.token);
-        let released = self.leases.open().release(name, by, whose);
+        let released = lock(&self.leases.leases).release(name, by, whose);
         self.changed.notify_waiters();
         let Some(lease) = released else {
             return Err(not_yours(name));
@@ -259,7 +249,7 @@ impl Locks {
         if is_anothers && lease.until > self.now() {
             self.leases.note_lost(name, lease, prove);
         } else {
-            self.leases.book().released(prove.token);
+            lock(&self.leases.book).released(prove.token);
         }
         Ok(Granted::again(prove))
     }
