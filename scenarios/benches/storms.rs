@@ -16,11 +16,11 @@ use squall::{
 };
 use squall_scenarios::{
     catalogue,
-    customer::{Person, keyed},
-    shop::{self, Hand, Shelf},
+    person::{Person, keyed},
     topology,
+    workloads::shop::{self, Hand, Shelf},
 };
-use squall_services::{gap::Gaps, order, payment};
+use squall_services::{orchestration::orders, planted_bug::Bugs, shared::payment};
 
 /// As in the `squall` program.
 #[global_allocator]
@@ -68,12 +68,12 @@ impl Scenario for Orders {
     }
 
     fn build(&self, sim: &Sim, _: &Setup) {
-        let config = order::Config::default();
+        let config = orders::Config::default();
         topology::open(
             sim,
-            shop::counter(Gaps::default(), config, Default::default()),
+            shop::counter(Bugs::default(), config, Default::default()),
         );
-        shop::open_till(sim, Gaps::default(), payment::CALLS_MAX);
+        shop::open_till(sim, Bugs::default(), payment::CALLS_MAX);
         let lamp = Shelf {
             sku: "lamp",
             stock: 9,

@@ -8,6 +8,6 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let brought = vec![squall_scenarios::sync_windows::command::brought()];
+    let brought = vec![squall_scenarios::experiments::sync_windows::command::brought()];
     squall::cli::main_with(squall_scenarios::catalogue(), brought)
 }

@@ -1,6 +1,6 @@
 //! The services' ports on a simulated machine: the one place where the two meet.
 
-use std::{future::Future, io, pin::Pin, sync::Arc};
+use std::{any::Any, future::Future, io, pin::Pin, sync::Arc};
 
 use redb::StorageBackend;
 use squall::{Node, net, trace::Row};
@@ -74,8 +74,8 @@ impl Storage for Machine {
         !self.0.is_alive()
     }
 
-    fn shared(&self) -> Option<Shared> {
-        self.1.clone()
+    fn shared(&self) -> Option<Arc<dyn Any + Send + Sync>> {
+        self.1.clone().map(|shared| Arc::new(shared) as _)
     }
 
     fn readable(&self, table: &str, key: &str) -> io::Result<()> {

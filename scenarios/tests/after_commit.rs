@@ -5,7 +5,7 @@ mod tables;
 use std::time::Duration;
 
 use squall::seed::Seed;
-use squall_scenarios::checkout::isolation::{
+use squall_scenarios::experiments::isolation::{
     Sale,
     Subscribers::{self, *},
     Told, sales, table,

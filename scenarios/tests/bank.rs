@@ -16,10 +16,9 @@ use squall::{
     testing,
 };
 use squall_scenarios::{
-    bank::{BANK, Planted},
     catalogue,
-    challenge_reward::ChallengeReward,
-    order_saga::OrderSaga,
+    planted_bug::Planted,
+    scenarios::{bugs_of, challenge_reward::ChallengeReward, order_saga::OrderSaga},
 };
 
 /// Storms in which a bug has to show.
@@ -30,20 +29,20 @@ const SEEDS: u64 = 2_000;
 fn every_bug_is_found_by_the_damage_that_it_does() {
     let only = env::var("SQUALL_BUGS").unwrap_or_default();
     let scenarios = catalogue().scenarios;
-    let of = |scenario: &'_ dyn Scenario| BANK.iter().find(|(name, _)| *name == scenario.name());
     let mut bugs: Vec<(&dyn Scenario, &Planted)> = Vec::new();
     for scenario in &scenarios {
-        let (name, planted) = of(&**scenario).expect("the bank has each scenario");
-        let wanted = |bug: &&Planted| format!("{name}/{}", bug.gap.name()).starts_with(&only);
-        bugs.extend(planted.iter().filter(wanted).map(|bug| (&**scenario, bug)));
+        let named = |planted: &Planted| format!("{}/{}", scenario.name(), planted.bug.name());
+        let wanted = |bug: &&Planted| named(bug).starts_with(&only);
+        let planted = bugs_of(&**scenario).iter().filter(wanted);
+        bugs.extend(planted.map(|bug| (&**scenario, bug)));
     }
     let next = AtomicUsize::new(0);
     let work = || {
         let mut missed = Vec::new();
-        while let Some((scenario, bug)) = bugs.get(next.fetch_add(1, Relaxed)) {
-            let finding = AssertUnwindSafe(|| is_found(*scenario, bug));
+        while let Some((scenario, planted)) = bugs.get(next.fetch_add(1, Relaxed)) {
+            let finding = AssertUnwindSafe(|| is_found(*scenario, planted));
             if catch_unwind(finding).is_err() {
-                missed.push(format!("{}/{}", scenario.name(), bug.gap.name()));
+                missed.push(format!("{}/{}", scenario.name(), planted.bug.name()));
             }
         }
         missed
@@ -91,7 +90,7 @@ fn a_test_that_misspells_a_bug_fails_at_once() {
 }
 
 fn is_found(scenario: &dyn Scenario, planted: &Planted) {
-    let bug = planted.gap.name();
+    let bug = planted.bug.name();
     let (seed, violation) = planted
         .likely
         .iter()

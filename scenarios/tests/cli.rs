@@ -13,7 +13,7 @@ use squall::{
     scenario::Bug,
     storm::Plan,
 };
-use squall_scenarios::{catalogue, order_saga::OrderSaga};
+use squall_scenarios::{catalogue, scenarios::order_saga::OrderSaga};
 
 const SQUALL: &str = env!("CARGO_BIN_EXE_squall");
 /// How the program is called in the commands that it prints.

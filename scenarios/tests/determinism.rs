@@ -16,11 +16,11 @@ use squall::{
     scenario::Scenario,
     seed::Seed,
 };
-use squall_scenarios::{
+use squall_scenarios::scenarios::{
     challenge_reward::ChallengeReward, checkout::Checkout, item_purchase::ItemPurchase,
     order_choreography::OrderChoreography, order_cluster::OrderCluster,
     order_replicas::OrderReplicas, order_saga::OrderSaga, order_workflow::OrderWorkflow,
-    stock_room::StockRoom, sync_windows::scenario::ProductSync,
+    product_sync::ProductSync, stock_room::StockRoom,
 };
 
 /// How many seeds are compared.

@@ -4,8 +4,8 @@
 mod tables;
 
 use squall::seed::Seed;
-use squall_scenarios::execution_modes::{Measured, measure, table};
-use squall_services::order::Execution;
+use squall_scenarios::experiments::execution_modes::{Measured, measure, table};
+use squall_services::orchestration::orders::Execution;
 
 fn both(seed: u64) -> [Measured; 2] {
     [Execution::Saga, Execution::Workflow].map(|execution| measure(Seed(seed), execution))

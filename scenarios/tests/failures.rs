@@ -1,4 +1,4 @@
-//! Each failure that the authors of system C list, reproduced with the gap that they describe by a storm that is aimed
+//! Each failure that the authors of system C list, reproduced with the bug that they describe by a storm that is aimed
 //! at it, and gone from the hardened services in the very same storm.
 
 use std::time::Duration;
@@ -11,12 +11,15 @@ use squall::{
     trace::What,
 };
 use squall_scenarios::{
-    flows::{Flow, LAMP, at, at_event, at_send, orders, people::Deed},
-    tale::{Tale, must_survive},
+    experiments::must_survive,
+    stories::{
+        StoryScenario,
+        flows::{Flow, LAMP, at, at_event, at_send, orders, people::Deed},
+    },
 };
 use squall_services::{
-    gap::{Gap, Gaps},
-    inventory::{model::ReservationState, store::RESERVATIONS},
+    planted_bug::{Bug, Bugs},
+    shared::inventory::{model::ReservationState, store::RESERVATIONS},
 };
 
 #[test]
@@ -25,13 +28,13 @@ fn a_crash_after_the_reservation_leaves_the_stock_reserved_for_ever() {
         storm: vec![crash("order", "step done", "ann-1/inventory-reserve")],
         ..orders::completed()
     };
-    leaves_the_stock_reserved(flow, Gap::NoJournal);
+    leaves_the_stock_reserved(flow, Bug::NoJournal);
 }
 
 #[test]
 fn a_crash_after_the_charge_takes_the_money_and_confirms_no_order() {
     let flow = orders::crash_without_journal();
-    breaks(flow, Gap::NoJournal, "no lost refund");
+    breaks(flow, Bug::NoJournal, "no lost refund");
 }
 
 #[test]
@@ -40,7 +43,7 @@ fn a_crash_in_the_middle_of_compensating_gives_the_money_back_and_not_the_stock(
         storm: vec![crash("order", "step undone", "ann-1/payment-cancel")],
         ..orders::capture_refused()
     };
-    leaves_the_stock_reserved(flow, Gap::NoJournal);
+    leaves_the_stock_reserved(flow, Bug::NoJournal);
 }
 
 #[test]
@@ -50,12 +53,12 @@ fn a_refund_that_fails_inside_is_marked_done_and_was_never_asked() {
         storm: asks.collect(),
         ..orders::capture_refused()
     };
-    breaks(flow, Gap::RefundMarkedNotAsked, "no lost refund");
+    breaks(flow, Bug::RefundMarkedNotAsked, "no lost refund");
 }
 
 #[test]
 fn a_lost_answer_and_a_retry_without_a_key_reserve_twice() {
-    breaks(orders::lost_answer(), Gap::NoKey, "stock adds up");
+    breaks(orders::lost_answer(), Bug::NoKey, "stock adds up");
 }
 
 #[test]
@@ -64,7 +67,7 @@ fn an_order_whose_cancel_fails_stays_as_it_was() {
         storm: vec![crash("order", "saga compensated", "ann-1")],
         ..orders::out_of_stock()
     };
-    breaks(flow, Gap::OrderCancelNotRetried, "every order ends");
+    breaks(flow, Bug::OrderCancelNotRetried, "every order ends");
 }
 
 #[test]
@@ -77,7 +80,7 @@ fn a_reserved_row_is_taken_by_another_saga_when_the_lock_heeds_reserving_only() 
     };
     breaks(
         flow,
-        Gap::SemanticLockReservingOnly,
+        Bug::SemanticLockReservingOnly,
         "a semantic lock has one owner",
     );
 }
@@ -99,7 +102,7 @@ fn a_semantic_lock_whose_reservation_never_followed_is_never_swept() {
         )],
         ..orders::completed()
     };
-    breaks(flow, Gap::SemanticLockNeverSwept, "no leaked semantic lock");
+    breaks(flow, Bug::SemanticLockNeverSwept, "no leaked semantic lock");
 }
 
 #[test]
@@ -109,14 +112,14 @@ fn a_compensation_that_fails_is_only_logged_and_lost() {
         storm: asks.collect(),
         ..orders::capture_refused()
     };
-    leaves_the_stock_reserved(flow, Gap::CompensationNotRetried);
+    leaves_the_stock_reserved(flow, Bug::CompensationNotRetried);
 }
 
-/// The gap lets the saga never end, and the stock that it has reserved stay so; without it neither happens.
-fn leaves_the_stock_reserved(flow: Flow, gap: Gap) {
-    let state_at_the_end = |gaps| {
+/// The bug lets the saga never end, and the stock that it has reserved stay so; without it neither happens.
+fn leaves_the_stock_reserved(flow: Flow, bug: Bug) {
+    let state_at_the_end = |bugs| {
         let flow = flow.clone();
-        let trace = Flow { gaps, ..flow }
+        let trace = Flow { bugs, ..flow }
             .play(Seed(1))
             .trace
             .expect("a flow is recorded");
@@ -134,12 +137,12 @@ fn leaves_the_stock_reserved(flow: Flow, gap: Gap) {
             .expect("there is one");
         RESERVATIONS.decode(&last).expect("it is one").state
     };
-    breaks(flow.clone(), gap, "every saga ends");
+    breaks(flow.clone(), bug, "every saga ends");
     assert_eq!(
-        state_at_the_end(Gaps::NONE.with(gap)),
+        state_at_the_end(Bugs::NONE.with(bug)),
         ReservationState::Reserved
     );
-    assert_ne!(state_at_the_end(Gaps::NONE), ReservationState::Reserved);
+    assert_ne!(state_at_the_end(Bugs::NONE), ReservationState::Reserved);
 }
 
 /// Nobody was told of it in between: a store that goes back to what it was is no order that goes back.
@@ -164,16 +167,16 @@ fn a_commit_that_is_found_after_an_outage_and_then_lost_to_a_failed_sync_breaks_
     must_survive(&outcome);
 }
 
-/// The gap breaks the invariant; without it the same storm breaks nothing.
-fn breaks(flow: Flow, gap: Gap, invariant: &str) {
-    let gaps = Gaps::NONE;
+/// The bug breaks the invariant; without it the same storm breaks nothing.
+fn breaks(flow: Flow, bug: Bug, invariant: &str) {
+    let bugs = Bugs::NONE;
     let hardened = Flow {
-        gaps,
+        bugs,
         ..flow.clone()
     };
     must_survive(&hardened.play(Seed(1)));
-    let gaps = gaps.with(gap);
-    let broken = Flow { gaps, ..flow }.play(Seed(1)).violations;
+    let bugs = bugs.with(bug);
+    let broken = Flow { bugs, ..flow }.play(Seed(1)).violations;
     let is_broken = broken.iter().any(|v| v.invariant == invariant);
     assert!(is_broken, "broken: {broken:?}");
 }

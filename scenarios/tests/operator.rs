@@ -22,10 +22,9 @@ use squall::{
     storm::Profile,
 };
 use squall_scenarios::{
-    operator,
+    experiments::must_survive,
     platform::{platform, read_store},
-    shop::Hand,
-    tale::must_survive,
+    workloads::{operator, shop::Hand},
 };
 use squall_services::{
     kit::{self, Listed, Page, Problem, Store, StoreError, Table},

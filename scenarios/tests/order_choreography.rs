@@ -18,20 +18,19 @@ use squall::{
     testing,
 };
 use squall_scenarios::{
-    customer::{Person, keyed},
-    invariants::prices::Asked,
-    order_choreography::{
+    experiments::must_survive,
+    invariants::choreographed_orders,
+    person::{Asked, Person, keyed},
+    scenarios::order_choreography::{
         OrderChoreography,
         nodes::{self, NODES, Shop},
-        orders,
     },
-    shop::Shelf,
-    tale::must_survive,
+    workloads::shop::Shelf,
 };
 use squall_services::{
     choreography::stock::STOCK,
-    gap::{Gap, Gaps},
     kit::outbox::Mode,
+    planted_bug::{Bug, Bugs},
 };
 
 const SEEDS: u64 = 200;
@@ -39,7 +38,7 @@ const SEEDS: u64 = 200;
 /// Everybody orders the same at once.
 #[derive(Clone)]
 struct Rush {
-    gaps: Gaps,
+    bugs: Bugs,
     users: Vec<String>,
     known: usize,
     stock: u64,
@@ -58,7 +57,7 @@ struct Seen {
 impl Rush {
     fn of(buyers: usize, stock: u64, quantity: u64) -> Self {
         Rush {
-            gaps: Gaps::NONE,
+            bugs: Bugs::NONE,
             users: (1..=buyers).map(|n| format!("buyer-{n:03}")).collect(),
             known: buyers,
             stock,
@@ -100,10 +99,10 @@ impl Scenario for Rush {
     fn build(&self, sim: &Sim, _: &Setup) {
         let shop = Shop {
             misses_one_in: u64::MAX,
-            ..Shop::new(self.gaps, Mode::Polling)
+            ..Shop::new(self.bugs, Mode::Polling)
         };
         let counters = nodes::open(sim, &shop);
-        let _told = orders::watch(sim, &counters.permits, &Asked::default());
+        let _told = choreographed_orders::watch(sim, &counters.permits, &Asked::default());
         let lamp = Shelf {
             sku: "lamp",
             stock: self.stock,
@@ -132,7 +131,7 @@ impl Scenario for Rush {
             let mut pools = truth.rows("inventory", STOCK.pools.name);
             let pool = pools.find_map(|(_, row)| STOCK.pools.decode(row).ok());
             seen.lock().unwrap().left = pool.map(|pool| pool.free);
-            orders::counts(truth)
+            choreographed_orders::counts(truth)
         });
     }
 }
@@ -166,9 +165,9 @@ fn an_order_of_999_of_5_is_cancelled_and_5_are_left() {
 }
 
 /// An unknown user orders while the user service is down.
-fn stranger(gaps: Gaps) -> (Rush, Outcome) {
+fn stranger(bugs: Bugs) -> (Rush, Outcome) {
     let rush = Rush {
-        gaps,
+        bugs,
         known: 0,
         ..Rush::of(1, 5, 1)
     };
@@ -187,7 +186,7 @@ fn stranger(gaps: Gaps) -> (Rush, Outcome) {
 
 #[test]
 fn an_unknown_user_is_refused_while_nobody_can_say_who_it_is() {
-    let (rush, outcome) = stranger(Gaps::NONE);
+    let (rush, outcome) = stranger(Bugs::NONE);
     must_survive(&outcome);
     assert_eq!(rush.answers(), [None]);
     assert_eq!(count(&outcome, "completed"), 0);
@@ -196,7 +195,7 @@ fn an_unknown_user_is_refused_while_nobody_can_say_who_it_is() {
 
 #[test]
 fn as_documented_an_unknown_user_orders_while_nobody_can_say_who_it_is() {
-    let (_, outcome) = stranger(Gaps::NONE.with(Gap::FallbackDefaultUser));
+    let (_, outcome) = stranger(Bugs::NONE.with(Bug::FallbackDefaultUser));
     let signature = outcome.signature("rush", "hardened").map(|s| s.invariant);
     assert_eq!(signature.as_deref(), Some("only users order"));
 }

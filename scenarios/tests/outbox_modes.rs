@@ -3,7 +3,7 @@
 mod tables;
 
 use squall::seed::Seed;
-use squall_scenarios::outbox_modes::{Bus, measure, table};
+use squall_scenarios::experiments::outbox_modes::{Bus, measure, table};
 use squall_services::kit::outbox::Mode;
 
 #[test]

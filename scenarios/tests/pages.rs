@@ -23,7 +23,7 @@ use squall::{
     time::VirtualTime,
     trace::{Mode, Recorder, Row, Scope, What},
 };
-use squall_scenarios::order_saga::OrderSaga;
+use squall_scenarios::scenarios::order_saga::OrderSaga;
 
 /// Chromium, if it is installed.
 fn chromium() -> Option<PathBuf> {

@@ -7,9 +7,12 @@ use squall::{
     scenario::Scenario,
 };
 use squall_scenarios::{
-    catalogue, challenge_reward::ChallengeReward, checkout::Checkout, item_purchase::ItemPurchase,
-    order_cluster::OrderCluster, order_replicas::OrderReplicas, order_saga::OrderSaga,
-    order_workflow::OrderWorkflow, sync_windows::scenario::ProductSync,
+    catalogue,
+    scenarios::{
+        challenge_reward::ChallengeReward, checkout::Checkout, item_purchase::ItemPurchase,
+        order_cluster::OrderCluster, order_replicas::OrderReplicas, order_saga::OrderSaga,
+        order_workflow::OrderWorkflow, product_sync::ProductSync,
+    },
 };
 
 const SEEDS: u64 = 100;

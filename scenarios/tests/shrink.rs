@@ -11,7 +11,7 @@ use squall::{
     testing,
     trace::What,
 };
-use squall_scenarios::{challenge_reward::ChallengeReward, order_saga::OrderSaga};
+use squall_scenarios::scenarios::{challenge_reward::ChallengeReward, order_saga::OrderSaga};
 
 fn budget(jobs: usize, runs: u64) -> Budget {
     Budget {

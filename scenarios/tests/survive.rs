@@ -2,10 +2,12 @@
 
 use squall::{campaign::Totals, scenario::Scenario, testing};
 use squall_scenarios::{
-    challenge_reward::ChallengeReward, checkout::Checkout, item_purchase::ItemPurchase,
-    order_cluster::OrderCluster, order_replicas::OrderReplicas, order_saga::OrderSaga,
-    order_workflow::OrderWorkflow, sometimes, stock_room::StockRoom,
-    sync_windows::scenario::ProductSync,
+    invariants::recoveries,
+    scenarios::{
+        challenge_reward::ChallengeReward, checkout::Checkout, item_purchase::ItemPurchase,
+        order_cluster::OrderCluster, order_replicas::OrderReplicas, order_saga::OrderSaga,
+        order_workflow::OrderWorkflow, product_sync::ProductSync, stock_room::StockRoom,
+    },
 };
 
 /// Seeds of each campaign, unless the environment asks for others.
@@ -29,7 +31,7 @@ fn order_replicas_survives() {
 fn order_cluster_survives_and_its_sagas_change_hands() {
     let totals = survives_in(&OrderCluster, TAKEOVERS);
     if totals.tally.runs >= TAKEOVERS {
-        for change in [sometimes::TAKING_OVER.goal, sometimes::FENCING_OFF.goal] {
+        for change in [recoveries::TAKING_OVER.goal, recoveries::FENCING_OFF.goal] {
             let storms = totals.tally.sometimes.get(change).copied();
             assert!(storms.unwrap_or(0) > 0, "never: {change}");
         }

@@ -9,7 +9,7 @@ use squall::{
     seed::Seed,
     storm::Profile,
 };
-use squall_scenarios::order_saga::OrderSaga;
+use squall_scenarios::scenarios::order_saga::OrderSaga;
 
 /// The order saga, of which only payment is hurt.
 struct PaymentAlone;

@@ -5,23 +5,25 @@
 //!                 inventory-failed     payment-failed                         delivery-failed
 //! ```
 //!
-//! Each step is taken by the service that hears of the one before. A failure is heard by everybody whose step came
-//! before it: the order is cancelled, the goods go back on the shelf, the money is paid back.
+//! Each step is taken by the service that hears of the one before. A failure is heard by all services whose step
+//! came before it: the order is cancelled, the goods go back on the shelf, the money is paid back.
 //!
-//! The payment's part is in [`payment`](crate::payment), the shipment's in [`delivery`](crate::delivery); the order asks
-//! [`user`](crate::user) and [`catalog`](crate::catalog) before it begins.
+//! The order asks [`user`](crate::shared::user) and [`catalog`](crate::shared::catalog) before it begins.
 
+pub mod delivery;
 pub mod orders;
+pub mod payments;
 pub mod stock;
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
     kit::{
-        bus::{Event, HandlerError, Member, Settings},
+        bus::{Event, HandlerError},
         format::More,
+        member::{Member, Settings},
     },
-    notification::Listens,
+    shared::notification::Listens,
 };
 
 /// The topic that everybody in it speaks and listens to; its events are in order per order.
@@ -48,7 +50,7 @@ pub const DELIVERY_COMPLETED: &str = "delivery-completed";
 /// They never will.
 pub const DELIVERY_FAILED: &str = "delivery-failed";
 
-/// The body of every event: all that whoever hears of it needs, the product and the quantity to be put back among it.
+/// The body of every event: all that its consumers need, including what to put back on failure.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Placed {
     /// The order: the owner of all that is set aside.

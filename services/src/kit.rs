@@ -12,6 +12,7 @@ pub mod inbox;
 pub mod input;
 pub(crate) mod json;
 pub mod lease;
+pub mod member;
 pub mod outbox;
 pub mod page;
 pub mod peer;
@@ -21,8 +22,10 @@ pub mod resource_pool;
 pub mod saga;
 pub(crate) mod stale;
 pub mod store;
-pub mod temper;
+pub mod stub_faults;
 pub(crate) mod timer;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use bulkhead::{Permit, Permits};
 pub use context::Context;
@@ -30,3 +33,8 @@ pub use page::{Listed, Page};
 pub use peer::{CallError, Peer, PeerPolicy, Reply};
 pub use problem::{Code, Problem};
 pub use store::{Reader, Store, StoreError, Table, Writer};
+
+/// Locks a mutex. A panic ends the process, so nobody ever sees what a poisoned one holds.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

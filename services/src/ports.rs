@@ -5,12 +5,10 @@
 //!
 //! What is *not* here: HTTP, retries, transactions. Those are the [`kit`](crate::kit), built over the ports.
 
-use std::{fmt, future::Future, io, pin::Pin, sync::Arc};
+use std::{any::Any, fmt, future::Future, io, pin::Pin, sync::Arc};
 
 use redb::StorageBackend;
 use tokio::io::{AsyncRead, AsyncWrite};
-
-use crate::kit::store::Shared;
 
 /// A boxed future, as the object-safe ports return it.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -66,8 +64,9 @@ pub trait Storage: Send + Sync {
     fn is_gone(&self) -> bool {
         false
     }
-    /// The database that this machine has in common with others, in place of its own.
-    fn shared(&self) -> Option<Shared> {
+    /// The database that this machine has in common with others, in place of its own: a
+    /// [`Shared`](crate::kit::store::Shared).
+    fn shared(&self) -> Option<Arc<dyn Any + Send + Sync>> {
         None
     }
     /// Whether this row can be read at present: asked about each row that a transaction meets. A machine's errors come

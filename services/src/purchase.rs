@@ -6,26 +6,29 @@
 //! ```
 //!
 //! Each step is taken by the service that hears of the one before. The order decides, once: it completes when it hears
-//! that the payment was processed, and is cancelled by any failure or at its deadline. Whoever set something aside
-//! takes it for good when the order is completed and gives it back when it is cancelled, whatever comes first.
+//! that the payment was processed, and is cancelled by any failure or at its deadline. A service that
+//! has reserved something uses it when the order is completed and gives it back when it is cancelled, whatever comes first.
 //!
-//! The user's and the bag's parts are in [`user`](crate::user) and [`bag`](crate::bag).
+//! The balance is the [`user`](crate::shared::user) service's, which [takes part](users).
 
+pub mod bag;
 pub(crate) mod holder;
 pub mod items;
 pub mod orders;
 pub mod payments;
+pub mod users;
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::{
-    gap::Gap,
     kit::{
-        bus::{Event, HandlerError, Member, Settings},
+        bus::{Event, HandlerError},
         format::More,
+        member::{Member, Settings},
     },
-    notification::Listens,
+    planted_bug::Bug,
+    shared::notification::Listens,
 };
 
 /// The topic that everybody in it speaks and listens to; its events are in order per purchase.
@@ -121,7 +124,7 @@ pub fn notices(settings: Settings) -> Listens {
 
 /// Keeps what a rollback needs to know where the shape keeps it: with the reservation, or in the bus's memory.
 pub async fn keep_rollback_data(member: &Member, event: &Event) {
-    if member.gaps().has(Gap::RollbackDataInBusMemory) {
+    if member.bugs().has(Bug::RollbackDataInBusMemory) {
         let (key, nothing_more) = (rollback_key(member, event), json!({}));
         let kept = member.bus().remember(&event.context, &key, &nothing_more);
         if let Err(error) = kept.await {
@@ -132,7 +135,7 @@ pub async fn keep_rollback_data(member: &Member, event: &Event) {
 
 /// Whether a rollback knows what to give back.
 pub async fn knows_rollback_data(member: &Member, event: &Event) -> bool {
-    if !member.gaps().has(Gap::RollbackDataInBusMemory) {
+    if !member.bugs().has(Bug::RollbackDataInBusMemory) {
         return true;
     }
     let key = rollback_key(member, event);

@@ -1,4 +1,4 @@
-//! What a service declares of itself, once: all that a topology needs to know of it.
+//! A service's declaration: all that a topology needs to know of it.
 
 use std::io;
 
@@ -14,17 +14,44 @@ pub struct Service {
     pub name: &'static str,
     /// The path prefixes (whole segments) that the gateway routes to it.
     pub paths: &'static [&'static str],
-    /// How it runs where a topology says nothing else.
+    /// How it runs by default.
     pub run: fn(Platform) -> Serving,
-    /// What an empty one is filled with to be played with.
+    /// Demo data for an empty service.
     pub demo: &'static [Demo],
 }
 
-/// Things to play with.
+/// Declares a service by its name, its paths, and how it runs unless its module's `run` does that with the default
+/// configuration; or by another one that it is but for how it runs.
+macro_rules! service {
+    ($name:literal, [$($path:literal),*]) => {
+        $crate::service::service!($name, [$($path),*], |p| run(p, Default::default()))
+    };
+    ($name:literal, [$($path:literal),*], |$platform:ident| $run:expr) => {
+        $crate::service::Service {
+            name: $name,
+            paths: &[$($path),*],
+            run: |$platform| Box::pin($run),
+            demo: &[],
+        }
+    };
+    ($like:expr) => {
+        $crate::service::service!($like, |p| run(p, Default::default()))
+    };
+    ($like:expr, |$platform:ident| $run:expr) => {
+        $crate::service::Service {
+            run: |$platform| Box::pin($run),
+            ..$like
+        }
+    };
+}
+
+pub(crate) use service;
+
+/// Demo data.
 #[derive(Clone, Copy, Debug)]
 pub struct Demo {
-    /// The path whose empty JSON list says that there are none yet.
+    /// The path whose empty JSON list shows that there is none yet.
     pub list: &'static str,
-    /// Paths, and the JSON bodies that are put there.
+    /// Paths and the JSON bodies to `PUT` there.
     pub puts: &'static [(&'static str, &'static str)],
 }

@@ -5,17 +5,19 @@ use std::time::Duration;
 
 use proptest::{prelude::*, test_runner::FileFailurePersistence};
 use squall_services::{
-    challenge::model::{CompletionEvent, CompletionStatus, Freshness, Verdict},
-    inventory::model::{
-        LockEvent, LockState, Move, ReservationEvent, ReservationState, SemanticLock, Units,
-    },
     kit::{
         Code, Context, Problem,
         resource_pool::Countable,
         saga::{Event, SagaRecord, Status, Step, StepRecord, StepStatus},
     },
-    order::model::{Flow, Status as OrderStatus},
-    payment::model::{Event as PaymentEvent, Mode, Status as PaymentStatus},
+    orchestration::orders::model::{Flow, Status as OrderStatus},
+    rewards::challenge::model::{CompletionEvent, CompletionStatus, Freshness, Verdict},
+    shared::{
+        inventory::model::{
+            LockEvent, LockState, Move, ReservationEvent, ReservationState, SemanticLock, Units,
+        },
+        payment::model::{Event as PaymentEvent, Mode, Status as PaymentStatus},
+    },
 };
 
 #[test]

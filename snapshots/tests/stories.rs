@@ -1,4 +1,4 @@
-//! Each flow of `squall_scenarios::flows` is played, must go as its plan has it, and its story must be the reviewed one.
+//! Each flow of `squall_scenarios::stories::flows` is played, must go as its plan has it, and its story must be the reviewed one.
 
 use squall::{
     fault::Latency,
@@ -7,13 +7,12 @@ use squall::{
     storm::{Fault, When},
 };
 use squall_scenarios::{
-    checkout::tale as checkouts,
-    flows::{Flow, orders, rewards},
     invariants::leases::FENCED,
-    item_purchase::tale as purchases,
-    order_choreography::tale as choreography,
-    order_replicas::tale as leases,
-    tale::Tale,
+    stories::{
+        StoryScenario, checkout as checkouts,
+        flows::{Flow, orders, rewards},
+        item_purchase as purchases, order_choreography as choreography, order_replicas as leases,
+    },
 };
 
 const SEED: Seed = Seed(1);
@@ -21,27 +20,31 @@ const SEED: Seed = Seed(1);
 const LINES_MAX: usize = 60;
 
 /// Plays what must survive, and compares its story with the reviewed one.
-fn review(tale: &impl Tale) {
-    review_as(tale, Verdict::Survived);
+fn review(story_scenario: &impl StoryScenario) {
+    review_as(story_scenario, Verdict::Survived);
 }
 
-fn review_as(tale: &impl Tale, verdict: Verdict) {
-    let outcome = tale.play(SEED);
+fn review_as(story_scenario: &impl StoryScenario, verdict: Verdict) {
+    let outcome = story_scenario.play(SEED);
     assert_eq!(outcome.verdict, verdict, "{:?}", outcome.violations);
-    compare(tale, &outcome);
+    compare(story_scenario, &outcome);
 }
 
-fn compare(tale: &impl Tale, outcome: &Outcome) {
+fn compare(story_scenario: &impl StoryScenario, outcome: &Outcome) {
     for report in &outcome.faults {
         assert!(report.fired.is_some(), "never fired: {}", report.fault);
         assert!(report.effective, "touched nothing: {}", report.fault);
     }
-    let story = tale.story(outcome);
+    let story = story_scenario.story(outcome);
     assert!(
         story.lines().count() <= LINES_MAX,
         "too long for a reader:\n{story}"
     );
-    let storm: Vec<String> = tale.storm().iter().map(Fault::to_string).collect();
+    let storm: Vec<String> = story_scenario
+        .storm()
+        .iter()
+        .map(Fault::to_string)
+        .collect();
     let storm = match storm.is_empty() {
         true => String::new(),
         false => format!(" Storm: {}.", storm.join("; ")),
@@ -50,8 +53,8 @@ fn compare(tale: &impl Tale, outcome: &Outcome) {
     settings.set_snapshot_path("../stories");
     settings.set_prepend_module_to_snapshot(false);
     settings.set_omit_expression(true);
-    settings.set_description(format!("{}{storm}", tale.about()));
-    settings.bind(|| insta::assert_snapshot!(tale.name(), story));
+    settings.set_description(format!("{}{storm}", story_scenario.about()));
+    settings.bind(|| insta::assert_snapshot!(story_scenario.name(), story));
 }
 
 #[test]
@@ -134,13 +137,17 @@ fn a_reward_that_may_not_be_is_taken_back() {
     review(&rewards::rolled_back());
 }
 
-fn depends_on_no_latency(tales: &[impl Tale]) {
-    for tale in tales {
-        let story = tale.story(&tale.play(SEED));
+fn depends_on_no_latency(scenarios: &[impl StoryScenario]) {
+    for story_scenario in scenarios {
+        let story = story_scenario.story(&story_scenario.play(SEED));
         for seed in 2..6 {
-            let other = tale.play(Seed(seed));
-            let name = tale.name();
-            assert_eq!(story, tale.story(&other), "{name} with seed {seed}");
+            let other = story_scenario.play(Seed(seed));
+            let name = story_scenario.name();
+            assert_eq!(
+                story,
+                story_scenario.story(&other),
+                "{name} with seed {seed}"
+            );
         }
     }
 }
@@ -187,8 +194,8 @@ fn a_lease_that_runs_out_in_a_pause_is_fenced_off() {
 
 #[test]
 fn without_fencing_both_holders_of_a_lease_write() {
-    let tale = leases::not_fenced_off();
-    let outcome = tale.play(SEED);
+    let story_scenario = leases::not_fenced_off();
+    let outcome = story_scenario.play(SEED);
     assert_eq!(outcome.verdict, Verdict::Violated);
     let both = |v: &squall::check::Violation| v.invariant == FENCED;
     assert!(
@@ -196,7 +203,7 @@ fn without_fencing_both_holders_of_a_lease_write() {
         "{:?}",
         outcome.violations
     );
-    compare(&tale, &outcome);
+    compare(&story_scenario, &outcome);
 }
 
 #[test]

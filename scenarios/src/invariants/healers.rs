@@ -14,7 +14,7 @@ use squall_services::kit::{
 };
 
 use super::{notes::Notes, stock::Stock};
-use crate::{lock, mirror::Mirror};
+use crate::{lock, table_view::TableView};
 
 /// Looks at what services say that they mend.
 const IN_VAIN: &str = "inside the healers: none is needed but in the wake of a disturbance";
@@ -123,7 +123,7 @@ pub fn watch_drivers(sim: &Sim, drivers: &[&'static str], journal: &'static str,
     sim.inside(IN_VAIN);
     let (twice, in_vain) = (Notes::watch(sim, ONCE), Notes::watch(sim, IN_VAIN));
     let state = Arc::new(Mutex::new(Drivers::default()));
-    let mut letters = Mirror::<DeadLetter>::new(journal, DEAD_LETTERS);
+    let mut letters = TableView::<DeadLetter>::new(journal, DEAD_LETTERS);
     let redriven = state.clone();
     sim.always(ONCE, move |commit, _| {
         for change in letters.follow(commit) {

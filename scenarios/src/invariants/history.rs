@@ -11,8 +11,8 @@ use squall::{
     check::history::{History, Judged, Model, Ticket},
 };
 use squall_services::{
-    inventory::store::Product,
     kit::{Code, Reply},
+    shared::inventory::store::Product,
 };
 
 use crate::lock;

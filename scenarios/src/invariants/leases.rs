@@ -8,9 +8,9 @@ use std::{
 
 use squall::{Sim, check::Findings};
 use squall_services::{
-    inventory::{model::ReservationState, store::RESERVATIONS},
-    lock::{Lost, Shelf, book::Crossed},
-    order::saga_lock,
+    infrastructure::lock::{Lost, Shelf, book::Crossed},
+    orchestration::orders::saga_lock,
+    shared::inventory::{model::ReservationState, store::RESERVATIONS},
 };
 use tokio::time::Instant;
 

@@ -9,18 +9,20 @@ use std::{
 use squall::Sim;
 use squall_services::{
     kit::bulkhead::{Counts, Permits},
-    payment::{Beyond, PAYMENTS, Payment, Status},
-    pg::{Entry, LEDGER},
+    shared::{
+        payment::{Beyond, PAYMENTS, Payment, Status},
+        payment_provider::{Entry, LEDGER},
+    },
 };
 
-use crate::{lock, mirror::Mirror};
+use crate::{lock, table_view::TableView};
 
 /// Ledger and payment records as committed.
 pub struct Money {
     /// The gateway's entries.
-    pub ledger: Mirror<Entry>,
+    pub ledger: TableView<Entry>,
     /// The payment service's records.
-    pub payments: Mirror<Payment>,
+    pub payments: TableView<Payment>,
 }
 
 /// What is left of an order's money at the gateway.
@@ -88,8 +90,8 @@ pub fn watch_calls(sim: &Sim, permits: &Permits, calls: usize, beyond: Beyond) {
 /// Watches the nodes `"pg"` and `"payment"`. `settled` is the bound of what the payment service must have settled.
 pub fn watch(sim: &Sim, permits: &Permits, settled: Duration) -> Arc<Mutex<Money>> {
     let money = Arc::new(Mutex::new(Money {
-        ledger: Mirror::new("pg", LEDGER),
-        payments: Mirror::new("payment", PAYMENTS),
+        ledger: TableView::new("pg", LEDGER),
+        payments: TableView::new("payment", PAYMENTS),
     }));
     let follow = money.clone();
     sim.always(

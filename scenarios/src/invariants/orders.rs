@@ -11,34 +11,35 @@ use squall::{
     check::{Findings, Goal},
 };
 use squall_services::{
-    inventory::model::ReservationState,
     kit::{Code, Table},
-    order::{
+    orchestration::orders::{
         model::Status,
         store::{KEYS, Kind, ORDERS, OrderRow},
     },
+    shared::inventory::model::ReservationState,
 };
 
 use super::{
     dues::Dues,
     money::Money,
-    prices::{Asked, Prices},
+    prices::Prices,
     sagas::{self, COURSES, Course, JOURNAL_ENDS, SAGAS_END, Traces},
     stock::Stock,
 };
 use crate::{
     lock,
-    mirror::{Change, Mirror},
+    person::Asked,
+    table_view::{Change, TableView},
 };
 
 /// The order service as committed.
 pub struct Orders {
     /// By id.
-    pub orders: Mirror<OrderRow>,
+    pub orders: TableView<OrderRow>,
     /// By id.
-    pub sagas: Mirror<Course>,
+    pub sagas: TableView<Course>,
     /// What is kept under the clients' keys.
-    keys: Mirror<Kept>,
+    keys: TableView<Kept>,
     prices: Prices,
     /// What is to be paid for each.
     dues: Dues,
@@ -65,9 +66,9 @@ pub fn watch(sim: &Sim) -> Arc<Mutex<Orders>> {
 pub fn watch_at(sim: &Sim, node: &'static str) -> Arc<Mutex<Orders>> {
     let asked = Asked::default();
     let orders = Arc::new(Mutex::new(Orders {
-        orders: Mirror::new(node, ORDERS),
-        sagas: Mirror::new(node, COURSES),
-        keys: Mirror::new(node, Table::new(KEYS.name)),
+        orders: TableView::new(node, ORDERS),
+        sagas: TableView::new(node, COURSES),
+        keys: TableView::new(node, Table::new(KEYS.name)),
         prices: Prices::new(&asked),
         dues: Dues::default(),
         asked,
@@ -271,7 +272,7 @@ fn is_done(status: Status) -> bool {
     matches!(status, Status::Confirmed | Status::Completed)
 }
 
-/// What the checks look at of a [`KeyRow`](squall_services::order::store::KeyRow).
+/// What the checks look at of a [`KeyRow`](squall_services::orchestration::orders::store::KeyRow).
 #[derive(Deserialize)]
 struct Kept {
     state: KeptState,
@@ -444,7 +445,7 @@ pub const DURABLE: &str = "acknowledged is durable";
 /// The invariant that refusals are held to.
 pub const REFUSED: &str = "what was refused for good never happens";
 
-/// The invariant that whoever asks is held to be owed.
+/// The invariant that each client is owed an answer.
 pub const ANSWERED: &str = "whoever asks again is answered, promptly and alike";
 
 /// The invariant that a basket is held to, whatever its keys.

@@ -14,7 +14,7 @@ use squall::{
     check::{Commit, Findings},
 };
 use squall_services::{
-    bus::store::{EVENTS, Entry},
+    infrastructure::bus::store::{EVENTS, Entry},
     kit::{
         bus::{DEAD_EVENTS, DeadEvent},
         inbox::{Handled, INBOX},
@@ -25,7 +25,7 @@ use squall_services::{
 use super::schedule;
 use crate::{
     lock,
-    mirror::{Change, Mirror},
+    table_view::{Change, TableView},
 };
 
 /// A claim is given back after five minutes; a minute for the rest.
@@ -44,19 +44,19 @@ const ORDER_NAME: &str = "inside the outbox: events of a key are told in their o
 pub type Interests = &'static [(&'static str, &'static [&'static str])];
 
 /// The tables of one service.
-struct Desk {
+struct NodeTables {
     node: &'static str,
-    outbox: Mirror<Row>,
-    published: Mirror<Row>,
-    dead: Mirror<Row>,
-    inbox: Mirror<Handled>,
-    dead_events: Mirror<DeadEvent>,
+    outbox: TableView<Row>,
+    published: TableView<Row>,
+    dead: TableView<Row>,
+    inbox: TableView<Handled>,
+    dead_events: TableView<DeadEvent>,
 }
 
 struct Post {
-    desks: Vec<Desk>,
+    nodes: Vec<NodeTables>,
     tries_max: u32,
-    stream: Mirror<Entry>,
+    stream: TableView<Entry>,
     on_stream: BTreeSet<String>,
 }
 
@@ -79,18 +79,18 @@ pub fn watch(
     ] {
         sim.inside(name);
     }
-    let desk = |&node: &&'static str| Desk {
+    let tables = |&node: &&'static str| NodeTables {
         node,
-        outbox: Mirror::new(node, OUTBOX),
-        published: Mirror::new(node, PUBLISHED),
-        dead: Mirror::new(node, DEAD_LETTERS),
-        inbox: Mirror::new(node, INBOX),
-        dead_events: Mirror::new(node, DEAD_EVENTS),
+        outbox: TableView::new(node, OUTBOX),
+        published: TableView::new(node, PUBLISHED),
+        dead: TableView::new(node, DEAD_LETTERS),
+        inbox: TableView::new(node, INBOX),
+        dead_events: TableView::new(node, DEAD_EVENTS),
     };
     let post = Arc::new(Mutex::new(Post {
-        desks: nodes.iter().map(desk).collect(),
+        nodes: nodes.iter().map(tables).collect(),
         tries_max: policy.attempts_max,
-        stream: Mirror::new("bus", EVENTS),
+        stream: TableView::new("bus", EVENTS),
         on_stream: BTreeSet::new(),
     }));
 
@@ -101,8 +101,8 @@ pub fn watch(
 
     let sent = post.clone();
     sim.finally(SENT_NAME, SENT, move |_, findings| {
-        for desk in &lock(&sent).desks {
-            for (key, row) in desk.outbox.iter() {
+        for tables in &lock(&sent).nodes {
+            for (key, row) in tables.outbox.iter() {
                 let tag = match row.state {
                     State::Processing { .. } => "left processing",
                     _ => "left pending",
@@ -110,7 +110,7 @@ pub fn watch(
                 let found = format!("{:?} after {} tries", row.state, row.attempts);
                 findings.broken(
                     tag,
-                    &[desk.node, key, &row.event.kind],
+                    &[tables.node, key, &row.event.kind],
                     "published, or a dead letter",
                     found,
                 );
@@ -133,17 +133,21 @@ impl Post {
                 self.on_stream.insert(entry.event.id.clone());
             }
         }
-        let Some(desk) = self.desks.iter_mut().find(|desk| desk.node == commit.node) else {
+        let Some(tables) = self
+            .nodes
+            .iter_mut()
+            .find(|tables| tables.node == commit.node)
+        else {
             return;
         };
-        let (inbox, dead_events) = (&mut desk.inbox, &mut desk.dead_events);
+        let (inbox, dead_events) = (&mut tables.inbox, &mut tables.dead_events);
         inbox.follow(commit);
         dead_events.follow(commit);
-        let rows = desk.outbox.follow(commit);
-        let published = desk.published.follow(commit);
-        let dead = desk.dead.follow(commit);
+        let rows = tables.outbox.follow(commit);
+        let published = tables.published.follow(commit);
+        let dead = tables.dead.follow(commit);
         for change in &rows {
-            judge_step(desk.node, change, self.tries_max, findings);
+            judge_step(tables.node, change, self.tries_max, findings);
             let moved = |to: &[Change<Row>]| {
                 to.iter()
                     .any(|row| row.key == change.key && row.after().is_some())
@@ -151,7 +155,7 @@ impl Post {
             if change.after().is_none() && !moved(&published) && !moved(&dead) {
                 findings.broken(
                     "dropped",
-                    &[desk.node, change.key],
+                    &[tables.node, change.key],
                     "published, or a dead letter",
                     "no trace of it",
                 );
@@ -159,14 +163,14 @@ impl Post {
         }
         for change in published {
             let Some(row) = change.after() else { continue };
-            let older = desk.outbox.iter().find(|(key, older)| {
+            let older = tables.outbox.iter().find(|(key, older)| {
                 *key < change.key && lane(older) == lane(row) && older.redriven == 0
             });
             if let Some((key, older)) = older {
                 findings.broken_as(
                     LEAVES_NAME,
                     "overtaken",
-                    &[desk.node, &row.event.key, key, change.key],
+                    &[tables.node, &row.event.key, key, change.key],
                     format!("{} is sent first", older.event.kind),
                     format!("{} was", row.event.kind),
                 );
@@ -176,7 +180,7 @@ impl Post {
                 findings.broken_as(
                     STREAM_NAME,
                     "not on the stream",
-                    &[desk.node, change.key, &row.event.id],
+                    &[tables.node, change.key, &row.event.id],
                     "what the bus has accepted is in its log",
                     "it is not",
                 );
@@ -186,14 +190,14 @@ impl Post {
 
     /// An event goes onto the stream: those of its key that were committed before it are there, or were given up.
     fn judge_order(&self, id: &str, findings: &mut Findings) {
-        let waits = |desk: &&Desk| desk.outbox.values().any(|row| row.event.id == id);
-        let Some(desk) = self.desks.iter().find(waits) else {
+        let waits = |tables: &&NodeTables| tables.outbox.values().any(|row| row.event.id == id);
+        let Some(tables) = self.nodes.iter().find(waits) else {
             return;
         };
-        let mut rows = desk.outbox.iter();
+        let mut rows = tables.outbox.iter();
         let told = rows.find(|(_, row)| row.event.id == id);
-        let (place, row) = told.expect("the desk was chosen for it");
-        let older = desk.outbox.iter().find(|(key, older)| {
+        let (place, row) = told.expect("the tables were chosen for it");
+        let older = tables.outbox.iter().find(|(key, older)| {
             *key < place
                 && lane(older) == lane(row)
                 && older.redriven == 0
@@ -203,7 +207,7 @@ impl Post {
             findings.broken_as(
                 ORDER_NAME,
                 "overtaken",
-                &[desk.node, &row.event.key],
+                &[tables.node, &row.event.key],
                 format!("{} is told first", older.event.kind),
                 format!("{} was", row.event.kind),
             );
@@ -212,15 +216,15 @@ impl Post {
 
     /// Every event on the stream has left a note with each group that it concerns, or a dead letter.
     fn judge_handled(&self, interests: Interests, findings: &mut Findings) {
-        let desks: BTreeMap<&str, &Desk> = self.desks.iter().map(|d| (d.node, d)).collect();
+        let nodes: BTreeMap<&str, &NodeTables> = self.nodes.iter().map(|d| (d.node, d)).collect();
         for entry in self.stream.values() {
             let event = &entry.event;
             for (node, kinds) in interests {
-                let Some(desk) = desks.get(node).filter(|_| kinds.contains(&&*event.kind)) else {
+                let Some(tables) = nodes.get(node).filter(|_| kinds.contains(&&*event.kind)) else {
                     continue;
                 };
-                let handled = desk.inbox.get(&format!("{node}/{}", event.id)).is_some();
-                let dead = desk.dead_events.get(&format!("{node}:{}", event.id));
+                let handled = tables.inbox.get(&format!("{node}/{}", event.id)).is_some();
+                let dead = tables.dead_events.get(&format!("{node}:{}", event.id));
                 if !handled && dead.is_none() {
                     findings.broken(
                         "never handled",

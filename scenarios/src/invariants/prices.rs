@@ -1,42 +1,18 @@
 //! Prices: the version that an order names was the catalog's at some time between the request and the order's commit.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use squall::{
     check::{Commit, Findings},
     time::VirtualTime,
 };
-use squall_services::catalog::store::{VERSIONS, Version, version_key};
+use squall_services::shared::catalog::store::{VERSIONS, Version, version_key};
 
-use crate::{lock, mirror::Mirror};
-
-/// When each operation was first asked for. Cheap to clone.
-///
-/// The first time counts, not the last: the order may be the effect of any of the requests with the same key, at the
-/// price that was read then.
-#[derive(Clone, Debug, Default)]
-pub struct Asked(Arc<Mutex<BTreeMap<String, VirtualTime>>>);
-
-impl Asked {
-    /// The operation is asked for at `now`, perhaps once more.
-    pub fn note(&self, op: &str, now: VirtualTime) {
-        lock(&self.0).entry(op.to_owned()).or_insert(now);
-    }
-
-    /// When the operation was first asked for. Steps belong to their operation: `dan-1/order-create` to `dan-1`.
-    fn first(&self, op: &str) -> Option<VirtualTime> {
-        let op = op.split('/').next().unwrap_or_default();
-        lock(&self.0).get(op).copied()
-    }
-}
+use crate::{person::Asked, table_view::TableView};
 
 /// The versions of products in the catalog's books, and since when each is there.
 pub struct Prices {
-    versions: Mirror<Version>,
+    versions: TableView<Version>,
     since: BTreeMap<String, VirtualTime>,
     asked: Asked,
 }
@@ -45,7 +21,7 @@ impl Prices {
     /// Nothing is known of the node `"catalog"` yet. Operations that are not among those `asked` are not judged by time.
     pub fn new(asked: &Asked) -> Self {
         Prices {
-            versions: Mirror::new("catalog", VERSIONS),
+            versions: TableView::new("catalog", VERSIONS),
             since: BTreeMap::new(),
             asked: asked.clone(),
         }
@@ -110,7 +86,7 @@ mod tests {
         time::VirtualTime,
         trace::{Row, Scope},
     };
-    use squall_services::catalog::store::{VERSIONS, Version, version_key};
+    use squall_services::shared::catalog::store::{VERSIONS, Version, version_key};
 
     use super::{Asked, Prices};
 

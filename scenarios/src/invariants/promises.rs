@@ -8,15 +8,19 @@ use std::{
 use squall::{Client, Sim, check::Goal};
 use squall_services::{
     kit::{Code, Reply},
-    order::model::Status,
+    orchestration::orders::model::Status,
 };
 
 use super::{
     orders::{ANSWERED, DURABLE, Orders, REFUSED},
-    prices::Asked,
     sagas::SAGAS_END,
 };
-use crate::{customer::Request, lock, receipts::Told, sometimes};
+use crate::{
+    invariants::receipts::Told,
+    lock,
+    person::{Asked, Request},
+    reachability_goals,
+};
 
 /// What customers have asked for, and what they were told: states that an order never leaves and refusals for good hold
 /// from that instant on.
@@ -128,7 +132,7 @@ impl Promises {
             let done = orders.done(op);
             done.map(|(id, status)| (id.to_owned(), status))
         };
-        client.reached(sometimes::REFUSED);
+        client.reached(reachability_goals::REFUSED);
         if let Some((id, status)) = done {
             client.broken(
                 REFUSED,

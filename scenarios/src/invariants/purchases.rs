@@ -11,27 +11,29 @@ use squall::{
     check::{Commit, Findings, Truth},
 };
 use squall_services::{
-    bag::store::BAGS,
     kit::{
         Table,
         reservation::ReservationState,
         resource_pool::{Hold, Pool, Pools},
     },
-    notification::store::{MESSAGES, Message},
     purchase::{
         ORDER_CANCELLED, ORDER_COMPLETED,
+        bag::BAGS,
         items::ITEMS,
         orders::store::{ORDERS, Order, Status},
         payments::{Outcome, PAYMENTS, Payment},
     },
-    user::store::{RESERVATIONS, Reservation, USERS, User},
+    shared::{
+        notification::store::{MESSAGES, Message},
+        user::store::{RESERVATIONS, Reservation, USERS, User},
+    },
 };
 
 use super::{
     dues::{Dues, PROMISED},
     orders::DURABLE,
 };
-use crate::{lock, mirror::Mirror, receipts::Receipts};
+use crate::{invariants::receipts::Receipts, lock, table_view::TableView};
 
 /// A purchase is cancelled after 30 s, counted anew when its service restarts.
 const ENDS: Duration = Duration::from_secs(2 * 60);
@@ -47,21 +49,21 @@ const ONCE: &str = "every consumer's effect happens once per event";
 pub struct Holdings {
     node: &'static str,
     /// The pools, by id.
-    pub pools: Mirror<Pool>,
+    pub pools: TableView<Pool>,
     /// What is held, by owner.
-    pub holds: Mirror<Hold>,
+    pub holds: TableView<Hold>,
 }
 
 /// What was sent to whom, as committed.
 pub struct Messages {
-    rows: Mirror<Message>,
+    rows: TableView<Message>,
     told_of: BTreeSet<String>,
 }
 
 impl Default for Messages {
     fn default() -> Self {
         Messages {
-            rows: Mirror::new("notification", MESSAGES),
+            rows: TableView::new("notification", MESSAGES),
             told_of: BTreeSet::new(),
         }
     }
@@ -93,14 +95,14 @@ impl Messages {
 
 /// The services as committed.
 pub struct Purchases {
-    orders: Mirror<Order>,
+    orders: TableView<Order>,
     /// What is to be paid for each.
     dues: Dues,
-    users: Mirror<User>,
-    reservations: Mirror<Reservation>,
+    users: TableView<User>,
+    reservations: TableView<Reservation>,
     bags: Holdings,
     items: Holdings,
-    payments: Mirror<Payment>,
+    payments: TableView<Payment>,
     messages: Messages,
     /// The orders that each client operation has made.
     made_by: BTreeMap<String, Vec<String>>,
@@ -181,13 +183,13 @@ impl Told {
 /// Watches the nodes of the scenario.
 pub fn watch(sim: &Sim) -> Arc<Told> {
     let purchases = Arc::new(Mutex::new(Purchases {
-        orders: Mirror::new("order", ORDERS),
+        orders: TableView::new("order", ORDERS),
         dues: Dues::default(),
-        users: Mirror::new("user", USERS),
-        reservations: Mirror::new("user", RESERVATIONS),
+        users: TableView::new("user", USERS),
+        reservations: TableView::new("user", RESERVATIONS),
         bags: Holdings::new("bag", &BAGS),
         items: Holdings::new("item", &ITEMS),
-        payments: Mirror::new("payment", PAYMENTS),
+        payments: TableView::new("payment", PAYMENTS),
         messages: Messages::default(),
         made_by: BTreeMap::new(),
     }));
@@ -423,8 +425,8 @@ impl Holdings {
     pub fn new(node: &'static str, holding: &'static Pools) -> Self {
         Holdings {
             node,
-            pools: Mirror::new(node, Table::new(holding.pools.name)),
-            holds: Mirror::new(node, Table::new(holding.holds.name)),
+            pools: TableView::new(node, Table::new(holding.pools.name)),
+            holds: TableView::new(node, Table::new(holding.holds.name)),
         }
     }
 

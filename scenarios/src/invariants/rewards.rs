@@ -8,39 +8,44 @@ use std::{
 
 use squall::{Client, Sim, check::Commit};
 use squall_services::{
-    catalog::store::{PRODUCTS, Product},
-    challenge::{
-        model::CompletionStatus,
-        store::{self, COMPLETIONS, Completion, SETTINGS, Sync, completion_key},
-        sync::Mode,
-    },
     kit::{
         Reply,
         outbox::{DEAD_LETTERS, OUTBOX, Row},
     },
-    order::{
+    orchestration::orders::{
         model::Status,
         store::{Kind, OrderRow},
     },
+    rewards::challenge::{
+        model::CompletionStatus,
+        store::{self, COMPLETIONS, Completion, SETTINGS, Sync, completion_key},
+        sync::Mode,
+    },
+    shared::catalog::store::{PRODUCTS, Product},
 };
 
 use super::{
     orders::{DURABLE, Orders},
-    prices::{Asked, Prices},
+    prices::Prices,
     sagas::{self, COURSES, Course, JOURNAL_ENDS, SAGAS_END, judge_ended},
 };
-use crate::{customer::Request, lock, mirror::Mirror, receipts::Receipts};
+use crate::{
+    invariants::receipts::Receipts,
+    lock,
+    person::{Asked, Request},
+    table_view::TableView,
+};
 
 /// The challenge service and the catalog as committed.
 pub struct Rewards {
-    completions: Mirror<Completion>,
-    sagas: Mirror<Course>,
-    copies: Mirror<store::Product>,
-    settings: Mirror<Sync>,
-    products: Mirror<Product>,
+    completions: TableView<Completion>,
+    sagas: TableView<Course>,
+    copies: TableView<store::Product>,
+    settings: TableView<Sync>,
+    products: TableView<Product>,
     prices: Prices,
-    outbox: Mirror<Row>,
-    dead_letters: Mirror<Row>,
+    outbox: TableView<Row>,
+    dead_letters: TableView<Row>,
     /// The completion, and its saga, that each client operation has begun.
     begun_by: BTreeMap<String, (String, String)>,
 }
@@ -123,7 +128,7 @@ impl Told {
         lock(&self.completed).clone()
     }
 
-    /// Somebody looks at a completion that was told.
+    /// A client looks at a completion that it was told of.
     pub fn judge_look(&self, client: &Client, (challenge, user): (&str, &str), reply: &Reply) {
         let status = serde_json::from_value::<CompletionStatus>(reply.body["status"].clone());
         if status.ok() != Some(CompletionStatus::Completed) {
@@ -169,14 +174,14 @@ pub fn judge_page(client: &Client, page: &Reply, fresh_for: Duration) {
 pub fn watch(sim: &Sim, orders: &Arc<Mutex<Orders>>) -> Arc<Told> {
     let asked = Asked::default();
     let rewards = Arc::new(Mutex::new(Rewards {
-        completions: Mirror::new("challenge", COMPLETIONS),
-        sagas: Mirror::new("challenge", COURSES),
-        copies: Mirror::new("challenge", store::PRODUCTS),
-        settings: Mirror::new("challenge", SETTINGS),
-        products: Mirror::new("catalog", PRODUCTS),
+        completions: TableView::new("challenge", COMPLETIONS),
+        sagas: TableView::new("challenge", COURSES),
+        copies: TableView::new("challenge", store::PRODUCTS),
+        settings: TableView::new("challenge", SETTINGS),
+        products: TableView::new("catalog", PRODUCTS),
         prices: Prices::new(&asked),
-        outbox: Mirror::new("catalog", OUTBOX),
-        dead_letters: Mirror::new("catalog", DEAD_LETTERS),
+        outbox: TableView::new("catalog", OUTBOX),
+        dead_letters: TableView::new("catalog", DEAD_LETTERS),
         begun_by: BTreeMap::new(),
     }));
 

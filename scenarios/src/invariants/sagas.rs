@@ -17,7 +17,7 @@ use squall_services::kit::{
 };
 
 use super::{healers, schedule};
-use crate::{lock, mirror::Mirror};
+use crate::{lock, table_view::TableView};
 
 /// A saga retries its undos for some three minutes, then a person redrives it; two minutes for that.
 pub const SAGAS_END: Duration = Duration::from_secs(5 * 60);
@@ -106,7 +106,7 @@ pub fn declare(sim: &Sim) {
     }
 }
 
-/// Watches the traces of sagas that nobody orchestrates.
+/// Watches the traces of choreographed sagas.
 pub fn watch_traces(sim: &Sim) {
     sim.inside(TRACE);
     let traces = Arc::new(Mutex::new(Traces::default()));
@@ -130,8 +130,8 @@ pub fn watch_drivers(
     schedule::watch_sagas(sim, drivers, config);
 }
 
-/// Takes a commit over into the mirror, and judges the sagas that it moves.
-pub fn follow(courses: &mut Mirror<Course>, commit: &Commit<'_>, findings: &mut Findings) {
+/// Takes a commit over into the view, and judges the sagas that it moves.
+pub fn follow(courses: &mut TableView<Course>, commit: &Commit<'_>, findings: &mut Findings) {
     for change in courses.follow(commit) {
         if let Some(saga) = change.after() {
             judge_course(change.key, saga, findings);

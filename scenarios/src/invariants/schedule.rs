@@ -1,5 +1,5 @@
-//! Nothing is given up too soon: nobody is called before the waits between the tries have passed that come first. Judged by
-//! what services tell whoever looks after them, whatever they keep of it.
+//! Nothing is given up too soon: no operator is called before all waits between the tries have passed. Judged by what
+//! services log, not by what they store.
 
 use std::{
     collections::BTreeMap,
@@ -13,7 +13,7 @@ use squall_services::kit::{bus::retry_after, outbox::Policy, saga};
 use super::notes::{Notes, field};
 use crate::lock;
 
-/// The invariant of whoever is called.
+/// The invariant on the callee's side.
 const NAME: &str = "a dead letter comes no sooner than its schedule";
 
 /// Timers are good to a millisecond.

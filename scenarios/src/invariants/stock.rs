@@ -6,20 +6,20 @@ use std::{
 };
 
 use squall::{Sim, check::Findings};
-use squall_services::inventory::{
+use squall_services::shared::inventory::{
     model::{LockState, ReservationState},
     store::{PRODUCTS, Product, RESERVATIONS, Reservation},
 };
 
 use super::leases;
-use crate::{lock, mirror::Mirror};
+use crate::{lock, table_view::TableView};
 
 /// The inventory as committed.
 pub struct Stock {
     /// By SKU.
-    pub products: Mirror<Product>,
+    pub products: TableView<Product>,
     /// By saga.
-    pub reservations: Mirror<Reservation>,
+    pub reservations: TableView<Reservation>,
     /// Products that were freed on behalf of no saga: what the sweeper had to do.
     pub swept: u64,
 }
@@ -89,8 +89,8 @@ pub fn watch_at(sim: &Sim, node: &'static str) -> Arc<Mutex<Stock>> {
 /// The same, where nothing has to be sold or given back in the end.
 pub fn watch_books_at(sim: &Sim, node: &'static str) -> Arc<Mutex<Stock>> {
     let stock = Arc::new(Mutex::new(Stock {
-        products: Mirror::new(node, PRODUCTS),
-        reservations: Mirror::new(node, RESERVATIONS),
+        products: TableView::new(node, PRODUCTS),
+        reservations: TableView::new(node, RESERVATIONS),
         swept: 0,
     }));
     sim.inside(ONE_OWNER);

@@ -3,18 +3,18 @@
 use squall::Sim;
 use squall_services::{
     kit::saga::facts,
-    order::store::{OrderData, SAGAS},
+    orchestration::orders::store::{OrderData, SAGAS},
 };
 
-use crate::mirror::Mirror;
+use crate::table_view::TableView;
 
 /// Looks into the journal and at what is made of it.
 const JOURNAL: &str = "a workflow is what its journal tells";
 
 /// Watches the workflows of the node `"order"`.
 pub fn watch(sim: &Sim) {
-    let mut journals = Mirror::new("order", facts::table::<OrderData>());
-    let mut sagas = Mirror::new("order", SAGAS);
+    let mut journals = TableView::new("order", facts::table::<OrderData>());
+    let mut sagas = TableView::new("order", SAGAS);
     sim.inside(JOURNAL);
     sim.always(JOURNAL, move |commit, findings| {
         for change in journals.follow(commit) {

@@ -14,16 +14,17 @@ use super::{
     PAYMENT_FAILED, Placed, TOPIC,
 };
 use crate::{
-    gap::Gap,
     kit::{
         self, Code, Context, Problem, Writer,
-        bus::{Event, Handler, HandlerError, Member, Says, Settings},
+        bus::{Event, Handler, HandlerError},
         http::IdempotencyKey,
         idempotency::{self, Request, StoredAnswer},
         input::{AMOUNT_MAX, within},
+        member::{Member, Says, Settings},
     },
+    planted_bug::Bug,
     ports::Platform,
-    service::Service,
+    service::{Service, service},
 };
 use ask::Peers;
 use store::{ORDERS, ORDERS_OF_USER, Order, Snapshot, Status};
@@ -32,12 +33,7 @@ pub use api::Place;
 pub use ask::DEFAULT_USER;
 
 /// The service, as topologies list it.
-pub const SERVICE: Service = Service {
-    name: "order",
-    paths: &["/orders"],
-    run: |platform| Box::pin(run(platform, Settings::default())),
-    demo: &[],
-};
+pub const SERVICE: Service = service!("order", ["/orders"]);
 
 /// Serves until the process ends.
 pub async fn run(platform: Platform, settings: Settings) -> io::Result<()> {
@@ -45,11 +41,11 @@ pub async fn run(platform: Platform, settings: Settings) -> io::Result<()> {
     idempotency::spawn_sweeper(&platform, member.store());
     let orders = Arc::new(Orders {
         member: member.clone(),
-        peers: Peers::new(&platform, settings.gaps),
+        peers: Peers::new(&platform, settings.bugs),
     });
     let kinds = [
         Some(INVENTORY_FAILED),
-        (!settings.gaps.has(Gap::PaymentFailedKeepsOrder)).then_some(PAYMENT_FAILED),
+        (!settings.bugs.has(Bug::PaymentFailedKeepsOrder)).then_some(PAYMENT_FAILED),
         Some(DELIVERY_FAILED),
         Some(DELIVERY_COMPLETED),
     ];
@@ -130,7 +126,7 @@ impl Orders {
     async fn draft(&self, context: &Context, id: String, place: &Place) -> Result<Order, Problem> {
         let user_id = self.peers.user(context, &place.user_id.0).await?;
         let product = self.peers.product(context, &place.product_id.0).await?;
-        let trusts_clients = self.member.gaps().has(Gap::ClientPriceTrusted);
+        let trusts_clients = self.member.bugs().has(Bug::ClientPriceTrusted);
         let unit_price = place
             .price
             .filter(|_| trusts_clients)

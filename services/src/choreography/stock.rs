@@ -20,25 +20,23 @@ use super::{
     PAYMENT_FAILED, Placed, TOPIC,
 };
 use crate::{
-    gap::Gap,
     kit::{
         self, Code, Listed, Page, Problem, StoreError, Table, Writer,
-        bus::{Event, Handler, HandlerError, Member, Says, Settings},
+        bus::{Event, Handler, HandlerError},
         http::Body,
         input::{plain_id, within},
         lease::{Lease, LeasePolicy, Leases, Locking, product_lock},
+        member::{Member, Says, Settings},
         resource_pool::{Ask, Hold, Pool, Pools, Refusal, TooFew},
-        temper::Temper,
+        stub_faults::StubFaults,
     },
+    planted_bug::Bug,
     ports::Platform,
-    service::Service,
+    service::{Service, service},
 };
 
 /// The service, as topologies list it.
-pub const SERVICE: Service = Service {
-    run: |platform| Box::pin(run(platform, Config::default())),
-    ..crate::inventory::SERVICE
-};
+pub const SERVICE: Service = service!(crate::shared::inventory::SERVICE);
 
 /// The database's file.
 pub const FILE: &str = "stock.redb";
@@ -52,7 +50,7 @@ pub const STOCK: Pools = Pools {
 /// By product: the token of the last lease under which it was written. Empty where no leases are used.
 pub const FENCES: Table<u64> = Table::new("fences");
 
-/// How a lease of a product is held, as published: nobody renews it.
+/// How a lease of a product is held, as published: without renewal.
 pub const LEASE: LeasePolicy = LeasePolicy {
     wait: Duration::from_secs(5),
     lease: Duration::from_secs(3),
@@ -63,12 +61,12 @@ pub const LEASE: LeasePolicy = LeasePolicy {
 /// How the service is set up.
 #[derive(Clone, Debug, Default)]
 pub struct Config {
-    /// How it takes part.
+    /// How it takes part in the choreography.
     pub settings: Settings,
     /// How operations on a product keep out of each other's way.
     pub locking: Locking,
     /// What it has to bear between its look at a product and its writing, as in a pause of its garbage collector.
-    pub temper: Temper,
+    pub faults: StubFaults,
 }
 
 /// Why an order is cancelled that nothing is left for.
@@ -90,13 +88,13 @@ pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
     let Config {
         settings,
         locking,
-        temper,
+        faults,
     } = config;
     let member = Member::open(&platform, FILE, TOPIC, &settings).await?;
     let stock = Arc::new(Stock {
         member: member.clone(),
-        leases: locking.leases(&platform, settings.gaps),
-        temper,
+        leases: locking.leases(&platform, settings.bugs),
+        faults,
     });
     let kinds = [
         ORDER_CREATED,
@@ -116,7 +114,7 @@ pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
 struct Stock {
     member: Member,
     leases: Option<Leases>,
-    temper: Temper,
+    faults: StubFaults,
 }
 
 /// What was seen of a product before the transaction began, and under which lease if under any.
@@ -198,8 +196,8 @@ impl Stock {
         product: &str,
         work: impl FnOnce(&mut Writer, &mut Says) -> Result<(), HandlerError> + Clone + Send + 'static,
     ) -> Result<(), HandlerError> {
-        let gaps = self.member.gaps();
-        if gaps.has(Gap::CheckThenActStock) {
+        let bugs = self.member.bugs();
+        if bugs.has(Bug::CheckThenActStock) {
             let seen = self.see(product, None)?;
             return self.act(event, product, seen, work).await;
         }
@@ -211,7 +209,7 @@ impl Stock {
             .await?;
         let done = async {
             let seen = self.see(product, Some(&lease))?;
-            self.temper.bear().await?;
+            self.faults.strike().await?;
             self.act(event, product, seen, work).await
         };
         let done = leases.limit(done).await;
@@ -232,12 +230,12 @@ impl Stock {
         seen: Option<Seen>,
         work: impl FnOnce(&mut Writer, &mut Says) -> Result<(), HandlerError> + Clone + Send + 'static,
     ) -> Result<(), HandlerError> {
-        let (product, gaps) = (product.to_owned(), self.member.gaps());
-        let fenced = !gaps.has(Gap::LeaseWithoutFencing) && !gaps.has(Gap::LeaseFromAStaleClock);
+        let (product, bugs) = (product.to_owned(), self.member.bugs());
+        let fenced = !bugs.has(Bug::LeaseWithoutFencing) && !bugs.has(Bug::LeaseFromAStaleClock);
         let acted = self.member.once(event, move |tx, says| {
             let shown = seen.map_or(Ok(()), |seen| seen.show(tx, &product, fenced));
             match shown {
-                Err(HandlerError::Retry(_)) if gaps.has(Gap::LostUpdateIgnored) => Ok(()),
+                Err(HandlerError::Retry(_)) if bugs.has(Bug::LostUpdateIgnored) => Ok(()),
                 Err(why) => Err(why),
                 Ok(()) => work(tx, says),
             }

@@ -1,13 +1,14 @@
-//! Bulkhead: at most so many at a time, and a bounded wait for the others.
+//! Bulkhead: limits concurrency, and bounds how long callers wait for a permit.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::timer::within;
+use crate::kit::lock;
 
 /// A fixed number of permits, handed out in the order of asking. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -56,7 +57,7 @@ impl Permit {
         None
     }
 
-    /// What nobody lent. Only for the planted bug `no-bulkhead`.
+    /// A permit that was not acquired. Only for the planted bug `no-bulkhead`.
     pub fn forged() -> Permit {
         Permit {
             returned_on_drop: None,
@@ -64,17 +65,17 @@ impl Permit {
     }
 }
 
-/// Somebody is at what the permits are for, for as long as this lives.
+/// Counts as a running call for as long as it lives.
 pub struct AtIt<'p>(&'p Permits);
 
 impl Drop for AtIt<'_> {
     fn drop(&mut self) {
-        self.0.seen().change(|now| now.at_it -= 1);
+        lock(&self.0.seen).change(|now| now.at_it -= 1);
     }
 }
 
 impl Permits {
-    /// So many permits in all.
+    /// A bulkhead of this many permits.
     pub fn new(count: usize) -> Self {
         Permits {
             semaphore: Arc::new(Semaphore::new(count)),
@@ -88,7 +89,7 @@ impl Permits {
     }
 
     /// A permit, or a place in the line and a permit in its turn, however long that takes; `None` at once if `places`
-    /// are taken. Whoever gives up leaves the line.
+    /// are taken. Dropping the future leaves the line.
     pub async fn line_up(&self, places: usize) -> Option<Permit> {
         if let Ok(permit) = self.semaphore.clone().try_acquire_owned() {
             return Some(Permit {
@@ -107,7 +108,7 @@ impl Permits {
     }
 
     fn place(&self, places: usize) -> Option<Place<'_>> {
-        let mut seen = self.seen();
+        let mut seen = lock(&self.seen);
         if seen.now.in_line >= places {
             return None;
         }
@@ -115,24 +116,20 @@ impl Permits {
         Some(Place(self))
     }
 
-    /// Notes that somebody is at what the permits are for.
+    /// Counts a running call.
     pub fn at_it(&self) -> AtIt<'_> {
-        self.seen().change(|now| now.at_it += 1);
+        lock(&self.seen).change(|now| now.at_it += 1);
         AtIt(self)
     }
 
-    fn seen(&self) -> MutexGuard<'_, Seen> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Permits that nobody holds.
+    /// Free permits.
     pub fn available(&self) -> usize {
         self.semaphore.available_permits()
     }
 
     /// The most that was seen at once so far.
     pub fn most(&self) -> Counts {
-        self.seen().most
+        lock(&self.seen).most
     }
 }
 
@@ -141,7 +138,7 @@ struct Place<'p>(&'p Permits);
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        self.0.seen().change(|now| now.in_line -= 1);
+        lock(&self.0.seen).change(|now| now.in_line -= 1);
     }
 }
 

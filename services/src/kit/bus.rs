@@ -4,19 +4,20 @@
 //! remembers in its [inbox](super::inbox) what it has handled. Delivery is at least once, in order per key; the inbox
 //! makes the effect exactly once.
 //!
-//! What is *not* here: the bus itself. It is a [service](crate::bus) like the others, reached over HTTP.
+//! What is *not* here: the bus itself. It is a [service](crate::infrastructure::bus) like the others, reached over HTTP.
 
 mod client;
+mod consume;
 mod consumer;
 pub mod dead;
 mod event;
 mod listen;
-mod member;
 mod protocol;
 
 pub use client::{Bus, Refused};
-pub use consumer::{Consumer, Handler, HandlerError, Subscription, retry_after};
+pub use consume::retry_after;
+pub(crate) use consumer::DELIVERIES_MAX;
+pub use consumer::{Consumer, Handler, Subscription};
 pub use dead::{DEAD_EVENTS, DeadEvent};
-pub use event::{ENVELOPE, Event};
-pub use member::{Member, Says, Settings};
+pub use event::{ENVELOPE, Event, HandlerError};
 pub use protocol::{Delivery, Outcome, Read, Settled, Subscribe};

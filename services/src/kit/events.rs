@@ -1,8 +1,8 @@
 //! After-commit events: what others want to know once something is committed, and must not hold up or undo.
 //!
 //! An event is an outbox row in the commit that it tells of, one per subscriber. Each subscriber's rows
-//! have a poller and a bounded executor of their own: one that is slow or down holds up nobody but itself, and a crash
-//! loses nothing. An event may arrive twice: subscribers heed its id.
+//! have a poller and a bounded executor of their own: one that is slow or down delays only itself, and a crash loses
+//! nothing. An event may arrive twice: subscribers deduplicate by its id.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use super::{
     outbox::{self, Bulkhead, Outbox, Target},
 };
 use crate::{
-    gap::{Gap, Gaps},
+    planted_bug::{Bug, Bugs},
     ports::Platform,
 };
 
@@ -52,7 +52,7 @@ pub struct Events(Arc<Inner>);
 
 struct Inner {
     platform: Platform,
-    gaps: Gaps,
+    bugs: Bugs,
     ways: Vec<Way>,
     outbox: Outbox,
 }
@@ -76,11 +76,11 @@ impl Events {
         subscriptions: &[Subscription],
         load: &Load,
     ) -> Result<Self, StoreError> {
-        let gaps = config.gaps;
-        let executor = |name, size| Executor::new(platform, name, size, gaps, load);
+        let bugs = config.bugs;
+        let executor = |name, size| Executor::new(platform, name, size, bugs, load);
         let shared = subscriptions
             .first()
-            .filter(|_| gaps.has(Gap::SharedExecutor))
+            .filter(|_| bugs.has(Bug::SharedExecutor))
             .map(|first| executor("subscribers", first.size));
         let ways: Vec<Way> = subscriptions
             .iter()
@@ -91,7 +91,7 @@ impl Events {
                 Way {
                     subscription: *subscription,
                     executor: shared.clone().unwrap_or_else(|| executor(subscriber, size)),
-                    peer: Peer::new(platform, subscriber, policy()),
+                    peer: Peer::new(platform, subscriber, PeerPolicy::once()),
                 }
             })
             .collect();
@@ -102,7 +102,7 @@ impl Events {
         });
         let config = outbox::Config {
             // What is kept in memory only is not the outbox's to send.
-            gaps: gaps.without(Gap::EventsOnlyInMemory),
+            bugs: bugs.without(Bug::EventsOnlyInMemory),
             pollers: 0,
             bulkheads: bulkheads.collect(),
             ..config
@@ -110,7 +110,7 @@ impl Events {
         let outbox = Outbox::open(platform, store, config).await?;
         Ok(Events(Arc::new(Inner {
             platform: platform.clone(),
-            gaps,
+            bugs,
             ways,
             outbox,
         })))
@@ -128,7 +128,7 @@ impl Events {
         context: &Context,
         event: &Event,
     ) -> Result<(), StoreError> {
-        if self.0.gaps.has(Gap::EventsOnlyInMemory) {
+        if self.0.bugs.has(Bug::EventsOnlyInMemory) {
             return Ok(());
         }
         for way in self.0.ways_to(event) {
@@ -145,7 +145,7 @@ impl Events {
 
     /// To be called once the commit is durable: tells those whom nothing else tells. What does not work is swallowed.
     pub fn committed(&self, context: &Context, event: &Event) {
-        if !self.0.gaps.has(Gap::EventsOnlyInMemory) {
+        if !self.0.bugs.has(Bug::EventsOnlyInMemory) {
             return;
         }
         for way in self.0.ways_to(event) {
@@ -176,15 +176,6 @@ impl Inner {
     fn ways_to(&self, event: &Event) -> impl Iterator<Item = &Way> {
         let ways = self.ways.iter();
         ways.filter(|way| way.subscription.kind == event.kind)
-    }
-}
-
-/// One try, for those who are not told by the outbox.
-fn policy() -> PeerPolicy {
-    PeerPolicy {
-        attempts: 1,
-        breaker_threshold: 2.0,
-        ..PeerPolicy::internal()
     }
 }
 

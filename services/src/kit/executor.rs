@@ -1,4 +1,4 @@
-//! Bounded executors: a bulkhead of so many workers and so many waiting, and a refusal for whoever comes on top.
+//! Bounded executors: limited workers, a bounded queue, and rejection beyond it.
 //!
 //! The rules are those of a widely known thread pool ([`ThreadPoolExecutor`](https://docs.oracle.com/en/java/javase/21/docs/api/java.base/java/util/concurrent/ThreadPoolExecutor.html)): up
 //! to `core` jobs run at once, further ones wait; only when the queue is full do up to `max` run; then jobs are refused.
@@ -6,14 +6,15 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
 use tokio::{sync::oneshot, time::Instant};
 
 use crate::{
-    gap::{Gap, Gaps},
+    kit::lock,
+    planted_bug::{Bug, Bugs},
     ports::{BoxFuture, Platform},
 };
 
@@ -36,7 +37,7 @@ impl Size {
     /// For what else hears of completed orders.
     pub const ORDER_EVENTS: Size = Size::new(2, 8, 30);
 
-    /// So many at once, at most so many, so many waiting.
+    /// Core workers, most workers, queue length.
     pub const fn new(core: usize, max: usize, queue: usize) -> Self {
         Size { core, max, queue }
     }
@@ -72,7 +73,7 @@ struct Inner {
     platform: Platform,
     name: &'static str,
     size: Size,
-    gaps: Gaps,
+    bugs: Bugs,
     state: Mutex<State>,
     load: Load,
 }
@@ -103,14 +104,14 @@ impl Executor {
         platform: &Platform,
         name: &'static str,
         size: Size,
-        gaps: Gaps,
+        bugs: Bugs,
         load: &Load,
     ) -> Self {
         Executor(Arc::new(Inner {
             platform: platform.clone(),
             name,
             size,
-            gaps,
+            bugs,
             state: Mutex::default(),
             load: load.clone(),
         }))
@@ -127,7 +128,7 @@ impl Executor {
             since: Instant::now(),
             work: Box::pin(work),
         };
-        let mut state = self.0.state();
+        let mut state = lock(&self.0.state);
         let runs = self.0.runs_at_once(&state)?;
         let begins = match runs {
             true => Some(state.begin(job).0),
@@ -167,16 +168,12 @@ impl Executor {
 }
 
 impl Inner {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn runs_at_once(&self, state: &State) -> Result<bool, Full> {
         let (running, queued) = (state.running, state.queue.len());
-        if running < self.size.core || self.gaps.has(Gap::NoBulkhead) {
+        if running < self.size.core || self.bugs.has(Bug::NoBulkhead) {
             return Ok(true);
         }
-        if queued < self.size.queue || self.gaps.has(Gap::QueueUnbounded) {
+        if queued < self.size.queue || self.bugs.has(Bug::QueueUnbounded) {
             return Ok(false);
         }
         match running < self.size.max {
@@ -193,7 +190,7 @@ impl Inner {
     async fn work_off(self: Arc<Self>, mut kind: &'static str, mut work: BoxFuture<'static, ()>) {
         loop {
             work.await;
-            let mut state = self.state();
+            let mut state = lock(&self.state);
             state.end(kind);
             let Some(next) = state.queue.pop_front() else {
                 return;
@@ -234,7 +231,7 @@ impl State {
     }
 }
 
-/// What executors came to, for whoever watches the service. Clones share it.
+/// Peak load of executors, for observers of the service. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct Load(Arc<Mutex<Peaks>>);
 
@@ -250,15 +247,11 @@ pub struct Peaks {
 impl Load {
     /// The most that was seen so far.
     pub fn peaks(&self) -> Peaks {
-        self.lock().clone()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Peaks> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0).clone()
     }
 
     fn seen(&self, executor: &'static str, size: Size, running: usize, queued: usize) {
-        let mut peaks = self.lock();
+        let mut peaks = lock(&self.0);
         let (_, most_running, most_queued) =
             peaks.executors.entry(executor).or_insert((size, 0, 0));
         *most_running = running.max(*most_running);
@@ -266,7 +259,7 @@ impl Load {
     }
 
     fn starved(&self, kind: &'static str, waited: Duration) {
-        let mut peaks = self.lock();
+        let mut peaks = lock(&self.0);
         let longest = peaks.starved.entry(kind).or_default();
         *longest = waited.max(*longest);
     }

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    gap::{Gap, Gaps},
+    planted_bug::{Bug, Bugs},
     ports::Platform,
 };
 
@@ -24,7 +24,7 @@ pub const FIRST: u32 = 0;
 /// The newest one, which does.
 pub const NEWEST: u32 = 1;
 
-/// The share of an order's amount that the shop gives back: one won in so many.
+/// The share of an order's amount that the shop gives back: one won in this many.
 const REBATE_ONE_IN: u64 = 20;
 
 /// The member of a rebate.
@@ -62,15 +62,15 @@ impl More {
 #[derive(Clone, Copy, Debug)]
 pub struct Format {
     build: u32,
-    gaps: Gaps,
+    bugs: Bugs,
 }
 
 impl Format {
     /// That of this process.
-    pub fn of(platform: &Platform, gaps: Gaps) -> Self {
+    pub fn of(platform: &Platform, bugs: Bugs) -> Self {
         Format {
             build: platform.build,
-            gaps,
+            bugs,
         }
     }
 
@@ -85,9 +85,9 @@ impl Format {
     /// What this build makes of what was read of an order of this amount, for whatever it does and writes then.
     pub fn read(self, amount: u64, more: More) -> More {
         match self.build {
-            FIRST if self.gaps.has(Gap::UnknownFieldsDropped) => More::default(),
+            FIRST if self.bugs.has(Bug::UnknownFieldsDropped) => More::default(),
             FIRST => more,
-            _ if self.gaps.has(Gap::OldReaderTakesDefault) && more.rebate() == 0 => {
+            _ if self.bugs.has(Bug::OldReaderTakesDefault) && more.rebate() == 0 => {
                 self.promise(amount)
             }
             _ => more,
@@ -111,11 +111,11 @@ mod tests {
 
     const OLD: Format = Format {
         build: FIRST,
-        gaps: Gaps::NONE,
+        bugs: Bugs::NONE,
     };
     const NEW: Format = Format {
         build: NEWEST,
-        gaps: Gaps::NONE,
+        bugs: Bugs::NONE,
     };
 
     fn written(format: Format, amount: u64) -> Value {
@@ -153,14 +153,14 @@ mod tests {
     #[test]
     fn a_promise_is_what_it_was_whoever_reads_it_except_where_the_bugs_are() {
         let (without, with) = (written(OLD, 3_000), written(NEW, 3_000));
-        let planted = |format: Format, gap| Format {
-            gaps: Gaps::NONE.with(gap),
+        let planted = |format: Format, bug| Format {
+            bugs: Bugs::NONE.with(bug),
             ..format
         };
-        let dropping = Gap::UnknownFieldsDropped;
+        let dropping = Bug::UnknownFieldsDropped;
         assert_eq!(read(planted(OLD, dropping), &with), without);
         assert_eq!(read(planted(NEW, dropping), &with), with);
-        let guessing = Gap::OldReaderTakesDefault;
+        let guessing = Bug::OldReaderTakesDefault;
         assert_eq!(read(planted(NEW, guessing), &without), with);
         assert_eq!(read(planted(OLD, guessing), &without), without);
     }

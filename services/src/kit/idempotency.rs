@@ -9,7 +9,7 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -20,7 +20,7 @@ use axum::{
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{Code, Problem, Store, StoreError, Table, Writer, http::IdempotencyKey};
-use crate::{gap::Gaps, ports::Platform};
+use crate::{kit::lock, planted_bug::Bugs, ports::Platform};
 
 /// Keys and their answers, by `operation/scope/key`.
 pub const KEYS: Table<Row> = Table::new("idempotency");
@@ -52,6 +52,14 @@ pub enum State {
     },
     /// Answered for good.
     Done(StoredAnswer),
+}
+
+/// What a client is told that waits for the end of a saga.
+pub(crate) enum Told<T> {
+    /// It has ended.
+    Ended(StoredAnswer),
+    /// It goes on, or a person must look at it; what it makes, as that is.
+    UnderWay(T),
 }
 
 /// A final answer.
@@ -162,12 +170,12 @@ impl Request {
     /// the effect, if it is one to be kept. `work` is given the wall clock, and changes nothing where it refuses.
     pub async fn once<T: Serialize>(
         self,
-        (platform, store, gaps): (&Platform, &Store, Gaps),
+        (platform, store, bugs): (&Platform, &Store, Bugs),
         success: StatusCode,
         work: impl FnOnce(&mut Writer<'_>, u64) -> Result<T, Problem> + Send + 'static,
     ) -> Result<StoredAnswer, Problem> {
         let (boot_id, now_ms) = (platform.process.boot_id(), platform.clock.now_ms());
-        let carried_out = store.commit(gaps, move |tx: &mut Writer<'_>| {
+        let carried_out = store.commit(bugs, move |tx: &mut Writer<'_>| {
             if let Some(answer) = self.begin(tx, boot_id, now_ms)? {
                 return Ok(answer);
             }
@@ -221,21 +229,17 @@ pub struct Mark {
 impl Marks {
     /// Marks a request as under way; `None` if it is already.
     pub fn begin(&self, name: String) -> Option<Mark> {
-        let fresh = self.names().insert(name.clone());
+        let fresh = lock(&self.0).insert(name.clone());
         fresh.then(|| Mark {
             marks: self.clone(),
             name,
         })
     }
-
-    fn names(&self) -> MutexGuard<'_, BTreeSet<String>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Drop for Mark {
     fn drop(&mut self) {
-        self.marks.names().remove(&self.name);
+        lock(&self.marks.0).remove(&self.name);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Inbox: which events a group has handled, so that one that is delivered again has no second effect.
 //!
 //! The note is made in the very transaction that has the effect. It is kept for [`HORIZON_MS`], which is longer than the
-//! stream [keeps](crate::bus::RETENTION) an event: what may still be delivered is still known.
+//! stream [keeps](crate::infrastructure::bus::RETENTION) an event: what may still be delivered is still known.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Store, StoreError, Table, Writer, bus::Event};
 use crate::{
-    gap::{Gap, Gaps},
+    planted_bug::{Bug, Bugs},
     ports::Platform,
 };
 
@@ -39,12 +39,12 @@ pub struct Handled {
 pub struct Inbox {
     platform: Platform,
     group: String,
-    gaps: Gaps,
+    bugs: Bugs,
 }
 
 impl Inbox {
     /// The inbox of a group, whose rows are in `store` and pruned from now on.
-    pub fn open(platform: &Platform, store: &Store, group: &str, gaps: Gaps) -> Self {
+    pub fn open(platform: &Platform, store: &Store, group: &str, bugs: Bugs) -> Self {
         platform.spawn(
             "inbox-pruner",
             keep_pruning(platform.clone(), store.clone()),
@@ -52,17 +52,17 @@ impl Inbox {
         Inbox {
             platform: platform.clone(),
             group: group.to_owned(),
-            gaps,
+            bugs,
         }
     }
 
     /// Whether the event is new to the group; notes it as handled if this transaction commits.
     pub fn is_new(&self, tx: &mut Writer<'_>, event: &Event) -> Result<bool, StoreError> {
-        if self.gaps.has(Gap::NoInbox) {
+        if self.bugs.has(Bug::NoInbox) {
             return Ok(true);
         }
         let now_ms = self.platform.clock.now_ms();
-        if self.gaps.has(Gap::InboxPrunedTooSoon) {
+        if self.bugs.has(Bug::InboxPrunedTooSoon) {
             prune(tx, now_ms.saturating_sub(TOO_SOON_MS))?;
         }
         let key = format!("{}/{}", self.group, event.id);

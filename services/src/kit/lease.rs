@@ -1,11 +1,12 @@
-//! Working under a lease of the [lock service](crate::lock): acquire, renew while the work goes on, release after it.
+//! Working under a lease of the [lock service](crate::infrastructure::lock): acquire, renew while working, release.
 //!
-//! A lease keeps others out only for as long as it lasts, and nobody can tell in the middle of a pause that it has
-//! ended: what is written under it carries its [token](Lease::token), and the resource refuses one older than it has
+//! A lease keeps others out only for as long as it lasts, and a holder cannot tell during a pause that it has ended: what is written under it carries its [token](Lease::token), and the resource refuses one older than it has
 //! seen. The watchdog renews a lease in time, but no longer than the [limit](LeasePolicy::limit) of the work.
 
+mod protocol;
+
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -16,10 +17,12 @@ use tokio::{
 
 use super::{CallError, Code, Context, Peer, PeerPolicy, Problem};
 use crate::{
-    gap::{Gap, Gaps},
-    lock::{Acquire, Granted, Prove},
+    kit::lock,
+    planted_bug::{Bug, Bugs},
     ports::Platform,
 };
+
+pub use protocol::{Acquire, Granted, Held, Prove};
 
 /// How a lease is held.
 #[derive(Clone, Copy, Debug)]
@@ -63,11 +66,11 @@ pub enum Locking {
 
 impl Locking {
     /// The way to the leases, if there are any.
-    pub fn leases(&self, platform: &Platform, gaps: Gaps) -> Option<Leases> {
+    pub fn leases(&self, platform: &Platform, bugs: Bugs) -> Option<Leases> {
         match self {
             Locking::Transactions => None,
             Locking::Leases { service, policy } => {
-                Some(Leases::new(platform, service, *policy, gaps))
+                Some(Leases::new(platform, service, *policy, bugs))
             }
         }
     }
@@ -86,7 +89,7 @@ pub struct Leases {
     /// To renew: a call takes no longer than the time to the next one, and none is left out.
     renewing: Peer,
     policy: LeasePolicy,
-    gaps: Gaps,
+    bugs: Bugs,
 }
 
 /// A lease that is held. Dropped without a release, it is renewed no more and ends by itself.
@@ -97,43 +100,28 @@ pub struct Lease {
     path: String,
     prove: Prove,
     dropped: Arc<Notify>,
-    until: Until,
-}
-
-/// How long a lease lasts at least, as far as its holder knows: every answer counts from when it was asked for.
-#[derive(Clone)]
-struct Until(Arc<Mutex<Instant>>);
-
-impl Until {
-    fn get(&self) -> Instant {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn set(&self, until: Instant) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = until;
-    }
+    /// How long it lasts at least, as far as its holder knows: every answer counts from when it was asked for.
+    until: Arc<Mutex<Instant>>,
 }
 
 impl Leases {
     /// Leases of the lock service that is called `name`.
-    pub fn new(platform: &Platform, name: &str, policy: LeasePolicy, gaps: Gaps) -> Self {
+    pub fn new(platform: &Platform, name: &str, policy: LeasePolicy, bugs: Bugs) -> Self {
         let calls = PeerPolicy {
             attempts: 2,
             timeout: policy.wait + Duration::from_secs(1),
             ..PeerPolicy::internal()
         };
         let renewals = PeerPolicy {
-            attempts: 1,
-            timeout: policy.renew_every.min(PeerPolicy::internal().timeout),
-            breaker_threshold: 2.0,
-            ..PeerPolicy::internal()
+            timeout: policy.renew_every.min(PeerPolicy::once().timeout),
+            ..PeerPolicy::once()
         };
         Leases {
             platform: platform.clone(),
             peer: Peer::new(platform, name, calls),
             renewing: Peer::new(platform, name, renewals),
             policy,
-            gaps,
+            bugs,
         }
     }
 
@@ -177,11 +165,11 @@ impl Leases {
                 lease_ms,
             },
             dropped: Arc::new(Notify::new()),
-            until: Until(Arc::new(Mutex::new(
+            until: Arc::new(Mutex::new(
                 asked_at + Duration::from_millis(granted.waited_ms) + lease,
-            ))),
+            )),
         };
-        if !self.gaps.has(Gap::NoWatchdog) {
+        if !self.bugs.has(Bug::NoWatchdog) {
             self.platform.spawn("lease-watchdog", lease.keep_renewing());
         }
         Ok(lease)
@@ -210,7 +198,7 @@ impl Leases {
         &self,
         work: impl Future<Output = Result<T, E>>,
     ) -> Result<T, E> {
-        if self.gaps.has(Gap::WatchdogWithoutLimit) {
+        if self.bugs.has(Bug::WatchdogWithoutLimit) {
             return work.await;
         }
         timeout(self.policy.limit, work).await.unwrap_or_else(|_| {
@@ -229,7 +217,7 @@ impl Lease {
     /// Whether it lasts for certain: whoever goes on working for long looks from time to time. A pause may come between
     /// the look and the work; against that only the [token](Self::token) helps.
     pub fn lasts(&self) -> bool {
-        Instant::now() < self.until.get() || self.leases.gaps.has(Gap::RenewalStopsAtFirstError)
+        Instant::now() < *lock(&self.until) || self.leases.bugs.has(Bug::RenewalStopsAtFirstError)
     }
 
     /// Lets others in. If this does not get through, the lease ends by itself.
@@ -259,7 +247,7 @@ impl Lease {
             let LeasePolicy {
                 renew_every, limit, ..
             } = leases.policy;
-            let for_ever = leases.gaps.has(Gap::WatchdogWithoutLimit);
+            let for_ever = leases.bugs.has(Bug::WatchdogWithoutLimit);
             let mut next = since + renew_every;
             while for_ever || next < since + limit {
                 if timeout(
@@ -278,14 +266,14 @@ impl Lease {
                     .await;
                 match renewed {
                     Ok(reply) if reply.is_success() => {
-                        until.set(asked_at + leases.policy.lease);
+                        *lock(&until) = asked_at + leases.policy.lease;
                     }
                     Ok(_) => {
-                        until.set(asked_at);
+                        *lock(&until) = asked_at;
                         tracing::info!(token = prove.token, "lease lost");
                         return;
                     }
-                    Err(_) if leases.gaps.has(Gap::RenewalStopsAtFirstError) => return,
+                    Err(_) if leases.bugs.has(Bug::RenewalStopsAtFirstError) => return,
                     // No answer is no reason to stop: the lease may last still.
                     Err(_) => {}
                 }

@@ -35,7 +35,7 @@ use super::{
     executor::Executor,
 };
 use crate::{
-    gap::{Gap, Gaps},
+    planted_bug::{Bug, Bugs},
     ports::Platform,
 };
 use memory::Memory;
@@ -93,8 +93,8 @@ impl Default for Policy {
 /// How the outbox is set up.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The weaknesses of the shape.
-    pub gaps: Gaps,
+    /// The planted bugs that are on.
+    pub bugs: Bugs,
     /// How rows find their way out.
     pub mode: Mode,
     /// Pollers, in polling mode.
@@ -108,7 +108,7 @@ pub struct Config {
 }
 
 /// A webhook's own way out: one poller claims its rows and no others, and they are sent on an executor. So a service that
-/// is slow or down holds up nobody's rows but its own.
+/// is slow or down delays only its own rows.
 #[derive(Clone, Debug)]
 pub struct Bulkhead {
     /// The service.
@@ -122,7 +122,7 @@ pub struct Bulkhead {
 impl Default for Config {
     fn default() -> Self {
         Config {
-            gaps: Gaps::NONE,
+            bugs: Bugs::NONE,
             mode: Mode::default(),
             pollers: 2,
             policy: Policy::default(),
@@ -171,7 +171,7 @@ impl Outbox {
         config: Config,
     ) -> Result<Self, StoreError> {
         let (queue, unsaved) = mpsc::channel(unsound::QUEUE_MAX);
-        let in_memory = config.gaps.has(Gap::EventsOnlyInMemory);
+        let in_memory = config.bugs.has(Bug::EventsOnlyInMemory);
         let inner = Arc::new(Inner {
             platform: platform.clone(),
             store: store.clone(),
@@ -214,11 +214,11 @@ impl Outbox {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        let gaps = self.inner.config.gaps;
-        if gaps.has(Gap::PublishBeforeCommit) {
+        let bugs = self.inner.config.bugs;
+        if bugs.has(Bug::PublishBeforeCommit) {
             return self.inner.publish_then_commit(work).await;
         }
-        if gaps.has(Gap::DualWrite) || gaps.has(Gap::EventsOnlyInMemory) {
+        if bugs.has(Bug::DualWrite) || bugs.has(Bug::EventsOnlyInMemory) {
             return self.inner.commit_then_publish(work).await;
         }
         let now_ms = self.inner.platform.clock.now_ms();
@@ -264,7 +264,7 @@ impl Inner {
 
     /// What a row's wait is kept under: of all pollers together, the row.
     fn schedule<'k>(&self, by: Option<&str>, key: &'k str) -> Cow<'k, str> {
-        match by.filter(|_| self.config.gaps.has(Gap::RetrySchedulePerPoller)) {
+        match by.filter(|_| self.config.bugs.has(Bug::RetrySchedulePerPoller)) {
             Some(by) => Cow::Owned(format!("{by} {key}")),
             None => Cow::Borrowed(key),
         }

@@ -51,6 +51,15 @@ impl PeerPolicy {
         }
     }
 
+    /// One try and no breaker: for callers that repeat by themselves.
+    pub fn once() -> Self {
+        PeerPolicy {
+            attempts: 1,
+            breaker_threshold: 2.0,
+            ..PeerPolicy::internal()
+        }
+    }
+
     /// For the payment service, whose answer includes the payment gateway's: it waits up to 5 s for a permit to call
     /// that, and then for its answer.
     pub fn payment() -> Self {

@@ -6,7 +6,7 @@ use std::ops::Deref;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{Code, Problem, Table, Writer};
-use crate::gap::{Gap, Gaps};
+use crate::planted_bug::{Bug, Bugs};
 
 /// Where a reservation is. One that was never heard of is `None`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,7 +24,7 @@ pub enum ReservationState {
 /// What happens to a reservation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReservationEvent {
-    /// Somebody asks for it.
+    /// It is requested.
     Begin,
     /// It was set aside.
     Hold,
@@ -46,8 +46,8 @@ pub enum Refusal {
 }
 
 /// Whether a release leaves nothing that refuses a late reserve: no tombstone, and the reserve's key is not kept.
-pub fn forgets_releases(gaps: Gaps) -> bool {
-    gaps.has(Gap::LateReserveAfterCancel) || gaps.has(Gap::RollbackOvertakesLateSuccess)
+pub fn forgets_releases(bugs: Bugs) -> bool {
+    bugs.has(Bug::LateReserveAfterCancel) || bugs.has(Bug::RollbackOvertakesLateSuccess)
 }
 
 impl ReservationState {
@@ -113,7 +113,7 @@ pub(crate) enum Told {
 }
 
 /// A transaction, the weaknesses of the shape, and the wall clock of the request.
-pub(crate) type Work<'a, 't> = (&'a mut Writer<'t>, Gaps, u64);
+pub(crate) type Work<'a, 't> = (&'a mut Writer<'t>, Bugs, u64);
 
 /// One request's work on a service's reservations, inside one transaction. Each step is repeated harmlessly.
 pub(crate) trait Reserving<'t> {

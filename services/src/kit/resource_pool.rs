@@ -13,15 +13,15 @@ use super::{
 /// How things move between free, reserved and used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Move {
-    /// New ones arrive, and are free.
+    /// New ones are added as free.
     Add,
     /// From free to a reservation.
     Reserve,
-    /// From a reservation to whoever has it for good.
+    /// From a reservation to used.
     Use,
     /// From a reservation back to free.
     GiveBack,
-    /// From whoever had it for good back to free.
+    /// From used back to free.
     Return,
 }
 

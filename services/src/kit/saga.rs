@@ -21,12 +21,14 @@ mod ask;
 mod drive;
 mod engine;
 pub mod facts;
+mod inner;
 mod journal;
 mod model;
-pub mod owner;
+mod owner;
 mod policy;
 mod registry;
 mod replies;
+mod tables;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -35,11 +37,13 @@ pub mod workflow;
 use async_trait::async_trait;
 use serde::{Serialize, de::DeserializeOwned};
 
-pub use engine::Engine;
-pub use journal::{DEAD_LETTERS, DeadLetter, OPEN_LETTERS, OPEN_SAGAS, OpenSaga, table};
+pub use inner::Engine;
 pub use model::{Event, Illegal, Role, SagaRecord, Status, Step, StepRecord, StepStatus};
 pub use policy::{Backoff, Config, Execution, Journal};
 pub use replies::{offered, settled, undone};
+pub use tables::{
+    Beat, DEAD_LETTERS, DRIVERS, DeadLetter, OPEN_LETTERS, OPEN_SAGAS, OpenSaga, Owner, table,
+};
 pub use view::SagaView;
 pub use workflow::{Stopped, Workflow};
 

@@ -1,14 +1,13 @@
-//! Old copies of what was read: what a service answers from that has the gap `stale-read`.
+//! Old copies of what was read: what a service answers from that has the bug `stale-read`.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Mutex, time::Duration};
 
 use tokio::time::Instant;
 
-use crate::gap::{Gap, Gaps};
+use crate::{
+    kit::lock,
+    planted_bug::{Bug, Bugs},
+};
 
 /// How long a copy is taken for the thing itself.
 const AGE_MAX: Duration = Duration::from_secs(2);
@@ -28,17 +27,17 @@ impl<V> Default for Stale<V> {
 }
 
 impl<V: Clone> Stale<V> {
-    /// What `read` gives; with the gap, what it gave up to two seconds ago.
+    /// What `read` gives; with the bug, what it gave up to two seconds ago.
     pub fn read<E>(
         &self,
-        gaps: Gaps,
+        bugs: Bugs,
         key: &str,
         read: impl FnOnce() -> Result<V, E>,
     ) -> Result<V, E> {
-        if !gaps.has(Gap::StaleRead) {
+        if !bugs.has(Bug::StaleRead) {
             return read();
         }
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = lock(&self.kept);
         if let Some((at, copy)) = kept.get(key)
             && at.elapsed() < AGE_MAX
         {

@@ -15,7 +15,7 @@ use std::{
     marker::PhantomData,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
 };
@@ -25,7 +25,8 @@ use serde::de::DeserializeOwned;
 use tokio::sync::broadcast;
 
 use crate::{
-    gap::{Gap, Gaps},
+    kit::lock,
+    planted_bug::{Bug, Bugs},
     ports::{Platform, RowChange},
 };
 
@@ -77,13 +78,13 @@ pub enum StoreError {
     /// The disk refused.
     #[error("the disk refused: {0}")]
     Io(String),
-    /// A row cannot be read at present: whether it is there, and what it says, nobody knows.
+    /// A row cannot be read at present: neither its existence nor its content is known.
     #[error("a row cannot be read: {0}")]
     Unreadable(String),
     /// A database that replicas share is away: nothing was done.
     #[error("the database cannot be reached: {0}")]
     Unreachable(String),
-    /// Nobody knows what a database that replicas share has made of the transaction.
+    /// The outcome of a transaction on a shared database is not known.
     #[error("the outcome of the transaction is not known: {0}")]
     Unknown(String),
 }
@@ -165,9 +166,10 @@ impl Store {
     ///
     /// One that the platform shares with others is opened where it is: see [`host`].
     pub async fn open(platform: &Platform, file: &str) -> Result<Store, StoreError> {
-        if let Some(shared) = platform.storage.shared() {
+        let shared = platform.storage.shared();
+        if let Some(shared) = shared.and_then(|shared| shared.downcast::<Shared>().ok()) {
             return Ok(Store {
-                place: Place::Shared(shared, platform.clone()),
+                place: Place::Shared((*shared).clone(), platform.clone()),
             });
         }
         let (storage, name) = (platform.storage.clone(), file.to_owned());
@@ -183,9 +185,9 @@ impl Store {
         })
     }
 
-    /// The store as a service with these gaps uses it.
-    pub fn with(self, gaps: Gaps) -> Store {
-        if gaps.has(Gap::UnreadableIsAbsent)
+    /// The store as a service with these bugs uses it.
+    pub fn with(self, bugs: Bugs) -> Store {
+        if bugs.has(Bug::UnreadableIsAbsent)
             && let Place::Own(inner) = &self.place
         {
             inner.unreadable_is_absent.store(true, Relaxed);
@@ -216,14 +218,14 @@ impl Store {
     /// Like `write`, but with the planted bug `commit-without-sync` the commit is not synced: a power loss may undo it.
     pub fn commit<T, E>(
         &self,
-        gaps: Gaps,
+        bugs: Bugs,
         work: impl FnOnce(&mut Writer<'_>) -> Result<T, E> + Send + 'static,
     ) -> impl Future<Output = Result<T, E>> + Send
     where
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        let durability = match gaps.has(Gap::CommitWithoutSync) {
+        let durability = match bugs.has(Bug::CommitWithoutSync) {
             true => Durability::None,
             false => Durability::Immediate,
         };
@@ -273,11 +275,11 @@ impl Store {
                 let job = shared::spanned(move |inner| {
                     Box::pin(async move {
                         let result = Inner::transact(inner, durability, work).await;
-                        *answer.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
+                        *lock(&answer) = Some(result);
                     })
                 });
                 shared.carry(platform, job).await?;
-                let result = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
+                let result = lock(&slot).take();
                 result.unwrap_or_else(|| {
                     let lost = "it was lost on its way".to_owned();
                     Err(StoreError::Unknown(lost).into())
@@ -419,10 +421,10 @@ async fn run_in_storage<R: Send + 'static>(
         .execute(Box::new(move || {
             let _entered = span.enter();
             let result = job();
-            *answer.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
+            *lock(&answer) = Some(result);
         }))
         .await;
-    let result = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let result = lock(&slot).take();
     match result {
         Some(result) => result,
         None => pending().await,

@@ -7,10 +7,12 @@
 use std::{
     future::Future,
     pin::{Pin, pin},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     task::{Context, Poll, Wake, Waker},
     time::{Duration, Instant},
 };
+
+use crate::kit::lock;
 
 /// The answer of `work`, or `None` if it takes longer than `limit`; `work` is dropped then.
 pub(crate) async fn within<F: Future>(limit: Duration, work: F) -> Option<F::Output> {
@@ -35,7 +37,7 @@ struct Latest(Mutex<Waker>);
 
 impl Latest {
     fn is(&self, waker: &Waker) {
-        let mut latest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut latest = lock(&self.0);
         latest.clone_from(waker);
     }
 }
@@ -46,7 +48,7 @@ impl Wake for Latest {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        let latest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let latest = lock(&self.0);
         let waker = latest.clone();
         drop(latest);
         waker.wake();
@@ -100,7 +102,7 @@ struct SharedSleep {
 impl Future for SharedSleep {
     type Output = ();
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let mut alarm = self.alarm.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut alarm = lock(&self.alarm);
         poll_deadline(self.deadline, &mut alarm, cx)
     }
 }

@@ -1,9 +1,11 @@
 //! Databases as files of one folder.
 
 use std::{
+    any::Any,
     fs::{self, File},
     io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use redb::{StorageBackend, backends::FileBackend};
@@ -67,8 +69,8 @@ impl Storage for Files {
         true
     }
 
-    fn shared(&self) -> Option<Shared> {
-        self.shared.clone()
+    fn shared(&self) -> Option<Arc<dyn Any + Send + Sync>> {
+        self.shared.clone().map(|shared| Arc::new(shared) as _)
     }
 
     fn execute(&self, job: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()> {

@@ -21,10 +21,10 @@ use super::{
     replicas::{self, Databases, REPLICAS_MAX},
 };
 use crate::{
-    gateway,
+    infrastructure::gateway,
     ports::Platform,
     service::Serving,
-    system::{SYSTEMS, System},
+    systems::{SYSTEMS, System},
 };
 
 const GATEWAY: &str = gateway::SERVICE.name;

@@ -5,13 +5,13 @@ use std::{collections::BTreeMap, io, path::Path, time::Duration};
 
 use super::{Addresses, platform};
 use crate::{
-    inventory,
     kit::{
         Store,
         store::{Seat, Shared},
     },
-    order,
-    system::System,
+    orchestration::orders,
+    shared::inventory,
+    systems::System,
 };
 
 /// The most replicas of a service.
@@ -22,9 +22,9 @@ const WITHIN: Duration = Duration::from_secs(1);
 
 /// Those that can: their system, their name, and the file of the database that they share.
 const SHARING: [(&str, &str, &str); 5] = [
-    ("rewards", order::SERVICE.name, order::store::FILE),
+    ("rewards", orders::SERVICE.name, orders::store::FILE),
     ("rewards", inventory::SERVICE.name, inventory::store::FILE),
-    ("orders", order::SERVICE.name, order::store::FILE),
+    ("orders", orders::SERVICE.name, orders::store::FILE),
     ("orders", inventory::SERVICE.name, inventory::store::FILE),
     ("checkout", inventory::SERVICE.name, inventory::store::FILE),
 ];

@@ -1,10 +1,11 @@
-//! Whoever sets something aside for purchases out of a pool: slots of a bag, units of an item.
+//! Participants that reserve out of a pool for purchases: slots of a bag, units of an item.
 
 use async_trait::async_trait;
 
 use super::{ORDER_CANCELLED, ORDER_COMPLETED, Purchase, keep_rollback_data, knows_rollback_data};
 use crate::kit::{
-    bus::{Event, Handler, HandlerError, Member},
+    bus::{Event, Handler, HandlerError},
+    member::Member,
     resource_pool::{Ask, Pools},
 };
 

@@ -17,22 +17,17 @@ use super::{
 use crate::{
     kit::{
         self, Code, Listed, Page, Problem, Table,
-        bus::{Member, Settings},
         http::Body,
         input::{plain_id, within},
+        member::{Member, Settings},
         resource_pool::{Ask, Hold, Pool, Pools},
     },
     ports::Platform,
-    service::Service,
+    service::{Service, service},
 };
 
 /// The service, as topologies list it.
-pub const SERVICE: Service = Service {
-    name: "item",
-    paths: &["/items"],
-    run: |platform| Box::pin(run(platform, Settings::default())),
-    demo: &[],
-};
+pub const SERVICE: Service = service!("item", ["/items"]);
 
 /// The database's file.
 pub const FILE: &str = "item.redb";

@@ -16,15 +16,16 @@ use super::{
     PAYMENT_PROCESSED, Purchase, TOPIC, USER_FAILED,
 };
 use crate::{
-    gap::Gap,
     kit::{
         self, Code, Context, Problem, StoreError, Writer,
-        bus::{Event, Handler, HandlerError, Member, Says, Settings},
+        bus::{Event, Handler, HandlerError},
         http::IdempotencyKey,
         idempotency::{self, Request, StoredAnswer},
+        member::{Member, Says, Settings},
     },
+    planted_bug::Bug,
     ports::Platform,
-    service::Service,
+    service::{Service, service},
 };
 use store::{OPEN, ORDERS, ORDERS_OF_USER, Open, Order, PRICES, Status};
 
@@ -32,17 +33,15 @@ pub use api::Place;
 pub use setup::{Setup, SetupItem, SetupUser};
 
 /// The service, as topologies list it.
-pub const SERVICE: Service = Service {
-    name: "order",
-    paths: &["/setup-test-data", "/orders", "/user/{id}/orders"],
-    run: |platform| Box::pin(run(platform, Config::default())),
-    demo: &[],
-};
+pub const SERVICE: Service = service!(
+    "order",
+    ["/setup-test-data", "/orders", "/user/{id}/orders"]
+);
 
 /// How the service is set up.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// How it takes part.
+    /// How it takes part in the choreography.
     pub settings: Settings,
     /// How long a purchase may take; then it is cancelled. Counted anew after a restart of the service.
     pub deadline: Duration,
@@ -67,7 +66,7 @@ pub async fn run(platform: Platform, config: Config) -> io::Result<()> {
         deadline: config.deadline,
         setup: setup::Peers::new(&platform),
     });
-    if !config.settings.gaps.has(Gap::NoPurchaseTimeout) {
+    if !config.settings.bugs.has(Bug::NoPurchaseTimeout) {
         platform.spawn("deadlines", deadline::keep(orders.clone()));
     }
     let kinds = [

@@ -19,19 +19,15 @@ use super::{
 use crate::{
     kit::{
         self, Code, Problem, Table,
-        bus::{Event, Handler, HandlerError, Member, Settings},
+        bus::{Event, Handler, HandlerError},
+        member::{Member, Settings},
     },
     ports::Platform,
-    service::Service,
+    service::{Service, service},
 };
 
 /// The service, as topologies list it.
-pub const SERVICE: Service = Service {
-    name: "payment",
-    paths: &["/payments"],
-    run: |platform| Box::pin(run(platform, Config::default())),
-    demo: &[],
-};
+pub const SERVICE: Service = service!("payment", ["/payments"]);
 
 /// The database's file.
 pub const FILE: &str = "item_payment.redb";
@@ -42,9 +38,9 @@ pub const PAYMENTS: Table<Payment> = Table::new("item_payments");
 /// How the service is set up.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// How it takes part.
+    /// How it takes part in the choreography.
     pub settings: Settings,
-    /// One payment in so many is refused.
+    /// One payment in this many is refused.
     pub refused_one_in: u64,
 }
 

@@ -15,7 +15,7 @@ use proptest::{
     strategy::{Strategy, ValueTree},
     test_runner::TestRunner,
 };
-use squall_services::system::SYSTEMS;
+use squall_services::systems::SYSTEMS;
 
 use self::{
     learn::Learnt,
@@ -105,7 +105,8 @@ async fn smallest(
 }
 
 async fn bears(system: &str) {
-    let town = Town::open(squall_services::system::System::named(system).expect("it is one")).await;
+    let town =
+        Town::open(squall_services::systems::System::named(system).expect("it is one")).await;
     let answers = inhabited(&town).await;
     let (mut runner, strategy) = (TestRunner::deterministic(), nasty());
     for _ in 0..REQUESTS {

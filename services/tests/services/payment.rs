@@ -1,7 +1,7 @@
-//! The payment service and the gateway: lost answers, crashes, races, and every gap's damage to the money.
+//! The payment service and the gateway: lost answers, crashes, races, and every bug's damage to the money.
 
+mod bugs;
 mod crashes;
-mod gaps;
 mod gateway;
 mod money;
 mod town;

@@ -3,20 +3,20 @@
 use serde::Deserialize;
 
 use crate::{
-    catalog::store::Product,
-    gap::{Gap, Gaps},
     kit::{Code, Context, Peer, PeerPolicy, Problem},
+    planted_bug::{Bug, Bugs},
     ports::Platform,
+    shared::catalog::store::Product,
 };
 
-/// Who stands in where nobody could be asked, with `fallback-default-user`.
+/// The user who stands in while the user service is down, with `fallback-default-user`.
 pub const DEFAULT_USER: &str = "default-user";
 
 /// Whom it asks. Each has a breaker that opens when half of the last ten calls failed.
 pub(super) struct Peers {
     user: Peer,
     catalog: Peer,
-    gaps: Gaps,
+    bugs: Bugs,
 }
 
 #[derive(Deserialize)]
@@ -26,12 +26,12 @@ struct User {
 }
 
 impl Peers {
-    pub fn new(platform: &Platform, gaps: Gaps) -> Self {
+    pub fn new(platform: &Platform, bugs: Bugs) -> Self {
         let peer = |name| Peer::new(platform, name, PeerPolicy::internal());
         Peers {
             user: peer("user"),
             catalog: peer("catalog"),
-            gaps,
+            bugs,
         }
     }
 
@@ -40,7 +40,7 @@ impl Peers {
         let (context, path) = (context.step("user"), format!("/users/{id}"));
         let reply = match self.user.call(&context, "GET", &path, None, &()).await {
             Ok(reply) => reply,
-            Err(error) if self.gaps.has(Gap::FallbackDefaultUser) => {
+            Err(error) if self.bugs.has(Bug::FallbackDefaultUser) => {
                 tracing::warn!(%error, "a default user stands in");
                 return Ok(DEFAULT_USER.to_owned());
             }

@@ -16,16 +16,6 @@ use crate::{
 /// How long a read waits at the bus for an event.
 pub(super) const POLL: Duration = Duration::from_secs(10);
 
-/// One try and no breaker: whoever calls the bus has a loop around the call.
-fn policy(timeout: Duration) -> PeerPolicy {
-    PeerPolicy {
-        attempts: 1,
-        timeout,
-        breaker_threshold: 2.0,
-        ..PeerPolicy::internal()
-    }
-}
-
 /// Why the bus did not take it.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Refused {
@@ -47,9 +37,15 @@ pub struct Bus {
 impl Bus {
     /// The bus of this name.
     pub fn new(platform: &Platform, name: &str) -> Self {
+        // The callers have loops around their calls.
+        let calls = PeerPolicy::once();
+        let polls = PeerPolicy {
+            timeout: POLL + calls.timeout,
+            ..PeerPolicy::once()
+        };
         Bus {
-            calls: Peer::new(platform, name, policy(Duration::from_secs(2))),
-            polls: Peer::new(platform, name, policy(POLL + Duration::from_secs(2))),
+            calls: Peer::new(platform, name, calls),
+            polls: Peer::new(platform, name, polls),
         }
     }
 
@@ -59,7 +55,7 @@ impl Bus {
         self.post(&event.context.step("append"), &path, event).await
     }
 
-    /// Tells whoever listens to the channel now.
+    /// Publishes to the channel's current subscribers.
     pub async fn publish(&self, channel: &str, event: &Event) -> Result<(), Refused> {
         let path = format!("/channels/{channel}");
         self.post(&event.context.step("publish"), &path, event)

@@ -9,12 +9,12 @@ use serde::{Deserialize, Serialize};
 use tracing::Instrument;
 
 use super::{
-    Consumer, Event,
-    consumer::{Inner, Subscription},
+    Event,
+    consumer::{Consumer, Inner, Subscription},
 };
 use crate::{
-    gap::Gap,
     kit::{Code, Listed, Page, Problem, StoreError, Table},
+    planted_bug::Bug,
 };
 
 /// Key: `{group}:{event id}`.
@@ -46,7 +46,7 @@ pub(super) async fn bury(consumer: &Inner, event: &Event, reason: &str) -> Resul
         reason,
         "event dead-lettered"
     );
-    if consumer.gaps.has(Gap::DeadLetterDropped) {
+    if consumer.bugs.has(Bug::DeadLetterDropped) {
         return Ok(());
     }
     let letter = DeadEvent {

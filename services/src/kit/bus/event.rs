@@ -2,8 +2,10 @@
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::HandlerError;
-use crate::{kit::Context, ports::Platform};
+use crate::{
+    kit::{Context, Problem, StoreError},
+    ports::Platform,
+};
 
 /// The version of the envelope that is sent and understood.
 pub const ENVELOPE: u32 = 1;
@@ -56,5 +58,31 @@ impl Event {
     /// The context of the work that handles it.
     pub fn context_of(&self, group: &str) -> Context {
         self.context.step(group)
+    }
+}
+
+/// Why an event was not handled.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum HandlerError {
+    /// It may go better another time.
+    #[error("{0}")]
+    Retry(String),
+    /// It never will: this goes to the dead letters at once.
+    #[error("{0}")]
+    Poison(String),
+}
+
+impl From<StoreError> for HandlerError {
+    fn from(error: StoreError) -> Self {
+        HandlerError::Retry(error.to_string())
+    }
+}
+
+impl From<Problem> for HandlerError {
+    fn from(problem: Problem) -> Self {
+        match problem.code.is_transient() {
+            true => HandlerError::Retry(problem.to_string()),
+            false => HandlerError::Poison(problem.to_string()),
+        }
     }
 }

@@ -12,13 +12,17 @@ use axum::{
 use serde_json::{Value, json};
 use tracing::Instrument;
 
-use super::{Consumer, Event, Subscribe, consumer::Inner, dead};
+use super::{
+    Event, Subscribe,
+    consumer::{Consumer, Inner},
+    dead,
+};
 use crate::{
-    gap::Gap,
     kit::{Context, Problem, http::Body},
+    planted_bug::Bug,
 };
 
-/// How often a lease is renewed; well within its [length](crate::bus::LEASE).
+/// How often a lease is renewed; well within its [length](crate::infrastructure::bus::LEASE).
 const RENEW_EVERY: Duration = Duration::from_secs(10);
 /// Wait before another try after the bus could not be reached.
 const AWAY: Duration = Duration::from_secs(1);
@@ -60,7 +64,7 @@ async fn hear(
         .map(|consumer| &consumer.inner)
         .filter(|inner| {
             let subscription = &inner.subscription;
-            (subscription.channel || inner.gaps.has(Gap::PubsubOnly))
+            (subscription.channel || inner.bugs.has(Bug::PubsubOnly))
                 && subscription.topic == channel
                 && (subscription.kinds.is_empty() || subscription.kinds.contains(&event.kind))
         });

@@ -36,7 +36,7 @@ pub struct Settled {
 pub enum Outcome {
     /// It was handled, for good.
     Done,
-    /// It is to be delivered again after so many milliseconds.
+    /// Deliver it again after this many milliseconds.
     RetryAfterMs(u64),
 }
 

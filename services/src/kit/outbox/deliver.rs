@@ -1,6 +1,6 @@
 //! Sending rows, and noting what became of them.
 
-use std::{sync::PoisonError, time::Duration};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use tracing::Instrument;
@@ -9,8 +9,8 @@ use super::{
     Bulkhead, DEAD_LETTERS, Inner, OUTBOX, Outgoing, PUBLISHED, Policy, Row, State, Target,
 };
 use crate::{
-    gap::Gap,
-    kit::{Peer, PeerPolicy, StoreError, Writer},
+    kit::{Peer, PeerPolicy, StoreError, Writer, lock},
+    planted_bug::Bug,
 };
 
 /// The longest wait between two tries.
@@ -18,15 +18,6 @@ const BACKOFF_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Rows that one pass takes.
 pub(super) const BATCH: usize = 16;
-
-/// One try each: the outbox is the retry.
-fn policy() -> PeerPolicy {
-    PeerPolicy {
-        attempts: 1,
-        breaker_threshold: 2.0,
-        ..PeerPolicy::internal()
-    }
-}
 
 /// What became of rows: the key, and why it was not sent.
 pub(super) type Outcomes = Vec<(String, Result<(), String>)>;
@@ -38,7 +29,7 @@ impl Inner {
         by: Option<&str>,
         rows: &[(String, Row)],
     ) -> Result<(), StoreError> {
-        if self.config.gaps.has(Gap::RowMarkedBeforeSent) {
+        if self.config.bugs.has(Bug::RowMarkedBeforeSent) {
             return self.mark_and_send(by, rows).await;
         }
         let outcomes = self.send_all(rows).await;
@@ -112,11 +103,11 @@ impl Inner {
     }
 
     fn service(&self, name: &str) -> Peer {
-        let mut services = self.services.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut services = lock(&self.services);
         if let Some((_, peer)) = services.iter().find(|(known, _)| known == name) {
             return peer.clone();
         }
-        let peer = Peer::new(&self.platform, name, policy());
+        let peer = Peer::new(&self.platform, name, PeerPolicy::once());
         services.push((name.to_owned(), peer.clone()));
         peer
     }
@@ -163,9 +154,9 @@ impl Inner {
                     Err(reason) if in_hand => {
                         row.attempts += 1;
                         row.reason = Some(reason);
-                        let blocks = config.gaps.has(Gap::OutboxPoisonBlocks);
+                        let blocks = config.bugs.has(Bug::OutboxPoisonBlocks);
                         if row.attempts >= config.policy.attempts_max && !blocks {
-                            bury(tx, &key, &mut row, config.gaps.has(Gap::DeadLetterDropped))?;
+                            bury(tx, &key, &mut row, config.bugs.has(Bug::DeadLetterDropped))?;
                         } else {
                             row.state = State::Pending;
                             tx.put(&OUTBOX, &key, &row)?;
@@ -213,7 +204,7 @@ fn bury(tx: &mut Writer<'_>, key: &str, row: &mut Row, drop_it: bool) -> Result<
 }
 
 impl Policy {
-    /// The wait after so many failures.
+    /// Backoff after this many failures.
     pub fn wait(&self, failures: u32) -> Duration {
         let growth = self.growth.saturating_pow(failures.saturating_sub(1));
         self.backoff.saturating_mul(growth).min(BACKOFF_MAX)

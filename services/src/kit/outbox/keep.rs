@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{Inner, PUBLISHED, State};
-use crate::{gap::Gap, kit::StoreError};
+use crate::{kit::StoreError, planted_bug::Bug};
 
 /// Keeps for ever.
 pub(super) async fn keep(outbox: Arc<Inner>) {
@@ -27,7 +27,7 @@ impl Inner {
         let late = rows
             .iter()
             .filter(|(_, row)| row.state == State::Pending && row.created_ms <= late_ms);
-        for (_, row) in late.filter(|_| !self.config.gaps.has(Gap::OutboxPendingForgotten)) {
+        for (_, row) in late.filter(|_| !self.config.bugs.has(Bug::OutboxPendingForgotten)) {
             self.alert();
             tracing::error!(kind = row.event.kind, id = row.event.id, "outbox row waits");
         }

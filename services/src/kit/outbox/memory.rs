@@ -74,7 +74,7 @@ pub(super) fn heads<'r>(
     heads
 }
 
-/// Whether nobody has the row in hand.
+/// Whether the row is unclaimed.
 pub(super) fn is_pending(row: &Row) -> bool {
     row.state == State::Pending
 }

@@ -13,8 +13,8 @@ use super::{
     memory::{heads, is_pending},
 };
 use crate::{
-    gap::Gap,
     kit::{StoreError, Writer, store::Commit, timer::within},
+    planted_bug::Bug,
 };
 
 /// Polls for ever.
@@ -78,15 +78,15 @@ impl Inner {
         by: &str,
         own: Option<&Bulkhead>,
     ) -> Vec<(String, Row)> {
-        let (gaps, memory) = (self.config.gaps, self.memory());
+        let (bugs, memory) = (self.config.bugs, self.memory());
         let free = |row: &Row| match &row.state {
             State::Processing { by: holder, .. } => {
-                gaps.has(Gap::OutboxClaimedTwice) && holder != by
+                bugs.has(Bug::OutboxClaimedTwice) && holder != by
             }
             _ => is_pending(row),
         };
         let may_take = |key: &str, row: &Row| {
-            let forgotten = gaps.has(Gap::OutboxPendingForgotten) && row.attempts > 0;
+            let forgotten = bugs.has(Bug::OutboxPendingForgotten) && row.attempts > 0;
             let waits = memory.waits(&self.schedule(Some(by), key)).is_some();
             free(row) && !waits && !forgotten
         };
@@ -96,14 +96,14 @@ impl Inner {
         };
         let rows = rows.iter().filter(|(_, row)| concerns(row));
         let pairs = rows.map(|(key, row)| (key, row));
-        if gaps.has(Gap::OutboxReordersAKey) {
+        if bugs.has(Bug::OutboxReordersAKey) {
             let newest = pairs.rev().filter(|(key, row)| may_take(key, row));
             return newest
                 .take(1)
                 .map(|(key, row)| (key.clone(), row.clone()))
                 .collect();
         }
-        if gaps.has(Gap::OutboxPoisonBlocks) {
+        if bugs.has(Bug::OutboxPoisonBlocks) {
             let first = pairs.take(1).filter(|(key, row)| may_take(key, row));
             return first.map(|(key, row)| (key.clone(), row.clone())).collect();
         }
@@ -116,7 +116,7 @@ impl Inner {
         wanted: Vec<(String, Row)>,
     ) -> Result<Vec<(String, Row)>, StoreError> {
         let (holder, boot_id) = (by.to_owned(), self.platform.process.boot_id());
-        let twice = self.config.gaps.has(Gap::OutboxClaimedTwice);
+        let twice = self.config.bugs.has(Bug::OutboxClaimedTwice);
         let now_ms = self.platform.clock.now_ms();
         self.store
             .write(move |tx| {
@@ -144,7 +144,7 @@ impl Inner {
 
     /// Rows that have been in the same hands for too long, by the wall clock or as far as this process has seen.
     fn stale(&self, rows: &[(String, Row)]) -> Vec<String> {
-        if self.config.gaps.has(Gap::OutboxStuckProcessing) {
+        if self.config.bugs.has(Bug::OutboxStuckProcessing) {
             return Vec::new();
         }
         let now_ms = self.platform.clock.now_ms();
@@ -188,7 +188,7 @@ impl Inner {
 
     /// Gives back what an earlier life of this very process had in hand: nobody else will send it.
     pub(super) async fn give_back_own(&self) -> Result<(), StoreError> {
-        if self.config.gaps.has(Gap::OutboxStuckProcessing) {
+        if self.config.bugs.has(Bug::OutboxStuckProcessing) {
             return Ok(());
         }
         let rows = self.scan()?;

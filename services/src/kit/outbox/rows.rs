@@ -45,7 +45,7 @@ pub struct Row {
 pub enum Target {
     /// The bus's durable log of this topic.
     Stream(String),
-    /// Whoever listens to this channel at that instant.
+    /// The channel's subscribers of the moment.
     Channel(String),
     /// A service by name: the event's body is posted to its path.
     Webhook {

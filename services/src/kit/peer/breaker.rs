@@ -1,15 +1,12 @@
 //! Circuit breaker ([Nygard, *Release It!*](https://martinfowler.com/bliki/CircuitBreaker.html)): calls to a peer that
 //! keeps failing are refused at once, until one trial call succeeds.
 
-use std::{
-    collections::VecDeque,
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{collections::VecDeque, sync::Mutex, time::Duration};
 
 use tokio::time::Instant;
 
 use super::PeerPolicy;
+use crate::kit::lock;
 
 pub(super) struct Breaker {
     threshold: f64,
@@ -48,7 +45,7 @@ impl Breaker {
 
     /// Leave to call, or how long none will be given.
     pub(super) fn admit(&self) -> Result<Admission<'_>, Duration> {
-        let mut state = self.state();
+        let mut state = lock(&self.state);
         let trial = match *state {
             State::Closed(_) => false,
             State::Open { until } => {
@@ -68,17 +65,13 @@ impl Breaker {
             trial,
         })
     }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Admission<'_> {
     /// Ends the call; true if that opened the breaker.
     pub(super) fn record(mut self, failed: bool) -> bool {
         let breaker = self.breaker;
-        let mut state = breaker.state();
+        let mut state = lock(&breaker.state);
         let open = State::Open {
             until: Instant::now() + breaker.open_for,
         };
@@ -115,7 +108,7 @@ impl Drop for Admission<'_> {
         if self.trial {
             // The next caller makes the trial instead.
             let until = Instant::now();
-            *self.breaker.state() = State::Open { until };
+            *lock(&self.breaker.state) = State::Open { until };
         }
     }
 }

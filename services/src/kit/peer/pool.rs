@@ -3,7 +3,7 @@
 use std::{
     fmt,
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Mutex,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -19,7 +19,7 @@ use hyper_util::rt::TokioIo;
 use tokio::time::Instant;
 
 use crate::{
-    kit::{http::HEAD_TIMEOUT, timer::within},
+    kit::{http::HEAD_TIMEOUT, lock, timer::within},
     ports::Platform,
 };
 
@@ -102,7 +102,7 @@ impl Pool {
                     ..
                 }) if repeatable => {
                     // The others are as old.
-                    self.idle().clear();
+                    lock(&self.idle).clear();
                     break;
                 }
                 Err(broken) => return Err(Failure::Unknown(broken.reason)),
@@ -167,9 +167,9 @@ impl Pool {
     /// The connection that was used last and is still open.
     async fn take_idle(&self) -> Option<Sender> {
         loop {
-            let (mut sender, since) = self.idle().pop()?;
+            let (mut sender, since) = lock(&self.idle).pop()?;
             if since.elapsed() >= IDLE_FOR {
-                self.idle().clear();
+                lock(&self.idle).clear();
             } else if sender.ready().await.is_ok() {
                 return Some(sender);
             }
@@ -177,17 +177,13 @@ impl Pool {
     }
 
     fn put_idle(&self, sender: Sender) {
-        let mut idle = self.idle();
+        let mut idle = lock(&self.idle);
         if idle.len() == IDLE_MAX {
             idle.remove(0);
         }
         if !sender.is_closed() {
             idle.push((sender, Instant::now()));
         }
-    }
-
-    fn idle(&self) -> MutexGuard<'_, Vec<(Sender, Instant)>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -5,10 +5,14 @@ use std::{sync::atomic::Ordering::Relaxed, time::Duration};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::Instrument;
 
-use super::{Act, Call, Event, Role, Saga, SagaRecord, Step, Undo, drive::Drive, registry::Asking};
+use super::{
+    Act, Call, Event, Role, Saga, SagaRecord, Step, Undo,
+    drive::{Drive, Happened, cancelled, too_late, unavailable},
+    registry::Asking,
+};
 use crate::{
-    gap::Gap,
-    kit::{Code, Context, Problem},
+    kit::{Context, Problem},
+    planted_bug::Bug,
 };
 
 /// What is known of the step under way.
@@ -27,9 +31,6 @@ impl Asked {
         reason
     }
 }
-
-/// What happened, and if retries were spent, on what.
-pub(super) type Happened = Option<(Event, Option<String>)>;
 
 impl<S: Saga> Drive<'_, S> {
     /// Asks the intended step until something can be said about it.
@@ -117,20 +118,20 @@ impl<S: Saga> Drive<'_, S> {
                 Ok(Event::Abandoned(why))
             }
             (Act::Unknown(reason), Role::Compensatable | Role::Pivot)
-                if self.inner.has(Gap::TimeoutMeansNo) =>
+                if self.inner.has(Bug::TimeoutMeansNo) =>
             {
                 tracing::info!(%reason, "step refused");
                 Ok(Event::Refused(unavailable(reason)))
             }
             (Act::Unknown(reason), Role::Compensatable)
-                if self.inner.has(Gap::UndoOnlyOnAnsweredNo) =>
+                if self.inner.has(Bug::UndoOnlyOnAnsweredNo) =>
             {
                 tracing::info!(%reason, "step refused");
                 self.halted.store(true, Relaxed);
                 Ok(Event::Refused(unavailable(reason)))
             }
             (Act::Unknown(reason), Role::Compensatable)
-                if self.inner.has(Gap::RollbackOvertakesLateSuccess) =>
+                if self.inner.has(Bug::RollbackOvertakesLateSuccess) =>
             {
                 let reason = asked.doubt(reason);
                 Ok(Event::Abandoned(unavailable(reason)))
@@ -173,17 +174,17 @@ impl<S: Saga> Drive<'_, S> {
                     span.in_scope(|| tracing::info!("step undone"));
                     return happened(Event::Undone);
                 }
-                Undo::Conflict(_) if self.inner.has(Gap::ConflictInCompensationGivesUp) => {
+                Undo::Conflict(_) if self.inner.has(Bug::ConflictInCompensationGivesUp) => {
                     return happened(Event::Undone);
                 }
                 Undo::Retry(reason) | Undo::Conflict(reason) => reason,
             };
             span.in_scope(|| tracing::info!(%reason, "undo unknown"));
-            if self.inner.has(Gap::StopAtFirstCompensationError) {
+            if self.inner.has(Bug::StopAtFirstCompensationError) {
                 self.halted.store(true, Relaxed);
                 continue;
             }
-            if self.inner.has(Gap::CompensationNotRetried) {
+            if self.inner.has(Bug::CompensationNotRetried) {
                 return None;
             }
             if tries + self.tried_before(saga, index) >= self.inner.config.tries {
@@ -195,7 +196,7 @@ impl<S: Saga> Drive<'_, S> {
 
     /// Tries that count beside those of the step at `index`. Only for the planted bug `tries-added-up` are there any.
     fn tried_before(&self, saga: &SagaRecord<S::Data>, index: usize) -> u32 {
-        match self.inner.has(Gap::TriesAddedUp) {
+        match self.inner.has(Bug::TriesAddedUp) {
             false => 0,
             true => {
                 let others = saga.steps.iter().enumerate().filter(|(at, _)| *at != index);
@@ -233,7 +234,7 @@ impl<S: Saga> Drive<'_, S> {
 
     /// Like [`reason_to_stop`](Self::reason_to_stop), once the step is done; from the last chance of a plan on there is none.
     fn reason_to_stop_after(&self, saga: &SagaRecord<S::Data>, step: &Step) -> Option<Problem> {
-        if self.inner.has(Gap::CompensateAfterPivot) {
+        if self.inner.has(Bug::CompensateAfterPivot) {
             return self.reason_to_stop();
         }
         if step.role != Role::Compensatable || self.open_ended {
@@ -255,16 +256,4 @@ impl<S: Saga> Drive<'_, S> {
 
 fn happened(event: Event) -> Happened {
     Some((event, None))
-}
-
-pub(super) fn cancelled() -> Problem {
-    Code::InvalidState.because("cancelled by the user")
-}
-
-pub(super) fn too_late() -> Problem {
-    unavailable("it could not be done in time; nothing of it is left".to_owned())
-}
-
-fn unavailable(detail: String) -> Problem {
-    Code::ServiceUnavailable.because(detail)
 }

@@ -3,20 +3,22 @@
 use std::{
     mem,
     sync::{Arc, atomic::AtomicBool},
-    time::Duration,
 };
 
 use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::{
-    Event, Execution, Saga, SagaRecord, Status, Step, ask::cancelled, engine::Inner, facts::Fact,
-    journal::Committed, model::UndoOrder, registry::Driven, workflow,
+    Event, Saga, SagaRecord, Status, Step, facts::Fact, inner::Inner, journal::Committed,
+    model::UndoOrder, registry::Driven,
 };
-use crate::gap::Gap;
+use crate::{
+    kit::{Code, Problem},
+    planted_bug::Bug,
+};
 
-/// A deadline that does not come.
-const NEVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+/// What happened, and if retries were spent, on what.
+pub(super) type Happened = Option<(Event, Option<String>)>;
 
 /// What drives a saga besides its record.
 pub(super) struct Drive<'a, S: Saga> {
@@ -36,76 +38,9 @@ pub(super) struct Drive<'a, S: Saga> {
     pub halted: AtomicBool,
 }
 
-impl<S: Saga> Inner<S> {
-    /// Drives a saga whose first row was just committed.
-    pub(super) async fn drive_new(
-        self: &Arc<Self>,
-        saga: SagaRecord<S::Data>,
-        driven: Arc<Driven<S::Data>>,
-    ) {
-        saga.context.span().in_scope(|| {
-            tracing::info!(kind = %saga.kind, "saga starts");
-            log_intent(self.saga.steps(&saga.data), &saga);
-        });
-        self.drive(saga, driven, false).await;
-    }
-
-    /// Drives a saga that an earlier life, or an earlier task, left.
-    pub(super) async fn drive_resumed(
-        self: &Arc<Self>,
-        mut saga: SagaRecord<S::Data>,
-        driven: Arc<Driven<S::Data>>,
-    ) {
-        saga.context
-            .span()
-            .in_scope(|| tracing::info!(status = ?saga.status, "saga resumed"));
-        self.saga.taken_up(&mut saga.data);
-        self.drive(saga, driven, true).await;
-    }
-
-    async fn drive(
-        self: &Arc<Self>,
-        saga: SagaRecord<S::Data>,
-        driven: Arc<Driven<S::Data>>,
-        resumed: bool,
-    ) {
-        // The wall clock may jump: it is asked once, and never for more than the whole deadline.
-        let left = saga
-            .deadline_ms
-            .saturating_sub(self.platform.clock.now_ms());
-        let left = match self.has(Gap::NoSagaDeadline) {
-            true => NEVER,
-            false => Duration::from_millis(left).min(self.config.deadline),
-        };
-        let drive = Drive {
-            inner: self,
-            driven: &driven,
-            plan: Vec::new(),
-            open_ended: self.config.execution == Execution::Workflow,
-            said: Vec::new(),
-            deadline: Instant::now() + left,
-            resumed,
-            halted: AtomicBool::new(false),
-        };
-        let (id, span) = (saga.id.clone(), saga.context.span());
-        let rests = match self.config.execution {
-            Execution::Saga => drive.by_plan(saga).await,
-            Execution::Workflow => workflow::replay(drive, saga).await,
-        };
-        match rests {
-            Some(saga) => driven.announce(saga),
-            None => {
-                span.in_scope(|| tracing::info!("saga lost"));
-                self.saga.lost(&id);
-            }
-        }
-        self.registry.release(&id, &driven);
-    }
-}
-
 impl<S: Saga> Drive<'_, S> {
     /// From where the saga is to where it rests, by its plan.
-    async fn by_plan(mut self, mut saga: SagaRecord<S::Data>) -> Option<SagaRecord<S::Data>> {
+    pub async fn by_plan(mut self, mut saga: SagaRecord<S::Data>) -> Option<SagaRecord<S::Data>> {
         self.plan = self.inner.saga.steps(&saga.data).to_vec();
         let forgotten = saga.intend_again(&self.plan, self.inner.platform.clock.now_ms());
         self.resumed &= !forgotten;
@@ -177,7 +112,7 @@ impl<S: Saga> Drive<'_, S> {
         let now = self.inner.platform.clock.now_ms();
         let plan = self.inner.saga.steps(&saga.data);
         let was_at_pivot = saga.is_at_pivot(plan);
-        let undo_order = match self.inner.has(Gap::CompensateInOrder) {
+        let undo_order = match self.inner.has(Bug::CompensateInOrder) {
             true => UndoOrder::AsDone,
             false => UndoOrder::Reverse,
         };
@@ -186,7 +121,7 @@ impl<S: Saga> Drive<'_, S> {
         let comes_to_pivot = !was_at_pivot
             && saga.is_at_pivot(plan)
             && matches!(saga.status, Status::Running | Status::Completed);
-        if saga.status.is_ended() && self.inner.has(Gap::AckBeforeCommit) {
+        if saga.status.is_ended() && self.inner.has(Bug::AckBeforeCommit) {
             self.driven.announce(saga.clone());
         }
         let said = mem::take(&mut self.said);
@@ -195,11 +130,23 @@ impl<S: Saga> Drive<'_, S> {
 }
 
 /// Says which action or undo is about to be asked.
-fn log_intent<D>(plan: &[Step], saga: &SagaRecord<D>) {
+pub(super) fn log_intent<D>(plan: &[Step], saga: &SagaRecord<D>) {
     let Some(index) = saga.current() else { return };
     let step = match saga.status {
         Status::Compensating => plan[index].undo.unwrap_or(plan[index].name),
         _ => plan[index].name,
     };
     tracing::info!(step, "step intended");
+}
+
+pub(super) fn cancelled() -> Problem {
+    Code::InvalidState.because("cancelled by the user")
+}
+
+pub(super) fn too_late() -> Problem {
+    unavailable("it could not be done in time; nothing of it is left".to_owned())
+}
+
+pub(super) fn unavailable(detail: String) -> Problem {
+    Code::ServiceUnavailable.because(detail)
 }

@@ -1,43 +1,27 @@
 //! Starting, awaiting, cancelling, recovering and redriving sagas.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    sync::{Arc, Mutex, atomic::AtomicBool},
+    time::Duration,
+};
 
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::Instant};
 
 use super::{
-    DEAD_LETTERS, DeadLetter, OPEN_LETTERS, OPEN_SAGAS, OpenSaga, Saga, SagaRecord, Status, facts,
-    journal::table,
-    owner::{LOOK_EVERY, Place},
+    DEAD_LETTERS, DeadLetter, Engine, Execution, OPEN_LETTERS, OPEN_SAGAS, OpenSaga, Saga,
+    SagaRecord, Status,
+    drive::{Drive, log_intent},
+    facts,
+    inner::{DrivenBy, Inner, LOOK_EVERY, Place, past_cancelling},
     policy::Config,
     registry::{Driven, Registry},
+    table, workflow,
 };
 use crate::{
-    gap::Gap,
     kit::{Code, Context, Listed, Page, Problem, Store, StoreError, Writer},
+    planted_bug::Bug,
     ports::Platform,
 };
-
-/// Drives the sagas of one store. Cheap to clone.
-pub struct Engine<S: Saga>(pub(super) Arc<Inner<S>>);
-
-impl<S: Saga> Clone for Engine<S> {
-    fn clone(&self) -> Self {
-        Engine(Arc::clone(&self.0))
-    }
-}
-
-pub(super) struct Inner<S: Saga> {
-    pub platform: Platform,
-    pub store: Store,
-    pub saga: S,
-    pub config: Config,
-    pub registry: Registry<S::Data>,
-    pub place: Place,
-    /// Only for the planted bug `ids-counted-by-name`.
-    pub last_number: Mutex<Option<u16>>,
-}
-
-type DrivenBy<S> = Arc<Driven<<S as Saga>::Data>>;
 
 /// A saga as it was found.
 enum Found<S: Saga> {
@@ -152,7 +136,7 @@ impl<S: Saga> Engine<S> {
         for (id, _) in open {
             let mine = match self.0.registry.claim(&id) {
                 Ok(mine) => mine,
-                Err(_) if !self.0.has(Gap::RecoveryRacesOwner) => continue,
+                Err(_) if !self.0.has(Bug::RecoveryRacesOwner) => continue,
                 Err(_) => self.0.registry.register(&id),
             };
             let _ = self.take_up(&id, mine)?;
@@ -200,9 +184,8 @@ impl<S: Saga> Engine<S> {
         noted.await
     }
 
-    /// Makes the read side anew from the facts: each saga's row, its open mark, and whatever `project` makes of it once
-    /// `clear` has taken away what it made before. Says
-    /// how many sagas there are. In one transaction, so nobody sees it half done.
+    /// Rebuilds the read side from the facts, in one transaction: each saga's row, its open mark, and what `project` makes
+    /// of it after `clear` has removed the old. Returns the number of sagas.
     ///
     /// # Errors
     /// `INVALID_STATE` where sagas are not kept as [`Journal::Facts`](super::Journal::Facts).
@@ -236,7 +219,7 @@ impl<S: Saga> Engine<S> {
         };
         let store = &self.0.store;
         tracing::info!("rebuild begins");
-        let sagas = match self.0.has(Gap::RebuildInTwoCommits) {
+        let sagas = match self.0.has(Bug::RebuildInTwoCommits) {
             true => {
                 store.write(clear).await?;
                 store.write(project).await?
@@ -359,34 +342,68 @@ impl<S: Saga> Engine<S> {
     }
 }
 
-pub(super) fn past_cancelling(id: &str) -> Problem {
-    Code::InvalidState.because(format!(
-        "saga {id} has passed the point up to which it can be cancelled"
-    ))
-}
+/// A deadline that does not come.
+const NEVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 impl<S: Saga> Inner<S> {
-    /// Whether the shape has a weakness.
-    pub fn has(&self, gap: Gap) -> bool {
-        self.config.gaps.has(gap)
+    /// Drives a saga whose first row was just committed.
+    async fn drive_new(self: &Arc<Self>, saga: SagaRecord<S::Data>, driven: Arc<Driven<S::Data>>) {
+        saga.context.span().in_scope(|| {
+            tracing::info!(kind = %saga.kind, "saga starts");
+            log_intent(self.saga.steps(&saga.data), &saga);
+        });
+        self.drive(saga, driven, false).await;
     }
 
-    /// Whether a driver has something to do for this saga.
-    pub fn takes_up(&self, saga: &SagaRecord<S::Data>) -> bool {
-        match saga.status {
-            Status::Running => !self.has(Gap::NoJournal) && !self.has(Gap::RecoveryOnlyFailed),
-            Status::Compensating => {
-                !self.has(Gap::NoJournal)
-                    && !self.has(Gap::CompensationNotRetried)
-                    && !self.has(Gap::RecoveryForgetsCompensating)
+    /// Drives a saga that an earlier life, or an earlier task, left.
+    async fn drive_resumed(
+        self: &Arc<Self>,
+        mut saga: SagaRecord<S::Data>,
+        driven: Arc<Driven<S::Data>>,
+    ) {
+        saga.context
+            .span()
+            .in_scope(|| tracing::info!(status = ?saga.status, "saga resumed"));
+        self.saga.taken_up(&mut saga.data);
+        self.drive(saga, driven, true).await;
+    }
+
+    async fn drive(
+        self: &Arc<Self>,
+        saga: SagaRecord<S::Data>,
+        driven: Arc<Driven<S::Data>>,
+        resumed: bool,
+    ) {
+        // The wall clock may jump: it is asked once, and never for more than the whole deadline.
+        let left = saga
+            .deadline_ms
+            .saturating_sub(self.platform.clock.now_ms());
+        let left = match self.has(Bug::NoSagaDeadline) {
+            true => NEVER,
+            false => Duration::from_millis(left).min(self.config.deadline),
+        };
+        let drive = Drive {
+            inner: self,
+            driven: &driven,
+            plan: Vec::new(),
+            open_ended: self.config.execution == Execution::Workflow,
+            said: Vec::new(),
+            deadline: Instant::now() + left,
+            resumed,
+            halted: AtomicBool::new(false),
+        };
+        let (id, span) = (saga.id.clone(), saga.context.span());
+        let rests = match self.config.execution {
+            Execution::Saga => drive.by_plan(saga).await,
+            Execution::Workflow => workflow::replay(drive, saga).await,
+        };
+        match rests {
+            Some(saga) => driven.announce(saga),
+            None => {
+                span.in_scope(|| tracing::info!("saga lost"));
+                self.saga.lost(&id);
             }
-            _ => false,
         }
-    }
-
-    /// A failed commit is an unknown outcome: what the journal says is learnt only by reading it anew.
-    pub async fn end_process(&self, what: &str, error: &StoreError) -> ! {
-        self.platform.process.fail(&format!("{what}: {error}"));
-        std::future::pending().await
+        self.registry.release(&id, &driven);
     }
 }

@@ -1,47 +1,23 @@
-//! The sagas' tables, and the commits that change them.
+//! The commits that change sagas.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use tracing::Instrument;
 
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::de::DeserializeOwned;
 
 use super::{
-    Event, Execution, Saga, SagaRecord,
-    engine::Inner,
+    DEAD_LETTERS, DeadLetter, Event, Execution, OPEN_LETTERS, OPEN_SAGAS, OpenSaga, Saga,
+    SagaRecord,
     facts::{self, Fact, FactRow},
-    owner::Owner,
+    inner::Inner,
     registry::Driven,
+    table,
 };
 use crate::{
-    gap::Gap,
-    kit::{Code, Context, Problem, Reader, StoreError, Table, Writer, idempotency},
+    kit::{Code, Context, Problem, Reader, StoreError, Table, Writer, idempotency, lock},
+    planted_bug::Bug,
 };
-
-/// The journal. One store holds the sagas of one [`Engine`](super::Engine).
-pub const fn table<D>() -> Table<SagaRecord<D>> {
-    Table::new("sagas")
-}
-
-/// The sagas that are running or compensating: what a recovery looks at, however long the journal grows.
-pub const OPEN_SAGAS: Table<OpenSaga> = Table::new("open_sagas");
-
-/// Sagas whose retries were spent, by dead letter id.
-pub const DEAD_LETTERS: Table<DeadLetter> = Table::new("dead_letters");
-
-/// The dead letter of each saga that waits for a person, by saga: found however many letters there ever were.
-pub const OPEN_LETTERS: Table<String> = Table::new("open_dead_letters");
-
-/// A mark that a saga has not ended.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OpenSaga {
-    /// The replica that drives it, where there are several.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub owner: Option<Owner>,
-    /// Another replica was asked to cancel it: the owner turns it back unless it has come to its pivot.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub cancel: bool,
-}
 
 /// What came of a commit.
 pub(super) enum Committed<D> {
@@ -51,21 +27,6 @@ pub(super) enum Committed<D> {
     Lost,
     /// The saga must not come to its pivot: it is to be cancelled.
     Cancelled,
-}
-
-/// A saga that a person must look at.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DeadLetter {
-    /// `DEAD-XXXXXXXX`.
-    pub id: String,
-    /// The saga.
-    pub saga_id: String,
-    /// The step or undo that could not be done, and why.
-    pub reason: String,
-    /// When; wall clock.
-    pub at_ms: u64,
-    /// When a person sent the saga on its way again; wall clock.
-    pub redriven_ms: Option<u64>,
 }
 
 impl<S: Saga> Inner<S> {
@@ -83,9 +44,9 @@ impl<S: Saga> Inner<S> {
         let inner = Arc::clone(self);
         let span = context.span();
         let committed = self.write(move |tx| {
-            let id = match inner.has(Gap::SagaIdsCollide) {
+            let id = match inner.has(Bug::SagaIdsCollide) {
                 true => format!("SAGA-{:08X}", inner.platform.random.next_u64() as u8),
-                false if inner.has(Gap::IdsCountedByName) => inner.counted_id(tx)?,
+                false if inner.has(Bug::IdsCountedByName) => inner.counted_id(tx)?,
                 false => inner.unused_id(tx, &table::<S::Data>(), "SAGA")?,
             };
             let now = inner.platform.clock.now_ms();
@@ -140,7 +101,7 @@ impl<S: Saga> Inner<S> {
         said: Vec<Fact<S::Data>>,
         letter: Option<String>,
     ) -> Committed<S::Data> {
-        if saga.status.is_open() && self.has(Gap::NoJournal) {
+        if saga.status.is_open() && self.has(Bug::NoJournal) {
             return Committed::Yes(Box::new(saga));
         }
         let next = SagaRecord {
@@ -213,7 +174,7 @@ impl<S: Saga> Inner<S> {
         let Some(stored) = tx.get(&table::<S::Data>(), &saga.id)? else {
             return Ok(Some(Committed::Lost));
         };
-        if !self.has(Gap::RecoveryRacesOwner) && !self.has(Gap::OwnerNotChecked) {
+        if !self.has(Bug::RecoveryRacesOwner) && !self.has(Bug::OwnerNotChecked) {
             let mine = open
                 .as_ref()
                 .is_none_or(|open| open.owner.as_ref() == Some(&me));
@@ -268,7 +229,7 @@ impl<S: Saga> Inner<S> {
         let committed = self.write(move |tx| {
             let missing = || missing(&id);
             let mut letter = tx.get(&DEAD_LETTERS, &id)?.ok_or_else(missing)?;
-            if letter.redriven_ms.is_some() && !inner.has(Gap::LetterRedrivenTwice) {
+            if letter.redriven_ms.is_some() && !inner.has(Bug::LetterRedrivenTwice) {
                 return Err(Code::InvalidState.because(format!(
                     "dead letter {id} was redriven before; look for a later one of its saga"
                 )));
@@ -322,7 +283,7 @@ impl<S: Saga> Inner<S> {
         saga: &SagaRecord<S::Data>,
         said: Vec<Fact<S::Data>>,
     ) -> Result<SagaRecord<S::Data>, StoreError> {
-        let row = match self.has(Gap::JournalAfterCall) {
+        let row = match self.has(Bug::JournalAfterCall) {
             true => saga.clone().without_intent(),
             false => saga.clone(),
         };
@@ -365,17 +326,14 @@ impl<S: Saga> Inner<S> {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        self.store.commit(self.config.gaps, work).await
+        self.store.commit(self.config.bugs, work).await
     }
 
     /// The next number of this replica's. Only for the planted bug `ids-counted-by-name`.
     fn counted_id(&self, tx: &Writer) -> Result<String, StoreError> {
         let name = idempotency::fingerprint(&self.platform.name.to_string()) as u16;
         let numbered = format!("SAGA-{name:04X}");
-        let mut last = self
-            .last_number
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut last = lock(&self.last_number);
         let before = match *last {
             Some(before) => before,
             None => {

@@ -8,71 +8,22 @@
 //! its next commit. The calls that it has made by then carry the same keys as the new owner's: they are what a crash leaves
 //! too.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Mutex, OnceLock, PoisonError},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
-use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
 use super::{
-    Engine, OPEN_SAGAS, OpenSaga, Saga, SagaRecord, Status,
-    engine::{Inner, past_cancelling},
-    journal::table,
+    Beat, DRIVERS, Engine, OPEN_SAGAS, OpenSaga, Owner, Saga, SagaRecord, Status,
+    inner::{Inner, LOOK_EVERY, past_cancelling},
+    table,
 };
 use crate::{
-    gap::Gap,
-    kit::{Code, Problem, StoreError, Table},
+    kit::{Code, Problem, StoreError},
+    planted_bug::Bug,
 };
-
-/// The beats of the replicas, by their name.
-pub const DRIVERS: Table<Beat> = Table::new("drivers");
-
-/// How often the end of a saga is looked for that another replica drives.
-pub(super) const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// Beats within a lease: three may be lost.
 const BEATS: u32 = 4;
-
-/// A replica in one life of its process.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Owner {
-    /// Its name.
-    pub replica: String,
-    /// [`Process::boot_id`](crate::ports::Process::boot_id).
-    pub boot_id: u64,
-}
-
-/// A sign of life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Beat {
-    /// Of which life.
-    pub boot_id: u64,
-    /// How many there were.
-    pub beats: u64,
-}
-
-/// A process's place among the replicas.
-#[derive(Default)]
-pub(super) struct Place {
-    /// Whose it was as this process first looked.
-    before: OnceLock<Option<u64>>,
-    /// Whoever has it instead, and since when that one is silent.
-    instead: Mutex<Option<(Beat, Instant)>>,
-}
-
-impl Place {
-    /// Since when whoever has the place instead is silent, as far as was seen.
-    fn silent_since(&self, beat: Beat) -> Instant {
-        let mut instead = self.instead.lock().unwrap_or_else(PoisonError::into_inner);
-        match *instead {
-            Some((seen, since)) if seen == beat => since,
-            _ => instead.insert((beat, Instant::now())).1,
-        }
-    }
-}
 
 /// The last beat of each owner that was seen, and since when.
 #[derive(Default)]
@@ -134,12 +85,12 @@ impl<S: Saga> Engine<S> {
         };
         seen.0.retain(|key, _| open_owners(key));
         for (id, open) in open {
-            if !inner.has(Gap::RecoveryRacesOwner) && !inner.is_orphan(&open, seen)? {
+            if !inner.has(Bug::RecoveryRacesOwner) && !inner.is_orphan(&open, seen)? {
                 continue;
             }
             let mine = match inner.registry.claim(&id) {
                 Ok(mine) => mine,
-                Err(_) if !inner.has(Gap::RecoveryRacesOwner) => continue,
+                Err(_) if !inner.has(Bug::RecoveryRacesOwner) => continue,
                 Err(_) => inner.registry.register(&id),
             };
             let of_another = open
@@ -244,7 +195,7 @@ impl<S: Saga> Inner<S> {
         id: &str,
         seen: OpenSaga,
     ) -> Result<Option<SagaRecord<S::Data>>, StoreError> {
-        let (id, fences) = (id.to_owned(), !self.has(Gap::RecoveryRacesOwner));
+        let (id, fences) = (id.to_owned(), !self.has(Bug::RecoveryRacesOwner));
         let mine = self.open_mark(Some(seen.clone()));
         let me = self.me();
         self.write(move |tx| {

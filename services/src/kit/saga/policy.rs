@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{gap::Gaps, ports::Random};
+use crate::{planted_bug::Bugs, ports::Random};
 
 /// Growing waits between attempts.
 #[derive(Clone, Copy, Debug)]
@@ -36,7 +36,7 @@ impl Backoff {
 #[derive(Clone, Copy, Debug)]
 pub struct Config {
     /// Weaknesses.
-    pub gaps: Gaps,
+    pub bugs: Bugs,
     /// How long a saga may take to come to its pivot.
     pub deadline: Duration,
     /// How long a step is asked again while another saga is in the way.
@@ -99,7 +99,7 @@ impl Default for Config {
     /// Twelve tries take about three minutes: longer than a restart or a partition that heals by itself.
     fn default() -> Self {
         Config {
-            gaps: Gaps::NONE,
+            bugs: Bugs::NONE,
             deadline: Duration::from_secs(60),
             busy_patience: Duration::from_secs(10),
             asking: Backoff {

@@ -2,12 +2,13 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Mutex, Weak},
 };
 
 use tokio::sync::{Notify, watch};
 
 use super::SagaRecord;
+use crate::kit::lock;
 
 /// The live task that drives a saga, as others see it.
 pub(super) struct Driven<D> {
@@ -44,32 +45,28 @@ impl<D> Default for Driven<D> {
 }
 
 impl<D> Driven<D> {
-    fn turn(&self) -> MutexGuard<'_, Turn> {
-        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     pub fn is_cancel_requested(&self) -> bool {
-        self.turn().cancel_requested
+        lock(&self.turn).cancel_requested
     }
 
     pub fn asking(&self) -> Asking {
-        self.turn().asking
+        lock(&self.turn).asking
     }
 
     pub fn asks(&self, asking: Asking) {
-        self.turn().asking = asking;
+        lock(&self.turn).asking = asking;
     }
 
     /// Closes the door to cancels, unless one came first.
     pub fn close(&self) -> bool {
-        let mut turn = self.turn();
+        let mut turn = lock(&self.turn);
         turn.closed = !turn.cancel_requested;
         turn.closed
     }
 
     /// Whether it comes in time.
     pub fn request_cancel(&self) -> bool {
-        let mut turn = self.turn();
+        let mut turn = lock(&self.turn);
         turn.cancel_requested |= !turn.closed;
         if turn.cancel_requested {
             self.cancelled.notify_one();
@@ -106,13 +103,9 @@ impl<D> Default for Registry<D> {
 }
 
 impl<D> Registry<D> {
-    fn driven(&self) -> MutexGuard<'_, BTreeMap<String, Weak<Driven<D>>>> {
-        self.driven.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// The live task that drives a saga.
     pub fn of(&self, id: &str) -> Option<Arc<Driven<D>>> {
-        self.driven().get(id).and_then(Weak::upgrade)
+        lock(&self.driven).get(id).and_then(Weak::upgrade)
     }
 
     /// Makes the caller the owner of a saga, or names the live task that is.
@@ -126,14 +119,14 @@ impl<D> Registry<D> {
     /// Makes the caller the owner of a saga, whoever was.
     pub fn register(&self, id: &str) -> Arc<Driven<D>> {
         let driven = Arc::<Driven<D>>::default();
-        self.driven().insert(id.to_owned(), Arc::downgrade(&driven));
+        lock(&self.driven).insert(id.to_owned(), Arc::downgrade(&driven));
         self.busy.notify_one();
         driven
     }
 
     /// Forgets a saga that is driven no longer.
     pub fn release(&self, id: &str, driven: &Arc<Driven<D>>) {
-        let mut driven_now = self.driven();
+        let mut driven_now = lock(&self.driven);
         let known = driven_now.get(id).map(Weak::as_ptr);
         if known.is_some_and(|known| std::ptr::eq(known, Arc::as_ptr(driven))) {
             driven_now.remove(id);
@@ -142,7 +135,7 @@ impl<D> Registry<D> {
 
     /// Whether no saga is driven; forgets those whose tasks are gone.
     pub fn is_idle(&self) -> bool {
-        let mut driven = self.driven();
+        let mut driven = lock(&self.driven);
         driven.retain(|_, task| task.strong_count() > 0);
         driven.is_empty()
     }

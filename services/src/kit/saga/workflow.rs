@@ -27,11 +27,10 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     Event, Role, Saga, SagaRecord, Step, StepStatus,
-    ask::{cancelled, too_late},
-    drive::Drive,
+    drive::{Drive, cancelled, too_late},
     facts::{self, Fact},
 };
-use crate::{gap::Gap, kit::Problem};
+use crate::{kit::Problem, planted_bug::Bug};
 
 pub use view::{Happened, HistoryEntry, Told, WaitsFor, WorkflowDetail, WorkflowView};
 
@@ -61,7 +60,7 @@ enum Stop {
     AsBefore,
     /// It asks for something else than the first time.
     Astray(String),
-    /// Somebody else owns the saga.
+    /// Another replica owns the saga.
     Lost,
 }
 
@@ -143,7 +142,7 @@ impl<S: Saga> Workflow<'_, S> {
             return Ok(noted);
         };
         self.hear();
-        if self.drive.inner.has(Gap::WorkflowNotDeterministic) {
+        if self.drive.inner.has(Bug::WorkflowNotDeterministic) {
             return Ok(make());
         }
         serde_json::from_value(value)
@@ -195,7 +194,7 @@ impl<S: Saga> Workflow<'_, S> {
     /// The last look at the time before there is no turning back. It is a note, for a replay must decide the same.
     fn look_at_the_time(&mut self) -> Result<(), Stopped> {
         let now_ms = self.now_ms()?;
-        match now_ms < self.saga.deadline_ms || self.drive.inner.has(Gap::NoSagaDeadline) {
+        match now_ms < self.saga.deadline_ms || self.drive.inner.has(Bug::NoSagaDeadline) {
             true => Ok(()),
             false => Err(self.turn_back(too_late())),
         }

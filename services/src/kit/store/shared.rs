@@ -11,7 +11,7 @@
 use std::{
     collections::BTreeMap,
     io,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Mutex, Weak},
     time::Duration,
 };
 
@@ -22,7 +22,10 @@ use tokio::{
 use tracing::Instrument;
 
 use super::{Inner, Store, StoreError};
-use crate::ports::{BoxFuture, Connection, Platform};
+use crate::{
+    kit::lock,
+    ports::{BoxFuture, Connection, Platform},
+};
 
 /// A transaction on its way.
 pub(super) type Job = Box<dyn FnOnce(Arc<Inner>) -> BoxFuture<'static, ()> + Send>;
@@ -52,17 +55,13 @@ pub struct Shared {
 }
 
 impl Seat {
-    fn meeting(&self) -> MutexGuard<'_, Meeting> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Makes a database the one that is met here, for as long as somebody keeps it open.
     ///
     /// # Errors
     /// It is shared already, and its process is down.
     pub fn take(&self, store: &Store) -> Result<(), StoreError> {
         let database = store.at_hand()?;
-        self.meeting().database = Arc::downgrade(&database);
+        lock(&self.0).database = Arc::downgrade(&database);
         self.forget();
         Ok(())
     }
@@ -70,18 +69,18 @@ impl Seat {
     /// Forgets what was sent: the connections that it was sent over broke with the database's process. A job keeps its
     /// sender alive, and that this seat.
     fn forget(&self) {
-        let sent = std::mem::take(&mut self.meeting().sent);
+        let sent = std::mem::take(&mut lock(&self.0).sent);
         drop(sent);
     }
 
     /// The database, unless it is down.
     pub(super) fn database(&self) -> Result<Arc<Inner>, StoreError> {
-        let database = self.meeting().database.upgrade();
+        let database = lock(&self.0).database.upgrade();
         database.ok_or_else(|| StoreError::Unreachable("it is down".to_owned()))
     }
 
     fn send(&self, job: Job) -> u64 {
-        let mut meeting = self.meeting();
+        let mut meeting = lock(&self.0);
         meeting.last += 1;
         let number = meeting.last;
         meeting.sent.insert(number, job);
@@ -89,7 +88,7 @@ impl Seat {
     }
 
     fn receive(&self, number: u64) -> Option<Job> {
-        self.meeting().sent.remove(&number)
+        lock(&self.0).sent.remove(&number)
     }
 }
 

@@ -11,8 +11,8 @@ use super::{
     store::{OPEN, Open},
 };
 use crate::{
-    gap::Gap,
     kit::{Context, StoreError, timer::within},
+    planted_bug::Bug,
 };
 
 /// Since when which order is open, and the request that began it.
@@ -45,7 +45,7 @@ impl Orders {
                 Some(oldest) => {
                     let wait = (oldest + self.deadline).saturating_duration_since(now);
                     let disturbed = within(wait, self.opened.notified()).await.is_some();
-                    if !disturbed && self.member.gaps().has(Gap::LateTimerActs) {
+                    if !disturbed && self.member.bugs().has(Bug::LateTimerActs) {
                         self.act_late(&seen).await?;
                     }
                 }

@@ -12,7 +12,7 @@ use crate::{
     ports::Platform,
 };
 
-/// What there is to be.
+/// Test data.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Setup {
@@ -22,7 +22,7 @@ pub struct Setup {
     pub items: Vec<SetupItem>,
 }
 
-/// A user to be.
+/// A user to create.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SetupUser {
@@ -34,7 +34,7 @@ pub struct SetupUser {
     pub slots: u64,
 }
 
-/// An item to be.
+/// An item to create.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SetupItem {

@@ -9,12 +9,12 @@ use std::{
 use async_trait::async_trait;
 use serde_json::Value;
 use squall_services::{
-    gap::Gaps,
     kit::{
         self, Store, StoreError, Table,
         bus::{Consumer, Event, Handler, HandlerError, Subscription},
         inbox::{self, HORIZON_MS, Inbox},
     },
+    planted_bug::Bugs,
 };
 
 use super::town::Town;
@@ -58,7 +58,7 @@ async fn listen(town: &Town, deliveries_max: u32) -> Arc<Notes> {
     let (platform, _) = town.world.network.machine("notes");
     let store = Store::open(&platform, "notes.redb").await.unwrap();
     let notes = Arc::new(Notes {
-        inbox: Inbox::open(&platform, &store, "notes", Gaps::NONE),
+        inbox: Inbox::open(&platform, &store, "notes", Bugs::NONE),
         store: store.clone(),
         fails: AtomicBool::new(false),
         handled: Mutex::default(),
@@ -69,7 +69,7 @@ async fn listen(town: &Town, deliveries_max: u32) -> Arc<Notes> {
     };
     let bus = kit::bus::Bus::new(&platform, "bus");
     let handler = notes.clone();
-    let consumer = Consumer::start(&platform, &store, &bus, subscription, Gaps::NONE, handler);
+    let consumer = Consumer::start(&platform, &store, &bus, subscription, Bugs::NONE, handler);
     start(&platform, |platform| async move {
         kit::http::serve(&platform, Consumer::router(vec![consumer])).await
     });
@@ -151,7 +151,7 @@ async fn an_envelope_of_another_version_is_kept_for_a_service_that_understands_i
 
 #[tokio::test]
 async fn the_inbox_knows_an_event_for_longer_than_the_stream_keeps_it() {
-    const { assert!(HORIZON_MS > squall_services::bus::RETENTION.as_millis() as u64) };
+    const { assert!(HORIZON_MS > squall_services::infrastructure::bus::RETENTION.as_millis() as u64) };
     let town = Town::new().await;
     let notes = listen(&town, 10).await;
     let event = town.event("told", "a");

@@ -2,7 +2,6 @@ use std::{sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 use squall_services::{
-    gap::{Gap, Gaps},
     kit::{
         self, Store, StoreError,
         bus::Event,
@@ -11,6 +10,7 @@ use squall_services::{
             Target, enqueue,
         },
     },
+    planted_bug::{Bug, Bugs},
     ports::Platform,
 };
 
@@ -38,20 +38,24 @@ impl Shop {
 
     /// A shop whose outbox is emptied in this mode.
     async fn in_mode(town: &Town, mode: Mode) -> Shop {
+        Shop::with(
+            town,
+            Config {
+                mode,
+                ..Config::default()
+            },
+        )
+        .await
+    }
+
+    /// A shop with such an outbox.
+    async fn with(town: &Town, config: Config) -> Shop {
         let mut shop = Shop::new(town).await;
-        shop.open(mode).await;
+        shop.open(config).await;
         shop
     }
 
-    async fn open(&mut self, mode: Mode) {
-        self.open_with(Config {
-            mode,
-            ..Config::default()
-        })
-        .await;
-    }
-
-    async fn open_with(&mut self, config: Config) {
+    async fn open(&mut self, config: Config) {
         let outbox = Outbox::open(&self.platform, &self.store, config).await;
         let outbox = outbox.unwrap();
         self.outbox = Some(outbox.clone());
@@ -161,12 +165,11 @@ async fn five_failures_make_a_dead_letter_with_an_alert_that_can_be_redriven() {
 #[tokio::test]
 async fn pollers_with_schedules_of_their_own_give_a_row_up_too_soon() {
     let town = Town::new().await;
-    let mut shop = Shop::new(&town).await;
-    shop.open_with(Config {
-        gaps: Gaps::NONE.with(Gap::RetrySchedulePerPoller),
+    let config = Config {
+        bugs: Bugs::NONE.with(Bug::RetrySchedulePerPoller),
         ..Config::default()
-    })
-    .await;
+    };
+    let shop = Shop::with(&town, config).await;
     town.world.network.unplug("bus");
     shop.tell(&town.event("told", "a")).await;
     town.world.pass(Duration::from_secs(30)).await;
@@ -177,13 +180,12 @@ async fn pollers_with_schedules_of_their_own_give_a_row_up_too_soon() {
 async fn a_row_that_is_marked_before_it_is_sent_is_sent_all_the_same_without_a_crash() {
     for mode in [Mode::Polling, Mode::Cdc] {
         let town = Town::new().await;
-        let mut shop = Shop::new(&town).await;
-        shop.open_with(Config {
-            gaps: Gaps::NONE.with(Gap::RowMarkedBeforeSent),
+        let config = Config {
+            bugs: Bugs::NONE.with(Bug::RowMarkedBeforeSent),
             mode,
             ..Config::default()
-        })
-        .await;
+        };
+        let shop = Shop::with(&town, config).await;
         town.world.network.unplug("bus");
         let event = town.event("told", "a");
         shop.tell(&event).await;
@@ -235,7 +237,7 @@ async fn a_claim_of_another_process_is_given_back_after_five_minutes() {
     let town = Town::new().await;
     let mut shop = Shop::new(&town).await;
     let event = leave_claimed(&town, &shop, "replica#1").await;
-    shop.open(Mode::Polling).await;
+    shop.open(Config::default()).await;
     town.world.pass(Duration::from_secs(4 * 60)).await;
     assert_eq!(town.read("g", &[]).await, [], "the replica may be at it");
     town.world.pass(Duration::from_secs(2 * 60)).await;
@@ -247,7 +249,7 @@ async fn a_claim_of_an_earlier_life_is_given_back_at_boot() {
     let town = Town::new().await;
     let mut shop = Shop::new(&town).await;
     let event = leave_claimed(&town, &shop, "shop#2").await;
-    shop.open(Mode::Polling).await;
+    shop.open(Config::default()).await;
     town.world.pass(Duration::from_secs(1)).await;
     assert_eq!(ids(&town.read("g", &[]).await), [&event.id]);
 }
@@ -255,15 +257,14 @@ async fn a_claim_of_an_earlier_life_is_given_back_at_boot() {
 #[tokio::test]
 async fn a_row_that_waits_for_an_hour_raises_an_alert() {
     let town = Town::new().await;
-    let mut shop = Shop::new(&town).await;
-    shop.open_with(Config {
+    let config = Config {
         policy: outbox::Policy {
             backoff: Duration::from_secs(10 * 60 * 60),
             ..Default::default()
         },
         ..Config::default()
-    })
-    .await;
+    };
+    let shop = Shop::with(&town, config).await;
     town.world.network.unplug("bus");
     shop.tell(&town.event("told", "a")).await;
     town.world.pass(Duration::from_secs(2 * 60 * 60 + 60)).await;

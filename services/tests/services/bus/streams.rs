@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use squall_services::{
-    bus,
+    infrastructure::bus,
     kit::{
         Context,
         bus::{Outcome, Read, Refused, Settled},

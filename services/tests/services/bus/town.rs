@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use serde_json::json;
 use squall_services::{
-    bus,
+    infrastructure::bus,
     kit::{
         Context,
         bus::{Bus, Delivery, Event, Outcome, Read, Settled},

@@ -3,18 +3,18 @@ use std::collections::BTreeSet;
 use futures_util::future::join_all;
 use serde_json::json;
 use squall_services::{
-    coupon,
-    gap::Gap,
+    checkout::coupon,
     kit::executor::{Load, Size},
+    planted_bug::Bug,
 };
 
 use crate::support::world::{Answer, World, code};
 
 /// The coupon service with a campaign of five.
-async fn open(gap: Option<Gap>, issue: Size) -> (World, Load) {
+async fn open(bug: Option<Bug>, issue: Size) -> (World, Load) {
     let (world, load) = (World::new(), Load::default());
     let config = coupon::Config {
-        gaps: gap.into_iter().collect(),
+        bugs: bug.into_iter().collect(),
         issue,
         load: load.clone(),
     };
@@ -25,8 +25,8 @@ async fn open(gap: Option<Gap>, issue: Size) -> (World, Load) {
 }
 
 /// The same, and a coupon of Kim's.
-async fn open_with_a_coupon(gap: Option<Gap>) -> (World, String) {
-    let (world, _) = open(gap, Size::COUPON_ISSUE).await;
+async fn open_with_a_coupon(bug: Option<Bug>) -> (World, String) {
+    let (world, _) = open(bug, Size::COUPON_ISSUE).await;
     let (_, coupon) = issue(&world, "kim", "k").await;
     (world, coupon["id"].as_str().unwrap().to_owned())
 }
@@ -88,7 +88,7 @@ async fn whoever_comes_when_the_executor_is_full_is_told_to_come_again() {
 
 #[tokio::test]
 async fn coupons_counted_in_one_transaction_and_issued_in_another_are_too_many() {
-    let (world, _) = open(Some(Gap::CouponOverIssued), Size::COUPON_ISSUE).await;
+    let (world, _) = open(Some(Bug::CouponOverIssued), Size::COUPON_ISSUE).await;
     assert!(rush(&world).await.0 > 5);
 }
 
@@ -106,7 +106,7 @@ async fn a_coupon_is_used_by_one_order() {
 
 #[tokio::test]
 async fn a_coupon_is_used_by_two_orders_of_its_user_where_the_bug_is() {
-    let (world, id) = &open_with_a_coupon(Some(Gap::CouponOwnedIsEnough)).await;
+    let (world, id) = &open_with_a_coupon(Some(Bug::CouponOwnedIsEnough)).await;
     for saga in ["s1", "s2"] {
         assert_eq!(reserve(world, saga, id).await.0, 201);
     }

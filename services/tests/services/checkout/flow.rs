@@ -2,13 +2,14 @@ use std::{sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 use squall_services::{
-    catalog,
-    checkout::{self, Config, Rollback, Variant, store::ORDERS},
-    coupon, dataplatform,
-    gap::Gap,
-    inventory,
-    kit::temper::Temper,
-    notification, ranking, user,
+    checkout::{
+        coupon, data_platform,
+        orders::{self, Config, Rollback, Variant, store::ORDERS},
+        ranking,
+    },
+    kit::stub_faults::StubFaults,
+    planted_bug::Bug,
+    shared::{catalog, inventory, notification, user},
 };
 use tokio::time::sleep;
 
@@ -20,26 +21,23 @@ use crate::support::{
 struct Shop {
     world: World,
     checkout: Arc<Machine>,
-    data_platform: Temper,
+    data_platform: StubFaults,
     coupon: String,
 }
 
 impl Shop {
     /// Three pens at 100 won, and Kim, who has 1000 won and a coupon of 30.
     async fn open(config: Config) -> Self {
-        let (world, gaps) = (World::new(), config.gaps);
-        let data_platform = Temper::default();
+        let (world, bugs) = (World::new(), config.bugs);
+        let data_platform = StubFaults::default();
         let inventory = inventory::Config {
-            gaps,
+            bugs,
             orchestrator: "checkout".to_owned(),
             ..Default::default()
         };
-        let user = user::Config {
-            gaps,
-            ..Default::default()
-        };
+        let user = user::Config { bugs };
         let coupon = coupon::Config {
-            gaps,
+            bugs,
             ..Default::default()
         };
         let platform = data_platform.clone();
@@ -48,10 +46,10 @@ impl Shop {
         network.serve("catalog", |p| catalog::run(p, Default::default()));
         network.serve("user", |p| user::run(p, user));
         network.serve("coupon", |p| coupon::run(p, coupon));
-        network.serve("dataplatform", |p| dataplatform::run(p, platform));
+        network.serve("dataplatform", |p| data_platform::run(p, platform));
         network.serve("notification", |p| notification::run(p, Default::default()));
         network.serve("ranking", |p| ranking::run(p, Default::default()));
-        let checkout = network.serve("checkout", |p| checkout::run(p, config));
+        let checkout = network.serve("checkout", |p| orders::run(p, config));
         sleep(Duration::from_millis(100)).await;
         let product = json!({ "name": "pen", "category": "things", "price": 100 });
         let user = json!({ "name": "Kim", "balance": 1000 });
@@ -117,9 +115,9 @@ fn config(variant: Variant) -> Config {
     }
 }
 
-fn gapped(gap: Gap) -> Config {
+fn gapped(bug: Bug) -> Config {
     Config {
-        gaps: [gap].into_iter().collect(),
+        bugs: [bug].into_iter().collect(),
         ..Config::default()
     }
 }
@@ -239,7 +237,7 @@ async fn subscribers_are_told_after_the_commit_and_again_until_they_have_heard()
 
 #[tokio::test]
 async fn events_in_memory_are_told_once_and_forgotten() {
-    let shop = Shop::open(gapped(Gap::EventsOnlyInMemory)).await;
+    let shop = Shop::open(gapped(Bug::EventsOnlyInMemory)).await;
     shop.data_platform.fail(1);
     assert_eq!(shop.buy("k", 1, false).await.0, 201);
     sleep(Duration::from_secs(120)).await;
@@ -250,7 +248,7 @@ async fn events_in_memory_are_told_once_and_forgotten() {
 
 #[tokio::test]
 async fn subscribers_inside_the_transaction_hold_the_order_up() {
-    let shop = Shop::open(gapped(Gap::SubscriberInsideTransaction)).await;
+    let shop = Shop::open(gapped(Bug::SubscriberInsideTransaction)).await;
     shop.data_platform.slow(Duration::from_secs(1));
     let asked = tokio::time::Instant::now();
     assert_eq!(shop.buy("k", 1, false).await.0, 201);
@@ -259,7 +257,7 @@ async fn subscribers_inside_the_transaction_hold_the_order_up() {
 
 #[tokio::test]
 async fn a_price_of_the_clients_is_heard_only_by_who_trusts_it() {
-    let shop = Shop::open(gapped(Gap::ClientPriceTrusted)).await;
+    let shop = Shop::open(gapped(Bug::ClientPriceTrusted)).await;
     let (_, order) = shop.buy("k", 2, false).await;
     assert_eq!(order["total"], 2);
 }

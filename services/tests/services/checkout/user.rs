@@ -1,14 +1,13 @@
 use serde_json::{Value, json};
-use squall_services::{gap::Gap, user};
+use squall_services::{planted_bug::Bug, shared::user};
 
 use crate::support::world::{Answer, World, code};
 
 /// The user service with one user, who has 1000 won.
-async fn open(gap: Option<Gap>) -> World {
+async fn open(bug: Option<Bug>) -> World {
     let world = World::new();
     let config = user::Config {
-        gaps: gap.into_iter().collect(),
-        ..Default::default()
+        bugs: bug.into_iter().collect(),
     };
     world.serve("user", |p| user::run(p, config)).await;
     let kim = json!({ "name": "Kim", "balance": 1000 });
@@ -91,7 +90,7 @@ async fn a_release_that_comes_before_its_reserve_refuses_it() {
 
 #[tokio::test]
 async fn without_tombstones_it_does_not() {
-    let world = open(Some(Gap::RollbackOvertakesLateSuccess)).await;
+    let world = open(Some(Bug::RollbackOvertakesLateSuccess)).await;
     assert_eq!(settle(&world, "s1", "release").await.0, 200);
     assert_eq!(reserve(&world, "s1", 300).await.0, 201);
 }
@@ -107,7 +106,7 @@ async fn a_release_gives_back_the_amount_whatever_happened_since() {
 
 #[tokio::test]
 async fn a_restored_balance_forgets_what_happened_since() {
-    let world = open(Some(Gap::RestoreRememberedBalance)).await;
+    let world = open(Some(Bug::RestoreRememberedBalance)).await;
     reserve(&world, "s1", 300).await;
     credit(&world, 50).await;
     settle(&world, "s1", "release").await;

@@ -8,7 +8,7 @@ use std::{
 };
 
 use serde_json::Value;
-use squall_services::{gateway, system::System};
+use squall_services::{infrastructure::gateway, systems::System};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     time::{sleep, timeout},

@@ -9,7 +9,7 @@ use axum::{
 };
 use serde_json::{Value, json};
 use squall_services::{
-    gateway,
+    infrastructure::gateway,
     kit::{Code, Context, Peer, PeerPolicy},
 };
 

@@ -12,13 +12,13 @@ use axum::{Json, Router, routing::post};
 use futures_util::future::join;
 use serde_json::json;
 use squall_services::{
-    gap::{Gap, Gaps},
+    infrastructure::lock,
     kit::{
         Code, Context, Peer, PeerPolicy, Problem, Store, StoreError, Table, Writer,
         lease::{LeasePolicy, Leases},
         store::{Seat, Shared},
     },
-    lock,
+    planted_bug::{Bug, Bugs},
     ports::Platform,
 };
 use tokio::time::{Instant, sleep};
@@ -37,32 +37,32 @@ fn policy() -> LeasePolicy {
 }
 
 /// Starts the lock service on this machine.
-async fn serve(platform: &Platform, shelf: &lock::Shelf, gaps: Gaps) {
+async fn serve(platform: &Platform, shelf: &lock::Shelf, bugs: Bugs) {
     let leases = shelf.clone();
-    start(platform, |p| lock::run(p, lock::Config { gaps, leases }));
+    start(platform, |p| lock::run(p, lock::Config { bugs, leases }));
     sleep(Duration::from_millis(10)).await;
 }
 
 /// A lock service, what it keeps in memory, and whoever takes leases of it.
-async fn open(gaps: Gaps) -> (Network, Platform, lock::Shelf, Leases, Context) {
+async fn open(bugs: Bugs) -> (Network, Platform, lock::Shelf, Leases, Context) {
     let network = Network::default();
     let (server, _) = network.machine("lock");
     let shelf = lock::Shelf::default();
-    serve(&server, &shelf, gaps).await;
+    serve(&server, &shelf, bugs).await;
     let (client, _) = network.machine("inventory");
-    let leases = Leases::new(&client, "lock", policy(), gaps);
+    let leases = Leases::new(&client, "lock", policy(), bugs);
     let context = Context::fresh(&client, "test");
     (network, server, shelf, leases, context)
 }
 
 /// The same, where leases are not renewed: with one planted bug or none.
-async fn unrenewed(gap: Option<Gap>) -> (Network, Platform, lock::Shelf, Leases, Context) {
-    open(gap.into_iter().chain([Gap::NoWatchdog]).collect()).await
+async fn unrenewed(bug: Option<Bug>) -> (Network, Platform, lock::Shelf, Leases, Context) {
+    open(bug.into_iter().chain([Bug::NoWatchdog]).collect()).await
 }
 
 #[tokio::test]
 async fn who_waits_is_let_in_when_the_holder_releases_under_a_greater_token() {
-    let (_, _, _, leases, context) = open(Gaps::NONE).await;
+    let (_, _, _, leases, context) = open(Bugs::NONE).await;
     let first = leases.acquire(&context, NAME).await.unwrap();
     let token = first.token();
     let began = Instant::now();
@@ -77,7 +77,7 @@ async fn who_waits_is_let_in_when_the_holder_releases_under_a_greater_token() {
 
 #[tokio::test]
 async fn a_lease_that_is_not_free_in_time_is_refused_as_such() {
-    let (network, _, _, leases, context) = open(Gaps::NONE).await;
+    let (network, _, _, leases, context) = open(Bugs::NONE).await;
     let held = leases.acquire(&context, NAME).await.unwrap();
     let began = Instant::now();
     let refused = leases.acquire(&context, NAME).await.err().unwrap();
@@ -88,14 +88,14 @@ async fn a_lease_that_is_not_free_in_time_is_refused_as_such() {
     assert!(other.is_ok(), "another lock is free");
     held.release().await;
     network.unplug("lock");
-    let away = Leases::new(&network.machine("late").0, "lock", policy(), Gaps::NONE);
+    let away = Leases::new(&network.machine("late").0, "lock", policy(), Bugs::NONE);
     let refused = away.acquire(&context, NAME).await.err().unwrap();
     assert_eq!(refused.code, Code::LockNotAcquired, "the service is away");
 }
 
 #[tokio::test]
 async fn the_watchdog_renews_up_to_the_limit_and_no_longer() {
-    let (_, _, shelf, leases, context) = open(Gaps::NONE).await;
+    let (_, _, shelf, leases, context) = open(Bugs::NONE).await;
     let lease = leases.acquire(&context, NAME).await.unwrap();
     let mine = vec![(NAME.to_owned(), lease.token())];
     let held = || -> Vec<_> {
@@ -123,32 +123,32 @@ async fn without_a_watchdog_a_lease_ends_by_itself() {
 
 #[tokio::test]
 async fn a_release_of_a_lease_that_another_holds_by_now_is_refused() {
-    for (gap, left) in [(None, 1), (Some(Gap::ReleaseNotOwner), 0)] {
-        let (_, _, shelf, leases, context) = unrenewed(gap).await;
+    for (bug, left) in [(None, 1), (Some(Bug::ReleaseNotOwner), 0)] {
+        let (_, _, shelf, leases, context) = unrenewed(bug).await;
         let late = leases.acquire(&context, NAME).await.unwrap();
         sleep(Duration::from_millis(3_100)).await;
         let _next = leases.acquire(&context, NAME).await.unwrap();
         late.release().await;
-        assert_eq!(shelf.held().len(), left, "{gap:?}");
+        assert_eq!(shelf.held().len(), left, "{bug:?}");
     }
 }
 
 #[tokio::test]
 async fn a_lease_by_the_wall_clock_lasts_for_as_long_as_that_stands_still() {
-    for (gap, held) in [(None, 0), (Some(Gap::LeaseEndsByWallClock), 1)] {
-        let (network, _, _, leases, context) = unrenewed(gap).await;
+    for (bug, held) in [(None, 0), (Some(Bug::LeaseEndsByWallClock), 1)] {
+        let (network, _, _, leases, context) = unrenewed(bug).await;
         let _lease = leases.acquire(&context, NAME).await.unwrap();
         sleep(Duration::from_millis(3_100)).await;
         network.jump(-3_100);
         let next = leases.acquire(&context, NAME).await;
-        assert_eq!(usize::from(next.is_err()), held, "{gap:?}");
+        assert_eq!(usize::from(next.is_err()), held, "{bug:?}");
     }
 }
 
 #[tokio::test]
 async fn a_lease_after_a_wait_lasts_whole_except_where_the_bug_is() {
-    for (gap, held) in [(None, 1), (Some(Gap::LeaseFromAStaleClock), 0)] {
-        let (_, _, shelf, leases, context) = unrenewed(gap).await;
+    for (bug, held) in [(None, 1), (Some(Bug::LeaseFromAStaleClock), 0)] {
+        let (_, _, shelf, leases, context) = unrenewed(bug).await;
         let first = leases.acquire(&context, NAME).await.unwrap();
         let holding = async {
             sleep(Duration::from_millis(400)).await;
@@ -157,13 +157,13 @@ async fn a_lease_after_a_wait_lasts_whole_except_where_the_bug_is() {
         let (second, ()) = join(leases.acquire(&context, NAME), holding).await;
         let _second = second.unwrap();
         sleep(Duration::from_millis(2_800)).await;
-        assert_eq!(shelf.held().len(), held, "{gap:?}");
+        assert_eq!(shelf.held().len(), held, "{bug:?}");
     }
 }
 
 #[tokio::test]
 async fn a_renewal_without_an_answer_is_tried_again_except_where_the_bug_is() {
-    for (gap, renewed) in [(None, true), (Some(Gap::RenewalStopsAtFirstError), false)] {
+    for (bug, renewed) in [(None, true), (Some(Bug::RenewalStopsAtFirstError), false)] {
         let network = Network::default();
         let asked = Arc::new(AtomicU64::new(0));
         let counter = asked.clone();
@@ -185,29 +185,29 @@ async fn a_renewal_without_an_answer_is_tried_again_except_where_the_bug_is() {
         network.stand_in("lock", router);
         sleep(Duration::from_millis(10)).await;
         let (client, _) = network.machine("inventory");
-        let leases = Leases::new(&client, "lock", policy(), gap.into_iter().collect());
+        let leases = Leases::new(&client, "lock", policy(), bug.into_iter().collect());
         let context = Context::fresh(&client, "test");
         let _lease = leases.acquire(&context, NAME).await.unwrap();
         sleep(Duration::from_millis(2_500)).await;
-        assert_eq!(asked.load(Ordering::SeqCst) > 1, renewed, "{gap:?}");
+        assert_eq!(asked.load(Ordering::SeqCst) > 1, renewed, "{bug:?}");
     }
 }
 
 #[tokio::test]
 async fn a_crash_forgets_leases_and_tokens_never_go_back() {
-    let (_, server, shelf, leases, context) = open(Gaps::NONE).await;
+    let (_, server, shelf, leases, context) = open(Bugs::NONE).await;
     let before = leases.acquire(&context, NAME).await.unwrap();
     assert_eq!(shelf.held().len(), 1);
-    serve(&server, &shelf, Gaps::NONE).await;
+    serve(&server, &shelf, Bugs::NONE).await;
     assert_eq!(shelf.held(), [], "another life of the process");
-    let again = Leases::new(&server, "lock", policy(), Gaps::NONE);
+    let again = Leases::new(&server, "lock", policy(), Bugs::NONE);
     let after = again.acquire(&context, NAME).await.unwrap();
     assert!(after.token() > before.token());
 }
 
 #[tokio::test]
 async fn leases_of_impossible_lengths_and_names_are_refused() {
-    let (network, _, _, _, context) = open(Gaps::NONE).await;
+    let (network, _, _, _, context) = open(Bugs::NONE).await;
     let peer = Peer::new(&network.machine("client").0, "lock", PeerPolicy::internal());
     let ask = |owner: &str, wait_ms: u64, lease_ms: u64| json!({ "owner": owner, "wait_ms": wait_ms, "lease_ms": lease_ms });
     for (path, body) in [

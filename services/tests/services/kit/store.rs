@@ -4,8 +4,8 @@ use std::{
 };
 
 use squall_services::{
-    gap::{Gap, Gaps},
     kit::{Code, Problem, Store, StoreError, Table, Writer, store::dump},
+    planted_bug::{Bug, Bugs},
     ports::Platform,
 };
 
@@ -167,12 +167,12 @@ async fn a_panic_in_a_transaction_rolls_back_and_reaches_the_writer() {
 }
 
 /// A shop with two carts, of which the second cannot be read.
-async fn with_an_unreadable_cart(gaps: Gaps) -> (Store, Arc<Machine>) {
+async fn with_an_unreadable_cart(bugs: Bugs) -> (Store, Arc<Machine>) {
     let (platform, machine) = Network::default().machine("shop");
     let store = Store::open(&platform, "shop.redb")
         .await
         .unwrap()
-        .with(gaps);
+        .with(bugs);
     write(&store, |tx| {
         tx.put(&CARTS, "a", &1)?;
         tx.put(&CARTS, "b", &2)
@@ -184,7 +184,7 @@ async fn with_an_unreadable_cart(gaps: Gaps) -> (Store, Arc<Machine>) {
 
 #[tokio::test]
 async fn a_row_that_cannot_be_read_is_neither_there_nor_absent_until_it_can() {
-    let (store, machine) = with_an_unreadable_cart(Gaps::NONE).await;
+    let (store, machine) = with_an_unreadable_cart(Bugs::NONE).await;
     let refused = |error| {
         assert!(matches!(error, StoreError::Unreadable(_)), "{error}");
         assert_eq!(Problem::from(error).code, Code::ServiceUnavailable);
@@ -214,8 +214,8 @@ async fn a_row_that_cannot_be_read_is_neither_there_nor_absent_until_it_can() {
 
 #[tokio::test]
 async fn planted_a_row_that_cannot_be_read_is_absent() {
-    let gaps = Gaps::NONE.with(Gap::UnreadableIsAbsent);
-    let (store, _) = with_an_unreadable_cart(gaps).await;
+    let bugs = Bugs::NONE.with(Bug::UnreadableIsAbsent);
+    let (store, _) = with_an_unreadable_cart(bugs).await;
     let seen = store.read::<_, StoreError>(|tx| Ok((tx.get(&CARTS, "b")?, tx.scan(&CARTS, "")?)));
     assert_eq!(seen.unwrap(), (None, vec![("a".to_owned(), 1)]));
 }

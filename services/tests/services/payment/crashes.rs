@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use squall_services::pg::KeyStyle;
+use squall_services::shared::payment_provider::KeyStyle;
 
 use super::town::{AMOUNT, SAGA, Town, answered, settle_down};
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use squall_services::pg::{Fault, KEPT_MS, KeyStyle, Operation, Rule};
+use squall_services::shared::payment_provider::{Fault, KEPT_MS, KeyStyle, Operation, Rule};
 
 use super::town::{AMOUNT, SAGA, Told, Town, answered, not_yet, order, refused};
 

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use serde_json::json;
-use squall_services::{
-    payment::{CALLS_MAX, SETTLED_EVERY},
-    pg::{Fault, KeyStyle, Operation, Rule},
+use squall_services::shared::{
+    payment::{CALLS_MAX, RECONCILED_EVERY},
+    payment_provider::{Fault, KeyStyle, Operation, Rule},
 };
 
 use super::town::{
@@ -173,7 +173,7 @@ async fn a_cancel_settles_an_unknown_authorization_before_it_voids() {
     not_yet(town.cancel(SAGA).await);
     assert_eq!(town.status(SAGA).await, "voiding");
     town.behaviour.clear();
-    tokio::time::sleep(SETTLED_EVERY * 2).await;
+    tokio::time::sleep(RECONCILED_EVERY * 2).await;
     let status = town.status(SAGA).await;
     assert_eq!(status, "voided", "carried through without anybody asking");
     assert_eq!(town.money(SAGA).await, (0, 0));

@@ -4,10 +4,12 @@ use std::{sync::Arc, sync::atomic::Ordering::SeqCst, time::Duration};
 
 use serde_json::{Value, json};
 use squall_services::{
-    gap::Gaps,
     kit::{CallError, Context, Peer, PeerPolicy, Permits, Reply},
-    payment,
-    pg::{self, Behaviour, Entry, Fault, KeyStyle, Operation, Rule},
+    planted_bug::Bugs,
+    shared::{
+        payment,
+        payment_provider::{self, Behaviour, Entry, Fault, KeyStyle, Operation, Rule},
+    },
 };
 
 use crate::support::{
@@ -24,7 +26,7 @@ pub const SAGA: &str = "SAGA-1";
 #[derive(Clone, Default)]
 pub struct Plan {
     pub style: KeyStyle,
-    pub gaps: Gaps,
+    pub bugs: Bugs,
     pub refund_takes: Duration,
 }
 
@@ -51,31 +53,26 @@ impl Town {
         Town::build(Plan { style, ..plan }).await
     }
 
-    pub async fn with(gaps: Gaps) -> Town {
+    pub async fn with(bugs: Bugs) -> Town {
         let plan = Plan::default();
-        Town::build(Plan { gaps, ..plan }).await
+        Town::build(Plan { bugs, ..plan }).await
     }
 
     pub async fn build(plan: Plan) -> Town {
         let network = Network::default();
         let behaviour = Arc::new(Behaviour::default());
-        let config = pg::Config {
+        let config = payment_provider::Config {
             style: plan.style,
             webhooks: Some("payment".to_owned()),
             refund_takes: plan.refund_takes,
             refund_fee: 0,
             behaviour: behaviour.clone(),
         };
-        network.serve("pg", |platform| pg::run(platform, config));
+        network.serve("pg", |platform| payment_provider::run(platform, config));
         let client = network.machine("client").0;
         let policy = PeerPolicy {
-            attempts: 1,
             timeout: Duration::from_secs(300),
-            backoff: Duration::ZERO,
-            breaker_threshold: 2.0,
-            breaker_window: 10,
-            breaker_open: Duration::ZERO,
-            ..PeerPolicy::internal()
+            ..PeerPolicy::once()
         };
         let town = Town {
             behaviour,
@@ -97,7 +94,7 @@ impl Town {
         let machine = self.payment.machine();
         machine.freezes_after.store(commits, SeqCst);
         let config = payment::Config {
-            gaps: self.plan.gaps,
+            bugs: self.plan.bugs,
             gateway_style: self.plan.style,
             permits: self.permits.clone(),
             ..payment::Config::default()

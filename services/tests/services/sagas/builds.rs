@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use squall_services::{
-    gap::{Gap, Gaps},
     kit::{
         Code,
         format::{FIRST, NEWEST},
     },
-    order::Config,
+    orchestration::orders::Config,
+    planted_bug::{Bug, Bugs},
 };
 use tokio::time::{sleep, timeout};
 
@@ -19,9 +19,9 @@ use super::order::Town;
 const AMOUNT: u64 = 3_000;
 const REBATE: u64 = 150;
 
-async fn town(gap: Option<Gap>) -> Town {
+async fn town(bug: Option<Bug>) -> Town {
     Town::of(Config {
-        gaps: gap.into_iter().collect::<Gaps>(),
+        bugs: bug.into_iter().collect::<Bugs>(),
         ..Config::default()
     })
     .await
@@ -69,7 +69,7 @@ async fn what_one_build_promised_the_other_keeps_both_ways() {
 
 #[tokio::test]
 async fn a_build_that_drops_what_it_does_not_know_breaks_the_promise_of_the_other() {
-    let dropped = Some(Gap::UnknownFieldsDropped);
+    let dropped = Some(Bug::UnknownFieldsDropped);
     let (bills, order) = carried_over(&town(dropped).await, NEWEST, FIRST).await;
     assert_eq!(bills, [(AMOUNT, None)]);
     assert_eq!(order.get("rebate"), None);
@@ -79,7 +79,7 @@ async fn a_build_that_drops_what_it_does_not_know_breaks_the_promise_of_the_othe
 
 #[tokio::test]
 async fn a_build_that_takes_a_default_gives_what_nobody_promised() {
-    let default = Some(Gap::OldReaderTakesDefault);
+    let default = Some(Bug::OldReaderTakesDefault);
     let (bills, order) = carried_over(&town(default).await, FIRST, NEWEST).await;
     assert_eq!(bills, [(AMOUNT, Some(REBATE))]);
     assert_eq!(order["rebate"], json!(REBATE));

@@ -8,7 +8,6 @@ use std::{
 
 use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
 use squall_services::{
-    gap::{Gap, Gaps},
     kit::{
         Code, Context, Store, StoreError, Table, Writer,
         saga::{
@@ -16,6 +15,7 @@ use squall_services::{
             Status, Step, Stopped, Undo, Workflow,
         },
     },
+    planted_bug::{Bug, Bugs},
     ports::Platform,
 };
 use tokio::time::sleep;
@@ -188,13 +188,13 @@ pub struct Bench {
 }
 
 impl Bench {
-    fn new(gaps: Gaps) -> Self {
-        Bench::of(gaps, Execution::Saga)
+    fn new(bugs: Bugs) -> Self {
+        Bench::of(bugs, Execution::Saga)
     }
 
-    pub fn of(gaps: Gaps, execution: Execution) -> Self {
+    pub fn of(bugs: Bugs, execution: Execution) -> Self {
         let config = Config {
-            gaps,
+            bugs,
             execution,
             ..Config::default()
         };
@@ -263,7 +263,7 @@ const ALL: [&str; 4] = ["money-capture", "money-hold", "stock-ship", "stock-take
 
 #[tokio::test]
 async fn a_saga_of_four_remote_steps_costs_five_commits() {
-    let bench = Bench::new(Gaps::NONE);
+    let bench = Bench::new(Bugs::NONE);
     let saga = run(&bench).await;
     assert_eq!(saga.status, Status::Completed);
     assert_eq!(saga.data, 4, "what the steps learnt is kept");
@@ -273,7 +273,7 @@ async fn a_saga_of_four_remote_steps_costs_five_commits() {
 
 #[tokio::test]
 async fn a_refused_step_is_not_undone_and_those_before_it_are_newest_first() {
-    let bench = Bench::new(Gaps::NONE);
+    let bench = Bench::new(Bugs::NONE);
     bench.script("money-capture", &[], Answer::No);
     let saga = run(&bench).await;
     assert_eq!(saga.status, Status::Compensated);
@@ -286,7 +286,7 @@ async fn a_refused_step_is_not_undone_and_those_before_it_are_newest_first() {
 
 #[tokio::test]
 async fn a_step_that_stays_unknown_until_the_deadline_is_undone_too() {
-    let bench = Bench::new(Gaps::NONE);
+    let bench = Bench::new(Bugs::NONE);
     bench.script("money-hold", &[Answer::Late], Answer::LostBefore);
     let begun = tokio::time::Instant::now();
     let saga = run(&bench).await;
@@ -299,7 +299,7 @@ async fn a_step_that_stays_unknown_until_the_deadline_is_undone_too() {
 
 #[tokio::test]
 async fn an_unknown_pivot_is_asked_again_and_never_undone() {
-    let bench = Bench::new(Gaps::NONE);
+    let bench = Bench::new(Bugs::NONE);
     bench.script("money-capture", &[Answer::LostAfter; 11], Answer::Yes);
     let saga = run(&bench).await;
     assert_eq!(saga.status, Status::Completed);
@@ -308,11 +308,11 @@ async fn an_unknown_pivot_is_asked_again_and_never_undone() {
 
 #[tokio::test]
 async fn another_saga_in_the_way_is_waited_for_ten_seconds_then_told() {
-    let bench = Bench::new(Gaps::NONE);
+    let bench = Bench::new(Bugs::NONE);
     bench.script("stock-take", &[Answer::Busy; 5], Answer::Yes);
     assert_eq!(run(&bench).await.status, Status::Completed);
 
-    let bench = Bench::new(Gaps::NONE);
+    let bench = Bench::new(Bugs::NONE);
     bench.script("stock-take", &[], Answer::Busy);
     let begun = tokio::time::Instant::now();
     let saga = run(&bench).await;
@@ -323,7 +323,7 @@ async fn another_saga_in_the_way_is_waited_for_ten_seconds_then_told() {
 
 #[tokio::test]
 async fn a_crash_gives_no_saga_a_new_deadline() {
-    let bench = Bench::new(Gaps::NONE);
+    let bench = Bench::new(Bugs::NONE);
     bench.script("stock-take", &[], Answer::LostBefore);
     let (store, engine) = bench.boot().await;
     let id = start(&engine).await;
@@ -338,7 +338,7 @@ async fn a_crash_gives_no_saga_a_new_deadline() {
 
 #[tokio::test]
 async fn spent_retries_leave_a_dead_letter_and_a_redrive_ends_the_saga() {
-    let bench = Bench::new(Gaps::NONE);
+    let bench = Bench::new(Bugs::NONE);
     bench.script("money-capture", &[], Answer::No);
     bench.script("money-free", &[], Answer::LostBefore);
     let (store, engine) = bench.boot().await;
@@ -372,7 +372,7 @@ async fn spent_retries_leave_a_dead_letter_and_a_redrive_ends_the_saga() {
 
 #[tokio::test]
 async fn a_cancel_turns_the_saga_back_before_the_pivot_and_is_refused_from_there_on() {
-    let bench = Bench::new(Gaps::NONE);
+    let bench = Bench::new(Bugs::NONE);
     bench.script("money-hold", &[], Answer::LostAfter);
     let (_store, engine) = bench.boot().await;
     let id = start(&engine).await;
@@ -383,7 +383,7 @@ async fn a_cancel_turns_the_saga_back_before_the_pivot_and_is_refused_from_there
     assert!(bench.standing().is_empty());
     engine.request_cancel(&id).await.unwrap();
 
-    let bench = Bench::new(Gaps::NONE);
+    let bench = Bench::new(Bugs::NONE);
     bench.script("money-capture", &[Answer::LostBefore; 3], Answer::Yes);
     let (_store, engine) = bench.boot().await;
     let id = start(&engine).await;
@@ -439,7 +439,7 @@ fn storms() -> impl Strategy<Value = Storm> {
 }
 
 async fn weather(storm: &Storm, execution: Execution) -> Status {
-    let bench = Bench::of(Gaps::NONE, execution);
+    let bench = Bench::of(Bugs::NONE, execution);
     for (name, script) in NAMES.iter().zip(&storm.scripts) {
         bench.script(name, script, Answer::Yes);
     }
@@ -522,13 +522,13 @@ async fn in_every_storm(execution: Execution) {
 #[tokio::test]
 async fn each_gap_breaks_what_it_says() {
     // A lost answer is taken for a no: the hold stands for ever.
-    let bench = Bench::new(Gaps::NONE.with(Gap::TimeoutMeansNo));
+    let bench = Bench::new(Bugs::NONE.with(Bug::TimeoutMeansNo));
     bench.script("money-hold", &[Answer::LostAfter], Answer::Yes);
     assert_eq!(run(&bench).await.status, Status::Compensated);
     assert_eq!(bench.standing(), ["money-hold"]);
 
     // One undo fails, and the saga is left where it is.
-    let bench = Bench::new(Gaps::NONE.with(Gap::CompensationNotRetried));
+    let bench = Bench::new(Bugs::NONE.with(Bug::CompensationNotRetried));
     bench.script("money-capture", &[], Answer::No);
     bench.script("money-free", &[Answer::LostBefore], Answer::Yes);
     assert_eq!(run(&bench).await.status, Status::Compensating);
@@ -536,7 +536,7 @@ async fn each_gap_breaks_what_it_says() {
     assert_eq!(bench.standing(), ["money-hold", "stock-take"]);
 
     // A crash forgets what was done.
-    let bench = Bench::new(Gaps::NONE.with(Gap::NoJournal));
+    let bench = Bench::new(Bugs::NONE.with(Bug::NoJournal));
     let (store, engine) = bench.boot().await;
     let id = start(&engine).await;
     sleep(Duration::from_millis(25)).await;
@@ -550,11 +550,11 @@ async fn each_gap_breaks_what_it_says() {
     assert!(!bench.standing().is_empty());
 
     // The recovery drives a saga that a live task drives.
-    for (gaps, races) in [
-        (Gaps::NONE, false),
-        (Gaps::NONE.with(Gap::RecoveryRacesOwner), true),
+    for (bugs, races) in [
+        (Bugs::NONE, false),
+        (Bugs::NONE.with(Bug::RecoveryRacesOwner), true),
     ] {
-        let bench = Bench::new(gaps);
+        let bench = Bench::new(bugs);
         bench.script("money-capture", &[Answer::LostBefore; 2], Answer::Yes);
         let (_store, engine) = bench.boot().await;
         let id = start(&engine).await;

@@ -16,7 +16,7 @@ use axum::{
 use serde_json::{Value, json};
 use squall_services::{
     kit::{CallError, Code, Context, Peer, PeerPolicy, Reply, format},
-    order::{self, Config, PaymentMode},
+    orchestration::orders::{self, Config, PaymentMode},
     ports::Platform,
 };
 use tokio::time::sleep;
@@ -179,7 +179,7 @@ impl Town {
             ..self.computer.boot()
         };
         start(&platform, |platform| {
-            order::run(platform, self.config.clone())
+            orders::run(platform, self.config.clone())
         });
         sleep(Duration::from_millis(10)).await;
     }

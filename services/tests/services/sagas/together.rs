@@ -3,9 +3,9 @@
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use squall_services::{
-    catalog, inventory,
     kit::{CallError, Code, Reply},
-    order,
+    orchestration::orders,
+    shared::{catalog, inventory},
 };
 
 use crate::support::{machine::Network, world::World};
@@ -20,7 +20,7 @@ async fn open(stock: u64) -> World {
         .serve("inventory", |p| inventory::run(p, Default::default()))
         .await;
     world
-        .serve("order", |p| order::run(p, Default::default()))
+        .serve("order", |p| orders::run(p, Default::default()))
         .await;
     let product = json!({"name": "Tea", "category": "drinks", "price": 1500});
     world.must("catalog", "PUT /products/tea", product).await;

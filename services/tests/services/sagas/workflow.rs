@@ -5,14 +5,14 @@ use std::time::Duration;
 use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
 use serde_json::{Value, json};
 use squall_services::{
-    gap::{Gap, Gaps},
     kit::{
         Code, Table, Writer,
         saga::{
             DEAD_LETTERS, Execution, SagaRecord, Status, StepStatus, facts, workflow::WaitsFor,
         },
     },
-    order::Config,
+    orchestration::orders::Config,
+    planted_bug::{Bug, Bugs},
 };
 use tokio::time::sleep;
 
@@ -22,7 +22,7 @@ use super::{
 };
 
 fn bench() -> Bench {
-    Bench::of(Gaps::NONE, Execution::Workflow)
+    Bench::of(Bugs::NONE, Execution::Workflow)
 }
 
 /// How a saga ended, without how often it asked. A step that was asked in two lives and refused in the second is undone
@@ -228,14 +228,14 @@ async fn a_workflow_whose_letter_an_earlier_build_has_left_without_a_note_is_sho
 
 #[tokio::test]
 async fn a_workflow_that_looks_at_the_clock_again_goes_astray_once_its_deadline_has_passed() {
-    for (gaps, expected) in [
-        (Gaps::NONE, Status::Completed),
+    for (bugs, expected) in [
+        (Bugs::NONE, Status::Completed),
         (
-            Gaps::NONE.with(Gap::WorkflowNotDeterministic),
+            Bugs::NONE.with(Bug::WorkflowNotDeterministic),
             Status::NeedsAttention,
         ),
     ] {
-        let bench = Bench::of(gaps, Execution::Workflow);
+        let bench = Bench::of(bugs, Execution::Workflow);
         bench.script("money-capture", &[Answer::LostBefore; 3], Answer::Yes);
         let (store, engine) = bench.boot().await;
         let id = start(&engine).await;
@@ -256,7 +256,7 @@ async fn a_workflow_that_looks_at_the_clock_again_goes_astray_once_its_deadline_
 
 async fn town() -> Town {
     Town::of(Config {
-        execution: squall_services::order::Execution::Workflow,
+        execution: squall_services::orchestration::orders::Execution::Workflow,
         ..Config::default()
     })
     .await

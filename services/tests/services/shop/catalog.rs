@@ -9,13 +9,13 @@ use std::{
 use axum::{Router, extract::State, http::StatusCode, routing::post};
 use serde_json::{Value, json};
 use squall_services::{
-    catalog::{
-        self, Config,
-        store::{Change, VERSIONS, version_key},
-    },
     kit::{
         http::Body,
         outbox::{OUTBOX, PUBLISHED},
+    },
+    shared::catalog::{
+        self, Config,
+        store::{Change, VERSIONS, version_key},
     },
 };
 

@@ -15,17 +15,17 @@ use axum::{
 };
 use serde_json::{Value, json};
 use squall_services::{
-    challenge::{
-        self, Config,
-        model::CompletionStatus,
-        store::{COMPLETIONS, PRODUCTS},
-        sync::Mode,
-    },
-    gap::{Gap, Gaps},
     kit::{
         Code, Problem,
         http::{Body, IdempotencyKey},
         saga,
+    },
+    planted_bug::{Bug, Bugs},
+    rewards::challenge::{
+        self, Config,
+        model::CompletionStatus,
+        store::{COMPLETIONS, PRODUCTS},
+        sync::Mode,
     },
 };
 
@@ -273,9 +273,9 @@ async fn lost_answers_of_the_shop_end_in_one_order() {
     assert_eq!(arena.complete("ann", "k1").await.0, 201);
     assert_eq!(arena.shop.live(), 1);
 
-    let gaps = Gaps::NONE.with(Gap::TimeoutMeansNo);
+    let bugs = Bugs::NONE.with(Bug::TimeoutMeansNo);
     let planted = Arena::open(Config {
-        gaps,
+        bugs,
         ..Config::default()
     })
     .await;
@@ -437,11 +437,11 @@ impl Catalog {
     }
 }
 
-async fn showing(sync: Mode, gap: Option<Gap>) -> Arena {
-    let gaps = gap.into_iter().collect();
+async fn showing(sync: Mode, bug: Option<Bug>) -> Arena {
+    let bugs = bug.into_iter().collect();
     let arena = Arena::open(Config {
         sync,
-        gaps,
+        bugs,
         ..Config::default()
     })
     .await;
@@ -478,7 +478,7 @@ async fn cache_asks_again_past_its_time_to_live_and_shows_stale_copies_up_to_a_l
     arena.world.pass(60 * MINUTE).await;
     assert_eq!(arena.show().await, Err(unanswered()));
 
-    let planted = showing(Mode::Cache, Some(Gap::CacheNeverExpires)).await;
+    let planted = showing(Mode::Cache, Some(Bug::CacheNeverExpires)).await;
     planted.show().await.unwrap();
     planted.catalog.at(2);
     planted.world.pass(600 * MINUTE).await;
@@ -504,13 +504,13 @@ async fn events_apply_the_next_version_ignore_older_ones_and_ask_after_a_gap() {
 
 #[tokio::test]
 async fn planted_events_without_version_go_back_and_without_resync_stay_behind() {
-    let planted = showing(Mode::Events, Some(Gap::EventsWithoutVersion)).await;
+    let planted = showing(Mode::Events, Some(Bug::EventsWithoutVersion)).await;
     for version in [1, 2, 1] {
         planted.tell(version).await;
     }
     assert_eq!(planted.copy(), Some(1));
 
-    let planted = showing(Mode::Events, Some(Gap::EventsWithoutResync)).await;
+    let planted = showing(Mode::Events, Some(Bug::EventsWithoutResync)).await;
     planted.catalog.at(4);
     for version in [1, 3, 4] {
         assert_eq!(planted.tell(version).await, 200);

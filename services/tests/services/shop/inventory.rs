@@ -3,13 +3,13 @@ use std::{sync::Arc, time::Duration};
 use axum::{Json, Router, extract::Path, routing::get};
 use serde_json::{Value, json};
 use squall_services::{
-    gap::Gap,
-    inventory::{
+    kit::Code,
+    planted_bug::Bug,
+    shared::inventory::{
         self, Config,
         model::{LockState, ReservationState},
         store::{PRODUCTS, RESERVATIONS},
     },
-    kit::Code,
 };
 
 use crate::support::{
@@ -24,10 +24,10 @@ struct Shop {
 
 impl Shop {
     /// A shop with `stock` pens.
-    async fn open(gap: Option<Gap>, stock: u64) -> Self {
+    async fn open(bug: Option<Bug>, stock: u64) -> Self {
         let world = World::new();
         let config = Config {
-            gaps: gap.into_iter().collect(),
+            bugs: bug.into_iter().collect(),
             ..Config::default()
         };
         let machine = world
@@ -166,7 +166,7 @@ async fn a_reserve_that_arrives_after_its_cancel_is_refused() {
     assert_eq!(shop.reserve("S1", 1).await, code(409, "INVALID_STATE"));
     assert_eq!(shop.units(), [5, 0, 0]);
 
-    let planted = Shop::open(Some(Gap::LateReserveAfterCancel), 5).await;
+    let planted = Shop::open(Some(Bug::LateReserveAfterCancel), 5).await;
     planted.settle("S1", "cancel").await;
     assert_eq!(planted.reserve("S1", 1).await.0, 201);
 }
@@ -179,16 +179,16 @@ async fn two_sagas_at_once_never_share_the_last_unit() {
     assert_eq!(reserved.count(), 1);
     assert_eq!(shop.units(), [0, 1, 0]);
 
-    for gap in [Gap::CheckThenActStock, Gap::NoVersionCheck] {
-        let planted = Shop::open(Some(gap), 1).await;
+    for bug in [Bug::CheckThenActStock, Bug::NoVersionCheck] {
+        let planted = Shop::open(Some(bug), 1).await;
         let (a, b) = tokio::join!(planted.reserve("S1", 1), planted.reserve("S2", 1));
-        assert_eq!((a.0, b.0), (201, 201), "{}", gap.name());
+        assert_eq!((a.0, b.0), (201, 201), "{}", bug.name());
     }
 }
 
 #[tokio::test]
 async fn a_planted_lock_that_checks_reserving_only_lets_another_saga_take_a_reserved_row() {
-    let planted = Shop::open(Some(Gap::SemanticLockReservingOnly), 5).await;
+    let planted = Shop::open(Some(Bug::SemanticLockReservingOnly), 5).await;
     planted.reserve("S1", 1).await;
     assert_eq!(planted.reserve("S2", 1).await.0, 201);
     assert_eq!(planted.owner().as_deref(), Some("S2"));
@@ -204,7 +204,7 @@ async fn without_a_key_nothing_happens_unless_that_is_planted() {
     assert_eq!(refused, code(400, "IDEMPOTENCY_KEY_MISSING"));
     assert_eq!(shop.units(), [5, 0, 0]);
 
-    let planted = Shop::open(Some(Gap::NoKey), 5).await;
+    let planted = Shop::open(Some(Bug::NoKey), 5).await;
     for _ in 0..2 {
         let answer = planted.ask("POST /reservations", None, body.clone()).await;
         assert_eq!(answer.0, 201);
@@ -214,7 +214,7 @@ async fn without_a_key_nothing_happens_unless_that_is_planted() {
 
 #[tokio::test]
 async fn a_key_that_is_planted_to_be_kept_later_takes_two_commits() {
-    let planted = Shop::open(Some(Gap::KeyStoredAfterEffect), 5).await;
+    let planted = Shop::open(Some(Bug::KeyStoredAfterEffect), 5).await;
     let before = planted.machine.commits();
     let first = planted.reserve("S1", 1).await;
     assert_eq!(planted.machine.commits() - before, 2);
@@ -288,7 +288,7 @@ async fn a_lock_is_left_alone_while_the_orchestrator_cannot_be_reached() {
 
 #[tokio::test]
 async fn a_planted_lock_in_a_commit_of_its_own_stays_when_the_cancel_overtakes_the_reservation() {
-    let planted = Shop::open(Some(Gap::SemanticLockNeverSwept), 5).await;
+    let planted = Shop::open(Some(Bug::SemanticLockNeverSwept), 5).await;
     planted
         .world
         .stand_in("order", orchestrator(Ok("Compensated")));

@@ -4,8 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use serde_json::json;
 use squall_services::{
-    bus, catalog,
-    challenge::{self, store::PRODUCTS},
+    infrastructure::bus,
+    rewards::challenge::{self, store::PRODUCTS},
+    shared::catalog,
 };
 
 use crate::support::{machine::Machine, world::World};

@@ -1,6 +1,7 @@
 //! Machines on one network, all in memory.
 
 use std::{
+    any::Any,
     collections::BTreeMap,
     fmt,
     future::pending,
@@ -293,8 +294,8 @@ impl Storage for Machine {
         self.files.lock().unwrap().remove(file);
         Ok(())
     }
-    fn shared(&self) -> Option<Shared> {
-        self.shared.clone()
+    fn shared(&self) -> Option<Arc<dyn Any + Send + Sync>> {
+        self.shared.clone().map(|shared| Arc::new(shared) as _)
     }
     fn readable(&self, table: &str, key: &str) -> io::Result<()> {
         match self.unreadable.lock().unwrap().contains(&key) {

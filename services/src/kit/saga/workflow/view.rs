@@ -7,8 +7,8 @@ use crate::kit::{
     Problem, Reader, StoreError,
     saga::{
         Engine, Saga, SagaRecord, SagaView, Status, StepStatus,
-        engine::Inner,
         facts::{Fact, FactRow},
+        inner::Inner,
     },
 };
 
@@ -54,7 +54,7 @@ pub enum WaitsFor {
     },
     /// The next recovery: no task drives it. A restart does so at once.
     Recovery {},
-    /// Somebody who looks at it, and restarts it.
+    /// An operator, who has to look at it and restart it.
     Person {
         /// Why.
         reason: String,
@@ -71,7 +71,7 @@ pub struct HistoryEntry {
     pub happened: Happened,
 }
 
-/// A [`Fact`] without the data, which is nobody else's business.
+/// A [`Fact`] without the saga's private data.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum Happened {

@@ -1,0 +1,3 @@
+//! Orders orchestrated by a saga: stock, a payment in two phases, completion.
+
+pub mod orders;
