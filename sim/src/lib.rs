@@ -16,10 +16,10 @@ pub use storms::{Storms, storms};
 #[doc(inline)]
 pub use squall_engine::{Builds, Client, Node, Sim};
 
-/// The bench of planted bugs: how soon each way of exploring finds them.
-pub mod bank {
+/// The bench of planted bugs: how soon each strategy finds them.
+pub mod bug_bench {
     #[doc(inline)]
-    pub use squall_explore::bank::{
+    pub use squall_explore::bug_bench::{
         Figure, Found, MEASURED_VERSION, Measured, Power, Small, Task, measure, summarise,
     };
 }
@@ -58,11 +58,11 @@ pub mod disk {
     pub use squall_engine::disk::{BLOCK, Disk, DiskCounters, FILE_LEN_MAX, File, ForkedFile};
 }
 
-/// Ways of exploring: which storm is tried next.
+/// Strategies: which storm is tried next.
 pub mod explore {
     #[doc(inline)]
     pub use squall_explore::strategy::{
-        Enumeration, Explorer, Guided, Sweep, Trial, Way, corpus, sweep,
+        Enumeration, Explorer, Guided, Strategy, Sweep, Trial, corpus, sweep,
     };
 }
 
@@ -90,9 +90,9 @@ pub mod net {
 }
 
 /// Pages and trace files that show a run or a campaign.
-pub mod picture {
+pub mod render {
     #[doc(inline)]
-    pub use squall_report::picture::{Subject, campaign, page, perfetto};
+    pub use squall_report::render::{Subject, campaign, page, perfetto};
 }
 
 /// One run.

@@ -34,7 +34,7 @@ pub use limits::FOR_EVER_MS;
 pub use number::Number;
 pub use profile::{CustomFault, Profile};
 pub use reference::reference;
-pub use sweep::{Heading, Length, Strike, Strikes};
+pub use sweep::{Candidate, Candidates, Heading, Length};
 pub use target::{Effect, Links, Rows, Target, UNREADABLE_ONE_IN};
 pub use when::{Fault, When};
 

@@ -1,6 +1,6 @@
 //! One run: `(scenario, seed, plan) → (verdict, trace)`.
 
-mod course;
+mod lifecycle;
 mod outcome;
 
 pub use outcome::{Outcome, Signature, Spec, Verdict};
@@ -67,7 +67,7 @@ pub fn run_with(scenario: &dyn Scenario, spec: &Spec, options: Options) -> Outco
         let builder = std::thread::Builder::new().name(scenario.name().to_owned());
         let run = builder.spawn_scoped(scope, || {
             let began = ThreadTime::now();
-            let outcome = course::run_here(scenario, spec, &plan, &profile, options);
+            let outcome = lifecycle::run_here(scenario, spec, &plan, &profile, options);
             (outcome, began.elapsed())
         });
         run.expect("the machine can start a thread").join()

@@ -1,4 +1,4 @@
-//! Ways of exploring: which storm is tried next, and what is learned from how it went.
+//! Strategies: which storm is tried next, and what is learned from how it went.
 //!
 //! An [`Explorer`] decides what is run; a [`Campaign`](crate::campaign::Campaign) runs it on its workers. What an
 //! explorer is told does not depend on their number: it hears of every trial of a generation in the generation's own
@@ -69,9 +69,9 @@ pub trait Explorer {
     }
 }
 
-/// A way of exploring, by name.
+/// A strategy, by name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Way {
+pub enum Strategy {
     /// Each seed draws from all kinds of fault.
     Random,
     /// Each seed first draws which kinds of fault are on.
@@ -83,32 +83,37 @@ pub enum Way {
     Guided,
 }
 
-impl Way {
-    /// All ways.
-    pub const ALL: &'static [Way] = &[Way::Random, Way::Swarm, Way::Sweep, Way::Guided];
+impl Strategy {
+    /// All strategies.
+    pub const ALL: &'static [Strategy] = &[
+        Strategy::Random,
+        Strategy::Swarm,
+        Strategy::Sweep,
+        Strategy::Guided,
+    ];
 
     /// Its name on the command line.
     pub fn name(self) -> &'static str {
         match self {
-            Way::Random => "random",
-            Way::Swarm => "swarm",
-            Way::Sweep => "sweep",
-            Way::Guided => "guided",
+            Strategy::Random => "random",
+            Strategy::Swarm => "swarm",
+            Strategy::Sweep => "sweep",
+            Strategy::Guided => "guided",
         }
     }
 
     /// An explorer of this kind for a campaign over these seeds.
     pub fn explorer<'a>(self, scenario: &'a dyn Scenario, seeds: Seeds) -> Box<dyn Explorer + 'a> {
         match self {
-            Way::Random => Box::new(Enumeration::plain(scenario, seeds)),
-            Way::Swarm => Box::new(Enumeration::swarm(seeds)),
-            Way::Sweep => Box::new(Sweep::new(scenario, seeds, 0)),
-            Way::Guided => Box::new(Guided::new(scenario, seeds)),
+            Strategy::Random => Box::new(Enumeration::plain(scenario, seeds)),
+            Strategy::Swarm => Box::new(Enumeration::swarm(seeds)),
+            Strategy::Sweep => Box::new(Sweep::new(scenario, seeds, 0)),
+            Strategy::Guided => Box::new(Guided::new(scenario, seeds)),
         }
     }
 }
 
-impl fmt::Display for Way {
+impl fmt::Display for Strategy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
     }

@@ -6,7 +6,8 @@ use squall_core::seed::Seeds;
 use squall_explore::{campaign::Campaign, shrink::Budget};
 use squall_report::{Paint, count};
 
-use super::{Refusal, Session, handing::Handing};
+use super::{Refusal, Session};
+use crate::triage::Triage;
 
 /// The canary must be found within so many seeds.
 const SEEDS: u64 = 2_000;
@@ -58,9 +59,9 @@ impl Session<'_> {
             time: TIME,
             ..Budget::default()
         };
-        let mut handing = Handing::new(Some(budget), None, &self.failures);
-        let handed = self.hand_over(&campaign, found, &mut handing);
-        self.tell_failure(&campaign, &totals, found, &handed)?;
+        let mut triage = Triage::new(Some(budget), None, &self.failures);
+        let triaged = self.triage(&campaign, found, &mut triage);
+        self.tell_failure(&campaign, &totals, found, &triaged)?;
         self.tell_mismatches(&campaign, &totals)?;
         Ok(Some(found.is_finding() && totals.mismatches.is_empty()))
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{
-    Draw, Drawing, Effect, Heading, Held, Injectable, Number, Profile, Strikes, Target, limits,
+    Candidates, Draw, Drawing, Effect, Heading, Held, Injectable, Number, Profile, Target, limits,
     sweep::Lengths,
     words::{Clause, Moment, time},
 };
@@ -54,7 +54,7 @@ impl Injectable for ClockJump {
         }
     }
 
-    fn strikes(at: &mut Strikes<'_>) {
+    fn candidates(at: &mut Candidates<'_>) {
         let (Some(node), Kind::Event(event)) = (at.process(), at.kind()) else {
             return;
         };

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{
-    Action, Draw, Drawing, Heading, Held, Injectable, Number, Profile, Restart, Strikes, Target,
+    Action, Candidates, Draw, Drawing, Heading, Held, Injectable, Number, Profile, Restart, Target,
     When, limits,
     sweep::Lengths,
     words::{self, Clause, Moment, seconds},
@@ -52,7 +52,7 @@ impl Injectable for Crash {
         }
     }
 
-    fn strikes(at: &mut Strikes<'_>) {
+    fn candidates(at: &mut Candidates<'_>) {
         let Some(node) = at.process() else { return };
         let crash = |down_ms| Crash {
             node: node.to_owned(),

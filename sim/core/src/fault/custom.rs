@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{
-    Action, CustomFault, Draw, Effect, Heading, Injectable, Number, Profile, Strikes, Target,
+    Action, Candidates, CustomFault, Draw, Effect, Heading, Injectable, Number, Profile, Target,
     limits,
     sweep::Lengths,
     words::{self, Clause, Moment, seconds},
@@ -50,7 +50,7 @@ impl Injectable for Custom {
     }
 
     /// They concern whoever is asked, and whoever asks.
-    fn strikes(at: &mut Strikes<'_>) {
+    fn candidates(at: &mut Candidates<'_>) {
         let (Kind::Send(peer), None | Some(true)) = (at.kind(), at.met.asks) else {
             return;
         };

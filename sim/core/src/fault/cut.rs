@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{
-    Action, Draw, Drawing, Effect, Heading, Injectable, Links, Number, Profile, Strikes, Target,
+    Action, Candidates, Draw, Drawing, Effect, Heading, Injectable, Links, Number, Profile, Target,
     limits,
     sweep::Lengths,
     words::{self, Clause, Moment, seconds},
@@ -52,7 +52,7 @@ impl Injectable for Cut {
         }
     }
 
-    fn strikes(at: &mut Strikes<'_>) {
+    fn candidates(at: &mut Candidates<'_>) {
         let Some(burst) = at.burst() else { return };
         at.lasting(&LINK_CUT, UNTIL_ALL_GIVE_UP, |for_ms| Cut {
             from: burst.from.to_owned(),

@@ -3,7 +3,7 @@
 use std::{fmt, time::Duration};
 
 use super::{
-    BurstFault, Draw, Heading, Injectable, Number, Profile, Strikes, When, limits,
+    BurstFault, Candidates, Draw, Heading, Injectable, Number, Profile, When, limits,
     sweep::Lengths,
     words::{Clause, Moment, seconds, time},
 };
@@ -35,7 +35,7 @@ impl Injectable for DelayBurst {
         }
     }
 
-    fn strikes(at: &mut Strikes<'_>) {
+    fn candidates(at: &mut Candidates<'_>) {
         if at.burst().is_some() {
             at.lasting(&DELAYED, DELAY, |by_ms| DelayBurst { by_ms });
         }

@@ -3,7 +3,7 @@
 use std::{fmt, time::Duration};
 
 use super::{
-    BurstFault, Draw, Heading, Injectable, Number, Profile, Strikes, When, limits,
+    BurstFault, Candidates, Draw, Heading, Injectable, Number, Profile, When, limits,
     sweep::Lengths,
     words::{Clause, Moment, seconds, time},
 };
@@ -38,7 +38,7 @@ impl Injectable for DuplicateBurst {
         }
     }
 
-    fn strikes(at: &mut Strikes<'_>) {
+    fn candidates(at: &mut Candidates<'_>) {
         // An answer comes on the connection of its request: nobody sends it twice.
         if at.burst().is_some_and(|burst| burst.asks) {
             let again = |after_ms| DuplicateBurst { after_ms };

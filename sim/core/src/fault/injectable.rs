@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{
-    Action, BurstFault, Draw, Drawing, Fault, Number, Profile, Strikes, Target, When,
+    Action, BurstFault, Candidates, Draw, Drawing, Fault, Number, Profile, Target, When,
     words::{Clause, Moment},
 };
 use crate::seed::Seed;
@@ -45,7 +45,7 @@ pub trait Injectable: fmt::Display {
     }
 
     /// What a sweep does with it at a site. As a default it has no column.
-    fn strikes(_at: &mut Strikes<'_>)
+    fn candidates(_at: &mut Candidates<'_>)
     where
         Self: Sized,
     {
@@ -208,8 +208,8 @@ pub struct Definition {
     pub drawing: fn() -> Drawing,
     /// See [`Injectable::join`].
     pub join: fn(&Profile, &mut Vec<Fault>, Seed),
-    /// See [`Injectable::strikes`].
-    pub strikes: fn(&mut Strikes<'_>),
+    /// See [`Injectable::candidates`].
+    pub candidates: fn(&mut Candidates<'_>),
 }
 
 impl Definition {
@@ -223,7 +223,7 @@ impl Definition {
             draw: |from| K::draw(from).into(),
             drawing: K::drawing,
             join: K::join,
-            strikes: K::strikes,
+            candidates: K::candidates,
         }
     }
 }

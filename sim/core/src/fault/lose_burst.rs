@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{
-    Action, BurstFault, Draw, Heading, Injectable, Number, Profile, ResetBurst, Strikes, When,
+    Action, BurstFault, Candidates, Draw, Heading, Injectable, Number, Profile, ResetBurst, When,
     words::{Clause, Moment},
 };
 
@@ -28,7 +28,7 @@ impl Injectable for LoseBurst {
         LoseBurst {}
     }
 
-    fn strikes(at: &mut Strikes<'_>) {
+    fn candidates(at: &mut Candidates<'_>) {
         let Some(burst) = at.burst() else { return };
         let heading = if burst.asks { &REQUEST } else { &ANSWER };
         at.once(heading, LoseBurst {});

@@ -3,8 +3,8 @@
 use std::fmt;
 
 use super::{
-    Action, Draw, Drawing, Fault, FaultKind, Heading, Injectable, Number, Profile, Restart,
-    Strikes, Target, Turn, When, limits,
+    Action, Candidates, Draw, Drawing, Fault, FaultKind, Heading, Injectable, Number, Profile,
+    Restart, Target, Turn, When, limits,
     sweep::Lengths,
     words::{self, Clause, Moment, seconds},
 };
@@ -70,7 +70,7 @@ impl Injectable for Overlap {
         }
     }
 
-    fn strikes(at: &mut Strikes<'_>) {
+    fn candidates(at: &mut Candidates<'_>) {
         let can = |node: &&str| at.profile.overlaps.contains(node);
         let Some(node) = at.process().filter(can) else {
             return;

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{
-    Draw, Drawing, Heading, Held, Injectable, Number, Profile, Strikes, Target, When, limits,
+    Candidates, Draw, Drawing, Heading, Held, Injectable, Number, Profile, Target, When, limits,
     sweep::Lengths,
     words::{self, Clause, Moment, seconds},
 };
@@ -58,7 +58,7 @@ impl Injectable for Pause {
         }
     }
 
-    fn strikes(at: &mut Strikes<'_>) {
+    fn candidates(at: &mut Candidates<'_>) {
         let Some(node) = at.node() else { return };
         let pause = |for_ms| Pause {
             node: node.to_owned(),

@@ -3,8 +3,8 @@
 use std::fmt;
 
 use super::{
-    Action, Crash, Draw, Drawing, Heading, Injectable, Number, Profile, Restart, Strikes, Target,
-    When, limits,
+    Action, Candidates, Crash, Draw, Drawing, Heading, Injectable, Number, Profile, Restart,
+    Target, When, limits,
     sweep::Lengths,
     words::{self, Clause, Moment, seconds},
 };
@@ -48,7 +48,7 @@ impl Injectable for PowerLoss {
         }
     }
 
-    fn strikes(at: &mut Strikes<'_>) {
+    fn candidates(at: &mut Candidates<'_>) {
         let Some(node) = at.process() else { return };
         let power_loss = |down_ms| PowerLoss {
             node: node.to_owned(),

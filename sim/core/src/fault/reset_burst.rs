@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{
-    BurstFault, Draw, Heading, Injectable, Number, Profile, Strikes, When,
+    BurstFault, Candidates, Draw, Heading, Injectable, Number, Profile, When,
     words::{Clause, Moment},
 };
 
@@ -27,7 +27,7 @@ impl Injectable for ResetBurst {
         ResetBurst {}
     }
 
-    fn strikes(at: &mut Strikes<'_>) {
+    fn candidates(at: &mut Candidates<'_>) {
         if at.burst().is_some() {
             at.once(&RESET, ResetBurst {});
         }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{
-    Draw, Drawing, Heading, Injectable, Number, Profile, Strikes, Target, When,
+    Candidates, Draw, Drawing, Heading, Injectable, Number, Profile, Target, When,
     words::{Clause, Moment},
 };
 
@@ -39,7 +39,7 @@ impl Injectable for Restart {
         }
     }
 
-    fn strikes(at: &mut Strikes<'_>) {
+    fn candidates(at: &mut Candidates<'_>) {
         if let Some(node) = at.idle_process() {
             let node = node.to_owned();
             at.once(&RESTART, Restart { node });

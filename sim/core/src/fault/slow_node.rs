@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{
-    Draw, Effect, Heading, Injectable, Number, Profile, Strikes, Target, limits,
+    Candidates, Draw, Effect, Heading, Injectable, Number, Profile, Target, limits,
     sweep::Lengths,
     words::{self, Clause, Moment, seconds, time},
 };
@@ -44,7 +44,7 @@ impl Injectable for SlowNode {
         }
     }
 
-    fn strikes(at: &mut Strikes<'_>) {
+    fn candidates(at: &mut Candidates<'_>) {
         if let (Some(node), Kind::Send(_)) = (at.process(), at.kind()) {
             at.lasting(&SLOW_NODE, SLOW, |for_ms| SlowNode {
                 node: node.to_owned(),

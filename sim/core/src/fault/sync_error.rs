@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{
-    Draw, Effect, Heading, Injectable, Number, Profile, Strikes, Target, When, limits,
+    Candidates, Draw, Effect, Heading, Injectable, Number, Profile, Target, When, limits,
     words::{self, Clause, Moment},
 };
 use crate::site::Kind;
@@ -31,7 +31,7 @@ impl Injectable for SyncError {
         SyncError { node: from.node() }
     }
 
-    fn strikes(at: &mut Strikes<'_>) {
+    fn candidates(at: &mut Candidates<'_>) {
         if let (Some(node), Kind::Sync) = (at.process(), at.kind()) {
             let node = node.to_owned();
             at.once(&SYNC_ERROR, SyncError { node });

@@ -3,8 +3,8 @@
 use std::fmt;
 
 use super::{
-    Action, Draw, Drawing, Fault, FaultKind, Heading, Injectable, Number, Profile, Restart,
-    Strikes, Target, Turn, When,
+    Action, Candidates, Draw, Drawing, Fault, FaultKind, Heading, Injectable, Number, Profile,
+    Restart, Target, Turn, When,
     restart::RESTART_MS,
     words::{Clause, Moment},
 };
@@ -71,7 +71,7 @@ impl Injectable for Upgrade {
         faults.extend(upgrades);
     }
 
-    fn strikes(at: &mut Strikes<'_>) {
+    fn candidates(at: &mut Candidates<'_>) {
         let can = |node: &&str| at.profile.upgrades.contains(node);
         if let Some(node) = at.idle_process().filter(can) {
             let node = node.to_owned();

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{
-    Draw, Effect, Heading, Injectable, Number, Profile, Strikes, Target, When, limits,
+    Candidates, Draw, Effect, Heading, Injectable, Number, Profile, Target, When, limits,
     words::{self, Clause, Moment},
 };
 use crate::site::Kind;
@@ -31,7 +31,7 @@ impl Injectable for WriteError {
         WriteError { node: from.node() }
     }
 
-    fn strikes(at: &mut Strikes<'_>) {
+    fn candidates(at: &mut Candidates<'_>) {
         if let (Some(node), Kind::Write) = (at.process(), at.kind()) {
             let node = node.to_owned();
             at.once(&WRITE_ERROR, WriteError { node });

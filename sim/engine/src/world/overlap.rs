@@ -44,7 +44,7 @@ impl World {
                 detail: "".into(),
             },
         );
-        self.agenda.at(self.now(), Todo::Boot(successor.ix, life));
+        self.queue.at(self.now(), Todo::Boot(successor.ix, life));
         true
     }
 
@@ -70,7 +70,7 @@ impl World {
             .find(&old.name)
             .is_some_and(|successor| successor.is_up())
         {
-            lock(&self.ledger).goals.outlived(&old.name, to);
+            lock(&self.checker).goals.outlived(&old.name, to);
         }
     }
 }

@@ -59,7 +59,8 @@ pub struct Header {
 #[serde(deny_unknown_fields)]
 pub struct Step {
     /// How storms were found.
-    pub way: String,
+    #[serde(alias = "way")]
+    pub strategy: String,
     /// The build that ran them; none in logs of builds that did not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub build: Option<Build>,
@@ -89,7 +90,7 @@ pub struct Finding {
     pub replay: String,
 }
 
-/// Steps that add up: those of one scenario in one shape with one bug, explored in one way.
+/// Steps that add up: those of one scenario in one shape with one bug, explored with one strategy.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Lane {
     /// The scenario.
@@ -99,7 +100,7 @@ pub struct Lane {
     /// The bug that was planted.
     pub plant: Option<String>,
     /// How storms were found.
-    pub way: String,
+    pub strategy: String,
 }
 
 impl Step {
@@ -109,7 +110,7 @@ impl Step {
             scenario: self.totals.scenario.clone(),
             shape: self.totals.shape.clone(),
             plant: self.totals.plant.clone(),
-            way: self.way.clone(),
+            strategy: self.strategy.clone(),
         }
     }
 }

@@ -90,7 +90,7 @@ fn fuzz(directory: &std::path::Path, shard: Shard, runs: u64) {
         let some = seeds.len().div_ceil(1 + done % 2);
         let seeds = squall_core::seed::Seeds::starting_at(from, some).unwrap();
         let step = Step {
-            way: "swarm".to_owned(),
+            strategy: "swarm".to_owned(),
             build: None,
             from,
             elapsed_ms: 5,
@@ -190,7 +190,7 @@ fn a_log_of_other_seeds_is_not_gone_on_with() {
 fn a_failure_is_fresh_until_its_finding_is_written_whatever_steps_hold_it() {
     let scratch = tempfile::tempdir().unwrap();
     let step = |seeds: &str| Step {
-        way: "swarm".to_owned(),
+        strategy: "swarm".to_owned(),
         build: None,
         from: Seed(0),
         elapsed_ms: 5,

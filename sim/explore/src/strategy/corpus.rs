@@ -6,8 +6,8 @@ use std::{fs, io, path::Path};
 use serde::{Deserialize, Serialize};
 
 use squall_core::{
+    atomic_file,
     seed::{Seed, hash},
-    whole,
 };
 use squall_engine::storm::{Plan, Profile};
 
@@ -129,7 +129,7 @@ pub fn write(dir: &Path, corpus: &[Kept]) -> Result<(), CorpusError> {
     for kept in corpus {
         let path = dir.join(kept.file_name());
         let text = serde_json::to_string_pretty(kept).expect("a plan has only string keys") + "\n";
-        whole::write(&path, &text).map_err(|error| unwritable(&path, error))?;
+        atomic_file::write(&path, &text).map_err(|error| unwritable(&path, error))?;
     }
     Ok(())
 }

@@ -20,7 +20,7 @@ use super::{Explorer, Trial};
 use matrix::Gone;
 use pairs::Fresh;
 use squall_core::{
-    fault::{Fault, Heading, Profile, Strikes, When},
+    fault::{Candidates, Fault, Heading, Profile, When},
     seed::{Seed, Seeds},
     site::{Class, Kind, Met, Site},
 };
@@ -235,11 +235,11 @@ impl Sweep {
             let amid_commit = matches!(met.site.kind, Kind::Write | Kind::Sync);
             let need = (again, *before + u64::from(amid_commit));
             let next = nexts[place].map(|next| &sites[next].site);
-            let strikes = Strikes::at(met, next, &self.profile, length);
-            let cells = strikes.into_iter().map(|strike| {
-                let single = storms.place_of(seed, strike.fault, &met.behalf, place);
-                self.waiting.insert(&strike.heading.name, need, single);
-                (strike.heading, single)
+            let candidates = Candidates::at(met, next, &self.profile, length);
+            let cells = candidates.into_iter().map(|candidate| {
+                let single = storms.place_of(seed, candidate.fault, &met.behalf, place);
+                self.waiting.insert(&candidate.heading.name, need, single);
+                (candidate.heading, single)
             });
             self.targets.push(Target {
                 seed,

@@ -1,4 +1,4 @@
-//! The power of the harness, measured: how many storms, and how much CPU time, each way of exploring needs to find each
+//! The power of the harness, measured: how many storms, and how much CPU time, each strategy needs to find each
 //! bug that can be planted.
 //!
 //! A measurement runs on one thread and ends with the first run that fails, or at its cut-off. The seeds of a bug's
@@ -30,7 +30,7 @@ use crate::{
     campaign::{Campaign, Failure, Runner},
     failure::Build,
     shrink::{Budget, shrink_by},
-    strategy::{Explorer, Trial, Way},
+    strategy::{Explorer, Strategy, Trial},
 };
 
 /// The version of the lines that this build reads and writes.
@@ -48,7 +48,8 @@ pub struct Task {
     /// The bug that is planted into its first shape.
     pub bug: String,
     /// How storms are found.
-    pub way: String,
+    #[serde(alias = "way")]
+    pub strategy: String,
     /// Which of the campaigns; from 0.
     pub campaign: u64,
     /// It is given up after so many storms.
@@ -119,19 +120,19 @@ impl Measured {
 /// Measures. `None` if `stop` was set before it was done.
 pub fn measure(
     scenario: &dyn Scenario,
-    way: Way,
+    strategy: Strategy,
     task: &Task,
     shrinks: bool,
     stop: &Arc<AtomicBool>,
 ) -> Option<Measured> {
-    measure_by(&run::run_with, scenario, way, task, shrinks, stop)
+    measure_by(&run::run_with, scenario, strategy, task, shrinks, stop)
 }
 
 /// The same with another runner.
 pub fn measure_by(
     runner: Runner<'_>,
     scenario: &dyn Scenario,
-    way: Way,
+    strategy: Strategy,
     task: &Task,
     shrinks: bool,
     stop: &Arc<AtomicBool>,
@@ -139,7 +140,7 @@ pub fn measure_by(
     let first = Seed(task.campaign.checked_mul(APART.max(task.cut_off))?);
     let campaign = Campaign {
         plant: Some(task.bug.clone()),
-        way,
+        strategy,
         jobs: 1,
         stop_at_first: true,
         stop: Some(stop.clone()),
@@ -156,7 +157,7 @@ pub fn measure_by(
         outcome
     };
     let mut explorer = AtMost {
-        inner: way.explorer(campaign.scenario, campaign.seeds),
+        inner: strategy.explorer(campaign.scenario, campaign.seeds),
         left: task.cut_off,
     };
     let totals = campaign.explore_by(&timed, &mut explorer, &mut |_| {});

@@ -45,12 +45,12 @@ struct Queue {
 
 /// A queue by time, then by order of entry.
 #[derive(Default)]
-pub(crate) struct Agenda {
+pub(crate) struct EventQueue {
     queue: Mutex<Queue>,
     changed: Notify,
 }
 
-impl Agenda {
+impl EventQueue {
     pub fn at(&self, when: VirtualTime, todo: Todo) {
         let mut queue = lock(&self.queue);
         queue.entered += 1;

@@ -1,4 +1,4 @@
-//! What a picture shows of events made by hand.
+//! What a page shows of events made by hand.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

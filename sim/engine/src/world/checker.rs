@@ -30,7 +30,7 @@ pub(crate) enum Known {
 
 /// Truth, checks and what they found.
 #[derive(Default)]
-pub(crate) struct Ledger {
+pub(crate) struct Checker {
     pub truth: Truth,
     pub checks: Checks,
     pub goals: Goals,
@@ -50,7 +50,7 @@ pub(crate) struct Ledger {
     pub unchecked: bool,
 }
 
-impl Ledger {
+impl Checker {
     /// Applies a commit and judges the rows that it changed. True if that broke something.
     pub fn commit(
         &mut self,
@@ -164,7 +164,7 @@ impl Ledger {
             .unwrap_or_default()
     }
 
-    /// Something is broken that no check of the ledger's found.
+    /// Something is broken that no check of the checker's found.
     pub fn broken(&mut self, violation: Violation) {
         if !self.unchecked {
             self.list(violation);
