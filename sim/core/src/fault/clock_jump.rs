@@ -1,11 +1,8 @@
 //! A wall clock that is set.
 
-use std::fmt;
-
 use super::{
-    Candidates, Draw, Drawing, Effect, Heading, Held, Injectable, Number, Profile, Target, limits,
-    sweep::Lengths,
-    words::{Clause, Moment, time},
+    Candidates, Draw, Drawing, Effect, Heading, Held, Injectable, Target, limits, sweep::Lengths,
+    words::time,
 };
 use crate::site::Kind;
 
@@ -19,31 +16,22 @@ const JUMP: Lengths = [60_000, 5_000, 600_000];
 
 fault! {
     /// The wall clock jumps.
-    pub struct ClockJump = "clock-jump" {
-        /// The node.
-        node: String,
+    pub struct ClockJump = "clock-jump" on node {
         /// By how many milliseconds; backwards if negative.
         by_ms: i64,
     }
+    told "{node}'s clock jumps by {by_ms} ms";
+    in words "{node}'s clock jumps {by} {way}",
+        by = time(by_ms.unsigned_abs()),
+        way = if *by_ms < 0 { "back" } else { "ahead" };
+    effective once "the node has read its clock within 10 s";
+    drawn |from| {
+        let by = from.ms(100, 7_200_000) as i64;
+        ClockJump { node: from.node(), by_ms: from.either_way(by) }
+    };
 }
 
 impl Injectable for ClockJump {
-    fn effective_once() -> &'static str {
-        "the node has read its clock within 10 s"
-    }
-
-    fn variants(profile: &Profile) -> usize {
-        usize::from(!profile.nodes.is_empty())
-    }
-
-    fn draw(from: &mut Draw<'_>) -> Self {
-        let by = from.ms(100, 7_200_000) as i64;
-        ClockJump {
-            node: from.node(),
-            by_ms: from.either_way(by),
-        }
-    }
-
     fn drawing() -> Drawing {
         Drawing {
             at_held: Some(Held {
@@ -68,10 +56,6 @@ impl Injectable for ClockJump {
         }
     }
 
-    fn nodes(&self) -> Vec<&str> {
-        vec![&self.node]
-    }
-
     fn check(&self) -> Result<(), &'static str> {
         limits::require(self.by_ms != 0, "the clock would not move: at least 1 ms")?;
         limits::require(
@@ -84,21 +68,11 @@ impl Injectable for ClockJump {
         Some(IS_READ_WITHIN_MS)
     }
 
-    fn clause(&self, _: &Moment<'_>) -> Clause {
-        let (node, by) = (&self.node, time(self.by_ms.unsigned_abs()));
-        let way = if self.by_ms < 0 { "back" } else { "ahead" };
-        format!("{node}'s clock jumps {by} {way}").into()
-    }
-
     fn strike_holder(&mut self, node: &str, from: &mut Draw<'_>) {
         // About as long as things are held.
         let by = from.ms(100, 120_000) as i64;
         node.clone_into(&mut self.node);
         self.by_ms = from.either_way(by);
-    }
-
-    fn numbers(&mut self) -> Vec<Number<'_>> {
-        vec![Number::Signed(&mut self.by_ms)]
     }
 
     fn begin(&self, target: &dyn Target) -> bool {
@@ -108,12 +82,5 @@ impl Injectable for ClockJump {
 
     fn touched(&self, target: &dyn Target) -> u64 {
         target.count(Effect::ClockRead(&self.node))
-    }
-}
-
-impl fmt::Display for ClockJump {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ClockJump { node, by_ms } = self;
-        write!(f, "{node}'s clock jumps by {by_ms} ms")
     }
 }

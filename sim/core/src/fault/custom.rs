@@ -1,12 +1,7 @@
 //! A fault that the scenario brings.
 
-use std::fmt;
-
 use super::{
-    Action, Candidates, CustomFault, Draw, Effect, Heading, Injectable, Number, Profile, Target,
-    limits,
-    sweep::Lengths,
-    words::{self, Clause, Moment, seconds},
+    Action, Candidates, CustomFault, Effect, Heading, Injectable, Profile, Target, sweep::Lengths,
 };
 use crate::site::Kind;
 
@@ -18,7 +13,7 @@ const LASTS: Lengths = [10_000, 500, 2_000];
 
 fault! {
     /// A fault that the scenario brings: it knows what the name means.
-    pub struct Custom = "custom" {
+    pub struct Custom = "custom" on its own {
         /// Its name.
         name: String,
         /// The node concerned.
@@ -28,18 +23,10 @@ fault! {
         /// For how many virtual milliseconds.
         for_ms: u64,
     }
-}
-
-impl Injectable for Custom {
-    fn effective_once() -> &'static str {
-        "the scenario counts that it has touched something"
-    }
-
-    fn variants(profile: &Profile) -> usize {
-        profile.custom.len()
-    }
-
-    fn draw(from: &mut Draw<'_>) -> Self {
+    told "{node}: {name} ({amount})";
+    in words "{node} is struck by {name} ({amount})";
+    effective once "the scenario counts that it has touched something";
+    drawn |from| {
         let own = &from.profile.custom[from.variant];
         Custom {
             name: own.name.to_owned(),
@@ -47,6 +34,12 @@ impl Injectable for Custom {
             amount: from.rng.between(own.amount.0, own.amount.1),
             for_ms: from.ms(100, 20_000),
         }
+    };
+}
+
+impl Injectable for Custom {
+    fn variants(profile: &Profile) -> usize {
+        profile.custom.len()
     }
 
     /// They concern whoever is asked, and whoever asks.
@@ -77,10 +70,6 @@ impl Injectable for Custom {
         vec![&self.node]
     }
 
-    fn check(&self) -> Result<(), &'static str> {
-        limits::lasts(self.for_ms)
-    }
-
     fn check_in(&self, profile: &Profile) -> Result<(), String> {
         let Custom {
             name, node, amount, ..
@@ -106,27 +95,8 @@ impl Injectable for Custom {
         }
     }
 
-    fn lasts_ms(&self) -> Option<u64> {
-        Some(self.for_ms)
-    }
-
-    fn clause(&self, _: &Moment<'_>) -> Clause {
-        let Custom {
-            name, node, amount, ..
-        } = self;
-        let struck = format_args!("{node} is struck by {name} ({amount})");
-        words::lasting(struck, self.for_ms)
-    }
-
     fn own_name(&self) -> Option<&str> {
         Some(&self.name)
-    }
-
-    fn numbers(&mut self) -> Vec<Number<'_>> {
-        vec![
-            Number::Amount(&mut self.amount),
-            Number::Amount(&mut self.for_ms),
-        ]
     }
 
     fn begin(&self, target: &dyn Target) -> bool {
@@ -145,16 +115,6 @@ impl Injectable for Custom {
 
     fn touched(&self, target: &dyn Target) -> u64 {
         target.count(Effect::Custom(&self.name))
-    }
-}
-
-impl fmt::Display for Custom {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Custom {
-            name, node, amount, ..
-        } = self;
-        let lasts = seconds(self.for_ms);
-        write!(f, "{node}: {name} ({amount}) for {lasts}")
     }
 }
 

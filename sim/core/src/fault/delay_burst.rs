@@ -1,9 +1,9 @@
 //! A message that is late.
 
-use std::{fmt, time::Duration};
+use std::time::Duration;
 
 use super::{
-    BurstFault, Candidates, Draw, Heading, Injectable, Number, Profile, When, limits,
+    BurstFault, Candidates, Heading, Injectable, limits,
     sweep::Lengths,
     words::{Clause, Moment, seconds, time},
 };
@@ -14,43 +14,23 @@ const DELAY: Lengths = [20_000, 100, 3_000];
 
 fault! {
     /// This burst is late. At a site only.
-    pub struct DelayBurst = "delay-burst" {
+    pub struct DelayBurst = "delay-burst" on burst {
         /// By how many virtual milliseconds.
-        by_ms: u64,
+        by_ms: u64 = ms(50, 20_000),
     }
+    told "it is {late} late", late = seconds(*by_ms);
+    effective once "the burst was delayed";
 }
 
 impl Injectable for DelayBurst {
-    fn effective_once() -> &'static str {
-        "the burst was delayed"
-    }
-
-    fn variants(profile: &Profile) -> usize {
-        usize::from(!profile.links.is_empty())
-    }
-
-    fn draw(from: &mut Draw<'_>) -> Self {
-        DelayBurst {
-            by_ms: from.ms(50, 20_000),
-        }
-    }
-
     fn candidates(at: &mut Candidates<'_>) {
         if at.burst().is_some() {
             at.lasting(&DELAYED, DELAY, |by_ms| DelayBurst { by_ms });
         }
     }
 
-    fn nodes(&self) -> Vec<&str> {
-        Vec::new()
-    }
-
     fn check(&self) -> Result<(), &'static str> {
         limits::slows(self.by_ms)
-    }
-
-    fn lasts_ms(&self) -> Option<u64> {
-        None
     }
 
     fn clause(&self, at: &Moment<'_>) -> Clause {
@@ -61,21 +41,7 @@ impl Injectable for DelayBurst {
         Some(BurstFault::Delay(Duration::from_millis(self.by_ms)))
     }
 
-    fn when(&self, from: &mut Draw<'_>) -> When {
-        from.any_burst(false)
-    }
-
     fn late_ms(&mut self) -> Option<&mut u64> {
         Some(&mut self.by_ms)
-    }
-
-    fn numbers(&mut self) -> Vec<Number<'_>> {
-        vec![Number::Amount(&mut self.by_ms)]
-    }
-}
-
-impl fmt::Display for DelayBurst {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "it is {} late", seconds(self.by_ms))
     }
 }

@@ -19,6 +19,16 @@ pub struct Drawing {
     pub outage: Option<u8>,
 }
 
+impl Drawing {
+    /// Some last as long as an outage; see [`Drawing::outage`].
+    pub fn outage(place: u8) -> Self {
+        Drawing {
+            outage: Some(place),
+            ..Drawing::default()
+        }
+    }
+}
+
 /// When faults of a kind that has a stream of its own join a storm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Turn {
@@ -73,6 +83,9 @@ impl<'a> Draw<'a> {
         (*self.rng.pick(&self.profile.nodes)).to_owned()
     }
 
+    /// Of nothing else.
+    pub fn nothing(&mut self) {}
+
     /// The ends of one of the profile's links, either way round.
     pub fn link(&mut self) -> (String, String) {
         let (a, b) = *self.rng.pick(&self.profile.links);
@@ -83,6 +96,22 @@ impl<'a> Draw<'a> {
     /// See [`duration`].
     pub fn ms(&mut self, low: u64, high: u64) -> u64 {
         duration(self.rng, low, high)
+    }
+
+    /// A number from `low` to `high`.
+    pub fn between<T: TryFrom<u64>>(&mut self, low: u64, high: u64) -> T {
+        let number = self.rng.between(low, high).try_into();
+        number.unwrap_or_else(|_| panic!("{high} is too large for the field"))
+    }
+
+    /// A number below `n`.
+    pub fn below(&mut self, n: u64) -> u64 {
+        self.rng.below(n)
+    }
+
+    /// True or false.
+    pub fn coin(&mut self) -> bool {
+        self.rng.chance(0.5)
     }
 
     /// The number, positive or negative.

@@ -1,9 +1,9 @@
 //! A message that comes twice.
 
-use std::{fmt, time::Duration};
+use std::time::Duration;
 
 use super::{
-    BurstFault, Candidates, Draw, Heading, Injectable, Number, Profile, When, limits,
+    BurstFault, Candidates, Draw, Heading, Injectable, When, limits,
     sweep::Lengths,
     words::{Clause, Moment, seconds, time},
 };
@@ -17,27 +17,15 @@ const LATE: Lengths = [3_000, 500, 20_000];
 
 fault! {
     /// This burst comes a second time, on a connection of its own. At a site only.
-    pub struct DuplicateBurst = "duplicate-burst" {
+    pub struct DuplicateBurst = "duplicate-burst" on burst {
         /// How many virtual milliseconds later.
-        after_ms: u64,
+        after_ms: u64 = ms(1, 20_000),
     }
+    told "it comes again {later} later", later = seconds(*after_ms);
+    effective once "the copy was sent";
 }
 
 impl Injectable for DuplicateBurst {
-    fn effective_once() -> &'static str {
-        "the copy was sent"
-    }
-
-    fn variants(profile: &Profile) -> usize {
-        usize::from(!profile.links.is_empty())
-    }
-
-    fn draw(from: &mut Draw<'_>) -> Self {
-        DuplicateBurst {
-            after_ms: from.ms(1, 20_000),
-        }
-    }
-
     fn candidates(at: &mut Candidates<'_>) {
         // An answer comes on the connection of its request: nobody sends it twice.
         if at.burst().is_some_and(|burst| burst.asks) {
@@ -47,17 +35,9 @@ impl Injectable for DuplicateBurst {
         }
     }
 
-    fn nodes(&self) -> Vec<&str> {
-        Vec::new()
-    }
-
     // A second copy is one however soon it comes.
     fn check(&self) -> Result<(), &'static str> {
         limits::time(self.after_ms)
-    }
-
-    fn lasts_ms(&self) -> Option<u64> {
-        None
     }
 
     fn clause(&self, at: &Moment<'_>) -> Clause {
@@ -76,15 +56,5 @@ impl Injectable for DuplicateBurst {
 
     fn late_ms(&mut self) -> Option<&mut u64> {
         Some(&mut self.after_ms)
-    }
-
-    fn numbers(&mut self) -> Vec<Number<'_>> {
-        vec![Number::Amount(&mut self.after_ms)]
-    }
-}
-
-impl fmt::Display for DuplicateBurst {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "it comes again {} later", seconds(self.after_ms))
     }
 }

@@ -3,31 +3,30 @@
 use std::fmt;
 
 use super::{
-    Action, BurstFault, Candidates, Draw, Drawing, Fault, Number, Profile, Target, When,
-    words::{Clause, Moment},
+    Action, BurstFault, Candidates, Declared, Draw, Drawing, Fault, Number, Profile, Strikes,
+    Target, When, limits,
+    words::{self, Clause, Moment},
 };
 use crate::seed::Seed;
 
-/// A kind of fault: all that the harness knows of it. What differs from kind to kind is required; what has a default is
-/// the same for most, and the compiler does not tell where a default is wrong for a new kind: read them once. Its
-/// [`Display`](fmt::Display) is what traces and error messages say of a fault, and is part of a trace's hash.
-pub trait Injectable: fmt::Display {
+/// A kind of fault: what the harness knows of it beside its declaration. Everything has a default, which is right for
+/// most kinds or follows from what they strike; the compiler does not tell where one is wrong for a new kind: read them
+/// once. Its [`Display`](fmt::Display) is what traces and error messages say of a fault, and is part of a trace's hash.
+pub trait Injectable: Declared + fmt::Display {
     // The kind.
-
-    /// When a fault of this kind has touched something: a clause for the reference that follows "Effective once".
-    fn effective_once() -> &'static str
-    where
-        Self: Sized;
 
     /// In how many ways it can be drawn from a profile; 0 where it concerns nothing of it.
     fn variants(profile: &Profile) -> usize
     where
-        Self: Sized;
-
-    /// Draws its fields.
-    fn draw(from: &mut Draw<'_>) -> Self
-    where
-        Self: Sized;
+        Self: Described,
+    {
+        let can = match Self::STRIKES {
+            Strikes::Node | Strikes::NodeAtSites => !profile.nodes.is_empty(),
+            Strikes::Link | Strikes::Connections | Strikes::Burst => !profile.links.is_empty(),
+            Strikes::Own => false,
+        };
+        usize::from(can)
+    }
 
     /// What else becomes of it in drawn storms. As a default it is drawn with the others and aimed at nothing special.
     fn drawing() -> Drawing
@@ -54,17 +53,29 @@ pub trait Injectable: fmt::Display {
     // A fault: what it says of itself.
 
     /// The nodes that it names; two are the ends of a link, and must differ.
-    fn nodes(&self) -> Vec<&str>;
+    fn nodes(&self) -> Vec<&str> {
+        let values = self.values().into_iter();
+        values.filter_map(|(_, value)| value.node()).collect()
+    }
 
     /// The limit that it goes beyond, at either end: no fault is stronger than anything that happens, and none so weak
     /// that it changes nothing and passes for something that was survived.
-    fn check(&self) -> Result<(), &'static str>;
+    fn check(&self) -> Result<(), &'static str> {
+        self.for_ms().map_or(Ok(()), limits::lasts)
+    }
 
     /// How long it goes on, in virtual milliseconds; `None` for one that is over at once.
-    fn lasts_ms(&self) -> Option<u64>;
+    fn lasts_ms(&self) -> Option<u64> {
+        self.for_ms()
+    }
 
     /// In a sentence for people.
-    fn clause(&self, at: &Moment<'_>) -> Clause;
+    fn clause(&self, _at: &Moment<'_>) -> Clause {
+        match self.for_ms() {
+            Some(ms) => words::lasting(self.words(), ms),
+            None => self.words().into(),
+        }
+    }
 
     /// The name that it goes by, where faults of this kind differ by one.
     fn own_name(&self) -> Option<&str> {
@@ -113,13 +124,21 @@ pub trait Injectable: fmt::Display {
 
     // A fault: drawing.
 
-    /// Draws the moment at which it happens. As a default any instant of the storm.
+    /// Draws the moment at which it happens. As a default it follows from what it strikes.
     fn when(&self, from: &mut Draw<'_>) -> When {
-        from.instant()
+        match (self.strikes(), &self.nodes()[..]) {
+            (Strikes::NodeAtSites, [node]) => from.site_or_instant(node),
+            (Strikes::Connections, [a, b]) => from.burst_or_instant(a, b),
+            (Strikes::Burst, _) => from.any_burst(false),
+            _ => from.instant(),
+        }
     }
 
     /// Its node and strength, where it is aimed at something that is held; see [`Drawing::at_held`].
-    fn strike_holder(&mut self, _node: &str, _from: &mut Draw<'_>) {}
+    fn strike_holder(&mut self, node: &str, _from: &mut Draw<'_>) {
+        let mut values = self.values_mut();
+        values.iter_mut().for_each(|(_, value)| value.rename(node));
+    }
 
     /// Its duration, where it is aimed at a read of the clock; see [`Drawing::at_clock_reads`].
     fn strike_clock_read(&mut self, _from: &mut Draw<'_>) {}
@@ -127,9 +146,14 @@ pub trait Injectable: fmt::Display {
     /// A better moment for one that was drawn by itself.
     fn aim(&mut self, _when: &mut When, _from: &mut Draw<'_>) {}
 
-    /// How long it lasts, if it can be an outage that outlasts all retries; see [`Drawing::outage`].
+    /// How long its node or link is away, where that can be an outage; see [`Drawing::outage`].
     fn outage_ms(&mut self) -> Option<&mut u64> {
-        None
+        let mut values = self.values_mut().into_iter();
+        let away = values.find(|(name, _)| matches!(*name, "for_ms" | "down_ms"));
+        match away.and_then(|(_, value)| value.number()) {
+            Some(Number::Amount(ms)) => Some(ms),
+            _ => None,
+        }
     }
 
     /// How late a message is, if it can be later than its saga takes.
@@ -146,7 +170,10 @@ pub trait Injectable: fmt::Display {
 
     /// The numbers that can be made smaller. How long comes last: what is done shorter is often better understood when
     /// it is done less first.
-    fn numbers(&mut self) -> Vec<Number<'_>>;
+    fn numbers(&mut self) -> Vec<Number<'_>> {
+        let values = self.values_mut().into_iter();
+        values.filter_map(|(_, value)| value.number()).collect()
+    }
 
     // A fault: what it does.
 
@@ -179,36 +206,35 @@ pub trait Injectable: fmt::Display {
     }
 }
 
-/// The name and the docs of a kind, as its file has them.
-pub trait Described {
+/// What a kind's declaration says of it.
+pub trait Described: Sized {
     /// Its name in tables and plan files: the struct's in kebab case.
     const NAME: &'static str;
     /// What it does, line by line.
     const ABOUT: &'static [&'static str];
     /// Its fields and what they mean, line by line.
     const FIELDS: &'static [(&'static str, &'static [&'static str])];
+    /// What it strikes.
+    const STRIKES: Strikes;
+    /// When a fault of this kind has touched something: a clause for the reference that follows "Effective once".
+    const EFFECTIVE_ONCE: &'static str;
+
+    /// Draws its fields.
+    fn draw(from: &mut Draw<'_>) -> Self;
 }
 
 /// What is known of a kind without a fault of it: [`Injectable`] and [`Described`] as data.
 #[derive(Debug)]
+#[allow(missing_docs)] // they are those of the traits
 pub struct Definition {
-    /// See [`Described::NAME`].
     pub name: &'static str,
-    /// See [`Described::ABOUT`].
     pub about: &'static [&'static str],
-    /// See [`Described::FIELDS`].
     pub fields: &'static [(&'static str, &'static [&'static str])],
-    /// See [`Injectable::effective_once`].
-    pub effective_once: fn() -> &'static str,
-    /// See [`Injectable::variants`].
+    pub effective_once: &'static str,
     pub variants: fn(&Profile) -> usize,
-    /// See [`Injectable::draw`].
     pub draw: fn(&mut Draw<'_>) -> Action,
-    /// See [`Injectable::drawing`].
     pub drawing: fn() -> Drawing,
-    /// See [`Injectable::join`].
     pub join: fn(&Profile, &mut Vec<Fault>, Seed),
-    /// See [`Injectable::candidates`].
     pub candidates: fn(&mut Candidates<'_>),
 }
 
@@ -218,7 +244,7 @@ impl Definition {
             name: K::NAME,
             about: K::ABOUT,
             fields: K::FIELDS,
-            effective_once: K::effective_once,
+            effective_once: K::EFFECTIVE_ONCE,
             variants: K::variants,
             draw: |from| K::draw(from).into(),
             drawing: K::drawing,

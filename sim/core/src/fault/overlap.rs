@@ -1,12 +1,10 @@
 //! Two processes of one node.
 
-use std::fmt;
-
 use super::{
-    Action, Candidates, Draw, Drawing, Fault, FaultKind, Heading, Injectable, Number, Profile,
-    Restart, Target, Turn, When, limits,
+    Action, Candidates, Draw, Drawing, Fault, FaultKind, Heading, Injectable, Profile, Restart,
+    Target, Turn, When,
     sweep::Lengths,
-    words::{self, Clause, Moment, seconds},
+    words::{self, Clause, Moment},
 };
 use crate::{seed::Seed, site::Kind};
 
@@ -25,29 +23,22 @@ fault! {
     /// The process is taken for dead while it lives: its successor boots at once under its name, and new connections
     /// reach that one, while the old process goes on with its tasks, timers and connections, and may open new ones.
     /// Only where the node keeps no files, which its process would lock.
-    pub struct Overlap = "overlap" {
-        /// The node.
-        node: String,
+    pub struct Overlap = "overlap" on node {
         /// For how many virtual milliseconds the old process lives on; then its kernel closes its connections.
         for_ms: u64,
     }
+    told "a successor of {node} boots; the old process lives on";
+    effective once "the old process has handed something to the network";
+    drawn |from| Overlap {
+        node: (*from.rng.pick(&from.profile.overlaps)).to_owned(),
+        // From shorter than a lease to longer.
+        for_ms: from.ms(1_000, 40_000),
+    };
 }
 
 impl Injectable for Overlap {
-    fn effective_once() -> &'static str {
-        "the old process has handed something to the network"
-    }
-
     fn variants(profile: &Profile) -> usize {
         usize::from(!profile.overlaps.is_empty())
-    }
-
-    fn draw(from: &mut Draw<'_>) -> Self {
-        Overlap {
-            node: (*from.rng.pick(&from.profile.overlaps)).to_owned(),
-            // From shorter than a lease to longer.
-            for_ms: from.ms(1_000, 40_000),
-        }
     }
 
     fn drawing() -> Drawing {
@@ -81,14 +72,6 @@ impl Injectable for Overlap {
         });
     }
 
-    fn nodes(&self) -> Vec<&str> {
-        vec![&self.node]
-    }
-
-    fn check(&self) -> Result<(), &'static str> {
-        limits::lasts(self.for_ms)
-    }
-
     fn check_in(&self, profile: &Profile) -> Result<(), String> {
         match &profile.overlaps[..] {
             can if can.contains(&&*self.node) => Ok(()),
@@ -99,10 +82,6 @@ impl Injectable for Overlap {
                 can.join(", ")
             )),
         }
-    }
-
-    fn lasts_ms(&self) -> Option<u64> {
-        Some(self.for_ms)
     }
 
     fn clause(&self, _: &Moment<'_>) -> Clause {
@@ -141,12 +120,7 @@ impl Injectable for Overlap {
 
     // Two processes at once, or is it enough that one follows another?
     fn weaker(&self, _: &[(&str, &str)]) -> Vec<Action> {
-        let node = self.node.clone();
-        vec![Restart { node }.into()]
-    }
-
-    fn numbers(&mut self) -> Vec<Number<'_>> {
-        vec![Number::Amount(&mut self.for_ms)]
+        vec![Restart::of(&self.node)]
     }
 
     fn begin(&self, target: &dyn Target) -> bool {
@@ -155,16 +129,5 @@ impl Injectable for Overlap {
 
     fn end(&self, target: &dyn Target) {
         target.end_overlap();
-    }
-}
-
-impl fmt::Display for Overlap {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Overlap { node, for_ms } = self;
-        let lives_on = seconds(*for_ms);
-        write!(
-            f,
-            "a successor of {node} boots; the old process lives on for {lives_on}"
-        )
     }
 }

@@ -1,12 +1,6 @@
 //! A process stands still.
 
-use std::fmt;
-
-use super::{
-    Candidates, Draw, Drawing, Heading, Held, Injectable, Number, Profile, Target, When, limits,
-    sweep::Lengths,
-    words::{self, Clause, Moment, seconds},
-};
+use super::{Candidates, Draw, Drawing, Heading, Held, Injectable, Target, sweep::Lengths};
 use crate::site::Kind;
 
 const PAUSE: Heading = Heading::at("pause", 5, 7);
@@ -21,30 +15,15 @@ const STALE: Lengths = [20_000, 3_000, 70_000];
 
 fault! {
     /// The process stands still (a stopped machine, a long collection); time goes on.
-    pub struct Pause = "pause" {
-        /// The node.
-        node: String,
+    pub struct Pause = "pause" on node at sites {
         /// For how many virtual milliseconds.
-        for_ms: u64,
+        for_ms: u64 = ms(50, 70_000),
     }
+    told "{node} stands still";
+    effective once "a process was stopped";
 }
 
 impl Injectable for Pause {
-    fn effective_once() -> &'static str {
-        "a process was stopped"
-    }
-
-    fn variants(profile: &Profile) -> usize {
-        usize::from(!profile.nodes.is_empty())
-    }
-
-    fn draw(from: &mut Draw<'_>) -> Self {
-        Pause {
-            node: from.node(),
-            for_ms: from.ms(50, 70_000),
-        }
-    }
-
     fn drawing() -> Drawing {
         Drawing {
             at_timers: true,
@@ -53,8 +32,7 @@ impl Injectable for Pause {
                 weight: 3,
             }),
             at_clock_reads: true,
-            outage: Some(2),
-            ..Drawing::default()
+            ..Drawing::outage(2)
         }
     }
 
@@ -73,22 +51,6 @@ impl Injectable for Pause {
         }
     }
 
-    fn nodes(&self) -> Vec<&str> {
-        vec![&self.node]
-    }
-
-    fn check(&self) -> Result<(), &'static str> {
-        limits::lasts(self.for_ms)
-    }
-
-    fn lasts_ms(&self) -> Option<u64> {
-        Some(self.for_ms)
-    }
-
-    fn clause(&self, _: &Moment<'_>) -> Clause {
-        words::lasting(format_args!("{} stands still", self.node), self.for_ms)
-    }
-
     fn stops_process(&self) -> bool {
         true
     }
@@ -97,24 +59,8 @@ impl Injectable for Pause {
         true
     }
 
-    fn when(&self, from: &mut Draw<'_>) -> When {
-        from.site_or_instant(&self.node)
-    }
-
-    fn strike_holder(&mut self, node: &str, _: &mut Draw<'_>) {
-        node.clone_into(&mut self.node);
-    }
-
     fn strike_clock_read(&mut self, from: &mut Draw<'_>) {
         self.for_ms = from.ms(500, 70_000);
-    }
-
-    fn outage_ms(&mut self) -> Option<&mut u64> {
-        Some(&mut self.for_ms)
-    }
-
-    fn numbers(&mut self) -> Vec<Number<'_>> {
-        vec![Number::Amount(&mut self.for_ms)]
     }
 
     fn begin(&self, target: &dyn Target) -> bool {
@@ -129,12 +75,5 @@ impl Injectable for Pause {
         if target.alike().is_empty() {
             target.resume(&self.node);
         }
-    }
-}
-
-impl fmt::Display for Pause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Pause { node, for_ms } = self;
-        write!(f, "{node} stands still for {}", seconds(*for_ms))
     }
 }

@@ -1,10 +1,8 @@
 //! A machine dies.
 
-use std::fmt;
-
 use super::{
-    Action, Candidates, Crash, Draw, Drawing, Heading, Injectable, Number, Profile, Restart,
-    Target, When, limits,
+    Action, Candidates, Crash, Declared, Draw, Drawing, Heading, Injectable, Restart, Target, When,
+    limits,
     sweep::Lengths,
     words::{self, Clause, Moment, seconds},
 };
@@ -16,35 +14,20 @@ const DOWN: Lengths = [10_000, 500, 30_000];
 
 fault! {
     /// The machine dies: unsynced writes are lost or torn, peers hear nothing until it is back.
-    pub struct PowerLoss = "power-loss" {
-        /// The node.
-        node: String,
+    pub struct PowerLoss = "power-loss" on node {
         /// Virtual milliseconds until it is started again.
-        down_ms: u64,
+        down_ms: u64 = ms(500, 30_000),
     }
+    told "{node} loses power{back}", back = words::back(*down_ms, seconds);
+    in words "{node} loses power";
+    effective once "a process has died";
 }
 
 impl Injectable for PowerLoss {
-    fn effective_once() -> &'static str {
-        "a process has died"
-    }
-
-    fn variants(profile: &Profile) -> usize {
-        usize::from(!profile.nodes.is_empty())
-    }
-
-    fn draw(from: &mut Draw<'_>) -> Self {
-        PowerLoss {
-            node: from.node(),
-            down_ms: from.ms(500, 30_000),
-        }
-    }
-
     fn drawing() -> Drawing {
         Drawing {
             at_timers: true,
-            outage: Some(1),
-            ..Drawing::default()
+            ..Drawing::outage(1)
         }
     }
 
@@ -58,21 +41,13 @@ impl Injectable for PowerLoss {
         at.lasting(&BEFORE, DOWN, power_loss);
     }
 
-    fn nodes(&self) -> Vec<&str> {
-        vec![&self.node]
-    }
-
     // A machine that dies loses its memory however soon it is back.
     fn check(&self) -> Result<(), &'static str> {
         limits::time(self.down_ms)
     }
 
-    fn lasts_ms(&self) -> Option<u64> {
-        None
-    }
-
     fn clause(&self, _: &Moment<'_>) -> Clause {
-        words::death(format!("{} loses power", self.node), self.down_ms)
+        words::death(self.words(), self.down_ms)
     }
 
     fn stops_process(&self) -> bool {
@@ -91,29 +66,13 @@ impl Injectable for PowerLoss {
         }
     }
 
-    fn outage_ms(&mut self) -> Option<&mut u64> {
-        Some(&mut self.down_ms)
-    }
-
     fn weaker(&self, _: &[(&str, &str)]) -> Vec<Action> {
         let (node, down_ms) = (self.node.clone(), self.down_ms);
-        let restart = Restart { node: node.clone() };
-        vec![restart.into(), Crash { node, down_ms }.into()]
-    }
-
-    fn numbers(&mut self) -> Vec<Number<'_>> {
-        vec![Number::Amount(&mut self.down_ms)]
+        vec![Restart::of(&node), Crash { node, down_ms }.into()]
     }
 
     fn begin(&self, target: &dyn Target) -> bool {
         target.lose_power(&self.node, self.down_ms);
         true
-    }
-}
-
-impl fmt::Display for PowerLoss {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let PowerLoss { node, down_ms } = self;
-        write!(f, "{node} loses power{}", words::back(*down_ms, seconds))
     }
 }

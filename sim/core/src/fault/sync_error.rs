@@ -1,9 +1,7 @@
 //! A sync that fails.
 
-use std::fmt;
-
 use super::{
-    Candidates, Draw, Effect, Heading, Injectable, Number, Profile, Target, When, limits,
+    Candidates, Effect, Heading, Injectable, Target, limits,
     words::{self, Clause, Moment},
 };
 use crate::site::Kind;
@@ -12,38 +10,17 @@ const SYNC_ERROR: Heading = Heading::at("sync error", 16, 5);
 
 fault! {
     /// The next sync fails.
-    pub struct SyncError = "sync-error" {
-        /// The node.
-        node: String,
-    }
+    pub struct SyncError = "sync-error" on node at sites {}
+    told "{node}'s disk fails a sync";
+    effective once "a sync has failed";
 }
 
 impl Injectable for SyncError {
-    fn effective_once() -> &'static str {
-        "a sync has failed"
-    }
-
-    fn variants(profile: &Profile) -> usize {
-        usize::from(!profile.nodes.is_empty())
-    }
-
-    fn draw(from: &mut Draw<'_>) -> Self {
-        SyncError { node: from.node() }
-    }
-
     fn candidates(at: &mut Candidates<'_>) {
         if let (Some(node), Kind::Sync) = (at.process(), at.kind()) {
             let node = node.to_owned();
             at.once(&SYNC_ERROR, SyncError { node });
         }
-    }
-
-    fn nodes(&self) -> Vec<&str> {
-        vec![&self.node]
-    }
-
-    fn check(&self) -> Result<(), &'static str> {
-        Ok(())
     }
 
     fn lasts_ms(&self) -> Option<u64> {
@@ -58,14 +35,6 @@ impl Injectable for SyncError {
         true
     }
 
-    fn when(&self, from: &mut Draw<'_>) -> When {
-        from.site_or_instant(&self.node)
-    }
-
-    fn numbers(&mut self) -> Vec<Number<'_>> {
-        Vec::new()
-    }
-
     fn begin(&self, target: &dyn Target) -> bool {
         target.fail_sync(&self.node);
         true
@@ -78,11 +47,5 @@ impl Injectable for SyncError {
 
     fn touched(&self, target: &dyn Target) -> u64 {
         target.count(Effect::SyncFailed(&self.node))
-    }
-}
-
-impl fmt::Display for SyncError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}'s disk fails a sync", self.node)
     }
 }

@@ -17,6 +17,17 @@ pub enum Links<'a> {
     Of(&'a str),
 }
 
+impl Links<'_> {
+    /// Whether the link from one node to another is among them.
+    pub fn contain(&self, from: &str, to: &str) -> bool {
+        match *self {
+            Links::OneWay(a, b) => (a, b) == (from, to),
+            Links::BothWays(a, b) => (a, b) == (from, to) || (b, a) == (from, to),
+            Links::Of(node) => node == from || node == to,
+        }
+    }
+}
+
 /// Something that faults bring about and the system counts.
 #[derive(Clone, Copy, Debug)]
 pub enum Effect<'a> {

@@ -1,11 +1,7 @@
 //! Rows that can't be read.
 
-use std::fmt;
-
 use super::{
-    Draw, Drawing, Effect, Fault, FaultKind, Injectable, Number, Profile, Rows, Target, Turn, When,
-    limits,
-    words::{self, Clause, Moment, seconds},
+    Draw, Drawing, Effect, Fault, FaultKind, Injectable, Number, Profile, Rows, Target, Turn,
 };
 use crate::seed::Seed;
 
@@ -14,9 +10,7 @@ const ONE_STORM_IN: u64 = 9;
 
 fault! {
     /// Some rows of the node's databases can't be read for a while: reads of them fail, whatever is cached.
-    pub struct UnreadableRow = "unreadable-row" {
-        /// The node.
-        node: String,
+    pub struct UnreadableRow = "unreadable-row" on node at sites {
         /// Rows of this table only; of all, if absent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         table: Option<String>,
@@ -28,27 +22,19 @@ fault! {
         /// For how many virtual milliseconds.
         for_ms: u64,
     }
+    told "{rows} of {node} can't be read",
+        rows = rows_in_words(table.as_deref(), key.as_deref());
+    effective once "a read met one of the rows";
+    drawn |from| UnreadableRow {
+        node: from.node(),
+        table: None,
+        key: None,
+        choice: from.below(1 << 20),
+        for_ms: from.ms(200, 20_000),
+    };
 }
 
 impl Injectable for UnreadableRow {
-    fn effective_once() -> &'static str {
-        "a read met one of the rows"
-    }
-
-    fn variants(profile: &Profile) -> usize {
-        usize::from(!profile.nodes.is_empty())
-    }
-
-    fn draw(from: &mut Draw<'_>) -> Self {
-        UnreadableRow {
-            node: from.node(),
-            table: None,
-            key: None,
-            choice: from.rng.below(1 << 20),
-            for_ms: from.ms(200, 20_000),
-        }
-    }
-
     fn drawing() -> Drawing {
         Drawing {
             joins: Some(Turn::BeforeAiming),
@@ -66,27 +52,6 @@ impl Injectable for UnreadableRow {
         }
     }
 
-    fn nodes(&self) -> Vec<&str> {
-        vec![&self.node]
-    }
-
-    fn check(&self) -> Result<(), &'static str> {
-        limits::lasts(self.for_ms)
-    }
-
-    fn lasts_ms(&self) -> Option<u64> {
-        Some(self.for_ms)
-    }
-
-    fn clause(&self, _: &Moment<'_>) -> Clause {
-        let (rows, node) = (self.rows_in_words(), &self.node);
-        words::lasting(format_args!("{rows} of {node} can't be read"), self.for_ms)
-    }
-
-    fn when(&self, from: &mut Draw<'_>) -> When {
-        from.site_or_instant(&self.node)
-    }
-
     fn numbers(&mut self) -> Vec<Number<'_>> {
         vec![Number::Amount(&mut self.for_ms)]
     }
@@ -100,14 +65,6 @@ impl Injectable for UnreadableRow {
     }
 }
 
-impl fmt::Display for UnreadableRow {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (rows, node) = (self.rows_in_words(), &self.node);
-        let lasts = seconds(self.for_ms);
-        write!(f, "{rows} of {node} can't be read for {lasts}")
-    }
-}
-
 impl UnreadableRow {
     fn rows(&self) -> Rows {
         Rows {
@@ -116,14 +73,14 @@ impl UnreadableRow {
             choice: self.choice,
         }
     }
+}
 
-    /// `some rows`, `the row orders/ORD-1`.
-    fn rows_in_words(&self) -> String {
-        match (self.table.as_deref(), self.key.as_deref()) {
-            (None, None) => "some rows".to_owned(),
-            (Some(table), None) => format!("some rows of table \"{table}\""),
-            (None, Some(key)) => format!("rows of key \"{key}\""),
-            (Some(table), Some(key)) => format!("the row {table}/{key}"),
-        }
+/// `some rows`, `the row orders/ORD-1`.
+fn rows_in_words(table: Option<&str>, key: Option<&str>) -> String {
+    match (table, key) {
+        (None, None) => "some rows".to_owned(),
+        (Some(table), None) => format!("some rows of table \"{table}\""),
+        (None, Some(key)) => format!("rows of key \"{key}\""),
+        (Some(table), Some(key)) => format!("the row {table}/{key}"),
     }
 }

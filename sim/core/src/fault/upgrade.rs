@@ -1,12 +1,8 @@
 //! Rolling upgrades: some storms restart nodes as their other build, one of them, one after another, or all at once.
 
-use std::fmt;
-
 use super::{
-    Action, Candidates, Draw, Drawing, Fault, FaultKind, Heading, Injectable, Number, Profile,
-    Restart, Target, Turn, When,
-    restart::RESTART_MS,
-    words::{Clause, Moment},
+    Action, Candidates, Draw, Drawing, Fault, FaultKind, Heading, Injectable, Profile, Restart,
+    Target, Turn, When, restart::RESTART_MS,
 };
 use crate::{seed::Seed, site::Kind};
 
@@ -21,24 +17,17 @@ const UPGRADE: Heading = Heading::at("upgrade", 21, 9);
 
 fault! {
     /// The process is told to stop and is started again as the next build; one that runs it already, as the one before.
-    pub struct Upgrade = "upgrade" {
-        /// The node.
-        node: String,
-    }
+    pub struct Upgrade = "upgrade" on node at sites {}
+    told "{node} is restarted as its other build";
+    effective once "the process has booted as what it was not";
+    drawn |from| Upgrade {
+        node: (*from.rng.pick(&from.profile.upgrades)).to_owned(),
+    };
 }
 
 impl Injectable for Upgrade {
-    fn effective_once() -> &'static str {
-        "the process has booted as what it was not"
-    }
-
     fn variants(profile: &Profile) -> usize {
         usize::from(!profile.upgrades.is_empty())
-    }
-
-    fn draw(from: &mut Draw<'_>) -> Self {
-        let node = (*from.rng.pick(&from.profile.upgrades)).to_owned();
-        Upgrade { node }
     }
 
     fn drawing() -> Drawing {
@@ -79,14 +68,6 @@ impl Injectable for Upgrade {
         }
     }
 
-    fn nodes(&self) -> Vec<&str> {
-        vec![&self.node]
-    }
-
-    fn check(&self) -> Result<(), &'static str> {
-        Ok(())
-    }
-
     fn check_in(&self, profile: &Profile) -> Result<(), String> {
         match &profile.upgrades[..] {
             two if two.contains(&&*self.node) => Ok(()),
@@ -95,40 +76,17 @@ impl Injectable for Upgrade {
         }
     }
 
-    fn lasts_ms(&self) -> Option<u64> {
-        None
-    }
-
-    fn clause(&self, _: &Moment<'_>) -> Clause {
-        self.to_string().into()
-    }
-
     fn stops_process(&self) -> bool {
         true
     }
 
-    fn when(&self, from: &mut Draw<'_>) -> When {
-        from.site_or_instant(&self.node)
-    }
-
     fn weaker(&self, _: &[(&str, &str)]) -> Vec<Action> {
-        let node = self.node.clone();
-        vec![Restart { node }.into()]
-    }
-
-    fn numbers(&mut self) -> Vec<Number<'_>> {
-        Vec::new()
+        vec![Restart::of(&self.node)]
     }
 
     fn begin(&self, target: &dyn Target) -> bool {
         target.upgrade(&self.node, RESTART_MS);
         true
-    }
-}
-
-impl fmt::Display for Upgrade {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} is restarted as its other build", self.node)
     }
 }
 

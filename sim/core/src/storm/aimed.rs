@@ -128,7 +128,8 @@ impl Profile {
             return;
         }
         let lasts = duration(&mut rng, OUTAGE_MS.0, OUTAGE_MS.1);
-        let drawn = faults.iter_mut();
+        let can_last = |fault: &&mut Fault| drawing(fault.action.kind()).outage.is_some();
+        let drawn = faults.iter_mut().filter(can_last);
         let mut drawn: Vec<&mut u64> = drawn.filter_map(|f| f.action.outage_ms()).collect();
         if !drawn.is_empty() {
             let which = rng.below(drawn.len() as u64) as usize;
