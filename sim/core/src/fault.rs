@@ -30,6 +30,8 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+use crate::{seed::Seed, site::Kind};
+
 pub use burst::BurstFault;
 pub use declare::{Declared, Strikes, Value};
 pub use draw::{Draw, Drawing, Held, Turn, duration};

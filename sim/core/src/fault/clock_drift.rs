@@ -1,10 +1,10 @@
 //! A wall clock that is not right.
 
-use super::{Effect, Injectable, Target, limits, words::share};
+use super::*;
 
 fault! {
     /// The wall clock runs fast or slow.
-    pub struct ClockDrift = "clock-drift" on node {
+    pub struct ClockDrift = "clock-drift" on Node(node) {
         /// Parts per million; slow if negative.
         ppm: i64,
         /// For how many virtual milliseconds.
@@ -12,13 +12,13 @@ fault! {
     }
     told "{node}'s clock drifts by {ppm} ppm";
     in words "{node}'s clock runs {share} {way}",
-        share = share(ppm.unsigned_abs()),
+        share = words::share(ppm.unsigned_abs()),
         way = if *ppm < 0 { "slow" } else { "fast" };
-    effective once "the node has read its clock";
+    effective once "the node has read its clock", counted as ClockRead(node);
     drawn |from| {
         let ppm = from.ms(100, 200_000) as i64;
         let ppm = from.either_way(ppm);
-        ClockDrift { node: from.node(), ppm, for_ms: from.ms(1_000, 60_000) }
+        ClockDrift::new(from.node(), ppm, from.ms(1_000, 60_000))
     };
 }
 
@@ -34,9 +34,5 @@ impl Injectable for ClockDrift {
 
     fn switch(&self, target: &dyn Target, on: bool) {
         target.drift_clock(&self.node, if on { self.ppm } else { 0 });
-    }
-
-    fn touched(&self, target: &dyn Target) -> u64 {
-        target.count(Effect::ClockRead(&self.node))
     }
 }

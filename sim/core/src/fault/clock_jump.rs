@@ -1,10 +1,6 @@
 //! A wall clock that is set.
 
-use super::{
-    Candidates, Draw, Drawing, Effect, Heading, Held, Injectable, Target, limits, sweep::Lengths,
-    words::time,
-};
-use crate::site::Kind;
+use super::*;
 
 /// A clock that jumped has touched somebody if it is read within this time.
 const IS_READ_WITHIN_MS: u64 = 10_000;
@@ -12,32 +8,29 @@ const IS_READ_WITHIN_MS: u64 = 10_000;
 const AHEAD: Heading = Heading::at("clock ahead", 19, 13);
 const BACK: Heading = Heading::at("clock back", 20, 14);
 /// A clock that jumps so far ends whatever is timed, or makes it endless.
-const JUMP: Lengths = [60_000, 5_000, 600_000];
+const JUMP: sweep::Lengths = [60_000, 5_000, 600_000];
 
 fault! {
     /// The wall clock jumps.
-    pub struct ClockJump = "clock-jump" on node {
+    pub struct ClockJump = "clock-jump" on Node(node) {
         /// By how many milliseconds; backwards if negative.
         by_ms: i64,
     }
     told "{node}'s clock jumps by {by_ms} ms";
     in words "{node}'s clock jumps {by} {way}",
-        by = time(by_ms.unsigned_abs()),
+        by = words::time(by_ms.unsigned_abs()),
         way = if *by_ms < 0 { "back" } else { "ahead" };
-    effective once "the node has read its clock within 10 s";
+    effective once "the node has read its clock within 10 s", counted as ClockRead(node);
     drawn |from| {
         let by = from.ms(100, 7_200_000) as i64;
-        ClockJump { node: from.node(), by_ms: from.either_way(by) }
+        ClockJump::new(from.node(), from.either_way(by))
     };
 }
 
 impl Injectable for ClockJump {
     fn drawing() -> Drawing {
         Drawing {
-            at_held: Some(Held {
-                percent: 40,
-                weight: 4,
-            }),
+            at_held: Held::of(40, 4),
             ..Drawing::default()
         }
     }
@@ -47,12 +40,8 @@ impl Injectable for ClockJump {
             return;
         };
         if at.profile.holds(node, event) {
-            let jump = |by_ms| ClockJump {
-                node: node.to_owned(),
-                by_ms,
-            };
-            at.lasting(&AHEAD, JUMP, |ms| jump(ms as i64));
-            at.lasting(&BACK, JUMP, |ms| jump(-(ms as i64)));
+            at.lasting(&AHEAD, JUMP, |ms| ClockJump::new(node, ms as i64));
+            at.lasting(&BACK, JUMP, |ms| ClockJump::new(node, -(ms as i64)));
         }
     }
 
@@ -75,12 +64,7 @@ impl Injectable for ClockJump {
         self.by_ms = from.either_way(by);
     }
 
-    fn begin(&self, target: &dyn Target) -> bool {
+    fn strike(&self, target: &dyn Target) {
         target.jump_clock(&self.node, self.by_ms);
-        true
-    }
-
-    fn touched(&self, target: &dyn Target) -> u64 {
-        target.count(Effect::ClockRead(&self.node))
     }
 }

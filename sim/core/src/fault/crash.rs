@@ -1,23 +1,19 @@
 //! A process dies.
 
-use super::{
-    Action, Candidates, Declared, Drawing, Heading, Held, Injectable, Restart, Target, limits,
-    sweep::Lengths,
-    words::{self, Clause, Moment, seconds},
-};
+use super::*;
 
 const BEFORE: Heading = Heading::at("crash before", 0, 2);
 const AFTER: Heading = Heading::at("crash after", 1, 0);
 /// A process that crashed is back sooner than a caller gives up altogether.
-const DOWN: Lengths = [1_000, 50, 15_000];
+const DOWN: sweep::Lengths = [1_000, 50, 15_000];
 
 fault! {
     /// The process dies: memory is lost, its kernel closes its connections; it is started again.
-    pub struct Crash = "crash" on node at sites {
+    pub struct Crash = "crash" on Process(node) {
         /// Virtual milliseconds until it is started again.
         down_ms: u64 = ms(50, 20_000),
     }
-    told "{node} crashes{back}", back = words::back(*down_ms, seconds);
+    told "{node} crashes{back}", back = words::back(*down_ms, words::seconds);
     in words "{node} crashes";
     effective once "a process has died";
 }
@@ -26,20 +22,14 @@ impl Injectable for Crash {
     fn drawing() -> Drawing {
         Drawing {
             at_timers: true,
-            at_held: Some(Held {
-                percent: 15,
-                weight: 1,
-            }),
+            at_held: Held::of(15, 1),
             ..Drawing::outage(0)
         }
     }
 
     fn candidates(at: &mut Candidates<'_>) {
         let Some(node) = at.process() else { return };
-        let crash = |down_ms| Crash {
-            node: node.to_owned(),
-            down_ms,
-        };
+        let crash = |down_ms| Crash::new(node, down_ms);
         at.lasting_after(&AFTER, DOWN, crash);
         at.lasting(&BEFORE, DOWN, crash);
     }
@@ -49,20 +39,15 @@ impl Injectable for Crash {
         limits::time(self.down_ms)
     }
 
-    fn clause(&self, _: &Moment<'_>) -> Clause {
-        words::death(self.words(), self.down_ms)
-    }
-
-    fn stops_process(&self) -> bool {
-        true
+    fn after(&self) -> String {
+        words::back(self.down_ms, words::time)
     }
 
     fn weaker(&self, _: &[(&str, &str)]) -> Vec<Action> {
-        vec![Restart::of(&self.node)]
+        vec![Restart::new(&self.node).into()]
     }
 
-    fn begin(&self, target: &dyn Target) -> bool {
+    fn strike(&self, target: &dyn Target) {
         target.kill(&self.node, self.down_ms, "crashes");
-        true
     }
 }

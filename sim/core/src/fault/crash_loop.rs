@@ -1,19 +1,16 @@
 //! A process dies again and again.
 
-use super::{
-    Action, Crash, Declared, Injectable, Restart, Target, limits,
-    words::{Clause, Moment, seconds, time},
-};
+use super::*;
 
 fault! {
     /// The process dies again and again.
-    pub struct CrashLoop = "crash-loop" on node {
+    pub struct CrashLoop = "crash-loop" on Node(node) {
         /// How many times.
         times: u32 = between(2, 5),
         /// Virtual milliseconds that it is down, and then up, each time.
         down_ms: u64 = ms(50, 3_000),
     }
-    told "{node} crashes {times} times, every {every}", every = seconds(*down_ms);
+    told "{node} crashes {times} times, every {every}", every = words::seconds(*down_ms);
     in words "{node} crashes {times} times, the first time";
     effective once "a process has died";
 }
@@ -24,27 +21,21 @@ impl Injectable for CrashLoop {
         limits::recurs(self.times)
     }
 
-    fn clause(&self, _: &Moment<'_>) -> Clause {
-        Clause {
-            after: format!("; each time back {} later", time(self.down_ms)),
-            ..self.words().into()
-        }
+    fn after(&self) -> String {
+        format!("; each time back {} later", words::time(self.down_ms))
     }
 
     fn weaker(&self, _: &[(&str, &str)]) -> Vec<Action> {
-        let (node, down_ms) = (self.node.clone(), self.down_ms);
-        let mut fewer = vec![Restart::of(&node), Crash { node, down_ms }.into()];
-        let of = |times| CrashLoop {
-            times,
-            ..self.clone()
-        };
+        let (node, down_ms) = (&self.node, self.down_ms);
+        let crash = Crash::new(node, down_ms);
+        let mut fewer = vec![Restart::new(node).into(), crash.into()];
+        let of = |times| CrashLoop::new(node, times, down_ms);
         fewer.extend((2..self.times).map(|times| of(times).into()));
         fewer
     }
 
-    fn begin(&self, target: &dyn Target) -> bool {
+    fn strike(&self, target: &dyn Target) {
         self.again(target, self.times);
-        true
     }
 
     fn again(&self, target: &dyn Target, left: u32) {

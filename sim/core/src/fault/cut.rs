@@ -1,15 +1,13 @@
 //! Silence on a link.
 
-use super::{
-    Action, Candidates, Drawing, Effect, Heading, Injectable, Links, Target, sweep::Lengths,
-};
+use super::*;
 
 const LINK_CUT: Heading = Heading::at("link cut", 15, 21);
-const UNTIL_ALL_GIVE_UP: Lengths = [20_000, 200, 2_500];
+const UNTIL_ALL_GIVE_UP: sweep::Lengths = [20_000, 200, 2_500];
 
 fault! {
     /// Nothing passes between two nodes.
-    pub struct Cut = "cut" on link (from, to) {
+    pub struct Cut = "cut" on Link(from, to) {
         /// The other way too.
         both: bool = coin(),
         /// For how many virtual milliseconds.
@@ -20,7 +18,7 @@ fault! {
         true => format!("passes between {from} and {to}"),
         false => format!("from {from} reaches {to}"),
     };
-    effective once "a burst or a connect was held back";
+    effective once "a burst or a connect was held back", counted as HeldBack(links(from, to, *both));
 }
 
 impl Injectable for Cut {
@@ -30,25 +28,16 @@ impl Injectable for Cut {
 
     fn candidates(at: &mut Candidates<'_>) {
         let Some(burst) = at.burst() else { return };
-        at.lasting(&LINK_CUT, UNTIL_ALL_GIVE_UP, |for_ms| Cut {
-            from: burst.from.to_owned(),
-            to: burst.to.to_owned(),
-            both: true,
-            for_ms,
-        });
+        let cut = |for_ms| Cut::new(burst.from, burst.to, true, for_ms);
+        at.lasting(&LINK_CUT, UNTIL_ALL_GIVE_UP, cut);
     }
 
     fn silences(&self, from: &str, to: &str) -> bool {
-        self.links().contain(from, to)
+        links(&self.from, &self.to, self.both).contain(from, to)
     }
 
     fn weaker(&self, _: &[(&str, &str)]) -> Vec<Action> {
-        let one_way = |from: &String, to: &String| Cut {
-            from: from.clone(),
-            to: to.clone(),
-            both: false,
-            for_ms: self.for_ms,
-        };
+        let one_way = |from: &str, to: &str| Cut::new(from, to, false, self.for_ms);
         let (from, to) = (&self.from, &self.to);
         match self.both {
             true => vec![one_way(from, to).into(), one_way(to, from).into()],
@@ -57,19 +46,13 @@ impl Injectable for Cut {
     }
 
     fn switch(&self, target: &dyn Target, on: bool) {
-        target.cut(self.links(), on);
-    }
-
-    fn touched(&self, target: &dyn Target) -> u64 {
-        target.count(Effect::HeldBack(self.links()))
+        target.cut(links(&self.from, &self.to, self.both), on);
     }
 }
 
-impl Cut {
-    fn links(&self) -> Links<'_> {
-        match self.both {
-            true => Links::BothWays(&self.from, &self.to),
-            false => Links::OneWay(&self.from, &self.to),
-        }
+fn links<'a>(from: &'a str, to: &'a str, both: bool) -> Links<'a> {
+    match both {
+        true => Links::BothWays(from, to),
+        false => Links::OneWay(from, to),
     }
 }

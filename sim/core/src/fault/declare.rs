@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::Number;
+use super::{Number, Target};
 
 /// What a kind of fault strikes. The fields that name it, when the fault happens if nothing else is said, and whether a
 /// profile has such a thing follow from it.
@@ -12,8 +12,16 @@ pub enum Strikes {
     Node,
     /// A node, mostly at one of its sites.
     NodeAtSites,
-    /// A link, at any instant.
+    /// The process of a node, which stops, mostly at one of its sites.
+    Process,
+    /// The disk of a node, which may hold something else afterwards than its node believes.
+    Disk,
+    /// The same, mostly at a site.
+    DiskAtSites,
+    /// A link from one node to another, at any instant.
     Link,
+    /// A link whose direction does not matter.
+    Ends,
     /// The connections of a link, often at one of its bursts.
     Connections,
     /// A burst.
@@ -24,50 +32,38 @@ pub enum Strikes {
 
 /// Declares the struct of a kind of fault.
 ///
-/// * `= ".."` is its name in plan files, `on ..` what it [`Strikes`]: `node`, `node at sites`, `link (from, to)`,
-///   `link between (from, to)`, `connections between (from, to)`, `burst`, or `its own` things. The fields that name
-///   these come first and need not be declared.
+/// * `= ".."` is its name in plan files, `on ..` what it [`Strikes`], with the names of the fields that say which: they
+///   come first, and need not be declared.
 /// * `field: type = method(..)` draws a field by a method of [`Draw`](super::Draw), in the order of the fields; `drawn
 ///   |from| ..` draws all of them. The order must not change: it is that of a seed's random numbers.
 /// * `told ".."` is what traces say, with the fields by name, and is part of a trace's hash; `in words ".."` is what
 ///   sentences for people say if it is something else. To both is added for how long, if there is a field `for_ms`.
-/// * `effective once ".."` says when a fault has touched something, for the reference.
+///   What befalls a burst is told with what it is: `in words |message| ".."`.
+/// * `effective once ".."` says when a fault has touched something, for the reference, `counted as ..` the [`Effect`] by
+///   which that is known; without it the fault tells [`Target::touched`], or the network does for a burst.
 macro_rules! fault {
-    ($(#[doc = $about:literal])* pub struct $Kind:ident = $name:literal on its own $($rest:tt)*) => {
-        fault! { @kind [$($about)*] $Kind $name Own [] nothing() $($rest)* }
+    ($(#[doc = $about:literal])* pub struct $Kind:ident = $name:literal on $On:ident() $($rest:tt)*) => {
+        fault! { @kind [$($about)*] $Kind $name $On [] nothing() $($rest)* }
     };
-    ($(#[doc = $about:literal])* pub struct $Kind:ident = $name:literal on burst $($rest:tt)*) => {
-        fault! { @kind [$($about)*] $Kind $name Burst [] nothing() $($rest)* }
+    ($(#[doc = $about:literal])* pub struct $Kind:ident = $name:literal on $On:ident($node:ident) $($rest:tt)*) => {
+        fault! { @kind [$($about)*] $Kind $name $On [" The node." $node] node() $($rest)* }
     };
-    ($(#[doc = $about:literal])* pub struct $Kind:ident = $name:literal on link between $($rest:tt)*) => {
-        fault! { @ends [$($about)*] $Kind $name Link " One end." " The other." $($rest)* }
+    ($(#[doc = $about:literal])* pub struct $Kind:ident = $name:literal on Link($from:ident, $to:ident) $($rest:tt)*) => {
+        fault! { @kind [$($about)*] $Kind $name Link [" From this node ..." $from, " ... to this one." $to] link() $($rest)* }
     };
-    ($(#[doc = $about:literal])* pub struct $Kind:ident = $name:literal on connections between $($rest:tt)*) => {
-        fault! { @ends [$($about)*] $Kind $name Connections " One end." " The other." $($rest)* }
-    };
-    ($(#[doc = $about:literal])* pub struct $Kind:ident = $name:literal on link $($rest:tt)*) => {
-        fault! { @ends [$($about)*] $Kind $name Link " From this node ..." " ... to this one." $($rest)* }
-    };
-    ($(#[doc = $about:literal])* pub struct $Kind:ident = $name:literal on $node:ident at sites $($rest:tt)*) => {
-        fault! { @kind [$($about)*] $Kind $name NodeAtSites [" The node." $node] node() $($rest)* }
-    };
-    ($(#[doc = $about:literal])* pub struct $Kind:ident = $name:literal on $node:ident $($rest:tt)*) => {
-        fault! { @kind [$($about)*] $Kind $name Node [" The node." $node] node() $($rest)* }
-    };
-    (@ends $about:tt $Kind:ident $name:literal $on:ident $one:literal $other:literal
-        ($from:ident, $to:ident) $($rest:tt)*) => {
-        fault! { @kind $about $Kind $name $on [$one $from, $other $to] link() $($rest)* }
+    ($(#[doc = $about:literal])* pub struct $Kind:ident = $name:literal on $On:ident($from:ident, $to:ident) $($rest:tt)*) => {
+        fault! { @kind [$($about)*] $Kind $name $On [" One end." $from, " The other." $to] link() $($rest)* }
     };
     (
-        @kind [$($about:literal)*] $Kind:ident $name:literal $on:ident
+        @kind [$($about:literal)*] $Kind:ident $name:literal $On:ident
         [$($struck_doc:literal $struck:ident),*] $draw_struck:ident()
         {
             $($(#[doc = $doc:literal])* $(#[serde $serde:tt])?
             $field:ident: $ty:ty $(= $draw:ident($($arg:expr),*))?),* $(,)?
         }
         told $told:literal $(, $in_told:ident = $told_as:expr)*;
-        $(in words $words:literal $(, $in_words:ident = $word:expr)*;)?
-        effective once $effective:literal;
+        $(in words $(|$message:ident|)? $words:literal $(, $in_words:ident = $word:expr)*;)?
+        effective once $effective:literal $(, counted as $Effect:ident($($of:expr),*))?;
         $(drawn |$from:ident| $drawn:expr;)?
     ) => {
         $(#[doc = $about])*
@@ -78,14 +74,22 @@ macro_rules! fault {
             $($(#[doc = $doc])* $(#[serde $serde])? pub $field: $ty),*
         }
 
+        #[allow(dead_code)] // most are drawn or read only
+        impl $Kind {
+            pub(crate) fn new($($struck: impl Into<String>,)* $($field: $ty),*) -> Self {
+                $Kind { $($struck: $struck.into(),)* $($field),* }
+            }
+        }
+
         impl $crate::fault::Described for $Kind {
+            const KIND: $crate::fault::FaultKind = $crate::fault::FaultKind::$Kind;
             const NAME: &'static str = $name;
             const ABOUT: &'static [&'static str] = &[$($about),*];
             const FIELDS: &'static [(&'static str, &'static [&'static str])] = &[
                 $((stringify!($struck), &[$struck_doc]),)*
                 $((stringify!($field), &[$($doc),*])),*
             ];
-            const STRIKES: $crate::fault::Strikes = $crate::fault::Strikes::$on;
+            const STRIKES: $crate::fault::Strikes = $crate::fault::Strikes::$On;
             const EFFECTIVE_ONCE: &'static str = $effective;
 
             fn draw(source: &mut $crate::fault::Draw<'_>) -> Self {
@@ -116,9 +120,17 @@ macro_rules! fault {
                 ]
             }
 
-            said! { told $Kind [$($struck)* $($field)*] $told $(, $in_told = $told_as)* }
+            fn told(&self) -> String {
+                let $Kind { $($struck,)* $($field),* } = self;
+                format!($told $(, $in_told = $told_as)*)
+            }
 
-            said! { words $Kind [$($struck)* $($field)*] $($words $(, $in_words = $word)*)? }
+            words! {
+                $Kind [$($struck)* $($field)*]
+                $($words [$($message)?] $(, $in_words = $word)*)?
+            }
+
+            counted! { $Kind [$($struck)* $($field)*] $($Effect($($of),*))? }
         }
 
         impl ::std::fmt::Display for $Kind {
@@ -148,13 +160,27 @@ macro_rules! drawn {
     }};
 }
 
-/// A method that says what happens with the fields by name, if the declaration has a text for it.
-macro_rules! said {
-    ($method:ident $Kind:ident [$($field:ident)*]) => {};
-    ($method:ident $Kind:ident [$($field:ident)*] $text:literal $(, $name:ident = $value:expr)*) => {
-        fn $method(&self) -> String {
+/// [`Declared::words`], where they are not what traces say.
+macro_rules! words {
+    ($Kind:ident [$($field:ident)*]) => {};
+    ($Kind:ident [$($field:ident)*] $text:literal [] $($value:tt)*) => {
+        words! { $Kind [$($field)*] $text [_message] $($value)* }
+    };
+    ($Kind:ident [$($field:ident)*] $text:literal [$message:ident] $(, $name:ident = $value:expr)*) => {
+        fn words(&self, $message: &str) -> String {
             let $Kind { $($field),* } = self;
             format!($text $(, $name = $value)*)
+        }
+    };
+}
+
+/// [`Declared::touched`], where the system counts it.
+macro_rules! counted {
+    ($Kind:ident [$($field:ident)*]) => {};
+    ($Kind:ident [$($field:ident)*] $Effect:ident($($of:expr),*)) => {
+        fn touched(&self, target: &dyn $crate::fault::Target) -> u64 {
+            let $Kind { $($field),* } = self;
+            target.count($crate::fault::Effect::$Effect($($of),*))
         }
     };
 }
@@ -173,9 +199,14 @@ pub trait Declared {
     /// What happens, as traces say it.
     fn told(&self) -> String;
 
-    /// What happens, as sentences say it.
-    fn words(&self) -> String {
+    /// What happens, to this message where it befalls one, as sentences say it.
+    fn words(&self, _message: &str) -> String {
         self.told()
+    }
+
+    /// How often faults like this one have touched something so far, if that is counted.
+    fn touched(&self, _target: &dyn Target) -> u64 {
+        0
     }
 
     /// For how many virtual milliseconds it goes on, if it has a field of it.
@@ -227,32 +258,25 @@ impl Value for String {
     }
 }
 
-impl Value for u64 {
-    fn ms(&self) -> Option<u64> {
-        Some(*self)
-    }
+macro_rules! numbers {
+    ($($number:ident is $Number:ident,)*) => {$(
+        impl Value for $number {
+            fn ms(&self) -> Option<u64> {
+                u64::try_from(*self).ok()
+            }
 
-    fn number(&mut self) -> Option<Number<'_>> {
-        Some(Number::Amount(self))
-    }
+            fn number(&mut self) -> Option<Number<'_>> {
+                Some(Number::$Number(self))
+            }
+        }
+    )*};
 }
 
-impl Value for u32 {
-    fn number(&mut self) -> Option<Number<'_>> {
-        Some(Number::Times(self))
-    }
-}
-
-impl Value for u8 {
-    fn number(&mut self) -> Option<Number<'_>> {
-        Some(Number::Percent(self))
-    }
-}
-
-impl Value for i64 {
-    fn number(&mut self) -> Option<Number<'_>> {
-        Some(Number::Signed(self))
-    }
+numbers! {
+    u64 is Amount,
+    u32 is Times,
+    u8 is Percent,
+    i64 is Signed,
 }
 
 impl Value for bool {}

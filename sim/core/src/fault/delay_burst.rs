@@ -1,24 +1,19 @@
 //! A message that is late.
 
-use std::time::Duration;
-
-use super::{
-    BurstFault, Candidates, Heading, Injectable, limits,
-    sweep::Lengths,
-    words::{Clause, Moment, seconds, time},
-};
+use super::*;
 
 const DELAYED: Heading = Heading::at("delayed", 12, 18);
 /// Longer than any caller waits, so that what comes late meets what was done about its absence.
-const DELAY: Lengths = [20_000, 100, 3_000];
+const DELAY: sweep::Lengths = [20_000, 100, 3_000];
 
 fault! {
     /// This burst is late. At a site only.
-    pub struct DelayBurst = "delay-burst" on burst {
+    pub struct DelayBurst = "delay-burst" on Burst() {
         /// By how many virtual milliseconds.
         by_ms: u64 = ms(50, 20_000),
     }
-    told "it is {late} late", late = seconds(*by_ms);
+    told "it is {late} late", late = words::seconds(*by_ms);
+    in words |message| "{message} is {late} late", late = words::time(*by_ms);
     effective once "the burst was delayed";
 }
 
@@ -33,12 +28,10 @@ impl Injectable for DelayBurst {
         limits::slows(self.by_ms)
     }
 
-    fn clause(&self, at: &Moment<'_>) -> Clause {
-        format!("{} is {} late", at.message, time(self.by_ms)).into()
-    }
-
     fn at_burst(&self) -> Option<BurstFault> {
-        Some(BurstFault::Delay(Duration::from_millis(self.by_ms)))
+        Some(BurstFault::Delay(std::time::Duration::from_millis(
+            self.by_ms,
+        )))
     }
 
     fn late_ms(&mut self) -> Option<&mut u64> {

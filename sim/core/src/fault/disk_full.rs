@@ -1,15 +1,15 @@
 //! A disk without space.
 
-use super::{Action, Drawing, Effect, Injectable, Target, WriteError};
+use super::*;
 
 fault! {
     /// The disk is full.
-    pub struct DiskFull = "disk-full" on node {
+    pub struct DiskFull = "disk-full" on Disk(node) {
         /// For how many virtual milliseconds.
         for_ms: u64 = ms(200, 10_000),
     }
     told "{node}'s disk is full";
-    effective once "a write was refused";
+    effective once "a write was refused", counted as WriteRefused(node);
 }
 
 impl Injectable for DiskFull {
@@ -17,20 +17,11 @@ impl Injectable for DiskFull {
         Drawing::outage(5)
     }
 
-    fn damages_disk(&self) -> bool {
-        true
-    }
-
     fn weaker(&self, _: &[(&str, &str)]) -> Vec<Action> {
-        let node = self.node.clone();
-        vec![WriteError { node }.into()]
+        vec![WriteError::new(&self.node).into()]
     }
 
     fn switch(&self, target: &dyn Target, on: bool) {
         target.fill_disk(&self.node, on);
-    }
-
-    fn touched(&self, target: &dyn Target) -> u64 {
-        target.count(Effect::WriteRefused(&self.node))
     }
 }

@@ -1,27 +1,22 @@
 //! A message that comes twice.
 
-use std::time::Duration;
-
-use super::{
-    BurstFault, Candidates, Draw, Heading, Injectable, When, limits,
-    sweep::Lengths,
-    words::{Clause, Moment, seconds, time},
-};
+use super::*;
 
 const DUPLICATED: Heading = Heading::at("duplicated", 13, 19);
 /// A copy that comes while the original is being handled or has just been.
-const SOON: Lengths = [5, 1, 50];
+const SOON: sweep::Lengths = [5, 1, 50];
 const DUPLICATED_LATE: Heading = Heading::at("duplicated late", 14, 20);
 /// A copy that comes when much has followed.
-const LATE: Lengths = [3_000, 500, 20_000];
+const LATE: sweep::Lengths = [3_000, 500, 20_000];
 
 fault! {
     /// This burst comes a second time, on a connection of its own. At a site only.
-    pub struct DuplicateBurst = "duplicate-burst" on burst {
+    pub struct DuplicateBurst = "duplicate-burst" on Burst() {
         /// How many virtual milliseconds later.
         after_ms: u64 = ms(1, 20_000),
     }
-    told "it comes again {later} later", later = seconds(*after_ms);
+    told "it comes again {later} later", later = words::seconds(*after_ms);
+    in words |message| "{message} comes again {later} later", later = words::time(*after_ms);
     effective once "the copy was sent";
 }
 
@@ -40,13 +35,10 @@ impl Injectable for DuplicateBurst {
         limits::time(self.after_ms)
     }
 
-    fn clause(&self, at: &Moment<'_>) -> Clause {
-        let later = time(self.after_ms);
-        format!("{} comes again {later} later", at.message).into()
-    }
-
     fn at_burst(&self) -> Option<BurstFault> {
-        Some(BurstFault::Duplicate(Duration::from_millis(self.after_ms)))
+        Some(BurstFault::Duplicate(std::time::Duration::from_millis(
+            self.after_ms,
+        )))
     }
 
     // Only callers send twice: an answer comes on the connection of its request.

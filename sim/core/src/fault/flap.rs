@@ -1,22 +1,19 @@
 //! A link that goes down and up.
 
-use super::{
-    Action, Cut, Effect, Injectable, Links, Target, limits,
-    words::{seconds, time},
-};
+use super::*;
 
 fault! {
     /// A link goes down and up, again and again.
-    pub struct Flap = "flap" on link between (from, to) {
+    pub struct Flap = "flap" on Ends(from, to) {
         /// How many times.
         times: u32 = between(2, 6),
         /// Virtual milliseconds that it is down, and then up, each time.
         each_ms: u64 = ms(20, 2_000),
     }
-    told "{from} ↔ {to} flaps {times} times, {each} each", each = seconds(*each_ms);
+    told "{from} ↔ {to} flaps {times} times, {each} each", each = words::seconds(*each_ms);
     in words "the link between {from} and {to} fails {times} times for {each}, the first time",
-        each = time(*each_ms);
-    effective once "a burst or a connect was held back";
+        each = words::time(*each_ms);
+    effective once "a burst or a connect was held back", counted as HeldBack(Links::BothWays(from, to));
 }
 
 impl Injectable for Flap {
@@ -34,23 +31,15 @@ impl Injectable for Flap {
     }
 
     fn weaker(&self, _: &[(&str, &str)]) -> Vec<Action> {
-        let cut = Cut {
-            from: self.from.clone(),
-            to: self.to.clone(),
-            both: true,
-            for_ms: self.each_ms,
-        };
-        let of = |times| Flap {
-            times,
-            ..self.clone()
-        };
+        let (from, to) = (&self.from, &self.to);
+        let cut = Cut::new(from, to, true, self.each_ms);
+        let of = |times| Flap::new(from, to, times, self.each_ms);
         let fewer = (2..self.times).map(|times| of(times).into());
         [cut.into()].into_iter().chain(fewer).collect()
     }
 
-    fn begin(&self, target: &dyn Target) -> bool {
+    fn strike(&self, target: &dyn Target) {
         self.again(target, self.times * 2);
-        true
     }
 
     fn again(&self, target: &dyn Target, left: u32) {
@@ -65,10 +54,6 @@ impl Injectable for Flap {
         if !left.is_multiple_of(2) {
             target.cut(self.links(), true);
         }
-    }
-
-    fn touched(&self, target: &dyn Target) -> u64 {
-        target.count(Effect::HeldBack(self.links()))
     }
 }
 

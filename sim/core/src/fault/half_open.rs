@@ -1,13 +1,14 @@
 //! Connections of which neither end knows that they are dead.
 
-use super::{Action, Effect, Injectable, Links, ResetConnections, Target, limits};
+use super::*;
 
 fault! {
     /// All connections between two nodes die silently.
-    pub struct HalfOpen = "half-open" on connections between (from, to) {}
+    pub struct HalfOpen = "half-open" on Connections(from, to) {}
     told "connections {from} ↔ {to} die silently";
     in words "all connections between {from} and {to} silently die";
-    effective once "a burst vanished in such a connection";
+    // It does not matter which end opened a connection.
+    effective once "a burst vanished in such a connection", counted as Vanished(Links::BothWays(from, to));
 }
 
 impl Injectable for HalfOpen {
@@ -20,18 +21,10 @@ impl Injectable for HalfOpen {
     }
 
     fn weaker(&self, _: &[(&str, &str)]) -> Vec<Action> {
-        let (from, to) = (self.from.clone(), self.to.clone());
-        vec![ResetConnections { from, to }.into()]
+        vec![ResetConnections::new(&self.from, &self.to).into()]
     }
 
-    fn begin(&self, target: &dyn Target) -> bool {
+    fn strike(&self, target: &dyn Target) {
         target.half_open(Links::OneWay(&self.from, &self.to));
-        true
-    }
-
-    // It does not matter which end opened a connection.
-    fn touched(&self, target: &dyn Target) -> u64 {
-        let links = Links::BothWays(&self.from, &self.to);
-        target.count(Effect::Vanished(links))
     }
 }

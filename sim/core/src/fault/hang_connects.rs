@@ -1,15 +1,15 @@
 //! A port that does not answer.
 
-use super::{Action, Drawing, Effect, Injectable, Refuse, Target};
+use super::*;
 
 fault! {
     /// Connects to the node hang.
-    pub struct HangConnects = "hang-connects" on node {
+    pub struct HangConnects = "hang-connects" on Node(node) {
         /// For how many virtual milliseconds.
         for_ms: u64 = ms(100, 20_000),
     }
     told "connects to {node} hang";
-    effective once "a connect was ignored";
+    effective once "a connect was ignored", counted as ConnectIgnored(node);
 }
 
 impl Injectable for HangConnects {
@@ -18,15 +18,10 @@ impl Injectable for HangConnects {
     }
 
     fn weaker(&self, _: &[(&str, &str)]) -> Vec<Action> {
-        let (node, for_ms) = (self.node.clone(), self.for_ms);
-        vec![Refuse { node, for_ms }.into()]
+        vec![Refuse::new(&self.node, self.for_ms).into()]
     }
 
     fn switch(&self, target: &dyn Target, on: bool) {
         target.hang_connects(&self.node, on);
-    }
-
-    fn touched(&self, target: &dyn Target) -> u64 {
-        target.count(Effect::ConnectIgnored(&self.node))
     }
 }

@@ -3,8 +3,8 @@
 use std::fmt;
 
 use super::{
-    Action, BurstFault, Candidates, Declared, Draw, Drawing, Fault, Number, Profile, Strikes,
-    Target, When, limits,
+    Action, BurstFault, Candidates, Declared, Draw, Drawing, Fault, FaultKind, Number, Profile,
+    Strikes, Target, When, limits,
     words::{self, Clause, Moment},
 };
 use crate::seed::Seed;
@@ -21,9 +21,11 @@ pub trait Injectable: Declared + fmt::Display {
         Self: Described,
     {
         let can = match Self::STRIKES {
-            Strikes::Node | Strikes::NodeAtSites => !profile.nodes.is_empty(),
-            Strikes::Link | Strikes::Connections | Strikes::Burst => !profile.links.is_empty(),
+            Strikes::Link | Strikes::Ends | Strikes::Connections | Strikes::Burst => {
+                !profile.links.is_empty()
+            }
             Strikes::Own => false,
+            _ => !profile.nodes.is_empty(),
         };
         usize::from(can)
     }
@@ -36,11 +38,23 @@ pub trait Injectable: Declared + fmt::Display {
         Drawing::default()
     }
 
-    /// Adds faults of this kind to a drawn storm, where its [`drawing`](Self::drawing) says that it joins by itself.
-    fn join(_profile: &Profile, _faults: &mut Vec<Fault>, _seed: Seed)
+    /// Adds faults of this kind to a drawn storm, where its [`drawing`](Self::drawing) says that it joins by itself. As
+    /// a default one fault to [some storms](Drawing::one_storm_in), and to those that can have nothing else.
+    fn join(profile: &Profile, faults: &mut Vec<Fault>, seed: Seed)
     where
-        Self: Sized,
+        Self: Described,
     {
+        let Some((storms, stream)) = Self::drawing().one_storm_in else {
+            return;
+        };
+        let mut rng = seed.stream(stream);
+        let one_more = rng.below(storms) == 0;
+        if profile.can(Self::KIND) && (one_more || faults.is_empty()) {
+            let mut from = Draw::new(profile, &mut rng);
+            let mut fault = from.fault(Self::KIND);
+            fault.action.aim(&mut fault.when, &mut from);
+            profile.join(faults, fault);
+        }
     }
 
     /// What a sweep does with it at a site. As a default it has no column.
@@ -70,11 +84,21 @@ pub trait Injectable: Declared + fmt::Display {
     }
 
     /// In a sentence for people.
-    fn clause(&self, _at: &Moment<'_>) -> Clause {
-        match self.for_ms() {
-            Some(ms) => words::lasting(self.words(), ms),
-            None => self.words().into(),
+    fn clause(&self, at: &Moment<'_>) -> Clause {
+        let what = self.words(at.message);
+        Clause {
+            what: match self.for_ms() {
+                Some(ms) => words::lasting(what, ms),
+                None => what,
+            },
+            after: self.after(),
+            tells_site: false,
         }
+    }
+
+    /// What comes after the moment in such a sentence.
+    fn after(&self) -> String {
+        String::new()
     }
 
     /// The name that it goes by, where faults of this kind differ by one.
@@ -99,7 +123,7 @@ pub trait Injectable: Declared + fmt::Display {
 
     /// Whether a process dies or stands still: it matters what it was doing, timers and reads of the clock included.
     fn stops_process(&self) -> bool {
-        false
+        self.strikes() == Strikes::Process
     }
 
     /// Whether a process goes on later with what it has read from its clock before.
@@ -109,7 +133,7 @@ pub trait Injectable: Declared + fmt::Display {
 
     /// Whether a disk may hold something else afterwards than its node believes.
     fn damages_disk(&self) -> bool {
-        false
+        matches!(self.strikes(), Strikes::Disk | Strikes::DiskAtSites)
     }
 
     /// Whether bursts from one node to another are held back while it goes on.
@@ -127,7 +151,9 @@ pub trait Injectable: Declared + fmt::Display {
     /// Draws the moment at which it happens. As a default it follows from what it strikes.
     fn when(&self, from: &mut Draw<'_>) -> When {
         match (self.strikes(), &self.nodes()[..]) {
-            (Strikes::NodeAtSites, [node]) => from.site_or_instant(node),
+            (Strikes::NodeAtSites | Strikes::Process | Strikes::DiskAtSites, [node]) => {
+                from.site_or_instant(node)
+            }
             (Strikes::Connections, [a, b]) => from.burst_or_instant(a, b),
             (Strikes::Burst, _) => from.any_burst(false),
             _ => from.instant(),
@@ -177,10 +203,15 @@ pub trait Injectable: Declared + fmt::Display {
 
     // A fault: what it does.
 
-    /// Begins. False if it cannot; it is over then. As a default it is [switched](Self::switch) on.
+    /// Begins. False if it cannot; it is over then. As a default it [strikes](Self::strike).
     fn begin(&self, target: &dyn Target) -> bool {
-        self.switch(target, true);
+        self.strike(target);
         true
+    }
+
+    /// Does what it does, if it always can. As a default it is [switched](Self::switch) on.
+    fn strike(&self, target: &dyn Target) {
+        self.switch(target, true);
     }
 
     /// Ends, having [lasted](Self::lasts_ms). As a default it is [switched](Self::switch) off, and what it shares with
@@ -198,16 +229,12 @@ pub trait Injectable: Declared + fmt::Display {
 
     /// Switches on what is on until it next goes on, `left` times being left then.
     fn hold(&self, _target: &dyn Target, _left: u32) {}
-
-    /// How often faults like this one have touched something so far. As a default it is counted nowhere: the fault
-    /// tells [`Target::touched`], or the network does for a burst.
-    fn touched(&self, _target: &dyn Target) -> u64 {
-        0
-    }
 }
 
 /// What a kind's declaration says of it.
 pub trait Described: Sized {
+    /// The kind.
+    const KIND: FaultKind;
     /// Its name in tables and plan files: the struct's in kebab case.
     const NAME: &'static str;
     /// What it does, line by line.

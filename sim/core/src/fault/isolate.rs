@@ -1,16 +1,16 @@
 //! A node that nobody reaches.
 
-use super::{Action, Cut, Drawing, Effect, Injectable, Links, Target};
+use super::*;
 
 fault! {
     /// Nothing passes between a node and all others.
-    pub struct Isolate = "isolate" on node {
+    pub struct Isolate = "isolate" on Node(node) {
         /// For how many virtual milliseconds.
         for_ms: u64 = ms(100, 60_000),
     }
     told "{node} is cut off from all";
     in words "{node} is cut off from all others";
-    effective once "a burst or a connect was held back";
+    effective once "a burst or a connect was held back", counted as HeldBack(Links::Of(node));
 }
 
 impl Injectable for Isolate {
@@ -24,20 +24,11 @@ impl Injectable for Isolate {
 
     fn weaker(&self, links: &[(&str, &str)]) -> Vec<Action> {
         let own = links.iter().filter(|(a, b)| self.silences(a, b));
-        let cut = |&(from, to): &(&str, &str)| Cut {
-            from: from.to_owned(),
-            to: to.to_owned(),
-            both: true,
-            for_ms: self.for_ms,
-        };
-        own.map(|link| cut(link).into()).collect()
+        let cut = |&(from, to): &(&str, &str)| Cut::new(from, to, true, self.for_ms).into();
+        own.map(cut).collect()
     }
 
     fn switch(&self, target: &dyn Target, on: bool) {
         target.cut(Links::Of(&self.node), on);
-    }
-
-    fn touched(&self, target: &dyn Target) -> u64 {
-        target.count(Effect::HeldBack(Links::Of(&self.node)))
     }
 }

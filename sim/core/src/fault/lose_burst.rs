@@ -1,17 +1,15 @@
 //! A message that never arrives.
 
-use super::{
-    Action, BurstFault, Candidates, Heading, Injectable, ResetBurst,
-    words::{Clause, Moment},
-};
+use super::*;
 
 const REQUEST: Heading = Heading::at("request lost", 9, 15);
 const ANSWER: Heading = Heading::at("answer lost", 10, 16);
 
 fault! {
     /// The connection is silently cut at this burst. At a site only.
-    pub struct LoseBurst = "lose-burst" on burst {}
+    pub struct LoseBurst = "lose-burst" on Burst() {}
     told "it is lost and the connection is dead";
+    in words |message| "{message} is lost, and its connection is dead";
     effective once "the burst was lost";
 }
 
@@ -20,11 +18,6 @@ impl Injectable for LoseBurst {
         let Some(burst) = at.burst() else { return };
         let heading = if burst.asks { &REQUEST } else { &ANSWER };
         at.once(heading, LoseBurst {});
-    }
-
-    fn clause(&self, at: &Moment<'_>) -> Clause {
-        let message = at.message;
-        format!("{message} is lost, and its connection is dead").into()
     }
 
     fn at_burst(&self) -> Option<BurstFault> {

@@ -1,10 +1,10 @@
 //! A link that loses packets.
 
-use super::{Effect, Injectable, Links, Target, limits};
+use super::*;
 
 fault! {
     /// A link loses packets, which are sent again.
-    pub struct Loss = "loss" on link (from, to) {
+    pub struct Loss = "loss" on Link(from, to) {
         /// Share of packets lost, in percent.
         percent: u8 = between(5, 64),
         /// For how many virtual milliseconds.
@@ -12,7 +12,7 @@ fault! {
     }
     told "{from} → {to} loses {percent} %";
     in words "{percent} % of the packets from {from} to {to} are lost";
-    effective once "a packet was lost";
+    effective once "a packet was lost", counted as PacketLost(Links::OneWay(from, to));
 }
 
 impl Injectable for Loss {
@@ -31,10 +31,5 @@ impl Injectable for Loss {
     fn switch(&self, target: &dyn Target, on: bool) {
         let link = Links::OneWay(&self.from, &self.to);
         target.lose_packets(link, if on { self.percent } else { 0 });
-    }
-
-    fn touched(&self, target: &dyn Target) -> u64 {
-        let link = Links::OneWay(&self.from, &self.to);
-        target.count(Effect::PacketLost(link))
     }
 }

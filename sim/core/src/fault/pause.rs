@@ -1,21 +1,20 @@
 //! A process stands still.
 
-use super::{Candidates, Draw, Drawing, Heading, Held, Injectable, Target, sweep::Lengths};
-use crate::site::Kind;
+use super::*;
 
 const PAUSE: Heading = Heading::at("pause", 5, 7);
 /// Longer than leases, deadlines and the timeouts of all callers.
-const LONG: Lengths = [70_000, 5_000, 20_000];
+const LONG: sweep::Lengths = [70_000, 5_000, 20_000];
 const STALL: Heading = Heading::at("stall", 6, 8);
 /// So short that callers still wait: whatever they want comes all at once then.
-const BRIEF: Lengths = [1_000, 50, 300];
+const BRIEF: sweep::Lengths = [1_000, 50, 300];
 const STALE_CLOCK: Heading = Heading::at("stale clock", 18, 7);
 /// Longer than a lease; as long as its owner works; longer than all that anybody waits.
-const STALE: Lengths = [20_000, 3_000, 70_000];
+const STALE: sweep::Lengths = [20_000, 3_000, 70_000];
 
 fault! {
     /// The process stands still (a stopped machine, a long collection); time goes on.
-    pub struct Pause = "pause" on node at sites {
+    pub struct Pause = "pause" on Process(node) {
         /// For how many virtual milliseconds.
         for_ms: u64 = ms(50, 70_000),
     }
@@ -27,10 +26,7 @@ impl Injectable for Pause {
     fn drawing() -> Drawing {
         Drawing {
             at_timers: true,
-            at_held: Some(Held {
-                percent: 40,
-                weight: 3,
-            }),
+            at_held: Held::of(40, 3),
             at_clock_reads: true,
             ..Drawing::outage(2)
         }
@@ -38,10 +34,7 @@ impl Injectable for Pause {
 
     fn candidates(at: &mut Candidates<'_>) {
         let Some(node) = at.node() else { return };
-        let pause = |for_ms| Pause {
-            node: node.to_owned(),
-            for_ms,
-        };
+        let pause = |for_ms| Pause::new(node, for_ms);
         if *at.kind() == Kind::Clock {
             at.lasting(&STALE_CLOCK, STALE, pause);
         }
@@ -49,10 +42,6 @@ impl Injectable for Pause {
             at.lasting(&PAUSE, LONG, pause);
             at.lasting(&STALL, BRIEF, pause);
         }
-    }
-
-    fn stops_process(&self) -> bool {
-        true
     }
 
     fn makes_clock_reads_stale(&self) -> bool {

@@ -1,24 +1,19 @@
 //! A machine dies.
 
-use super::{
-    Action, Candidates, Crash, Declared, Draw, Drawing, Heading, Injectable, Restart, Target, When,
-    limits,
-    sweep::Lengths,
-    words::{self, Clause, Moment, seconds},
-};
+use super::*;
 
 const BEFORE: Heading = Heading::at("power loss before", 2, 3);
 const AFTER: Heading = Heading::at("power loss after", 3, 1);
 /// A machine takes longer than a process: callers have given up by then, and clocks have gone on.
-const DOWN: Lengths = [10_000, 500, 30_000];
+const DOWN: sweep::Lengths = [10_000, 500, 30_000];
 
 fault! {
     /// The machine dies: unsynced writes are lost or torn, peers hear nothing until it is back.
-    pub struct PowerLoss = "power-loss" on node {
+    pub struct PowerLoss = "power-loss" on Process(node) {
         /// Virtual milliseconds until it is started again.
         down_ms: u64 = ms(500, 30_000),
     }
-    told "{node} loses power{back}", back = words::back(*down_ms, seconds);
+    told "{node} loses power{back}", back = words::back(*down_ms, words::seconds);
     in words "{node} loses power";
     effective once "a process has died";
 }
@@ -33,10 +28,7 @@ impl Injectable for PowerLoss {
 
     fn candidates(at: &mut Candidates<'_>) {
         let Some(node) = at.process() else { return };
-        let power_loss = |down_ms| PowerLoss {
-            node: node.to_owned(),
-            down_ms,
-        };
+        let power_loss = |down_ms| PowerLoss::new(node, down_ms);
         at.lasting_after(&AFTER, DOWN, power_loss);
         at.lasting(&BEFORE, DOWN, power_loss);
     }
@@ -46,14 +38,6 @@ impl Injectable for PowerLoss {
         limits::time(self.down_ms)
     }
 
-    fn clause(&self, _: &Moment<'_>) -> Clause {
-        words::death(self.words(), self.down_ms)
-    }
-
-    fn stops_process(&self) -> bool {
-        true
-    }
-
     fn damages_disk(&self) -> bool {
         true
     }
@@ -61,18 +45,21 @@ impl Injectable for PowerLoss {
     // Writes too: what was written and not synced is at stake.
     fn when(&self, from: &mut Draw<'_>) -> When {
         match from.rng.chance(0.75) {
-            true => from.site_or_write_of(&self.node),
+            true => from.site_of(&self.node, true),
             false => from.instant(),
         }
     }
 
-    fn weaker(&self, _: &[(&str, &str)]) -> Vec<Action> {
-        let (node, down_ms) = (self.node.clone(), self.down_ms);
-        vec![Restart::of(&node), Crash { node, down_ms }.into()]
+    fn after(&self) -> String {
+        words::back(self.down_ms, words::time)
     }
 
-    fn begin(&self, target: &dyn Target) -> bool {
+    fn weaker(&self, _: &[(&str, &str)]) -> Vec<Action> {
+        let crash = Crash::new(&self.node, self.down_ms);
+        vec![Restart::new(&self.node).into(), crash.into()]
+    }
+
+    fn strike(&self, target: &dyn Target) {
         target.lose_power(&self.node, self.down_ms);
-        true
     }
 }

@@ -1,15 +1,15 @@
 //! A port that answers with resets.
 
-use super::{Drawing, Effect, Injectable, Target};
+use super::*;
 
 fault! {
     /// The node's port answers connects with a reset.
-    pub struct Refuse = "refuse" on node {
+    pub struct Refuse = "refuse" on Node(node) {
         /// For how many virtual milliseconds.
         for_ms: u64 = ms(100, 20_000),
     }
     told "{node} refuses connections";
-    effective once "a connect was refused";
+    effective once "a connect was refused", counted as ConnectRefused(node);
 }
 
 impl Injectable for Refuse {
@@ -19,9 +19,5 @@ impl Injectable for Refuse {
 
     fn switch(&self, target: &dyn Target, on: bool) {
         target.refuse(&self.node, on);
-    }
-
-    fn touched(&self, target: &dyn Target) -> u64 {
-        target.count(Effect::ConnectRefused(&self.node))
     }
 }

@@ -1,16 +1,14 @@
 //! A connection that is reset in place of a message.
 
-use super::{
-    BurstFault, Candidates, Heading, Injectable,
-    words::{Clause, Moment},
-};
+use super::*;
 
 const RESET: Heading = Heading::at("reset", 11, 17);
 
 fault! {
     /// The connection is reset at this burst. At a site only.
-    pub struct ResetBurst = "reset-burst" on burst {}
+    pub struct ResetBurst = "reset-burst" on Burst() {}
     told "the connection is reset";
+    in words |message| "a reset of the connection comes in place of {message}";
     effective once "the connection was reset";
 }
 
@@ -19,11 +17,6 @@ impl Injectable for ResetBurst {
         if at.burst().is_some() {
             at.once(&RESET, ResetBurst {});
         }
-    }
-
-    fn clause(&self, at: &Moment<'_>) -> Clause {
-        let message = at.message;
-        format!("a reset of the connection comes in place of {message}").into()
     }
 
     fn at_burst(&self) -> Option<BurstFault> {

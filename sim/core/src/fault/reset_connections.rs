@@ -1,24 +1,18 @@
 //! Connections that are reset.
 
-use super::{Effect, Injectable, Links, Target};
+use super::*;
 
 fault! {
     /// All connections between two nodes are reset.
-    pub struct ResetConnections = "reset-connections" on connections between (from, to) {}
+    pub struct ResetConnections = "reset-connections" on Connections(from, to) {}
     told "connections {from} ↔ {to} are reset";
     in words "all connections between {from} and {to} are reset";
-    effective once "a connection was reset";
+    // It does not matter which end opened a connection.
+    effective once "a connection was reset", counted as ConnectionReset(Links::BothWays(from, to));
 }
 
 impl Injectable for ResetConnections {
-    fn begin(&self, target: &dyn Target) -> bool {
+    fn strike(&self, target: &dyn Target) {
         target.reset_connections(Links::OneWay(&self.from, &self.to));
-        true
-    }
-
-    // It does not matter which end opened a connection.
-    fn touched(&self, target: &dyn Target) -> u64 {
-        let links = Links::BothWays(&self.from, &self.to);
-        target.count(Effect::ConnectionReset(links))
     }
 }

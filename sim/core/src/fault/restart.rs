@@ -1,6 +1,6 @@
 //! A process is told to stop.
 
-use super::{Action, Candidates, Drawing, Heading, Injectable, Target};
+use super::*;
 
 const RESTART: Heading = Heading::at("restart", 4, 6);
 /// A restart in good order takes so many virtual milliseconds.
@@ -8,7 +8,7 @@ pub(super) const RESTART_MS: u64 = 50;
 
 fault! {
     /// The process is told to stop (`SIGTERM`; one that does not listen for it dies at once) and is started again.
-    pub struct Restart = "restart" on node at sites {}
+    pub struct Restart = "restart" on Process(node) {}
     told "{node} is restarted";
     effective once "a process has ended";
 }
@@ -23,23 +23,11 @@ impl Injectable for Restart {
 
     fn candidates(at: &mut Candidates<'_>) {
         if let Some(node) = at.idle_process() {
-            at.once(&RESTART, Restart::of(node));
+            at.once(&RESTART, Restart::new(node));
         }
     }
 
-    fn stops_process(&self) -> bool {
-        true
-    }
-
-    fn begin(&self, target: &dyn Target) -> bool {
+    fn strike(&self, target: &dyn Target) {
         target.kill(&self.node, RESTART_MS, "is restarted");
-        true
-    }
-}
-
-impl Restart {
-    pub(super) fn of(node: &str) -> Action {
-        let node = node.to_owned();
-        Restart { node }.into()
     }
 }

@@ -1,34 +1,31 @@
 //! A slow disk.
 
-use super::{Candidates, Effect, Heading, Injectable, Target, limits, sweep::Lengths, words::time};
-use crate::site::Kind;
+use super::*;
 
 const SLOW_DISK: Heading = Heading::at("slow disk", 8, 12);
 /// As long as a saga takes then.
-const SLOW: Lengths = [10_000, 500, 2_000];
+const SLOW: sweep::Lengths = [10_000, 500, 2_000];
 /// A slow disk takes so much longer for each commit.
 const EXTRA_MS: u64 = 500;
 
 fault! {
     /// Commits take long.
-    pub struct SlowDisk = "slow-disk" on node {
+    pub struct SlowDisk = "slow-disk" on Node(node) {
         /// Virtual milliseconds added to each commit.
         extra_ms: u64 = ms(5, 3_000),
         /// For how many virtual milliseconds.
         for_ms: u64 = ms(200, 20_000),
     }
     told "{node}'s disk is {extra_ms} ms slower";
-    in words "each commit of {node} takes {extra} longer", extra = time(*extra_ms);
-    effective once "a commit was slower";
+    in words "each commit of {node} takes {extra} longer", extra = words::time(*extra_ms);
+    effective once "a commit was slower", counted as CommitMsAdded(node);
 }
 
 impl Injectable for SlowDisk {
     fn candidates(at: &mut Candidates<'_>) {
         if let (Some(node), Kind::Commit) = (at.process(), at.kind()) {
-            at.lasting(&SLOW_DISK, SLOW, |for_ms| SlowDisk {
-                node: node.to_owned(),
-                extra_ms: EXTRA_MS,
-                for_ms,
+            at.lasting(&SLOW_DISK, SLOW, |for_ms| {
+                SlowDisk::new(node, EXTRA_MS, for_ms)
             });
         }
     }
@@ -39,9 +36,5 @@ impl Injectable for SlowDisk {
 
     fn switch(&self, target: &dyn Target, on: bool) {
         target.slow_disk(&self.node, if on { self.extra_ms } else { 0 });
-    }
-
-    fn touched(&self, target: &dyn Target) -> u64 {
-        target.count(Effect::CommitMsAdded(&self.node))
     }
 }

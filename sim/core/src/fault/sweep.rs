@@ -50,11 +50,6 @@ pub struct Heading {
 }
 
 impl Heading {
-    /// After all others.
-    pub const fn new(name: &'static str) -> Self {
-        Heading::at(name, u16::MAX, u16::MAX)
-    }
-
     /// At this place, at this turn.
     pub(super) const fn at(name: &'static str, place: u16, turn: u16) -> Self {
         Heading {

@@ -10,7 +10,7 @@ const CONTRIBUTING: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../CONTRIBUT
 /// Set to write the reference anew.
 const WRITE: &str = "SQUALL_WRITE_REFERENCE";
 
-fn drawn(kind: FaultKind) -> Vec<Fault> {
+pub(super) fn drawn(kind: FaultKind) -> Vec<Fault> {
     let (profile, mut rng) = (profile(), Seed(7).stream(kind.name()));
     let ways = 0..(kind.definition().variants)(&profile);
     let draw = |variant| {

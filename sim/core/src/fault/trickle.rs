@@ -1,10 +1,10 @@
 //! A link that carries little.
 
-use super::{Effect, Injectable, Links, Number, Target, limits};
+use super::*;
 
 fault! {
     /// A link is thin.
-    pub struct Trickle = "trickle" on link (from, to) {
+    pub struct Trickle = "trickle" on Link(from, to) {
         /// Bytes per second.
         bytes_per_s: u64 = ms(100, 20_000),
         /// For how many virtual milliseconds.
@@ -12,7 +12,7 @@ fault! {
     }
     told "{from} → {to} trickles at {bytes_per_s} B/s";
     in words "no more than {bytes_per_s} bytes a second pass from {from} to {to}";
-    effective once "a burst waited for bandwidth";
+    effective once "a burst waited for bandwidth", counted as Throttled(Links::OneWay(from, to));
 }
 
 impl Injectable for Trickle {
@@ -31,10 +31,5 @@ impl Injectable for Trickle {
     fn switch(&self, target: &dyn Target, on: bool) {
         let link = Links::OneWay(&self.from, &self.to);
         target.limit_links(link, on.then_some(self.bytes_per_s));
-    }
-
-    fn touched(&self, target: &dyn Target) -> u64 {
-        let link = Links::OneWay(&self.from, &self.to);
-        target.count(Effect::Throttled(link))
     }
 }

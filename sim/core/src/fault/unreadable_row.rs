@@ -1,16 +1,13 @@
 //! Rows that can't be read.
 
-use super::{
-    Draw, Drawing, Effect, Fault, FaultKind, Injectable, Number, Profile, Rows, Target, Turn,
-};
-use crate::seed::Seed;
+use super::*;
 
 /// One storm in so many makes rows unreadable.
 const ONE_STORM_IN: u64 = 9;
 
 fault! {
     /// Some rows of the node's databases can't be read for a while: reads of them fail, whatever is cached.
-    pub struct UnreadableRow = "unreadable-row" on node at sites {
+    pub struct UnreadableRow = "unreadable-row" on NodeAtSites(node) {
         /// Rows of this table only; of all, if absent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         table: Option<String>,
@@ -24,31 +21,16 @@ fault! {
     }
     told "{rows} of {node} can't be read",
         rows = rows_in_words(table.as_deref(), key.as_deref());
-    effective once "a read met one of the rows";
-    drawn |from| UnreadableRow {
-        node: from.node(),
-        table: None,
-        key: None,
-        choice: from.below(1 << 20),
-        for_ms: from.ms(200, 20_000),
-    };
+    effective once "a read met one of the rows", counted as RowUnreadable(node, &rows(table, key, *choice));
+    drawn |from| UnreadableRow::new(from.node(), None, None, from.below(1 << 20), from.ms(200, 20_000));
 }
 
 impl Injectable for UnreadableRow {
     fn drawing() -> Drawing {
         Drawing {
             joins: Some(Turn::BeforeAiming),
+            one_storm_in: Some((ONE_STORM_IN, "unreadable")),
             ..Drawing::default()
-        }
-    }
-
-    fn join(profile: &Profile, faults: &mut Vec<Fault>, seed: Seed) {
-        let mut rng = seed.stream("unreadable");
-        let one_more = rng.below(ONE_STORM_IN) == 0;
-        // A storm that can have nothing else has this.
-        if profile.can(FaultKind::UnreadableRow) && (one_more || faults.is_empty()) {
-            let fault = Draw::new(profile, &mut rng).fault(FaultKind::UnreadableRow);
-            profile.join(faults, fault);
         }
     }
 
@@ -57,22 +39,13 @@ impl Injectable for UnreadableRow {
     }
 
     fn switch(&self, target: &dyn Target, on: bool) {
-        target.make_unreadable(&self.node, &self.rows(), on);
-    }
-
-    fn touched(&self, target: &dyn Target) -> u64 {
-        target.count(Effect::RowUnreadable(&self.node, &self.rows()))
+        target.make_unreadable(&self.node, &rows(&self.table, &self.key, self.choice), on);
     }
 }
 
-impl UnreadableRow {
-    fn rows(&self) -> Rows {
-        Rows {
-            table: self.table.clone(),
-            key: self.key.clone(),
-            choice: self.choice,
-        }
-    }
+fn rows(table: &Option<String>, key: &Option<String>, choice: u64) -> Rows {
+    let (table, key) = (table.clone(), key.clone());
+    Rows { table, key, choice }
 }
 
 /// `some rows`, `the row orders/ORD-1`.

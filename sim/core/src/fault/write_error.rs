@@ -1,25 +1,20 @@
 //! A write that fails.
 
-use super::{
-    Candidates, Effect, Heading, Injectable, Target, limits,
-    words::{self, Clause, Moment},
-};
-use crate::site::Kind;
+use super::*;
 
 const WRITE_ERROR: Heading = Heading::at("write error", 17, 4);
 
 fault! {
     /// The next write fails.
-    pub struct WriteError = "write-error" on node at sites {}
+    pub struct WriteError = "write-error" on DiskAtSites(node) {}
     told "{node}'s disk fails a write";
-    effective once "a write has failed";
+    effective once "a write has failed", counted as WriteFailed(node);
 }
 
 impl Injectable for WriteError {
     fn candidates(at: &mut Candidates<'_>) {
         if let (Some(node), Kind::Write) = (at.process(), at.kind()) {
-            let node = node.to_owned();
-            at.once(&WRITE_ERROR, WriteError { node });
+            at.once(&WRITE_ERROR, WriteError::new(node));
         }
     }
 
@@ -27,25 +22,16 @@ impl Injectable for WriteError {
         Some(limits::LIES_IN_WAIT_MS)
     }
 
-    fn clause(&self, at: &Moment<'_>) -> Clause {
+    fn clause(&self, at: &words::Moment<'_>) -> words::Clause {
         words::disk_error(&self.node, &Kind::Write, "write", at.when)
     }
 
-    fn damages_disk(&self) -> bool {
-        true
-    }
-
-    fn begin(&self, target: &dyn Target) -> bool {
+    fn strike(&self, target: &dyn Target) {
         target.fail_write(&self.node);
-        true
     }
 
     fn end(&self, target: &dyn Target) {
         let others = target.alike().len() as u32;
         target.fail_writes_at_most(&self.node, others);
-    }
-
-    fn touched(&self, target: &dyn Target) -> u64 {
-        target.count(Effect::WriteFailed(&self.node))
     }
 }
