@@ -4,7 +4,7 @@
 //! each with its own bound in virtual time. Beside them stand goals: what should sometimes happen.
 //!
 //! A run goes on after an invariant is broken, so that what a bug does in the end is seen too. What harms somebody
-//! ([`Class::Damage`]) is reported before what only a look into a service shows ([`Class::Inside`]).
+//! ([`Class::What harms somebody`]) is reported before what only a look into a service shows ([`Class::Inside`]).
 
 mod goals;
 
@@ -29,7 +29,7 @@ use squall_core::{
 pub enum Class {
     /// Somebody is harmed: money, stock, a promise to a client.
     #[default]
-    Damage,
+    What harms somebody,
     /// A service is not inside as its check expects: another sound implementation might differ. See
     /// [`Sim::inside`](crate::Sim::inside).
     Inside,
@@ -39,7 +39,7 @@ impl Class {
     /// Its name in reports.
     pub fn name(self) -> &'static str {
         match self {
-            Class::Damage => "damage",
+            Class::What harms somebody => "damage",
             Class::Inside => "inside",
         }
     }

@@ -152,8 +152,8 @@ impl Sim {
         }
     }
 
-    /// Adds a client that begins with the storm, and for whose end nobody waits: an operator who looks after the system
-    /// while it lasts, for ever. A plan may do without it.
+    /// Adds a client that begins with the storm, and for whose end nobody waits: an operator who looks after
+    /// the system while it lasts, for ever. A plan may do without it.
     pub fn operator<F>(&self, name: &str, task: impl FnOnce(Client) -> F + Send + 'static)
     where
         F: Future<Output = ()> + Send + 'static,

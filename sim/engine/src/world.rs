@@ -73,8 +73,8 @@ pub(crate) type CustomHandler = Box<dyn FnMut(&str, u64, bool) + Send>;
 /// Tells how often a scenario's own fault has bitten.
 pub(crate) type CustomCounter = Box<dyn Fn(&str) -> u64 + Send>;
 
-/// A run goes on for at most so many turns of its tasks once something is broken. A storm over services has thousands; a system
-/// that is in a frenzy has no end of them.
+/// A run goes on for at most so many turns of its tasks once something is broken. A storm over services has thousands; a
+/// system that is in a frenzy has no end of them.
 const BROKEN_TURNS_MAX: u64 = 200_000;
 
 /// Everything of one run. Single-threaded in fact; the locks are never contended and never held across a call out.

@@ -74,9 +74,9 @@ macro_rules! fault {
             $($(#[doc = $doc])* $(#[serde $serde])? pub $field: $ty),*
         }
 
-        #[allow(dead_code)] // most are drawn or read only
         impl $Kind {
-            pub(crate) fn new($($struck: impl Into<String>,)* $($field: $ty),*) -> Self {
+            /// One of this kind.
+            pub fn new($($struck: impl Into<String>,)* $($field: $ty),*) -> Self {
                 $Kind { $($struck: $struck.into(),)* $($field),* }
             }
         }

@@ -85,8 +85,8 @@ pub trait Target {
     /// The other faults that go on, or lie in wait, and do the same to the same nodes.
     fn alike(&self) -> Vec<Action>;
 
-    /// The process dies; its node boots after so many virtual milliseconds. `event` is what the trace says. Clients are
-    /// witnesses and never die.
+    /// The process dies; its node boots after so many virtual milliseconds. `event` is what the trace says. Clients
+    /// are witnesses and never die.
     fn kill(&self, node: &str, down_ms: u64, event: &'static str);
 
     /// The machine dies.

@@ -319,8 +319,8 @@ impl Log {
         self.replays.insert(known, finding.replay.clone());
     }
 
-    /// The failures among these of which this log holds no finding: nobody was told, even if a step holds them, for
-    /// whoever wrote the step may have been killed before its findings.
+    /// The failures among these of which this log holds no finding: they were not told, even if a step holds them,
+    /// because the program may have been killed between the step and its findings.
     pub fn untold(&self, totals: &Totals) -> Vec<Failure> {
         let is_told = |failure: &&Failure| {
             let replay = self.replay(&failure.signature, totals.plant.as_deref());

@@ -176,8 +176,9 @@ impl Reduction<'_, '_> {
         });
     }
 
-    /// Forgets names that were left out in vain: of operations of which nobody [asks](squall_engine::Client::does) any more,
-    /// and of those whose client is gone. A client that does nothing any more is gone.
+    /// Forgets names that were left out in vain: of operations about which no client
+    /// [asks](squall_engine::Client::does) any more, and of those whose client is gone. A client that does nothing any
+    /// more is gone.
     fn keep_what_matters(&mut self) {
         let calls = self.best.calls();
         let happens = |name: &String| calls.iter().any(|(op, of)| op == name || of == name);

@@ -31,7 +31,7 @@ use squall_engine::storm::FaultReport;
 ///     label: "ann-1/payment-authorize".into(),
 ///     attempt: 1,
 /// };
-/// let action = PowerLoss { node: "order".into(), down_ms: 2_000 }.into();
+/// let action = PowerLoss::new("order", 2_000).into();
 /// let report = FaultReport {
 ///     fault: Fault { when: When::Site(site.clone()), action },
 ///     fired: Some(VirtualTime(1)),
