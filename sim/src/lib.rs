@@ -62,7 +62,7 @@ pub mod disk {
 pub mod explore {
     #[doc(inline)]
     pub use squall_explore::strategy::{
-        Enumeration, Explorer, Guided, Strategy, Sweep, Trial, corpus, sweep,
+        Explorer, Guided, Random, Strategy, Swarm, Sweep, Trial, corpus, sweep,
     };
 }
 

@@ -132,13 +132,8 @@ impl<'a> Campaign<'a> {
 
     /// What is run for a seed alone, where that says all.
     pub fn spec(&self, seed: Seed) -> Spec {
-        self.spec_of(&match self.strategy {
-            Strategy::Random => Trial {
-                seed,
-                plan: Some(self.scenario.profile().draw_plain(seed)),
-            },
-            _ => Trial::of(seed),
-        })
+        let trial = self.strategy.trial(&self.scenario.profile(), seed);
+        self.spec_of(&trial.unwrap_or(Trial::of(seed)))
     }
 
     /// What is run for a trial.
@@ -156,7 +151,7 @@ impl<'a> Campaign<'a> {
         let mut command = self.spec(seed).replay_command(self.scenario);
         match &self.plan_file {
             Some(file) => command += &format!(" --plan {}", quoted(&file.to_string_lossy())),
-            None if self.strategy == Strategy::Random => {
+            None if self.strategy.is_told(&self.scenario.profile(), seed) => {
                 command += &format!(" --explore {}", self.strategy)
             }
             None => {}
@@ -324,10 +319,5 @@ pub fn guarded(
 
 /// A word as a POSIX shell reads it back.
 pub fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "/._-+=:,@%".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
+    shlex::try_quote(word).unwrap_or(word.into()).into_owned()
 }

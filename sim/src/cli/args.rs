@@ -4,7 +4,7 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{
     ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum,
-    builder::{PossibleValuesParser, TypedValueParser},
+    builder::{PossibleValue, PossibleValuesParser, TypedValueParser},
 };
 
 use squall_core::{
@@ -352,8 +352,7 @@ pub(super) struct Variant {
     /// Read the storm from a file, for every seed the same; else each seed draws its own
     #[arg(long, value_name = "FILE")]
     pub plan: Option<PathBuf>,
-    /// How storms are found: random (from all kinds of fault), swarm (each seed first draws its kinds) or guided (storms
-    /// that reach something new are kept and changed)
+    /// How storms are found
     #[arg(
         long,
         value_name = "STRATEGY",
@@ -366,27 +365,18 @@ pub(super) struct Variant {
 
 /// A strategy by its name, the sweep too.
 fn any_strategy(name: &str) -> Result<Strategy, String> {
-    let strategy = Strategy::ALL
-        .iter()
-        .find(|strategy| strategy.name() == name);
-    strategy.copied().ok_or_else(|| {
-        let names: Vec<&str> = Strategy::ALL
-            .iter()
-            .map(|strategy| strategy.name())
-            .collect();
+    Strategy::named(name).ok_or_else(|| {
+        let names: Vec<&str> = Strategy::ALL.iter().map(|s| s.name()).collect();
         format!("there is no such strategy; there are: {}", names.join(", "))
     })
 }
 
-/// A strategy that goes through seeds, by its name; a sweep, which goes through sites, is a command of its own.
+/// A strategy that goes through seeds, by its name.
 fn seed_strategy() -> impl TypedValueParser<Value = Strategy> {
-    let strategies = [Strategy::Random, Strategy::Swarm, Strategy::Guided];
-    PossibleValuesParser::new(strategies.map(Strategy::name)).map(move |name| {
-        let strategy = strategies
-            .into_iter()
-            .find(|strategy| strategy.name() == name);
-        strategy.expect("only these names are let through")
-    })
+    let all = Strategy::ALL.iter().filter(|s| s.goes_by_seeds());
+    let values = all.map(|s| PossibleValue::new(s.name()).help(s.about()));
+    PossibleValuesParser::new(values)
+        .map(|name| Strategy::named(&name).expect("only these names are let through"))
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

@@ -196,15 +196,13 @@ impl Session<'_> {
     /// is one only if a seed says all: the plan of a guided storm is in no command.
     fn command_of(&self, lane: &Lane, trial: &Trial) -> String {
         let seed = trial.seed;
-        let strategy = Strategy::ALL
-            .iter()
-            .find(|strategy| strategy.name() == lane.strategy);
+        let strategy = Strategy::named(&lane.strategy);
         match (self.catalogue.get(&lane.scenario), strategy) {
             (Some(scenario), Some(strategy)) => {
                 let mut campaign = Campaign::over(scenario, Seeds::one(seed));
                 campaign.shape.clone_from(&lane.shape);
                 campaign.plant.clone_from(&lane.plant);
-                campaign.strategy = *strategy;
+                campaign.strategy = strategy;
                 campaign.replay_of(trial)
             }
             _ => {

@@ -40,7 +40,7 @@ const LAST_PORTION: usize = 4_096;
 /// No further seed is begun while so many storms wait: they have to be remembered.
 const BACKLOG: usize = 200_000;
 
-/// Goes through all sites of the calm runs of some seeds.
+/// Every kind of fault at every site of the calm runs of some seeds, then pairs of faults.
 pub struct Sweep {
     profile: Profile,
     seeds: Seeds,
@@ -308,6 +308,16 @@ impl Sweep {
     }
 }
 
+impl super::Kind for Sweep {
+    const NAME: &str = "sweep";
+    const ABOUT: &str = "every kind of fault at every site";
+    const GOES_BY_SEEDS: bool = false;
+
+    fn explorer(scenario: &dyn Scenario, seeds: Seeds) -> Box<dyn Explorer> {
+        Box::new(Sweep::new(scenario, seeds, 0))
+    }
+}
+
 impl Explorer for Sweep {
     fn next(&mut self) -> Vec<Trial> {
         self.generation = self.portion().into();
@@ -388,8 +398,8 @@ impl Storms<'_> {
     }
 }
 
-/// For each site the place of the next one on its node. Reads of the clock don't count: nobody outside can tell whether
-/// a process that dies had read its clock.
+/// For each site the place of the next one on its node. Reads of the clock don't count: it cannot be told from outside
+/// whether a process that dies had read its clock.
 fn nexts(sites: &[Met]) -> Vec<Option<usize>> {
     let mut latest: BTreeMap<&str, usize> = BTreeMap::new();
     let mut nexts = vec![None; sites.len()];
