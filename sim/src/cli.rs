@@ -58,7 +58,7 @@ use squall_report::Style;
 
 use crate::triage::{Triage, Triaged, tell_mismatch};
 
-/// The parser of arguments, for whoever brings a command.
+/// The parser of arguments, for programs that add commands.
 pub use clap;
 pub use extra_command::{ExtraCommand, ExtraCommandError};
 
@@ -105,7 +105,7 @@ impl Exit {
 /// Why a command could not be carried out.
 #[derive(Debug, thiserror::Error)]
 enum Refusal {
-    /// A command that the program brought has failed.
+    /// A command of the program's own has failed.
     #[error(transparent)]
     Extra(#[from] ExtraCommandError),
     /// What was asked for makes no sense here.
@@ -176,7 +176,7 @@ struct Session<'a> {
     style: Style,
     /// Whether stderr shows progress bars.
     bars: bool,
-    /// Where failures are written if nobody says otherwise.
+    /// Where failures are written by default.
     failures: PathBuf,
     /// The CI step that the program is part of.
     step: Option<annotate::Step>,

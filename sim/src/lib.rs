@@ -2,8 +2,8 @@
 //!
 //! A run is a pure function: `(scenario, seed, plan) → (verdict, trace)`.
 //!
-//! This crate is the one to depend on. What it is made of lies on floors below it, each a crate of its own; here is what
-//! those who put their services into a storm need of them. `ARCHITECTURE.md` tells what lies where, and [`guide`] how all of it is used.
+//! This is the crate to depend on. It is built on lower crates, and re-exports what users need of them.
+//! `ARCHITECTURE.md` describes the crates, and [`guide`] how to use them.
 
 pub mod cli;
 pub mod guide;
@@ -16,7 +16,7 @@ pub use storms::{Storms, storms};
 #[doc(inline)]
 pub use squall_engine::{Builds, Client, Node, Sim};
 
-/// The bench of planted bugs: how soon each strategy finds them.
+/// Benchmark of planted bugs: how soon each strategy finds them.
 pub mod bug_bench {
     #[doc(inline)]
     pub use squall_explore::bug_bench::{
@@ -24,7 +24,7 @@ pub mod bug_bench {
     };
 }
 
-/// Many runs of one scenario, folded into one result.
+/// Campaigns: many runs of one scenario, folded into one result.
 pub mod campaign {
     #[doc(inline)]
     pub use squall_core::{
@@ -38,7 +38,7 @@ pub mod campaign {
     };
 }
 
-/// What must hold, and what was found not to.
+/// Invariants, goals and violations.
 pub mod check {
     #[doc(inline)]
     pub use squall_engine::check::{
@@ -77,7 +77,7 @@ pub mod fault {
     pub use squall_core::fault::*;
 }
 
-/// What the simulated network and disks ask of the world around them.
+/// The interface between the simulated network and disks and the world that runs them.
 pub mod host {
     #[doc(inline)]
     pub use squall_core::host::{BurstFault, Host, NodeIx, Reached, Verdict};
@@ -105,19 +105,19 @@ pub mod run {
     };
 }
 
-/// Scenarios: what a team writes to put its own services into the storm.
+/// Scenarios: what you write to run your own services in storms.
 pub mod scenario {
     #[doc(inline)]
     pub use squall_engine::scenario::{Bug, Catalogue, Scenario, Setup, Shape};
 }
 
-/// One seed, named independent streams.
+/// Seeds, and the independent random streams that follow from one.
 pub mod seed {
     #[doc(inline)]
     pub use squall_core::seed::{Rng, Seed, Stream, hash, mix, unit};
 }
 
-/// Failures made small.
+/// Shrinking: making a failing run smaller.
 pub mod shrink {
     #[doc(inline)]
     pub use squall_explore::shrink::{
@@ -146,7 +146,7 @@ pub mod time {
     pub use squall_core::time::VirtualTime;
 }
 
-/// What happened in a run.
+/// Traces: the events of a run.
 pub mod trace {
     #[doc(inline)]
     pub use squall_core::event::{Event, FOUND_AFTER_OUTAGE, Kind, Row, Scope, What, Word};

@@ -1,7 +1,7 @@
 //! Storms in `cargo test`.
 //!
 //! A test runs a fixed number of seeds, so that it is the same each time; the environment runs others:
-//! `SQUALL_SEED=42` this one alone, `SQUALL_SEEDS=20000` or `SQUALL_SEEDS=500..600` so many.
+//! `SQUALL_SEED=42` only this seed, `SQUALL_SEEDS=20000` or `SQUALL_SEEDS=500..600` this many or this range.
 //!
 //! ```no_run
 //! # use squall::{run::Sim, scenario::{Bug, Scenario, Setup}, storm::Profile, testing};
@@ -54,10 +54,10 @@ use squall_report::{
 
 use crate::triage::{Triaged, keep, tell_mismatch};
 
-/// So many distinct failures of a test are made small, the first ones.
+/// How many distinct failures of a test are shrunk: the first ones.
 const SHRUNK_MAX: usize = 2;
 
-/// What making one of them small may cost: somebody waits for the test.
+/// What shrinking one of them may cost, given that a person waits for the test.
 fn budget() -> Budget {
     Budget {
         runs: 300,

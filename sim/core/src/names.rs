@@ -1,4 +1,4 @@
-//! Names that somebody typed: those that exist, and the nearest where one does not.
+//! Names that a user typed: which exist, and the nearest existing name where one does not.
 
 use std::fmt;
 

@@ -142,7 +142,7 @@ impl Sim {
 
     /// Adds a client with a machine of its own, which no storm kills. It starts once every node is up and
     /// [`prepare`](Sim::prepare) is done; the run ends only after all clients have. A plan may do without it: then its
-    /// machine is there, and nobody at it.
+    /// machine exists, but runs nothing.
     pub fn client<F>(&self, name: &str, task: impl FnOnce(Client) -> F + Send + 'static)
     where
         F: Future<Output = ()> + Send + 'static,
@@ -152,7 +152,7 @@ impl Sim {
         }
     }
 
-    /// Adds a client that begins with the storm, and for whose end nobody waits: an operator who looks after
+    /// Adds a client that begins with the storm, and whose end the run does not wait for: an operator who looks after
     /// the system while it lasts, for ever. A plan may do without it.
     pub fn operator<F>(&self, name: &str, task: impl FnOnce(Client) -> F + Send + 'static)
     where
@@ -341,7 +341,7 @@ impl Sim {
         lock(&self.parts).at_end.push(Box::new(count));
     }
 
-    /// A client's part, unless the plan does without it: then its machine is there, and nobody at it.
+    /// A client's part, unless the plan does without it: then its machine exists, but runs nothing.
     fn role<F>(&self, name: &str, task: impl FnOnce(Client) -> F + Send + 'static) -> Option<Role>
     where
         F: Future<Output = ()> + Send + 'static,
@@ -509,7 +509,7 @@ impl Client {
         self.record(op, "failed", detail);
     }
 
-    /// Records that nobody knows whether the call had an effect.
+    /// Records that it is unknown whether the call had an effect.
     pub fn unknown(&self, op: &str, detail: &str) {
         self.record(op, "unknown", detail);
     }

@@ -73,7 +73,7 @@ pub(crate) type CustomHandler = Box<dyn FnMut(&str, u64, bool) + Send>;
 /// Tells how often a scenario's own fault has bitten.
 pub(crate) type CustomCounter = Box<dyn Fn(&str) -> u64 + Send>;
 
-/// A run goes on for at most so many turns of its tasks once something is broken. A storm over services has thousands; a
+/// The most turns of tasks for which a run goes on once something is broken. A storm over services has thousands; a
 /// system that is in a frenzy has no end of them.
 const BROKEN_TURNS_MAX: u64 = 200_000;
 

@@ -36,7 +36,7 @@ use crate::{
 /// The version of the lines that this build reads and writes.
 pub const MEASURED_VERSION: u32 = 4;
 
-/// The campaigns of a bug begin so many seeds apart.
+/// The distance between the first seeds of a bug's campaigns.
 const APART: u64 = 1_000_000;
 
 /// What is measured.
@@ -52,9 +52,9 @@ pub struct Task {
     pub strategy: String,
     /// Which of the campaigns; from 0.
     pub campaign: u64,
-    /// It is given up after so many storms.
+    /// The storms after which it is given up.
     pub cut_off: u64,
-    /// Runs in which nobody is harmed do not count as failures, whatever a look inside shows.
+    /// Only damage counts as a failure; what only a look inside shows does not.
     pub damage: bool,
 }
 
@@ -86,7 +86,7 @@ pub struct Found {
     pub invariant: String,
     /// The way in which it was broken.
     pub tag: String,
-    /// Whether somebody was harmed.
+    /// Whether it is damage.
     pub class: Class,
     /// Faults of the storm.
     pub faults: u64,
@@ -206,7 +206,7 @@ fn small(runner: Runner<'_>, campaign: &Campaign<'_>, failure: &Failure) -> Opti
     })
 }
 
-/// An explorer that is given up after so many trials.
+/// An explorer that ends after a number of trials.
 struct AtMost<'a> {
     inner: Box<dyn Explorer + 'a>,
     left: u64,

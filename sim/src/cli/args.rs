@@ -177,7 +177,7 @@ pub(super) struct SweepArgs {
     /// Plant a bug of the scenario (see `list`)
     #[arg(long, value_name = "BUG")]
     pub plant: Option<String>,
-    /// After single faults, try so many pairs
+    /// After single faults, try this many pairs
     #[arg(
         long,
         value_name = "BUDGET",
@@ -240,7 +240,7 @@ pub(super) struct FuzzArgs {
     /// found at its end is still made small for a second
     #[arg(long = "for", value_name = "TIME", value_parser = duration::parse, allow_hyphen_values = true)]
     pub time: Option<Duration>,
-    /// End after so many seeds of each scenario, all shards and all sittings counted
+    /// End after this many seeds of each scenario, all shards and all sittings counted
     #[arg(long, value_name = "N", value_parser = whole::<u64>(1..=u64::MAX), allow_hyphen_values = true)]
     pub runs: Option<u64>,
     /// The first seed of the range that the shards share
@@ -308,14 +308,14 @@ pub(super) struct BugsArgs {
     /// Campaigns for each bug and strategy, with seeds of their own
     #[arg(long, value_name = "N", default_value = "5", value_parser = whole::<u64>(1..=1_000), allow_hyphen_values = true)]
     pub campaign_seeds: u64,
-    /// Give a campaign up after so many storms
+    /// Give a campaign up after this many storms
     #[arg(long, value_name = "N", default_value = "2000", value_parser = whole::<u64>(1..=1_000_000), allow_hyphen_values = true)]
     pub cut_off: u64,
     /// Add each measurement to this file as it is done, and do not repeat those that it holds; another build's file is
     /// refused
     #[arg(long, value_name = "FILE")]
     pub resume: Option<PathBuf>,
-    /// Only storms that harm somebody count: what but a look into a service shows is passed over
+    /// Only damage counts: what only a look into a service shows is passed over
     #[arg(long)]
     pub damage: bool,
     /// Do not make the failing storms small

@@ -241,7 +241,7 @@ fn measurement(line: Value) -> Result<Measured, String> {
     }
 }
 
-/// Measures on so many threads; tells of each measurement as it is done.
+/// Measures on several threads; tells of each measurement as it is done.
 fn carry_out(
     runner: Runner<'_>,
     due: &[Job<'_>],
@@ -364,7 +364,7 @@ fn as_markdown(powers: &[Power]) -> String {
     )
 }
 
-/// The invariant that tells of it, with a word of warning where nobody was seen to be harmed.
+/// The invariant that tells of it, with a word of warning where no damage was seen.
 fn what_speaks(power: &Power) -> Option<String> {
     let invariant = power.invariant.as_ref()?;
     Some(match power.damage {

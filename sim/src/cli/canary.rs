@@ -9,13 +9,13 @@ use squall_report::{Paint, count};
 use super::{Refusal, Session};
 use crate::triage::Triage;
 
-/// The canary must be found within so many seeds.
+/// The number of seeds within which the canary must be found.
 const SEEDS: u64 = 2_000;
 
-/// Runs for making it small.
+/// The most runs for shrinking it.
 const RUNS: u64 = 500;
 
-/// Real time for that: everybody who has just cloned the project waits for it.
+/// The most real time for that: a user who has just cloned the project waits for it.
 const TIME: Duration = Duration::from_secs(5);
 
 impl Session<'_> {

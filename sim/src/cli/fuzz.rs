@@ -133,7 +133,7 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// A block of each lane in turn, until time is up, all seeds are done or somebody says stop.
+    /// A block of each lane in turn, until time is up, all seeds are done or it is stopped.
     fn rounds(
         &mut self,
         lanes: &mut [Campaign<'_>],

@@ -9,7 +9,7 @@ use squall_report::render::{Subject, campaign::Report, page, perfetto};
 use super::{Refusal, Session, args::RenderArgs};
 use crate::triage::Triaged;
 
-/// So many distinct failures of a report get a page of their own.
+/// How many distinct failures of a report get a page of their own.
 const PAGES_MAX: usize = 50;
 
 impl Session<'_> {
@@ -52,7 +52,7 @@ impl Session<'_> {
         })
     }
 
-    /// Writes a report, and beside it a page for each of its failures of which there is a run to show.
+    /// Writes a report, and beside it a page for each of its failures that has a run to show.
     pub(super) fn report_with(
         &mut self,
         file: &Path,

@@ -51,7 +51,7 @@ impl Scenario for Calm<'_> {
     }
 }
 
-/// The profile of the world that `build` makes: its services, the links on which somebody connects, the events that
+/// The profile of the world that `build` makes: its services, the links with connections, the events that
 /// services log, and how much there is of everything.
 pub(super) fn observed(build: Build<'_>) -> Profile {
     let world = Calm {

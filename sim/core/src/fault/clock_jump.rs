@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// A clock that jumped has touched somebody if it is read within this time.
+/// A clock jump was effective if the clock is read within this time.
 const IS_READ_WITHIN_MS: u64 = 10_000;
 
 const AHEAD: Heading = Heading::at("clock ahead", 19, 13);

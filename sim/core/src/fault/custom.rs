@@ -35,7 +35,7 @@ impl Injectable for Custom {
         profile.custom.len()
     }
 
-    /// They concern whoever is asked, and whoever asks.
+    /// At requests to the node concerned, and at those that it sends.
     fn candidates(at: &mut Candidates<'_>) {
         let (Kind::Send(peer), None | Some(true)) = (at.kind(), at.met.asks) else {
             return;

@@ -9,7 +9,7 @@ pub struct Drawing {
     /// It is drawn from a stream of its own, by [`Injectable::join`](super::Injectable::join), at this turn; with the
     /// others where `None`.
     pub joins: Option<Turn>,
-    /// It then joins one storm in so many, as the stream of this name says.
+    /// It then joins one storm in this many, decided by the random stream of this name.
     pub one_storm_in: Option<(u64, &'static str)>,
     /// Some of those that are aimed at a count of sites are aimed at a timer of their node instead.
     pub at_timers: bool,
@@ -45,7 +45,7 @@ pub enum Turn {
 /// How often a kind of fault is aimed where something is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Held {
-    /// In so many cases out of a hundred.
+    /// The share of cases, in percent.
     pub percent: u64,
     /// Where one more is drawn, it is of this kind the more often, the larger this is.
     pub weight: u64,

@@ -1,4 +1,4 @@
-//! A node that nobody reaches.
+//! A node that is unreachable.
 
 use super::*;
 

@@ -3,7 +3,7 @@
 /// Milliseconds of a day, the longest time of a storm.
 pub(super) const DAY_MS: u64 = 86_400_000;
 
-/// How long a fault lasts that goes on until somebody ends it: a hundred years. No plan has one.
+/// The duration of a fault that lasts until it is ended by hand: a hundred years. No plan has one.
 pub const FOR_EVER_MS: u64 = 36_500 * DAY_MS;
 
 /// A fault that bites later, if at all (the next write fails), is given up after this long.

@@ -2,11 +2,11 @@
 
 use super::*;
 
-/// One storm in so many has a process that lives on while its successor boots; ...
+/// One storm in this many has a process that lives on while its successor boots.
 const ONE_STORM_IN: u64 = 6;
-/// ... so many in a hundred of these begin where a node owns something, ...
+/// The share of these that begin where a node owns something, in percent, ...
 const OWNED_PERCENT: u64 = 85;
-/// ... within so many events.
+/// ... within this many events.
 const OWNED_NTH_MAX: u64 = 6;
 
 const OVERLAP: Heading = Heading::at("overlap", 22, 10);

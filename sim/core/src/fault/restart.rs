@@ -3,7 +3,7 @@
 use super::*;
 
 const RESTART: Heading = Heading::at("restart", 4, 6);
-/// A restart in good order takes so many virtual milliseconds.
+/// How long an orderly restart takes, in virtual milliseconds.
 pub(super) const RESTART_MS: u64 = 50;
 
 fault! {

@@ -74,8 +74,8 @@ pub struct Candidate {
 pub struct Candidates<'a> {
     /// The site, as the calm run met it.
     pub met: &'a Met,
-    /// The node's next site: whatever happens there before its action happens after that of this site, and nobody
-    /// outside can tell the instants between the two apart.
+    /// The node's next site: whatever happens there before its action happens after that of this site, and
+    /// the instants between the two cannot be told apart from outside.
     pub next: Option<&'a Site>,
     /// What may be struck.
     pub profile: &'a Profile,
@@ -130,7 +130,7 @@ impl<'a> Candidates<'a> {
     }
 
     /// The node, where its process may be struck in the midst of something else than reading its clock: whether a
-    /// process that dies had read its clock, nobody outside can tell.
+    /// process that dies had read its clock cannot be told from outside.
     pub(super) fn process(&self) -> Option<&'a str> {
         self.node().filter(|_| *self.kind() != Kind::Clock)
     }
@@ -161,7 +161,7 @@ impl<'a> Candidates<'a> {
         }
     }
 
-    /// A fault that goes on for so many milliseconds.
+    /// A fault that lasts: `ms` gives its duration in milliseconds.
     pub(super) fn lasting<A: Into<Action>>(
         &mut self,
         heading: &Heading,

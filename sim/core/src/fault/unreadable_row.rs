@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// One storm in so many makes rows unreadable.
+/// One storm in this many makes rows unreadable.
 const ONE_STORM_IN: u64 = 9;
 
 fault! {

@@ -2,9 +2,9 @@
 
 use super::*;
 
-/// So many storms in a hundred have upgrades.
+/// The share of storms with upgrades, in percent.
 const STORMS_PERCENT: u64 = 15;
-/// An upgrade that is aimed at an event of its node happens within so many of them.
+/// An upgrade that is aimed at an event of its node happens within this many of them.
 const NTH_MAX: u64 = 8;
 /// One node follows another after at least this many virtual milliseconds.
 const APART_MS: u64 = 10;

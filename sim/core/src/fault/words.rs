@@ -76,7 +76,7 @@ pub fn again(site: &Site) -> Option<String> {
     (site.attempt > 1).then(|| format!("the {} time", ordinal(site.attempt)))
 }
 
-/// On whose behalf, in words: `ann-1/payment-authorize` is `ann-1's payment authorize`. None if nobody said.
+/// On whose behalf, in words: `ann-1/payment-authorize` is `ann-1's payment authorize`. `None` without a label.
 pub fn work(label: &str) -> Option<String> {
     let is_connection = |rest: &str| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_digit());
     match label.split_once('/') {

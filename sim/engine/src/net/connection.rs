@@ -78,7 +78,7 @@ impl Connection {
         !self.severed && self.ends.iter().any(|end| end.held && end.alive)
     }
 
-    /// Whether nobody can notice it any more.
+    /// Whether it can no longer be observed by any process.
     pub fn is_over(&self) -> bool {
         self.ends.iter().all(|end| !end.held)
     }

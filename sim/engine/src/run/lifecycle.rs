@@ -26,7 +26,7 @@ const LATE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 const QUIET: Duration = Duration::from_secs(5);
 /// How often the end of the storm and of the run are looked for.
 const LOOK: Duration = Duration::from_secs(1);
-/// One run in so many reads all databases at its end, to see that the feed of commits told the truth. That of a node
+/// One run in this many reads all databases at its end, to see that the feed of commits told the truth. That of a node
 /// whose disk the storm aimed at is always read.
 const CROSS_CHECK_ONE_IN: u64 = 16;
 
@@ -327,7 +327,7 @@ fn enter(world: &Arc<World>, Role { client, task }: Role) {
     });
 }
 
-/// Somebody for whose end the run waits, be it by a panic.
+/// A client whose end the run waits for, be it by a panic.
 struct Present(Arc<World>);
 
 impl Drop for Present {

@@ -113,7 +113,7 @@ impl Sim {
     }
 
     /// Nothing passes between two nodes until [`repair`](Sim::repair). What is sent meanwhile is sent again and again,
-    /// as TCP does, and arrives after that if nobody has given up.
+    /// as TCP does, and arrives after that unless its connection has been given up.
     pub fn partition(&self, a: impl Into<String>, b: impl Into<String>) {
         self.begin(Cut::new(a, b, true, FOR_EVER_MS));
     }

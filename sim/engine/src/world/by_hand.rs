@@ -49,7 +49,7 @@ impl World {
         }
     }
 
-    /// A process that dies has nothing more of a pause that somebody was to end.
+    /// A process that dies leaves a pause by hand behind it.
     pub(super) fn forget_pause(&self, node: &NodeState) {
         let of_node = |action: &Action| matches!(action, Action::Pause(Pause { node: of, for_ms }) if **of == *node.name && *for_ms >= FOR_EVER_MS);
         self.queue.take_lasting(|due| of_node(&due.action));

@@ -14,7 +14,7 @@ use squall_core::{
 use super::panic_text;
 use crate::check::{Checks, Class, Commit, Findings, Goals, Truth, Violation};
 
-/// So many violations of one invariant and tag are listed; more of them say nothing new.
+/// How many violations of one invariant and tag are listed; more of them say nothing new.
 const ALIKE_MAX: usize = 3;
 
 /// How a change of a store became known.
@@ -24,7 +24,7 @@ pub(crate) enum Known {
     Acknowledged,
     /// It was there when its writer, which had died in it, came back.
     Found,
-    /// Nobody had been told of it, and it is gone again: the store is as it was before.
+    /// It was not acknowledged, and is gone again: the store is as it was before.
     Gone,
 }
 
@@ -175,7 +175,7 @@ impl Checker {
         !self.violations.is_empty()
     }
 
-    /// Something is broken that harms somebody.
+    /// Something is broken that does damage.
     pub fn does_damage(&self) -> bool {
         let mut violations = self.violations.iter();
         violations.any(|violation| violation.class == Class::Damage)

@@ -118,7 +118,7 @@ impl EventQueue {
         times.find(|when| when.since(now) < Duration::from_millis(FOR_EVER_MS / 2))
     }
 
-    /// Nobody starts this node any more at a time that was set before.
+    /// Cancels the boots of this node that are scheduled.
     pub fn forget_boots(&self, node: NodeIx) {
         let mut queue = lock(&self.queue);
         let is_boot = |todo: &Todo| matches!(todo, Todo::Boot(of, _) if *of == node);

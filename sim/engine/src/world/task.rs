@@ -59,7 +59,7 @@ impl Node {
         self.spawn_named("", task);
     }
 
-    /// The same. By its name the sites at its timers are told where the task works on nobody's behalf.
+    /// The same with a name, which labels the sites at its timers where the task works for no operation.
     pub fn spawn_named(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
         if !self.is_alive() {
             return;

@@ -38,7 +38,7 @@ pub struct Power {
     pub bug: String,
     /// How storms were found.
     pub strategy: String,
-    /// Each campaign was given up after so many storms.
+    /// The storms after which a campaign was given up.
     pub cut_off: u64,
     /// Campaigns.
     pub campaigns: usize,
@@ -56,7 +56,7 @@ pub struct Power {
     pub small: Figure<u64>,
     /// Real time that this took.
     pub shrinking: Figure<Duration>,
-    /// The campaigns among them in which somebody was harmed.
+    /// The campaigns among them that found damage.
     pub damage: usize,
     /// The invariant that spoke most often.
     pub invariant: Option<String>,

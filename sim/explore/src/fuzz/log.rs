@@ -72,7 +72,7 @@ pub struct Step {
     pub totals: Totals,
 }
 
-/// A failure when it was seen first: for whoever watches the file.
+/// A failure when it was first seen, for programs that watch the file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Finding {

@@ -19,7 +19,7 @@ const HEADER: Header = Header {
 /// Seeds of a few blocks.
 const MANY: u64 = 2 * BLOCK + 100;
 
-/// All seeds of a shard, as it meets them when it is stopped `after` so many seeds of each block.
+/// All seeds of a shard, as it meets them when it is stopped `after` that many seeds of each block.
 fn seeds_of(shard: Shard, first: Seed, runs: u64, after: u64) -> Vec<u64> {
     let mut all = Vec::new();
     while let Some(seeds) = shard.due(first, Some(runs), all.len() as u64) {

@@ -90,7 +90,7 @@ fn operations(plan: &Plan) -> Vec<Operation> {
     CALLS.iter().filter(is_there).map(operation).collect()
 }
 
-/// Names that are of nobody, and of operations whose client is not there to ask.
+/// Names of no client, and of operations whose client is not there to ask.
 fn unmet(plan: &Plan) -> Vec<String> {
     let operations = operations(plan);
     let is_met = |name: &&String| {

@@ -33,7 +33,7 @@ pub(super) struct TrialRunner<'a> {
     runs_max: u64,
     deadline: Instant,
     watch: Watch<'a>,
-    /// The size of what is left, for whoever watches.
+    /// The size of what is left, for progress reports.
     pub left: (usize, usize),
     runs: u64,
     cpu: Duration,

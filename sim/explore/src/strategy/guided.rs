@@ -23,7 +23,7 @@ use super::{
 
 /// Trials of a generation. Large enough to keep many workers busy, small enough to learn often.
 const GENERATION: u64 = 32;
-/// So many fresh storms come first.
+/// How many fresh storms come first.
 const FRESH_FIRST: u64 = 96;
 /// The share of fresh storms afterwards.
 const FRESH: f64 = 0.4;

@@ -31,20 +31,20 @@ use squall_engine::{
 };
 use waiting::Waiting;
 
-/// While there are seeds left, of so many runs ...
+/// While there are seeds left, a portion has this many runs, ...
 const PORTION: usize = 56;
-/// ... so many are calm ones, of further seeds.
+/// ... of which this many are calm ones, of further seeds.
 const CALM: usize = 8;
-/// Afterwards a portion has so many runs.
+/// The runs of a portion afterwards.
 const LAST_PORTION: usize = 4_096;
-/// No further seed is begun while so many storms wait: they have to be remembered.
+/// No further seed is begun while more storms than this wait: they take memory.
 const BACKLOG: usize = 200_000;
 
 /// Every kind of fault at every site of the calm runs of some seeds, then pairs of faults.
 pub struct Sweep {
     profile: Profile,
     seeds: Seeds,
-    /// So many pairs are tried.
+    /// How many pairs are tried.
     budget: usize,
     /// Seeds whose calm runs have begun, and those whose have been learned.
     begun: u64,

@@ -24,13 +24,13 @@ pub struct Options {
     pub nodes: Vec<String>,
     /// Only what belongs to this saga (or trace id), and what befell its nodes meanwhile.
     pub saga: Option<String>,
-    /// Only so many lines from the end.
+    /// Only this many lines from the end.
     pub last: Option<usize>,
     /// With ANSI colours.
     pub colour: bool,
 }
 
-/// The column of operations begins after so many characters of what happened, where that leaves room.
+/// The column of operations begins after at most this many characters of what happened.
 const WHAT_CHARS: usize = 64;
 
 /// How loudly a line speaks.
