@@ -74,6 +74,7 @@ macro_rules! fault {
             $($(#[doc = $doc])* $(#[serde $serde])? pub $field: $ty),*
         }
 
+        #[allow(clippy::new_without_default)] // of those without fields
         impl $Kind {
             /// One of this kind.
             pub fn new($($struck: impl Into<String>,)* $($field: $ty),*) -> Self {
