@@ -297,7 +297,7 @@ fn a_replay_command_names_all_that_is_not_the_default() {
     assert_eq!(
         campaign.replay_command(Seed(7)),
         format!(
-            r"{start} --shape documented --plant forgets --trace --plan 'my storms/it'\''s one.json'"
+            r#"{start} --shape documented --plant forgets --trace --plan "my storms/it's one.json""#
         )
     );
 }
