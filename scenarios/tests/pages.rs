@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use squall::{
     campaign::{Campaign, Seeds},
     check::{Class, Violation},
-    picture::{
+    render::{
         Subject,
         campaign::{Cell, Coverage, Report, Sometimes, Sweep, Swept},
         page,

@@ -14,20 +14,19 @@
 
 mod annotate;
 mod args;
-mod bank;
 mod bar;
-mod brought;
+mod bugs;
 mod canary;
 mod choice;
+mod default_campaign;
 mod duration;
-mod everything;
+mod extra_command;
 mod fuzz;
-mod handing;
 mod list;
 mod merge;
 mod number;
 mod output;
-mod pictures;
+mod render;
 mod replay;
 mod run;
 mod shrink;
@@ -45,20 +44,23 @@ use std::{
 };
 
 use args::{Asked, Command};
+use bar::Bar;
 use output::Output;
 use squall_core::names::Unknown;
-use squall_engine::{run::Options, scenario::Catalogue, storm::PlanError, trace::Trace};
+use squall_engine::{scenario::Catalogue, storm::PlanError};
 use squall_explore::{
-    campaign::{Campaign, Runner, guarded},
+    campaign::{Campaign, Failure, Runner, Totals},
     failure::FileError,
     fuzz::{LogError, lines::LinesError},
-    strategy::{Trial, corpus::CorpusError},
+    strategy::corpus::CorpusError,
 };
 use squall_report::Style;
 
-pub use brought::{Brought, BroughtError};
-/// The parser of arguments, for whoever brings a command.
+use crate::triage::{Triage, Triaged, tell_mismatch};
+
+/// The parser of arguments, for programs that add commands.
 pub use clap;
+pub use extra_command::{ExtraCommand, ExtraCommandError};
 
 /// The whole program: reads the arguments, runs, prints, and gives the exit code.
 pub fn main(catalogue: Catalogue) -> ExitCode {
@@ -66,10 +68,10 @@ pub fn main(catalogue: Catalogue) -> ExitCode {
 }
 
 /// The same with commands of the program's own.
-pub fn main_with(catalogue: Catalogue, brought: Vec<Brought>) -> ExitCode {
+pub fn main_with(catalogue: Catalogue, extra: Vec<ExtraCommand>) -> ExitCode {
     let mut session = Session {
         catalogue: &catalogue,
-        brought: &brought,
+        extra: &extra,
         runner: &squall_engine::run::run_with,
         out: Output::new(Box::new(io::stdout())),
         err: Output::new(Box::new(io::stderr())),
@@ -103,9 +105,9 @@ impl Exit {
 /// Why a command could not be carried out.
 #[derive(Debug, thiserror::Error)]
 enum Refusal {
-    /// A command that the program brought has failed.
+    /// A command of the program's own has failed.
     #[error(transparent)]
-    Brought(#[from] BroughtError),
+    Extra(#[from] ExtraCommandError),
     /// What was asked for makes no sense here.
     #[error("{0}")]
     Usage(String),
@@ -141,7 +143,7 @@ enum Refusal {
     Output(#[from] io::Error),
     /// A file could not be written: what was run is told, and lost.
     #[error("cannot write {}: {error}; choose a file in a directory that is there and may be written to", file.display())]
-    Picture { file: PathBuf, error: io::Error },
+    Render { file: PathBuf, error: io::Error },
 }
 
 impl Refusal {
@@ -149,12 +151,14 @@ impl Refusal {
         match self {
             // What was run may have failed: to say "bad usage" would hide it.
             Refusal::Output(_)
-            | Refusal::Picture { .. }
+            | Refusal::Render { .. }
             | Refusal::Unwritable { .. }
             | Refusal::Corpus(CorpusError::Unwritable { .. })
             | Refusal::Lines(LinesError::Lost { .. })
             | Refusal::Log(LogError::Lines(LinesError::Lost { .. })) => Exit::Failed,
-            Refusal::Brought(BroughtError::Failed(_) | BroughtError::Output(_)) => Exit::Failed,
+            Refusal::Extra(ExtraCommandError::Failed(_) | ExtraCommandError::Output(_)) => {
+                Exit::Failed
+            }
             _ => Exit::Usage,
         }
     }
@@ -163,7 +167,7 @@ impl Refusal {
 /// One invocation of the program.
 struct Session<'a> {
     catalogue: &'a Catalogue,
-    brought: &'a [Brought],
+    extra: &'a [ExtraCommand],
     runner: Runner<'a>,
     /// Results.
     out: Output,
@@ -172,7 +176,7 @@ struct Session<'a> {
     style: Style,
     /// Whether stderr shows progress bars.
     bars: bool,
-    /// Where failures are written if nobody says otherwise.
+    /// Where failures are written by default.
     failures: PathBuf,
     /// The CI step that the program is part of.
     step: Option<annotate::Step>,
@@ -180,17 +184,17 @@ struct Session<'a> {
 
 impl Session<'_> {
     fn serve(&mut self, args: impl IntoIterator<Item = OsString>) -> Exit {
-        let done = match args::parse(self.catalogue, self.brought, args) {
-            Ok(Asked::Everything) => self.everything(),
+        let done = match args::parse(self.catalogue, self.extra, args) {
+            Ok(Asked::DefaultCampaign) => self.default_campaign(),
             Ok(Asked::Command(Command::Run(args))) => self.run(&args),
             Ok(Asked::Command(Command::Replay(args))) => self.replay(&args),
             Ok(Asked::Command(Command::Fuzz(args))) => self.fuzz(&args),
             Ok(Asked::Command(Command::Merge(args))) => self.merge(&args),
-            Ok(Asked::Command(Command::Bank(args))) => self.bank(&args),
+            Ok(Asked::Command(Command::Bugs(args))) => self.bugs(&args),
             Ok(Asked::Command(Command::Sweep(args))) => self.sweep(&args),
             Ok(Asked::Command(Command::Shrink(args))) => self.shrink(&args),
             Ok(Asked::Command(Command::List)) => self.list(),
-            Ok(Asked::Brought(index, args)) => self.brought(index, &args),
+            Ok(Asked::Extra(index, args)) => self.extra(index, &args),
             Err(asked) if !asked.use_stderr() => write!(self.out, "{asked}")
                 .map(|()| Exit::Survived)
                 .map_err(Refusal::from),
@@ -207,14 +211,35 @@ impl Session<'_> {
         })
     }
 
-    /// The whole trace of a trial, by running it once more.
-    fn trace(&self, campaign: &Campaign<'_>, trial: &Trial) -> Option<Trace> {
-        guarded(
-            self.runner,
-            campaign.scenario,
-            &campaign.spec_of(trial),
-            Options::traced(true),
-        )
-        .trace
+    /// Shrinks and saves a failure, if that is wanted.
+    fn triage(&self, campaign: &Campaign<'_>, failed: &Failure, triage: &mut Triage) -> Triaged {
+        let bar = Bar::shrinking(self.bars, campaign.scenario.name());
+        let watch = |progress| bar.shrinks(progress);
+        triage.failure(self.runner, campaign, failed, &watch)
+    }
+
+    /// Prints a failure with the command that replays it.
+    fn tell_failure(
+        &mut self,
+        campaign: &Campaign<'_>,
+        totals: &Totals,
+        failed: &Failure,
+        triaged: &Triaged,
+    ) -> io::Result<()> {
+        let replay = [triaged.replay(campaign, failed)];
+        let of = (totals, failed);
+        let text = triaged.tell(self.runner, campaign, of, &replay, self.style);
+        write!(self.out, "{text}")
+    }
+
+    /// Prints the seeds of a campaign that gave two different runs.
+    fn tell_mismatches(&mut self, campaign: &Campaign<'_>, totals: &Totals) -> io::Result<()> {
+        for mismatch in &totals.mismatches {
+            let replay = [campaign.replay_of(&mismatch.trial())];
+            let of = (totals, mismatch);
+            let text = tell_mismatch(self.runner, campaign, of, &replay, self.style);
+            write!(self.out, "\n{text}")?;
+        }
+        Ok(())
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! A run is a pure function: `(scenario, seed, plan) → (verdict, trace)`.
 //!
-//! This crate is the one to depend on. What it is made of lies on floors below it, each a crate of its own; here is what
-//! those who put their services into a storm need of them. `ARCHITECTURE.md` tells what lies where, and [`guide`] how all of it is used.
+//! This is the crate to depend on. It is built on lower crates, and re-exports what users need of them.
+//! `ARCHITECTURE.md` describes the crates, and [`guide`] how to use them.
 
 pub mod cli;
 pub mod guide;
@@ -20,15 +20,15 @@ pub use squall_engine::isolation::Isolation;
 #[doc(inline)]
 pub use squall_kernel::{Process, Processes, in_child, unmodified};
 
-/// The bench of planted bugs: how soon each way of exploring finds them.
-pub mod bank {
+/// Benchmark of planted bugs: how soon each strategy finds them.
+pub mod bug_bench {
     #[doc(inline)]
-    pub use squall_explore::bank::{
+    pub use squall_explore::bug_bench::{
         Figure, Found, MEASURED_VERSION, Measured, Power, Small, Task, measure, summarise,
     };
 }
 
-/// Many runs of one scenario, folded into one result.
+/// Campaigns: many runs of one scenario, folded into one result.
 pub mod campaign {
     #[doc(inline)]
     pub use squall_core::{
@@ -42,7 +42,7 @@ pub mod campaign {
     };
 }
 
-/// What must hold, and what was found not to.
+/// Invariants, goals and violations.
 pub mod check {
     #[doc(inline)]
     pub use squall_engine::check::{
@@ -62,11 +62,11 @@ pub mod disk {
     pub use squall_engine::disk::{BLOCK, Disk, DiskCounters, FILE_LEN_MAX, File, ForkedFile};
 }
 
-/// Ways of exploring: which storm is tried next.
+/// Strategies: which storm is tried next.
 pub mod explore {
     #[doc(inline)]
     pub use squall_explore::strategy::{
-        Enumeration, Explorer, Guided, Sweep, Trial, Way, corpus, sweep,
+        Explorer, Guided, Random, Strategy, Swarm, Sweep, Trial, corpus, sweep,
     };
 }
 
@@ -81,7 +81,7 @@ pub mod fault {
     pub use squall_core::fault::*;
 }
 
-/// What the simulated network and disks ask of the world around them.
+/// The interface between the simulated network and disks and the world that runs them.
 pub mod host {
     #[doc(inline)]
     pub use squall_core::host::{BurstFault, Host, NodeIx, Reached, Verdict};
@@ -100,9 +100,9 @@ pub mod net {
 }
 
 /// Pages and trace files that show a run or a campaign.
-pub mod picture {
+pub mod render {
     #[doc(inline)]
-    pub use squall_report::picture::{Subject, campaign, page, perfetto};
+    pub use squall_report::render::{Subject, campaign, page, perfetto};
 }
 
 /// One run.
@@ -115,19 +115,19 @@ pub mod run {
     };
 }
 
-/// Scenarios: what a team writes to put its own services into the storm.
+/// Scenarios: what you write to run your own services in storms.
 pub mod scenario {
     #[doc(inline)]
     pub use squall_engine::scenario::{Bug, Catalogue, Scenario, Setup, Shape};
 }
 
-/// One seed, named independent streams.
+/// Seeds, and the independent random streams that follow from one.
 pub mod seed {
     #[doc(inline)]
     pub use squall_core::seed::{Rng, Seed, Stream, hash, mix, unit};
 }
 
-/// Failures made small.
+/// Shrinking: making a failing run smaller.
 pub mod shrink {
     #[doc(inline)]
     pub use squall_explore::shrink::{
@@ -156,7 +156,7 @@ pub mod time {
     pub use squall_core::time::VirtualTime;
 }
 
-/// What happened in a run.
+/// Traces: the events of a run.
 pub mod trace {
     #[doc(inline)]
     pub use squall_core::event::{Event, FOUND_AFTER_OUTAGE, Kind, Row, Scope, What, Word};

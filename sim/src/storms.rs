@@ -51,7 +51,7 @@ use squall_engine::{
 };
 use squall_explore::{
     campaign::{Campaign, Runner, Totals},
-    strategy::Way,
+    strategy::Strategy,
 };
 
 use crate::testing::{self, Found, ReplayBy, env};
@@ -64,7 +64,7 @@ pub fn storms(name: impl AsRef<str>) -> Storms {
     Storms {
         name: interned(name),
         seeds: 100,
-        strategy: Way::default(),
+        strategy: Strategy::default(),
         plan: None,
         adjust: Box::new(|_| ()),
     }
@@ -75,7 +75,7 @@ pub fn storms(name: impl AsRef<str>) -> Storms {
 pub struct Storms {
     name: &'static str,
     seeds: u64,
-    strategy: Way,
+    strategy: Strategy,
     plan: Option<Plan>,
     adjust: Box<dyn Fn(&mut Profile) + Send + Sync>,
 }
@@ -90,8 +90,8 @@ impl Storms {
         }
     }
 
-    /// How storms are found; [`Way::Swarm`] if not said.
-    pub fn explore(self, strategy: Way) -> Self {
+    /// How storms are found; [`Strategy::Swarm`] if not said.
+    pub fn explore(self, strategy: Strategy) -> Self {
         Storms { strategy, ..self }
     }
 
@@ -178,7 +178,7 @@ impl Storms {
 
     fn campaign<'a>(&self, world: &'a World<'_>, seeds: Seeds) -> Campaign<'a> {
         Campaign {
-            way: self.strategy,
+            strategy: self.strategy,
             plan: self.plan.clone(),
             ..Campaign::over(world, seeds)
         }

@@ -1,7 +1,7 @@
 //! Storms in `cargo test`.
 //!
 //! A test runs a fixed number of seeds, so that it is the same each time; the environment runs others:
-//! `SQUALL_SEED=42` this one alone, `SQUALL_SEEDS=20000` or `SQUALL_SEEDS=500..600` so many.
+//! `SQUALL_SEED=42` only this seed, `SQUALL_SEEDS=20000` or `SQUALL_SEEDS=500..600` this many or this range.
 //!
 //! ```no_run
 //! # use squall::{run::Sim, scenario::{Bug, Scenario, Setup}, storm::Profile, testing};
@@ -33,33 +33,31 @@ mod tests;
 use std::{path::Path, time::Duration};
 
 use squall_core::{
+    atomic_file,
     seed::{Seed, Seeds},
-    whole,
 };
 use squall_engine::{
     check::Violation,
-    run::{self, Signature, run_with},
+    run::{Signature, run_with},
     scenario::Scenario,
-    trace::Trace,
 };
 use squall_explore::{
-    campaign::{Campaign, Runner, Totals, guarded},
+    campaign::{Campaign, Runner, Totals},
     failure::replay_command,
     shrink::{Budget, Shrunk},
     strategy::Trial,
 };
 use squall_report::{
     self as report, Style,
-    failure::{self, Told},
-    picture::{Subject, page},
+    render::{Subject, page},
 };
 
-use crate::triage::keep;
+use crate::triage::{Triaged, keep, tell_mismatch};
 
-/// So many distinct failures of a test are made small, the first ones.
+/// How many distinct failures of a test are shrunk: the first ones.
 const SHRUNK_MAX: usize = 2;
 
-/// What making one of them small may cost: somebody waits for the test.
+/// What shrinking one of them may cost, given that a person waits for the test.
 fn budget() -> Budget {
     Budget {
         runs: 300,
@@ -169,53 +167,31 @@ pub(crate) fn checked(
     directory: Option<&Path>,
     replay: ReplayBy,
 ) -> Result<Totals, String> {
-    let scenario = campaign.scenario;
     let totals = campaign.run_by(runner, &mut |_| ());
     if totals.is_clean() {
         return Ok(totals);
     }
     let failures = (0..).zip(&totals.failures).map(|(place, failed)| {
-        let commands = replay.trial(campaign, &failed.trial());
-        let spec = campaign.spec_of(&failed.trial());
-        if place >= SHRUNK_MAX {
-            let trace = trace(runner, campaign, &failed.trial());
-            let told = Told::AsFound(trace.as_ref());
-            return failure::failure(&totals, failed, &told, &commands, Style::PLAIN);
+        let triaged = match place < SHRUNK_MAX {
+            true => keep(runner, campaign, failed, budget(), directory, &|_| {}),
+            false => Triaged::AsFound,
+        };
+        let mut commands = replay.trial(campaign, &failed.trial());
+        let mut page = String::new();
+        if let Some(kept) = triaged.kept()
+            && let Some(path) = kept.path()
+        {
+            let file = replay.file(path);
+            page = page_beside(path, campaign.scenario, &kept.shrunk, &file);
+            commands.truncate(1);
+            commands.push(file);
         }
-        let signature = &failed.signature;
-        match keep(
-            runner,
-            scenario,
-            &spec,
-            signature,
-            budget(),
-            directory,
-            &|_| {},
-        ) {
-            Ok(kept) => {
-                let mut commands = commands;
-                let mut page = String::new();
-                if let Some(path) = kept.path() {
-                    let file = replay.file(path);
-                    page = page_beside(path, scenario, &kept.shrunk, &file);
-                    commands.truncate(1);
-                    commands.push(file);
-                }
-                let told = Told::Small(&kept);
-                page + &failure::failure(&totals, failed, &told, &commands, Style::PLAIN)
-            }
-            Err(gone) => {
-                let traces = [0, 1].map(|_| trace(runner, campaign, &failed.trial()));
-                let told = Told::Gone(&gone, traces.each_ref().map(Option::as_ref));
-                failure::failure(&totals, failed, &told, &commands, Style::PLAIN)
-            }
-        }
+        page + &triaged.tell(runner, campaign, (&totals, failed), &commands, Style::PLAIN)
     });
     let mismatches = totals.mismatches.iter().map(|mismatch| {
         let commands = replay.trial(campaign, &mismatch.trial());
-        let traces = [0, 1].map(|_| trace(runner, campaign, &mismatch.trial()));
-        let traces = traces.each_ref().map(Option::as_ref);
-        failure::mismatch(&totals, mismatch, traces, &commands, Style::PLAIN)
+        let of = (&totals, mismatch);
+        tell_mismatch(runner, campaign, of, &commands, Style::PLAIN)
     });
     let told: Vec<String> = failures.chain(mismatches).collect();
     Err(told.join("\n"))
@@ -231,7 +207,7 @@ fn page_beside(file: &Path, scenario: &dyn Scenario, shrunk: &Shrunk, replay: &s
         sentence: Some(&shrunk.sentence),
         replay,
     });
-    match whole::write(&path, &page) {
+    match atomic_file::write(&path, &page) {
         Ok(()) => format!("page: {}\n", path.display()),
         Err(error) => format!(
             "the page {} could not be written: {error}\n",
@@ -260,15 +236,8 @@ pub(crate) fn found_in(
         }),
         Some(broken) => {
             let replay = replay.trial(&campaign, &broken.trial());
-            let trace = trace(runner, &campaign, &broken.trial());
-            let told = Told::AsFound(trace.as_ref());
-            Err(failure::failure(
-                &totals,
-                broken,
-                &told,
-                &replay,
-                Style::PLAIN,
-            ))
+            let of = (&totals, broken);
+            Err(Triaged::AsFound.tell(runner, &campaign, of, &replay, Style::PLAIN))
         }
         None => {
             let bug = campaign.plant.as_ref();
@@ -295,9 +264,4 @@ fn variant<'a>(
         campaign = campaign.with_planted(bug).map_err(|e| e.to_string())?;
     }
     Ok(campaign)
-}
-
-fn trace(runner: Runner<'_>, campaign: &Campaign<'_>, trial: &Trial) -> Option<Trace> {
-    let spec = campaign.spec_of(trial);
-    guarded(runner, campaign.scenario, &spec, run::Options::traced(true)).trace
 }

@@ -5,6 +5,9 @@
 //! fills. Everything else asks an [`Action`] or a [`FaultKind`] and matches on none. This module knows neither plans nor
 //! the world: [`Target`] is what a fault can do to a system.
 
+#[macro_use]
+mod declare;
+
 mod burst;
 mod draw;
 mod injectable;
@@ -27,40 +30,19 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+use crate::{seed::Seed, site::Kind};
+
 pub use burst::BurstFault;
+pub use declare::{Declared, Strikes, Value};
 pub use draw::{Draw, Drawing, Held, Turn, duration};
 pub use injectable::{Definition, Described, Injectable};
 pub use limits::FOR_EVER_MS;
 pub use number::Number;
 pub use profile::{CustomFault, Profile};
 pub use reference::reference;
-pub use sweep::{Heading, Length, Strike, Strikes};
+pub use sweep::{Candidate, Candidates, Heading, Length};
 pub use target::{Effect, Links, Rows, Target, UNREADABLE_ONE_IN};
 pub use when::{Fault, When};
-
-/// Declares the struct of a kind of fault, with its name in plan files: the docs serve the reference too.
-macro_rules! fault {
-    (
-        $(#[doc = $about:literal])*
-        pub struct $Kind:ident = $name:literal {
-            $($(#[doc = $doc:literal])* $(#[serde $serde:tt])? $field:ident: $ty:ty),* $(,)?
-        }
-    ) => {
-        $(#[doc = $about])*
-        #[derive(Clone, Debug, PartialEq, ::serde::Serialize, ::serde::Deserialize)]
-        #[serde(deny_unknown_fields)]
-        pub struct $Kind {
-            $($(#[doc = $doc])* $(#[serde $serde])? pub $field: $ty),*
-        }
-
-        impl $crate::fault::Described for $Kind {
-            const NAME: &'static str = $name;
-            const ABOUT: &'static [&'static str] = &[$($about),*];
-            const FIELDS: &'static [(&'static str, &'static [&'static str])] =
-                &[$((stringify!($field), &[$($doc),*])),*];
-        }
-    };
-}
 
 /// Makes kinds of fault known, each by its struct and its file.
 macro_rules! registry {

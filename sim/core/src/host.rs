@@ -2,7 +2,7 @@
 //!
 //! The network and the disks know nodes by [`NodeIx`] and nothing of plans: at every site they report what is about to
 //! happen and obey the [`Verdict`]. A dead node is one whose network and disk have been told so
-//! (`Net::crash`, `Disk::crash`); they ask nobody.
+//! (`Net::crash`, `Disk::crash`); they do not ask the host.
 
 use std::sync::Arc;
 

@@ -10,6 +10,7 @@ compile_error!(
      workspace's Cargo.toml, and unset RUSTFLAGS, which overrides it"
 );
 
+pub mod atomic_file;
 pub mod clock;
 pub mod event;
 pub mod fault;
@@ -20,4 +21,3 @@ pub mod seed;
 pub mod site;
 pub mod storm;
 pub mod time;
-pub mod whole;

@@ -1,7 +1,7 @@
 //! Sites: the places where a fault can be aimed.
 //!
 //! A site's name survives shrinking: `(node, kind, label, attempt)`, never "the 17th message". The label is what the
-//! client or the saga was doing; where nobody said so, the connection's ordinal, or for a timer the name of its task.
+//! client or the saga was doing; without that, the connection's ordinal, or for a timer the name of its task.
 
 mod census;
 

@@ -3,7 +3,7 @@
 //! *Always* invariants see each commit as it happens; *finally* invariants see all stores at one instant after healing,
 //! each with its own bound in virtual time. Beside them stand goals: what should sometimes happen.
 //!
-//! A run goes on after an invariant is broken, so that what a bug does in the end is seen too. What harms somebody
+//! A run goes on after an invariant is broken, so that what a bug does in the end is seen too. Damage
 //! ([`Class::Damage`]) is reported before what only a look into a service shows ([`Class::Inside`]).
 
 mod goals;
@@ -27,7 +27,7 @@ use squall_core::{
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Class {
-    /// Somebody is harmed: money, stock, a promise to a client.
+    /// Damage: money, stock or a promise to a client is lost.
     #[default]
     Damage,
     /// A service is not inside as its check expects: another sound implementation might differ. See
@@ -52,7 +52,7 @@ pub struct Violation {
     pub invariant: String,
     /// The fixed name of the way in which it broke.
     pub tag: String,
-    /// Whether somebody is harmed.
+    /// Whether it is damage.
     #[serde(default)]
     pub class: Class,
     /// When it was seen.

@@ -4,7 +4,6 @@
 //! It runs one `(scenario, seed, plan)` and knows nothing of campaigns over many, nor of what a person reads. This crate is
 //! a part of `squall`, which is the one to depend on.
 
-mod alarm;
 pub mod check;
 pub mod disk;
 pub mod isolation;
@@ -13,6 +12,7 @@ pub mod run;
 pub mod scenario;
 pub mod sim;
 pub mod storm;
+mod timer_watch;
 pub mod trace;
 pub mod world;
 

@@ -243,7 +243,7 @@ impl Net {
     /// Opens a connection.
     ///
     /// # Errors
-    /// `ECONNREFUSED` where nobody listens, `ETIMEDOUT` after 133 s of silence, `EHOSTUNREACH` for an
+    /// `ECONNREFUSED` without a listener, `ETIMEDOUT` after 133 s of silence, `EHOSTUNREACH` for an
     /// [unreachable](Net::unreachable) node, `ENETUNREACH` for an unknown one. On a node that has died it never ends.
     pub fn connect(
         self: &Arc<Self>,

@@ -1,7 +1,7 @@
 //! One run: `(scenario, seed, plan) → (verdict, trace)`.
 
-mod course;
 mod isolated;
+mod lifecycle;
 mod outcome;
 
 pub use isolated::{Died, isolated};
@@ -81,7 +81,7 @@ fn on_thread(scenario: &dyn Scenario, spec: &Spec, options: Options) -> Outcome 
         let builder = std::thread::Builder::new().name(scenario.name().to_owned());
         let run = builder.spawn_scoped(scope, || {
             let began = ThreadTime::now();
-            let outcome = course::run_here(scenario, spec, &plan, &profile, options);
+            let outcome = lifecycle::run_here(scenario, spec, &plan, &profile, options);
             (outcome, began.elapsed())
         });
         run.expect("the machine can start a thread").join()

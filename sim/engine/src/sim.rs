@@ -111,7 +111,7 @@ impl Sim {
     /// States that clients assert what must hold: a panic of one is then a finding about the system, rather than a fault
     /// of the scenario that makes the run void.
     pub fn clients_assert(&self) {
-        lock(&self.world.ledger).clients_assert = true;
+        lock(&self.world.checker).clients_assert = true;
     }
 
     /// How the harness reads all rows of a database file: (table, key, value). To be told before the nodes are added,
@@ -142,7 +142,7 @@ impl Sim {
 
     /// Adds a client with a machine of its own, which no storm kills. It starts once every node is up and
     /// [`prepare`](Sim::prepare) is done; the run ends only after all clients have. A plan may do without it: then its
-    /// machine is there, and nobody at it.
+    /// machine exists, but runs nothing.
     pub fn client<F>(&self, name: &str, task: impl FnOnce(Client) -> F + Send + 'static)
     where
         F: Future<Output = ()> + Send + 'static,
@@ -152,8 +152,8 @@ impl Sim {
         }
     }
 
-    /// Adds a client that begins with the storm, and for whose end nobody waits: an operator who looks after the system
-    /// while it lasts, for ever. A plan may do without it.
+    /// Adds a client that begins with the storm, and whose end the run does not wait for: an operator who looks after
+    /// the system while it lasts, for ever. A plan may do without it.
     pub fn operator<F>(&self, name: &str, task: impl FnOnce(Client) -> F + Send + 'static)
     where
         F: Future<Output = ()> + Send + 'static,
@@ -220,7 +220,7 @@ impl Sim {
         name: impl AsRef<str>,
         check: impl FnMut(&Commit<'_>, &mut Findings) + Send + 'static,
     ) {
-        lock(&self.world.ledger)
+        lock(&self.world.checker)
             .checks
             .always
             .push((interned(name), Box::new(check)));
@@ -233,7 +233,7 @@ impl Sim {
         bound: Duration,
         check: impl FnMut(&Truth, &mut Findings) + Send + 'static,
     ) {
-        lock(&self.world.ledger)
+        lock(&self.world.checker)
             .checks
             .finally
             .push((interned(name), bound, Box::new(check)));
@@ -242,7 +242,7 @@ impl Sim {
     /// States that the invariant of this name looks into a service: it knows how that keeps what it keeps, and a sound
     /// one might keep it otherwise. What breaks it is reported behind what does damage ([`Class::Inside`](crate::check::Class)).
     pub fn inside(&self, name: impl AsRef<str>) {
-        lock(&self.world.ledger).insides.insert(interned(name));
+        lock(&self.world.checker).insides.insert(interned(name));
     }
 
     /// States that something should sometimes happen. It has when `happens` says so of a commit; the invariants have
@@ -252,7 +252,7 @@ impl Sim {
         name: impl AsRef<str>,
         happens: impl FnMut(&Commit<'_>) -> bool + Send + 'static,
     ) {
-        lock(&self.world.ledger)
+        lock(&self.world.checker)
             .goals
             .on_commit(interned(name), Box::new(happens));
     }
@@ -275,7 +275,7 @@ impl Sim {
         message: impl AsRef<str>,
         happens: impl FnMut(&Scope, &str) -> bool + Send + 'static,
     ) {
-        lock(&self.world.ledger).goals.on_log(
+        lock(&self.world.checker).goals.on_log(
             interned(name),
             interned(node),
             interned(message),
@@ -291,7 +291,7 @@ impl Sim {
         message: impl AsRef<str>,
         hear: impl FnMut(&Scope, &str) + Send + 'static,
     ) {
-        lock(&self.world.ledger)
+        lock(&self.world.checker)
             .goals
             .hear(interned(node), interned(message), hear);
     }
@@ -304,14 +304,14 @@ impl Sim {
         node: impl AsRef<str>,
         peer: impl AsRef<str>,
     ) {
-        lock(&self.world.ledger)
+        lock(&self.world.checker)
             .goals
             .on_outlived(interned(name), interned(node), interned(peer));
     }
 
     /// States that something should sometimes happen; the handle says when it does.
     pub fn goal(&self, name: impl AsRef<str>) -> Goal {
-        lock(&self.world.ledger).goals.goal(interned(name))
+        lock(&self.world.checker).goals.goal(interned(name))
     }
 
     /// Tells which build each node runs. For goals: what must hold does not depend on it.
@@ -341,7 +341,7 @@ impl Sim {
         lock(&self.parts).at_end.push(Box::new(count));
     }
 
-    /// A client's part, unless the plan does without it: then its machine is there, and nobody at it.
+    /// A client's part, unless the plan does without it: then its machine exists, but runs nothing.
     fn role<F>(&self, name: &str, task: impl FnOnce(Client) -> F + Send + 'static) -> Option<Role>
     where
         F: Future<Output = ()> + Send + 'static,
@@ -509,7 +509,7 @@ impl Client {
         self.record(op, "failed", detail);
     }
 
-    /// Records that nobody knows whether the call had an effect.
+    /// Records that it is unknown whether the call had an effect.
     pub fn unknown(&self, op: &str, detail: &str) {
         self.record(op, "unknown", detail);
     }
@@ -530,7 +530,7 @@ impl Client {
         };
         findings.broken_as(invariant, tag, entities, expected, found);
         for violation in findings.list {
-            lock(&world.ledger).broken(violation);
+            lock(&world.checker).broken(violation);
         }
         world.report_violations();
     }
@@ -538,7 +538,7 @@ impl Client {
     /// The client sees that something happened that should sometimes happen.
     pub fn reached(&self, name: impl AsRef<str>) {
         let name = interned(name);
-        lock(&self.node.world().ledger).goals.goal(name).hit();
+        lock(&self.node.world().checker).goals.goal(name).hit();
     }
 
     fn record(&self, op: &str, phase: &'static str, detail: &str) {
@@ -548,7 +548,7 @@ impl Client {
             detail: detail.into(),
         };
         self.node.world().record(self.name(), what);
-        *lock(&self.node.world().ledger)
+        *lock(&self.node.world().checker)
             .counts
             .entry(format!("calls {phase}"))
             .or_insert(0) += 1;

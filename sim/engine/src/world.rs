@@ -3,10 +3,10 @@
 //! Owns who is alive and what is still to happen. Does *not* own bytes in flight ([`crate::net`]) or on platters
 //! ([`crate::disk`]), nor what is right or wrong ([`crate::check`]).
 
-mod agenda;
 mod by_hand;
+mod checker;
 mod effects;
-mod ledger;
+mod event_queue;
 mod life;
 mod node;
 mod operation;
@@ -35,8 +35,8 @@ use madsim::{
 };
 use tokio::sync::Notify;
 
-pub(crate) use agenda::{Agenda, Todo};
-pub(crate) use ledger::{Known, Ledger};
+pub(crate) use checker::{Checker, Known};
+pub(crate) use event_queue::{EventQueue, Todo};
 pub use node::Node;
 pub(crate) use node::{Boot, NodeState, StoreReader};
 pub use operation::Operation;
@@ -55,9 +55,9 @@ use squall_core::{
 };
 
 use crate::{
-    alarm,
     net::Net,
     storm::{Injector, Plan},
+    timer_watch,
     trace::{Recorder, Sink, current_scope},
 };
 
@@ -74,8 +74,8 @@ pub(crate) type CustomHandler = Box<dyn FnMut(&str, u64, bool) + Send>;
 /// Tells how often a scenario's own fault has bitten.
 pub(crate) type CustomCounter = Box<dyn Fn(&str) -> u64 + Send>;
 
-/// A run goes on for at most so many turns of its tasks once something is broken. A storm over services has thousands; a system
-/// that is in a frenzy has no end of them.
+/// The most turns of tasks for which a run goes on once something is broken. A storm over services has thousands; a
+/// system that is in a frenzy has no end of them.
 const BROKEN_TURNS_MAX: u64 = 200_000;
 
 /// Everything of one run. Single-threaded in fact; the locks are never contended and never held across a call out.
@@ -92,8 +92,8 @@ pub(crate) struct World {
     pub injector: Mutex<Injector>,
     /// The burst fault that the network is carrying out: it says with the burst whether it could.
     at_burst: Mutex<Option<usize>>,
-    pub agenda: Agenda,
-    pub ledger: Mutex<Ledger>,
+    pub queue: EventQueue,
+    pub checker: Mutex<Checker>,
     /// Something was inflicted that is in no plan.
     by_hand: AtomicBool,
     pub custom: Mutex<Option<(CustomHandler, CustomCounter)>>,
@@ -142,8 +142,8 @@ impl World {
             recorder: Mutex::new(recorder),
             injector: Mutex::new(Injector::new(plan)),
             at_burst: Mutex::default(),
-            agenda: Agenda::default(),
-            ledger: Mutex::default(),
+            queue: EventQueue::default(),
+            checker: Mutex::default(),
             by_hand: AtomicBool::default(),
             custom: Mutex::default(),
             activity: Notify::new(),
@@ -205,12 +205,12 @@ impl World {
 
     /// Whether nothing more is to be seen: the harness is at fault, or what is broken keeps itself busy.
     pub fn is_over(&self) -> bool {
-        let ledger = lock(&self.ledger);
+        let checker = lock(&self.checker);
         let is_busy = || {
             let turns = self.turns.load(Relaxed);
             turns - self.turns_until_broken.get_or_init(|| turns) > BROKEN_TURNS_MAX
         };
-        ledger.is_void() || ledger.is_broken() && is_busy()
+        checker.is_void() || checker.is_broken() && is_busy()
     }
 
     /// Whether rolling upgrades concern the node of this name.
@@ -254,7 +254,7 @@ impl World {
     pub fn watches_timers(&self, node: &str) -> bool {
         let watches = self.every_timer || lock(&self.injector).aims_at_timers_of(node);
         if watches {
-            alarm::watch();
+            timer_watch::watch();
         }
         watches
     }
@@ -304,7 +304,7 @@ impl World {
             },
         );
         let about = lock(&self.injector).is_census().then(|| rows.clone());
-        let broken = lock(&self.ledger).commit(
+        let broken = lock(&self.checker).commit(
             self.now(),
             &node.name,
             file,
@@ -331,7 +331,7 @@ impl World {
     /// something does.
     pub fn calm_for(&self) -> Option<Duration> {
         let is_down = |node: &Arc<NodeState>| !node.is_up() && !node.is_old();
-        let goes_on = self.agenda.is_stormy()
+        let goes_on = self.queue.is_stormy()
             || self.nodes().iter().any(is_down)
             || self.net.is_retransmitting();
         let last = (*lock(&self.disturbed)).max(self.net.retransmitted());
@@ -340,7 +340,7 @@ impl World {
 
     /// Puts violations that were just found into the trace.
     pub fn report_violations(&self) {
-        let fresh = lock(&self.ledger).take_unreported();
+        let fresh = lock(&self.checker).take_unreported();
         for violation in fresh {
             let detail = format!(
                 "{}: {}: expected {}, found {}",
@@ -388,7 +388,7 @@ impl Sink for HostRef {
         if let Some(recorder) = &mut *lock(&world.recorder) {
             recorder.record(world.now(), &node.name, scope, what);
         }
-        lock(&world.ledger).said(&node.name, message, scope, fields);
+        lock(&world.checker).said(&node.name, message, scope, fields);
         if lock(&world.injector).watches(
             &node.name,
             |kind| matches!(kind, Kind::Event(m) if m == message),
@@ -496,7 +496,7 @@ pub(crate) async fn wait(duration: Duration) {
     }
     let mut sleep = exact_sleep(duration);
     std::future::poll_fn(|cx| {
-        let quiet = alarm::quiet(cx.waker());
+        let quiet = timer_watch::quiet(cx.waker());
         let cx = &mut Context::from_waker(quiet.as_ref().unwrap_or(cx.waker()));
         Pin::new(&mut sleep).poll(cx)
     })

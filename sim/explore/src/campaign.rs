@@ -36,7 +36,7 @@ use squall_engine::{
     world::panic_text,
 };
 
-use crate::strategy::{Explorer, Trial, Way};
+use crate::strategy::{Explorer, Strategy, Trial};
 use queue::{Job, Queue};
 use supply::Supply;
 
@@ -60,7 +60,7 @@ pub struct Campaign<'a> {
     /// The seeds.
     pub seeds: Seeds,
     /// How storms are found.
-    pub way: Way,
+    pub strategy: Strategy,
     /// The number of worker threads.
     pub jobs: usize,
     /// One storm for all seeds; each seed draws its own when `None`.
@@ -120,7 +120,7 @@ impl<'a> Campaign<'a> {
             shape: Spec::of(scenario, Seed(0)).shape,
             plant: None,
             seeds,
-            way: Way::default(),
+            strategy: Strategy::default(),
             jobs: available_jobs(),
             plan: None,
             plan_file: None,
@@ -132,13 +132,8 @@ impl<'a> Campaign<'a> {
 
     /// What is run for a seed alone, where that says all.
     pub fn spec(&self, seed: Seed) -> Spec {
-        self.spec_of(&match self.way {
-            Way::Random => Trial {
-                seed,
-                plan: Some(self.scenario.profile().draw_plain(seed)),
-            },
-            _ => Trial::of(seed),
-        })
+        let trial = self.strategy.trial(&self.scenario.profile(), seed);
+        self.spec_of(&trial.unwrap_or(Trial::of(seed)))
     }
 
     /// What is run for a trial.
@@ -156,7 +151,9 @@ impl<'a> Campaign<'a> {
         let mut command = self.spec(seed).replay_command(self.scenario);
         match &self.plan_file {
             Some(file) => command += &format!(" --plan {}", quoted(&file.to_string_lossy())),
-            None if self.way == Way::Random => command += &format!(" --explore {}", self.way),
+            None if self.strategy.is_told(&self.scenario.profile(), seed) => {
+                command += &format!(" --explore {}", self.strategy)
+            }
             None => {}
         }
         command
@@ -181,7 +178,7 @@ impl<'a> Campaign<'a> {
         self.run_by(&squall_engine::run::run_with, progress)
     }
 
-    /// Runs what an explorer wants to be run, whatever the campaign's own way and seeds.
+    /// Runs what an explorer wants to be run, whatever the campaign's own strategy and seeds.
     pub fn explore(
         &self,
         explorer: &mut dyn Explorer,
@@ -194,7 +191,7 @@ impl<'a> Campaign<'a> {
     pub fn run_by(&self, runner: Runner<'_>, progress: &mut dyn FnMut(Progress)) -> Totals {
         self.explore_by(
             runner,
-            &mut *self.way.explorer(self.scenario, self.seeds),
+            &mut *self.strategy.explorer(self.scenario, self.seeds),
             progress,
         )
     }
@@ -322,10 +319,5 @@ pub fn guarded(
 
 /// A word as a POSIX shell reads it back.
 pub fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "/._-+=:,@%".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
+    shlex::try_quote(word).unwrap_or(word.into()).into_owned()
 }

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 pub use build::Build;
 pub use kept::Kept;
 
-use squall_core::{seed::Seed, whole};
+use squall_core::{atomic_file, seed::Seed};
 use squall_engine::{
     check::Violation,
     run::{Outcome, Signature, Spec, Verdict},
@@ -201,7 +201,7 @@ impl FailureFile {
     pub fn write(&self, directory: &Path) -> io::Result<PathBuf> {
         fs::create_dir_all(directory)?;
         let path = directory.join(self.name());
-        whole::write(&path, &self.to_json())?;
+        atomic_file::write(&path, &self.to_json())?;
         Ok(path)
     }
 

@@ -3,7 +3,7 @@
 //! It runs the engine and knows nothing of how results look to a person. This crate is a part of `squall`, which is the
 //! one to depend on.
 
-pub mod bank;
+pub mod bug_bench;
 pub mod campaign;
 pub mod failure;
 pub mod fuzz;

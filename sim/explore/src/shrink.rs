@@ -10,11 +10,11 @@
 mod aim;
 mod context;
 mod ddmin;
-mod lab;
 mod observed;
 mod passes;
 mod reaim;
 mod sentence;
+mod trial_runner;
 mod weaken;
 
 #[cfg(test)]
@@ -27,13 +27,13 @@ use serde::{Deserialize, Serialize};
 pub use sentence::sentence;
 
 use crate::campaign::{Runner, available_jobs};
-use lab::Lab;
 use observed::Observed;
 use squall_core::time::VirtualTime;
 use squall_engine::{
     run::{Outcome, Signature, Spec},
     scenario::Scenario,
 };
+use trial_runner::TrialRunner;
 
 /// What shrinking may cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -173,8 +173,8 @@ pub fn shrink_watched(
     budget: Budget,
     watch: Watch<'_>,
 ) -> Result<Shrunk, NotReproduced> {
-    let mut lab = Lab::new(runner, scenario, spec, signature, budget, watch);
-    let first = lab.run_in_full(spec.plan.as_ref());
+    let mut trials = TrialRunner::new(runner, scenario, spec, signature, budget, watch);
+    let first = trials.run_in_full(spec.plan.as_ref());
     if !first.shows(signature) {
         let seen = first.signature(scenario.name(), &spec.shape);
         return Err(NotReproduced {
@@ -186,7 +186,7 @@ pub fn shrink_watched(
     }
     let before = Sizes::of(&first);
     let observed = Observed::of(first);
-    let last = passes::reduce(&mut lab, observed);
+    let last = passes::reduce(&mut trials, observed);
     let outcome = last.outcome;
     let spec = Spec {
         plan: Some(outcome.plan.clone()),
@@ -203,6 +203,6 @@ pub fn shrink_watched(
         outcome,
         before,
         after,
-        effort: lab.effort(),
+        effort: trials.effort(),
     })
 }

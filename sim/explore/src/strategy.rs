@@ -1,4 +1,4 @@
-//! Ways of exploring: which storm is tried next, and what is learned from how it went.
+//! Strategies: which storm is tried next, and what is learned from how it went.
 //!
 //! An [`Explorer`] decides what is run; a [`Campaign`](crate::campaign::Campaign) runs it on its workers. What an
 //! explorer is told does not depend on their number: it hears of every trial of a generation in the generation's own
@@ -6,21 +6,17 @@
 
 pub mod corpus;
 mod enumeration;
-mod guided;
 mod mutation;
-pub mod sweep;
 
 use std::fmt;
 
-pub use enumeration::Enumeration;
-pub use guided::Guided;
-pub use sweep::Sweep;
+use enumeration::Enumeration;
 
 use squall_core::seed::{Seed, Seeds};
 use squall_engine::{
     run::{Options, Outcome},
     scenario::Scenario,
-    storm::Plan,
+    storm::{Plan, Profile},
 };
 
 /// One thing to run.
@@ -69,47 +65,115 @@ pub trait Explorer {
     }
 }
 
-/// A way of exploring, by name.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Way {
-    /// Each seed draws from all kinds of fault.
-    Random,
-    /// Each seed first draws which kinds of fault are on.
+/// What the file of a strategy says of it. A new one is such a file and a line in the registry below.
+pub trait Kind {
+    /// Its name on the command line and in logs.
+    const NAME: &str;
+    /// How storms are found, for the command line's help.
+    const ABOUT: &str;
+    /// Whether a campaign over seeds can be explored so: see [`Strategy::goes_by_seeds`].
+    const GOES_BY_SEEDS: bool = true;
+
+    /// What a seed alone stands for; `None` if it depends on the runs before.
+    fn trial(_profile: &Profile, _seed: Seed) -> Option<Trial> {
+        None
+    }
+
+    /// Explores a scenario over these seeds. As a default it runs the [trial](Self::trial) of each.
+    fn explorer(scenario: &dyn Scenario, seeds: Seeds) -> Box<dyn Explorer> {
+        Box::new(Enumeration {
+            seeds,
+            drawn: 0,
+            profile: scenario.profile(),
+            trial: Self::trial,
+        })
+    }
+}
+
+/// Makes strategies known, each by its type and its file.
+macro_rules! registry {
+    ($($(#[$default:meta])? $Kind:ident in $file:ident,)*) => {
+        $(pub mod $file;)*
+        $(pub use $file::$Kind;)*
+
+        /// A strategy, by name.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Strategy {
+            $(
+                #[doc = concat!("See [`", stringify!($Kind), "`](struct@", stringify!($Kind), ").")]
+                $(#[$default])?
+                $Kind,
+            )*
+        }
+
+        impl Strategy {
+            /// All strategies.
+            pub const ALL: &'static [Strategy] = &[$(Strategy::$Kind),*];
+
+            /// Its name on the command line and in logs.
+            pub fn name(self) -> &'static str {
+                match self { $(Strategy::$Kind => $Kind::NAME),* }
+            }
+
+            /// How it finds storms.
+            pub fn about(self) -> &'static str {
+                match self { $(Strategy::$Kind => $Kind::ABOUT),* }
+            }
+
+            /// Whether it goes through seeds; a sweep goes through sites, and is a command of its own.
+            pub fn goes_by_seeds(self) -> bool {
+                match self { $(Strategy::$Kind => $Kind::GOES_BY_SEEDS),* }
+            }
+
+            /// What a seed alone stands for; `None` if it depends on the runs before.
+            pub fn trial(self, profile: &Profile, seed: Seed) -> Option<Trial> {
+                match self { $(Strategy::$Kind => $Kind::trial(profile, seed)),* }
+            }
+
+            /// An explorer of this kind for a campaign over these seeds.
+            pub fn explorer(self, scenario: &dyn Scenario, seeds: Seeds) -> Box<dyn Explorer> {
+                match self { $(Strategy::$Kind => $Kind::explorer(scenario, seeds)),* }
+            }
+        }
+    };
+}
+
+registry! {
+    Random in random,
     #[default]
-    Swarm,
-    /// Every kind of fault at every site.
-    Sweep,
-    /// Storms that cover something new are kept and changed.
-    Guided,
+    Swarm in swarm,
+    Sweep in sweep,
+    Guided in guided,
 }
 
-impl Way {
-    /// All ways.
-    pub const ALL: &'static [Way] = &[Way::Random, Way::Swarm, Way::Sweep, Way::Guided];
-
-    /// Its name on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Way::Random => "random",
-            Way::Swarm => "swarm",
-            Way::Sweep => "sweep",
-            Way::Guided => "guided",
-        }
+impl Strategy {
+    /// Reads a name.
+    pub fn named(name: &str) -> Option<Strategy> {
+        let mut all = Strategy::ALL.iter().copied();
+        all.find(|strategy| strategy.name() == name)
     }
 
-    /// An explorer of this kind for a campaign over these seeds.
-    pub fn explorer<'a>(self, scenario: &'a dyn Scenario, seeds: Seeds) -> Box<dyn Explorer + 'a> {
-        match self {
-            Way::Random => Box::new(Enumeration::plain(scenario, seeds)),
-            Way::Swarm => Box::new(Enumeration::swarm(seeds)),
-            Way::Sweep => Box::new(Sweep::new(scenario, seeds, 0)),
-            Way::Guided => Box::new(Guided::new(scenario, seeds)),
-        }
+    /// Whether the command that replays a seed has to name it.
+    pub fn is_told(self, profile: &Profile, seed: Seed) -> bool {
+        self != Strategy::default() && self.trial(profile, seed).is_some()
     }
 }
 
-impl fmt::Display for Way {
+impl fmt::Display for Strategy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_strategy_that_contributors_are_shown_is_one_that_is_compiled() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../CONTRIBUTING.md");
+        let shown = std::fs::read_to_string(path).expect("it is beside the workspace's Cargo.toml");
+        let file = format!("```rust\n{}```", include_str!("strategy/random.rs"));
+        assert!(shown.contains(&file), "copy strategy/random.rs there");
+        let line = "    Random in random,\n";
+        assert!(shown.contains(line) && include_str!("strategy.rs").contains(line));
     }
 }

@@ -8,7 +8,7 @@ use squall_engine::{check::Violation, trace::Trace};
 use super::{Paint, Style};
 use crate::trace::text::{Options, render};
 
-/// So many lines show how a run failed.
+/// How many lines show how a run failed.
 const LINES: usize = 15;
 
 /// Everything.

@@ -1,4 +1,4 @@
-//! One failure, told so that somebody can start to fix it. It ends with the command that replays it.
+//! One failure, told with what is needed to start fixing it. It ends with the command that replays it.
 
 use std::fmt::Write;
 

@@ -87,7 +87,7 @@ struct One<'a> {
     /// How coverage grew, where the campaign was guided by it.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     coverage: &'a [Coverage],
-    /// Names that the plan leaves out and that nobody goes by.
+    /// Names that the plan leaves out and that no client or operation has.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     without_in_vain: Vec<&'a str>,
 }

@@ -9,7 +9,7 @@ pub mod failure;
 pub mod json;
 pub mod junit;
 mod numbers;
-pub mod picture;
+pub mod render;
 pub mod stores;
 mod style;
 pub mod summary;

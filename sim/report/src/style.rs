@@ -1,7 +1,5 @@
 //! Colour, where it is wanted.
 
-use std::io::IsTerminal;
-
 /// What a piece of text is, which decides its colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Paint {
@@ -29,12 +27,11 @@ impl Style {
     /// No colour.
     pub const PLAIN: Style = Style { colour: false };
 
-    /// Colour if stdout is a terminal that has some, unless `NO_COLOR` is set (<https://no-color.org>).
+    /// Colour if stdout is a terminal that has some, or as `NO_COLOR` and `CLICOLOR_FORCE` say.
     pub fn of_stdout() -> Self {
-        let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        let choice = anstream::AutoStream::choice(&std::io::stdout());
         Style {
-            colour: std::io::stdout().is_terminal() && !set("NO_COLOR") && !dumb,
+            colour: choice != anstream::ColorChoice::Never,
         }
     }
 

@@ -12,7 +12,7 @@ use squall_engine::run::Signature;
 use squall_explore::campaign::Failure;
 use squall_report::failure::label;
 
-use super::{Refusal, Session, pictures::Shown};
+use super::{Refusal, Session, render::Shown};
 
 const SUMMARY_HEAD: &str = "| scenario | broken | smallest storm | replay |\n|---|---|---|---|\n";
 
@@ -74,11 +74,11 @@ impl Finding {
 }
 
 impl Session<'_> {
-    /// Tells the step of failures that were handed over.
+    /// Tells the step of failures that were triaged.
     pub(super) fn annotate(&mut self, shown: &[Shown<'_>]) -> Result<(), Refusal> {
-        let findings = shown.iter().map(|(campaign, failed, handed)| {
-            let sentence = handed.kept().map(|kept| &*kept.shrunk.sentence);
-            let replay = handed.replay(campaign, failed);
+        let findings = shown.iter().map(|(campaign, failed, triaged)| {
+            let sentence = triaged.kept().map(|kept| &*kept.shrunk.sentence);
+            let replay = triaged.replay(campaign, failed);
             Finding::new(campaign.scenario.name(), failed, sentence, replay)
         });
         self.annotate_with(&findings.collect::<Vec<_>>())

@@ -4,7 +4,7 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{
     ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum,
-    builder::{PossibleValuesParser, TypedValueParser},
+    builder::{PossibleValue, PossibleValuesParser, TypedValueParser},
 };
 
 use squall_core::{
@@ -12,9 +12,9 @@ use squall_core::{
     time::VirtualTime,
 };
 use squall_engine::scenario::Catalogue;
-use squall_explore::{fuzz::Shard, shrink::Budget, strategy::Way};
+use squall_explore::{fuzz::Shard, shrink::Budget, strategy::Strategy};
 
-use super::{Brought, duration, number::whole};
+use super::{ExtraCommand, duration, number::whole};
 
 #[derive(Debug, Parser)]
 #[command(
@@ -42,8 +42,9 @@ pub(super) enum Command {
     Fuzz(FuzzArgs),
     /// Unite what several `fuzz --out` directories found into one report
     Merge(MergeArgs),
-    /// Measure how quickly each way of exploring finds each bug that can be planted
-    Bank(BankArgs),
+    /// Measure how quickly each strategy finds each bug that can be planted
+    #[command(alias = "bank")]
+    Bugs(BugsArgs),
     /// Make the failure of a file smaller
     Shrink(ShrinkArgs),
     /// List the scenarios with their shapes and the bugs that can be planted
@@ -147,7 +148,7 @@ pub(super) struct ReplayArgs {
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub at: Option<VirtualTime>,
     #[command(flatten)]
-    pub pictures: Pictures,
+    pub render: RenderArgs,
 }
 
 #[derive(Debug, Args)]
@@ -176,7 +177,7 @@ pub(super) struct SweepArgs {
     /// Plant a bug of the scenario (see `list`)
     #[arg(long, value_name = "BUG")]
     pub plant: Option<String>,
-    /// After single faults, try so many pairs
+    /// After single faults, try this many pairs
     #[arg(
         long,
         value_name = "BUDGET",
@@ -206,7 +207,7 @@ pub(super) struct SweepArgs {
 
 /// Files that show one run.
 #[derive(Debug, Default, Args)]
-pub(super) struct Pictures {
+pub(super) struct RenderArgs {
     /// Write the run as one HTML page
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
@@ -215,7 +216,7 @@ pub(super) struct Pictures {
     pub perfetto: Option<PathBuf>,
 }
 
-impl Pictures {
+impl RenderArgs {
     /// Whether any is wanted: they need the whole trace.
     pub fn wanted(&self) -> bool {
         self.html.is_some() || self.perfetto.is_some()
@@ -233,13 +234,13 @@ pub(super) struct FuzzArgs {
     #[arg(long, value_name = "BUG")]
     pub plant: Option<String>,
     /// How storms are found
-    #[arg(long, value_name = "WAY", value_parser = way_through_seeds(), default_value_t)]
-    pub explore: Way,
+    #[arg(long, value_name = "STRATEGY", value_parser = seed_strategy(), default_value_t)]
+    pub explore: Strategy,
     /// Begin no run after this much real time: 90s, 30m, 8h; 30m if neither this nor --runs is said. A failure that is
     /// found at its end is still made small for a second
     #[arg(long = "for", value_name = "TIME", value_parser = duration::parse, allow_hyphen_values = true)]
     pub time: Option<Duration>,
-    /// End after so many seeds of each scenario, all shards and all sittings counted
+    /// End after this many seeds of each scenario, all shards and all sittings counted
     #[arg(long, value_name = "N", value_parser = whole::<u64>(1..=u64::MAX), allow_hyphen_values = true)]
     pub runs: Option<u64>,
     /// The first seed of the range that the shards share
@@ -298,23 +299,23 @@ pub(super) struct MergeArgs {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct BankArgs {
+pub(super) struct BugsArgs {
     /// The scenarios; all of them if none is named
     pub scenarios: Vec<String>,
-    /// The ways of exploring to compare; all of them if none is named
-    #[arg(long, value_name = "WAY,..", value_parser = any_way, value_delimiter = ',')]
-    pub ways: Vec<Way>,
-    /// Campaigns for each bug and way, with seeds of their own
+    /// The strategies to compare; all of them if none is named
+    #[arg(long, alias = "ways", value_name = "STRATEGY,..", value_parser = any_strategy, value_delimiter = ',')]
+    pub strategies: Vec<Strategy>,
+    /// Campaigns for each bug and strategy, with seeds of their own
     #[arg(long, value_name = "N", default_value = "5", value_parser = whole::<u64>(1..=1_000), allow_hyphen_values = true)]
     pub campaign_seeds: u64,
-    /// Give a campaign up after so many storms
+    /// Give a campaign up after this many storms
     #[arg(long, value_name = "N", default_value = "2000", value_parser = whole::<u64>(1..=1_000_000), allow_hyphen_values = true)]
     pub cut_off: u64,
     /// Add each measurement to this file as it is done, and do not repeat those that it holds; another build's file is
     /// refused
     #[arg(long, value_name = "FILE")]
     pub resume: Option<PathBuf>,
-    /// Only storms that harm somebody count: what but a look into a service shows is passed over
+    /// Only damage counts: what only a look into a service shows is passed over
     #[arg(long)]
     pub damage: bool,
     /// Do not make the failing storms small
@@ -325,11 +326,11 @@ pub(super) struct BankArgs {
     pub jobs: Option<u16>,
     /// How the result is written
     #[arg(long, value_enum, default_value_t)]
-    pub format: BankFormat,
+    pub format: BugsFormat,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(super) enum BankFormat {
+pub(super) enum BugsFormat {
     /// A table, for people
     #[default]
     Text,
@@ -351,34 +352,31 @@ pub(super) struct Variant {
     /// Read the storm from a file, for every seed the same; else each seed draws its own
     #[arg(long, value_name = "FILE")]
     pub plan: Option<PathBuf>,
-    /// How storms are found: random (from all kinds of fault), swarm (each seed first draws its kinds) or guided (storms
-    /// that reach something new are kept and changed)
+    /// How storms are found
     #[arg(
         long,
-        value_name = "WAY",
-        value_parser = way_through_seeds(),
+        value_name = "STRATEGY",
+        value_parser = seed_strategy(),
         default_value_t,
         conflicts_with = "plan"
     )]
-    pub explore: Way,
+    pub explore: Strategy,
 }
 
-/// A way of exploring by its name, the sweep too.
-fn any_way(name: &str) -> Result<Way, String> {
-    let way = Way::ALL.iter().find(|way| way.name() == name);
-    way.copied().ok_or_else(|| {
-        let names: Vec<&str> = Way::ALL.iter().map(|way| way.name()).collect();
-        format!("there is no such way; there are: {}", names.join(", "))
+/// A strategy by its name, the sweep too.
+fn any_strategy(name: &str) -> Result<Strategy, String> {
+    Strategy::named(name).ok_or_else(|| {
+        let names: Vec<&str> = Strategy::ALL.iter().map(|s| s.name()).collect();
+        format!("there is no such strategy; there are: {}", names.join(", "))
     })
 }
 
-/// A way that goes through seeds, by its name; a sweep, which goes through sites, is a command of its own.
-fn way_through_seeds() -> impl TypedValueParser<Value = Way> {
-    let ways = [Way::Random, Way::Swarm, Way::Guided];
-    PossibleValuesParser::new(ways.map(Way::name)).map(move |name| {
-        let way = ways.into_iter().find(|way| way.name() == name);
-        way.expect("only these names are let through")
-    })
+/// A strategy that goes through seeds, by its name.
+fn seed_strategy() -> impl TypedValueParser<Value = Strategy> {
+    let all = Strategy::ALL.iter().filter(|s| s.goes_by_seeds());
+    let values = all.map(|s| PossibleValue::new(s.name()).help(s.about()));
+    PossibleValuesParser::new(values)
+        .map(|name| Strategy::named(&name).expect("only these names are let through"))
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -403,29 +401,29 @@ Exit codes:
 /// What is to be done.
 pub(super) enum Asked {
     /// There is no command.
-    Everything,
+    DefaultCampaign,
     Command(Command),
     /// The program's own, by its place.
-    Brought(usize, ArgMatches),
+    Extra(usize, ArgMatches),
 }
 
 /// Reads the arguments, the program's name first.
 pub(super) fn parse(
     catalogue: &Catalogue,
-    brought: &[Brought],
+    extra: &[ExtraCommand],
     args: impl IntoIterator<Item = OsString>,
 ) -> Result<Asked, clap::Error> {
-    let own = brought.iter().map(|brought| brought.command.clone());
+    let own = extra.iter().map(|extra| extra.command.clone());
     let matches = command(catalogue)
         .subcommands(own)
         .try_get_matches_from(args)?;
     if let Some((name, args)) = matches.subcommand()
-        && let Some(index) = brought.iter().position(|b| b.command.get_name() == name)
+        && let Some(index) = extra.iter().position(|b| b.command.get_name() == name)
     {
-        return Ok(Asked::Brought(index, args.clone()));
+        return Ok(Asked::Extra(index, args.clone()));
     }
     let command = Line::from_arg_matches(&matches)?.command;
-    Ok(command.map_or(Asked::Everything, Asked::Command))
+    Ok(command.map_or(Asked::DefaultCampaign, Asked::Command))
 }
 
 /// The command line with examples that work for this catalogue.
@@ -484,16 +482,16 @@ Examples:
 
 {EXIT_CODES}"
     );
-    let bank = format!(
-        "Every bug of the scenarios is planted into their first shape and looked for in each way, in several campaigns.
+    let bugs = format!(
+        "Every bug of the scenarios is planted into their first shape and looked for by each strategy, in several campaigns.
 
 Examples:
-  {cargo} bank
-  {cargo} bank {scenario} --ways random,swarm --resume bank.jsonl
-  {cargo} bank --resume bank.jsonl --format markdown
+  {cargo} bugs
+  {cargo} bugs {scenario} --strategies random,swarm --resume bugs.jsonl
+  {cargo} bugs --resume bugs.jsonl --format markdown
 
 Exit codes:
-  0  every bug was found by some way of exploring
+  0  every bug was found by some strategy
   1  a bug was found by none, or the measuring was stopped before its end
   2  bad usage"
     );
@@ -540,7 +538,7 @@ Exit codes:
         .mut_subcommand("sweep", |c| c.after_help(sweep))
         .mut_subcommand("fuzz", |c| c.after_help(fuzz))
         .mut_subcommand("merge", |c| c.after_help(merge))
-        .mut_subcommand("bank", |c| c.after_help(bank))
+        .mut_subcommand("bugs", |c| c.after_help(bugs))
         .mut_subcommand("replay", |c| c.after_help(replay))
         .mut_subcommand("shrink", |c| c.after_help(shrink))
 }

@@ -20,7 +20,7 @@ impl Bar {
         Bar(bar)
     }
 
-    /// A bar for making a failure small, of which nobody knows how long it takes.
+    /// A bar for shrinking a failure, which takes unknown time.
     pub fn shrinking(shown: bool, name: &str) -> Self {
         if !shown {
             return Bar(ProgressBar::hidden());

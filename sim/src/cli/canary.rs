@@ -6,15 +6,16 @@ use squall_core::seed::Seeds;
 use squall_explore::{campaign::Campaign, shrink::Budget};
 use squall_report::{Paint, count};
 
-use super::{Refusal, Session, handing::Handing};
+use super::{Refusal, Session};
+use crate::triage::Triage;
 
-/// The canary must be found within so many seeds.
+/// The number of seeds within which the canary must be found.
 const SEEDS: u64 = 2_000;
 
-/// Runs for making it small.
+/// The most runs for shrinking it.
 const RUNS: u64 = 500;
 
-/// Real time for that: everybody who has just cloned the project waits for it.
+/// The most real time for that: a user who has just cloned the project waits for it.
 const TIME: Duration = Duration::from_secs(5);
 
 impl Session<'_> {
@@ -58,9 +59,9 @@ impl Session<'_> {
             time: TIME,
             ..Budget::default()
         };
-        let mut handing = Handing::new(Some(budget), None, &self.failures);
-        let handed = self.hand_over(&campaign, found, &mut handing);
-        self.tell_failure(&campaign, &totals, found, &handed)?;
+        let mut triage = Triage::new(Some(budget), None, &self.failures);
+        let triaged = self.triage(&campaign, found, &mut triage);
+        self.tell_failure(&campaign, &totals, found, &triaged)?;
         self.tell_mismatches(&campaign, &totals)?;
         Ok(Some(found.is_finding() && totals.mismatches.is_empty()))
     }

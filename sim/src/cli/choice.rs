@@ -29,7 +29,7 @@ pub(super) fn campaigns<'a>(
     };
     let campaign = |scenario: &'a dyn Scenario| {
         let mut campaign = Campaign::over(scenario, seeds);
-        campaign.way = variant.explore;
+        campaign.strategy = variant.explore;
         if let Some(shape) = &variant.shape {
             campaign = campaign.in_shape(shape)?;
         }

@@ -13,17 +13,12 @@ use squall_explore::{
     failure::Build,
     fuzz::{BLOCK, FAILURES, Finding, Header, LOG_VERSION, Lane, Log, Step},
     shrink::Budget,
-    strategy::{Guided, Way},
+    strategy::{Guided, Strategy},
 };
 use squall_report::{self as report, summary};
 
-use super::{
-    Exit, Refusal, Session,
-    args::FuzzArgs,
-    choice,
-    handing::{Handed, Handing},
-    stop,
-};
+use super::{Exit, Refusal, Session, args::FuzzArgs, choice, stop};
+use crate::triage::{Triage, Triaged};
 
 /// Where guided exploration keeps its storms, in the directory of the log.
 const CORPUS: &str = "corpus";
@@ -56,9 +51,9 @@ pub(super) fn time_to_shrink(left: Option<Duration>) -> Duration {
 
 impl Session<'_> {
     pub(super) fn fuzz(&mut self, args: &FuzzArgs) -> Result<Exit, Refusal> {
-        if args.corpus.is_some() && args.explore != Way::Guided {
+        if args.corpus.is_some() && args.explore != Strategy::Guided {
             return Err(Refusal::Usage(
-                "--corpus is for --explore guided: no other way learns".to_owned(),
+                "--corpus is for --explore guided: no other strategy learns".to_owned(),
             ));
         }
         let variant = args.variant();
@@ -123,22 +118,22 @@ impl Session<'_> {
                 if log.replay(signature, plant).is_some() {
                     continue;
                 }
-                let handed = self.make_small(lane, &failure, sitting);
-                match handed {
+                let triaged = self.make_small(lane, &failure, sitting);
+                match triaged {
                     // No build but this one can be accused of it.
-                    Handed::Gone(_) if !is_mine => writeln!(
+                    Triaged::Gone(_) if !is_mine => writeln!(
                         self.err,
                         "{} with the seed {}, which another build has found, does not happen with this one",
                         signature.invariant, failure.seed
                     )?,
-                    handed => self.tell_fresh(lane, &sums[&name], &failure, &handed, log)?,
+                    triaged => self.tell_fresh(lane, &sums[&name], &failure, &triaged, log)?,
                 }
             }
         }
         Ok(())
     }
 
-    /// A block of each lane in turn, until time is up, all seeds are done or somebody says stop.
+    /// A block of each lane in turn, until time is up, all seeds are done or it is stopped.
     fn rounds(
         &mut self,
         lanes: &mut [Campaign<'_>],
@@ -184,7 +179,7 @@ impl Session<'_> {
         let corpus = corpus.clone().or(usual);
         let began = Instant::now();
         let totals = match corpus {
-            _ if lane.way != Way::Guided => self.campaign(lane),
+            _ if lane.strategy != Strategy::Guided => self.campaign(lane),
             corpus => {
                 let guided = match guide {
                     Some(guided) => {
@@ -198,21 +193,21 @@ impl Session<'_> {
         };
         let from = lane.seeds.nth(0).expect("a range of seeds is never empty");
         let step = Step {
-            way: lane.way.name().to_owned(),
+            strategy: lane.strategy.name().to_owned(),
             build: Some(Build::present()),
             from,
             elapsed_ms: began.elapsed().as_millis() as u64,
             totals: totals.clone(),
         };
         for fresh in log.add(step)? {
-            let handed = self.make_small(lane, &fresh, sitting);
-            self.tell_fresh(lane, &totals, &fresh, &handed, log)?;
+            let triaged = self.make_small(lane, &fresh, sitting);
+            self.tell_fresh(lane, &totals, &fresh, &triaged, log)?;
         }
         Ok(())
     }
 
     /// Makes a new failure small and writes it to a file.
-    fn make_small(&self, lane: &Campaign<'_>, fresh: &Failure, sitting: &Sitting<'_>) -> Handed {
+    fn make_small(&self, lane: &Campaign<'_>, fresh: &Failure, sitting: &Sitting<'_>) -> Triaged {
         let usual = Budget::default();
         let stopped = lane
             .stop
@@ -224,8 +219,8 @@ impl Session<'_> {
             ..usual
         };
         let out = sitting.args.out.as_ref().map(|out| out.join(FAILURES));
-        let mut handing = Handing::new(Some(budget), out.as_deref(), &self.failures);
-        self.hand_over(lane, fresh, &mut handing)
+        let mut triage = Triage::new(Some(budget), out.as_deref(), &self.failures);
+        self.triage(lane, fresh, &mut triage)
     }
 
     /// Writes a new failure down and prints it.
@@ -234,7 +229,7 @@ impl Session<'_> {
         lane: &Campaign<'_>,
         totals: &Totals,
         fresh: &Failure,
-        handed: &Handed,
+        triaged: &Triaged,
         log: &mut Log,
     ) -> Result<(), Refusal> {
         log.tell(Finding {
@@ -242,10 +237,10 @@ impl Session<'_> {
             plant: lane.plant.clone(),
             seed: fresh.seed,
             message: fresh.message(),
-            sentence: handed.kept().map(|kept| kept.shrunk.sentence.clone()),
-            replay: handed.replay(lane, fresh),
+            sentence: triaged.kept().map(|kept| kept.shrunk.sentence.clone()),
+            replay: triaged.replay(lane, fresh),
         })?;
-        self.tell_failure(lane, totals, fresh, handed)?;
+        self.tell_failure(lane, totals, fresh, triaged)?;
         writeln!(self.out)?;
         Ok(self.out.flush()?)
     }
@@ -285,7 +280,7 @@ fn lane_of(campaign: &Campaign<'_>) -> Lane {
         scenario: campaign.scenario.name().to_owned(),
         shape: campaign.shape.clone(),
         plant: campaign.plant.clone(),
-        way: campaign.way.name().to_owned(),
+        strategy: campaign.strategy.name().to_owned(),
     }
 }
 

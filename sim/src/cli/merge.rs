@@ -9,8 +9,8 @@ use std::{
 };
 
 use squall_core::{
+    atomic_file,
     seed::{Seed, Seeds},
-    whole,
 };
 use squall_engine::{
     run::{Options, Signature},
@@ -20,13 +20,13 @@ use squall_explore::{
     campaign::{Campaign, Failure, NOT_DRAWN, Tally, Totals, guarded},
     failure::{FailureFile, replay_command},
     fuzz::{FAILURES, FILE, Header, LOG_VERSION, Lane, Line, Log, LogError, Step, lines, unite},
-    strategy::{Trial, Way},
+    strategy::{Strategy, Trial},
 };
 use squall_report::{
     self as report, Style,
     failure::{self, Told},
     json, junit,
-    picture::campaign::Report,
+    render::campaign::Report,
     summary,
 };
 
@@ -76,7 +76,7 @@ impl Session<'_> {
                 ("report.json", self.for_machines(&union, Format::Json)),
                 ("report.xml", self.for_machines(&union, Format::Junit)),
             ] {
-                whole::write(&out.join(name), &text).map_err(unwritable)?;
+                atomic_file::write(&out.join(name), &text).map_err(unwritable)?;
             }
         }
         let text = match args.format {
@@ -196,17 +196,17 @@ impl Session<'_> {
     /// is one only if a seed says all: the plan of a guided storm is in no command.
     fn command_of(&self, lane: &Lane, trial: &Trial) -> String {
         let seed = trial.seed;
-        let way = Way::ALL.iter().find(|way| way.name() == lane.way);
-        match (self.catalogue.get(&lane.scenario), way) {
-            (Some(scenario), Some(way)) => {
+        let strategy = Strategy::named(&lane.strategy);
+        match (self.catalogue.get(&lane.scenario), strategy) {
+            (Some(scenario), Some(strategy)) => {
                 let mut campaign = Campaign::over(scenario, Seeds::one(seed));
                 campaign.shape.clone_from(&lane.shape);
                 campaign.plant.clone_from(&lane.plant);
-                campaign.way = *way;
+                campaign.strategy = strategy;
                 campaign.replay_of(trial)
             }
             _ => {
-                let is_random = lane.way == Way::Random.name();
+                let is_random = lane.strategy == Strategy::Random.name();
                 if trial.plan.is_some() && !is_random {
                     return NOT_DRAWN.to_owned();
                 }

@@ -15,9 +15,9 @@ use squall_engine::{
 use squall_explore::{
     campaign::guarded,
     failure::{self as kept, FailureFile},
-    strategy::Way,
+    strategy::Strategy,
 };
-use squall_report::{self as report, Paint, again, failure, picture::Subject, summary};
+use squall_report::{self as report, Paint, again, failure, render::Subject, summary};
 
 use super::{Exit, Refusal, Session, args::ReplayArgs, choice};
 
@@ -38,16 +38,16 @@ impl<'a> Session<'a> {
             let usage = "replay of a scenario needs its seed: say --seed S, or name a failure file";
             return Err(Refusal::Usage(usage.to_owned()));
         };
-        let is_drawn = matches!(campaign.way, Way::Random | Way::Swarm);
-        if campaign.plan.is_none() && !is_drawn {
+        let profile = campaign.scenario.profile();
+        if campaign.plan.is_none() && campaign.strategy.trial(&profile, seed).is_none() {
             let usage = format!(
                 "a seed alone is no storm of a {} campaign: use the command that was printed with the failure",
-                campaign.way
+                campaign.strategy
             );
             return Err(Refusal::Usage(usage));
         }
         let spec = campaign.spec(seed);
-        let full = args.trace || args.at.is_some() || args.pictures.wanted();
+        let full = args.trace || args.at.is_some() || args.render.wanted();
         let (outcome, took) = self.run_again(campaign.scenario, &spec, full);
         self.title(campaign.scenario, &spec, "")?;
         self.outcome(&outcome)?;
@@ -65,7 +65,7 @@ impl<'a> Session<'a> {
             sentence: None,
             replay: &replay,
         };
-        self.pictures(&args.pictures, &subject)?;
+        self.render(&args.render, &subject)?;
         self.took(&outcome, took)?;
         Ok(Exit::survived_if(survived))
     }
@@ -77,7 +77,7 @@ impl<'a> Session<'a> {
             || variant.shape.is_some()
             || variant.plant.is_some()
             || variant.plan.is_some()
-            || variant.explore != Way::default()
+            || variant.explore != Strategy::default()
         {
             let usage = "a failure file has its own seed, shape, bug and plan: leave --seed, --shape, --plant, --plan and --explore out";
             return Err(Refusal::Usage(usage.to_owned()));
@@ -103,7 +103,7 @@ impl<'a> Session<'a> {
             sentence: Some(&file.sentence),
             replay: &replay,
         };
-        self.pictures(&args.pictures, &subject)?;
+        self.render(&args.render, &subject)?;
         self.took(&outcome, took)?;
         Ok(Exit::survived_if(!compared.fails))
     }

@@ -8,24 +8,24 @@ use std::{
 
 use squall_explore::{
     campaign::{Campaign, Tally, Totals, rate},
-    strategy::{Guided, Trial, Way, corpus},
+    strategy::{Guided, Strategy, Trial, corpus},
 };
-use squall_report::{self as report, json, junit, picture::campaign::Report, summary};
+use squall_report::{self as report, json, junit, render::campaign::Report, summary};
 
 use super::{
     Exit, Refusal, Session,
     args::{Format, RunArgs},
     bar::Bar,
     choice,
-    handing::Handing,
-    pictures::Shown,
+    render::Shown,
 };
+use crate::triage::Triage;
 
 impl Session<'_> {
     pub(super) fn run(&mut self, args: &RunArgs) -> Result<Exit, Refusal> {
-        if args.corpus.is_some() && args.variant.explore != Way::Guided {
+        if args.corpus.is_some() && args.variant.explore != Strategy::Guided {
             return Err(Refusal::Usage(
-                "--corpus is for --explore guided: no other way learns".to_owned(),
+                "--corpus is for --explore guided: no other strategy learns".to_owned(),
             ));
         }
         let mut campaigns =
@@ -54,10 +54,10 @@ impl Session<'_> {
         }
         let elapsed = began.elapsed();
         let budget = (!args.no_shrink).then(|| args.shrinking.budget());
-        let mut handing = Handing::new(budget, args.shrinking.out.as_deref(), &self.failures);
+        let mut triage = Triage::new(budget, args.shrinking.out.as_deref(), &self.failures);
         let shown = match args.format {
             format @ (Format::Json | Format::Junit) => {
-                let shown = self.hand_all_over(&campaigns, &all, &mut handing);
+                let shown = self.triage_all(&campaigns, &all, &mut triage);
                 let owners = all
                     .iter()
                     .flat_map(|totals| vec![totals; totals.failures.len()]);
@@ -81,7 +81,7 @@ impl Session<'_> {
                 if !counts.is_empty() {
                     write!(self.out, "\n{}", summary::counts(&counts, self.style))?;
                 }
-                self.failures(&campaigns, &all, &mut handing)?
+                self.failures(&campaigns, &all, &mut triage)?
             }
         };
         self.annotate(&shown)?;
@@ -160,15 +160,15 @@ impl Session<'_> {
         &mut self,
         campaigns: &'s [Campaign<'s>],
         all: &'s [Totals],
-        handing: &mut Handing,
+        triage: &mut Triage,
     ) -> Result<Vec<Shown<'s>>, Refusal> {
         let mut shown = Vec::new();
         for (campaign, totals) in campaigns.iter().zip(all) {
             for failed in &totals.failures {
                 writeln!(self.out)?;
-                let handed = self.hand_over(campaign, failed, handing);
-                self.tell_failure(campaign, totals, failed, &handed)?;
-                shown.push((campaign, failed, handed));
+                let triaged = self.triage(campaign, failed, triage);
+                self.tell_failure(campaign, totals, failed, &triaged)?;
+                shown.push((campaign, failed, triaged));
             }
             self.tell_mismatches(campaign, totals)?;
         }
@@ -176,17 +176,17 @@ impl Session<'_> {
     }
 
     /// The same without a word.
-    fn hand_all_over<'s>(
+    fn triage_all<'s>(
         &self,
         campaigns: &'s [Campaign<'s>],
         all: &'s [Totals],
-        handing: &mut Handing,
+        triage: &mut Triage,
     ) -> Vec<Shown<'s>> {
         let mut shown = Vec::new();
         for (campaign, totals) in campaigns.iter().zip(all) {
             for failed in &totals.failures {
-                let handed = self.hand_over(campaign, failed, handing);
-                shown.push((campaign, failed, handed));
+                let triaged = self.triage(campaign, failed, triage);
+                shown.push((campaign, failed, triaged));
             }
         }
         shown

@@ -1,4 +1,4 @@
-//! Ctrl-C, and the signals of whoever runs the program: what was begun is brought to an end, and kept.
+//! Ctrl-C and other signals: what was begun is finished, and kept.
 
 use std::sync::{
     Arc, OnceLock,

@@ -3,16 +3,16 @@
 use std::{io::Write, slice, time::Instant};
 
 use squall_core::seed::Seeds;
-use squall_explore::strategy::{Sweep, Trial, Way};
-use squall_report::{json, junit, picture::campaign::Report, sweep};
+use squall_explore::strategy::{Strategy, Sweep, Trial};
+use squall_report::{json, junit, render::campaign::Report, sweep};
 
 use super::{
     Exit, Refusal, Session,
     args::{Format, SweepArgs, Variant},
     bar::Bar,
     choice,
-    handing::Handing,
 };
+use crate::triage::Triage;
 
 impl Session<'_> {
     pub(super) fn sweep(&mut self, args: &SweepArgs) -> Result<Exit, Refusal> {
@@ -20,13 +20,13 @@ impl Session<'_> {
             shape: args.shape.clone(),
             plant: args.plant.clone(),
             plan: None,
-            explore: Way::default(),
+            explore: Strategy::default(),
         };
         let seeds = args.seeds.unwrap_or(Seeds::one(args.seed));
         let names = slice::from_ref(&args.scenario);
         let campaigns = choice::campaigns(self.catalogue, names, &variant, seeds)?;
         let mut campaign = campaigns.into_iter().next().expect("one scenario is named");
-        campaign.way = Way::Sweep;
+        campaign.strategy = Strategy::Sweep;
         campaign.stop_at_first = args.stop_at_first;
         if let Some(jobs) = args.jobs {
             campaign.jobs = usize::from(jobs);
@@ -41,22 +41,22 @@ impl Session<'_> {
 
         let matrix = explorer.matrix();
         let budget = (!args.no_shrink).then(|| args.shrinking.budget());
-        let mut handing = Handing::new(budget, args.shrinking.out.as_deref(), &self.failures);
+        let mut triage = Triage::new(budget, args.shrinking.out.as_deref(), &self.failures);
         if args.format == Format::Text {
             write!(self.out, "{}", sweep::text(&totals, &matrix, self.style))?;
         }
-        let mut handed = Vec::new();
+        let mut triaged = Vec::new();
         for failed in &totals.failures {
-            let made = self.hand_over(&campaign, failed, &mut handing);
+            let made = self.triage(&campaign, failed, &mut triage);
             if args.format == Format::Text {
                 writeln!(self.out)?;
                 self.tell_failure(&campaign, &totals, failed, &made)?;
             }
-            handed.push((&campaign, failed, made));
+            triaged.push((&campaign, failed, made));
         }
         match args.format {
             format @ (Format::Json | Format::Junit) => {
-                let failures = handed.iter().map(|(campaign, failed, made)| {
+                let failures = triaged.iter().map(|(campaign, failed, made)| {
                     let replay = made.replay(campaign, failed);
                     json::failed(&totals, failed, made.kept(), replay)
                 });
@@ -72,13 +72,13 @@ impl Session<'_> {
             }
             Format::Text => self.tell_mismatches(&campaign, &totals)?,
         }
-        self.annotate(&handed)?;
+        self.annotate(&triaged)?;
         self.timing(slice::from_ref(&totals), elapsed)?;
         if let Some(file) = &args.html {
             let title = format!("sweep {}", totals.scenario);
             let mut report = Report::of(title, slice::from_ref(&totals), elapsed);
             report.sweep = Some(matrix.into());
-            self.report(file, report, &handed)?;
+            self.report(file, report, &triaged)?;
         }
         Ok(Exit::survived_if(totals.is_clean()))
     }

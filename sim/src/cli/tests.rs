@@ -1,10 +1,10 @@
 //! The command line over fake runs: what it prints where, and its exit codes.
 
 mod ci;
-mod everything;
+mod default_campaign;
 mod files;
 mod long;
-mod pictures;
+mod render;
 mod replay;
 mod run;
 mod sweep;
@@ -83,24 +83,24 @@ fn squall_with(catalogue: &Catalogue, runner: Runner<'_>, line: &str) -> Said {
 
 fn squall_bringing(
     catalogue: &Catalogue,
-    brought: &[Brought],
+    extra: &[ExtraCommand],
     runner: Runner<'_>,
     line: &str,
 ) -> Said {
-    squall_in(None, catalogue, brought, runner, line)
+    squall_in(None, catalogue, extra, runner, line)
 }
 
 fn squall_in(
     step: Option<annotate::Step>,
     catalogue: &Catalogue,
-    brought: &[Brought],
+    extra: &[ExtraCommand],
     runner: Runner<'_>,
     line: &str,
 ) -> Said {
     let (out, err) = (Pipe::default(), Pipe::default());
     let exit = Session {
         catalogue,
-        brought,
+        extra,
         runner,
         out: Output::new(Box::new(out.clone())),
         err: Output::new(Box::new(err.clone())),

@@ -295,10 +295,7 @@ fn an_outage_is_felt_until_what_it_held_back_has_come_through() {
 
 #[test]
 fn a_node_that_is_down_already_stays_down_until_it_is_booted_and_then_nothing_is_felt_any_more() {
-    let soon = Crash {
-        node: "double".to_owned(),
-        down_ms: 2_000,
-    };
+    let soon = Crash::new("double", 2_000);
     let fault = crate::storm::Fault {
         when: crate::storm::When::AtMs(0),
         action: soon.into(),
@@ -326,11 +323,7 @@ fn a_node_that_is_down_already_stays_down_until_it_is_booted_and_then_nothing_is
 fn a_fault_by_hand_goes_no_further_than_a_plan_may() {
     let outcome = storms("beyond").one(Seed(0), |sim| {
         sim.node("double", double);
-        sim.inflict(CrashLoop {
-            node: "double".to_owned(),
-            times: u32::MAX,
-            down_ms: 1,
-        });
+        sim.inflict(CrashLoop::new("double", u32::MAX, 1));
     });
     if let Verdict::HarnessFailed(message) = outcome.verdict {
         panic!("{message}");

@@ -219,8 +219,8 @@ fn a_sweep_lets_clocks_jump_where_something_is_held_and_processes_stand_still_wh
 fn the_storm_waits_for_a_message_that_is_minutes_late() {
     let late_ms = 400_000;
     for action in [
-        Action::DelayBurst(DelayBurst { by_ms: late_ms }),
-        Action::DuplicateBurst(DuplicateBurst { after_ms: late_ms }),
+        Action::DelayBurst(DelayBurst::new(late_ms)),
+        Action::DuplicateBurst(DuplicateBurst::new(late_ms)),
     ] {
         let outcome = Little(|sim: &Sim| {
             echo(sim, "peer");

@@ -53,10 +53,7 @@ fn a_feature_knows_the_site_at_which_it_can_be_struck() {
     // A storm lasts until its last fault: this one comes when all is done.
     let late = Fault {
         when: When::AtMs(60_000),
-        action: Restart {
-            node: "front".into(),
-        }
-        .into(),
+        action: Restart::new("front").into(),
     };
     let spec = Spec {
         plan: Some(Plan::new(vec![late.clone()])),
@@ -77,11 +74,7 @@ fn a_feature_knows_the_site_at_which_it_can_be_struck() {
         }
         let crash = Fault {
             when: when.clone(),
-            action: Crash {
-                node: node.clone(),
-                down_ms: 100,
-            }
-            .into(),
+            action: Crash::new(node.clone(), 100).into(),
         };
         let spec = Spec {
             plan: Some(Plan::new(vec![crash, late.clone()])),
@@ -272,13 +265,7 @@ fn a_corpus_that_is_damaged_or_cannot_happen_is_refused_with_the_name_of_the_fil
     let of_doubt = |node: &str, amount| {
         let doubt = Fault {
             when: When::AtMs(5),
-            action: Custom {
-                name: "doubt".to_owned(),
-                node: node.to_owned(),
-                amount,
-                for_ms: 5,
-            }
-            .into(),
+            action: Custom::new("doubt".to_owned(), node.to_owned(), amount, 5).into(),
         };
         let kept = Kept {
             plan: Plan::new(vec![doubt]),

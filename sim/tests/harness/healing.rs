@@ -79,71 +79,19 @@ fn the_healing_ends_what_would_have_gone_on_for_a_day() {
     for action in [
         crash("peer", day),
         power_loss("peer", day),
-        Action::CrashLoop(CrashLoop {
-            node: node(),
-            times: 1_000,
-            down_ms: 1_000,
-        }),
-        Action::Pause(Pause {
-            node: node(),
-            for_ms: day,
-        }),
-        Action::SlowNode(SlowNode {
-            node: node(),
-            wait_ms: 2_000,
-            for_ms: day,
-        }),
-        Action::Cut(Cut {
-            from: from(),
-            to: to(),
-            both: true,
-            for_ms: day,
-        }),
-        Action::Isolate(Isolate {
-            node: node(),
-            for_ms: day,
-        }),
-        Action::Flap(Flap {
-            from: from(),
-            to: to(),
-            times: 1_000,
-            each_ms: 60_000,
-        }),
-        Action::Latency(Latency {
-            from: from(),
-            to: to(),
-            extra_ms: 2_000,
-            for_ms: day,
-        }),
-        Action::Loss(Loss {
-            from: from(),
-            to: to(),
-            percent: 99,
-            for_ms: day,
-        }),
-        Action::Trickle(Trickle {
-            from: to(),
-            to: from(),
-            bytes_per_s: 1,
-            for_ms: day,
-        }),
-        Action::Refuse(Refuse {
-            node: node(),
-            for_ms: day,
-        }),
-        Action::HangConnects(HangConnects {
-            node: node(),
-            for_ms: day,
-        }),
-        Action::DiskFull(DiskFull {
-            node: node(),
-            for_ms: day,
-        }),
-        Action::SlowDisk(SlowDisk {
-            node: node(),
-            extra_ms: 5_000,
-            for_ms: day,
-        }),
+        Action::CrashLoop(CrashLoop::new(node(), 1_000, 1_000)),
+        Action::Pause(Pause::new(node(), day)),
+        Action::SlowNode(SlowNode::new(node(), 2_000, day)),
+        Action::Cut(Cut::new(from(), to(), true, day)),
+        Action::Isolate(Isolate::new(node(), day)),
+        Action::Flap(Flap::new(from(), to(), 1_000, 60_000)),
+        Action::Latency(Latency::new(from(), to(), 2_000, day)),
+        Action::Loss(Loss::new(from(), to(), 99, day)),
+        Action::Trickle(Trickle::new(to(), from(), 1, day)),
+        Action::Refuse(Refuse::new(node(), day)),
+        Action::HangConnects(HangConnects::new(node(), day)),
+        Action::DiskFull(DiskFull::new(node(), day)),
+        Action::SlowDisk(SlowDisk::new(node(), 5_000, day)),
     ] {
         let told = action.to_string();
         let outcome = Little(|sim: &Sim| {

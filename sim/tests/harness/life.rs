@@ -99,12 +99,7 @@ fn a_task_of_an_earlier_life_never_runs_again() {
     .run(vec![
         at(500, crash("ticker", 200)),
         at(1_000, power_loss("ticker", 200)),
-        at(
-            1_500,
-            Restart {
-                node: "ticker".into(),
-            },
-        ),
+        at(1_500, Restart::new("ticker")),
     ]);
     assert_eq!(outcome.verdict, Verdict::Survived);
     let born: Vec<f64> = turns(&outcome, "ticker")
@@ -234,7 +229,7 @@ fn a_paused_node_does_nothing_while_time_goes_on() {
     let told = log.clone();
     let pause = |ms, for_ms| {
         let node = "ticker".to_owned();
-        at(ms, Pause { node, for_ms })
+        at(ms, Pause::new(node, for_ms))
     };
     let outcome = Little(move |sim: &Sim| {
         let told = told.clone();
@@ -281,13 +276,7 @@ fn a_pause_ends_with_the_life_that_was_paused() {
         lasts(sim, 5);
     })
     .run(vec![
-        at(
-            500,
-            Pause {
-                node: "ticker".into(),
-                for_ms: 3_000,
-            },
-        ),
+        at(500, Pause::new("ticker", 3_000)),
         at(1_000, crash("ticker", 500)),
     ]);
     let ticks: Vec<f64> = log.take().into_iter().map(|(at, _)| seconds(at)).collect();
@@ -307,14 +296,7 @@ fn every_turn_of_a_slow_node_waits() {
         });
         lasts(sim, 4);
     })
-    .run(vec![at(
-        1_000,
-        SlowNode {
-            node: "ticker".into(),
-            wait_ms: 90,
-            for_ms: 2_000,
-        },
-    )]);
+    .run(vec![at(1_000, SlowNode::new("ticker", 90, 2_000))]);
     assert!(outcome.faults[0].effective);
     let ticks: Vec<f64> = log.take().into_iter().map(|(at, _)| seconds(at)).collect();
     let between = |from, to| ticks.iter().filter(|at| (from..to).contains(*at)).count();
@@ -549,13 +531,7 @@ fn every_node_is_killed_at_the_end_and_nothing_of_it_is_left() {
     for faults in [
         vec![],
         vec![at(900, crash("one", 50_000))],
-        vec![at(
-            900,
-            Pause {
-                node: "two".into(),
-                for_ms: 50_000,
-            },
-        )],
+        vec![at(900, Pause::new("two", 50_000))],
     ] {
         assert_eq!(little.run(faults).verdict, Verdict::Survived);
     }

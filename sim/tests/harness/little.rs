@@ -147,21 +147,15 @@ pub fn site(node: &str, kind: Kind, label: &str, attempt: u32, action: impl Into
 
 pub fn pause(node: &str, for_ms: u64) -> Action {
     let node = node.to_owned();
-    Action::Pause(Pause { node, for_ms })
+    Action::Pause(Pause::new(node, for_ms))
 }
 
 pub fn crash(node: &str, down_ms: u64) -> Action {
-    Action::Crash(Crash {
-        node: node.to_owned(),
-        down_ms,
-    })
+    Action::Crash(Crash::new(node, down_ms))
 }
 
 pub fn power_loss(node: &str, down_ms: u64) -> Action {
-    Action::PowerLoss(PowerLoss {
-        node: node.to_owned(),
-        down_ms,
-    })
+    Action::PowerLoss(PowerLoss::new(node, down_ms))
 }
 
 pub fn send_to(peer: &str) -> Kind {

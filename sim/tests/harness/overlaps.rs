@@ -37,24 +37,9 @@ fn answered(faults: Vec<Fault>) -> Vec<f64> {
 
 #[test]
 fn the_end_of_one_fault_does_not_end_another() {
-    let cut = |both, for_ms| {
-        Action::Cut(Cut {
-            from: "alice".into(),
-            to: "peer".into(),
-            both,
-            for_ms,
-        })
-    };
-    let isolate = Action::Isolate(Isolate {
-        node: "peer".into(),
-        for_ms: 300,
-    });
-    let flap = Action::Flap(Flap {
-        from: "peer".into(),
-        to: "alice".into(),
-        times: 2,
-        each_ms: 100,
-    });
+    let cut = |both, for_ms| Action::Cut(Cut::new("alice", "peer", both, for_ms));
+    let isolate = Action::Isolate(Isolate::new("peer", 300));
+    let flap = Action::Flap(Flap::new("peer", "alice", 2, 100));
     for shorter in [cut(true, 300), isolate, flap] {
         let told = shorter.to_string();
         let times = answered(vec![at(1_000, cut(true, 3_000)), at(1_500, shorter)]);
@@ -63,14 +48,8 @@ fn the_end_of_one_fault_does_not_end_another() {
         assert!(times.iter().filter(|at| **at < 1.0).count() > 10);
         assert!(times.iter().filter(|at| **at > 4.1).count() > 40, "{told}");
     }
-    let latency = |extra_ms, for_ms| {
-        Action::Latency(Latency {
-            from: "alice".into(),
-            to: "peer".into(),
-            extra_ms,
-            for_ms,
-        })
-    };
+    let latency =
+        |extra_ms, for_ms| Action::Latency(Latency::new("alice", "peer", extra_ms, for_ms));
     let times = answered(vec![
         at(1_000, latency(500, 3_000)),
         at(1_500, latency(5, 300)),
@@ -112,11 +91,7 @@ fn failed_syncs(faults: Vec<Fault>, seconds: &'static [u64]) -> Vec<bool> {
 
 #[test]
 fn each_of_two_disk_errors_that_lie_in_wait_at_once_bites_by_itself() {
-    let error = || {
-        Action::SyncError(SyncError {
-            node: "store".into(),
-        })
-    };
+    let error = || Action::SyncError(SyncError::new("store"));
     assert_eq!(
         failed_syncs(vec![at(0, error()), at(10, error())], &[1, 1, 1]),
         [true, true, false]
@@ -134,14 +109,7 @@ fn each_of_two_disk_errors_that_lie_in_wait_at_once_bites_by_itself() {
 
 #[test]
 fn a_link_that_flaps_twice_over_is_up_only_when_neither_flap_has_it_down() {
-    let flap = |times, each_ms| {
-        Action::Flap(Flap {
-            from: "front".into(),
-            to: "back".into(),
-            times,
-            each_ms,
-        })
-    };
+    let flap = |times, each_ms| Action::Flap(Flap::new("front", "back", times, each_ms));
     let log = Log::default();
     let told = log.clone();
     // Down from 0 to 2 s and from 4 to 6 s; down from 1 to 9 s, too.

@@ -152,12 +152,7 @@ fn a_client_is_told_for_how_long_it_has_been_calm() {
     let down = calm_times(vec![at(1_200, crash("peer", 700))]);
     assert_eq!(down, [Some(5), Some(10), None, Some(1), Some(6), Some(11)]);
 
-    let cut = Action::Cut(Cut {
-        from: "alice".into(),
-        to: "peer".into(),
-        both: true,
-        for_ms: 700,
-    });
+    let cut = Action::Cut(Cut::new("alice", "peer", true, 700));
     let cut = calm_times(vec![at(1_200, cut)]);
     assert_eq!(cut, [Some(5), Some(10), None, Some(1), Some(6), Some(11)]);
 }

@@ -27,83 +27,50 @@ fn name() -> impl Strategy<Value = String> {
 fn action() -> impl Strategy<Value = Action> {
     let n = any::<u64>;
     prop_oneof![
-        (name(), n()).prop_map(|(node, down_ms)| Action::Crash(Crash { node, down_ms })),
-        (name(), n()).prop_map(|(node, down_ms)| Action::PowerLoss(PowerLoss { node, down_ms })),
+        (name(), n()).prop_map(|(node, down_ms)| Action::Crash(Crash::new(node, down_ms))),
+        (name(), n()).prop_map(|(node, down_ms)| Action::PowerLoss(PowerLoss::new(node, down_ms))),
         (name(), any::<u32>(), n()).prop_map(|(node, times, down_ms)| Action::CrashLoop(
-            CrashLoop {
-                node,
-                times,
-                down_ms
-            }
+            CrashLoop::new(node, times, down_ms)
         )),
-        (name(), n()).prop_map(|(node, for_ms)| Action::Pause(Pause { node, for_ms })),
-        name().prop_map(|node| Action::Restart(Restart { node })),
-        (name(), n()).prop_map(|(node, for_ms)| Action::Overlap(Overlap { node, for_ms })),
-        (name(), n(), n()).prop_map(|(node, wait_ms, for_ms)| Action::SlowNode(SlowNode {
-            node,
-            wait_ms,
-            for_ms
-        })),
-        (name(), name(), any::<bool>(), n()).prop_map(|(from, to, both, for_ms)| Action::Cut(
-            Cut {
-                from,
-                to,
-                both,
-                for_ms
-            }
-        )),
-        (name(), n()).prop_map(|(node, for_ms)| Action::Isolate(Isolate { node, for_ms })),
+        (name(), n()).prop_map(|(node, for_ms)| Action::Pause(Pause::new(node, for_ms))),
+        name().prop_map(|node| Action::Restart(Restart::new(node))),
+        (name(), n()).prop_map(|(node, for_ms)| Action::Overlap(Overlap::new(node, for_ms))),
+        (name(), n(), n()).prop_map(|(node, wait_ms, for_ms)| Action::SlowNode(SlowNode::new(
+            node, wait_ms, for_ms
+        ))),
+        (name(), name(), any::<bool>(), n())
+            .prop_map(|(from, to, both, for_ms)| Action::Cut(Cut::new(from, to, both, for_ms))),
+        (name(), n()).prop_map(|(node, for_ms)| Action::Isolate(Isolate::new(node, for_ms))),
         (name(), name(), any::<u32>(), n()).prop_map(|(from, to, times, each_ms)| Action::Flap(
-            Flap {
-                from,
-                to,
-                times,
-                each_ms
-            }
+            Flap::new(from, to, times, each_ms)
         )),
         (name(), name(), n(), n()).prop_map(|(from, to, extra_ms, for_ms)| Action::Latency(
-            Latency {
-                from,
-                to,
-                extra_ms,
-                for_ms
-            }
+            Latency::new(from, to, extra_ms, for_ms)
         )),
         (name(), name(), any::<u8>(), n()).prop_map(|(from, to, percent, for_ms)| Action::Loss(
-            Loss {
-                from,
-                to,
-                percent,
-                for_ms
-            }
+            Loss::new(from, to, percent, for_ms)
         )),
         (name(), name(), n(), n()).prop_map(|(from, to, bytes_per_s, for_ms)| Action::Trickle(
-            Trickle {
-                from,
-                to,
-                bytes_per_s,
-                for_ms
-            }
+            Trickle::new(from, to, bytes_per_s, for_ms)
         )),
-        (name(), n()).prop_map(|(node, for_ms)| Action::Refuse(Refuse { node, for_ms })),
+        (name(), n()).prop_map(|(node, for_ms)| Action::Refuse(Refuse::new(node, for_ms))),
         (name(), n())
-            .prop_map(|(node, for_ms)| Action::HangConnects(HangConnects { node, for_ms })),
+            .prop_map(|(node, for_ms)| Action::HangConnects(HangConnects::new(node, for_ms))),
         (name(), name())
-            .prop_map(|(from, to)| Action::ResetConnections(ResetConnections { from, to })),
-        (name(), name()).prop_map(|(from, to)| Action::HalfOpen(HalfOpen { from, to })),
+            .prop_map(|(from, to)| Action::ResetConnections(ResetConnections::new(from, to))),
+        (name(), name()).prop_map(|(from, to)| Action::HalfOpen(HalfOpen::new(from, to))),
         Just(Action::LoseBurst(LoseBurst {})),
         Just(Action::ResetBurst(ResetBurst {})),
-        n().prop_map(|by_ms| Action::DelayBurst(DelayBurst { by_ms })),
-        n().prop_map(|after_ms| Action::DuplicateBurst(DuplicateBurst { after_ms })),
-        (name(), n(), n()).prop_map(|(node, extra_ms, for_ms)| Action::SlowDisk(SlowDisk {
-            node,
-            extra_ms,
-            for_ms
-        })),
-        name().prop_map(|node| Action::SyncError(SyncError { node })),
-        name().prop_map(|node| Action::WriteError(WriteError { node })),
-        (name(), n()).prop_map(|(node, for_ms)| Action::DiskFull(DiskFull { node, for_ms })),
-        (name(), n()).prop_map(|(node, choice)| Action::SectorError(SectorError { node, choice })),
+        n().prop_map(|by_ms| Action::DelayBurst(DelayBurst::new(by_ms))),
+        n().prop_map(|after_ms| Action::DuplicateBurst(DuplicateBurst::new(after_ms))),
+        (name(), n(), n()).prop_map(|(node, extra_ms, for_ms)| Action::SlowDisk(SlowDisk::new(
+            node, extra_ms, for_ms
+        ))),
+        name().prop_map(|node| Action::SyncError(SyncError::new(node))),
+        name().prop_map(|node| Action::WriteError(WriteError::new(node))),
+        (name(), n()).prop_map(|(node, for_ms)| Action::DiskFull(DiskFull::new(node, for_ms))),
+        (name(), n())
+            .prop_map(|(node, choice)| Action::SectorError(SectorError::new(node, choice))),
         (
             name(),
             proptest::option::of(name()),
@@ -121,18 +88,13 @@ fn action() -> impl Strategy<Value = Action> {
                 }
             )),
         (name(), any::<i64>())
-            .prop_map(|(node, by_ms)| Action::ClockJump(ClockJump { node, by_ms })),
+            .prop_map(|(node, by_ms)| Action::ClockJump(ClockJump::new(node, by_ms))),
         (name(), any::<i64>(), n())
-            .prop_map(|(node, ppm, for_ms)| Action::ClockDrift(ClockDrift { node, ppm, for_ms })),
+            .prop_map(|(node, ppm, for_ms)| Action::ClockDrift(ClockDrift::new(node, ppm, for_ms))),
         (name(), name(), n(), n()).prop_map(|(name, node, amount, for_ms)| Action::Custom(
-            Custom {
-                name,
-                node,
-                amount,
-                for_ms
-            }
+            Custom::new(name, node, amount, for_ms)
         )),
-        name().prop_map(|node| Action::Upgrade(Upgrade { node })),
+        name().prop_map(|node| Action::Upgrade(Upgrade::new(node))),
     ]
 }
 
@@ -251,13 +213,7 @@ fn every_kind_of_fault_is_drawn() {
 #[test]
 fn a_plan_file_reads_well() {
     let plan = Plan::new(vec![
-        at(
-            1_500,
-            Crash {
-                node: "order".into(),
-                down_ms: 2_000,
-            },
-        ),
+        at(1_500, Crash::new("order", 2_000)),
         nth("order", send_to("payment"), 3, LoseBurst {}),
     ]);
     let text = r#"{
@@ -348,12 +304,12 @@ fn what_is_no_plan_is_refused_with_the_reason() {
 #[test]
 fn a_plan_that_cannot_happen_is_refused_with_the_reason() {
     let error = |fault: Fault| {
-        let plan = Plan::new(vec![at(1, Restart { node: "a".into() }), fault]);
+        let plan = Plan::new(vec![at(1, Restart::new("a")), fault]);
         plan.check(&["a", "b"])
             .expect_err("it cannot happen")
             .to_string()
     };
-    let restart = |node: &str| Action::Restart(Restart { node: node.into() });
+    let restart = |node: &str| Action::Restart(Restart::new(node));
     assert_eq!(
         error(at(1, restart("c"))),
         "the plan's fault 1 (at 0.001 s: c is restarted) cannot happen here: there is no node \"c\"; there are a, b"
@@ -363,8 +319,8 @@ fn a_plan_that_cannot_happen_is_refused_with_the_reason() {
     let burst_faults = [
         Action::LoseBurst(LoseBurst {}),
         Action::ResetBurst(ResetBurst {}),
-        Action::DelayBurst(DelayBurst { by_ms: 1 }),
-        Action::DuplicateBurst(DuplicateBurst { after_ms: 1 }),
+        Action::DelayBurst(DelayBurst::new(1)),
+        Action::DuplicateBurst(DuplicateBurst::new(1)),
     ];
     for action in burst_faults {
         assert!(error(at(1, action.clone())).contains("\"send\" site"));
@@ -381,120 +337,32 @@ fn extremes(more: u64) -> Vec<Fault> {
     let node = || "vault".to_owned();
     let (from, to) = (|| "alice".to_owned(), || "front".to_owned());
     let times_and_places = [
-        Action::Crash(Crash {
-            node: node(),
-            down_ms: most,
-        }),
-        Action::PowerLoss(PowerLoss {
-            node: node(),
-            down_ms: most,
-        }),
-        Action::CrashLoop(CrashLoop {
-            node: node(),
-            times,
-            down_ms: 1,
-        }),
-        Action::CrashLoop(CrashLoop {
-            node: node(),
-            times: 2,
-            down_ms: most,
-        }),
-        Action::Pause(Pause {
-            node: node(),
-            for_ms: most,
-        }),
-        Action::SlowNode(SlowNode {
-            node: node(),
-            wait_ms: most,
-            for_ms: 1,
-        }),
-        Action::SlowNode(SlowNode {
-            node: node(),
-            wait_ms: 1,
-            for_ms: most,
-        }),
-        Action::Cut(Cut {
-            from: from(),
-            to: to(),
-            both: true,
-            for_ms: most,
-        }),
-        Action::Isolate(Isolate {
-            node: node(),
-            for_ms: most,
-        }),
-        Action::Flap(Flap {
-            from: from(),
-            to: to(),
-            times,
-            each_ms: 1,
-        }),
-        Action::Flap(Flap {
-            from: from(),
-            to: to(),
-            times: 2,
-            each_ms: most,
-        }),
-        Action::Latency(Latency {
-            from: from(),
-            to: to(),
-            extra_ms: most,
-            for_ms: 1_000,
-        }),
-        Action::Latency(Latency {
-            from: from(),
-            to: to(),
-            extra_ms: 1,
-            for_ms: most,
-        }),
-        Action::Loss(Loss {
-            from: from(),
-            to: to(),
-            percent: 99 + more as u8,
-            for_ms: 1_000,
-        }),
-        Action::Trickle(Trickle {
-            from: from(),
-            to: to(),
-            bytes_per_s: 1 - more,
-            for_ms: 1_000,
-        }),
-        Action::Refuse(Refuse {
-            node: node(),
-            for_ms: most,
-        }),
-        Action::HangConnects(HangConnects {
-            node: node(),
-            for_ms: most,
-        }),
-        Action::SlowDisk(SlowDisk {
-            node: node(),
-            extra_ms: most,
-            for_ms: 1,
-        }),
-        Action::DiskFull(DiskFull {
-            node: node(),
-            for_ms: most,
-        }),
-        Action::ClockJump(ClockJump {
-            node: node(),
-            by_ms: -(36_500 * 86_400_000 + more as i64),
-        }),
-        Action::ClockDrift(ClockDrift {
-            node: node(),
-            ppm: -(1_000_000 + more as i64),
-            for_ms: 1_000,
-        }),
-        Action::Custom(Custom {
-            name: "doubt".into(),
-            node: node(),
-            amount: u64::MAX,
-            for_ms: most,
-        }),
+        Action::Crash(Crash::new(node(), most)),
+        Action::PowerLoss(PowerLoss::new(node(), most)),
+        Action::CrashLoop(CrashLoop::new(node(), times, 1)),
+        Action::CrashLoop(CrashLoop::new(node(), 2, most)),
+        Action::Pause(Pause::new(node(), most)),
+        Action::SlowNode(SlowNode::new(node(), most, 1)),
+        Action::SlowNode(SlowNode::new(node(), 1, most)),
+        Action::Cut(Cut::new(from(), to(), true, most)),
+        Action::Isolate(Isolate::new(node(), most)),
+        Action::Flap(Flap::new(from(), to(), times, 1)),
+        Action::Flap(Flap::new(from(), to(), 2, most)),
+        Action::Latency(Latency::new(from(), to(), most, 1_000)),
+        Action::Latency(Latency::new(from(), to(), 1, most)),
+        Action::Loss(Loss::new(from(), to(), 99 + more as u8, 1_000)),
+        Action::Trickle(Trickle::new(from(), to(), 1 - more, 1_000)),
+        Action::Refuse(Refuse::new(node(), most)),
+        Action::HangConnects(HangConnects::new(node(), most)),
+        Action::SlowDisk(SlowDisk::new(node(), most, 1)),
+        Action::DiskFull(DiskFull::new(node(), most)),
+        Action::ClockJump(ClockJump::new(node(), -(36_500 * 86_400_000 + more as i64))),
+        Action::ClockDrift(ClockDrift::new(node(), -(1_000_000 + more as i64), 1_000)),
+        Action::Custom(Custom::new("doubt".into(), node(), u64::MAX, most)),
     ];
     let at_bursts = [
-        Action::DelayBurst(DelayBurst { by_ms: most }),
-        Action::DuplicateBurst(DuplicateBurst { after_ms: most }),
+        Action::DelayBurst(DelayBurst::new(most)),
+        Action::DuplicateBurst(DuplicateBurst::new(most)),
     ];
     let timed = times_and_places.into_iter().map(|action| at(100, action));
     let at_bursts = at_bursts
@@ -502,12 +370,7 @@ fn extremes(more: u64) -> Vec<Fault> {
         .map(|action| nth("alice", send_to("front"), 1, action));
     timed
         .chain(at_bursts)
-        .chain([at(
-            STORM_MS_MAX + more,
-            Restart {
-                node: "vault".into(),
-            },
-        )])
+        .chain([at(STORM_MS_MAX + more, Restart::new("vault"))])
         .collect()
 }
 
@@ -545,12 +408,7 @@ fn a_plan_beyond_all_limits_is_refused() {
 
 #[test]
 fn a_plan_that_cannot_happen_is_never_run_in_silence() {
-    let fault = at(
-        1,
-        Restart {
-            node: "valut".into(),
-        },
-    );
+    let fault = at(1, Restart::new("valut"));
     let Verdict::HarnessFailed(text) = verdict(&fault) else {
         panic!("it was run");
     };

@@ -220,27 +220,17 @@ fn others_go_on_while(action: impl Into<Action>) {
 
 #[test]
 fn tasks_of_a_paused_node_are_in_nobodys_way() {
-    others_go_on_while(Pause {
-        node: "busy".into(),
-        for_ms: 400,
-    });
+    others_go_on_while(Pause::new("busy", 400));
 }
 
 #[test]
 fn tasks_of_a_dead_node_are_in_nobodys_way() {
-    others_go_on_while(Crash {
-        node: "busy".into(),
-        down_ms: 400,
-    });
+    others_go_on_while(Crash::new("busy", 400));
 }
 
 #[test]
 fn tasks_of_a_slow_node_are_in_nobodys_way() {
-    others_go_on_while(SlowNode {
-        node: "busy".into(),
-        wait_ms: 30,
-        for_ms: 400,
-    });
+    others_go_on_while(SlowNode::new("busy", 30, 400));
 }
 
 #[test]

@@ -64,11 +64,8 @@ fn a_fault_aimed_at_a_named_site_strikes_there_and_nowhere_else() {
     for (label, attempt, hit) in [(first, 1, 0), (first, 3, 2), (second, 2, 4)] {
         for (action, fate) in [
             (Action::LoseBurst(LoseBurst {}), "lost"),
-            (Action::DelayBurst(DelayBurst { by_ms: 50 }), "delayed"),
-            (
-                Action::DuplicateBurst(DuplicateBurst { after_ms: 5 }),
-                "duplicated",
-            ),
+            (Action::DelayBurst(DelayBurst::new(50)), "delayed"),
+            (Action::DuplicateBurst(DuplicateBurst::new(5)), "duplicated"),
         ] {
             let outcome = questions(vec![site("alice", send_to("peer"), label, attempt, action)]);
             assert_eq!(outcome.verdict, Verdict::Survived);

@@ -49,76 +49,22 @@ fn in_vain() -> Vec<Fault> {
     let (from, to) = (|| "idle".to_owned(), || "other".to_owned());
     let for_ms = 500;
     [
-        Action::SlowNode(SlowNode {
-            node: idle(),
-            wait_ms: 5,
-            for_ms,
-        }),
-        Action::Cut(Cut {
-            from: from(),
-            to: to(),
-            both: true,
-            for_ms,
-        }),
-        Action::Isolate(Isolate {
-            node: idle(),
-            for_ms,
-        }),
-        Action::Flap(Flap {
-            from: from(),
-            to: to(),
-            times: 3,
-            each_ms: 50,
-        }),
-        Action::Latency(Latency {
-            from: from(),
-            to: to(),
-            extra_ms: 50,
-            for_ms,
-        }),
-        Action::Loss(Loss {
-            from: from(),
-            to: to(),
-            percent: 50,
-            for_ms,
-        }),
-        Action::Trickle(Trickle {
-            from: from(),
-            to: to(),
-            bytes_per_s: 100,
-            for_ms,
-        }),
-        Action::Refuse(Refuse {
-            node: idle(),
-            for_ms,
-        }),
-        Action::HangConnects(HangConnects {
-            node: idle(),
-            for_ms,
-        }),
-        Action::ResetConnections(ResetConnections {
-            from: from(),
-            to: to(),
-        }),
-        Action::HalfOpen(HalfOpen {
-            from: from(),
-            to: to(),
-        }),
-        Action::SlowDisk(SlowDisk {
-            node: idle(),
-            extra_ms: 50,
-            for_ms,
-        }),
-        Action::SyncError(SyncError { node: idle() }),
-        Action::WriteError(WriteError { node: idle() }),
-        Action::DiskFull(DiskFull {
-            node: idle(),
-            for_ms,
-        }),
-        Action::SectorError(SectorError {
-            node: idle(),
-            choice: 0,
-        }),
+        Action::SlowNode(SlowNode::new(idle(), 5, for_ms)),
+        Action::Cut(Cut::new(from(), to(), true, for_ms)),
+        Action::Isolate(Isolate::new(idle(), for_ms)),
+        Action::Flap(Flap::new(from(), to(), 3, 50)),
+        Action::Latency(Latency::new(from(), to(), 50, for_ms)),
+        Action::Loss(Loss::new(from(), to(), 50, for_ms)),
+        Action::Trickle(Trickle::new(from(), to(), 100, for_ms)),
+        Action::Refuse(Refuse::new(idle(), for_ms)),
+        Action::HangConnects(HangConnects::new(idle(), for_ms)),
+        Action::ResetConnections(ResetConnections::new(from(), to())),
+        Action::HalfOpen(HalfOpen::new(from(), to())),
+        Action::SlowDisk(SlowDisk::new(idle(), 50, for_ms)),
+        Action::SyncError(SyncError::new(idle())),
+        Action::WriteError(WriteError::new(idle())),
+        Action::DiskFull(DiskFull::new(idle(), for_ms)),
+        Action::SectorError(SectorError::new(idle(), 0)),
         Action::UnreadableRow(UnreadableRow {
             node: idle(),
             table: None,
@@ -126,26 +72,11 @@ fn in_vain() -> Vec<Fault> {
             choice: 0,
             for_ms,
         }),
-        Action::Overlap(Overlap {
-            node: idle(),
-            for_ms,
-        }),
-        Action::ClockJump(ClockJump {
-            node: idle(),
-            by_ms: 1_000,
-        }),
-        Action::ClockDrift(ClockDrift {
-            node: idle(),
-            ppm: 1_000,
-            for_ms,
-        }),
-        Action::Custom(Custom {
-            name: "odd".into(),
-            node: idle(),
-            amount: 1,
-            for_ms,
-        }),
-        Action::Upgrade(Upgrade { node: idle() }),
+        Action::Overlap(Overlap::new(idle(), for_ms)),
+        Action::ClockJump(ClockJump::new(idle(), 1_000)),
+        Action::ClockDrift(ClockDrift::new(idle(), 1_000, for_ms)),
+        Action::Custom(Custom::new("odd".into(), idle(), 1, for_ms)),
+        Action::Upgrade(Upgrade::new(idle())),
     ]
     .into_iter()
     .enumerate()
@@ -185,19 +116,8 @@ fn a_fault_over_a_node_that_is_down_touches_nothing() {
     .run(vec![
         at(100, crash("peer", 1_000)),
         at(500, power_loss("peer", 1_000)),
-        at(
-            600,
-            Pause {
-                node: "peer".into(),
-                for_ms: 100,
-            },
-        ),
-        at(
-            700,
-            Restart {
-                node: "peer".into(),
-            },
-        ),
+        at(600, Pause::new("peer", 100)),
+        at(700, Restart::new("peer")),
     ]);
     let effective: Vec<bool> = outcome.faults.iter().map(|f| f.effective).collect();
     assert_eq!(effective, [true, false, false, false]);
@@ -219,7 +139,7 @@ fn an_answer_cannot_come_twice_and_does_not_count_as_duplicated() {
         })
         .run(faults)
     };
-    let twice = || Action::DuplicateBurst(DuplicateBurst { after_ms: 1 });
+    let twice = || Action::DuplicateBurst(DuplicateBurst::new(1));
     let answer = asks(vec![nth("peer", send_to("alice"), 1, twice())]);
     assert!(answer.faults[0].fired.is_some() && !answer.faults[0].effective);
     let question = asks(vec![nth("alice", send_to("peer"), 1, twice())]);
@@ -231,14 +151,8 @@ fn connections_are_reset_and_go_dead_whoever_opened_them() {
     for (from, to) in [("alice", "peer"), ("peer", "alice")] {
         let (from, to) = (|| from.to_owned(), || to.to_owned());
         for action in [
-            Action::ResetConnections(ResetConnections {
-                from: from(),
-                to: to(),
-            }),
-            Action::HalfOpen(HalfOpen {
-                from: from(),
-                to: to(),
-            }),
+            Action::ResetConnections(ResetConnections::new(from(), to())),
+            Action::HalfOpen(HalfOpen::new(from(), to())),
         ] {
             let outcome = Little(|sim: &Sim| {
                 echo(sim, "peer");

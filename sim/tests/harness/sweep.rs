@@ -3,10 +3,10 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use squall::{
-    bank::{Task, measure},
+    bug_bench::{Task, measure},
     campaign::{Campaign, Seeds, Totals},
     explore::{
-        Explorer, Sweep, Trial, Way,
+        Explorer, Strategy, Sweep, Trial,
         sweep::{Length, Matrix},
     },
     run::{Options, Outcome, Spec, Verdict, run, run_with},
@@ -156,12 +156,12 @@ fn the_power_of_a_sweep_is_measured_with_storms_and_not_with_calm_runs() {
     let task = Task {
         scenario: "bank".to_owned(),
         bug: "ack-before-commit".to_owned(),
-        way: Way::Sweep.name().to_owned(),
+        strategy: Strategy::Sweep.name().to_owned(),
         campaign: 0,
         cut_off: 500,
         damage: false,
     };
-    let measured = measure(&Bank, Way::Sweep, &task, false, &Arc::default());
+    let measured = measure(&Bank, Strategy::Sweep, &task, false, &Arc::default());
     let found = measured.and_then(|measured| measured.found);
     assert_eq!(found.map(|found| found.faults), Some(1));
 }

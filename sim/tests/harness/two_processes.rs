@@ -33,7 +33,7 @@ const DAY_MS: u64 = 86_400_000;
 
 fn overlap(node: &str, for_ms: u64) -> Action {
     let node = node.to_owned();
-    Action::Overlap(Overlap { node, for_ms })
+    Action::Overlap(Overlap::new(node, for_ms))
 }
 
 /// A node that answers each line with the number of its process, and in each process tells so each 10 ms, and asks
@@ -268,16 +268,8 @@ fn what_befalls_a_node_befalls_the_successor_and_what_befalls_its_links_both() {
         };
         assert!(within(&told, later, 3.1, 9.0), "{fault}");
     }
-    let cut = Action::Cut(Cut {
-        from: "twin".into(),
-        to: "peer".into(),
-        both: true,
-        for_ms: 500,
-    });
-    let isolate = Action::Isolate(Isolate {
-        node: "twin".into(),
-        for_ms: 500,
-    });
+    let cut = Action::Cut(Cut::new("twin", "peer", true, 500));
+    let isolate = Action::Isolate(Isolate::new("twin", 500));
     // One that began before the successor was there concerns it as well.
     for begins in [400, 1_000] {
         for fault in [&cut, &isolate] {
@@ -291,14 +283,7 @@ fn what_befalls_a_node_befalls_the_successor_and_what_befalls_its_links_both() {
             }
         }
     }
-    let (_, told) = beside(vec![at(
-        1_000,
-        SlowNode {
-            node: "twin".into(),
-            wait_ms: 490,
-            for_ms: 1_000,
-        },
-    )]);
+    let (_, told) = beside(vec![at(1_000, SlowNode::new("twin", 490, 1_000))]);
     for line in ["tick 1", "tick 2"] {
         let slow = told.iter();
         let slow = slow.filter(|(at, other)| other == line && (1.1..2.0).contains(at));

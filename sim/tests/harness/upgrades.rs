@@ -100,7 +100,7 @@ fn plain_bank() -> Profile {
 
 fn upgrade(node: &str) -> Action {
     let node = node.to_owned();
-    Action::Upgrade(Upgrade { node })
+    Action::Upgrade(Upgrade::new(node))
 }
 
 #[test]

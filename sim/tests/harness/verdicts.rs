@@ -134,12 +134,7 @@ fn the_preparation_ends_before_clients_begin_and_storms_come() {
             client.node().sleep(Duration::from_secs(1)).await;
         });
     })
-    .run(vec![at(
-        0,
-        Restart {
-            node: "peer".into(),
-        },
-    )]);
+    .run(vec![at(0, Restart::new("peer"))]);
     assert_eq!(outcome.verdict, Verdict::Survived);
     assert!(prepared.load(Relaxed));
     let fired = outcome.faults[0].fired.expect("it fired");
@@ -234,15 +229,7 @@ fn all_is_healed_before_a_finally_invariant_is_judged() {
         });
         lasts(sim, 1);
     })
-    .run(vec![at(
-        10,
-        Cut {
-            from: "asking".into(),
-            to: "peer".into(),
-            both: true,
-            for_ms: 100_000,
-        },
-    )]);
+    .run(vec![at(10, Cut::new("asking", "peer", true, 100_000))]);
     assert_eq!(outcome.verdict, Verdict::Survived);
     assert!(outcome.faults[0].effective);
 }

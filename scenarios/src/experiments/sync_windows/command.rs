@@ -3,7 +3,7 @@
 use std::{fs, io::Write, path::PathBuf};
 
 use squall::cli::{
-    Brought, BroughtError,
+    ExtraCommand, ExtraCommandError,
     clap::{Arg, ArgMatches, Command, builder::PossibleValuesParser, value_parser},
 };
 
@@ -26,7 +26,7 @@ Exit codes:
   2  bad usage";
 
 /// The command.
-pub fn brought() -> Brought {
+pub fn brought() -> ExtraCommand {
     let command = Command::new("sync-windows")
         .about("Measure the inconsistency windows of product sync, by mode and storm")
         .after_help(HELP)
@@ -52,16 +52,16 @@ pub fn brought() -> Brought {
                 .help("Write the distribution of the windows, and the table, as an HTML page")
                 .value_parser(value_parser!(PathBuf)),
         );
-    Brought {
+    ExtraCommand {
         command,
         run: Box::new(carry_out),
     }
 }
 
-fn carry_out(args: &ArgMatches, out: &mut dyn Write) -> Result<(), BroughtError> {
+fn carry_out(args: &ArgMatches, out: &mut dyn Write) -> Result<(), ExtraCommandError> {
     let seeds = *args.get_one::<u64>("seeds").expect("it has a default");
     let format = args.get_one::<String>("format").expect("it has a default");
-    let cells = measure(seeds).map_err(BroughtError::Failed)?;
+    let cells = measure(seeds).map_err(ExtraCommandError::Failed)?;
     match format.as_str() {
         "json" => writeln!(out, "{:#}", table::json(&cells, seeds))?,
         "markdown" => write!(out, "{}", table::markdown(&cells))?,
@@ -69,7 +69,7 @@ fn carry_out(args: &ArgMatches, out: &mut dyn Write) -> Result<(), BroughtError>
     }
     if let Some(file) = args.get_one::<PathBuf>("html") {
         fs::write(file, page::html(&cells, seeds)).map_err(|error| {
-            BroughtError::Failed(format!(
+            ExtraCommandError::Failed(format!(
                 "cannot write {}: {error}; choose a file in a directory that is there and may be written to",
                 file.display()
             ))

@@ -1,75 +1,48 @@
 //! A wall clock that is set.
 
-use std::fmt;
+use super::*;
 
-use super::{
-    Draw, Drawing, Effect, Heading, Held, Injectable, Number, Profile, Strikes, Target, limits,
-    sweep::Lengths,
-    words::{Clause, Moment, time},
-};
-use crate::site::Kind;
-
-/// A clock that jumped has touched somebody if it is read within this time.
+/// A clock jump was effective if the clock is read within this time.
 const IS_READ_WITHIN_MS: u64 = 10_000;
 
 const AHEAD: Heading = Heading::at("clock ahead", 19, 13);
 const BACK: Heading = Heading::at("clock back", 20, 14);
 /// A clock that jumps so far ends whatever is timed, or makes it endless.
-const JUMP: Lengths = [60_000, 5_000, 600_000];
+const JUMP: sweep::Lengths = [60_000, 5_000, 600_000];
 
 fault! {
     /// The wall clock jumps.
-    pub struct ClockJump = "clock-jump" {
-        /// The node.
-        node: String,
+    pub struct ClockJump = "clock-jump" on Node(node) {
         /// By how many milliseconds; backwards if negative.
         by_ms: i64,
     }
+    told "{node}'s clock jumps by {by_ms} ms";
+    in words "{node}'s clock jumps {by} {way}",
+        by = words::time(by_ms.unsigned_abs()),
+        way = if *by_ms < 0 { "back" } else { "ahead" };
+    effective once "the node has read its clock within 10 s", counted as ClockRead(node);
+    drawn |from| {
+        let by = from.ms(100, 7_200_000) as i64;
+        ClockJump::new(from.node(), from.either_way(by))
+    };
 }
 
 impl Injectable for ClockJump {
-    fn effective_once() -> &'static str {
-        "the node has read its clock within 10 s"
-    }
-
-    fn variants(profile: &Profile) -> usize {
-        usize::from(!profile.nodes.is_empty())
-    }
-
-    fn draw(from: &mut Draw<'_>) -> Self {
-        let by = from.ms(100, 7_200_000) as i64;
-        ClockJump {
-            node: from.node(),
-            by_ms: from.either_way(by),
-        }
-    }
-
     fn drawing() -> Drawing {
         Drawing {
-            at_held: Some(Held {
-                percent: 40,
-                weight: 4,
-            }),
+            at_held: Held::of(40, 4),
             ..Drawing::default()
         }
     }
 
-    fn strikes(at: &mut Strikes<'_>) {
+    fn candidates(at: &mut Candidates<'_>) {
         let (Some(node), Kind::Event(event)) = (at.process(), at.kind()) else {
             return;
         };
         if at.profile.holds(node, event) {
-            let jump = |by_ms| ClockJump {
-                node: node.to_owned(),
-                by_ms,
-            };
-            at.lasting(&AHEAD, JUMP, |ms| jump(ms as i64));
-            at.lasting(&BACK, JUMP, |ms| jump(-(ms as i64)));
+            at.lasting(&AHEAD, JUMP, |ms| ClockJump::new(node, ms as i64));
+            at.lasting(&BACK, JUMP, |ms| ClockJump::new(node, -(ms as i64)));
         }
-    }
-
-    fn nodes(&self) -> Vec<&str> {
-        vec![&self.node]
     }
 
     fn check(&self) -> Result<(), &'static str> {
@@ -84,12 +57,6 @@ impl Injectable for ClockJump {
         Some(IS_READ_WITHIN_MS)
     }
 
-    fn clause(&self, _: &Moment<'_>) -> Clause {
-        let (node, by) = (&self.node, time(self.by_ms.unsigned_abs()));
-        let way = if self.by_ms < 0 { "back" } else { "ahead" };
-        format!("{node}'s clock jumps {by} {way}").into()
-    }
-
     fn strike_holder(&mut self, node: &str, from: &mut Draw<'_>) {
         // About as long as things are held.
         let by = from.ms(100, 120_000) as i64;
@@ -97,23 +64,7 @@ impl Injectable for ClockJump {
         self.by_ms = from.either_way(by);
     }
 
-    fn numbers(&mut self) -> Vec<Number<'_>> {
-        vec![Number::Signed(&mut self.by_ms)]
-    }
-
-    fn begin(&self, target: &dyn Target) -> bool {
+    fn strike(&self, target: &dyn Target) {
         target.jump_clock(&self.node, self.by_ms);
-        true
-    }
-
-    fn touched(&self, target: &dyn Target) -> u64 {
-        target.count(Effect::ClockRead(&self.node))
-    }
-}
-
-impl fmt::Display for ClockJump {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ClockJump { node, by_ms } = self;
-        write!(f, "{node}'s clock jumps by {by_ms} ms")
     }
 }

@@ -1,24 +1,16 @@
 //! A fault that the scenario brings.
 
-use std::fmt;
-
-use super::{
-    Action, CustomFault, Draw, Effect, Heading, Injectable, Number, Profile, Strikes, Target,
-    limits,
-    sweep::Lengths,
-    words::{self, Clause, Moment, seconds},
-};
-use crate::site::Kind;
+use super::*;
 
 /// A scenario's own faults stand after all others.
 const FIRST_PLACE: u16 = 100;
 const TURN: u16 = 22;
 /// Unless they end by themselves.
-const LASTS: Lengths = [10_000, 500, 2_000];
+const LASTS: sweep::Lengths = [10_000, 500, 2_000];
 
 fault! {
     /// A fault that the scenario brings: it knows what the name means.
-    pub struct Custom = "custom" {
+    pub struct Custom = "custom" on Own() {
         /// Its name.
         name: String,
         /// The node concerned.
@@ -28,29 +20,23 @@ fault! {
         /// For how many virtual milliseconds.
         for_ms: u64,
     }
+    told "{node}: {name} ({amount})";
+    in words "{node} is struck by {name} ({amount})";
+    effective once "the scenario counts that it has touched something", counted as Custom(name);
+    drawn |from| {
+        let own = &from.profile.custom[from.variant];
+        let amount = from.between(own.amount.0, own.amount.1);
+        of(own, amount, from.ms(100, 20_000))
+    };
 }
 
 impl Injectable for Custom {
-    fn effective_once() -> &'static str {
-        "the scenario counts that it has touched something"
-    }
-
     fn variants(profile: &Profile) -> usize {
         profile.custom.len()
     }
 
-    fn draw(from: &mut Draw<'_>) -> Self {
-        let own = &from.profile.custom[from.variant];
-        Custom {
-            name: own.name.to_owned(),
-            node: own.node.to_owned(),
-            amount: from.rng.between(own.amount.0, own.amount.1),
-            for_ms: from.ms(100, 20_000),
-        }
-    }
-
-    /// They concern whoever is asked, and whoever asks.
-    fn strikes(at: &mut Strikes<'_>) {
+    /// At requests to the node concerned, and at those that it sends.
+    fn candidates(at: &mut Candidates<'_>) {
         let (Kind::Send(peer), None | Some(true)) = (at.kind(), at.met.asks) else {
             return;
         };
@@ -64,12 +50,7 @@ impl Injectable for Custom {
                 place,
                 turn: TURN,
             };
-            at.lasting(&heading, LASTS, |for_ms| Custom {
-                name: own.name.to_owned(),
-                node: own.node.to_owned(),
-                amount,
-                for_ms,
-            });
+            at.lasting(&heading, LASTS, |for_ms| of(own, amount, for_ms));
         }
     }
 
@@ -77,85 +58,45 @@ impl Injectable for Custom {
         vec![&self.node]
     }
 
-    fn check(&self) -> Result<(), &'static str> {
-        limits::lasts(self.for_ms)
-    }
-
     fn check_in(&self, profile: &Profile) -> Result<(), String> {
-        let Custom {
-            name, node, amount, ..
-        } = self;
-        let brought = &profile.custom;
-        let Some(known) = brought.iter().find(|known| known.name == name) else {
-            let names: Vec<&str> = brought.iter().map(|known| known.name).collect();
-            return Err(match names.is_empty() {
-                true => "the scenario brings no faults of its own".to_owned(),
-                false => {
-                    let names = names.join(", ");
-                    format!("there is no fault \"{name}\"; there are {names}")
-                }
-            });
-        };
-        let most = known.amount.1;
-        if known.node != node {
-            Err(format!("\"{name}\" strikes {}", known.node))
-        } else if *amount > most {
-            Err(format!("\"{name}\" has an amount of at most {most}"))
-        } else {
-            Ok(())
+        let (name, all) = (&self.name, &profile.custom);
+        match all.iter().find(|known| known.name == name) {
+            None if all.is_empty() => Err("the scenario brings no faults of its own".to_owned()),
+            None => {
+                let names: Vec<&str> = all.iter().map(|known| known.name).collect();
+                let names = names.join(", ");
+                Err(format!("there is no fault \"{name}\"; there are {names}"))
+            }
+            Some(known) if known.node != self.node => {
+                Err(format!("\"{name}\" strikes {}", known.node))
+            }
+            Some(CustomFault { amount, .. }) if self.amount > amount.1 => {
+                Err(format!("\"{name}\" has an amount of at most {}", amount.1))
+            }
+            Some(_) => Ok(()),
         }
-    }
-
-    fn lasts_ms(&self) -> Option<u64> {
-        Some(self.for_ms)
-    }
-
-    fn clause(&self, _: &Moment<'_>) -> Clause {
-        let Custom {
-            name, node, amount, ..
-        } = self;
-        let struck = format_args!("{node} is struck by {name} ({amount})");
-        words::lasting(struck, self.for_ms)
     }
 
     fn own_name(&self) -> Option<&str> {
         Some(&self.name)
     }
 
-    fn numbers(&mut self) -> Vec<Number<'_>> {
-        vec![
-            Number::Amount(&mut self.amount),
-            Number::Amount(&mut self.for_ms),
-        ]
-    }
-
-    fn begin(&self, target: &dyn Target) -> bool {
+    fn strike(&self, target: &dyn Target) {
         target.custom(&self.name, self.amount, true);
-        true
     }
 
     fn end(&self, target: &dyn Target) {
         target.custom(&self.name, self.amount, false);
         for other in target.alike() {
             if let Action::Custom(other) = other {
-                other.begin(target);
+                other.strike(target);
             }
         }
     }
-
-    fn touched(&self, target: &dyn Target) -> u64 {
-        target.count(Effect::Custom(&self.name))
-    }
 }
 
-impl fmt::Display for Custom {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Custom {
-            name, node, amount, ..
-        } = self;
-        let lasts = seconds(self.for_ms);
-        write!(f, "{node}: {name} ({amount}) for {lasts}")
-    }
+fn of(own: &CustomFault, amount: u64, for_ms: u64) -> Custom {
+    Custom::new(own.name.to_owned(), own.node.to_owned(), amount, for_ms)
 }
 
 /// The weakest and the strongest.
@@ -183,13 +124,7 @@ mod tests {
             ..Profile::new(&[], &[])
         };
         let check = |name: &str, node: &str, amount| {
-            let custom = Custom {
-                name: name.to_owned(),
-                node: node.to_owned(),
-                amount,
-                for_ms: 1,
-            };
-            custom.check_in(&profile)
+            Custom::new(name.to_owned(), node.to_owned(), amount, 1).check_in(&profile)
         };
         // The shrinker may go below what is drawn.
         assert_eq!(check("fog", "harbour", 1), Ok(()));

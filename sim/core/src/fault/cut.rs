@@ -1,108 +1,43 @@
 //! Silence on a link.
 
-use std::fmt;
-
-use super::{
-    Action, Draw, Drawing, Effect, Heading, Injectable, Links, Number, Profile, Strikes, Target,
-    limits,
-    sweep::Lengths,
-    words::{self, Clause, Moment, seconds},
-};
+use super::*;
 
 const LINK_CUT: Heading = Heading::at("link cut", 15, 21);
-const UNTIL_ALL_GIVE_UP: Lengths = [20_000, 200, 2_500];
+const UNTIL_ALL_GIVE_UP: sweep::Lengths = [20_000, 200, 2_500];
 
 fault! {
     /// Nothing passes between two nodes.
-    pub struct Cut = "cut" {
-        /// From this node ...
-        from: String,
-        /// ... to this one.
-        to: String,
+    pub struct Cut = "cut" on Link(from, to) {
         /// The other way too.
-        both: bool,
+        both: bool = coin(),
         /// For how many virtual milliseconds.
-        for_ms: u64,
+        for_ms: u64 = ms(100, 60_000),
     }
+    told "{from} {arrow} {to} is cut", arrow = if *both { "↔" } else { "→" };
+    in words "nothing {passes}", passes = match both {
+        true => format!("passes between {from} and {to}"),
+        false => format!("from {from} reaches {to}"),
+    };
+    effective once "a burst or a connect was held back", counted as HeldBack(links(from, to, *both));
 }
 
 impl Injectable for Cut {
-    fn effective_once() -> &'static str {
-        "a burst or a connect was held back"
-    }
-
-    fn variants(profile: &Profile) -> usize {
-        usize::from(!profile.links.is_empty())
-    }
-
-    fn draw(from: &mut Draw<'_>) -> Self {
-        let ((from_node, to), both) = (from.link(), from.rng.chance(0.5));
-        Cut {
-            from: from_node,
-            to,
-            both,
-            for_ms: from.ms(100, 60_000),
-        }
-    }
-
     fn drawing() -> Drawing {
-        Drawing {
-            outage: Some(4),
-            ..Drawing::default()
-        }
+        Drawing::outage(4)
     }
 
-    fn strikes(at: &mut Strikes<'_>) {
+    fn candidates(at: &mut Candidates<'_>) {
         let Some(burst) = at.burst() else { return };
-        at.lasting(&LINK_CUT, UNTIL_ALL_GIVE_UP, |for_ms| Cut {
-            from: burst.from.to_owned(),
-            to: burst.to.to_owned(),
-            both: true,
-            for_ms,
-        });
-    }
-
-    fn nodes(&self) -> Vec<&str> {
-        vec![&self.from, &self.to]
-    }
-
-    fn check(&self) -> Result<(), &'static str> {
-        limits::lasts(self.for_ms)
-    }
-
-    fn lasts_ms(&self) -> Option<u64> {
-        Some(self.for_ms)
-    }
-
-    fn clause(&self, _: &Moment<'_>) -> Clause {
-        let Cut { from, to, both, .. } = self;
-        match both {
-            true => {
-                let silence = format_args!("nothing passes between {from} and {to}");
-                words::lasting(silence, self.for_ms)
-            }
-            false => words::lasting(
-                format_args!("nothing from {from} reaches {to}"),
-                self.for_ms,
-            ),
-        }
+        let cut = |for_ms| Cut::new(burst.from, burst.to, true, for_ms);
+        at.lasting(&LINK_CUT, UNTIL_ALL_GIVE_UP, cut);
     }
 
     fn silences(&self, from: &str, to: &str) -> bool {
-        (self.from == from && self.to == to) || (self.both && self.from == to && self.to == from)
-    }
-
-    fn outage_ms(&mut self) -> Option<&mut u64> {
-        Some(&mut self.for_ms)
+        links(&self.from, &self.to, self.both).contain(from, to)
     }
 
     fn weaker(&self, _: &[(&str, &str)]) -> Vec<Action> {
-        let one_way = |from: &String, to: &String| Cut {
-            from: from.clone(),
-            to: to.clone(),
-            both: false,
-            for_ms: self.for_ms,
-        };
+        let one_way = |from: &str, to: &str| Cut::new(from, to, false, self.for_ms);
         let (from, to) = (&self.from, &self.to);
         match self.both {
             true => vec![one_way(from, to).into(), one_way(to, from).into()],
@@ -110,32 +45,14 @@ impl Injectable for Cut {
         }
     }
 
-    fn numbers(&mut self) -> Vec<Number<'_>> {
-        vec![Number::Amount(&mut self.for_ms)]
-    }
-
     fn switch(&self, target: &dyn Target, on: bool) {
-        target.cut(self.links(), on);
-    }
-
-    fn touched(&self, target: &dyn Target) -> u64 {
-        target.count(Effect::HeldBack(self.links()))
+        target.cut(links(&self.from, &self.to, self.both), on);
     }
 }
 
-impl fmt::Display for Cut {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Cut { from, to, .. }, lasts) = (self, seconds(self.for_ms));
-        let arrow = if self.both { "↔" } else { "→" };
-        write!(f, "{from} {arrow} {to} is cut for {lasts}")
-    }
-}
-
-impl Cut {
-    fn links(&self) -> Links<'_> {
-        match self.both {
-            true => Links::BothWays(&self.from, &self.to),
-            false => Links::OneWay(&self.from, &self.to),
-        }
+fn links<'a>(from: &'a str, to: &'a str, both: bool) -> Links<'a> {
+    match both {
+        true => Links::BothWays(from, to),
+        false => Links::OneWay(from, to),
     }
 }

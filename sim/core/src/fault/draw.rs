@@ -9,6 +9,8 @@ pub struct Drawing {
     /// It is drawn from a stream of its own, by [`Injectable::join`](super::Injectable::join), at this turn; with the
     /// others where `None`.
     pub joins: Option<Turn>,
+    /// It then joins one storm in this many, decided by the random stream of this name.
+    pub one_storm_in: Option<(u64, &'static str)>,
     /// Some of those that are aimed at a count of sites are aimed at a timer of their node instead.
     pub at_timers: bool,
     /// Some are aimed where something that is timed is held.
@@ -17,6 +19,16 @@ pub struct Drawing {
     pub at_clock_reads: bool,
     /// Some last as long as an outage; the number is its place among those that can.
     pub outage: Option<u8>,
+}
+
+impl Drawing {
+    /// Some last as long as an outage; see [`Drawing::outage`].
+    pub fn outage(place: u8) -> Self {
+        Drawing {
+            outage: Some(place),
+            ..Drawing::default()
+        }
+    }
 }
 
 /// When faults of a kind that has a stream of its own join a storm.
@@ -33,10 +45,16 @@ pub enum Turn {
 /// How often a kind of fault is aimed where something is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Held {
-    /// In so many cases out of a hundred.
+    /// The share of cases, in percent.
     pub percent: u64,
     /// Where one more is drawn, it is of this kind the more often, the larger this is.
     pub weight: u64,
+}
+
+impl Held {
+    pub(super) fn of(percent: u64, weight: u64) -> Option<Self> {
+        Some(Held { percent, weight })
+    }
 }
 
 /// A source of the values of one fault. The order of calls is that of the random numbers: it must not change.
@@ -73,6 +91,9 @@ impl<'a> Draw<'a> {
         (*self.rng.pick(&self.profile.nodes)).to_owned()
     }
 
+    /// Of nothing else.
+    pub fn nothing(&mut self) {}
+
     /// The ends of one of the profile's links, either way round.
     pub fn link(&mut self) -> (String, String) {
         let (a, b) = *self.rng.pick(&self.profile.links);
@@ -83,6 +104,22 @@ impl<'a> Draw<'a> {
     /// See [`duration`].
     pub fn ms(&mut self, low: u64, high: u64) -> u64 {
         duration(self.rng, low, high)
+    }
+
+    /// A number from `low` to `high`.
+    pub fn between<T: TryFrom<u64>>(&mut self, low: u64, high: u64) -> T {
+        let number = self.rng.between(low, high).try_into();
+        number.unwrap_or_else(|_| panic!("{high} is too large for the field"))
+    }
+
+    /// A number below `n`.
+    pub fn below(&mut self, n: u64) -> u64 {
+        self.rng.below(n)
+    }
+
+    /// True or false.
+    pub fn coin(&mut self) -> bool {
+        self.rng.chance(0.5)
     }
 
     /// The number, positive or negative.
@@ -120,22 +157,13 @@ impl<'a> Draw<'a> {
     /// Mostly a site of the node, because most instants of virtual time are idle; else an instant.
     pub fn site_or_instant(&mut self, node: &str) -> When {
         match self.rng.chance(0.75) {
-            true => self.site_of(node),
+            true => self.site_of(node, false),
             false => self.instant(),
         }
     }
 
-    /// One of the node's sites.
-    pub fn site_of(&mut self, node: &str) -> When {
-        self.site_of_kind(node, 4)
-    }
-
-    /// One of the node's sites, among them its writes to disk.
-    pub fn site_or_write_of(&mut self, node: &str) -> When {
-        self.site_of_kind(node, 5)
-    }
-
-    fn site_of_kind(&mut self, node: &str, kinds: u64) -> When {
+    /// One of the node's sites; of its writes to disk too, if that is said.
+    pub fn site_of(&mut self, node: &str, writes: bool) -> When {
         let peer = |&(a, b): &(&'static str, &'static str)| match () {
             () if a == node => Some(b),
             () if b == node => Some(a),
@@ -144,7 +172,7 @@ impl<'a> Draw<'a> {
         let peers: Vec<&str> = self.profile.links.iter().filter_map(peer).collect();
         let events = self.profile.events_of(node);
         let commits = self.profile.commits;
-        let (kind, within) = match self.rng.below(kinds) {
+        let (kind, within) = match self.rng.below(4 + u64::from(writes)) {
             0 if !peers.is_empty() => {
                 let peer = *self.rng.pick(&peers);
                 return self.burst(node, peer);

@@ -1,44 +1,27 @@
 //! A message that comes twice.
 
-use std::{fmt, time::Duration};
-
-use super::{
-    BurstFault, Draw, Heading, Injectable, Number, Profile, Strikes, When, limits,
-    sweep::Lengths,
-    words::{Clause, Moment, seconds, time},
-};
+use super::*;
 
 const DUPLICATED: Heading = Heading::at("duplicated", 13, 19);
 /// A copy that comes while the original is being handled or has just been.
-const SOON: Lengths = [5, 1, 50];
+const SOON: sweep::Lengths = [5, 1, 50];
 const DUPLICATED_LATE: Heading = Heading::at("duplicated late", 14, 20);
 /// A copy that comes when much has followed.
-const LATE: Lengths = [3_000, 500, 20_000];
+const LATE: sweep::Lengths = [3_000, 500, 20_000];
 
 fault! {
     /// This burst comes a second time, on a connection of its own. At a site only.
-    pub struct DuplicateBurst = "duplicate-burst" {
+    pub struct DuplicateBurst = "duplicate-burst" on Burst() {
         /// How many virtual milliseconds later.
-        after_ms: u64,
+        after_ms: u64 = ms(1, 20_000),
     }
+    told "it comes again {later} later", later = words::seconds(*after_ms);
+    in words |message| "{message} comes again {later} later", later = words::time(*after_ms);
+    effective once "the copy was sent";
 }
 
 impl Injectable for DuplicateBurst {
-    fn effective_once() -> &'static str {
-        "the copy was sent"
-    }
-
-    fn variants(profile: &Profile) -> usize {
-        usize::from(!profile.links.is_empty())
-    }
-
-    fn draw(from: &mut Draw<'_>) -> Self {
-        DuplicateBurst {
-            after_ms: from.ms(1, 20_000),
-        }
-    }
-
-    fn strikes(at: &mut Strikes<'_>) {
+    fn candidates(at: &mut Candidates<'_>) {
         // An answer comes on the connection of its request: nobody sends it twice.
         if at.burst().is_some_and(|burst| burst.asks) {
             let again = |after_ms| DuplicateBurst { after_ms };
@@ -47,26 +30,15 @@ impl Injectable for DuplicateBurst {
         }
     }
 
-    fn nodes(&self) -> Vec<&str> {
-        Vec::new()
-    }
-
     // A second copy is one however soon it comes.
     fn check(&self) -> Result<(), &'static str> {
         limits::time(self.after_ms)
     }
 
-    fn lasts_ms(&self) -> Option<u64> {
-        None
-    }
-
-    fn clause(&self, at: &Moment<'_>) -> Clause {
-        let later = time(self.after_ms);
-        format!("{} comes again {later} later", at.message).into()
-    }
-
     fn at_burst(&self) -> Option<BurstFault> {
-        Some(BurstFault::Duplicate(Duration::from_millis(self.after_ms)))
+        Some(BurstFault::Duplicate(std::time::Duration::from_millis(
+            self.after_ms,
+        )))
     }
 
     // Only callers send twice: an answer comes on the connection of its request.
@@ -76,15 +48,5 @@ impl Injectable for DuplicateBurst {
 
     fn late_ms(&mut self) -> Option<&mut u64> {
         Some(&mut self.after_ms)
-    }
-
-    fn numbers(&mut self) -> Vec<Number<'_>> {
-        vec![Number::Amount(&mut self.after_ms)]
-    }
-}
-
-impl fmt::Display for DuplicateBurst {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "it comes again {} later", seconds(self.after_ms))
     }
 }

@@ -3,31 +3,32 @@
 use std::fmt;
 
 use super::{
-    Action, BurstFault, Draw, Drawing, Fault, Number, Profile, Strikes, Target, When,
-    words::{Clause, Moment},
+    Action, BurstFault, Candidates, Declared, Draw, Drawing, Fault, FaultKind, Number, Profile,
+    Strikes, Target, When, limits,
+    words::{self, Clause, Moment},
 };
 use crate::seed::Seed;
 
-/// A kind of fault: all that the harness knows of it. What differs from kind to kind is required; what has a default is
-/// the same for most, and the compiler does not tell where a default is wrong for a new kind: read them once. Its
-/// [`Display`](fmt::Display) is what traces and error messages say of a fault, and is part of a trace's hash.
-pub trait Injectable: fmt::Display {
+/// A kind of fault: what the harness knows of it beside its declaration. Everything has a default, which is right for
+/// most kinds or follows from what they strike; the compiler does not tell where one is wrong for a new kind: read them
+/// once. Its [`Display`](fmt::Display) is what traces and error messages say of a fault, and is part of a trace's hash.
+pub trait Injectable: Declared + fmt::Display {
     // The kind.
-
-    /// When a fault of this kind has touched something: a clause for the reference that follows "Effective once".
-    fn effective_once() -> &'static str
-    where
-        Self: Sized;
 
     /// In how many ways it can be drawn from a profile; 0 where it concerns nothing of it.
     fn variants(profile: &Profile) -> usize
     where
-        Self: Sized;
-
-    /// Draws its fields.
-    fn draw(from: &mut Draw<'_>) -> Self
-    where
-        Self: Sized;
+        Self: Described,
+    {
+        let can = match Self::STRIKES {
+            Strikes::Link | Strikes::Ends | Strikes::Connections | Strikes::Burst => {
+                !profile.links.is_empty()
+            }
+            Strikes::Own => false,
+            _ => !profile.nodes.is_empty(),
+        };
+        usize::from(can)
+    }
 
     /// What else becomes of it in drawn storms. As a default it is drawn with the others and aimed at nothing special.
     fn drawing() -> Drawing
@@ -37,15 +38,27 @@ pub trait Injectable: fmt::Display {
         Drawing::default()
     }
 
-    /// Adds faults of this kind to a drawn storm, where its [`drawing`](Self::drawing) says that it joins by itself.
-    fn join(_profile: &Profile, _faults: &mut Vec<Fault>, _seed: Seed)
+    /// Adds faults of this kind to a drawn storm, where its [`drawing`](Self::drawing) says that it joins by itself. As
+    /// a default one fault to [some storms](Drawing::one_storm_in), and to those that can have nothing else.
+    fn join(profile: &Profile, faults: &mut Vec<Fault>, seed: Seed)
     where
-        Self: Sized,
+        Self: Described,
     {
+        let Some((storms, stream)) = Self::drawing().one_storm_in else {
+            return;
+        };
+        let mut rng = seed.stream(stream);
+        let one_more = rng.below(storms) == 0;
+        if profile.can(Self::KIND) && (one_more || faults.is_empty()) {
+            let mut from = Draw::new(profile, &mut rng);
+            let mut fault = from.fault(Self::KIND);
+            fault.action.aim(&mut fault.when, &mut from);
+            profile.join(faults, fault);
+        }
     }
 
     /// What a sweep does with it at a site. As a default it has no column.
-    fn strikes(_at: &mut Strikes<'_>)
+    fn candidates(_at: &mut Candidates<'_>)
     where
         Self: Sized,
     {
@@ -54,17 +67,39 @@ pub trait Injectable: fmt::Display {
     // A fault: what it says of itself.
 
     /// The nodes that it names; two are the ends of a link, and must differ.
-    fn nodes(&self) -> Vec<&str>;
+    fn nodes(&self) -> Vec<&str> {
+        let values = self.values().into_iter();
+        values.filter_map(|(_, value)| value.node()).collect()
+    }
 
     /// The limit that it goes beyond, at either end: no fault is stronger than anything that happens, and none so weak
     /// that it changes nothing and passes for something that was survived.
-    fn check(&self) -> Result<(), &'static str>;
+    fn check(&self) -> Result<(), &'static str> {
+        self.for_ms().map_or(Ok(()), limits::lasts)
+    }
 
     /// How long it goes on, in virtual milliseconds; `None` for one that is over at once.
-    fn lasts_ms(&self) -> Option<u64>;
+    fn lasts_ms(&self) -> Option<u64> {
+        self.for_ms()
+    }
 
     /// In a sentence for people.
-    fn clause(&self, at: &Moment<'_>) -> Clause;
+    fn clause(&self, at: &Moment<'_>) -> Clause {
+        let what = self.words(at.message);
+        Clause {
+            what: match self.for_ms() {
+                Some(ms) => words::lasting(what, ms),
+                None => what,
+            },
+            after: self.after(),
+            tells_site: false,
+        }
+    }
+
+    /// What comes after the moment in such a sentence.
+    fn after(&self) -> String {
+        String::new()
+    }
 
     /// The name that it goes by, where faults of this kind differ by one.
     fn own_name(&self) -> Option<&str> {
@@ -88,7 +123,7 @@ pub trait Injectable: fmt::Display {
 
     /// Whether a process dies or stands still: it matters what it was doing, timers and reads of the clock included.
     fn stops_process(&self) -> bool {
-        false
+        self.strikes() == Strikes::Process
     }
 
     /// Whether a process goes on later with what it has read from its clock before.
@@ -98,7 +133,7 @@ pub trait Injectable: fmt::Display {
 
     /// Whether a disk may hold something else afterwards than its node believes.
     fn damages_disk(&self) -> bool {
-        false
+        matches!(self.strikes(), Strikes::Disk | Strikes::DiskAtSites)
     }
 
     /// Whether bursts from one node to another are held back while it goes on.
@@ -113,13 +148,23 @@ pub trait Injectable: fmt::Display {
 
     // A fault: drawing.
 
-    /// Draws the moment at which it happens. As a default any instant of the storm.
+    /// Draws the moment at which it happens. As a default it follows from what it strikes.
     fn when(&self, from: &mut Draw<'_>) -> When {
-        from.instant()
+        match (self.strikes(), &self.nodes()[..]) {
+            (Strikes::NodeAtSites | Strikes::Process | Strikes::DiskAtSites, [node]) => {
+                from.site_or_instant(node)
+            }
+            (Strikes::Connections, [a, b]) => from.burst_or_instant(a, b),
+            (Strikes::Burst, _) => from.any_burst(false),
+            _ => from.instant(),
+        }
     }
 
     /// Its node and strength, where it is aimed at something that is held; see [`Drawing::at_held`].
-    fn strike_holder(&mut self, _node: &str, _from: &mut Draw<'_>) {}
+    fn strike_holder(&mut self, node: &str, _from: &mut Draw<'_>) {
+        let mut values = self.values_mut();
+        values.iter_mut().for_each(|(_, value)| value.rename(node));
+    }
 
     /// Its duration, where it is aimed at a read of the clock; see [`Drawing::at_clock_reads`].
     fn strike_clock_read(&mut self, _from: &mut Draw<'_>) {}
@@ -127,9 +172,14 @@ pub trait Injectable: fmt::Display {
     /// A better moment for one that was drawn by itself.
     fn aim(&mut self, _when: &mut When, _from: &mut Draw<'_>) {}
 
-    /// How long it lasts, if it can be an outage that outlasts all retries; see [`Drawing::outage`].
+    /// How long its node or link is away, where that can be an outage; see [`Drawing::outage`].
     fn outage_ms(&mut self) -> Option<&mut u64> {
-        None
+        let mut values = self.values_mut().into_iter();
+        let away = values.find(|(name, _)| matches!(*name, "for_ms" | "down_ms"));
+        match away.and_then(|(_, value)| value.number()) {
+            Some(Number::Amount(ms)) => Some(ms),
+            _ => None,
+        }
     }
 
     /// How late a message is, if it can be later than its saga takes.
@@ -146,14 +196,22 @@ pub trait Injectable: fmt::Display {
 
     /// The numbers that can be made smaller. How long comes last: what is done shorter is often better understood when
     /// it is done less first.
-    fn numbers(&mut self) -> Vec<Number<'_>>;
+    fn numbers(&mut self) -> Vec<Number<'_>> {
+        let values = self.values_mut().into_iter();
+        values.filter_map(|(_, value)| value.number()).collect()
+    }
 
     // A fault: what it does.
 
-    /// Begins. False if it cannot; it is over then. As a default it is [switched](Self::switch) on.
+    /// Begins. False if it cannot; it is over then. As a default it [strikes](Self::strike).
     fn begin(&self, target: &dyn Target) -> bool {
-        self.switch(target, true);
+        self.strike(target);
         true
+    }
+
+    /// Does what it does, if it always can. As a default it is [switched](Self::switch) on.
+    fn strike(&self, target: &dyn Target) {
+        self.switch(target, true);
     }
 
     /// Ends, having [lasted](Self::lasts_ms). As a default it is [switched](Self::switch) off, and what it shares with
@@ -171,45 +229,40 @@ pub trait Injectable: fmt::Display {
 
     /// Switches on what is on until it next goes on, `left` times being left then.
     fn hold(&self, _target: &dyn Target, _left: u32) {}
-
-    /// How often faults like this one have touched something so far. As a default it is counted nowhere: the fault
-    /// tells [`Target::touched`], or the network does for a burst.
-    fn touched(&self, _target: &dyn Target) -> u64 {
-        0
-    }
 }
 
-/// The name and the docs of a kind, as its file has them.
-pub trait Described {
+/// What a kind's declaration says of it.
+pub trait Described: Sized {
+    /// The kind.
+    const KIND: FaultKind;
     /// Its name in tables and plan files: the struct's in kebab case.
     const NAME: &'static str;
     /// What it does, line by line.
     const ABOUT: &'static [&'static str];
     /// Its fields and what they mean, line by line.
     const FIELDS: &'static [(&'static str, &'static [&'static str])];
+    /// What it strikes.
+    const STRIKES: Strikes;
+    /// When a fault of this kind has touched something: a clause for the reference that follows "Effective once".
+    const EFFECTIVE_ONCE: &'static str;
+
+    /// Draws its fields.
+    fn draw(from: &mut Draw<'_>) -> Self;
 }
 
 /// What is known of a kind without a fault of it: [`Injectable`] and [`Described`] as data.
 #[derive(Debug)]
+#[allow(missing_docs)] // they are those of the traits
 pub struct Definition {
-    /// See [`Described::NAME`].
     pub name: &'static str,
-    /// See [`Described::ABOUT`].
     pub about: &'static [&'static str],
-    /// See [`Described::FIELDS`].
     pub fields: &'static [(&'static str, &'static [&'static str])],
-    /// See [`Injectable::effective_once`].
-    pub effective_once: fn() -> &'static str,
-    /// See [`Injectable::variants`].
+    pub effective_once: &'static str,
     pub variants: fn(&Profile) -> usize,
-    /// See [`Injectable::draw`].
     pub draw: fn(&mut Draw<'_>) -> Action,
-    /// See [`Injectable::drawing`].
     pub drawing: fn() -> Drawing,
-    /// See [`Injectable::join`].
     pub join: fn(&Profile, &mut Vec<Fault>, Seed),
-    /// See [`Injectable::strikes`].
-    pub strikes: fn(&mut Strikes<'_>),
+    pub candidates: fn(&mut Candidates<'_>),
 }
 
 impl Definition {
@@ -218,12 +271,12 @@ impl Definition {
             name: K::NAME,
             about: K::ABOUT,
             fields: K::FIELDS,
-            effective_once: K::effective_once,
+            effective_once: K::EFFECTIVE_ONCE,
             variants: K::variants,
             draw: |from| K::draw(from).into(),
             drawing: K::drawing,
             join: K::join,
-            strikes: K::strikes,
+            candidates: K::candidates,
         }
     }
 }

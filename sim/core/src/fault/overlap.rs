@@ -1,92 +1,53 @@
 //! Two processes of one node.
 
-use std::fmt;
+use super::*;
 
-use super::{
-    Action, Draw, Drawing, Fault, FaultKind, Heading, Injectable, Number, Profile, Restart,
-    Strikes, Target, Turn, When, limits,
-    sweep::Lengths,
-    words::{self, Clause, Moment, seconds},
-};
-use crate::{seed::Seed, site::Kind};
-
-/// One storm in so many has a process that lives on while its successor boots; ...
+/// One storm in this many has a process that lives on while its successor boots.
 const ONE_STORM_IN: u64 = 6;
-/// ... so many in a hundred of these begin where a node owns something, ...
+/// The share of these that begin where a node owns something, in percent, ...
 const OWNED_PERCENT: u64 = 85;
-/// ... within so many events.
+/// ... within this many events.
 const OWNED_NTH_MAX: u64 = 6;
 
 const OVERLAP: Heading = Heading::at("overlap", 22, 10);
 /// Longer than a lease; shorter; as long as anybody insists.
-const LIVES_ON: Lengths = [20_000, 2_000, 40_000];
+const LIVES_ON: sweep::Lengths = [20_000, 2_000, 40_000];
 
 fault! {
     /// The process is taken for dead while it lives: its successor boots at once under its name, and new connections
     /// reach that one, while the old process goes on with its tasks, timers and connections, and may open new ones.
     /// Only where the node keeps no files, which its process would lock.
-    pub struct Overlap = "overlap" {
-        /// The node.
-        node: String,
+    pub struct Overlap = "overlap" on Node(node) {
         /// For how many virtual milliseconds the old process lives on; then its kernel closes its connections.
         for_ms: u64,
     }
+    told "a successor of {node} boots; the old process lives on";
+    effective once "the old process has handed something to the network";
+    drawn |from| {
+        let node = *from.rng.pick(&from.profile.overlaps);
+        // From shorter than a lease to longer.
+        Overlap::new(node, from.ms(1_000, 40_000))
+    };
 }
 
 impl Injectable for Overlap {
-    fn effective_once() -> &'static str {
-        "the old process has handed something to the network"
-    }
-
     fn variants(profile: &Profile) -> usize {
         usize::from(!profile.overlaps.is_empty())
-    }
-
-    fn draw(from: &mut Draw<'_>) -> Self {
-        Overlap {
-            node: (*from.rng.pick(&from.profile.overlaps)).to_owned(),
-            // From shorter than a lease to longer.
-            for_ms: from.ms(1_000, 40_000),
-        }
     }
 
     fn drawing() -> Drawing {
         Drawing {
             joins: Some(Turn::Last),
+            one_storm_in: Some((ONE_STORM_IN, "overlap")),
             ..Drawing::default()
         }
     }
 
-    /// In some storms a process lives on while its successor boots.
-    fn join(profile: &Profile, faults: &mut Vec<Fault>, seed: Seed) {
-        let mut rng = seed.stream("overlap");
-        let one_more = rng.below(ONE_STORM_IN) == 0;
-        // A storm that can have nothing else has this.
-        if profile.can(FaultKind::Overlap) && (one_more || faults.is_empty()) {
-            let mut from = Draw::new(profile, &mut rng);
-            let mut fault = from.fault(FaultKind::Overlap);
-            fault.action.aim(&mut fault.when, &mut from);
-            profile.join(faults, fault);
-        }
-    }
-
-    fn strikes(at: &mut Strikes<'_>) {
+    fn candidates(at: &mut Candidates<'_>) {
         let can = |node: &&str| at.profile.overlaps.contains(node);
-        let Some(node) = at.process().filter(can) else {
-            return;
-        };
-        at.lasting(&OVERLAP, LIVES_ON, |for_ms| Overlap {
-            node: node.to_owned(),
-            for_ms,
-        });
-    }
-
-    fn nodes(&self) -> Vec<&str> {
-        vec![&self.node]
-    }
-
-    fn check(&self) -> Result<(), &'static str> {
-        limits::lasts(self.for_ms)
+        if let Some(node) = at.process().filter(can) {
+            at.lasting(&OVERLAP, LIVES_ON, |for_ms| Overlap::new(node, for_ms));
+        }
     }
 
     fn check_in(&self, profile: &Profile) -> Result<(), String> {
@@ -101,11 +62,7 @@ impl Injectable for Overlap {
         }
     }
 
-    fn lasts_ms(&self) -> Option<u64> {
-        Some(self.for_ms)
-    }
-
-    fn clause(&self, _: &Moment<'_>) -> Clause {
+    fn clause(&self, _: &words::Moment<'_>) -> words::Clause {
         let (node, time) = (&self.node, words::time(self.for_ms));
         let lives_on = format!("its old process lives on for {time} while a new one runs");
         format!("{node} is taken for dead and {lives_on}, beginning").into()
@@ -141,12 +98,7 @@ impl Injectable for Overlap {
 
     // Two processes at once, or is it enough that one follows another?
     fn weaker(&self, _: &[(&str, &str)]) -> Vec<Action> {
-        let node = self.node.clone();
-        vec![Restart { node }.into()]
-    }
-
-    fn numbers(&mut self) -> Vec<Number<'_>> {
-        vec![Number::Amount(&mut self.for_ms)]
+        vec![Restart::new(&self.node).into()]
     }
 
     fn begin(&self, target: &dyn Target) -> bool {
@@ -155,16 +107,5 @@ impl Injectable for Overlap {
 
     fn end(&self, target: &dyn Target) {
         target.end_overlap();
-    }
-}
-
-impl fmt::Display for Overlap {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Overlap { node, for_ms } = self;
-        let lives_on = seconds(*for_ms);
-        write!(
-            f,
-            "a successor of {node} boots; the old process lives on for {lives_on}"
-        )
     }
 }

@@ -24,7 +24,7 @@ pub struct Profile {
     pub custom: Vec<CustomFault>,
     /// Names of `tracing` events at which a node may crash.
     pub events: Vec<(&'static str, &'static str)>,
-    /// Names of `tracing` events as (node, event) after which that node, or somebody who depends on it, holds something
+    /// Names of `tracing` events as (node, event) after which that node, or a node that depends on it, holds something
     /// that is timed: a lease, a reservation, a key in flight. Clocks that jump and processes that stand still do so
     /// there.
     pub held: Vec<(&'static str, &'static str)>,

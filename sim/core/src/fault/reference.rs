@@ -40,8 +40,7 @@ fn describe(kind: FaultKind, text: &mut String) -> std::fmt::Result {
         false => "any instant and any site",
     };
     writeln!(text, "* Strikes at {strikes}.")?;
-    let effective_once = (definition.effective_once)();
-    writeln!(text, "* Effective once {effective_once}.")?;
+    writeln!(text, "* Effective once {}.", definition.effective_once)?;
     let shrinks = shrinks_to(kind, &example);
     match &shrinks[..] {
         [] => {}

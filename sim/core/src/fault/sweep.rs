@@ -50,11 +50,6 @@ pub struct Heading {
 }
 
 impl Heading {
-    /// After all others.
-    pub const fn new(name: &'static str) -> Self {
-        Heading::at(name, u16::MAX, u16::MAX)
-    }
-
     /// At this place, at this turn.
     pub(super) const fn at(name: &'static str, place: u16, turn: u16) -> Self {
         Heading {
@@ -67,7 +62,7 @@ impl Heading {
 
 /// A fault in a column.
 #[derive(Clone, Debug)]
-pub struct Strike {
+pub struct Candidate {
     /// The column.
     pub heading: Heading,
     /// The fault, aimed at the site.
@@ -76,17 +71,17 @@ pub struct Strike {
 
 /// What is done to a site, to be filled by each kind.
 #[derive(Debug)]
-pub struct Strikes<'a> {
+pub struct Candidates<'a> {
     /// The site, as the calm run met it.
     pub met: &'a Met,
-    /// The node's next site: whatever happens there before its action happens after that of this site, and nobody
-    /// outside can tell the instants between the two apart.
+    /// The node's next site: whatever happens there before its action happens after that of this site, and
+    /// the instants between the two cannot be told apart from outside.
     pub next: Option<&'a Site>,
     /// What may be struck.
     pub profile: &'a Profile,
     /// How long faults are to last.
     pub length: Length,
-    all: Vec<Strike>,
+    all: Vec<Candidate>,
 }
 
 /// A burst between nodes of which one calls the other.
@@ -98,7 +93,7 @@ pub(super) struct Burst<'a> {
     pub asks: bool,
 }
 
-impl<'a> Strikes<'a> {
+impl<'a> Candidates<'a> {
     /// What applies to a site. What has no length is left out unless the usual one is asked for: it would be the same
     /// again.
     pub fn at(
@@ -106,8 +101,8 @@ impl<'a> Strikes<'a> {
         next: Option<&'a Site>,
         profile: &'a Profile,
         length: Length,
-    ) -> Vec<Strike> {
-        let mut strikes = Strikes {
+    ) -> Vec<Candidate> {
+        let mut candidates = Candidates {
             met,
             next,
             profile,
@@ -115,10 +110,12 @@ impl<'a> Strikes<'a> {
             all: Vec::new(),
         };
         for kind in FaultKind::ALL {
-            (kind.definition().strikes)(&mut strikes);
+            (kind.definition().candidates)(&mut candidates);
         }
-        strikes.all.sort_by_key(|strike| strike.heading.turn);
-        strikes.all
+        candidates
+            .all
+            .sort_by_key(|candidate| candidate.heading.turn);
+        candidates.all
     }
 
     /// What happens at the site.
@@ -133,7 +130,7 @@ impl<'a> Strikes<'a> {
     }
 
     /// The node, where its process may be struck in the midst of something else than reading its clock: whether a
-    /// process that dies had read its clock, nobody outside can tell.
+    /// process that dies had read its clock cannot be told from outside.
     pub(super) fn process(&self) -> Option<&'a str> {
         self.node().filter(|_| *self.kind() != Kind::Clock)
     }
@@ -160,11 +157,11 @@ impl<'a> Strikes<'a> {
     /// A fault that has no length.
     pub(super) fn once(&mut self, heading: &Heading, action: impl Into<Action>) {
         if self.length == Length::Usual {
-            self.strike(heading, &self.met.site, action.into());
+            self.add(heading, &self.met.site, action.into());
         }
     }
 
-    /// A fault that goes on for so many milliseconds.
+    /// A fault that lasts: `ms` gives its duration in milliseconds.
     pub(super) fn lasting<A: Into<Action>>(
         &mut self,
         heading: &Heading,
@@ -172,7 +169,7 @@ impl<'a> Strikes<'a> {
         action: impl Fn(u64) -> A,
     ) {
         let action = action(ms[self.length as usize]);
-        self.strike(heading, &self.met.site, action.into());
+        self.add(heading, &self.met.site, action.into());
     }
 
     /// The same at the next site, if there is one.
@@ -184,14 +181,14 @@ impl<'a> Strikes<'a> {
     ) {
         if let Some(next) = self.next {
             let action = action(ms[self.length as usize]);
-            self.strike(heading, next, action.into());
+            self.add(heading, next, action.into());
         }
     }
 
-    fn strike(&mut self, heading: &Heading, site: &Site, action: Action) {
+    fn add(&mut self, heading: &Heading, site: &Site, action: Action) {
         if !self.profile.never.contains(&action.kind()) {
             let when = When::Site(site.clone());
-            self.all.push(Strike {
+            self.all.push(Candidate {
                 heading: heading.clone(),
                 fault: Fault { when, action },
             });

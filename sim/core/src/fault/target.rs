@@ -3,7 +3,7 @@
 use super::Action;
 use crate::seed::{hash, mix};
 
-/// Where no key is named, one row in so many can't be read.
+/// Where no key is named, one row in this many can't be read.
 pub const UNREADABLE_ONE_IN: u64 = 4;
 
 /// Directed links between nodes, by name. A node that has two processes has a link from and to each of them.
@@ -15,6 +15,17 @@ pub enum Links<'a> {
     BothWays(&'a str, &'a str),
     /// Between this node and all others.
     Of(&'a str),
+}
+
+impl Links<'_> {
+    /// Whether the link from one node to another is among them.
+    pub fn contain(&self, from: &str, to: &str) -> bool {
+        match *self {
+            Links::OneWay(a, b) => (a, b) == (from, to),
+            Links::BothWays(a, b) => (a, b) == (from, to) || (b, a) == (from, to),
+            Links::Of(node) => node == from || node == to,
+        }
+    }
 }
 
 /// Something that faults bring about and the system counts.
@@ -57,7 +68,7 @@ pub enum Effect<'a> {
 }
 
 /// A system under storm, as the fault sees it that is beginning, going on or ending. What befalls the name of a node
-/// befalls all processes that have it; a name that nobody has is passed over.
+/// befalls all processes that have it; an unknown name is ignored.
 pub trait Target {
     /// How often something has happened so far.
     fn count(&self, of: Effect<'_>) -> u64;
@@ -74,14 +85,14 @@ pub trait Target {
     /// The other faults that go on, or lie in wait, and do the same to the same nodes.
     fn alike(&self) -> Vec<Action>;
 
-    /// The process dies; its node boots after so many virtual milliseconds. `event` is what the trace says. Clients are
-    /// witnesses and never die.
+    /// The process dies; its node boots after `down_ms` virtual milliseconds. `event` is what the trace says. Clients
+    /// are witnesses and never die.
     fn kill(&self, node: &str, down_ms: u64, event: &'static str);
 
     /// The machine dies.
     fn lose_power(&self, node: &str, down_ms: u64);
 
-    /// Installs the other build, and kills the process for so many virtual milliseconds.
+    /// Installs the other build, and kills the process for `down_ms` virtual milliseconds.
     fn upgrade(&self, node: &str, down_ms: u64);
 
     /// Stops all tasks. False if the node is down.
@@ -105,7 +116,7 @@ pub trait Target {
     /// Each burst takes longer; 0 ends it.
     fn slow_links(&self, links: Links<'_>, extra_ms: u64);
 
-    /// So many packets in a hundred are lost.
+    /// Packets are lost, with this probability in percent.
     fn lose_packets(&self, links: Links<'_>, percent: u8);
 
     /// Bytes a second; `None` is no limit.
@@ -132,13 +143,13 @@ pub trait Target {
     /// One more of the next syncs fails.
     fn fail_sync(&self, node: &str);
 
-    /// No more than so many of the next syncs fail.
+    /// At most `most` of the next syncs fail.
     fn fail_syncs_at_most(&self, node: &str, most: u32);
 
     /// One more of the next writes fails.
     fn fail_write(&self, node: &str);
 
-    /// No more than so many of the next writes fail.
+    /// At most `most` of the next writes fail.
     fn fail_writes_at_most(&self, node: &str, most: u32);
 
     /// One of the stored sectors is unreadable until it is written again.
@@ -153,7 +164,7 @@ pub trait Target {
     /// The wall clock jumps, backwards if negative.
     fn jump_clock(&self, node: &str, by_ms: i64);
 
-    /// The wall clock goes fast, or slow if negative, by so many parts in a million.
+    /// The wall clock goes fast, or slow if negative, by this many parts in a million.
     fn drift_clock(&self, node: &str, ppm: i64);
 
     /// The scenario's own fault of this name begins or ends.

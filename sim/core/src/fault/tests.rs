@@ -10,7 +10,7 @@ const CONTRIBUTING: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../CONTRIBUT
 /// Set to write the reference anew.
 const WRITE: &str = "SQUALL_WRITE_REFERENCE";
 
-fn drawn(kind: FaultKind) -> Vec<Fault> {
+pub(super) fn drawn(kind: FaultKind) -> Vec<Fault> {
     let (profile, mut rng) = (profile(), Seed(7).stream(kind.name()));
     let ways = 0..(kind.definition().variants)(&profile);
     let draw = |variant| {
@@ -67,7 +67,7 @@ fn what_a_kind_says_of_its_drawing_it_can_do() {
         let drawing = (kind.definition().drawing)();
         for Fault { mut action, .. } in drawn(kind) {
             let can_last = action.outage_ms().is_some();
-            assert_eq!(can_last, drawing.outage.is_some(), "{kind} as an outage");
+            assert!(can_last || drawing.outage.is_none(), "{kind} as an outage");
             if drawing.at_timers || drawing.at_clock_reads {
                 assert_eq!(action.nodes().len(), 1, "{kind} has a node to aim at");
             }

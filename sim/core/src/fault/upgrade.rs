@@ -1,18 +1,10 @@
 //! Rolling upgrades: some storms restart nodes as their other build, one of them, one after another, or all at once.
 
-use std::fmt;
+use super::*;
 
-use super::{
-    Action, Draw, Drawing, Fault, FaultKind, Heading, Injectable, Number, Profile, Restart,
-    Strikes, Target, Turn, When,
-    restart::RESTART_MS,
-    words::{Clause, Moment},
-};
-use crate::{seed::Seed, site::Kind};
-
-/// So many storms in a hundred have upgrades.
+/// The share of storms with upgrades, in percent.
 const STORMS_PERCENT: u64 = 15;
-/// An upgrade that is aimed at an event of its node happens within so many of them.
+/// An upgrade that is aimed at an event of its node happens within this many of them.
 const NTH_MAX: u64 = 8;
 /// One node follows another after at least this many virtual milliseconds.
 const APART_MS: u64 = 10;
@@ -21,24 +13,15 @@ const UPGRADE: Heading = Heading::at("upgrade", 21, 9);
 
 fault! {
     /// The process is told to stop and is started again as the next build; one that runs it already, as the one before.
-    pub struct Upgrade = "upgrade" {
-        /// The node.
-        node: String,
-    }
+    pub struct Upgrade = "upgrade" on Process(node) {}
+    told "{node} is restarted as its other build";
+    effective once "the process has booted as what it was not";
+    drawn |from| Upgrade::new(*from.rng.pick(&from.profile.upgrades));
 }
 
 impl Injectable for Upgrade {
-    fn effective_once() -> &'static str {
-        "the process has booted as what it was not"
-    }
-
     fn variants(profile: &Profile) -> usize {
         usize::from(!profile.upgrades.is_empty())
-    }
-
-    fn draw(from: &mut Draw<'_>) -> Self {
-        let node = (*from.rng.pick(&from.profile.upgrades)).to_owned();
-        Upgrade { node }
     }
 
     fn drawing() -> Drawing {
@@ -58,33 +41,18 @@ impl Injectable for Upgrade {
         if rng.below(100) >= STORMS_PERCENT && !faults.is_empty() {
             return;
         }
-        let course = match rng.below(10) {
-            0..4 => Course::One,
-            4..6 => Course::Back,
-            6..9 => Course::Rolling,
-            _ => Course::Together,
-        };
         let most = profile.max_faults as usize;
-        let mut upgrades = course.draw(&mut Draw::new(profile, &mut rng));
+        let mut upgrades = upgrades(&mut Draw::new(profile, &mut rng));
         upgrades.truncate(most);
         faults.truncate(most - upgrades.len());
         faults.extend(upgrades);
     }
 
-    fn strikes(at: &mut Strikes<'_>) {
+    fn candidates(at: &mut Candidates<'_>) {
         let can = |node: &&str| at.profile.upgrades.contains(node);
         if let Some(node) = at.idle_process().filter(can) {
-            let node = node.to_owned();
-            at.once(&UPGRADE, Upgrade { node });
+            at.once(&UPGRADE, Upgrade::new(node));
         }
-    }
-
-    fn nodes(&self) -> Vec<&str> {
-        vec![&self.node]
-    }
-
-    fn check(&self) -> Result<(), &'static str> {
-        Ok(())
     }
 
     fn check_in(&self, profile: &Profile) -> Result<(), String> {
@@ -95,80 +63,37 @@ impl Injectable for Upgrade {
         }
     }
 
-    fn lasts_ms(&self) -> Option<u64> {
-        None
-    }
-
-    fn clause(&self, _: &Moment<'_>) -> Clause {
-        self.to_string().into()
-    }
-
-    fn stops_process(&self) -> bool {
-        true
-    }
-
-    fn when(&self, from: &mut Draw<'_>) -> When {
-        from.site_or_instant(&self.node)
-    }
-
     fn weaker(&self, _: &[(&str, &str)]) -> Vec<Action> {
-        let node = self.node.clone();
-        vec![Restart { node }.into()]
+        vec![Restart::new(&self.node).into()]
     }
 
-    fn numbers(&mut self) -> Vec<Number<'_>> {
-        Vec::new()
-    }
-
-    fn begin(&self, target: &dyn Target) -> bool {
-        target.upgrade(&self.node, RESTART_MS);
-        true
+    fn strike(&self, target: &dyn Target) {
+        target.upgrade(&self.node, restart::RESTART_MS);
     }
 }
 
-impl fmt::Display for Upgrade {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} is restarted as its other build", self.node)
-    }
-}
-
-/// How an upgrade goes about.
-enum Course {
-    /// One node, in the midst of its work.
-    One,
-    /// One node, and back.
-    Back,
-    /// One node after another.
-    Rolling,
-    /// All at once.
-    Together,
-}
-
-impl Course {
-    fn draw(self, from: &mut Draw<'_>) -> Vec<Fault> {
-        let (all, horizon_ms) = (&from.profile.upgrades, from.profile.horizon_ms);
-        let one = *from.rng.pick(all);
-        let began = from.rng.below(horizon_ms + 1);
-        match self {
-            Course::One => vec![midst(one, from)],
-            Course::Back => vec![midst(one, from), midst(one, from)],
-            Course::Rolling => {
-                let mut at_ms = began;
-                let first = from.rng.below(all.len() as u64) as usize;
-                let order = all.iter().cycle().skip(first).take(all.len());
-                order
-                    .map(|node| {
-                        let when = When::AtMs(at_ms);
-                        at_ms += from.ms(APART_MS, horizon_ms);
-                        at_ms = at_ms.min(horizon_ms);
-                        upgrade(node, when)
-                    })
-                    .collect()
-            }
-            Course::Together => {
-                let at = |node: &&str| upgrade(node, When::AtMs(began));
-                all.iter().map(at).collect()
-            }
+/// One node in the midst of its work, one node and back, one node after another, or all at once.
+fn upgrades(from: &mut Draw<'_>) -> Vec<Fault> {
+    let (all, horizon_ms) = (&from.profile.upgrades, from.profile.horizon_ms);
+    let course = from.below(10);
+    let one = *from.rng.pick(all);
+    let mut at_ms = from.below(horizon_ms + 1);
+    match course {
+        0..4 => vec![midst(one, from)],
+        4..6 => vec![midst(one, from), midst(one, from)],
+        6..9 => {
+            let first = from.below(all.len() as u64) as usize;
+            let order = all.iter().cycle().skip(first).take(all.len());
+            let next = |node: &&'static str| {
+                let fault = upgrade(node, When::AtMs(at_ms));
+                at_ms = horizon_ms.min(at_ms + from.ms(APART_MS, horizon_ms));
+                fault
+            };
+            order.map(next).collect()
+        }
+        _ => {
+            let at = |node: &&str| upgrade(node, When::AtMs(at_ms));
+            all.iter().map(at).collect()
         }
     }
 }
@@ -183,13 +108,12 @@ fn midst(node: &'static str, from: &mut Draw<'_>) -> Fault {
             let nth = 1 + from.rng.below(NTH_MAX);
             When::nth(node, Kind::Event(event.to_owned()), nth)
         }
-        false => from.site_of(node),
+        false => from.site_of(node, false),
     };
     upgrade(node, when)
 }
 
 fn upgrade(node: &str, when: When) -> Fault {
-    let node = node.to_owned();
-    let action = Upgrade { node }.into();
+    let action = Upgrade::new(node).into();
     Fault { when, action }
 }

@@ -50,33 +50,19 @@ pub struct Fault {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.when {
-            When::AtMs(ms) => write!(f, "at {} s: {}", *ms as f64 / 1000.0, self.action),
-            When::Site(site) => write!(f, "at {site}: {}", self.action),
-            When::Nth {
-                node,
-                kind: Kind::Send(peer),
-                nth,
-            } => {
-                write!(f, "at burst {nth} of {node}→{peer}: {}", self.action)
-            }
-            When::Nth {
-                node,
-                kind: Kind::Event(event),
-                nth,
-            } => {
-                write!(f, "at \"{event}\" {nth} of {node}: {}", self.action)
-            }
-            When::Nth { node, kind, nth } => {
-                let what = match kind {
-                    Kind::Commit => "commit",
-                    Kind::Write => "disk write",
-                    Kind::Timer => "timer",
-                    Kind::Clock => "clock read",
-                    _ => "disk sync",
-                };
-                write!(f, "at {what} {nth} of {node}: {}", self.action)
-            }
-        }
+        let moment = match &self.when {
+            When::AtMs(ms) => format!("{} s", *ms as f64 / 1000.0),
+            When::Site(site) => site.to_string(),
+            When::Nth { node, kind, nth } => match kind {
+                Kind::Send(peer) => format!("burst {nth} of {node}→{peer}"),
+                Kind::Event(event) => format!("\"{event}\" {nth} of {node}"),
+                Kind::Commit => format!("commit {nth} of {node}"),
+                Kind::Write => format!("disk write {nth} of {node}"),
+                Kind::Timer => format!("timer {nth} of {node}"),
+                Kind::Clock => format!("clock read {nth} of {node}"),
+                _ => format!("disk sync {nth} of {node}"),
+            },
+        };
+        write!(f, "at {moment}: {}", self.action)
     }
 }

@@ -33,17 +33,8 @@ impl From<String> for Clause {
 }
 
 /// Something that goes on for a while: the moment is that of its beginning.
-pub(super) fn lasting(what: impl std::fmt::Display, for_ms: u64) -> Clause {
-    format!("{what} for {}, beginning", time(for_ms)).into()
-}
-
-/// A death, after which the node is back.
-pub(super) fn death(what: String, down_ms: u64) -> Clause {
-    Clause {
-        what,
-        after: back(down_ms, time),
-        tells_site: false,
-    }
+pub(super) fn lasting(what: String, for_ms: u64) -> String {
+    format!("{what} for {}, beginning", time(for_ms))
 }
 
 /// When a node that died is back.
@@ -85,7 +76,7 @@ pub fn again(site: &Site) -> Option<String> {
     (site.attempt > 1).then(|| format!("the {} time", ordinal(site.attempt)))
 }
 
-/// On whose behalf, in words: `ann-1/payment-authorize` is `ann-1's payment authorize`. None if nobody said.
+/// On whose behalf, in words: `ann-1/payment-authorize` is `ann-1's payment authorize`. `None` without a label.
 pub fn work(label: &str) -> Option<String> {
     let is_connection = |rest: &str| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_digit());
     match label.split_once('/') {

@@ -30,7 +30,7 @@ impl Seeds {
         }
     }
 
-    /// So many from this one on; `None` if that is none, or more than there are.
+    /// `count` seeds from this one on; `None` if that is none, or more than there are.
     pub fn starting_at(first: Seed, count: u64) -> Option<Self> {
         let last = first.0.checked_add(count.checked_sub(1)?)?;
         Some(Seeds {

@@ -16,7 +16,7 @@ use crate::{
     time::VirtualTime,
 };
 
-/// So many things before a site tell it from others. Periodic work is alike however long it has gone on.
+/// How many preceding events tell a site from others. Periodic work is alike however long it has gone on.
 const PAST: usize = 12;
 
 /// A site that was met.

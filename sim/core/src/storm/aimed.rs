@@ -11,21 +11,21 @@ use crate::{
     site::Kind,
 };
 
-/// One storm in so many has one more fault where something is held.
+/// One storm in this many has one more fault where something is held.
 const HELD_ONE_IN: u64 = 8;
-/// Of these, so many in a hundred strike whoever says that it holds something; the others strike somebody else.
+/// The share of these that strike the holder, in percent; the others strike another node.
 const HOLDER_PERCENT: u64 = 65;
-/// What is held is met within so many events.
+/// What is held is met within this many events.
 const HELD_NTH_MAX: u64 = 6;
-/// One fault in so many that can be is aimed at a read of the clock, ...
+/// One fault in this many that can be is aimed at a read of the clock, ...
 const CLOCK_ONE_IN: u64 = 5;
-/// ... and one storm in so many has one more of them.
+/// ... and one storm in this many has one more of them.
 const STALE_ONE_IN: u64 = 12;
-/// One storm in so many has an outage that lasts ...
+/// One storm in this many has an outage that lasts ...
 const OUTAGE_ONE_IN: u64 = 12;
 /// ... from 2 to 15 minutes, longer than a schedule of retries.
 const OUTAGE_MS: (u64, u64) = (120_000, 900_000);
-/// One late message in so many is later than its saga takes, ...
+/// One late message in this many is later than its saga takes, ...
 const LATE_ONE_IN: u64 = 3;
 /// ... by half a minute to ten minutes.
 const LATE_MS: (u64, u64) = (30_000, 600_000);
@@ -128,7 +128,8 @@ impl Profile {
             return;
         }
         let lasts = duration(&mut rng, OUTAGE_MS.0, OUTAGE_MS.1);
-        let drawn = faults.iter_mut();
+        let can_last = |fault: &&mut Fault| drawing(fault.action.kind()).outage.is_some();
+        let drawn = faults.iter_mut().filter(can_last);
         let mut drawn: Vec<&mut u64> = drawn.filter_map(|f| f.action.outage_ms()).collect();
         if !drawn.is_empty() {
             let which = rng.below(drawn.len() as u64) as usize;

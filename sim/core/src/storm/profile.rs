@@ -8,9 +8,9 @@ use crate::{
 
 use super::{Plan, PlanError};
 
-/// One storm in so many orders its tasks by priority.
+/// One storm in this many orders its tasks by priority.
 const PCT_ONE_IN: u64 = 4;
-/// One process in so many that is to die or stand still at a site does so just as a timer of it runs out.
+/// One death or pause in this many that is aimed at a site happens as a timer of the process runs out instead.
 const TIMER_ONE_IN: u64 = 6;
 /// The deepest schedules drawn: most ordering bugs need fewer.
 const PCT_DRAWN_MAX: u64 = 4;

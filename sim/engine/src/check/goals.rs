@@ -69,7 +69,7 @@ impl Goals {
         self.on_log.push((goal, node, message, happens));
     }
 
-    /// Has somebody told whenever the node logs this message; no goal is reached by that.
+    /// Calls back whenever the node logs this message; this reaches no goal.
     pub fn hear(
         &mut self,
         node: &'static str,

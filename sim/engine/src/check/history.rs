@@ -4,7 +4,7 @@
 //! sequential [`Model`] of the object gives the same answers in, and in which none comes before another that had ended
 //! before it began. The search is that of Wing and Gong with Lowe's memory of the states seen.
 //!
-//! It judges what the services said, not what their databases hold: this is the view of somebody outside.
+//! It judges what the services said, not what their databases hold: this is a client's view.
 
 mod search;
 
@@ -36,7 +36,7 @@ pub trait Model: Debug + Send + Sync + 'static {
 
 /// Longer histories of one object are not judged.
 pub const OPERATIONS_MAX: usize = 128;
-/// So many tries a history; one that needs more, because too many of its operations overlap, is not judged.
+/// The most tries for a history; one that needs more, because too many of its operations overlap, is not judged.
 pub const TRIES_MAX: u64 = 100_000;
 
 /// One operation.
@@ -51,7 +51,7 @@ struct Operation<M: Model> {
 
 #[derive(Debug)]
 enum End<A> {
-    /// Nobody knows whether it took effect, or will.
+    /// It is unknown whether it took effect, or will.
     Unknown,
     /// It certainly had no effect.
     Failed,

@@ -1,9 +1,9 @@
 //! A connection: two ends, two pipes, and the events that move packets along them.
 //!
-//! Events are not pushed by a task of their own. [`Connection::advance`] catches up with the present, event by event
-//! in order of time; whoever looks at a connection calls it first, and whoever is about to change the world (a link, a
-//! node) calls it for every connection that may notice. So the state between two such instants never depends on who
-//! looked. [`Connection::settle`] then sees to it that each waiting task runs when there is something new for it.
+//! Events are not pushed by a task of their own. [`Connection::advance`] catches up with the present, event by event in
+//! order of time. Code that looks at a connection calls it first, and so does code that is about to change the world (a
+//! link, a node) calls it for every connection that may notice. So the state between two such instants never depends on
+//! who looked. [`Connection::settle`] then sees to it that each waiting task runs when there is something new for it.
 
 use std::sync::Arc;
 
@@ -78,7 +78,7 @@ impl Connection {
         !self.severed && self.ends.iter().any(|end| end.held && end.alive)
     }
 
-    /// Whether nobody can notice it any more.
+    /// Whether it can no longer be observed by any process.
     pub fn is_over(&self) -> bool {
         self.ends.iter().all(|end| !end.held)
     }

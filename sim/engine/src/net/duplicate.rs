@@ -13,8 +13,8 @@ use super::{
 };
 
 impl State {
-    /// Sends `bytes` once more, on a second connection that nobody attends at the client's end. It is established and
-    /// carries the bytes after `delay`; where nobody listens or the link is cut it comes to nothing.
+    /// Sends `bytes` once more, on a second connection that has no process at the client's end. It is established and
+    /// carries the bytes after `delay`; without a listener, or over a cut link, nothing comes of it.
     pub(super) fn duplicate(
         &mut self,
         original: u64,

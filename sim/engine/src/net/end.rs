@@ -14,7 +14,7 @@ pub struct End {
     pub held: bool,
     /// The kernel knows the connection; otherwise it answers with a reset.
     pub alive: bool,
-    /// Nobody reads here: answers are thrown away (the second connection of a duplicated burst).
+    /// Nothing reads here: answers are thrown away (the second connection of a duplicated burst).
     pub phantom: bool,
     /// The peer's FIN has arrived.
     pub end_of_file: bool,

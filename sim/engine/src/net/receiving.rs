@@ -140,7 +140,7 @@ impl Connection {
         }
     }
 
-    /// The packets of `end` that are on the wire reach nobody.
+    /// The packets of `end` that are on the wire are lost.
     pub fn lose(&mut self, end: usize, fabric: &Fabric, at: VirtualTime) {
         let since = self.pipes[end].flight.front().map_or(at, |f| f.departs);
         self.pipes[end].take_back(0);

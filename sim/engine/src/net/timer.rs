@@ -12,7 +12,7 @@ use tokio::time::TimeHandle;
 use squall_core::time::VirtualTime;
 
 use super::{Aftermath, Host};
-use crate::alarm;
+use crate::timer_watch;
 
 /// Never less than this, says `Sleep`, unless its deadline is reset before the first poll.
 const FLOOR: Duration = Duration::from_millis(1);
@@ -26,7 +26,7 @@ pub fn arm(wait: Duration, waker: &Waker) {
     let mut sleep = pin!(time.sleep(wait + FLOOR));
     let deadline = sleep.deadline() - FLOOR;
     sleep.as_mut().reset(deadline);
-    let quiet = alarm::quiet(waker);
+    let quiet = timer_watch::quiet(waker);
     let cx = &mut Context::from_waker(quiet.as_ref().unwrap_or(waker));
     if sleep.poll(cx).is_ready() {
         waker.wake_by_ref();
@@ -61,7 +61,7 @@ impl Waiter {
     /// The task of `waker` waits from now on. Returns another task's waker, to be dropped without a lock held.
     pub fn park(&mut self, waker: &Waker) -> Option<Waker> {
         self.waiting = true;
-        let lasting = alarm::lasting(waker);
+        let lasting = timer_watch::lasting(waker);
         let waker = lasting.as_ref().unwrap_or(waker);
         if self.waker.as_ref().is_some_and(|own| own.will_wake(waker)) {
             return None;

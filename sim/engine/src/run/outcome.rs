@@ -217,7 +217,7 @@ impl Outcome {
         self.violation(signature).is_some() || worst().as_ref() == Some(signature)
     }
 
-    /// The signature of the [worst](Self::worst) thing that broke; of being stuck where nobody was harmed.
+    /// The signature of the [worst](Self::worst) thing that broke; or of being stuck, if there was no damage.
     pub fn signature(&self, scenario: &str, shape: &str) -> Option<Signature> {
         let (invariant, tag) = match (&self.verdict, self.worst()) {
             (Verdict::HarnessFailed(_), _) => ("harness".to_owned(), "panic".to_owned()),

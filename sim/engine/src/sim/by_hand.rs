@@ -75,18 +75,12 @@ impl Sim {
 
     /// The node's process dies, and stays dead until [`boot`](Sim::boot).
     pub fn crash(&self, node: impl Into<String>) {
-        self.begin(Crash {
-            node: node.into(),
-            down_ms: FOR_EVER_MS,
-        });
+        self.begin(Crash::new(node, FOR_EVER_MS));
     }
 
     /// The node's machine dies with all that is not synced, and stays dead until [`boot`](Sim::boot).
     pub fn power_loss(&self, node: impl Into<String>) {
-        self.begin(PowerLoss {
-            node: node.into(),
-            down_ms: FOR_EVER_MS,
-        });
+        self.begin(PowerLoss::new(node, FOR_EVER_MS));
     }
 
     /// Starts the process of a node that is down; one that is up goes on.
@@ -101,15 +95,12 @@ impl Sim {
 
     /// The node's process is told to stop, as by `SIGTERM`, and is started again.
     pub fn restart(&self, node: impl Into<String>) {
-        self.inflict(Restart { node: node.into() });
+        self.inflict(Restart::new(node));
     }
 
     /// The node's process stands still until [`resume`](Sim::resume).
     pub fn pause(&self, node: impl Into<String>) {
-        self.begin(Pause {
-            node: node.into(),
-            for_ms: FOR_EVER_MS,
-        });
+        self.begin(Pause::new(node, FOR_EVER_MS));
     }
 
     /// Ends every [`pause`](Sim::pause) of a node.
@@ -122,14 +113,9 @@ impl Sim {
     }
 
     /// Nothing passes between two nodes until [`repair`](Sim::repair). What is sent meanwhile is sent again and again,
-    /// as TCP does, and arrives after that if nobody has given up.
+    /// as TCP does, and arrives after that unless its connection has been given up.
     pub fn partition(&self, a: impl Into<String>, b: impl Into<String>) {
-        self.begin(Cut {
-            from: a.into(),
-            to: b.into(),
-            both: true,
-            for_ms: FOR_EVER_MS,
-        });
+        self.begin(Cut::new(a, b, true, FOR_EVER_MS));
     }
 
     /// Ends what [`partition`](Sim::partition) and [`hold`](Sim::hold) did between two nodes.
@@ -146,12 +132,7 @@ impl Sim {
 
     /// Holds back what one node sends to another until [`release`](Sim::release); the other way it passes.
     pub fn hold(&self, from: impl Into<String>, to: impl Into<String>) {
-        self.begin(Cut {
-            from: from.into(),
-            to: to.into(),
-            both: false,
-            for_ms: FOR_EVER_MS,
-        });
+        self.begin(Cut::new(from, to, false, FOR_EVER_MS));
     }
 
     /// Ends a [`hold`](Sim::hold).

@@ -128,7 +128,7 @@ impl Injector {
     }
 
     /// Whether any pending fault aims at this node and a kind for which `is` holds: a cheap question that spares
-    /// the counting of sites that nobody asks for.
+    /// the counting of sites where it is not needed.
     pub fn watches(&self, node: &str, is: impl Fn(&Kind) -> bool) -> bool {
         let aimed = |&i: &usize| match &self.reports[i].fault.when {
             When::Site(site) => site.node == node && is(&site.kind),

@@ -24,7 +24,7 @@ use crate::storm::When;
 
 /// A fault that is over at once counts as going on for this long.
 const AFTERMATH: Duration = Duration::from_secs(1);
-/// So many status words of a row count: a saga has one for each step.
+/// How many status words of a row count: a saga has one for each step.
 const WORDS_MAX: usize = 8;
 /// Repetitions in a saga are told apart up to this.
 const TIMES_MAX: u64 = 4;

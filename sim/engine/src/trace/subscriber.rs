@@ -93,7 +93,7 @@ pub(crate) fn waits_in() -> Arc<Scope> {
 }
 
 /// Span ids carry the generation of their installation above this bit, so that a span which outlives its run (or
-/// wanders to another thread) touches nobody else's.
+/// wanders to another thread) touches no other task's.
 const GENERATION_SHIFT: u32 = 32;
 
 /// Prefixes of targets that are never heard: the machinery below the services.

@@ -22,7 +22,7 @@ impl World {
     pub fn relieve(self: &Arc<Self>, is: impl Fn(&Action) -> bool) {
         let planned = lock(&self.injector).planned();
         let by_hand = self
-            .agenda
+            .queue
             .take_lasting(|due| due.index >= planned && is(&due.action));
         for todo in by_hand {
             self.perform(todo);
@@ -31,7 +31,7 @@ impl World {
 
     /// Starts a node that is down, whatever else would have started it later.
     pub fn boot_now(self: &Arc<Self>, node: &Arc<NodeState>) {
-        self.agenda.forget_boots(node.ix);
+        self.queue.forget_boots(node.ix);
         self.boot(node);
     }
 
@@ -45,14 +45,14 @@ impl World {
         if *down_ms >= FOR_EVER_MS
             && let Some(node) = self.find(node).filter(|node| !node.is_up())
         {
-            self.agenda.forget_boots(node.ix);
+            self.queue.forget_boots(node.ix);
         }
     }
 
-    /// A process that dies has nothing more of a pause that somebody was to end.
+    /// A process that dies leaves a pause by hand behind it.
     pub(super) fn forget_pause(&self, node: &NodeState) {
         let of_node = |action: &Action| matches!(action, Action::Pause(Pause { node: of, for_ms }) if **of == *node.name && *for_ms >= FOR_EVER_MS);
-        self.agenda.take_lasting(|due| of_node(&due.action));
+        self.queue.take_lasting(|due| of_node(&due.action));
     }
 
     /// Whether anything was inflicted by hand so far.

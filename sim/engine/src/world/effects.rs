@@ -37,10 +37,10 @@ impl World {
 
     /// Switches on whatever lasts: the end of one fault must not end another that concerns the same node or link.
     pub(super) fn switch_on_again(self: &Arc<Self>) {
-        for fault in self.agenda.lasting() {
+        for fault in self.queue.lasting() {
             fault.action.switch(&self.for_fault(&fault), true);
         }
-        for (fault, left) in self.agenda.recurring() {
+        for (fault, left) in self.queue.recurring() {
             fault.action.hold(&self.for_fault(&fault), left);
         }
     }
@@ -158,7 +158,7 @@ impl Target for Effects<'_> {
             left,
         };
         let at = self.world.now() + Duration::from_millis(ms);
-        self.world.agenda.at(at, todo);
+        self.world.queue.at(at, todo);
     }
 
     fn switch_on_again(&self) {
@@ -167,7 +167,7 @@ impl Target for Effects<'_> {
 
     fn alike(&self) -> Vec<Action> {
         let own = &self.fault.action;
-        let lasting = self.world.agenda.lasting().into_iter();
+        let lasting = self.world.queue.lasting().into_iter();
         let mut lasting: Vec<Action> = lasting.map(|fault| fault.action).collect();
         lasting
             .retain(|other| other.counted_as() == own.counted_as() && other.nodes() == own.nodes());

@@ -120,7 +120,7 @@ impl World {
         if node.is_client {
             return self.client_panicked(node, message);
         }
-        lock(&self.ledger).broken(Violation {
+        lock(&self.checker).broken(Violation {
             invariant: "no service panics".to_owned(),
             tag: "panic".to_owned(),
             class: Class::Inside,
@@ -134,9 +134,9 @@ impl World {
     }
 
     fn client_panicked(self: &Arc<Self>, node: &NodeState, message: &str) {
-        let mut ledger = lock(&self.ledger);
-        if ledger.clients_assert {
-            ledger.broken(Violation {
+        let mut checker = lock(&self.checker);
+        if checker.clients_assert {
+            checker.broken(Violation {
                 invariant: format!("what {} asserts", node.name),
                 tag: panic_place().unwrap_or_else(|| "panic".to_owned()),
                 class: Class::Damage,
@@ -145,10 +145,10 @@ impl World {
                 expected: "no panic".to_owned(),
                 found: message.split_whitespace().collect::<Vec<_>>().join(" "),
             });
-            drop(ledger);
+            drop(checker);
             self.report_violations();
         } else {
-            ledger.harness = Some(format!("client {}: {message}", node.name));
+            checker.harness = Some(format!("client {}: {message}", node.name));
         }
         self.activity.notify_one();
     }
@@ -165,7 +165,7 @@ impl World {
         node.disk.freeze();
         *lock(&node.doomed) = Some(death);
         if in_own_poll {
-            self.agenda.at(self.now(), Todo::Bury(node.ix));
+            self.queue.at(self.now(), Todo::Bury(node.ix));
         } else {
             self.bury(node);
         }
@@ -204,7 +204,7 @@ impl World {
         );
         self.runtime.kill(node.id);
         if !node.is_old() {
-            self.agenda.at(
+            self.queue.at(
                 self.now() + death.down,
                 Todo::Boot(node.ix, node.life.load(Relaxed)),
             );
@@ -225,7 +225,7 @@ impl World {
                 found.append(&mut rows);
             }
         }
-        let rows = lock(&self.ledger).truth.difference(&node.name, &found);
+        let rows = lock(&self.checker).truth.difference(&node.name, &found);
         if rows.is_empty() {
             return;
         }
@@ -235,7 +235,7 @@ impl World {
         if lock(&node.may_return).iter().any(was_so) {
             known = Known::Gone;
         } else {
-            let before = lock(&self.ledger).truth.of_node(&node.name);
+            let before = lock(&self.checker).truth.of_node(&node.name);
             match unexplained(node, &before, &rows) {
                 None => {
                     lock(&node.may_return).push(before);
@@ -245,7 +245,7 @@ impl World {
                 }
                 Some(broken) => {
                     let at = self.now();
-                    lock(&self.ledger).broken(Violation { at, ..broken });
+                    lock(&self.checker).broken(Violation { at, ..broken });
                 }
             }
         }
@@ -256,7 +256,7 @@ impl World {
                 rows: (&rows[..]).into(),
             },
         );
-        lock(&self.ledger).commit(self.now(), &node.name, "", rows, &scope, known);
+        lock(&self.checker).commit(self.now(), &node.name, "", rows, &scope, known);
         self.report_violations();
     }
 }

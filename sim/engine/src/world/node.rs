@@ -96,7 +96,7 @@ pub(crate) struct NodeState {
 #[derive(Clone, Debug)]
 pub(crate) struct Death {
     pub power: bool,
-    /// Until it boots again; `None` leaves that to another entry of the agenda.
+    /// Until it boots again; `None` leaves that to another entry of the event queue.
     pub down: Duration,
     pub event: &'static str,
     pub detail: String,

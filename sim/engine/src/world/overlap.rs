@@ -1,7 +1,7 @@
 //! Two processes of one node: an old one that was taken for dead and lives on, and its successor.
 //!
 //! Each is a slot of its own among the nodes, with tasks, connections, clock and random numbers of its own. They share
-//! the name: whoever looks for it finds the successor, and whatever befalls links of that name befalls both.
+//! the name: look-ups find the successor, and faults on links of that name apply to both.
 
 use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
@@ -44,7 +44,7 @@ impl World {
                 detail: "".into(),
             },
         );
-        self.agenda.at(self.now(), Todo::Boot(successor.ix, life));
+        self.queue.at(self.now(), Todo::Boot(successor.ix, life));
         true
     }
 
@@ -70,7 +70,7 @@ impl World {
             .find(&old.name)
             .is_some_and(|successor| successor.is_up())
         {
-            lock(&self.ledger).goals.outlived(&old.name, to);
+            lock(&self.checker).goals.outlived(&old.name, to);
         }
     }
 }

@@ -24,10 +24,10 @@ use super::{NodeState, lock};
 const BIRTH: u64 = 1 << 63;
 /// Priorities after a change point are above this, and below those at birth.
 const CHANGED: u64 = 1 << 62;
-/// Change points lie within so many turns of the storm's beginning. A storm over five services and three clients has
+/// Change points lie within this many turns of the storm's beginning. A storm over five services and three clients has
 /// 100 to 3,000.
 const TURNS_MAX: f64 = 4_096.0;
-/// After so many turns without an idle moment whoever had a turn goes to the end of the line.
+/// After this many turns without an idle moment, a task that had a turn goes to the end of the line.
 const BUSY_MAX: u64 = 2_000;
 
 /// Decides which of the ready tasks of a run has the next turn.
@@ -148,7 +148,7 @@ impl Gate {
 }
 
 impl State {
-    /// Where nobody has a turn: what puts the next task into madsim's queue, if it is not there yet.
+    /// Where no task has a turn: what puts the next task into madsim's queue, if it is not there yet.
     fn next(&mut self) -> Option<Waker> {
         if self.running {
             return None;

@@ -1,4 +1,4 @@
-//! Carrying a storm out: what is due on the agenda, faults that begin and end, and the healing.
+//! Carrying a storm out: what is due on the event queue, faults that begin and end, and the healing.
 
 use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
@@ -28,7 +28,7 @@ impl World {
 
     /// The run is over: what the faults that still go on have touched counts.
     pub fn unfinished_faults(self: &Arc<Self>) {
-        for todo in self.agenda.drain() {
+        for todo in self.queue.drain() {
             if let Todo::End { fault, before } = todo
                 && self.touched_by(&fault) > before
             {
@@ -37,18 +37,18 @@ impl World {
         }
     }
 
-    /// Does what the agenda says is due, then waits for more, for ever.
+    /// Does what the event queue says is due, then waits for more, for ever.
     pub async fn carry_out(self: &Arc<Self>) {
         loop {
-            while let Some(todo) = self.agenda.take_due(self.now()) {
+            while let Some(todo) = self.queue.take_due(self.now()) {
                 self.perform(todo);
             }
-            let pause = self.agenda.next_time().map(|at| at.since(self.now()));
+            let pause = self.queue.next_time().map(|at| at.since(self.now()));
             match pause {
                 Some(pause) => {
-                    let _ = tokio::time::timeout(pause, self.agenda.changed()).await;
+                    let _ = tokio::time::timeout(pause, self.queue.changed()).await;
                 }
-                None => self.agenda.changed().await,
+                None => self.queue.changed().await,
             }
         }
     }
@@ -59,7 +59,7 @@ impl World {
             && late > LATE
         {
             let after = late + LATE;
-            self.agenda.at(self.now() + after, Todo::Arrives);
+            self.queue.at(self.now() + after, Todo::Arrives);
         }
     }
 
@@ -84,7 +84,7 @@ impl World {
         }
     }
 
-    /// A fault begins. Called from the agenda, or from within a poll of the node at whose site it was aimed.
+    /// A fault begins. Called from the event queue, or from within a poll of the node at whose site it was aimed.
     pub fn begin(self: &Arc<Self>, fault: Due) {
         self.announce(&fault, "begins");
         self.disturb();
@@ -95,7 +95,7 @@ impl World {
         match fault.action.lasts_ms() {
             Some(lasts) => {
                 let ends = self.now() + Duration::from_millis(lasts);
-                self.agenda.at(ends, Todo::End { fault, before });
+                self.queue.at(ends, Todo::End { fault, before });
             }
             None if self.touched_by(&fault) > before => lock(&self.injector).bites(fault.index),
             None => {}
@@ -115,7 +115,7 @@ impl World {
     /// Ends the storm: nothing more is set off, what goes on ends now, and every node comes back.
     pub fn heal(self: &Arc<Self>) {
         lock(&self.injector).disarm();
-        for todo in self.agenda.drain() {
+        for todo in self.queue.drain() {
             match todo {
                 Todo::End { fault, before } => self.end(&fault, before),
                 Todo::Again { fault, .. } => fault.action.again(&self.for_fault(&fault), 0),
@@ -139,6 +139,6 @@ impl World {
 
     /// The instant by which all that the storm has begun, or will begin at a known time, is over.
     pub fn storm_ends(&self) -> VirtualTime {
-        self.agenda.last_time(self.now()).unwrap_or_default()
+        self.queue.last_time(self.now()).unwrap_or_default()
     }
 }

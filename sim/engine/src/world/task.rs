@@ -16,7 +16,7 @@ use madsim::time::{Sleep, sleep};
 
 use super::{Node, RUNNING, panics::panic_text, pct::Seat};
 use crate::{
-    alarm::{Bell, Polling},
+    timer_watch::{Polling, TimerWatch},
     trace,
 };
 
@@ -39,7 +39,7 @@ pub(super) struct Guarded {
 
 /// The timers of a task, where they are watched.
 struct Timers {
-    bell: Bell,
+    watch: TimerWatch,
     /// The task's own name.
     name: &'static str,
     /// What the task was about when it last began to wait.
@@ -59,7 +59,7 @@ impl Node {
         self.spawn_named("", task);
     }
 
-    /// The same. By its name the sites at its timers are told where the task works on nobody's behalf.
+    /// The same with a name, which labels the sites at its timers where the task works for no operation.
     pub fn spawn_named(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
         if !self.is_alive() {
             return;
@@ -82,7 +82,7 @@ impl Guarded {
             Gated { seat, waker }
         });
         let timers = node.state.watches_timers.then(|| Timers {
-            bell: Bell::default(),
+            watch: TimerWatch::default(),
             name,
             about: String::new(),
         });
@@ -122,7 +122,7 @@ impl Guarded {
         let Some(timers) = &mut self.timers else {
             return task.as_mut().poll(&mut Context::from_waker(waker));
         };
-        if timers.bell.rang() {
+        if timers.watch.take_fired() {
             self.node
                 .world
                 .timer_runs_out(&self.node.state, &timers.about);
@@ -136,7 +136,7 @@ impl Guarded {
             }
         }
         trace::turn_begins();
-        let poll = timers.bell.turn(waker, |waker| {
+        let poll = timers.watch.poll_with(waker, |waker| {
             task.as_mut().poll(&mut Context::from_waker(waker))
         });
         if poll.is_pending() {

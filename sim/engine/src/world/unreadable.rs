@@ -1,7 +1,7 @@
 //! Rows that can't be read for a while: which they are, and whether a read has met one.
 //!
 //! A database serves most rows from its cache, so an error of a sector seldom meets a row. Here the error is in the row:
-//! whoever reads it is told so, wherever it comes from.
+//! its readers get an error, wherever the row is read from.
 
 use std::{
     io,

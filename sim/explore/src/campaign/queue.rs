@@ -10,7 +10,7 @@ use squall_engine::run::Options;
 
 use crate::strategy::Trial;
 
-/// So many trials are handed out whatever the time: a campaign that ran nothing would prove nothing.
+/// How many trials are handed out whatever the time: a campaign that ran nothing would prove nothing.
 const AT_LEAST: u64 = 10;
 
 /// A trial on its way to a worker.

@@ -122,7 +122,7 @@ fn a_failure_remembers_the_storm_that_its_seed_did_not_draw() {
 #[test]
 fn plain_random_draws_other_storms_which_its_replay_command_names() {
     let plain = Campaign {
-        way: Way::Random,
+        strategy: crate::strategy::Strategy::Random,
         ..campaign("0..200", 2)
     };
     let totals = plain.run_by(&fake::run, &mut |_| ());
@@ -297,7 +297,7 @@ fn a_replay_command_names_all_that_is_not_the_default() {
     assert_eq!(
         campaign.replay_command(Seed(7)),
         format!(
-            r"{start} --shape documented --plant forgets --trace --plan 'my storms/it'\''s one.json'"
+            r#"{start} --shape documented --plant forgets --trace --plan "my storms/it's one.json""#
         )
     );
 }

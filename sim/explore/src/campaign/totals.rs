@@ -14,7 +14,7 @@ use squall_engine::{
 use super::{Campaign, Ran};
 use crate::strategy::Trial;
 
-/// So many mismatches are kept; all are counted.
+/// How many mismatches are kept; all are counted.
 const MISMATCHES_KEPT: usize = 5;
 
 /// What a campaign found. Equal for equal seeds, whatever the number of workers.
@@ -36,7 +36,7 @@ pub struct Totals {
     pub coverage: Vec<Coverage>,
 }
 
-/// How much was covered after so many runs.
+/// How much was covered after a number of runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Coverage {
     /// Runs so far.
@@ -58,7 +58,7 @@ pub struct Tally {
     pub counts: BTreeMap<String, u64>,
     /// In how many runs each thing happened that should sometimes happen; 0 for those that never did.
     pub sometimes: BTreeMap<String, u64>,
-    /// In how many runs nobody went by a name that the storm leaves out.
+    /// How many runs had no client or operation of a name that the storm leaves out.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub unmet: BTreeMap<String, u64>,
     /// Seeds that were run twice.
@@ -234,7 +234,7 @@ impl Tally {
         self.verdicts.violated + self.verdicts.stuck + self.verdicts.harness_failed
     }
 
-    /// A count by name; 0 if nobody counted it.
+    /// A count by name; 0 if there is none.
     pub fn count(&self, name: &str) -> u64 {
         self.counts.get(name).copied().unwrap_or(0)
     }

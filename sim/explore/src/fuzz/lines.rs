@@ -1,4 +1,4 @@
-//! Files of JSON lines that are written while somebody may pull the plug.
+//! Files of JSON lines that survive being killed while they are written.
 //!
 //! A line counts once its newline is there. What stands behind the last newline was torn by the end of its writer: it is
 //! ignored when read and overwritten when writing goes on. Any other line that is not as it should be is an error.

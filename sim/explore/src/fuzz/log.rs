@@ -59,7 +59,8 @@ pub struct Header {
 #[serde(deny_unknown_fields)]
 pub struct Step {
     /// How storms were found.
-    pub way: String,
+    #[serde(alias = "way")]
+    pub strategy: String,
     /// The build that ran them; none in logs of builds that did not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub build: Option<Build>,
@@ -71,7 +72,7 @@ pub struct Step {
     pub totals: Totals,
 }
 
-/// A failure when it was seen first: for whoever watches the file.
+/// A failure when it was first seen, for programs that watch the file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Finding {
@@ -89,7 +90,7 @@ pub struct Finding {
     pub replay: String,
 }
 
-/// Steps that add up: those of one scenario in one shape with one bug, explored in one way.
+/// Steps that add up: those of one scenario in one shape with one bug, explored with one strategy.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Lane {
     /// The scenario.
@@ -99,7 +100,7 @@ pub struct Lane {
     /// The bug that was planted.
     pub plant: Option<String>,
     /// How storms were found.
-    pub way: String,
+    pub strategy: String,
 }
 
 impl Step {
@@ -109,7 +110,7 @@ impl Step {
             scenario: self.totals.scenario.clone(),
             shape: self.totals.shape.clone(),
             plant: self.totals.plant.clone(),
-            way: self.way.clone(),
+            strategy: self.strategy.clone(),
         }
     }
 }
@@ -318,8 +319,8 @@ impl Log {
         self.replays.insert(known, finding.replay.clone());
     }
 
-    /// The failures among these of which this log holds no finding: nobody was told, even if a step holds them, for
-    /// whoever wrote the step may have been killed before its findings.
+    /// The failures among these of which this log holds no finding: they were not told, even if a step holds them,
+    /// because the program may have been killed between the step and its findings.
     pub fn untold(&self, totals: &Totals) -> Vec<Failure> {
         let is_told = |failure: &&Failure| {
             let replay = self.replay(&failure.signature, totals.plant.as_deref());

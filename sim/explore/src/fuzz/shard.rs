@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use squall_core::seed::{Seed, Seeds};
 
-/// Seeds are dealt in blocks of so many: block 0 to shard 0, block 1 to shard 1, and round again.
+/// Seeds are dealt in blocks of this size: block 0 to shard 0, block 1 to shard 1, and round again.
 pub const BLOCK: u64 = 1_024;
 
-/// One of so many shards of a range of seeds. Shards never overlap, and together they are the range.
+/// One of several shards of a range of seeds. Shards never overlap, and together they are the range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Shard {

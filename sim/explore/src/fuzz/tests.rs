@@ -19,7 +19,7 @@ const HEADER: Header = Header {
 /// Seeds of a few blocks.
 const MANY: u64 = 2 * BLOCK + 100;
 
-/// All seeds of a shard, as it meets them when it is stopped `after` so many seeds of each block.
+/// All seeds of a shard, as it meets them when it is stopped `after` that many seeds of each block.
 fn seeds_of(shard: Shard, first: Seed, runs: u64, after: u64) -> Vec<u64> {
     let mut all = Vec::new();
     while let Some(seeds) = shard.due(first, Some(runs), all.len() as u64) {
@@ -90,7 +90,7 @@ fn fuzz(directory: &std::path::Path, shard: Shard, runs: u64) {
         let some = seeds.len().div_ceil(1 + done % 2);
         let seeds = squall_core::seed::Seeds::starting_at(from, some).unwrap();
         let step = Step {
-            way: "swarm".to_owned(),
+            strategy: "swarm".to_owned(),
             build: None,
             from,
             elapsed_ms: 5,
@@ -190,7 +190,7 @@ fn a_log_of_other_seeds_is_not_gone_on_with() {
 fn a_failure_is_fresh_until_its_finding_is_written_whatever_steps_hold_it() {
     let scratch = tempfile::tempdir().unwrap();
     let step = |seeds: &str| Step {
-        way: "swarm".to_owned(),
+        strategy: "swarm".to_owned(),
         build: None,
         from: Seed(0),
         elapsed_ms: 5,

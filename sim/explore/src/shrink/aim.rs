@@ -7,7 +7,7 @@ use squall_core::{
 
 use super::{context::Context, observed::Passed, weaken::round_down};
 
-/// So many sites that the victim passed last are tried in place of an instant.
+/// How many of the sites that the victim passed last are tried in place of an instant.
 const SITES_TRIED: usize = 4;
 
 /// The fault at a named site: the one that was met, or those that its victim passed last, and its last timer and read of its clock.

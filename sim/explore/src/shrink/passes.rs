@@ -12,9 +12,10 @@ use super::{
     aim,
     context::Context,
     ddmin::ddmin,
-    lab::{Lab, SCHEDULES_MAX},
     observed::Observed,
-    reaim, weaken,
+    reaim,
+    trial_runner::{SCHEDULES_MAX, TrialRunner},
+    weaken,
 };
 
 /// Schedules tried for each way to change requests, and for each weaker fault: what these steps gain is less.
@@ -25,18 +26,18 @@ const SCHEDULES_FEWEST: usize = 2;
 const ROUNDS_MAX: usize = 6;
 
 /// The smallest run that fails in the same way and was found.
-pub(super) fn reduce(lab: &mut Lab<'_>, failing: Observed) -> Observed {
+pub(super) fn reduce(trials: &mut TrialRunner<'_>, failing: Observed) -> Observed {
     let calls = failing.calls().into_iter();
     let calls = calls.map(|(op, client)| (op.to_owned(), client.to_owned()));
     let asked = failing.outcome.operations.iter();
     let asked = asked.map(|one| (one.name.clone(), one.client.clone()));
     let mut present = Reduction {
-        lab,
+        trials,
         known: calls.chain(asked).collect(),
         best: failing,
         unseen: Vec::new(),
     };
-    present.lab.left = present.size();
+    present.trials.left = present.size();
     for _ in 0..ROUNDS_MAX {
         let before = present.best.outcome.plan.clone();
         present.drop_faults();
@@ -50,7 +51,7 @@ pub(super) fn reduce(lab: &mut Lab<'_>, failing: Observed) -> Observed {
         present.each_fault(SCHEDULES_FEWEST, weaken::smaller);
         present.own_schedule();
         let helped = present.best.outcome.plan != before || present.drop_and_aim_anew();
-        if !helped || present.lab.is_spent() {
+        if !helped || present.trials.is_spent() {
             break;
         }
     }
@@ -58,7 +59,7 @@ pub(super) fn reduce(lab: &mut Lab<'_>, failing: Observed) -> Observed {
 }
 
 struct Reduction<'l, 'a> {
-    lab: &'l mut Lab<'a>,
+    trials: &'l mut TrialRunner<'a>,
     /// The operations of the run that was given, each with its client.
     known: BTreeMap<String, String>,
     best: Observed,
@@ -78,18 +79,18 @@ impl Reduction<'_, '_> {
 
     /// Takes a plan over that failed, if it does so with its whole trace too.
     fn adopt(&mut self, plan: &Plan) -> bool {
-        let outcome = self.lab.run_in_full(Some(plan));
-        let fails = self.lab.fails(&outcome);
+        let outcome = self.trials.run_in_full(Some(plan));
+        let fails = self.trials.fails(&outcome);
         if fails {
             self.best = Observed::of(outcome);
-            self.lab.left = self.size();
+            self.trials.left = self.size();
         }
         fails
     }
 
     /// Tries these plans and takes the first that fails over.
     fn try_plans(&mut self, plans: &[Plan], schedules: usize) -> Option<usize> {
-        let (place, plan) = self.lab.first_failing(plans, schedules)?;
+        let (place, plan) = self.trials.first_failing(plans, schedules)?;
         self.adopt(&plan).then_some(place)
     }
 
@@ -136,22 +137,22 @@ impl Reduction<'_, '_> {
         let operations = self.best.operations();
         let operations = operations.iter().filter(|_| operations.len() > 1);
         let names: Vec<String> = clients.chain(operations).map(|&n| n.to_owned()).collect();
-        if names.is_empty() || self.plan().faults.is_empty() || self.lab.is_spent() {
+        if names.is_empty() || self.plan().faults.is_empty() || self.trials.is_spent() {
             return false;
         }
-        let whole = self.lab.census(&self.plan().clone());
+        let whole = self.trials.census(&self.plan().clone());
         names
             .into_iter()
             .any(|name| self.aims_without(name, &whole))
     }
 
     fn aims_without(&mut self, name: String, whole: &Outcome) -> bool {
-        if self.lab.is_spent() {
+        if self.trials.is_spent() {
             return false;
         }
         let mut smaller = self.plan().clone();
         smaller.without.push(name);
-        let smaller = self.lab.census(&smaller);
+        let smaller = self.trials.census(&smaller);
         let plans = reaim::aimed_anew(whole, &smaller);
         let helped = self.try_plans(&plans, 1).is_some();
         if helped {
@@ -175,8 +176,9 @@ impl Reduction<'_, '_> {
         });
     }
 
-    /// Forgets names that were left out in vain: of operations of which nobody [asks](squall_engine::Client::does) any more,
-    /// and of those whose client is gone. A client that does nothing any more is gone.
+    /// Forgets names that were left out in vain: of operations about which no client
+    /// [asks](squall_engine::Client::does) any more, and of those whose client is gone. A client that does nothing any
+    /// more is gone.
     fn keep_what_matters(&mut self) {
         let calls = self.best.calls();
         let happens = |name: &String| calls.iter().any(|(op, of)| op == name || of == name);
@@ -212,8 +214,8 @@ impl Reduction<'_, '_> {
         let at_an_instant =
             |fault: &Fault| fault.action.stops_process() && matches!(fault.when, When::AtMs(_));
         self.unseen.clear();
-        if self.plan().faults.iter().any(at_an_instant) && !self.lab.is_spent() {
-            self.unseen = self.lab.census(&self.plan().clone()).sites;
+        if self.plan().faults.iter().any(at_an_instant) && !self.trials.is_spent() {
+            self.unseen = self.trials.census(&self.plan().clone()).sites;
             self.unseen
                 .retain(|met| matches!(met.site.kind, Kind::Timer | Kind::Clock));
         }
@@ -221,7 +223,7 @@ impl Reduction<'_, '_> {
 
     /// For each fault, takes the first of its alternatives that fails, until none does.
     fn each_fault(&mut self, schedules: usize, alternatives: fn(&Context<'_>) -> Vec<Fault>) {
-        let links = self.lab.scenario.profile().links;
+        let links = self.trials.scenario.profile().links;
         let mut index = 0;
         while index < self.plan().faults.len() {
             let context = Context {

@@ -11,9 +11,9 @@ use squall_engine::{
     storm::{Fault, Plan, When},
 };
 
-/// So many moments of the smaller run are tried for each fault.
+/// How many moments of the smaller run are tried for each fault.
 const MOMENTS_MAX: usize = 12;
-/// A fault at an instant is taken for one at any of so many sites that its victim passed last.
+/// A fault at an instant is tried at this many of the sites that its victim passed last.
 const PASSED_LAST: usize = 4;
 
 /// The smaller run's plan with one fault aimed at what is, or may be, the same moment as in the whole run. Both are

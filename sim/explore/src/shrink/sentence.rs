@@ -31,7 +31,7 @@ use squall_engine::storm::FaultReport;
 ///     label: "ann-1/payment-authorize".into(),
 ///     attempt: 1,
 /// };
-/// let action = PowerLoss { node: "order".into(), down_ms: 2_000 }.into();
+/// let action = PowerLoss::new("order", 2_000).into();
 /// let report = FaultReport {
 ///     fault: Fault { when: When::Site(site.clone()), action },
 ///     fired: Some(VirtualTime(1)),
@@ -195,7 +195,7 @@ fn waited_for(label: &str) -> String {
     }
 }
 
-/// `its` where the sentence is about nobody else.
+/// `its` where the sentence is about no other node.
 fn whose(name: &str, befalls: &[&str]) -> String {
     match befalls == [name] {
         true => "its".to_owned(),
@@ -203,7 +203,7 @@ fn whose(name: &str, befalls: &[&str]) -> String {
     }
 }
 
-/// A name, or `it` where the sentence is about nobody else.
+/// A name, or `it` where the sentence is about no other node.
 fn pronoun(name: &str, befalls: &[&str]) -> String {
     if befalls == [name] { "it" } else { name }.to_owned()
 }

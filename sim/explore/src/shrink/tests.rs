@@ -90,7 +90,7 @@ fn operations(plan: &Plan) -> Vec<Operation> {
     CALLS.iter().filter(is_there).map(operation).collect()
 }
 
-/// Names that are of nobody, and of operations whose client is not there to ask.
+/// Names of no client, and of operations whose client is not there to ask.
 fn unmet(plan: &Plan) -> Vec<String> {
     let operations = operations(plan);
     let is_met = |name: &&String| {
@@ -154,11 +154,7 @@ fn shrunk_by(plan: &Plan, jobs: usize, fails: impl Fn(&Plan) -> bool + Sync) -> 
 fn crash(node: &str, down_ms: u64) -> Fault {
     Fault {
         when: When::AtMs(1_234),
-        action: Crash {
-            node: node.to_owned(),
-            down_ms,
-        }
-        .into(),
+        action: Crash::new(node, down_ms).into(),
     }
 }
 
@@ -168,11 +164,7 @@ fn what_a_failure_does_not_need_is_left_out() {
         crash("vault", 700),
         Fault {
             when: When::AtMs(77),
-            action: PowerLoss {
-                node: "vault".to_owned(),
-                down_ms: 7_749,
-            }
-            .into(),
+            action: PowerLoss::new("vault", 7_749).into(),
         },
         crash("teller", 3_333),
     ]);
@@ -185,11 +177,7 @@ fn what_a_failure_does_not_need_is_left_out() {
     let plan = shrunk.spec.plan.expect("it is said");
     let expected = Fault {
         when: When::AtMs(0),
-        action: PowerLoss {
-            node: "vault".to_owned(),
-            down_ms: 2_000,
-        }
-        .into(),
+        action: PowerLoss::new("vault", 2_000).into(),
     };
     assert_eq!(plan.faults, [expected]);
     assert_eq!(plan.without, ["ann", "cho", "ben-1"]);
@@ -254,10 +242,7 @@ fn a_fault_at_a_counted_site_does_not_keep_the_requests_that_it_counts() {
             kind: Kind::Sync,
             nth: 4,
         },
-        action: SyncError {
-            node: "vault".to_owned(),
-        }
-        .into(),
+        action: SyncError::new("vault").into(),
     }]);
     // The sync of ben's second request has to fail, whichever it is.
     let fails = |plan: &Plan| {

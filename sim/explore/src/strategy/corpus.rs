@@ -6,8 +6,8 @@ use std::{fs, io, path::Path};
 use serde::{Deserialize, Serialize};
 
 use squall_core::{
+    atomic_file,
     seed::{Seed, hash},
-    whole,
 };
 use squall_engine::storm::{Plan, Profile};
 
@@ -27,7 +27,7 @@ pub struct Kept {
     /// The storm.
     pub plan: Plan,
     /// The features that nothing before it had covered, in hexadecimal. For readers: what a storm adds is found out
-    /// anew by whoever loads it.
+    /// anew when it is loaded.
     pub added: Vec<String>,
 }
 
@@ -65,7 +65,7 @@ pub enum CorpusError {
 }
 
 impl Kept {
-    /// Its file's name: the same for the same storm, whoever kept it.
+    /// Its file's name: the same for the same storm, in any corpus.
     fn file_name(&self) -> String {
         let plan = serde_json::to_vec(&self.plan).expect("a plan has only string keys");
         let name = hash(&plan) ^ squall_core::seed::mix(self.seed.0);
@@ -129,7 +129,7 @@ pub fn write(dir: &Path, corpus: &[Kept]) -> Result<(), CorpusError> {
     for kept in corpus {
         let path = dir.join(kept.file_name());
         let text = serde_json::to_string_pretty(kept).expect("a plan has only string keys") + "\n";
-        whole::write(&path, &text).map_err(|error| unwritable(&path, error))?;
+        atomic_file::write(&path, &text).map_err(|error| unwritable(&path, error))?;
     }
     Ok(())
 }

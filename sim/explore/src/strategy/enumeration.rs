@@ -1,8 +1,7 @@
-//! One storm a seed, in the order of the seeds: swarm (Groce et al., "Swarm Testing", ISSTA 2012), where each seed first
-//! draws which kinds of fault are on, and plain random, where all of them are.
+//! One storm a seed, in the order of the seeds.
 
-use squall_core::seed::Seeds;
-use squall_engine::{run::Outcome, scenario::Scenario, storm::Profile};
+use squall_core::seed::{Seed, Seeds};
+use squall_engine::{run::Outcome, storm::Profile};
 
 use super::{Explorer, Trial};
 
@@ -10,42 +9,19 @@ use super::{Explorer, Trial};
 const AT_ONCE: usize = 64;
 
 /// Goes through seeds one by one and learns nothing.
-pub struct Enumeration {
-    seeds: Seeds,
-    drawn: u64,
-    /// What draws the storms where that is not left to the run.
-    plain: Option<Profile>,
-}
-
-impl Enumeration {
-    /// Each seed draws its kinds of fault, then its storm: what a run does by itself.
-    pub fn swarm(seeds: Seeds) -> Self {
-        Enumeration {
-            seeds,
-            drawn: 0,
-            plain: None,
-        }
-    }
-
-    /// Each seed draws its storm from all kinds of fault.
-    pub fn plain(scenario: &dyn Scenario, seeds: Seeds) -> Self {
-        Enumeration {
-            plain: Some(scenario.profile()),
-            ..Enumeration::swarm(seeds)
-        }
-    }
+pub(super) struct Enumeration {
+    pub seeds: Seeds,
+    pub drawn: u64,
+    pub profile: Profile,
+    /// The trial of a seed; none ends it.
+    pub trial: fn(&Profile, Seed) -> Option<Trial>,
 }
 
 impl Explorer for Enumeration {
     fn next(&mut self) -> Vec<Trial> {
         let seeds = (self.drawn..).map_while(|ordinal| self.seeds.nth(ordinal));
-        let trials: Vec<Trial> = seeds
-            .take(AT_ONCE)
-            .map(|seed| Trial {
-                seed,
-                plan: self.plain.as_ref().map(|profile| profile.draw_plain(seed)),
-            })
-            .collect();
+        let trials = seeds.map_while(|seed| (self.trial)(&self.profile, seed));
+        let trials: Vec<Trial> = trials.take(AT_ONCE).collect();
         self.drawn += trials.len() as u64;
         trials
     }

@@ -16,21 +16,21 @@ use squall_engine::{
 };
 
 use super::{
-    Explorer, Trial,
+    Explorer, Kind, Trial,
     corpus::{CORPUS_VERSION, Kept},
     mutation::{Parent, mutate},
 };
 
 /// Trials of a generation. Large enough to keep many workers busy, small enough to learn often.
 const GENERATION: u64 = 32;
-/// So many fresh storms come first.
+/// How many fresh storms come first.
 const FRESH_FIRST: u64 = 96;
 /// The share of fresh storms afterwards.
 const FRESH: f64 = 0.4;
 /// Storms that are kept; beyond that the one with the least energy goes.
 const KEPT_MAX: usize = 400;
 
-/// Learns from what its storms cover.
+/// Storms that cover something new are kept and changed.
 pub struct Guided {
     scenario: String,
     profile: Profile,
@@ -183,6 +183,15 @@ impl Guided {
                 self.kept.remove(least);
             }
         }
+    }
+}
+
+impl Kind for Guided {
+    const NAME: &str = "guided";
+    const ABOUT: &str = "storms that reach something new are kept and changed";
+
+    fn explorer(scenario: &dyn Scenario, seeds: Seeds) -> Box<dyn Explorer> {
+        Box::new(Guided::new(scenario, seeds))
     }
 }
 

@@ -15,7 +15,7 @@ use super::Trial;
 
 /// A mutant has at most this many faults.
 const FAULTS_MAX: usize = 8;
-/// So many changes are drawn in search of one that changes something, and actions in search of one that fits a place.
+/// How many changes are drawn in search of one that changes something, and actions in search of one that fits a place.
 const DRAWS_MAX: usize = 24;
 
 /// What a mutation is made from.

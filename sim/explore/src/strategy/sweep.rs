@@ -20,7 +20,7 @@ use super::{Explorer, Trial};
 use matrix::Gone;
 use pairs::Fresh;
 use squall_core::{
-    fault::{Fault, Heading, Profile, Strikes, When},
+    fault::{Candidates, Fault, Heading, Profile, When},
     seed::{Seed, Seeds},
     site::{Class, Kind, Met, Site},
 };
@@ -31,20 +31,20 @@ use squall_engine::{
 };
 use waiting::Waiting;
 
-/// While there are seeds left, of so many runs ...
+/// While there are seeds left, a portion has this many runs, ...
 const PORTION: usize = 56;
-/// ... so many are calm ones, of further seeds.
+/// ... of which this many are calm ones, of further seeds.
 const CALM: usize = 8;
-/// Afterwards a portion has so many runs.
+/// The runs of a portion afterwards.
 const LAST_PORTION: usize = 4_096;
-/// No further seed is begun while so many storms wait: they have to be remembered.
+/// No further seed is begun while more storms than this wait: they take memory.
 const BACKLOG: usize = 200_000;
 
-/// Goes through all sites of the calm runs of some seeds.
+/// Every kind of fault at every site of the calm runs of some seeds, then pairs of faults.
 pub struct Sweep {
     profile: Profile,
     seeds: Seeds,
-    /// So many pairs are tried.
+    /// How many pairs are tried.
     budget: usize,
     /// Seeds whose calm runs have begun, and those whose have been learned.
     begun: u64,
@@ -235,11 +235,11 @@ impl Sweep {
             let amid_commit = matches!(met.site.kind, Kind::Write | Kind::Sync);
             let need = (again, *before + u64::from(amid_commit));
             let next = nexts[place].map(|next| &sites[next].site);
-            let strikes = Strikes::at(met, next, &self.profile, length);
-            let cells = strikes.into_iter().map(|strike| {
-                let single = storms.place_of(seed, strike.fault, &met.behalf, place);
-                self.waiting.insert(&strike.heading.name, need, single);
-                (strike.heading, single)
+            let candidates = Candidates::at(met, next, &self.profile, length);
+            let cells = candidates.into_iter().map(|candidate| {
+                let single = storms.place_of(seed, candidate.fault, &met.behalf, place);
+                self.waiting.insert(&candidate.heading.name, need, single);
+                (candidate.heading, single)
             });
             self.targets.push(Target {
                 seed,
@@ -305,6 +305,16 @@ impl Sweep {
                 next: nexts[place].map(|next| outcome.sites[next].site.clone()),
             });
         }
+    }
+}
+
+impl super::Kind for Sweep {
+    const NAME: &str = "sweep";
+    const ABOUT: &str = "every kind of fault at every site";
+    const GOES_BY_SEEDS: bool = false;
+
+    fn explorer(scenario: &dyn Scenario, seeds: Seeds) -> Box<dyn Explorer> {
+        Box::new(Sweep::new(scenario, seeds, 0))
     }
 }
 
@@ -388,8 +398,8 @@ impl Storms<'_> {
     }
 }
 
-/// For each site the place of the next one on its node. Reads of the clock don't count: nobody outside can tell whether
-/// a process that dies had read its clock.
+/// For each site the place of the next one on its node. Reads of the clock don't count: it cannot be told from outside
+/// whether a process that dies had read its clock.
 fn nexts(sites: &[Met]) -> Vec<Option<usize>> {
     let mut latest: BTreeMap<&str, usize> = BTreeMap::new();
     let mut nexts = vec![None; sites.len()];

@@ -3,8 +3,8 @@
 //!
 //! Whatever task runs may move the network along, and tasks that serve connections serve everybody. So the scope of a
 //! burst is read from the headers of the request that it begins, continues or answers, and that of an arrival is its
-//! burst's; the span that either happened in says nothing. Bytes that are no HTTP belong to whoever sends the first ones
-//! of a connection, and so do all that follow and all that come back.
+//! burst's; the span that either happened in says nothing. Bytes that are not HTTP belong to the node that sends the
+//! first ones of a connection, and so do all that follow and all that come back.
 
 use std::collections::{BTreeMap, VecDeque};
 

@@ -23,7 +23,7 @@ pub enum Part {
     None,
     /// It happened on the saga's behalf, or to one of its nodes while it ran.
     Whole,
-    /// A commit of nobody's or of several sagas' work: only the rows that mention this one.
+    /// A commit of no saga's or of several sagas' work: only the rows that mention this one.
     MentioningRows,
 }
 
@@ -82,7 +82,7 @@ impl<'t> Whose<'t> {
             || before.is_some_and(|v| self.mentioned(v))
     }
 
-    /// Work on nobody's behalf (a sweeper's, an outbox poller's) may touch this saga nevertheless.
+    /// Work on behalf of no saga (a sweeper's, an outbox poller's) may touch this saga nevertheless.
     fn touched(&self, scope: &Scope, event: &Event) -> bool {
         scope.saga_id.is_empty()
             && match &event.what {

@@ -53,6 +53,17 @@ impl<'t> Rows<'t> {
             .copied()
     }
 
+    /// Takes note of what an event commits and tells how each row changed; nothing where it commits nothing.
+    pub fn follow(&mut self, event: &'t Event) -> Vec<Change<'t>> {
+        let What::Commit { file, rows } = &event.what else {
+            return Vec::new();
+        };
+        let changed = rows.iter();
+        changed
+            .map(|row| self.apply(&event.node, file, row))
+            .collect()
+    }
+
     /// Takes note of a committed row and tells how it changed.
     pub fn apply(&mut self, node: &'t str, file: &'t str, row: &'t Row) -> Change<'t> {
         let place = (node, file, &*row.table, &*row.key);
@@ -77,21 +88,13 @@ impl<'t> Rows<'t> {
 /// What the commit at this place among the events changed, a line a row.
 pub fn changes(events: &[Event], place: usize) -> Vec<String> {
     let mut rows = Rows::default();
-    let mut changes = Vec::new();
-    for event in &events[..=place] {
-        if let What::Commit {
-            file,
-            rows: changed,
-        } = &event.what
-        {
-            let briefs = changed.iter().map(|row| {
-                let change = rows.apply(&event.node, file, row);
-                change.brief(|_| true, str::to_owned)
-            });
-            changes = briefs.collect();
-        }
+    for event in &events[..place] {
+        rows.follow(event);
     }
+    let changes = rows.follow(&events[place]).into_iter();
     changes
+        .map(|change| change.brief(|_| true, str::to_owned))
+        .collect()
 }
 
 impl Change<'_> {

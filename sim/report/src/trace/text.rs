@@ -24,13 +24,13 @@ pub struct Options {
     pub nodes: Vec<String>,
     /// Only what belongs to this saga (or trace id), and what befell its nodes meanwhile.
     pub saga: Option<String>,
-    /// Only so many lines from the end.
+    /// Only this many lines from the end.
     pub last: Option<usize>,
     /// With ANSI colours.
     pub colour: bool,
 }
 
-/// The column of operations begins after so many characters of what happened, where that leaves room.
+/// The column of operations begins after at most this many characters of what happened.
 const WHAT_CHARS: usize = 64;
 
 /// How loudly a line speaks.
@@ -85,7 +85,7 @@ pub fn render(trace: &Trace, options: &Options) -> String {
     let mut shown = shown.into_iter().peekable();
     for (index, event) in events.iter().enumerate() {
         if shown.peek() != Some(&index) {
-            remember(&mut rows, event);
+            rows.follow(event);
             continue;
         }
         shown.next();
@@ -106,18 +106,6 @@ pub fn render(trace: &Trace, options: &Options) -> String {
         writeln!(text, "{colour}{line}{end}").expect("a String takes whatever is written");
     }
     text
-}
-
-fn remember<'t>(rows: &mut Rows<'t>, event: &'t Event) {
-    if let What::Commit {
-        file,
-        rows: changed,
-    } = &event.what
-    {
-        for row in changed.iter() {
-            rows.apply(&event.node, file, row);
-        }
-    }
 }
 
 /// The columns of the operation and the saga.

@@ -1,4 +1,4 @@
-//! `fuzz`, `merge` and `bank` over fake runs.
+//! `fuzz`, `merge` and `bugs` over fake runs.
 
 use std::{fs, time::Duration};
 
@@ -206,8 +206,8 @@ fn what_cannot_be_fuzzed_or_merged_is_refused() {
         ("merge {}/log {}/log", "count it twice"),
         ("merge {}/log --out {}/log", "there already"),
         ("fuzz bank --runs 9 --out {}/all", "united from several"),
-        ("bank bnak", "no scenario 'bnak'"),
-        ("bank --ways slowly", "random, swarm, sweep, guided"),
+        ("bugs bnak", "no scenario 'bnak'"),
+        ("bugs --strategies slowly", "random, swarm, sweep, guided"),
         ("bank --cut-off 0", "'0' is not a whole number in 1..="),
         ("bank --resume {}/bad/log.jsonl", "line 1"),
     ] {
@@ -227,27 +227,33 @@ fn a_failure_of_a_scenario_that_this_program_lacks_has_a_replay_only_if_its_seed
     let [header, step] = [0, 1].map(|at| log.lines().nth(at).unwrap());
     let seed = "replay elsewhere --seed 10 --shape hardened --plant forgets";
     let plan = || serde_json::to_value(Plan::new(Vec::new())).unwrap();
-    for (way, plan, replay) in [
+    for (strategy, plan, replay) in [
         ("swarm", Value::Null, format!("{seed} --trace")),
         ("random", plan(), format!("{seed} --explore random --trace")),
         ("guided", Value::Null, format!("{seed} --trace")),
         ("guided", plan(), NOT_DRAWN.to_owned()),
-        ("a way of a later build", plan(), NOT_DRAWN.to_owned()),
+        ("a strategy of a later build", plan(), NOT_DRAWN.to_owned()),
     ] {
         let mut step: Value = serde_json::from_str(step).unwrap();
-        step["way"] = way.into();
+        step["strategy"] = strategy.into();
         step["totals"]["scenario"] = "elsewhere".into();
         step["totals"]["failures"][0]["plan"] = plan;
         fs::write(&file, format!("{header}\n{step}\n")).unwrap();
+        let told = format!("replay: {replay}\n");
         let merged = in_place(&scratch, "merge {}/log");
-        assert_has(&merged.out, &[&format!("replay: {replay}\n")]);
+        assert_has(&merged.out, &[&told]);
+        // Logs of earlier builds call it the way.
+        let earlier = step.to_string().replace("\"strategy\":", "\"way\":");
+        fs::write(&file, format!("{header}\n{earlier}\n")).unwrap();
+        assert_has(&in_place(&scratch, "merge {}/log").out, &[&told]);
     }
 }
 
 #[test]
-fn the_bank_measures_every_bug_in_every_way_and_says_what_no_way_found() {
+fn the_bench_measures_every_bug_by_every_strategy_and_says_what_none_found() {
     let scratch = tempfile::tempdir().unwrap();
-    let line = "bank --ways random,swarm --cut-off 200 --campaign-seeds 3 --resume {}/bank.jsonl";
+    let line =
+        "bugs --strategies random,swarm --cut-off 200 --campaign-seeds 3 --resume {}/bugs.jsonl";
     let said = in_place(&scratch, line);
     assert_eq!(said.exit, Exit::Failed);
     assert_has(
@@ -260,7 +266,7 @@ fn the_bank_measures_every_bug_in_every_way_and_says_what_no_way_found() {
             "no money is lost",
         ],
     );
-    let file = scratch.path().join("bank.jsonl");
+    let file = scratch.path().join("bugs.jsonl");
     let text = fs::read_to_string(&file).unwrap();
     let measured = text.lines().count();
     assert_eq!(measured, 3 * 3 * 2);
@@ -269,6 +275,13 @@ fn the_bank_measures_every_bug_in_every_way_and_says_what_no_way_found() {
     let again = in_place(&scratch, &format!("{line} --format markdown"));
     assert_has(&again.err, &["1 of them now"]);
     assert_has(&again.out, &["| `bank` | `forgets` | 1 (11) "]);
+    // The command, the option and the field under their earlier names.
+    fs::write(&file, text.replace("\"strategy\":", "\"way\":")).unwrap();
+    let earlier = line
+        .replace("bugs --", "bank --")
+        .replace("--strategies", "--ways");
+    assert_has(&in_place(&scratch, &earlier).err, &["0 of them now"]);
+    fs::write(&file, &text).unwrap();
     let some = in_place(&scratch, &format!("{line} shop --format json"));
     assert_eq!(some.exit, Exit::Survived, "{}", some.err);
     let powers: Value = serde_json::from_str(&some.out).unwrap();
@@ -285,13 +298,14 @@ fn the_bank_measures_every_bug_in_every_way_and_says_what_no_way_found() {
 }
 
 #[test]
-fn the_bank_goes_on_only_with_what_the_very_same_build_has_measured() {
+fn the_bench_goes_on_only_with_what_the_very_same_build_has_measured() {
     let scratch = tempfile::tempdir().unwrap();
-    let line = "bank shop --ways swarm --cut-off 50 --campaign-seeds 2 --resume {}/bank.jsonl";
+    let line =
+        "bugs shop --strategies swarm --cut-off 50 --campaign-seeds 2 --resume {}/bugs.jsonl";
     in_place(&scratch, line);
     let again = in_place(&scratch, line);
     assert_has(&again.err, &["2 of 2 campaigns measured, 0 of them now"]);
-    let file = scratch.path().join("bank.jsonl");
+    let file = scratch.path().join("bugs.jsonl");
     let text = fs::read_to_string(&file).unwrap();
     let build = serde_json::to_string(&Build::present()).unwrap();
     let of_another = build.replace("\"program\":\"", "\"commit\":\"c0ffee\",\"program\":\"");

@@ -83,12 +83,12 @@ fn bad_usage_exits_with_two_says_what_would_be_right_and_prints_no_result() {
             "fuzz bank --out /dev/null --runs 1",
             &["cannot use /dev/null", "name a place"],
         ),
-        ("bank --cut-off 0", &["'0' is not a whole number in 1..="]),
+        ("bugs --cut-off 0", &["'0' is not a whole number in 1..="]),
         (
-            "bank --campaign-seeds -5",
+            "bugs --campaign-seeds -5",
             &["'-5' is not a whole number in 1..=1000"],
         ),
-        ("bank --ways swam", &["there are: random, swarm"]),
+        ("bugs --strategies swam", &["there are: random, swarm"]),
         (
             "merge /no/such/directory",
             &["cannot use /no/such/directory", "name a place"],
@@ -247,7 +247,7 @@ fn a_reader_that_has_gone_changes_neither_the_exit_code_nor_stderr() {
         let err = Pipe::default();
         let exit = Session {
             catalogue: &catalogue(),
-            brought: &[],
+            extra: &[],
             runner: &fake::run,
             out: Output::new(Box::new(Broken(to))),
             err: Output::new(Box::new(err.clone())),
@@ -275,11 +275,11 @@ fn a_reader_that_has_gone_changes_neither_the_exit_code_nor_stderr() {
 #[test]
 fn a_command_that_the_program_brings_stands_beside_the_others() {
     let count = clap::Arg::new("count").value_parser(clap::value_parser!(u64));
-    let greet = Brought {
+    let greet = ExtraCommand {
         command: clap::Command::new("greet").about("Say hello").arg(count),
         run: Box::new(|args, out| match args.get_one::<u64>("count") {
-            Some(0) => Err(BroughtError::Usage("greet somebody".to_owned())),
-            Some(13) => Err(BroughtError::Failed("nobody came".to_owned())),
+            Some(0) => Err(ExtraCommandError::Usage("greet somebody".to_owned())),
+            Some(13) => Err(ExtraCommandError::Failed("nobody came".to_owned())),
             count => Ok(writeln!(out, "hello {count:?}")?),
         }),
     };

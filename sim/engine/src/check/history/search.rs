@@ -1,7 +1,7 @@
 //! The search for an order: that of Wing and Gong, with Lowe's memory of what was tried.
 //!
 //! An operation without an answer takes effect at any time after its invocation, or never. It is placed only where it
-//! changes the state: anywhere else it may as well come later. So many of them, and reads among them, cost little.
+//! changes the state: anywhere else it may as well come later. Even many of them, and reads among them, cost little.
 
 use std::{
     collections::HashSet,

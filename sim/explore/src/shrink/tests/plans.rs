@@ -58,60 +58,21 @@ fn anywhere() -> impl Strategy<Value = Action> {
             let node = || node.clone();
             let signed = i64::from(signed % 1_000_000).max(1);
             select(vec![
-                Action::Crash(Crash {
-                    node: node(),
-                    down_ms: a,
-                }),
-                Action::PowerLoss(PowerLoss {
-                    node: node(),
-                    down_ms: a,
-                }),
-                Action::CrashLoop(CrashLoop {
-                    node: node(),
-                    times,
-                    down_ms: a,
-                }),
-                Action::Pause(Pause {
-                    node: node(),
-                    for_ms: a,
-                }),
-                Action::Restart(Restart { node: node() }),
-                Action::Overlap(Overlap {
-                    node: node(),
-                    for_ms: a,
-                }),
-                Action::SlowNode(SlowNode {
-                    node: node(),
-                    wait_ms: a,
-                    for_ms: b,
-                }),
-                Action::Isolate(Isolate {
-                    node: node(),
-                    for_ms: a,
-                }),
-                Action::Refuse(Refuse {
-                    node: node(),
-                    for_ms: a,
-                }),
-                Action::HangConnects(HangConnects {
-                    node: node(),
-                    for_ms: a,
-                }),
-                Action::SlowDisk(SlowDisk {
-                    node: node(),
-                    extra_ms: a,
-                    for_ms: b,
-                }),
-                Action::SyncError(SyncError { node: node() }),
-                Action::WriteError(WriteError { node: node() }),
-                Action::DiskFull(DiskFull {
-                    node: node(),
-                    for_ms: a,
-                }),
-                Action::SectorError(SectorError {
-                    node: node(),
-                    choice: a,
-                }),
+                Action::Crash(Crash::new(node(), a)),
+                Action::PowerLoss(PowerLoss::new(node(), a)),
+                Action::CrashLoop(CrashLoop::new(node(), times, a)),
+                Action::Pause(Pause::new(node(), a)),
+                Action::Restart(Restart::new(node())),
+                Action::Overlap(Overlap::new(node(), a)),
+                Action::SlowNode(SlowNode::new(node(), a, b)),
+                Action::Isolate(Isolate::new(node(), a)),
+                Action::Refuse(Refuse::new(node(), a)),
+                Action::HangConnects(HangConnects::new(node(), a)),
+                Action::SlowDisk(SlowDisk::new(node(), a, b)),
+                Action::SyncError(SyncError::new(node())),
+                Action::WriteError(WriteError::new(node())),
+                Action::DiskFull(DiskFull::new(node(), a)),
+                Action::SectorError(SectorError::new(node(), a)),
                 Action::UnreadableRow(UnreadableRow {
                     node: node(),
                     table: (a % 2 == 0).then(|| "deposits".to_owned()),
@@ -119,66 +80,23 @@ fn anywhere() -> impl Strategy<Value = Action> {
                     choice: b,
                     for_ms: a,
                 }),
-                Action::ClockJump(ClockJump {
-                    node: node(),
-                    by_ms: signed,
-                }),
-                Action::ClockDrift(ClockDrift {
-                    node: node(),
-                    ppm: -signed,
-                    for_ms: a,
-                }),
-                Action::Upgrade(Upgrade { node: node() }),
-                Action::Custom(Custom {
-                    name: "doubt".to_owned(),
-                    node: node(),
-                    amount: a,
-                    for_ms: b,
-                }),
+                Action::ClockJump(ClockJump::new(node(), signed)),
+                Action::ClockDrift(ClockDrift::new(node(), -signed, a)),
+                Action::Upgrade(Upgrade::new(node())),
+                Action::Custom(Custom::new("doubt".to_owned(), node(), a, b)),
             ])
         });
     let of_a_link = (ends(), ms(), ms(), 2u32..9, 1u8..=100, any::<bool>()).prop_flat_map(
         |((from, to), a, b, times, percent, both)| {
             let (from, to) = (|| from.clone(), || to.clone());
             select(vec![
-                Action::Cut(Cut {
-                    from: from(),
-                    to: to(),
-                    both,
-                    for_ms: a,
-                }),
-                Action::Flap(Flap {
-                    from: from(),
-                    to: to(),
-                    times,
-                    each_ms: a,
-                }),
-                Action::Latency(Latency {
-                    from: from(),
-                    to: to(),
-                    extra_ms: a,
-                    for_ms: b,
-                }),
-                Action::Loss(Loss {
-                    from: from(),
-                    to: to(),
-                    percent,
-                    for_ms: a,
-                }),
-                Action::Trickle(Trickle {
-                    from: from(),
-                    to: to(),
-                    bytes_per_s: a,
-                    for_ms: b,
-                }),
-                Action::ResetConnections(ResetConnections {
-                    from: from(),
-                    to: to(),
-                }),
-                Action::HalfOpen(HalfOpen {
-                    from: from(),
-                    to: to(),
-                }),
+                Action::Cut(Cut::new(from(), to(), both, a)),
+                Action::Flap(Flap::new(from(), to(), times, a)),
+                Action::Latency(Latency::new(from(), to(), a, b)),
+                Action::Loss(Loss::new(from(), to(), percent, a)),
+                Action::Trickle(Trickle::new(from(), to(), a, b)),
+                Action::ResetConnections(ResetConnections::new(from(), to())),
+                Action::HalfOpen(HalfOpen::new(from(), to())),
             ])
         },
     );
@@ -189,8 +107,8 @@ fn at_a_burst() -> impl Strategy<Value = Action> {
     prop_oneof![
         Just(Action::LoseBurst(LoseBurst {})),
         Just(Action::ResetBurst(ResetBurst {})),
-        (1u64..100_000).prop_map(|by_ms| Action::DelayBurst(DelayBurst { by_ms })),
-        (1u64..100_000).prop_map(|after_ms| Action::DuplicateBurst(DuplicateBurst { after_ms })),
+        (1u64..100_000).prop_map(|by_ms| Action::DelayBurst(DelayBurst::new(by_ms))),
+        (1u64..100_000).prop_map(|after_ms| Action::DuplicateBurst(DuplicateBurst::new(after_ms))),
     ]
 }
 

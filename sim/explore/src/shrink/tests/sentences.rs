@@ -155,7 +155,7 @@ fn every_kind_of_moment_has_its_words() {
     ];
     for (when, words) in cases {
         let node = "order".to_owned();
-        let action = Action::Crash(Crash { node, down_ms: 250 });
+        let action = Action::Crash(Crash::new(node, 250));
         assert_eq!(
             told(when, action),
             format!("order crashes {words}; back 250 ms later")
@@ -170,174 +170,99 @@ fn every_kind_of_fault_has_its_words() {
     let for_ms = 2_000;
     let cases = [
         (
-            Action::Crash(Crash {
-                node: node(),
-                down_ms: 2_000,
-            }),
+            Action::Crash(Crash::new(node(), 2_000)),
             "order crashes 1 s into the storm; back 2 s later",
         ),
         (
-            Action::PowerLoss(PowerLoss {
-                node: node(),
-                down_ms: 60_000,
-            }),
+            Action::PowerLoss(PowerLoss::new(node(), 60_000)),
             "order loses power 1 s into the storm; back 1 min later",
         ),
         (
-            Action::CrashLoop(CrashLoop {
-                node: node(),
-                times: 3,
-                down_ms: 500,
-            }),
+            Action::CrashLoop(CrashLoop::new(node(), 3, 500)),
             "order crashes 3 times, the first time 1 s into the storm; each time back 500 ms later",
         ),
         (
-            Action::Pause(Pause {
-                node: node(),
-                for_ms,
-            }),
+            Action::Pause(Pause::new(node(), for_ms)),
             "order stands still for 2 s, beginning 1 s into the storm",
         ),
         (
-            Action::Restart(Restart { node: node() }),
+            Action::Restart(Restart::new(node())),
             "order is restarted 1 s into the storm",
         ),
         (
-            Action::Overlap(Overlap {
-                node: node(),
-                for_ms,
-            }),
+            Action::Overlap(Overlap::new(node(), for_ms)),
             "order is taken for dead and its old process lives on for 2 s while a new one runs, beginning 1 s into the storm",
         ),
         (
-            Action::SlowNode(SlowNode {
-                node: node(),
-                wait_ms: 50,
-                for_ms,
-            }),
+            Action::SlowNode(SlowNode::new(node(), 50, for_ms)),
             "order is slow (each turn waits 50 ms) for 2 s, beginning 1 s into the storm",
         ),
         (
-            Action::Cut(Cut {
-                from: from(),
-                to: to(),
-                both: true,
-                for_ms,
-            }),
+            Action::Cut(Cut::new(from(), to(), true, for_ms)),
             "nothing passes between order and payment for 2 s, beginning 1 s into the storm",
         ),
         (
-            Action::Cut(Cut {
-                from: from(),
-                to: to(),
-                both: false,
-                for_ms,
-            }),
+            Action::Cut(Cut::new(from(), to(), false, for_ms)),
             "nothing from order reaches payment for 2 s, beginning 1 s into the storm",
         ),
         (
-            Action::Isolate(Isolate {
-                node: node(),
-                for_ms,
-            }),
+            Action::Isolate(Isolate::new(node(), for_ms)),
             "order is cut off from all others for 2 s, beginning 1 s into the storm",
         ),
         (
-            Action::Flap(Flap {
-                from: from(),
-                to: to(),
-                times: 2,
-                each_ms: 20,
-            }),
+            Action::Flap(Flap::new(from(), to(), 2, 20)),
             "the link between order and payment fails 2 times for 20 ms, the first time 1 s into the storm",
         ),
         (
-            Action::Latency(Latency {
-                from: from(),
-                to: to(),
-                extra_ms: 5_000,
-                for_ms,
-            }),
+            Action::Latency(Latency::new(from(), to(), 5_000, for_ms)),
             "everything from order to payment takes 5 s longer for 2 s, beginning 1 s into the storm",
         ),
         (
-            Action::Loss(Loss {
-                from: from(),
-                to: to(),
-                percent: 17,
-                for_ms,
-            }),
+            Action::Loss(Loss::new(from(), to(), 17, for_ms)),
             "17 % of the packets from order to payment are lost for 2 s, beginning 1 s into the storm",
         ),
         (
-            Action::Trickle(Trickle {
-                from: from(),
-                to: to(),
-                bytes_per_s: 100,
-                for_ms,
-            }),
+            Action::Trickle(Trickle::new(from(), to(), 100, for_ms)),
             "no more than 100 bytes a second pass from order to payment for 2 s, beginning 1 s into the storm",
         ),
         (
-            Action::Refuse(Refuse {
-                node: node(),
-                for_ms,
-            }),
+            Action::Refuse(Refuse::new(node(), for_ms)),
             "order refuses connections for 2 s, beginning 1 s into the storm",
         ),
         (
-            Action::HangConnects(HangConnects {
-                node: node(),
-                for_ms,
-            }),
+            Action::HangConnects(HangConnects::new(node(), for_ms)),
             "connects to order hang for 2 s, beginning 1 s into the storm",
         ),
         (
-            Action::ResetConnections(ResetConnections {
-                from: from(),
-                to: to(),
-            }),
+            Action::ResetConnections(ResetConnections::new(from(), to())),
             "all connections between order and payment are reset 1 s into the storm",
         ),
         (
-            Action::HalfOpen(HalfOpen {
-                from: from(),
-                to: to(),
-            }),
+            Action::HalfOpen(HalfOpen::new(from(), to())),
             "all connections between order and payment silently die 1 s into the storm",
         ),
         (
-            Action::SlowDisk(SlowDisk {
-                node: node(),
-                extra_ms: 200,
-                for_ms,
-            }),
+            Action::SlowDisk(SlowDisk::new(node(), 200, for_ms)),
             "each commit of order takes 200 ms longer for 2 s, beginning 1 s into the storm",
         ),
         (
-            Action::SyncError(SyncError { node: node() }),
+            Action::SyncError(SyncError::new(node())),
             "order's disk fails the next sync 1 s into the storm",
         ),
         (
-            Action::WriteError(WriteError { node: node() }),
+            Action::WriteError(WriteError::new(node())),
             "order's disk fails the next write 1 s into the storm",
         ),
         (
-            Action::DiskFull(DiskFull {
-                node: node(),
-                for_ms,
-            }),
+            Action::DiskFull(DiskFull::new(node(), for_ms)),
             "order's disk is full for 2 s, beginning 1 s into the storm",
         ),
         (
-            Action::SectorError(SectorError {
-                node: node(),
-                choice: 3,
-            }),
+            Action::SectorError(SectorError::new(node(), 3)),
             "a sector of order's disk becomes unreadable 1 s into the storm",
         ),
         (
-            Action::Upgrade(Upgrade { node: node() }),
+            Action::Upgrade(Upgrade::new(node())),
             "order is restarted as its other build 1 s into the storm",
         ),
         (
@@ -361,42 +286,28 @@ fn every_kind_of_fault_has_its_words() {
             "the row orders/ORD-1 of order can't be read for 5 s, beginning 1 s into the storm",
         ),
         (
-            Action::ClockJump(ClockJump {
-                node: node(),
-                by_ms: -3_600_000,
-            }),
+            Action::ClockJump(ClockJump::new(node(), -3_600_000)),
             "order's clock jumps 1 h back 1 s into the storm",
         ),
         (
-            Action::ClockJump(ClockJump {
-                node: node(),
-                by_ms: 90_000,
-            }),
+            Action::ClockJump(ClockJump::new(node(), 90_000)),
             "order's clock jumps 90 s ahead 1 s into the storm",
         ),
         (
-            Action::ClockDrift(ClockDrift {
-                node: node(),
-                ppm: 150,
-                for_ms,
-            }),
+            Action::ClockDrift(ClockDrift::new(node(), 150, for_ms)),
             "order's clock runs 150 ppm fast for 2 s, beginning 1 s into the storm",
         ),
         (
-            Action::ClockDrift(ClockDrift {
-                node: node(),
-                ppm: -200_000,
-                for_ms,
-            }),
+            Action::ClockDrift(ClockDrift::new(node(), -200_000, for_ms)),
             "order's clock runs 20 % slow for 2 s, beginning 1 s into the storm",
         ),
         (
-            Action::Custom(Custom {
-                name: "pg-error".to_owned(),
-                node: "pg".to_owned(),
-                amount: 3,
+            Action::Custom(Custom::new(
+                "pg-error".to_owned(),
+                "pg".to_owned(),
+                3,
                 for_ms,
-            }),
+            )),
             "pg is struck by pg-error (3) for 2 s, beginning 1 s into the storm",
         ),
     ];
@@ -436,12 +347,12 @@ fn what_befalls_a_message_says_which() {
         ),
         (
             site("catalog", send("order"), "", 1),
-            Action::DelayBurst(DelayBurst { by_ms: 20_000 }),
+            Action::DelayBurst(DelayBurst::new(20_000)),
             "catalog's message to order is 20 s late",
         ),
         (
             nth("order", send("payment"), 3),
-            Action::DuplicateBurst(DuplicateBurst { after_ms: 5 }),
+            Action::DuplicateBurst(DuplicateBurst::new(5)),
             "order's 3rd request to payment comes again 5 ms later",
         ),
     ];
@@ -453,7 +364,7 @@ fn what_befalls_a_message_says_which() {
 #[test]
 fn a_disk_error_says_which_write_or_sync_fails() {
     let node = || "order".to_owned();
-    let sync = || Action::SyncError(SyncError { node: node() });
+    let sync = || Action::SyncError(SyncError::new(node()));
     let cases = [
         (
             site("order", Kind::Sync, "ann-1", 1),
@@ -472,12 +383,12 @@ fn a_disk_error_says_which_write_or_sync_fails() {
         ),
         (
             nth("order", Kind::Write, 2),
-            Action::WriteError(WriteError { node: node() }),
+            Action::WriteError(WriteError::new(node())),
             "order's disk fails its 2nd write",
         ),
         (
             site("order", Kind::Commit, "ben-2", 1),
-            Action::WriteError(WriteError { node: node() }),
+            Action::WriteError(WriteError::new(node())),
             "order's disk fails the next write right after it commits for ben-2",
         ),
     ];
@@ -490,18 +401,11 @@ fn a_disk_error_says_which_write_or_sync_fails() {
 fn several_faults_are_told_in_the_order_in_which_they_happened() {
     let crash = |node: &str, ms| Fault {
         when: When::AtMs(ms),
-        action: Crash {
-            node: node.to_owned(),
-            down_ms: 1_000,
-        }
-        .into(),
+        action: Crash::new(node, 1_000).into(),
     };
     let restart = Fault {
         when: site("order", Kind::Commit, "ann-1", 1),
-        action: Restart {
-            node: "payment".to_owned(),
-        }
-        .into(),
+        action: Restart::new("payment").into(),
     };
     let never = FaultReport {
         fired: None,

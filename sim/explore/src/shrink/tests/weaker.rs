@@ -62,61 +62,30 @@ pub fn is_no_stronger(weak: &Action, strong: &Action) -> bool {
 #[test]
 fn the_weaker_kinds_of_each_kind_are_these() {
     let links = [("teller", "vault")];
-    let crash = |down_ms| {
-        Action::Crash(Crash {
-            node: "vault".to_owned(),
-            down_ms,
-        })
-    };
-    let restart = Action::Restart(Restart {
-        node: "vault".to_owned(),
-    });
-    let cut = |from: &str, to: &str, both| {
-        Action::Cut(Cut {
-            from: from.to_owned(),
-            to: to.to_owned(),
-            both,
-            for_ms: 9,
-        })
-    };
+    let crash = |down_ms| Action::Crash(Crash::new("vault", down_ms));
+    let restart = Action::Restart(Restart::new("vault"));
+    let cut = |from: &str, to: &str, both| Action::Cut(Cut::new(from, to, both, 9));
     let (node, from, to) = ("vault".to_owned(), "teller".to_owned(), "vault".to_owned());
     let cases = [
         (crash(9), vec![restart.clone()]),
         (
-            Action::PowerLoss(PowerLoss {
-                node: node.clone(),
-                down_ms: 9,
-            }),
+            Action::PowerLoss(PowerLoss::new(node.clone(), 9)),
             vec![restart.clone(), crash(9)],
         ),
         (
-            Action::CrashLoop(CrashLoop {
-                node: node.clone(),
-                times: 3,
-                down_ms: 9,
-            }),
+            Action::CrashLoop(CrashLoop::new(node.clone(), 3, 9)),
             vec![
                 restart.clone(),
                 crash(9),
-                Action::CrashLoop(CrashLoop {
-                    node: node.clone(),
-                    times: 2,
-                    down_ms: 9,
-                }),
+                Action::CrashLoop(CrashLoop::new(node.clone(), 2, 9)),
             ],
         ),
         (
-            Action::Overlap(Overlap {
-                node: node.clone(),
-                for_ms: 9,
-            }),
+            Action::Overlap(Overlap::new(node.clone(), 9)),
             vec![restart],
         ),
         (
-            Action::Isolate(Isolate {
-                node: node.clone(),
-                for_ms: 9,
-            }),
+            Action::Isolate(Isolate::new(node.clone(), 9)),
             vec![cut("teller", "vault", true)],
         ),
         (
@@ -124,50 +93,29 @@ fn the_weaker_kinds_of_each_kind_are_these() {
             vec![cut("teller", "vault", false), cut("vault", "teller", false)],
         ),
         (
-            Action::Flap(Flap {
-                from: from.clone(),
-                to: to.clone(),
-                times: 2,
-                each_ms: 9,
-            }),
+            Action::Flap(Flap::new(from.clone(), to.clone(), 2, 9)),
             vec![cut("teller", "vault", true)],
         ),
         (
-            Action::HangConnects(HangConnects {
-                node: node.clone(),
-                for_ms: 9,
-            }),
-            vec![Action::Refuse(Refuse {
-                node: node.clone(),
-                for_ms: 9,
-            })],
+            Action::HangConnects(HangConnects::new(node.clone(), 9)),
+            vec![Action::Refuse(Refuse::new(node.clone(), 9))],
         ),
         (
-            Action::HalfOpen(HalfOpen {
-                from: from.clone(),
-                to: to.clone(),
-            }),
-            vec![Action::ResetConnections(ResetConnections { from, to })],
+            Action::HalfOpen(HalfOpen::new(from.clone(), to.clone())),
+            vec![Action::ResetConnections(ResetConnections::new(from, to))],
         ),
         (
             Action::LoseBurst(LoseBurst {}),
             vec![Action::ResetBurst(ResetBurst {})],
         ),
         (
-            Action::DiskFull(DiskFull {
-                node: node.clone(),
-                for_ms: 9,
-            }),
-            vec![Action::WriteError(WriteError { node })],
+            Action::DiskFull(DiskFull::new(node.clone(), 9)),
+            vec![Action::WriteError(WriteError::new(node))],
         ),
         (Action::ResetBurst(ResetBurst {}), Vec::new()),
         (
-            Action::Upgrade(Upgrade {
-                node: "vault".to_owned(),
-            }),
-            vec![Action::Restart(Restart {
-                node: "vault".to_owned(),
-            })],
+            Action::Upgrade(Upgrade::new("vault")),
+            vec![Action::Restart(Restart::new("vault"))],
         ),
     ];
     for (action, weaker) in cases {
@@ -179,7 +127,7 @@ fn the_weaker_kinds_of_each_kind_are_these() {
 fn numbers_become_those_that_people_choose() {
     let tried = |down_ms| -> Vec<u64> {
         let node = "vault".to_owned();
-        let smaller = weaken::smaller_actions(&Action::Crash(Crash { node, down_ms }));
+        let smaller = weaken::smaller_actions(&Action::Crash(Crash::new(node, down_ms)));
         let downs = smaller.iter().map(|action| match action {
             Action::Crash(Crash { down_ms, .. }) => *down_ms,
             other => panic!("{other} is no crash"),

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use squall_core::{
-    fault::{Strike, Strikes},
+    fault::{Candidate, Candidates},
     seed::mix,
     site::{Met, Site},
 };
@@ -51,7 +51,7 @@ pub(super) fn plan(sweep: &Sweep) -> (Vec<Storm>, u64) {
 #[derive(Clone, Copy)]
 enum Pair {
     /// A single storm, and a strike at a site that it made appear.
-    Recovery { fresh: u64, strike: usize },
+    Recovery { fresh: u64, candidate: usize },
     /// Two single storms, the earlier first.
     SameSaga(usize, usize),
 }
@@ -59,10 +59,10 @@ enum Pair {
 impl Pair {
     fn storm(self, sweep: &Sweep) -> Storm {
         let (single, second) = match self {
-            Pair::Recovery { fresh, strike } => {
+            Pair::Recovery { fresh, candidate } => {
                 let fresh = &sweep.fresh[&fresh];
-                let mut strikes = at(fresh, sweep);
-                (fresh.single, strikes.swap_remove(strike).fault)
+                let mut candidates = at(fresh, sweep);
+                (fresh.single, candidates.swap_remove(candidate).fault)
             }
             Pair::SameSaga(one, other) => (one, sweep.singles[other].faults[0].clone()),
         };
@@ -77,15 +77,15 @@ impl Pair {
     }
 }
 
-fn at(fresh: &Fresh, sweep: &Sweep) -> Vec<Strike> {
+fn at(fresh: &Fresh, sweep: &Sweep) -> Vec<Candidate> {
     let next = fresh.next.as_ref();
-    Strikes::at(&fresh.met, next, &sweep.profile, Length::Usual)
+    Candidates::at(&fresh.met, next, &sweep.profile, Length::Usual)
 }
 
 fn in_recovery(sweep: &Sweep) -> Vec<Pair> {
     let all = sweep.fresh.iter();
     all.flat_map(|(&fresh, site)| {
-        (0..at(site, sweep).len()).map(move |strike| Pair::Recovery { fresh, strike })
+        (0..at(site, sweep).len()).map(move |candidate| Pair::Recovery { fresh, candidate })
     })
     .collect()
 }

@@ -24,7 +24,7 @@ use crate::campaign::{Runner, guarded};
 pub(super) const SCHEDULES_MAX: usize = 8;
 
 /// Runs candidates within a budget, and counts.
-pub(super) struct Lab<'a> {
+pub(super) struct TrialRunner<'a> {
     runner: Runner<'a>,
     pub scenario: &'a dyn Scenario,
     spec: &'a Spec,
@@ -33,7 +33,7 @@ pub(super) struct Lab<'a> {
     runs_max: u64,
     deadline: Instant,
     watch: Watch<'a>,
-    /// The size of what is left, for whoever watches.
+    /// The size of what is left, for progress reports.
     pub left: (usize, usize),
     runs: u64,
     cpu: Duration,
@@ -42,7 +42,7 @@ pub(super) struct Lab<'a> {
     survived: BTreeSet<String>,
 }
 
-impl<'a> Lab<'a> {
+impl<'a> TrialRunner<'a> {
     pub fn new(
         runner: Runner<'a>,
         scenario: &'a dyn Scenario,
@@ -51,7 +51,7 @@ impl<'a> Lab<'a> {
         budget: Budget,
         watch: Watch<'a>,
     ) -> Self {
-        Lab {
+        TrialRunner {
             runner,
             scenario,
             spec,

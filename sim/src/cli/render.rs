@@ -4,17 +4,18 @@ use std::{fs, io::Write, path::Path};
 
 use squall_engine::run::{Options, Outcome, Spec};
 use squall_explore::campaign::{Campaign, Failure, guarded};
-use squall_report::picture::{Subject, campaign::Report, page, perfetto};
+use squall_report::render::{Subject, campaign::Report, page, perfetto};
 
-use super::{Refusal, Session, args::Pictures, handing::Handed};
+use super::{Refusal, Session, args::RenderArgs};
+use crate::triage::Triaged;
 
-/// So many distinct failures of a report get a page of their own.
+/// How many distinct failures of a report get a page of their own.
 const PAGES_MAX: usize = 50;
 
 impl Session<'_> {
-    /// Writes the pictures of one run that are wanted.
-    pub(super) fn pictures(&mut self, wanted: &Pictures, of: &Subject<'_>) -> Result<(), Refusal> {
-        // What was found is told even if a picture of it can't be written.
+    /// Writes the page and the trace file of one run that were asked for.
+    pub(super) fn render(&mut self, wanted: &RenderArgs, of: &Subject<'_>) -> Result<(), Refusal> {
+        // What was found is told even if a file of it can't be written.
         self.out.flush()?;
         if let Some(file) = &wanted.html {
             write_file(file, &page::html(of))?;
@@ -32,14 +33,14 @@ impl Session<'_> {
         mut report: Report,
         failures: &[Shown<'_>],
     ) -> Result<(), Refusal> {
-        for (told, (campaign, failed, handed)) in report.failures.iter_mut().zip(failures) {
-            told.replay = handed.replay(campaign, failed);
-            told.sentence = handed.kept().map(|kept| kept.shrunk.sentence.clone());
+        for (told, (campaign, failed, triaged)) in report.failures.iter_mut().zip(failures) {
+            told.replay = triaged.replay(campaign, failed);
+            told.sentence = triaged.kept().map(|kept| kept.shrunk.sentence.clone());
         }
         let runner = self.runner;
         self.report_with(file, report, &|place| {
-            let (campaign, failed, handed) = &failures[place];
-            Some(match handed.kept() {
+            let (campaign, failed, triaged) = &failures[place];
+            Some(match triaged.kept() {
                 Some(kept) => (kept.shrunk.spec.clone(), kept.shrunk.outcome.clone()),
                 None => {
                     let spec = campaign.spec_of(&failed.trial());
@@ -51,7 +52,7 @@ impl Session<'_> {
         })
     }
 
-    /// Writes a report, and beside it a page for each of its failures of which there is a run to show.
+    /// Writes a report, and beside it a page for each of its failures that has a run to show.
     pub(super) fn report_with(
         &mut self,
         file: &Path,
@@ -82,7 +83,7 @@ impl Session<'_> {
 }
 
 /// A failure of a campaign, and what was done with it.
-pub(super) type Shown<'a> = (&'a Campaign<'a>, &'a Failure, Handed);
+pub(super) type Shown<'a> = (&'a Campaign<'a>, &'a Failure, Triaged);
 
 /// `report-2.html`, for the second failure of `report.html`.
 fn page_name(report: &Path, number: usize) -> String {
@@ -91,7 +92,7 @@ fn page_name(report: &Path, number: usize) -> String {
 }
 
 fn write_file(file: &Path, text: &str) -> Result<(), Refusal> {
-    fs::write(file, text).map_err(|error| Refusal::Picture {
+    fs::write(file, text).map_err(|error| Refusal::Render {
         file: file.to_owned(),
         error,
     })

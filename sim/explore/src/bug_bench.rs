@@ -1,4 +1,4 @@
-//! The power of the harness, measured: how many storms, and how much CPU time, each way of exploring needs to find each
+//! The power of the harness, measured: how many storms, and how much CPU time, each strategy needs to find each
 //! bug that can be planted.
 //!
 //! A measurement runs on one thread and ends with the first run that fails, or at its cut-off. The seeds of a bug's
@@ -30,13 +30,13 @@ use crate::{
     campaign::{Campaign, Failure, Runner},
     failure::Build,
     shrink::{Budget, shrink_by},
-    strategy::{Explorer, Trial, Way},
+    strategy::{Explorer, Strategy, Trial},
 };
 
 /// The version of the lines that this build reads and writes.
 pub const MEASURED_VERSION: u32 = 4;
 
-/// The campaigns of a bug begin so many seeds apart.
+/// The distance between the first seeds of a bug's campaigns.
 const APART: u64 = 1_000_000;
 
 /// What is measured.
@@ -48,12 +48,13 @@ pub struct Task {
     /// The bug that is planted into its first shape.
     pub bug: String,
     /// How storms are found.
-    pub way: String,
+    #[serde(alias = "way")]
+    pub strategy: String,
     /// Which of the campaigns; from 0.
     pub campaign: u64,
-    /// It is given up after so many storms.
+    /// The storms after which it is given up.
     pub cut_off: u64,
-    /// Runs in which nobody is harmed do not count as failures, whatever a look inside shows.
+    /// Only damage counts as a failure; what only a look inside shows does not.
     pub damage: bool,
 }
 
@@ -85,7 +86,7 @@ pub struct Found {
     pub invariant: String,
     /// The way in which it was broken.
     pub tag: String,
-    /// Whether somebody was harmed.
+    /// Whether it is damage.
     pub class: Class,
     /// Faults of the storm.
     pub faults: u64,
@@ -119,19 +120,19 @@ impl Measured {
 /// Measures. `None` if `stop` was set before it was done.
 pub fn measure(
     scenario: &dyn Scenario,
-    way: Way,
+    strategy: Strategy,
     task: &Task,
     shrinks: bool,
     stop: &Arc<AtomicBool>,
 ) -> Option<Measured> {
-    measure_by(&run::run_with, scenario, way, task, shrinks, stop)
+    measure_by(&run::run_with, scenario, strategy, task, shrinks, stop)
 }
 
 /// The same with another runner.
 pub fn measure_by(
     runner: Runner<'_>,
     scenario: &dyn Scenario,
-    way: Way,
+    strategy: Strategy,
     task: &Task,
     shrinks: bool,
     stop: &Arc<AtomicBool>,
@@ -139,7 +140,7 @@ pub fn measure_by(
     let first = Seed(task.campaign.checked_mul(APART.max(task.cut_off))?);
     let campaign = Campaign {
         plant: Some(task.bug.clone()),
-        way,
+        strategy,
         jobs: 1,
         stop_at_first: true,
         stop: Some(stop.clone()),
@@ -156,7 +157,7 @@ pub fn measure_by(
         outcome
     };
     let mut explorer = AtMost {
-        inner: way.explorer(campaign.scenario, campaign.seeds),
+        inner: strategy.explorer(campaign.scenario, campaign.seeds),
         left: task.cut_off,
     };
     let totals = campaign.explore_by(&timed, &mut explorer, &mut |_| {});
@@ -205,7 +206,7 @@ fn small(runner: Runner<'_>, campaign: &Campaign<'_>, failure: &Failure) -> Opti
     })
 }
 
-/// An explorer that is given up after so many trials.
+/// An explorer that ends after a number of trials.
 struct AtMost<'a> {
     inner: Box<dyn Explorer + 'a>,
     left: u64,

@@ -1,10 +1,10 @@
-//! Commands that a program brings beside those of the harness.
+//! Commands that a program adds to those of the harness.
 //!
 //! ```no_run
-//! use squall::{cli::{self, Brought, clap}, scenario::Catalogue};
+//! use squall::{cli::{self, ExtraCommand, clap}, scenario::Catalogue};
 //!
 //! fn main() -> std::process::ExitCode {
-//!     let greet = Brought {
+//!     let greet = ExtraCommand {
 //!         command: clap::Command::new("greet").about("Say hello"),
 //!         run: Box::new(|_, out| Ok(writeln!(out, "hello")?)),
 //!     };
@@ -18,22 +18,22 @@ use clap::{ArgMatches, Command};
 
 use super::{Exit, Refusal, Session};
 
-/// A command of the program's own: it stands in the help beside the others.
-pub struct Brought {
+/// A command that a program adds: it is listed in the help with the others.
+pub struct ExtraCommand {
     /// Its name, arguments and help.
     pub command: Command,
-    /// Carries it out. Results go to the writer, which is stdout.
+    /// Runs the command. Results go to the writer, which is stdout.
     #[allow(clippy::type_complexity)]
-    pub run: Box<dyn Fn(&ArgMatches, &mut dyn Write) -> Result<(), BroughtError>>,
+    pub run: Box<dyn Fn(&ArgMatches, &mut dyn Write) -> Result<(), ExtraCommandError>>,
 }
 
-/// Why such a command could not be carried out. It should say what to do.
+/// Why such a command failed. The message should say what to do.
 #[derive(Debug, thiserror::Error)]
-pub enum BroughtError {
-    /// What was asked for makes no sense; the exit code is 2.
+pub enum ExtraCommandError {
+    /// Bad usage; the exit code is 2.
     #[error("{0}")]
     Usage(String),
-    /// It did not work; the exit code is 1.
+    /// The command failed; the exit code is 1.
     #[error("{0}")]
     Failed(String),
     /// The result could not be written; the exit code is 1.
@@ -42,8 +42,8 @@ pub enum BroughtError {
 }
 
 impl Session<'_> {
-    pub(super) fn brought(&mut self, index: usize, args: &ArgMatches) -> Result<Exit, Refusal> {
-        (self.brought[index].run)(args, &mut self.out)?;
+    pub(super) fn extra(&mut self, index: usize, args: &ArgMatches) -> Result<Exit, Refusal> {
+        (self.extra[index].run)(args, &mut self.out)?;
         Ok(Exit::Survived)
     }
 }

@@ -44,7 +44,7 @@ fn a_campaigns_report_links_to_a_page_for_each_failure() {
 }
 
 #[test]
-fn a_picture_that_cannot_be_written_fails_after_the_result_is_told_and_is_no_bad_usage() {
+fn a_page_that_cannot_be_written_fails_after_the_result_is_told_and_is_no_bad_usage() {
     let file = place("unwritable", "no/such/directory/run.html");
     for line in [
         "replay bank --seed 1 --html",

@@ -1,4 +1,4 @@
-//! The course of a run: boot, prepare, storm, heal, settle, judge, kill.
+//! The lifecycle of a run: boot, prepare, storm, heal, settle, judge, kill.
 
 use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
@@ -11,12 +11,12 @@ use squall_core::{site::Census, time::VirtualTime};
 
 use super::{Options, Outcome, Spec, Verdict, lock};
 use crate::{
-    alarm::attend,
     scenario::Scenario,
     sim::{AtEnd, Cast, Parts, Role, Sim},
     storm::{Fault, Plan, Profile, STORM_MS_MAX},
+    timer_watch::attend,
     trace::{self, Coverage, Mode, Recorder},
-    world::{Gate, Ledger, Todo, World, wait},
+    world::{Checker, Gate, Todo, World, wait},
 };
 
 /// The storm is over at the latest this long after it began, whatever the clients do.
@@ -29,7 +29,7 @@ const LATE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 const QUIET: Duration = Duration::from_secs(5);
 /// How often the end of the storm and of the run are looked for.
 const LOOK: Duration = Duration::from_secs(1);
-/// One run in so many reads all databases at its end, to see that the feed of commits told the truth. That of a node
+/// One run in this many reads all databases at its end, to see that the feed of commits told the truth. That of a node
 /// whose disk the storm aimed at is always read.
 const CROSS_CHECK_ONE_IN: u64 = 16;
 
@@ -57,7 +57,9 @@ pub(super) fn run_here(
         .block_on(tokio_real::task::unconstrained(async {
             let runtime = Runtime::with_seed_and_config(schedule, Config::default());
             let gate = plan.pct.map(|depth| Gate::new(schedule, depth));
-            runtime.block_on(attend(course(scenario, spec, plan, profile, options, gate)))
+            runtime.block_on(attend(lifecycle(
+                scenario, spec, plan, profile, options, gate,
+            )))
         }));
     assert_eq!(
         around.metrics().num_alive_tasks(),
@@ -67,7 +69,7 @@ pub(super) fn run_here(
     outcome
 }
 
-async fn course(
+async fn lifecycle(
     scenario: &dyn Scenario,
     spec: &Spec,
     plan: &Plan,
@@ -98,7 +100,7 @@ async fn course(
         options.census || options.cover,
     );
     let _tracing = options.watch.then(|| trace::install(world.sink()));
-    lock(&world.ledger).unchecked = !options.watch;
+    lock(&world.checker).unchecked = !options.watch;
     let sim = Sim::new(world.clone(), plan.faults.is_empty());
     scenario.build(&sim, &spec.setup());
     if options.census {
@@ -122,7 +124,7 @@ async fn course(
     let played = match possible(&world, plan, drawn) {
         Ok(()) => play(&world, cast, plan).await,
         Err(wrong) => {
-            lock(&world.ledger).harness = Some(wrong);
+            lock(&world.checker).harness = Some(wrong);
             Ok(())
         }
     };
@@ -145,7 +147,7 @@ fn possible(world: &World, plan: &Plan, drawn: Option<&Profile>) -> Result<(), S
             nodes.join(", ")
         )),
     };
-    for node in lock(&world.ledger).goals.listened_to() {
+    for node in lock(&world.checker).goals.listened_to() {
         known(node, "messages")?;
     }
     for node in drawn.into_iter().flat_map(Profile::everywhere) {
@@ -187,7 +189,7 @@ async fn play(world: &Arc<World>, cast: Cast, plan: &Plan) -> Result<(), String>
     }
     let began = world.now();
     for (index, at) in lock(&world.injector).timed().collect::<Vec<_>>() {
-        world.agenda.at(began + at.since_start(), Todo::Fire(index));
+        world.queue.at(began + at.since_start(), Todo::Fire(index));
     }
     lock(&world.injector).arm(began);
     if let Some(recorder) = &mut *lock(&world.recorder) {
@@ -261,25 +263,25 @@ async fn play(world: &Arc<World>, cast: Cast, plan: &Plan) -> Result<(), String>
 
 /// Waits until everything is as it finally must be and quiet, or some bound has passed.
 async fn settle(world: &Arc<World>, healed: VirtualTime) {
-    let last = healed + lock(&world.ledger).last_bound().max(QUIET) + LOOK;
+    let last = healed + lock(&world.checker).last_bound().max(QUIET) + LOOK;
     let mut judged = None;
     let mut open = 0;
     let mut bound = None;
     loop {
         let now = world.now();
-        let commits = lock(&world.ledger).commits;
+        let commits = lock(&world.checker).commits;
         // What lives in memory (leases, permits) changes without a commit.
         let stands = judged.is_some_and(|(at, of)| of == commits && now.since(at) < QUIET);
         if !stands || bound.is_some_and(|at| now >= at) {
-            open = lock(&world.ledger).settle(now, healed);
-            bound = lock(&world.ledger).next_bound(now, healed);
+            open = lock(&world.checker).settle(now, healed);
+            bound = lock(&world.checker).next_bound(now, healed);
             judged = Some((now, commits));
             world.report_violations();
         }
         if world.is_over() || now >= last {
             break;
         }
-        let quiet = now.since(lock(&world.ledger).last_commit.max(healed)) >= QUIET
+        let quiet = now.since(lock(&world.checker).last_commit.max(healed)) >= QUIET
             && world.net.in_flight() == 0;
         if open == 0 && quiet {
             break;
@@ -328,7 +330,7 @@ fn enter(world: &Arc<World>, Role { client, task }: Role) {
     });
 }
 
-/// Somebody for whose end the run waits, be it by a panic.
+/// A client whose end the run waits for, be it by a panic.
 struct Present(Arc<World>);
 
 impl Drop for Present {
@@ -339,11 +341,11 @@ impl Drop for Present {
 }
 
 /// Being stuck is worse than what only a look inside shows.
-fn verdict(ledger: &mut Ledger, stuck: Option<String>) -> Verdict {
-    match (ledger.harness.take(), stuck) {
+fn verdict(checker: &mut Checker, stuck: Option<String>) -> Verdict {
+    match (checker.harness.take(), stuck) {
         (Some(panic), _) => Verdict::HarnessFailed(panic),
-        (None, Some(why)) if !ledger.does_damage() => Verdict::Stuck(why),
-        _ if ledger.is_broken() => Verdict::Violated,
+        (None, Some(why)) if !checker.does_damage() => Verdict::Stuck(why),
+        _ if checker.is_broken() => Verdict::Violated,
         _ => Verdict::Survived,
     }
 }
@@ -363,15 +365,15 @@ async fn finish(
     let damage = faults.iter().map(|report| &report.fault.action);
     let damage = damage.filter(|action| action.damages_disk());
     let struck: Vec<&str> = damage.flat_map(|action| action.nodes()).collect();
-    let judged = |ledger: &Ledger| !ledger.unchecked && !ledger.is_void();
-    if judged(&lock(&world.ledger)) {
+    let judged = |checker: &Checker| !checker.unchecked && !checker.is_void();
+    if judged(&lock(&world.checker)) {
         for node in world.nodes() {
             if every || struck.contains(&&*node.name) {
                 world.reconcile(&node);
             }
         }
     }
-    let verdict = verdict(&mut lock(&world.ledger), stuck);
+    let verdict = verdict(&mut lock(&world.checker), stuck);
     world.unfinished_faults();
     for node in world.nodes() {
         world.kill_for_good(&node);
@@ -379,18 +381,18 @@ async fn finish(
     // Dead tasks are dropped when the scheduler next meets them.
     wait(Duration::from_millis(1)).await;
 
-    let mut ledger = lock(&world.ledger);
-    let ledger = &mut *ledger;
+    let mut checker = lock(&world.checker);
+    let checker = &mut *checker;
     for count in at_end {
-        for (name, n) in count(&ledger.truth) {
-            *ledger.counts.entry(name).or_insert(0) += n;
+        for (name, n) in count(&checker.truth) {
+            *checker.counts.entry(name).or_insert(0) += n;
         }
     }
-    *ledger.counts.entry("commits".to_owned()).or_insert(0) += ledger.commits;
-    let named = ledger.checks.names();
-    let invariants = named.map(|name| (name, ledger.class(name))).collect();
-    ledger.checks = Default::default();
-    let sometimes = ledger.goals.finish();
+    *checker.counts.entry("commits".to_owned()).or_insert(0) += checker.commits;
+    let named = checker.checks.names();
+    let invariants = named.map(|name| (name, checker.class(name))).collect();
+    checker.checks = Default::default();
+    let sometimes = checker.goals.finish();
     let mut recorder = lock(&world.recorder).take();
     let coverage = recorder.as_mut().and_then(Recorder::take_coverage);
     let features = coverage.map_or_else(Vec::new, |mut coverage| {
@@ -416,7 +418,7 @@ async fn finish(
     };
     Outcome {
         verdict,
-        violations: std::mem::take(&mut ledger.violations),
+        violations: std::mem::take(&mut checker.violations),
         invariants,
         hash: recorded.hash,
         plan: plan.clone(),
@@ -425,7 +427,7 @@ async fn finish(
         sites,
         operations,
         unmet,
-        counts: std::mem::take(&mut ledger.counts),
+        counts: std::mem::take(&mut checker.counts),
         sometimes,
         features,
         ended: world.now(),

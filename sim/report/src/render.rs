@@ -1,4 +1,4 @@
-//! A run as a picture: [an HTML page](page) for people, [a trace file](perfetto) for the usual viewers, and
+//! A run rendered: [an HTML page](page) for people, [a trace file](perfetto) for the usual viewers, and
 //! [the report of a campaign](campaign).
 //!
 //! This room works out *what* is to be seen: lanes, marks, spans, outages, fault bands, and what a violation concerns.
@@ -45,7 +45,7 @@ pub struct Subject<'a> {
     pub scenario: &'a str,
     /// What was run.
     pub spec: &'a Spec,
-    /// What it gave. Without its trace there is a head and no picture.
+    /// What it gave. Without its trace there is a head and no timeline.
     pub outcome: &'a Outcome,
     /// The smallest storm that still does it, in one sentence, if it was looked for.
     pub sentence: Option<&'a str>,
@@ -84,7 +84,7 @@ struct Saga<'t> {
     events: Vec<usize>,
 }
 
-/// What every part of a picture is made from.
+/// What every part of a page is made from.
 struct Source<'t> {
     events: &'t [Event],
     links: &'t Links,

@@ -1,4 +1,4 @@
-//! `bank`: the power of the harness, measured on the bugs that can be planted.
+//! `bugs`: the power of the harness, measured on the bugs that can be planted.
 
 use std::{
     collections::BTreeSet,
@@ -16,11 +16,11 @@ use serde_json::Value;
 
 use squall_engine::scenario::Scenario;
 use squall_explore::{
-    bank::{MEASURED_VERSION, Measured, Power, Task, measure_by, summarise},
+    bug_bench::{MEASURED_VERSION, Measured, Power, Task, measure_by, summarise},
     campaign::{Progress, Runner, available_jobs},
     failure::Build,
     fuzz::lines::{self, LinesError, Writer},
-    strategy::Way,
+    strategy::Strategy,
 };
 use squall_report::{
     count, duration,
@@ -29,7 +29,7 @@ use squall_report::{
 
 use super::{
     Exit, Refusal, Session,
-    args::{BankArgs, BankFormat},
+    args::{BugsArgs, BugsFormat},
     bar::Bar,
     choice, stop,
 };
@@ -37,10 +37,10 @@ use super::{
 /// How the figures were measured.
 const MEASURED_HOW: &str = "CPU time is that of the runs' own threads";
 
-type Job<'a> = (&'a dyn Scenario, Way, Task);
+type Job<'a> = (&'a dyn Scenario, Strategy, Task);
 
 impl Session<'_> {
-    pub(super) fn bank(&mut self, args: &BankArgs) -> Result<Exit, Refusal> {
+    pub(super) fn bugs(&mut self, args: &BugsArgs) -> Result<Exit, Refusal> {
         let scenarios = choice::scenarios(self.catalogue, &args.scenarios)?;
         let all = jobs(&scenarios, args);
         if all.is_empty() {
@@ -60,7 +60,7 @@ impl Session<'_> {
         let stop = stop::on_signal();
         let workers = args.jobs.map_or_else(available_jobs, usize::from);
         let (bars, runner) = (self.bars, self.runner);
-        let bar = Bar::new(bars, "bank", all.len() as u64);
+        let bar = Bar::new(bars, "bugs", all.len() as u64);
         let mut written = Ok(());
         carry_out(runner, &due, workers, !args.no_shrink, &stop, &mut |one| {
             if let Some(writer) = &mut writer
@@ -83,9 +83,9 @@ impl Session<'_> {
         written?;
         let powers = summarise(&measured);
         let text = match args.format {
-            BankFormat::Text => self.bank_as_text(&powers),
-            BankFormat::Markdown => as_markdown(&powers),
-            BankFormat::Json => {
+            BugsFormat::Text => self.bugs_as_text(&powers),
+            BugsFormat::Markdown => as_markdown(&powers),
+            BugsFormat::Json => {
                 serde_json::to_string_pretty(&powers).expect("figures have only string keys") + "\n"
             }
         };
@@ -111,7 +111,7 @@ impl Session<'_> {
 
     /// What the resumed file holds of what is asked for. All of it must be of this build: the figures of several would
     /// be those of none.
-    fn earlier(&self, args: &BankArgs, all: &[Job<'_>]) -> Result<Vec<Measured>, Refusal> {
+    fn earlier(&self, args: &BugsArgs, all: &[Job<'_>]) -> Result<Vec<Measured>, Refusal> {
         let Some(file) = args.resume.as_deref().filter(|file| file.exists()) else {
             return Ok(Vec::new());
         };
@@ -145,11 +145,11 @@ impl Session<'_> {
         Ok(kept)
     }
 
-    fn bank_as_text(&self, powers: &[Power]) -> String {
+    fn bugs_as_text(&self, powers: &[Power]) -> String {
         let mut table = Table::new([
             ("scenario", Left),
             ("bug", Left),
-            ("way", Left),
+            ("strategy", Left),
             ("found", Right),
             ("storms", Right),
             ("worst", Right),
@@ -166,7 +166,7 @@ impl Session<'_> {
             table.row([
                 power.scenario.as_str().into(),
                 power.bug.as_str().into(),
-                power.way.as_str().into(),
+                power.strategy.as_str().into(),
                 format!("{}/{}", power.found, power.campaigns).into(),
                 number(power.runs.median).into(),
                 number(power.runs.worst).into(),
@@ -187,28 +187,28 @@ impl Session<'_> {
              worst of the campaigns; {MEASURED_HOW}\n"
         );
         for bug in missed(powers) {
-            text += &format!("NOT FOUND: {bug}: no way of exploring found it\n");
+            text += &format!("NOT FOUND: {bug}: no strategy found it\n");
         }
         text
     }
 }
 
 /// Every campaign that is asked for.
-fn jobs<'a>(scenarios: &[&'a dyn Scenario], args: &BankArgs) -> Vec<Job<'a>> {
+fn jobs<'a>(scenarios: &[&'a dyn Scenario], args: &BugsArgs) -> Vec<Job<'a>> {
     let mut all = Vec::new();
     for scenario in scenarios {
         for bug in scenario.bugs() {
-            for way in ways(args) {
+            for strategy in strategies(args) {
                 all.extend((0..args.campaign_seeds).map(|campaign| {
                     let task = Task {
                         scenario: scenario.name().to_owned(),
                         bug: bug.name.to_owned(),
-                        way: way.name().to_owned(),
+                        strategy: strategy.name().to_owned(),
                         campaign,
                         cut_off: args.cut_off,
                         damage: args.damage,
                     };
-                    (*scenario, way, task)
+                    (*scenario, strategy, task)
                 }));
             }
         }
@@ -216,18 +216,18 @@ fn jobs<'a>(scenarios: &[&'a dyn Scenario], args: &BankArgs) -> Vec<Job<'a>> {
     all
 }
 
-/// The ways that are named, each once; all if none is.
-fn ways(args: &BankArgs) -> Vec<Way> {
+/// The strategies that are named, each once; all if none is.
+fn strategies(args: &BugsArgs) -> Vec<Strategy> {
     let mut seen = BTreeSet::new();
-    let named = if args.ways.is_empty() {
-        Way::ALL
+    let named = if args.strategies.is_empty() {
+        Strategy::ALL
     } else {
-        &args.ways
+        &args.strategies
     };
     named
         .iter()
         .copied()
-        .filter(|way| seen.insert(*way))
+        .filter(|strategy| seen.insert(*strategy))
         .collect()
 }
 
@@ -241,7 +241,7 @@ fn measurement(line: Value) -> Result<Measured, String> {
     }
 }
 
-/// Measures on so many threads; tells of each measurement as it is done.
+/// Measures on several threads; tells of each measurement as it is done.
 fn carry_out(
     runner: Runner<'_>,
     due: &[Job<'_>],
@@ -256,13 +256,13 @@ fn carry_out(
         for _ in 0..workers.min(due.len()) {
             let (results, next) = (results.clone(), &next);
             threads.spawn(move || {
-                while let Some((scenario, way, task)) =
+                while let Some((scenario, strategy, task)) =
                     due.get(next.fetch_add(1, Ordering::Relaxed))
                 {
                     if stop.load(Ordering::Relaxed) {
                         return;
                     }
-                    let one = measure_by(runner, *scenario, *way, task, shrinks, stop);
+                    let one = measure_by(runner, *scenario, *strategy, task, shrinks, stop);
                     if one.is_some_and(|one| results.send(one).is_err()) {
                         return;
                     }
@@ -274,7 +274,7 @@ fn carry_out(
     });
 }
 
-/// Bugs that no way found in any campaign.
+/// Bugs that no strategy found in any campaign.
 fn missed(powers: &[Power]) -> BTreeSet<String> {
     let name = |power: &Power| format!("{} + {}", power.scenario, power.bug);
     let found: BTreeSet<String> = powers.iter().filter(|p| p.found > 0).map(name).collect();
@@ -285,11 +285,14 @@ fn missed(powers: &[Power]) -> BTreeSet<String> {
         .collect()
 }
 
-/// What each way comes to over all bugs.
+/// What each strategy comes to over all bugs.
 fn sums(powers: &[Power]) -> Vec<String> {
-    let ways: BTreeSet<&str> = powers.iter().map(|power| power.way.as_str()).collect();
-    let sum = |way: &str| {
-        let own: Vec<&Power> = powers.iter().filter(|power| power.way == way).collect();
+    let strategies: BTreeSet<&str> = powers.iter().map(|power| power.strategy.as_str()).collect();
+    let sum = |strategy: &str| {
+        let own: Vec<&Power> = powers
+            .iter()
+            .filter(|power| power.strategy == strategy)
+            .collect();
         let median = own
             .iter()
             .filter(|power| power.runs.median.is_some())
@@ -297,42 +300,46 @@ fn sums(powers: &[Power]) -> Vec<String> {
         let spent: Duration = own.iter().map(|power| power.spent).sum();
         let slowest = own.iter().filter_map(|power| power.cpu.median).max();
         format!(
-            "{way}: {median} of {} bugs in the median, the slowest of them after {}; {} in all campaigns",
+            "{strategy}: {median} of {} bugs in the median, the slowest of them after {}; {} in all campaigns",
             own.len(),
             slowest.map_or("-".to_owned(), duration),
             duration(spent)
         )
     };
-    ways.into_iter().map(sum).collect()
+    strategies.into_iter().map(sum).collect()
 }
 
-/// A table with a line a bug and a column a way, for a README.
+/// A table with a line a bug and a column a strategy, for a README.
 fn as_markdown(powers: &[Power]) -> String {
-    let ways: BTreeSet<&str> = powers.iter().map(|power| power.way.as_str()).collect();
+    let strategies: BTreeSet<&str> = powers.iter().map(|power| power.strategy.as_str()).collect();
     let bugs: BTreeSet<(&str, &str)> = powers
         .iter()
         .map(|power| (power.scenario.as_str(), power.bug.as_str()))
         .collect();
-    let head: Vec<String> = ways.iter().map(|way| format!(" {way} |")).collect();
+    let head: Vec<String> = strategies
+        .iter()
+        .map(|strategy| format!(" {strategy} |"))
+        .collect();
     let mut text = format!(
         "| scenario | bug |{} faults | what speaks | smallest storm |\n",
         head.concat()
     );
-    text += &format!("|---|---|{}--:|---|---|\n", "--:|".repeat(ways.len()));
+    text += &format!("|---|---|{}--:|---|---|\n", "--:|".repeat(strategies.len()));
     for (scenario, bug) in bugs {
-        let of = |way: &str| {
+        let of = |strategy: &str| {
             powers.iter().find(|p| {
-                (p.scenario.as_str(), p.bug.as_str(), p.way.as_str()) == (scenario, bug, way)
+                (p.scenario.as_str(), p.bug.as_str(), p.strategy.as_str())
+                    == (scenario, bug, strategy)
             })
         };
         text += &format!("| `{scenario}` | `{bug}` |");
-        for way in &ways {
-            text += &match of(way) {
+        for strategy in &strategies {
+            text += &match of(strategy) {
                 Some(power) => format!(" {} |", markdown_cell(power)),
                 None => " |".to_owned(),
             };
         }
-        let own = || ways.iter().filter_map(|way| of(way));
+        let own = || strategies.iter().filter_map(|strategy| of(strategy));
         let faults = own()
             .filter_map(|power| power.small.median.or(power.faults.median))
             .min();
@@ -357,7 +364,7 @@ fn as_markdown(powers: &[Power]) -> String {
     )
 }
 
-/// The invariant that tells of it, with a word of warning where nobody was seen to be harmed.
+/// The invariant that tells of it, with a word of warning where no damage was seen.
 fn what_speaks(power: &Power) -> Option<String> {
     let invariant = power.invariant.as_ref()?;
     Some(match power.damage {

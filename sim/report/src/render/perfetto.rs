@@ -17,7 +17,7 @@ use squall_engine::trace::Trace;
 use super::{Drawing, Source, Subject, marks::Mark, spans::Span};
 use crate::trace::Links;
 
-/// The end of a message is a slice of so many nanoseconds, so that an arrow has something to be tied to.
+/// The length of the slice that ends a message, in nanoseconds: an arrow needs a slice to end at.
 const MESSAGE_NS: u64 = 1_000;
 
 /// Tracks of a node, in the order in which they are shown. Work that overlaps goes on from `WORK` upwards.

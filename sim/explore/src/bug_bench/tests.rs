@@ -6,7 +6,7 @@ fn task(bug: &str, campaign: u64, cut_off: u64) -> Task {
     Task {
         scenario: "bank".to_owned(),
         bug: bug.to_owned(),
-        way: "swarm".to_owned(),
+        strategy: "swarm".to_owned(),
         campaign,
         cut_off,
         damage: false,
@@ -15,7 +15,15 @@ fn task(bug: &str, campaign: u64, cut_off: u64) -> Task {
 
 fn measured(task: &Task) -> Measured {
     let going = Arc::default();
-    measure_by(&fake::run, &fake::BANK, Way::Swarm, task, false, &going).expect("nobody stops it")
+    measure_by(
+        &fake::run,
+        &fake::BANK,
+        Strategy::Swarm,
+        task,
+        false,
+        &going,
+    )
+    .expect("nobody stops it")
 }
 
 #[test]
@@ -51,8 +59,8 @@ fn a_measurement_of_damage_passes_over_runs_in_which_nobody_is_harmed() {
             ..task("forgets", 0, 500)
         };
         let going = Arc::default();
-        let way = Way::Swarm;
-        let one = measure_by(&harmless_at_10, &fake::BANK, way, &task, false, &going);
+        let strategy = Strategy::Swarm;
+        let one = measure_by(&harmless_at_10, &fake::BANK, strategy, &task, false, &going);
         one.and_then(|one| one.found).map(|f| (f.seed.0, f.class))
     };
     assert_eq!(found(false), Some((10, Class::Inside)));
@@ -63,7 +71,14 @@ fn a_measurement_of_damage_passes_over_runs_in_which_nobody_is_harmed() {
 fn what_was_stopped_is_not_measured() {
     let stopped = Arc::new(AtomicBool::new(true));
     let task = task("invisible", 0, 2_000);
-    let none = measure_by(&fake::run, &fake::BANK, Way::Swarm, &task, false, &stopped);
+    let none = measure_by(
+        &fake::run,
+        &fake::BANK,
+        Strategy::Swarm,
+        &task,
+        false,
+        &stopped,
+    );
     assert_eq!(none, None);
 }
 

@@ -29,7 +29,7 @@ impl<T: Ord + Copy> Figure<T> {
     }
 }
 
-/// How well one way of exploring finds one bug.
+/// How well one strategy finds one bug.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Power {
     /// The scenario.
@@ -37,8 +37,8 @@ pub struct Power {
     /// The bug.
     pub bug: String,
     /// How storms were found.
-    pub way: String,
-    /// Each campaign was given up after so many storms.
+    pub strategy: String,
+    /// The storms after which a campaign was given up.
     pub cut_off: u64,
     /// Campaigns.
     pub campaigns: usize,
@@ -56,7 +56,7 @@ pub struct Power {
     pub small: Figure<u64>,
     /// Real time that this took.
     pub shrinking: Figure<Duration>,
-    /// The campaigns among them in which somebody was harmed.
+    /// The campaigns among them that found damage.
     pub damage: usize,
     /// The invariant that spoke most often.
     pub invariant: Option<String>,
@@ -64,17 +64,17 @@ pub struct Power {
     pub storm: Option<String>,
 }
 
-/// One line for each bug and way, in the order of their names.
+/// One line for each bug and strategy, in the order of their names.
 pub fn summarise(measured: &[Measured]) -> Vec<Power> {
     let mut groups: BTreeMap<(&str, &str, &str, u64), Vec<&Measured>> = BTreeMap::new();
     for one in measured {
         let task = &one.task;
-        let group = (&*task.scenario, &*task.bug, &*task.way, task.cut_off);
+        let group = (&*task.scenario, &*task.bug, &*task.strategy, task.cut_off);
         groups.entry(group).or_default().push(one);
     }
     let powers = groups.into_iter();
     powers
-        .map(|((scenario, bug, way, cut_off), all)| {
+        .map(|((scenario, bug, strategy, cut_off), all)| {
             let first = |one: &&Measured| one.found.is_some().then_some(one.runs);
             let cpu = |one: &&Measured| one.found.is_some().then(|| one.cpu());
             let storms = all.iter().filter_map(|one| one.found.as_ref());
@@ -82,7 +82,7 @@ pub fn summarise(measured: &[Measured]) -> Vec<Power> {
             Power {
                 scenario: scenario.to_owned(),
                 bug: bug.to_owned(),
-                way: way.to_owned(),
+                strategy: strategy.to_owned(),
                 cut_off,
                 campaigns: all.len(),
                 found: storms.clone().count(),

@@ -45,12 +45,12 @@ struct Queue {
 
 /// A queue by time, then by order of entry.
 #[derive(Default)]
-pub(crate) struct Agenda {
+pub(crate) struct EventQueue {
     queue: Mutex<Queue>,
     changed: Notify,
 }
 
-impl Agenda {
+impl EventQueue {
     pub fn at(&self, when: VirtualTime, todo: Todo) {
         let mut queue = lock(&self.queue);
         queue.entered += 1;
@@ -118,7 +118,7 @@ impl Agenda {
         times.find(|when| when.since(now) < Duration::from_millis(FOR_EVER_MS / 2))
     }
 
-    /// Nobody starts this node any more at a time that was set before.
+    /// Cancels the boots of this node that are scheduled.
     pub fn forget_boots(&self, node: NodeIx) {
         let mut queue = lock(&self.queue);
         let is_boot = |todo: &Todo| matches!(todo, Todo::Boot(of, _) if *of == node);

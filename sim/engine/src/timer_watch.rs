@@ -1,14 +1,14 @@
-//! Which wakes of a task come from a timer of its own that ran out.
+//! Which wakes of a task come from one of its own timers that ran out.
 //!
 //! Services wait with `tokio::time`, which is madsim's: each poll of a `Sleep` puts the task's waker into the runtime's
-//! heap, nothing is ever taken out, and the entry wakes the task while no task is being polled. So a task whose timers
-//! are watched is polled with a waker of that poll alone. When such a waker is used from the heap, and the task has not
-//! been polled since, the timer was waited for to the last: whoever waits for a timer polls it in each turn. What
-//! wakes from the heap with a waker of an earlier turn belongs to a wait that is over (a `timeout` that was raced and
-//! won, a `Sleep` that was dropped).
+//! heap, entries are never removed, and an entry wakes the task while no task is being polled. A task whose timers are
+//! watched is therefore polled with a waker that is valid for that poll only. If such a waker is used from the heap and
+//! the task has not been polled since, the timer was still awaited: a task polls its timer on every poll. A wake from
+//! the heap with the waker of an earlier poll belongs to a wait that is over (a `timeout` that was won, a `Sleep` that
+//! was dropped).
 //!
-//! The network and the disk wait on the same heap: theirs are [`quiet`]. And a run with watched timers must go exactly
-//! as it goes without: whoever compares wakers to spare the heap an entry keeps the [`lasting`] one.
+//! The network and the disk wait on the same heap: their wakers are [`quiet`]. A run with watched timers must go exactly
+//! as it goes without, so code that compares wakers to save a heap entry keeps the [`lasting`] one.
 
 use std::{
     cell::{Cell, RefCell},
@@ -28,8 +28,8 @@ thread_local! {
     static WATCHING: Cell<bool> = const { Cell::new(false) };
     /// What is waking tasks is no timer of theirs.
     static QUIET: Cell<bool> = const { Cell::new(false) };
-    /// The waker of the present turn of a watched task, and the one that is the same in all of its turns.
-    static TURN: RefCell<Option<(Waker, Waker)>> = const { RefCell::new(None) };
+    /// The waker of the current poll of a watched task, and the task's own waker, which is the same in every poll.
+    static CURRENT: RefCell<Option<(Waker, Waker)>> = const { RefCell::new(None) };
 }
 
 /// From now on timers are watched on this thread. A run has a thread of its own.
@@ -37,7 +37,7 @@ pub(crate) fn watch() {
     WATCHING.set(true);
 }
 
-/// While it lives, whatever is woken is woken by a task.
+/// While it lives, wakes come from a task, not from a timer.
 pub(crate) struct Polling(bool);
 
 impl Polling {
@@ -62,20 +62,20 @@ pub(crate) async fn attend<F: Future>(task: F) -> F::Output {
     .await
 }
 
-/// For a timer that no service set: wakes `waker` and rings no bell. None where nobody listens for one.
+/// A waker for a timer that no service set: it wakes `waker` and is not reported. `None` if no timers are watched.
 pub(crate) fn quiet(waker: &Waker) -> Option<Waker> {
     WATCHING
         .get()
         .then(|| Waker::from(Arc::new(Quiet(waker.clone()))))
 }
 
-/// Where `waker` is that of the present turn alone: the one that is the same in each turn of its task.
+/// The task's own waker, if `waker` is the one of the current poll only.
 pub(crate) fn lasting(waker: &Waker) -> Option<Waker> {
     if !WATCHING.get() {
         return None;
     }
-    TURN.with_borrow(|turn| {
-        let (own, lasting) = turn.as_ref()?;
+    CURRENT.with_borrow(|current| {
+        let (own, lasting) = current.as_ref()?;
         own.will_wake(waker).then(|| lasting.clone())
     })
 }
@@ -94,61 +94,61 @@ impl Wake for Quiet {
     }
 }
 
-/// Rings when a timer runs out for which a task waits.
+/// Tells whether a timer that a task waits for has run out.
 #[derive(Default)]
-pub(crate) struct Bell(Arc<Rope>);
+pub(crate) struct TimerWatch(Arc<WatchState>);
 
 #[derive(Default)]
-struct Rope {
-    turns: AtomicU64,
-    rang: AtomicBool,
+struct WatchState {
+    polls: AtomicU64,
+    fired: AtomicBool,
 }
 
-/// The waker of one turn.
-struct Turn {
-    rope: Arc<Rope>,
-    turn: u64,
+/// The waker of one poll.
+struct PollWaker {
+    state: Arc<WatchState>,
+    poll: u64,
     lasting: Waker,
 }
 
-impl Bell {
-    /// Whether it has rung since it was last asked.
-    pub fn rang(&self) -> bool {
-        self.0.rang.swap(false, Relaxed)
+impl TimerWatch {
+    /// Whether a timer has fired since the last call.
+    pub fn take_fired(&self) -> bool {
+        self.0.fired.swap(false, Relaxed)
     }
 
-    /// A turn of the task: `poll` is given the waker to poll with in place of `lasting`.
-    pub fn turn<T>(&self, lasting: &Waker, poll: impl FnOnce(&Waker) -> T) -> T {
-        let turn = self.0.turns.fetch_add(1, Relaxed) + 1;
-        let waker = Waker::from(Arc::new(Turn {
-            rope: self.0.clone(),
-            turn,
+    /// Polls the task: `poll` is given the waker to use in place of `lasting`.
+    pub fn poll_with<T>(&self, lasting: &Waker, poll: impl FnOnce(&Waker) -> T) -> T {
+        let number = self.0.polls.fetch_add(1, Relaxed) + 1;
+        let waker = Waker::from(Arc::new(PollWaker {
+            state: self.0.clone(),
+            poll: number,
             lasting: lasting.clone(),
         }));
-        let _present = Present(TURN.replace(Some((waker.clone(), lasting.clone()))));
+        let _outer = Outer(CURRENT.replace(Some((waker.clone(), lasting.clone()))));
         poll(&waker)
     }
 }
 
-/// Brings the turn back during which this one began, if there is one.
-struct Present(Option<(Waker, Waker)>);
+/// Restores the poll within which this one began, if there is one.
+struct Outer(Option<(Waker, Waker)>);
 
-impl Drop for Present {
+impl Drop for Outer {
     fn drop(&mut self) {
         // Wakers are dropped outside of the borrow: a task's last one may drop the task.
-        let _over = TURN.replace(self.0.take());
+        let _over = CURRENT.replace(self.0.take());
     }
 }
 
-impl Wake for Turn {
+impl Wake for PollWaker {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
         let by_timer = !POLLING.get() && !QUIET.get();
-        if by_timer && self.rope.turns.load(Relaxed) == self.turn {
-            self.rope.rang.store(true, Relaxed);
+        if by_timer && self.state.polls.load(Relaxed) == self.poll {
+            self.state.fired.store(true, Relaxed);
         }
         self.lasting.wake_by_ref();
     }
@@ -169,24 +169,24 @@ mod tests {
 
     use super::*;
 
-    /// Polls a task to its end and tells which of its turns began with a ring.
-    fn rings(task: impl Future<Output = ()> + Send + 'static) -> Vec<bool> {
+    /// Polls a task to its end and tells which of its polls began with a fired timer.
+    fn fired(task: impl Future<Output = ()> + Send + 'static) -> Vec<bool> {
         watch();
         let runtime = Runtime::with_seed_and_config(7, madsim::Config::default());
         runtime.block_on(attend(async {
-            let (bell, mut rings) = (Bell::default(), Vec::new());
+            let (watched, mut fired) = (TimerWatch::default(), Vec::new());
             let mut task = Box::pin(task);
             let watched = madsim::task::spawn(async move {
                 std::future::poll_fn(|cx| {
                     let _polling = Polling::begin();
-                    rings.push(bell.rang());
+                    fired.push(watched.take_fired());
                     let lasting = cx.waker().clone();
-                    bell.turn(&lasting, |waker| {
+                    watched.poll_with(&lasting, |waker| {
                         task.as_mut().poll(&mut Context::from_waker(waker))
                     })
                 })
                 .await;
-                rings
+                fired
             });
             watched.await.expect("it does not panic")
         }))
@@ -212,45 +212,45 @@ mod tests {
     }
 
     #[test]
-    fn a_sleep_that_ends_rings_and_an_answer_does_not() {
-        assert_eq!(rings(async { sleep(ms(5)).await }), [false, true]);
-        assert_eq!(rings(answer(5)), [false, false]);
+    fn a_sleep_that_ends_fires_and_an_answer_does_not() {
+        assert_eq!(fired(async { sleep(ms(5)).await }), [false, true]);
+        assert_eq!(fired(answer(5)), [false, false]);
         let both = async {
             sleep(ms(5)).await;
             answer(5).await;
             sleep(ms(5)).await;
         };
-        assert_eq!(rings(both), [false, true, false, true]);
+        assert_eq!(fired(both), [false, true, false, true]);
     }
 
     #[test]
-    fn an_interval_rings_at_each_tick() {
+    fn an_interval_fires_at_each_tick() {
         let ticks = async {
             let mut interval = madsim::time::interval(ms(10));
             for _ in 0..3 {
                 interval.tick().await;
             }
         };
-        let rings = rings(ticks);
-        assert_eq!(rings.iter().filter(|rang| **rang).count(), 3, "{rings:?}");
+        let fired = fired(ticks);
+        assert_eq!(fired.iter().filter(|fired| **fired).count(), 3, "{fired:?}");
     }
 
     #[test]
-    fn a_timeout_rings_when_it_runs_out_and_not_when_it_was_won() {
+    fn a_timeout_fires_when_it_runs_out_and_not_when_it_was_won() {
         let lost = async {
             let _ = timeout(ms(5), answer(50)).await;
         };
-        assert_eq!(rings(lost), [false, true]);
+        assert_eq!(fired(lost), [false, true]);
         // The entry of the timeout that was won wakes the task while it waits for something else.
         let won = async {
             let _ = timeout(ms(10), answer(5)).await;
             answer(50).await;
         };
-        assert_eq!(rings(won), [false, false, false, false]);
+        assert_eq!(fired(won), [false, false, false, false]);
     }
 
     #[test]
-    fn a_sleep_that_was_dropped_does_not_ring() {
+    fn a_sleep_that_was_dropped_does_not_fire() {
         let dropped = async {
             let mut forgotten = Box::pin(sleep(ms(5)));
             std::future::poll_fn(|cx| {
@@ -263,8 +263,8 @@ mod tests {
             answer(1).await;
             answer(50).await;
         };
-        let rings = rings(dropped);
-        assert!(rings.len() >= 4 && !rings.contains(&true), "{rings:?}");
+        let fired = fired(dropped);
+        assert!(fired.len() >= 4 && !fired.contains(&true), "{fired:?}");
     }
 
     #[test]
@@ -277,24 +277,24 @@ mod tests {
             })
             .await;
         };
-        assert_eq!(rings(travels), [false, false]);
+        assert_eq!(fired(travels), [false, false]);
     }
 
     #[test]
-    fn one_waker_lasts_through_all_turns() {
+    fn one_waker_lasts_through_all_polls() {
         let mut first = None;
-        let mut turns = 0;
-        let turns = std::future::poll_fn(move |cx| {
-            let own = lasting(cx.waker()).expect("it is the waker of this turn");
+        let mut polls = 0;
+        let task = std::future::poll_fn(move |cx| {
+            let own = lasting(cx.waker()).expect("it is the waker of this poll");
             assert!(!own.will_wake(cx.waker()));
             assert!(first.get_or_insert_with(|| own.clone()).will_wake(&own));
-            turns += 1;
-            if turns == 3 {
+            polls += 1;
+            if polls == 3 {
                 return Poll::Ready(());
             }
             cx.waker().wake_by_ref();
             Poll::Pending
         });
-        assert_eq!(rings(turns), [false; 3]);
+        assert_eq!(fired(task), [false; 3]);
     }
 }

@@ -50,15 +50,7 @@ fn concern<'t>(source: &Source<'t>, broken: &'t Violation) -> Broken<'t> {
             .iter()
             .filter(|entity| names(source, event, place, entity, &rows))
             .collect();
-        if let What::Commit {
-            file,
-            rows: changed,
-        } = &event.what
-        {
-            for row in changed.iter() {
-                rows.apply(&event.node, file, row);
-            }
-        }
+        rows.follow(event);
         if named.is_empty() {
             continue;
         }

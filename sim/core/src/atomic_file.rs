@@ -1,5 +1,5 @@
-//! Files that are there whole or not at all: whoever reads one never meets half of it, whenever the program ends. What
-//! it leaves then is called `NAME.unfinished-…` and read by nobody.
+//! Files that are written as a whole or not at all: readers never see a partial file, even if the program is killed.
+//! What it may leave behind is called `NAME.unfinished-…` and is never read.
 
 use std::{
     fs, io,

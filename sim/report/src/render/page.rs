@@ -67,11 +67,11 @@ struct Fault {
 ///
 /// ```
 /// # mod squall {
-/// #     pub use {squall_core::seed, squall_report::picture};
+/// #     pub use {squall_core::seed, squall_report::render};
 /// #     pub use squall_engine::{Sim, run, scenario, storm};
 /// # }
 /// use squall::{
-///     picture::{Subject, page},
+///     render::{Subject, page},
 ///     run::{Spec, Verdict},
 ///     scenario::{Scenario, Setup},
 ///     seed::Seed,

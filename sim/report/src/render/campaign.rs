@@ -244,7 +244,7 @@ impl Sweep {
 }
 
 impl Report {
-    /// What totals tell: failures without commands and pages, which whoever shows them adds.
+    /// What totals tell: failures without commands and pages, which the caller adds.
     pub fn of(title: impl Into<String>, all: &[Totals], elapsed: Duration) -> Self {
         let sum = Tally::sum(all.iter().map(|totals| &totals.tally));
         let failures = all.iter().flat_map(|totals| {

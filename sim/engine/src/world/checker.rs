@@ -14,7 +14,7 @@ use squall_core::{
 use super::panic_text;
 use crate::check::{Checks, Class, Commit, Findings, Goals, Truth, Violation};
 
-/// So many violations of one invariant and tag are listed; more of them say nothing new.
+/// How many violations of one invariant and tag are listed; more of them say nothing new.
 const ALIKE_MAX: usize = 3;
 
 /// How a change of a store became known.
@@ -24,13 +24,13 @@ pub(crate) enum Known {
     Acknowledged,
     /// It was there when its writer, which had died in it, came back.
     Found,
-    /// Nobody had been told of it, and it is gone again: the store is as it was before.
+    /// It was not acknowledged, and is gone again: the store is as it was before.
     Gone,
 }
 
 /// Truth, checks and what they found.
 #[derive(Default)]
-pub(crate) struct Ledger {
+pub(crate) struct Checker {
     pub truth: Truth,
     pub checks: Checks,
     pub goals: Goals,
@@ -50,7 +50,7 @@ pub(crate) struct Ledger {
     pub unchecked: bool,
 }
 
-impl Ledger {
+impl Checker {
     /// Applies a commit and judges the rows that it changed. True if that broke something.
     pub fn commit(
         &mut self,
@@ -164,7 +164,7 @@ impl Ledger {
             .unwrap_or_default()
     }
 
-    /// Something is broken that no check of the ledger's found.
+    /// Something is broken that no check of the checker's found.
     pub fn broken(&mut self, violation: Violation) {
         if !self.unchecked {
             self.list(violation);
@@ -175,7 +175,7 @@ impl Ledger {
         !self.violations.is_empty()
     }
 
-    /// Something is broken that harms somebody.
+    /// Something is broken that does damage.
     pub fn does_damage(&self) -> bool {
         let mut violations = self.violations.iter();
         violations.any(|violation| violation.class == Class::Damage)

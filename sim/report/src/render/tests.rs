@@ -1,4 +1,4 @@
-//! What a picture shows of events made by hand.
+//! What a page shows of events made by hand.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -91,10 +91,7 @@ fn fault(action: Action, fired: Option<u64>) -> FaultReport {
 }
 
 fn crash(node: &str) -> Action {
-    Action::Crash(Crash {
-        node: node.to_owned(),
-        down_ms: 5,
-    })
+    Action::Crash(Crash::new(node, 5))
 }
 
 fn violation(entities: &[&str]) -> Violation {
@@ -328,10 +325,7 @@ fn a_node_is_down_until_it_boots_and_paused_until_it_resumes() {
 
 #[test]
 fn a_fault_lasts_from_its_beginning_to_its_own_end() {
-    let isolate = Action::Isolate(Isolate {
-        node: "b".to_owned(),
-        for_ms: 3,
-    });
+    let isolate = Action::Isolate(Isolate::new("b", 3));
     let mut script = Script::default();
     script.node("a", "boots", "");
     script.node("b", "boots", "");

@@ -13,7 +13,8 @@ use squall_explore::{
 };
 use squall_report::{self as report, Paint};
 
-use super::{Exit, Refusal, Session, handing::Handing};
+use super::{Exit, Refusal, Session};
+use crate::triage::Triage;
 
 /// Storms in all, split evenly. With the same seeds on every machine that is quick enough.
 const STORMS: u64 = 1_000;
@@ -22,7 +23,7 @@ const STORMS: u64 = 1_000;
 const LIMIT: Duration = Duration::from_secs(25);
 
 impl Session<'_> {
-    pub(super) fn everything(&mut self) -> Result<Exit, Refusal> {
+    pub(super) fn default_campaign(&mut self) -> Result<Exit, Refusal> {
         let mut campaigns = all_that_must_survive(self.catalogue);
         if campaigns.is_empty() {
             return Err(Refusal::Usage(
@@ -39,8 +40,8 @@ impl Session<'_> {
         }
         let elapsed = began.elapsed();
         self.tables(&all)?;
-        let mut handing = Handing::new(Some(Budget::default()), None, &self.failures);
-        let shown = self.failures(&campaigns, &all, &mut handing)?;
+        let mut triage = Triage::new(Some(Budget::default()), None, &self.failures);
+        let shown = self.failures(&campaigns, &all, &mut triage)?;
         self.annotate(&shown)?;
         let survived = all.iter().all(Totals::is_clean);
         writeln!(self.out)?;
