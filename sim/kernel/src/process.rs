@@ -136,6 +136,9 @@ fn next_tid() -> Tid {
     NEXT_TID.replace(NEXT_TID.get() + 1)
 }
 
+/// Ends at an instant of virtual time.
+type Timer = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 pub(crate) struct Process {
     node: Node,
     processor: Processor,
@@ -155,7 +158,7 @@ pub(crate) struct Process {
     end: Option<End>,
     /// What it asked for that is not simulated.
     refused: BTreeSet<String>,
-    timer: Option<(u64, Pin<Box<dyn Future<Output = ()> + Send>>)>,
+    timer: Option<(u64, Timer)>,
     next_port: u16,
 }
 

@@ -45,7 +45,8 @@ fn build(sim: &squall::Sim) {
                         stream.write_u8(0).await?;
                         stream.read_u32().await
                     };
-                    if let Ok(Ok(calls)) = tokio::time::timeout(Duration::from_secs(1), call).await {
+                    if let Ok(Ok(calls)) = tokio::time::timeout(Duration::from_secs(1), call).await
+                    {
                         client.ok(server, &format!("{calls} in round {n}"));
                         assert!(calls <= n, "{calls} in round {n}");
                     }
@@ -57,21 +58,34 @@ fn build(sim: &squall::Sim) {
 
 #[test]
 fn static_variables_are_a_program_s_own() {
-    let outcome = squall::storms("counters").plan(Plan::calm()).one(Seed(1), build);
+    let outcome = squall::storms("counters")
+        .plan(Plan::calm())
+        .one(Seed(1), build);
     let trace = text::render(
         outcome.trace.as_ref().expect("it is kept"),
         &text::Options::default(),
     );
-    assert!(outcome.violations.is_empty(), "{trace}\n{:?}", outcome.violations);
+    assert!(
+        outcome.violations.is_empty(),
+        "{trace}\n{:?}",
+        outcome.violations
+    );
     assert!(trace.contains("5 in round 5"), "{trace}");
-    assert!(trace.contains("alpha listens") && trace.contains("beta listens"), "{trace}");
+    assert!(
+        trace.contains("alpha listens") && trace.contains("beta listens"),
+        "{trace}"
+    );
 }
 
 #[test]
 fn fifty_storms_over_programs_are_repeatable() {
     let run = |seed| {
         let outcome = squall::storms("counters").one(Seed(seed), build);
-        assert!(outcome.violations.is_empty(), "{seed}: {:?}", outcome.violations);
+        assert!(
+            outcome.violations.is_empty(),
+            "{seed}: {:?}",
+            outcome.violations
+        );
         outcome.hash
     };
     let first: Vec<_> = (0..50).map(run).collect();
@@ -88,13 +102,15 @@ fn aborts() {
 
 #[test]
 fn a_program_that_aborts_or_exits_is_started_again() {
-    let outcome = squall::storms("ends").plan(Plan::calm()).one(Seed(1), |sim: &squall::Sim| {
-        sim.program("aborts", aborts);
-        sim.program("exits", aborts).env("HOW", "exit");
-        sim.client("waits", async |client: squall::Client| {
-            client.sleep(Duration::from_secs(1)).await;
+    let outcome = squall::storms("ends")
+        .plan(Plan::calm())
+        .one(Seed(1), |sim: &squall::Sim| {
+            sim.program("aborts", aborts);
+            sim.program("exits", aborts).env("HOW", "exit");
+            sim.client("waits", async |client: squall::Client| {
+                client.sleep(Duration::from_secs(1)).await;
+            });
         });
-    });
     let trace = text::render(
         outcome.trace.as_ref().expect("it is kept"),
         &text::Options::default(),

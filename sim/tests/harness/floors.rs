@@ -12,7 +12,7 @@ use std::{
 use source::{Reference, Source};
 
 /// Every crate with its directory, the lowest first.
-const FLOORS: [(&str, &str); 6] = [
+const FLOORS: [(&str, &str); 7] = [
     ("squall-core", "core"),
     ("squall-engine", "engine"),
     ("squall-files", "files"),

@@ -311,7 +311,7 @@ impl Node {
 
     /// The run is void: it can't be carried out as the scenario wants.
     pub fn void(&self, why: impl Into<String>) {
-        lock(&self.world.ledger).harness = Some(why.into());
+        lock(&self.world.checker).harness = Some(why.into());
         self.world.activity.notify_one();
     }
 
@@ -339,7 +339,7 @@ impl Node {
         };
         findings.broken_as(invariant, tag, &[self.name()], expected, found);
         for violation in findings.list {
-            lock(&self.world.ledger).broken(violation);
+            lock(&self.world.checker).broken(violation);
         }
         self.world.report_violations();
     }

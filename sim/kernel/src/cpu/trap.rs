@@ -240,14 +240,18 @@ extern "C" fn on_fault(signal: i32, info: *mut libc::siginfo_t, ucontext: *mut c
 /// Answers `rdtsc` and `rdtscp`. False if the fault is something else.
 fn read_timestamp(registers: &mut Registers) -> bool {
     let at = registers[libc::REG_RIP as usize] as *const u8;
-    // SAFETY: the processor has just read the instruction there, unless jumping there was the fault.
+    // SAFETY: the processor has just read the instruction there, unless jumping there was the fault: then no page is.
     let code = unsafe {
-        let page = at as usize & !4095;
-        let arguments = [page, 4096, 0, 0, 0, 0];
-        let mut resident = [0u8; 2];
-        let mut arguments = arguments;
-        arguments[2] = resident.as_mut_ptr() as usize;
-        if real(libc::SYS_mincore, arguments) < 0 {
+        let mut resident = 0u8;
+        let page = [
+            at as usize & !4095,
+            4096,
+            &raw mut resident as usize,
+            0,
+            0,
+            0,
+        ];
+        if real(libc::SYS_mincore, page) < 0 {
             return false;
         }
         [at.read(), at.add(1).read(), at.add(2).read()]
@@ -281,12 +285,12 @@ fn read_timestamp(registers: &mut Registers) -> bool {
 unsafe fn fault_outside(signal: i32, info: *mut libc::siginfo_t, ucontext: *mut c_void) {
     // SAFETY: the caller's promise; an earlier handler is what it says.
     unsafe {
-        if let Some(before) = BEFORE[signal as usize].get() {
-            if before.sa_flags & libc::SA_SIGINFO != 0 {
-                let handler: Handler = std::mem::transmute::<usize, _>(before.sa_sigaction);
-                handler(signal, info, ucontext);
-                return;
-            }
+        if let Some(before) = BEFORE[signal as usize].get()
+            && before.sa_flags & libc::SA_SIGINFO != 0
+        {
+            let handler: Handler = std::mem::transmute::<usize, _>(before.sa_sigaction);
+            handler(signal, info, ucontext);
+            return;
         }
         let default = KernelAction {
             handler: libc::SIG_DFL,
