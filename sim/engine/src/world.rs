@@ -373,7 +373,22 @@ impl Sink for HostRef {
         let Some(world) = self.0.upgrade() else {
             return;
         };
-        let Some(node) = running() else { return };
+        if let Some(node) = running() {
+            world.says(&node, scope, level, message, fields);
+        }
+    }
+}
+
+impl World {
+    /// A service has said something.
+    pub(super) fn says(
+        self: &Arc<Self>,
+        node: &Arc<NodeState>,
+        scope: &Scope,
+        level: tracing::Level,
+        message: &str,
+        fields: &str,
+    ) {
         if !node.is_up() {
             return;
         }
@@ -385,16 +400,16 @@ impl Sink for HostRef {
                 false => fields.into(),
             },
         };
-        if let Some(recorder) = &mut *lock(&world.recorder) {
-            recorder.record(world.now(), &node.name, scope, what);
+        if let Some(recorder) = &mut *lock(&self.recorder) {
+            recorder.record(self.now(), &node.name, scope, what);
         }
-        lock(&world.checker).said(&node.name, message, scope, fields);
-        if lock(&world.injector).watches(
+        lock(&self.checker).said(&node.name, message, scope, fields);
+        if lock(&self.injector).watches(
             &node.name,
             |kind| matches!(kind, Kind::Event(m) if m == message),
         ) {
             let kind = || Kind::Event(message.to_owned());
-            world.site(&node, kind, &scope.op, About::Nothing);
+            self.site(node, kind, &scope.op, About::Nothing);
         }
     }
 }

@@ -15,6 +15,7 @@ mod remote;
 mod symbols;
 mod trap;
 mod vdso;
+mod voice;
 
 use std::{cell::Cell, collections::BTreeMap, ffi::CString, fmt, ptr};
 
@@ -24,6 +25,7 @@ pub use memory::Memory;
 pub use remote::{Image, prepare as prepare_programs};
 pub use symbols::Resolve;
 pub use trap::{Missing, prepare};
+pub use voice::Said;
 
 use context::{Context, Registers, switch};
 use memory::Apart;
@@ -53,6 +55,8 @@ pub mod own {
     pub const ENDED: c_long = 0x10_0002;
     /// The processor caught a signal of the thread's own making: number, address.
     pub const FAULT: c_long = 0x10_0003;
+    /// A `tracing` event, with the address of a [`super::Said`].
+    pub const SAYS: c_long = 0x10_0006;
     /// The process of its own is no more: how it died, as `waitpid` tells it.
     pub const DIED: c_long = 0x10_0005;
     /// The thread has read the clock many times without asking for anything else.
@@ -113,6 +117,8 @@ struct Inner {
     environment: Environment,
     /// Where its memory is.
     space: *mut u8,
+    /// Its `tracing` events are the world's to hear: it shares the address space, and with it the subscriber.
+    is_heard: bool,
     /// The panic of the process's first function.
     panic: Option<Panicked>,
 }
@@ -288,6 +294,7 @@ impl Local {
             selector,
             clock: Clock::default(),
             space: heap::space(),
+            is_heard: !heap::is_apart(),
             environment: environment.iter().filter_map(variable).collect(),
             panic: None,
         });
@@ -401,7 +408,9 @@ impl Guest {
 extern "C" fn begin(main: *mut libc::c_void) -> *mut libc::c_void {
     // SAFETY: `start` made it, and hands it over.
     let main = unsafe { Box::from_raw(main.cast::<Box<dyn FnOnce()>>()) };
+    let voice = voice::raise();
     let ended = Panicked::catch(main);
+    drop(voice);
     let guest = GUEST.get();
     // SAFETY: it is the thread that runs; the world waits meanwhile.
     unsafe { (*(*guest).processor).panic = ended.err() };

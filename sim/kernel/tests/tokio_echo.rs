@@ -74,3 +74,34 @@ fn a_hundred_storms_are_repeatable() {
     let (a, b) = (hashes(), hashes());
     assert_eq!(a, b);
 }
+
+/// Speaks in its main thread and in one of its own.
+async fn speaker() {
+    tracing::info!(number = 1, "the main thread speaks");
+    let worker = tokio::task::spawn_blocking(|| tracing::warn!("a worker speaks"));
+    worker.await.expect("it ends");
+    std::future::pending().await
+}
+
+#[test]
+fn what_a_process_says_by_tracing_is_heard() {
+    let build = |sim: &squall::Sim| {
+        sim.process("speaker", speaker);
+        sim.sometimes_logged("a worker speaks", "speaker", "a worker speaks");
+        sim.client("waits", async |client: squall::Client| {
+            client.sleep(Duration::from_secs(3)).await;
+        });
+    };
+    let calm = squall::storms("voices")
+        .plan(Plan::calm())
+        .one(Seed(1), build);
+    let text = text::render(
+        calm.trace.as_ref().expect("it is kept"),
+        &text::Options::default(),
+    );
+    assert!(
+        text.contains("the main thread speaks") && text.contains("number=1"),
+        "{text}"
+    );
+    assert_eq!(calm.sometimes.get("a worker speaks"), Some(&1), "{text}");
+}

@@ -315,7 +315,15 @@ impl Node {
         self.world.activity.notify_one();
     }
 
-    /// The process has said something, line by line.
+    /// The process has said something by a `tracing` event: a site, and news for checks.
+    pub fn logs(&self, scope: &Scope, level: tracing::Level, message: &str, fields: &str) {
+        if self.is_alive() {
+            let (world, state) = (&self.world, &self.state);
+            world.says(state, scope, level, message, fields);
+        }
+    }
+
+    /// The process has written a line.
     pub fn says(&self, level: &'static str, line: &str) {
         let what = What::Log {
             level,

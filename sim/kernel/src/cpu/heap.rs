@@ -157,6 +157,12 @@ pub fn wipe(of: usize) {
     };
 }
 
+/// Whether this thread runs a program in a process of its own.
+pub fn is_apart() -> bool {
+    // SAFETY: a thread's own space is one that was prepared.
+    unsafe { is_shared(space()) }
+}
+
 /// Whether mappings are there before they are asked for.
 ///
 /// # Safety

@@ -444,6 +444,7 @@ pub unsafe extern "C" fn pthread_create(
             return libc::EAGAIN;
         };
         libc::pthread_attr_setdetachstate(&raw mut own.0, detached);
+        let (begin, argument) = super::voice::heard(begin, argument);
         make_thread(thread, own.as_ptr(), begin, argument)
     }
 }

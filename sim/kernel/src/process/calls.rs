@@ -8,7 +8,7 @@ use super::{
     epoll::Epoll,
     object::{Kind, events},
 };
-use crate::cpu::{Call, Clone as CloneCall, Tid, own};
+use crate::cpu::{Call, Clone as CloneCall, Said, Tid, own};
 
 const MS: u64 = 1_000_000;
 
@@ -24,6 +24,18 @@ impl Process {
         let fd = a as i32;
         match call.number {
             own::ENDED => self.ended(),
+            own::SAYS => {
+                // SAFETY: the thread stands in this very call.
+                let said = unsafe { Said::at(a) };
+                let Said {
+                    scope,
+                    level,
+                    message,
+                    fields,
+                } = said;
+                self.node.logs(scope, *level, message, fields);
+                Answer::Done(0)
+            }
             own::DIED => self.died(call),
             own::FAULT => self.fault(call),
             own::RESOLVE => self.resolve(call),
