@@ -14,9 +14,9 @@ mod triage;
 pub use storms::{Storms, storms};
 
 #[doc(inline)]
-pub use squall_engine::{Builds, Client, Node, Sim};
-#[doc(inline)]
 pub use squall_engine::isolation::Isolation;
+#[doc(inline)]
+pub use squall_engine::{Builds, Client, Node, Sim};
 #[doc(inline)]
 pub use squall_kernel::{Process, Processes, in_child, unmodified};
 
@@ -40,6 +40,12 @@ pub mod campaign {
         Campaign, Coverage, Failure, FaultCount, Mismatch, Progress, Tally, Totals, Verdicts,
         available_jobs,
     };
+}
+
+/// What most tests name.
+pub mod prelude {
+    #[doc(inline)]
+    pub use crate::{Client, Node, Processes, Sim, seed::Seed, storm::Plan, storms, unmodified};
 }
 
 /// Invariants, goals and violations.
@@ -109,7 +115,7 @@ pub mod render {
 pub mod run {
     #[doc(inline)]
     pub use squall_engine::{
-        run::{Options, Outcome, Signature, Spec, Verdict, plan_of, run, run_with},
+        run::{Options, Outcome, Signature, Spec, Verdict, plan_of, run, run_with, take_cpu_time},
         sim::{Builds, Client, Sim, Weather},
         world::Operation,
     };

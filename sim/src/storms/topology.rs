@@ -18,7 +18,7 @@ use squall_engine::{
     storm::Profile,
     trace::Trace,
 };
-use squall_kernel::in_child;
+use squall_kernel::{forked, in_child};
 
 use super::{Build, calm};
 
@@ -72,9 +72,13 @@ pub(super) fn observed(build: Build<'_>) -> Learned {
         };
         let outcome = run_with(&world, &calm(&world), Options::traced(true));
         let services = world.services.into_inner().unwrap_or_default();
-        (services, outcome.trace.unwrap_or_default(), outcome.programs)
+        (
+            services,
+            outcome.trace.unwrap_or_default(),
+            outcome.programs,
+        )
     };
-    let (services, trace, programs) = isolated(in_child, run).unwrap_or_else(|died| match died {
+    let (services, trace, programs) = isolated(forked, run).unwrap_or_else(|died| match died {
         Died::Harness(_) => run(),
         Died::Child(_) => (Vec::new(), Trace::default(), true),
     });
