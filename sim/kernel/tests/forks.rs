@@ -226,6 +226,12 @@ fn such_a_finding_is_made_small_and_replayed() {
     assert_eq!(shrunk.after.faults, 1, "{}", shrunk.sentence);
     let again = run(&scenario, &shrunk.spec, true);
     assert!(again.shows(&found.signature), "{again:?}");
+    let events = &again.trace.expect("it is whole").events;
+    assert!(
+        events.len() > 10,
+        "what happened until then is known: {events:?}"
+    );
+    assert!(again.faults[0].fired.is_some());
 }
 
 static STORMS: AtomicU64 = AtomicU64::new(0);
