@@ -42,6 +42,12 @@ pub mod campaign {
     };
 }
 
+/// What most tests name.
+pub mod prelude {
+    #[doc(inline)]
+    pub use crate::{Client, Node, Processes, Sim, seed::Seed, storm::Plan, storms, unmodified};
+}
+
 /// Invariants, goals and violations.
 pub mod check {
     #[doc(inline)]
@@ -109,7 +115,7 @@ pub mod render {
 pub mod run {
     #[doc(inline)]
     pub use squall_engine::{
-        run::{Options, Outcome, Signature, Spec, Verdict, plan_of, run, run_with},
+        run::{Options, Outcome, Signature, Spec, Verdict, plan_of, run, run_with, take_cpu_time},
         sim::{Builds, Client, Sim, Weather},
         world::Operation,
     };

@@ -1,6 +1,6 @@
 //! Work that is kept apart from this process: what it leaves behind, or dies of, ends with it.
 
-use std::{io, time::Duration};
+use std::{io, sync::OnceLock, time::Duration};
 
 /// Carries work out in another process, which begins as a copy of this one, and waits for its end.
 ///
@@ -17,6 +17,19 @@ pub struct Child {
     pub cpu: Duration,
     /// The last turn of a program in it, if there was one.
     pub last_turn: Option<Turn>,
+    /// What it told its [witness](witnessed_by).
+    pub told: Vec<u8>,
+}
+
+static WITNESS: OnceLock<fn(&[u8])> = OnceLock::new();
+
+/// From now on a whole trace is told as it comes about, event by event, to somebody who outlives this process.
+pub fn witnessed_by(witness: fn(&[u8])) {
+    WITNESS.get_or_init(|| witness);
+}
+
+pub(crate) fn witness() -> Option<fn(&[u8])> {
+    WITNESS.get().copied()
 }
 
 /// How a process ended.

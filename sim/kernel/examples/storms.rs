@@ -110,6 +110,9 @@ fn main() {
         totals.tally.runs,
         totals.tally.failed()
     );
+    for failure in &totals.failures {
+        println!("{failure:?}");
+    }
     println!("{:.0} storms/s", storms as f64 / took.as_secs_f64());
     assert!(totals.mismatches.is_empty(), "{:?}", totals.mismatches);
 }

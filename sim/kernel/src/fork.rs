@@ -8,7 +8,11 @@
 use std::{
     fs::{self, File},
     io,
-    os::{fd::FromRawFd, unix::fs::FileExt},
+    mem::ManuallyDrop,
+    os::{
+        fd::{AsRawFd, FromRawFd},
+        unix::fs::FileExt,
+    },
     panic::{AssertUnwindSafe, catch_unwind},
     ptr,
     sync::atomic::{AtomicPtr, AtomicU64, Ordering::Relaxed, Ordering::Release},
@@ -16,7 +20,7 @@ use std::{
 };
 
 use squall_core::interned;
-use squall_engine::isolation::{Child, End, Turn};
+use squall_engine::isolation::{Child, End, Turn, witnessed_by};
 
 /// A program that keeps its turn for so much CPU time hangs.
 const HANGS: Duration = Duration::from_secs(20);
@@ -29,18 +33,28 @@ const ATTEMPTS: u32 = 3;
 
 /// Does work in a child process, and waits for its end.
 ///
-/// With `SQUALL_FORK=0` in the environment the work is done in place, for a debugger.
+/// With `SQUALL_FORK=0` in the environment the work is done in place, for a debugger. That is good for one storm: the next
+/// one meets what the first has left in static variables.
 ///
 /// # Errors
 /// The machine refuses to make a process.
 pub fn in_child(work: &dyn Fn() -> Vec<u8>) -> io::Result<Child> {
-    if !is_wanted() || is_child() {
-        return Ok(Child {
-            end: End::Returned(work()),
-            cpu: Duration::ZERO,
-            last_turn: None,
-        });
+    if is_wanted() {
+        return forked(work);
     }
+    Ok(Child {
+        end: End::Returned(work()),
+        cpu: Duration::ZERO,
+        last_turn: None,
+        told: Vec::new(),
+    })
+}
+
+/// Does work in a child process, and waits for its end, whatever the environment says.
+///
+/// # Errors
+/// The machine refuses to make a process.
+pub fn forked(work: &dyn Fn() -> Vec<u8>) -> io::Result<Child> {
     let mut child = fork(work)?;
     for _ in 1..ATTEMPTS {
         if child.end != End::Stalled {
@@ -83,6 +97,18 @@ pub(crate) fn turn_ends() {
     }
 }
 
+/// Keeps what is told of this child.
+fn is_told(bytes: &[u8]) {
+    let Some(notes) = notes() else { return };
+    let told = notes.told.load(Relaxed);
+    let file = notes.file.load(Relaxed) as i32;
+    // SAFETY: it is open for as long as the child lives, and is not closed here.
+    let file = ManuallyDrop::new(unsafe { File::from_raw_fd(file) });
+    if file.write_all_at(bytes, PAGE as u64 + told).is_ok() {
+        notes.told.store(told + bytes.len() as u64, Release);
+    }
+}
+
 /// This process is about to die because a stack is used up.
 pub(crate) fn stack_overflows() {
     if let Some(notes) = notes() {
@@ -103,6 +129,9 @@ struct Notes {
     node: [AtomicU64; 8],
     /// A stack was used up.
     overflow: AtomicU64,
+    /// The child's descriptor of the file, and how many bytes of what it has told lie behind the notes.
+    file: AtomicU64,
+    told: AtomicU64,
 }
 
 /// Those of this process, if it is a child.
@@ -160,14 +189,20 @@ impl Shared {
         })
     }
 
+    /// What the child has told, and its result, which lies behind.
+    fn told(&self) -> io::Result<Vec<u8>> {
+        self.read(0, self.notes().told.load(Relaxed))
+    }
+
     fn result(&self) -> Option<io::Result<Vec<u8>>> {
         let len = self.notes().result.load(Relaxed).checked_sub(1)?;
+        Some(self.read(self.notes().told.load(Relaxed), len))
+    }
+
+    fn read(&self, from: u64, len: u64) -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; len as usize];
-        Some(
-            self.file
-                .read_exact_at(&mut bytes, PAGE as u64)
-                .map(|()| bytes),
-        )
+        self.file.read_exact_at(&mut bytes, PAGE as u64 + from)?;
+        Ok(bytes)
     }
 }
 
@@ -213,11 +248,15 @@ fn fork(work: &dyn Fn() -> Vec<u8>) -> io::Result<Child> {
         None if libc::WIFSIGNALED(status) => End::Signal(libc::WTERMSIG(status)),
         None => End::Exit(libc::WEXITSTATUS(status)),
     };
-    let last_turn = shared.last_turn();
+    let told = match end {
+        End::Returned(_) => Vec::new(),
+        _ => shared.told()?,
+    };
     Ok(Child {
         end,
         cpu,
-        last_turn,
+        last_turn: shared.last_turn(),
+        told,
     })
 }
 
@@ -246,10 +285,16 @@ fn in_this_child(
         };
         libc::setrlimit(libc::RLIMIT_CORE, &raw const none);
     }
+    let file = shared.file.as_raw_fd() as u64;
+    shared.notes().file.store(file, Relaxed);
     NOTES.store(shared.notes.as_ptr(), Relaxed);
+    witnessed_by(is_told);
     drop(signals);
+    // Where memory runs out, it is the child that goes.
+    let _ = fs::write("/proc/self/oom_score_adj", "1000");
+    let told = || shared.notes().told.load(Relaxed);
     let status = match catch_unwind(AssertUnwindSafe(work)) {
-        Ok(bytes) => match shared.file.write_all_at(&bytes, PAGE as u64) {
+        Ok(bytes) => match shared.file.write_all_at(&bytes, PAGE as u64 + told()) {
             Ok(()) => {
                 let result = &shared.notes().result;
                 result.store(bytes.len() as u64 + 1, Release);
@@ -275,7 +320,7 @@ impl Running {
             File::from_raw_fd(fd as i32)
         };
         let mut ended = libc::pollfd {
-            fd: std::os::fd::AsRawFd::as_raw_fd(&handle),
+            fd: handle.as_raw_fd(),
             events: libc::POLLIN,
             revents: 0,
         };

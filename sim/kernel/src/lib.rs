@@ -9,5 +9,5 @@ mod fork;
 mod process;
 mod sim;
 
-pub use fork::in_child;
+pub use fork::{forked, in_child};
 pub use sim::{Outcome, Process, Processes, unmodified};

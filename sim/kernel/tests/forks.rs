@@ -3,13 +3,19 @@
 use std::{
     collections::BTreeSet,
     fs,
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    io::{BufRead, BufReader},
+    process::{Command, Stdio},
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
 use squall::{
     Client, Node, Processes, Sim,
     campaign::{Campaign, Seeds},
+    isolation::End,
     run::{Outcome, Verdict, run},
     scenario::{Scenario, Setup},
     seed::Seed,
@@ -20,6 +26,7 @@ use squall::{
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
+    time::timeout,
 };
 use tokio_real as tokio;
 
@@ -219,6 +226,12 @@ fn such_a_finding_is_made_small_and_replayed() {
     assert_eq!(shrunk.after.faults, 1, "{}", shrunk.sentence);
     let again = run(&scenario, &shrunk.spec, true);
     assert!(again.shows(&found.signature), "{again:?}");
+    let events = &again.trace.expect("it is whole").events;
+    assert!(
+        events.len() > 5,
+        "what happened until then is known: {events:?}"
+    );
+    assert!(again.faults[0].fired.is_some());
 }
 
 static STORMS: AtomicU64 = AtomicU64::new(0);
@@ -245,6 +258,154 @@ fn a_world_without_programs_is_not_forked() {
         sim.client("client", async |_| ());
     });
     assert!(builds.load(Relaxed) >= 10);
+}
+
+/// A server and a client, neither of whom brings anything down.
+struct Alike;
+
+impl Scenario for Alike {
+    fn name(&self) -> &str {
+        "alike"
+    }
+    fn about(&self) -> &str {
+        "a server and a client"
+    }
+    fn profile(&self) -> Profile {
+        Profile::new(&["server"], &[("client", "server")])
+    }
+    fn isolation(&self) -> Option<squall::Isolation> {
+        Some(squall::in_child)
+    }
+    fn build(&self, sim: &Sim, _: &Setup) {
+        sim.process("server", || server(|| ()));
+        let client = async |client: Client| {
+            for byte in 0..10 {
+                while timeout(Duration::from_secs(1), ask(byte)).await.is_err() {}
+                client.ok(
+                    "ask",
+                    &format!("{byte} at {:?}", std::time::SystemTime::now()),
+                );
+            }
+        };
+        sim.client("client", unmodified(client));
+    }
+}
+
+fn hashes(seeds: std::ops::Range<u64>) -> Vec<String> {
+    let hash = |seed| {
+        let spec = squall::run::Spec::of(&Alike, Seed(seed));
+        format!("run {seed} {:x}", run(&Alike, &spec, false).hash)
+    };
+    seeds.map(hash).collect()
+}
+
+const COMPARED: u64 = 200;
+
+#[test]
+fn a_run_is_the_same_after_others_and_beside_others() {
+    let alone = hashes(0..COMPARED);
+    hashes(1_000..1_100);
+    assert_eq!(alone, hashes(0..COMPARED), "after a hundred others");
+    let over = AtomicBool::new(false);
+    std::thread::scope(|threads| {
+        threads.spawn(|| {
+            for seed in 2_000.. {
+                if over.load(Relaxed) {
+                    break;
+                }
+                hashes(seed..seed + 1);
+            }
+        });
+        let beside = hashes(0..COMPARED);
+        over.store(true, Relaxed);
+        assert_eq!(alone, beside, "beside a busy thread");
+    });
+}
+
+/// Makes a test that has its own program run print something, and do nothing else.
+const ALONE: &str = "SQUALL_TEST_IS_ALONE";
+
+fn this_program(test: &str) -> Command {
+    let mut this = Command::new(std::env::current_exe().expect("a test knows its program"));
+    this.args(["--exact", test, "--nocapture", "--test-threads=1"]);
+    this.env(ALONE, "1");
+    this
+}
+
+#[test]
+fn a_run_is_the_same_in_a_fresh_process() {
+    if std::env::var_os(ALONE).is_some() {
+        println!();
+        for line in hashes(0..COMPARED) {
+            println!("{line}");
+        }
+        return;
+    }
+    let output = this_program("a_run_is_the_same_in_a_fresh_process").output();
+    let printed = String::from_utf8(output.expect("it runs").stdout).expect("it is text");
+    let there: Vec<&str> = printed
+        .lines()
+        .filter(|line| line.starts_with("run "))
+        .collect();
+    assert_eq!(there, hashes(0..COMPARED));
+}
+
+#[test]
+fn a_child_ends_with_its_parent() {
+    if std::env::var_os(ALONE).is_some() {
+        let _ = squall::in_child(&|| {
+            println!("\nchild {}", std::process::id());
+            loop {
+                std::hint::spin_loop();
+            }
+        });
+        return;
+    }
+    let mut parent = this_program("a_child_ends_with_its_parent");
+    let mut parent = parent.stdout(Stdio::piped()).spawn().expect("it runs");
+    let lines = BufReader::new(parent.stdout.take().expect("it is piped")).lines();
+    let mut pids = lines.map_while(Result::ok);
+    let pid = pids.find_map(|line| Some(line.strip_prefix("child ")?.to_owned()));
+    let child = format!("/proc/{}", pid.expect("it says so"));
+    assert!(fs::exists(&child).expect("Linux has it"));
+    parent.kill().expect("it runs");
+    parent.wait().expect("it was killed");
+    // The pipe is open for as long as the child lives.
+    assert_eq!(pids.next(), None);
+}
+
+#[test]
+fn a_child_that_waits_for_a_lock_of_another_thread_is_made_anew() {
+    static LOCK: Mutex<()> = Mutex::new(());
+    let held = LOCK.lock();
+    let child = std::thread::scope(|threads| {
+        let child = threads.spawn(|| {
+            squall::in_child(&|| {
+                drop(LOCK.lock());
+                vec![7]
+            })
+        });
+        // Should the first child be made later than this, it is the first that sees the lock free.
+        std::thread::sleep(Duration::from_secs(1));
+        drop(held);
+        child.join().expect("nothing panics")
+    });
+    assert_eq!(child.expect("it is forked").end, End::Returned(vec![7]));
+}
+
+#[test]
+#[ignore = "it takes 20 s of CPU time to be sure"]
+fn a_program_that_never_gives_its_turn_back_is_a_finding() {
+    let outcome = one(|| {
+        loop {
+            std::hint::spin_loop();
+        }
+    });
+    let violation = outcome.worst().expect("it hangs");
+    assert_eq!(
+        (&*violation.tag, &*violation.entities),
+        ("hang", &["server".to_owned()][..])
+    );
 }
 
 #[test]

@@ -18,7 +18,7 @@ use squall_engine::{
     storm::Profile,
     trace::Trace,
 };
-use squall_kernel::in_child;
+use squall_kernel::{forked, in_child};
 
 use super::{Build, calm};
 
@@ -78,7 +78,7 @@ pub(super) fn observed(build: Build<'_>) -> Learned {
             outcome.programs,
         )
     };
-    let (services, trace, programs) = isolated(in_child, run).unwrap_or_else(|died| match died {
+    let (services, trace, programs) = isolated(forked, run).unwrap_or_else(|died| match died {
         Died::Harness(_) => run(),
         Died::Child(_) => (Vec::new(), Trace::default(), true),
     });

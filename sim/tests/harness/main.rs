@@ -8,6 +8,7 @@ mod floors;
 mod guided;
 mod half_commits;
 mod healing;
+mod isolation;
 mod life;
 mod little;
 mod overlaps;

@@ -2,12 +2,15 @@
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use squall_core::time::VirtualTime;
+use squall_core::{
+    event::{Event, Kind, Scope, What},
+    time::VirtualTime,
+};
 
 use super::{Options, Outcome, Verdict, add_cpu_time};
 use crate::{
     check::{Class, Violation},
-    isolation::{Child, End, Isolation},
+    isolation::{Child, End, Isolation, Turn},
     storm::{Fault, FaultReport, Plan},
     trace::Trace,
 };
@@ -71,42 +74,71 @@ impl Died {
                 ("hang", found)
             }
         };
-        let turn = child.last_turn.clone().unwrap_or_default();
-        let whose = match (turn.node.is_empty(), turn.goes_on) {
-            (true, _) => String::new(),
-            (_, true) => format!(", while {} had its turn", turn.node),
-            (_, false) => format!(", after a turn of {}", turn.node),
+        let Turn { node, at, goes_on } = child.last_turn.clone().unwrap_or_default();
+        // The last that is known.
+        let at = VirtualTime(at);
+        let whose = match (&*node, goes_on) {
+            ("", _) => String::new(),
+            (node, true) => format!(", while {node} had its turn"),
+            (node, false) => format!(", after a turn of {node}"),
         };
-        let at = VirtualTime(turn.at);
+        let found = found + &whose;
+        let trace = options.full.then(|| trace(child, &node, at, &found));
         let violation = Violation {
             invariant: INVARIANT.to_owned(),
             tag: tag.to_owned(),
             class: Class::Damage,
             at,
-            entities: Some(turn.node)
+            entities: Some(node)
                 .filter(|node| !node.is_empty())
                 .into_iter()
                 .collect(),
             expected: "the run goes on to its end".to_owned(),
-            found: found + &whose,
-        };
-        // Nobody lives who knows what became of them.
-        let unknown = |fault: &Fault| FaultReport {
-            fault: fault.clone(),
-            fired: None,
-            site: None,
-            effective: false,
+            found,
         };
         Outcome {
             verdict: Verdict::Violated,
-            faults: plan.faults.iter().map(unknown).collect(),
             violations: vec![violation],
+            faults: faults(&plan, trace.as_ref()),
             ended: at,
-            trace: options.full.then(Trace::default),
+            trace,
             programs: true,
             ..Outcome::harness_failed(plan, String::new())
         }
     }
+}
+
+/// All that a child told of its run, with its end.
+fn trace(child: &Child, node: &str, at: VirtualTime, found: &str) -> Trace {
+    let mut trace = Trace::told(&child.told);
+    *trace.counts.entry(Kind::Violation).or_default() += 1;
+    trace.events.push(Event {
+        index: trace.events.len() as u64,
+        at: trace.events.last().map_or(at, |event| event.at.max(at)),
+        node: node.to_owned(),
+        scope: Scope::NONE,
+        what: What::Violation {
+            invariant: INVARIANT.into(),
+            detail: found.to_owned().into(),
+        },
+    });
+    trace
+}
+
+/// Which faults have fired, as far as the trace tells. Nobody lives who knows what they touched.
+fn faults(plan: &Plan, trace: Option<&Trace>) -> Vec<FaultReport> {
+    let fired = |ordinal: usize| {
+        let mut events = trace.iter().flat_map(|trace| &trace.events);
+        let fires = |event: &&Event| matches!(event.what, What::Fault { index, .. } if index == Some(ordinal));
+        events.find(fires).map(|event| event.at)
+    };
+    let report = |(ordinal, fault): (usize, &Fault)| FaultReport {
+        fault: fault.clone(),
+        fired: fired(ordinal),
+        site: None,
+        effective: false,
+    };
+    (0..).zip(&plan.faults).map(report).collect()
 }
 
 const KILL: i32 = 9;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use squall_core::time::VirtualTime;
 
 use super::{Coverage, Event, Kind, Rolling, Scope, What};
+use crate::isolation::witness;
 
 /// What a [`Recorder`] keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +30,21 @@ pub struct Trace {
 }
 
 impl Trace {
+    /// Of a run that a witness was told of.
+    pub(crate) fn told(lines: &[u8]) -> Self {
+        let lines = lines.split_inclusive(|byte| *byte == b'\n');
+        let mut recorder = Recorder::new(Mode::HashOnly);
+        let mut events = Vec::new();
+        for event in lines.map_while(|line| serde_json::from_slice::<Event>(line).ok()) {
+            recorder.record(event.at, &event.node, &event.scope, event.what.clone());
+            events.push(event);
+        }
+        Trace {
+            events,
+            ..recorder.finish()
+        }
+    }
+
     /// For each event, sixteen bits of the hash of all that happened up to it: two runs differ from the first event on
     /// at which these do, save for one in 65,536 that is told one event too late.
     pub fn marks(&self) -> Vec<u16> {
@@ -152,13 +168,20 @@ impl Recorder {
             coverage.observe(at, node, scope, &what);
         }
         if self.mode == Mode::Full {
-            self.events.push(Event {
+            let event = Event {
                 index: self.recorded,
                 at,
                 node: node.to_owned(),
                 scope: scope.clone(),
                 what: what.into_owned(),
-            });
+            };
+            if let Some(witness) = witness()
+                && let Ok(mut line) = serde_json::to_vec(&event)
+            {
+                line.push(b'\n');
+                witness(&line);
+            }
+            self.events.push(event);
         }
         self.recorded += 1;
     }

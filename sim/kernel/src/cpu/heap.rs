@@ -94,7 +94,13 @@ unsafe fn begin(at: usize, is_shared: bool) {
     // SAFETY: the caller's promise.
     unsafe {
         (*space).fresh = at + SPACE_LEN + super::remote::MAILBOX_LEN;
-        (*space).mappings = at + LEN / 2;
+        // A page that nobody may touch parts them from the heap: a stack may be the first of them. Where nothing is mapped
+        // yet, nothing needs to be protected.
+        real(
+            libc::SYS_mprotect,
+            [at + LEN / 2, 4096, libc::PROT_NONE as usize, 0, 0, 0],
+        );
+        (*space).mappings = at + LEN / 2 + 4096;
         (*space).is_shared = is_shared;
     }
     SPACE.set(space);
