@@ -33,9 +33,9 @@ use serde::{Deserialize, Serialize};
 use crate::{seed::Seed, site::Kind};
 
 pub use burst::BurstFault;
-pub use declare::{Declared, Strikes, Value};
+pub use declare::{Declared, Described, Strikes, Value};
 pub use draw::{Draw, Drawing, Held, Turn, duration};
-pub use injectable::{Definition, Described, Injectable};
+pub use injectable::{Definition, Injectable};
 pub use limits::FOR_EVER_MS;
 pub use number::Number;
 pub use profile::{CustomFault, Profile};

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Number, Target};
+use super::{Draw, FaultKind, Number, Target};
 
 /// What a kind of fault strikes. The fields that name it, when the fault happens if nothing else is said, and whether a
 /// profile has such a thing follow from it.
@@ -184,6 +184,25 @@ macro_rules! counted {
             target.count($crate::fault::Effect::$Effect($($of),*))
         }
     };
+}
+
+/// What a kind's declaration says of it.
+pub trait Described: Sized {
+    /// The kind.
+    const KIND: FaultKind;
+    /// Its name in tables and plan files: the struct's in kebab case.
+    const NAME: &'static str;
+    /// What it does, line by line.
+    const ABOUT: &'static [&'static str];
+    /// Its fields and what they mean, line by line.
+    const FIELDS: &'static [(&'static str, &'static [&'static str])];
+    /// What it strikes.
+    const STRIKES: Strikes;
+    /// When a fault of this kind has touched something: a clause for the reference that follows "Effective once".
+    const EFFECTIVE_ONCE: &'static str;
+
+    /// Draws its fields.
+    fn draw(from: &mut Draw<'_>) -> Self;
 }
 
 /// What follows from a kind's declaration for each fault of it.

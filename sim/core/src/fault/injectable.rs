@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{
-    Action, BurstFault, Candidates, Declared, Draw, Drawing, Fault, FaultKind, Number, Profile,
+    Action, BurstFault, Candidates, Declared, Described, Draw, Drawing, Fault, Number, Profile,
     Strikes, Target, When, limits,
     words::{self, Clause, Moment},
 };
@@ -229,25 +229,6 @@ pub trait Injectable: Declared + fmt::Display {
 
     /// Switches on what is on until it next goes on, `left` times being left then.
     fn hold(&self, _target: &dyn Target, _left: u32) {}
-}
-
-/// What a kind's declaration says of it.
-pub trait Described: Sized {
-    /// The kind.
-    const KIND: FaultKind;
-    /// Its name in tables and plan files: the struct's in kebab case.
-    const NAME: &'static str;
-    /// What it does, line by line.
-    const ABOUT: &'static [&'static str];
-    /// Its fields and what they mean, line by line.
-    const FIELDS: &'static [(&'static str, &'static [&'static str])];
-    /// What it strikes.
-    const STRIKES: Strikes;
-    /// When a fault of this kind has touched something: a clause for the reference that follows "Effective once".
-    const EFFECTIVE_ONCE: &'static str;
-
-    /// Draws its fields.
-    fn draw(from: &mut Draw<'_>) -> Self;
 }
 
 /// What is known of a kind without a fault of it: [`Injectable`] and [`Described`] as data.
