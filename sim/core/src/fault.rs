@@ -137,6 +137,10 @@ registry! {
     Custom in custom,
     UnreadableRow in unreadable_row,
     Upgrade in upgrade,
+    Terminate in terminate,
+    FailNames in fail_names,
+    SlowNames in slow_names,
+    NoDescriptors in no_descriptors,
 }
 
 impl FaultKind {

@@ -13,6 +13,7 @@ mod operation;
 mod overlap;
 mod panics;
 mod pct;
+mod program;
 mod storming;
 mod task;
 mod unreadable;

@@ -119,6 +119,8 @@ impl fmt::Display for End {
 const PROCESSORS: usize = 4;
 /// The monotonic clock shows this when virtual time begins: programs subtract from it.
 const MONOTONIC_BEGIN: u64 = 1_000_000_000_000;
+/// A program that is told to end has so long.
+const PATIENCE_NS: u64 = 10_000_000_000;
 /// A system call takes this long.
 const CALL_NS: u64 = 200;
 /// A process that is this far ahead of virtual time stands still until it is caught up with.
@@ -160,6 +162,8 @@ pub(crate) struct Process {
     refused: BTreeSet<String>,
     timer: Option<(u64, Timer)>,
     next_port: u16,
+    /// It was told to end, and is killed then.
+    ends_by: Option<u64>,
 }
 
 /// What a process runs.
@@ -233,6 +237,7 @@ impl Process {
             refused: BTreeSet::new(),
             timer: None,
             next_port: 0,
+            ends_by: None,
             node,
         })
     }
@@ -246,21 +251,38 @@ impl Process {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         self.wakes.attend(cx.waker());
         loop {
+            self.hear_orders(cx);
             self.hear_news();
             self.expire();
-            while let Some(tid) = self.choose() {
+            while self.end.is_none()
+                && let Some(tid) = self.choose()
+            {
                 self.turn(tid);
                 if !self.node.is_alive() {
                     return Poll::Pending;
                 }
-                if let Some(end) = self.end.take() {
-                    self.console.flush(&self.node);
-                    return Poll::Ready(end);
-                }
+            }
+            if let Some(end) = self.end.take() {
+                self.console.flush(&self.node);
+                return Poll::Ready(end);
             }
             if self.wakes.is_empty() && self.sleep(cx).is_pending() {
                 return Poll::Pending;
             }
+        }
+    }
+
+    /// It is told to end, and killed if it does not.
+    fn hear_orders(&mut self, cx: &mut Context<'_>) {
+        let now = self.now();
+        if self.node.told_to_end(cx.waker()) && self.ends_by.is_none() {
+            self.ends_by = Some(now + PATIENCE_NS);
+            let first = self.threads.keys().next().copied();
+            self.deliver(first.unwrap_or(self.pid), libc::SIGTERM);
+        }
+        if self.ends_by.is_some_and(|by| by <= now) {
+            let why = "it did not end when it was told to".to_owned();
+            self.end = Some(End::Signal(libc::SIGKILL, why));
         }
     }
 
@@ -396,6 +418,7 @@ impl Process {
         let ahead = self.ahead();
         let caught_up = (ahead > AHEAD_MAX).then_some(now + ahead);
         let next = waits
+            .chain(self.ends_by)
             .chain(self.descriptors.next_expiry())
             .chain(caught_up)
             .min();

@@ -83,14 +83,14 @@ pub(super) fn observed(build: Build<'_>) -> Learned {
         Died::Child(_) => (Vec::new(), Trace::default(), true),
     });
     Learned {
-        profile: profile(&services, &trace),
+        profile: profile(&services, &trace, programs),
         isolation: programs.then_some(in_child as Isolation),
     }
 }
 
 /// The profile of a world: its services, the links on which somebody connects, the events that services log, and how much
 /// there is of everything.
-fn profile(services: &[String], trace: &Trace) -> Profile {
+fn profile(services: &[String], trace: &Trace, programs: bool) -> Profile {
     let mut links = BTreeSet::new();
     let mut events = BTreeSet::new();
     let mut commits = BTreeMap::<&str, u64>::new();
@@ -127,6 +127,12 @@ fn profile(services: &[String], trace: &Trace) -> Profile {
     let took = begins.zip(ends).map(|(begins, ends)| ends.since(begins));
     let took_ms = took.map(|took| took.as_millis() as u64);
     Profile {
+        // Faults of programs leave other nodes alone.
+        programs: if programs {
+            services.clone()
+        } else {
+            Vec::new()
+        },
         events: events.into_iter().collect(),
         commits: most(commits.into_values().max(), COMMITS),
         bursts: most(bursts.into_values().max(), BURSTS),

@@ -91,6 +91,11 @@ impl<'a> Draw<'a> {
         (*self.rng.pick(&self.profile.nodes)).to_owned()
     }
 
+    /// One of the profile's nodes that run unmodified programs.
+    pub fn program(&mut self) -> String {
+        (*self.rng.pick(&self.profile.programs)).to_owned()
+    }
+
     /// Of nothing else.
     pub fn nothing(&mut self) {}
 

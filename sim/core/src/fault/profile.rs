@@ -42,6 +42,8 @@ pub struct Profile {
     pub never: Vec<FaultKind>,
     /// Nodes that come in two builds, the old one and the next: see `Node::build`.
     pub upgrades: Vec<&'static str>,
+    /// Nodes that run unmodified programs.
+    pub programs: Vec<&'static str>,
 }
 
 impl Profile {
@@ -60,6 +62,7 @@ impl Profile {
             bursts: 12,
             never: Vec::new(),
             upgrades: Vec::new(),
+            programs: Vec::new(),
         }
     }
 
@@ -82,6 +85,18 @@ impl Profile {
     pub fn kinds(&self) -> Vec<FaultKind> {
         let all = FaultKind::ALL.iter().copied();
         all.filter(|kind| self.can(*kind)).collect()
+    }
+
+    /// Whether this node runs an unmodified program.
+    ///
+    /// # Errors
+    /// It does not, and these do.
+    pub(crate) fn runs_a_program(&self, node: &str) -> Result<(), String> {
+        match &self.programs[..] {
+            programs if programs.contains(&node) => Ok(()),
+            [] => Err("the scenario has no node that runs a program".to_owned()),
+            programs => Err(format!("programs run on {}", programs.join(", "))),
+        }
     }
 
     pub(crate) fn can(&self, kind: FaultKind) -> bool {

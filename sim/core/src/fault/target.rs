@@ -63,6 +63,12 @@ pub enum Effect<'a> {
     RowUnreadable(&'a str, &'a Rows),
     /// This node read its wall clock.
     ClockRead(&'a str),
+    /// A program of this node looked a name up and was told to try again.
+    NameFailed(&'a str),
+    /// A program of this node waited for an address.
+    NameSlowed(&'a str),
+    /// A program of this node was refused a descriptor.
+    DescriptorRefused(&'a str),
     /// The scenario's own fault of this name touched something, as the scenario counts it.
     Custom(&'a str),
 }
@@ -94,6 +100,18 @@ pub trait Target {
 
     /// Installs the other build, and kills the process for `down_ms` virtual milliseconds.
     fn upgrade(&self, node: &str, down_ms: u64);
+
+    /// Tells the node's program to end.
+    fn terminate(&self, node: &str);
+
+    /// Names cannot be resolved.
+    fn fail_names(&self, node: &str, on: bool);
+
+    /// Each name is resolved later; 0 ends it.
+    fn slow_names(&self, node: &str, extra_ms: u64);
+
+    /// No more descriptors are given out.
+    fn refuse_descriptors(&self, node: &str, on: bool);
 
     /// Stops all tasks. False if the node is down.
     fn pause(&self, node: &str) -> bool;

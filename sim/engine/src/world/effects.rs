@@ -141,6 +141,11 @@ impl Target for Effects<'_> {
             Effect::SectorUnreadable(node) => self.on_disk(node, |disk| disk.unreadable),
             Effect::RowUnreadable(node, rows) => self.sum(node, |n| n.unreadable.met(rows)),
             Effect::ClockRead(node) => self.sum(node, |n| n.clock_reads.load(Relaxed)),
+            Effect::NameFailed(node) => self.sum(node, |n| n.program.names_failed.load(Relaxed)),
+            Effect::NameSlowed(node) => self.sum(node, |n| n.program.names_slowed.load(Relaxed)),
+            Effect::DescriptorRefused(node) => {
+                self.sum(node, |n| n.program.descriptors_refused.load(Relaxed))
+            }
             Effect::Custom(name) => {
                 let custom = lock(&self.world.custom);
                 custom.as_ref().map_or(0, |(_, count)| count(name))
@@ -180,6 +185,25 @@ impl Target for Effects<'_> {
 
     fn lose_power(&self, node: &str, down_ms: u64) {
         self.strike(node, true, down_ms, "loses power");
+    }
+
+    fn terminate(&self, node: &str) {
+        let node = self.world.find(node).filter(|node| node.is_up());
+        if node.is_some_and(|node| node.program.terminate()) {
+            self.touched();
+        }
+    }
+
+    fn fail_names(&self, node: &str, on: bool) {
+        self.at(node, |n| n.program.names_fail.store(on, Relaxed));
+    }
+
+    fn slow_names(&self, node: &str, extra_ms: u64) {
+        self.at(node, |n| n.program.names_slow_ms.store(extra_ms, Relaxed));
+    }
+
+    fn refuse_descriptors(&self, node: &str, on: bool) {
+        self.at(node, |n| n.program.no_descriptors.store(on, Relaxed));
     }
 
     /// It has touched something once the process boots as what it was not.

@@ -110,6 +110,7 @@ impl World {
         node.disk.freeze();
         self.net.crash(node.ix);
         node.disk.crash();
+        node.program.forget();
         self.runtime.kill(node.id);
         // It may hold this very world.
         lock(&node.boot).take();
@@ -202,6 +203,7 @@ impl World {
                 detail: detail.trim_end().to_owned().into(),
             },
         );
+        node.program.forget();
         self.runtime.kill(node.id);
         if !node.is_old() {
             self.queue.at(

@@ -22,7 +22,7 @@ use squall_core::{
     time::VirtualTime,
 };
 
-use super::{Unreadable, World, exact_sleep, lock, wait};
+use super::{Unreadable, World, exact_sleep, lock, program::ProgramFaults, wait};
 use crate::{
     check::{Findings, Truth},
     disk::Disk,
@@ -64,6 +64,7 @@ pub(crate) struct NodeState {
     /// It died in the middle of a poll: network and disk are frozen, the task still runs.
     pub doomed: Mutex<Option<Death>>,
     pub unreadable: Unreadable,
+    pub program: ProgramFaults,
     /// Wait before each turn of its tasks.
     pub slow_ms: AtomicU64,
     pub slowed: AtomicU64,
@@ -144,6 +145,7 @@ impl NodeState {
             up: AtomicBool::new(false),
             doomed: Mutex::default(),
             unreadable: Unreadable::default(),
+            program: ProgramFaults::default(),
             slow_ms: AtomicU64::new(0),
             slowed: AtomicU64::new(0),
             paused: AtomicBool::new(false),

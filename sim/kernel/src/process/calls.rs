@@ -38,7 +38,7 @@ impl Process {
             }
             own::DIED => self.died(call),
             own::FAULT => self.fault(call),
-            own::RESOLVE => self.resolve(call),
+            own::RESOLVE => self.resolve(tid, call),
             own::SPINS => self.pass_time(tid, MS / 2),
 
             libc::SYS_read => self.read(tid, fd, &[(b, c)]),

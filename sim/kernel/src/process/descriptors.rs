@@ -150,7 +150,7 @@ impl Process {
     }
 
     fn install_from(&mut self, least: i32, object: ObjectId, flags: i32) -> Result<isize, Errno> {
-        if self.descriptors.table.len() >= DESCRIPTORS_MAX {
+        if self.descriptors.table.len() >= DESCRIPTORS_MAX || !self.node.has_descriptors() {
             self.drop_unreferred(object);
             return Err(Errno(libc::EMFILE));
         }

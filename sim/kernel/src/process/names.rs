@@ -2,12 +2,29 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use super::{Answer, Process, address};
-use crate::cpu::{Call, Memory, Resolve};
+use super::{Answer, Process, Wait, address};
+use crate::cpu::{Call, Memory, Resolve, Tid};
 
 impl Process {
     /// `getaddrinfo`.
-    pub(super) fn resolve(&mut self, call: &Call) -> Answer {
+    pub(super) fn resolve(&mut self, tid: Tid, call: &Call) -> Answer {
+        let begun = self
+            .threads
+            .get(&tid)
+            .is_some_and(|thread| thread.until.is_some());
+        if !begun {
+            match self.node.resolving_takes() {
+                None => return Answer::Done(libc::EAI_AGAIN as isize),
+                Some(time) if !time.is_zero() => {
+                    let until = self.until(tid, Some(time.as_nanos() as u64));
+                    return Answer::Wait(Wait {
+                        until,
+                        ..Wait::default()
+                    });
+                }
+                Some(_) => {}
+            }
+        }
         let place = call.arguments[0];
         let mut question = Resolve::read(&self.memory, place);
         let address = match question.name {
