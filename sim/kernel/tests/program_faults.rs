@@ -32,7 +32,10 @@ async fn looks() {
     }
 }
 
-fn at_second_one(sim: &Sim, fault: impl Into<squall::storm::Action> + Clone + Send + Sync + 'static) {
+fn at_second_one(
+    sim: &Sim,
+    fault: impl Into<squall::storm::Action> + Clone + Send + Sync + 'static,
+) {
     let by_hand = sim.clone();
     sim.client("storm", async move |client: squall::Client| {
         client.sleep(Duration::from_secs(1)).await;
@@ -47,7 +50,10 @@ fn names_fail_and_are_slow() {
         sim.process("looks", looks);
         at_second_one(sim, FailNames::new("looks", 500));
     });
-    assert!(text.contains("found false") && text.contains("found true"), "{text}");
+    assert!(
+        text.contains("found false") && text.contains("found true"),
+        "{text}"
+    );
     let text = told(|sim| {
         sim.process("looks", looks);
         at_second_one(sim, SlowNames::new("looks", 1_000, 500));
@@ -93,7 +99,10 @@ fn a_program_that_is_told_to_end_tidies_up_and_is_started_again() {
         sim.program("graceful", graceful);
         at_second_one(sim, Terminate::new("graceful"));
     });
-    assert!(text.contains("tidied up") && text.matches("· up").count() == 2, "{text}");
+    assert!(
+        text.contains("tidied up") && text.matches("· up").count() == 2,
+        "{text}"
+    );
 }
 
 #[test]

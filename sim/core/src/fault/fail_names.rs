@@ -22,10 +22,6 @@ impl Injectable for FailNames {
         profile.runs_a_program(&self.node)
     }
 
-    fn drawing() -> Drawing {
-        Drawing::outage(0)
-    }
-
     fn switch(&self, target: &dyn Target, on: bool) {
         target.fail_names(&self.node, on);
     }

@@ -114,6 +114,7 @@ pub(super) fn profile() -> Profile {
         held: vec![("payment", "lease taken")],
         overlaps: vec!["payment"],
         upgrades: vec!["order"],
+        programs: vec!["order"],
         ..Profile::new(
             &["order", "payment"],
             &[("order", "payment"), ("payment", "bank")],

@@ -24,8 +24,8 @@ impl Injectable for SlowNames {
         profile.runs_a_program(&self.node)
     }
 
-    fn drawing() -> Drawing {
-        Drawing::outage(0)
+    fn check(&self) -> Result<(), &'static str> {
+        limits::slows_for(self.extra_ms, self.for_ms)
     }
 
     fn switch(&self, target: &dyn Target, on: bool) {

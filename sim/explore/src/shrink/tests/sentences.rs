@@ -3,9 +3,10 @@
 use super::*;
 use squall_core::fault::{
     ClockDrift, ClockJump, Crash, CrashLoop, Custom, Cut, DelayBurst, DiskFull, DuplicateBurst,
-    Flap, HalfOpen, HangConnects, Isolate, Latency, LoseBurst, Loss, Overlap, Pause, PowerLoss,
-    Refuse, ResetBurst, ResetConnections, Restart, SectorError, SlowDisk, SlowNode, SyncError,
-    Trickle, UnreadableRow, Upgrade, WriteError,
+    FailNames, Flap, HalfOpen, HangConnects, Isolate, Latency, LoseBurst, Loss, NoDescriptors,
+    Overlap, Pause, PowerLoss, Refuse, ResetBurst, ResetConnections, Restart, SectorError,
+    SlowDisk, SlowNames, SlowNode, SyncError, Terminate, Trickle, UnreadableRow, Upgrade,
+    WriteError,
 };
 
 const LINKS: [(&str, &str); 3] = [("ann", "order"), ("order", "payment"), ("payment", "pg")];
@@ -309,6 +310,22 @@ fn every_kind_of_fault_has_its_words() {
                 for_ms,
             )),
             "pg is struck by pg-error (3) for 2 s, beginning 1 s into the storm",
+        ),
+        (
+            Action::Terminate(Terminate::new(node())),
+            "order is told to end 1 s into the storm",
+        ),
+        (
+            Action::FailNames(FailNames::new(node(), for_ms)),
+            "order resolves no names for 2 s, beginning 1 s into the storm",
+        ),
+        (
+            Action::SlowNames(SlowNames::new(node(), 300, for_ms)),
+            "order resolves names 300 ms later for 2 s, beginning 1 s into the storm",
+        ),
+        (
+            Action::NoDescriptors(NoDescriptors::new(node(), for_ms)),
+            "order has no descriptors left for 2 s, beginning 1 s into the storm",
         ),
     ];
     let mut untold: Vec<FaultKind> = FaultKind::ALL.to_vec();
