@@ -14,9 +14,9 @@ mod triage;
 pub use storms::{Storms, storms};
 
 #[doc(inline)]
-pub use squall_engine::{Builds, Client, Node, Sim};
-#[doc(inline)]
 pub use squall_engine::isolation::Isolation;
+#[doc(inline)]
+pub use squall_engine::{Builds, Client, Node, Sim};
 #[doc(inline)]
 pub use squall_kernel::{Process, Processes, in_child, unmodified};
 

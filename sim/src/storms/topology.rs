@@ -72,7 +72,11 @@ pub(super) fn observed(build: Build<'_>) -> Learned {
         };
         let outcome = run_with(&world, &calm(&world), Options::traced(true));
         let services = world.services.into_inner().unwrap_or_default();
-        (services, outcome.trace.unwrap_or_default(), outcome.programs)
+        (
+            services,
+            outcome.trace.unwrap_or_default(),
+            outcome.programs,
+        )
     };
     let (services, trace, programs) = isolated(in_child, run).unwrap_or_else(|died| match died {
         Died::Harness(_) => run(),

@@ -35,8 +35,9 @@ pub fn isolated<T: Serialize + DeserializeOwned>(
         .map_err(|error| Died::Harness(format!("no process can be forked: {error}")))?;
     add_cpu_time(child.cpu);
     match &child.end {
-        End::Returned(bytes) => serde_json::from_slice(bytes)
-            .map_err(|error| Died::Harness(format!("the result of a child can't be read: {error}"))),
+        End::Returned(bytes) => serde_json::from_slice(bytes).map_err(|error| {
+            Died::Harness(format!("the result of a child can't be read: {error}"))
+        }),
         _ => Err(Died::Child(child)),
     }
 }
@@ -57,7 +58,8 @@ impl Died {
                 return Outcome::harness_failed(plan, why.to_owned());
             }
             End::Stalled => {
-                let why = "the run's process waited for something that never came, three times over";
+                let why =
+                    "the run's process waited for something that never came, three times over";
                 return Outcome::harness_failed(plan, why.to_owned());
             }
             End::Returned(_) => ("returned", "an end".to_owned()),
@@ -81,7 +83,10 @@ impl Died {
             tag: tag.to_owned(),
             class: Class::Damage,
             at,
-            entities: Some(turn.node).filter(|node| !node.is_empty()).into_iter().collect(),
+            entities: Some(turn.node)
+                .filter(|node| !node.is_empty())
+                .into_iter()
+                .collect(),
             expected: "the run goes on to its end".to_owned(),
             found: found + &whose,
         };

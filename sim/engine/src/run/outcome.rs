@@ -138,7 +138,10 @@ fn by_name<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<BTreeMap<&'static str, Class>, D::Error> {
     let all = BTreeMap::<String, Class>::deserialize(deserializer)?;
-    Ok(all.into_iter().map(|(name, class)| (interned(name), class)).collect())
+    Ok(all
+        .into_iter()
+        .map(|(name, class)| (interned(name), class))
+        .collect())
 }
 
 /// One distinct failure: no entities, amounts or times.

@@ -41,7 +41,8 @@ impl Stream {
             let end_of_file = connection.ends[end].end_of_file;
             let over = !connection.ends[end].alive;
             let finished = connection.pipes[end].finished;
-            let readable = !connection.pipes[from].inbox.is_empty() || end_of_file || failed || over;
+            let readable =
+                !connection.pipes[from].inbox.is_empty() || end_of_file || failed || over;
             let writable = connection.pipes[end].free() > 0 || failed || over || finished;
             let ends = &mut connection.ends[end];
             if !over {
