@@ -41,6 +41,8 @@ pub fn in_child(work: &dyn Fn() -> Vec<u8>) -> io::Result<Child> {
             last_turn: None,
         });
     }
+    // Asked here once: each child would ask the processor anew, which a virtual machine answers slowly.
+    let _ = std::arch::is_x86_feature_detected!("avx2");
     let mut child = fork(work)?;
     for _ in 1..ATTEMPTS {
         if child.end != End::Stalled {
