@@ -162,10 +162,14 @@ impl Storms {
         Storms { about, ..self }
     }
 
-    /// Bugs that can be planted into it: `build` looks which in [`Setup::plant`]; for [`scenario`](Storms::scenario).
-    pub fn bugs(self, bugs: impl IntoIterator<Item = Bug>) -> Self {
-        let bugs = bugs.into_iter().collect();
-        Storms { bugs, ..self }
+    /// Bugs that can be planted into it, by name and with what they do: `build` looks which in [`Setup::plant`]. For
+    /// [`scenario`](Storms::scenario).
+    pub fn bugs(self, bugs: impl IntoIterator<Item = (&'static str, &'static str)>) -> Self {
+        let bugs = bugs.into_iter().map(|(name, about)| Bug { name, about });
+        Storms {
+            bugs: bugs.collect(),
+            ..self
+        }
     }
 
     /// The same as a scenario of a [command line](crate::cli), which says how many seeds, and by which strategy.

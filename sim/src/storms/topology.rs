@@ -15,7 +15,7 @@ use squall_engine::{
     run::{Died, Options, isolated, run_with},
     scenario::{Scenario, Setup},
     sim::SETUP,
-    storm::Profile,
+    storm::{FaultKind, Profile},
     trace::Trace,
 };
 use squall_kernel::{forked, in_child};
@@ -126,13 +126,14 @@ fn profile(services: &[String], trace: &Trace, programs: bool) -> Profile {
     };
     let took = begins.zip(ends).map(|(begins, ends)| ends.since(begins));
     let took_ms = took.map(|took| took.as_millis() as u64);
+    let (programs, never) = match programs {
+        // Faults of programs leave other nodes alone. The rows of a program's database are its own affair.
+        true => (services.clone(), vec![FaultKind::UnreadableRow]),
+        false => (Vec::new(), Vec::new()),
+    };
     Profile {
-        // Faults of programs leave other nodes alone.
-        programs: if programs {
-            services.clone()
-        } else {
-            Vec::new()
-        },
+        programs,
+        never,
         events: events.into_iter().collect(),
         commits: most(commits.into_values().max(), COMMITS),
         bursts: most(bursts.into_values().max(), BURSTS),

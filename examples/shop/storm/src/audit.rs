@@ -20,10 +20,7 @@ impl Told {
 
     pub fn tell(&self, key: &str, state: &'static str) {
         let before = self.all().insert(key.to_owned(), state);
-        assert!(
-            before.is_none_or(|before| before == state),
-            "{key} was {before:?}, and is {state}"
-        );
+        assert_eq!(before.unwrap_or(state), state, "{key} was told both");
     }
 
     pub fn of(&self, key: &str) -> Option<&'static str> {
