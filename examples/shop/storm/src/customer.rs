@@ -26,7 +26,7 @@ pub async fn orders(client: Client, told: Told) {
     for n in 1..=3 {
         let order = client.draw(|draw| Order {
             key: format!("{}-{n}", client.name()),
-            sku: *draw.pick::<&str>(&["tea", "mug"]),
+            sku: draw.pick::<&str>(&["tea", "mug"]),
             qty: draw.between(1, 3),
             cancelled: draw
                 .chance(0.3)
