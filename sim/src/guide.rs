@@ -1,7 +1,7 @@
 //! The guide. Its examples are compiled and run with the tests.
 //!
 //! * [`tutorial`]: a first storm, and faults by hand
-//! * [`adopting`]: your own services
+//! * [`adopting`]: your own services in ten minutes
 //! * [`exploring`]: which storms are tried, and how a run is judged
 //! * [`replaying`]: failures made small, replayed, drawn
 //! * [`plans`]: plan files and sites

@@ -36,7 +36,7 @@
 mod replayed;
 mod topology;
 
-use std::{path::Path, sync::OnceLock};
+use std::{borrow::Borrow, path::Path, sync::OnceLock};
 
 use squall_core::{
     interned::interned,
@@ -46,7 +46,7 @@ use squall_engine::{
     Sim,
     isolation::Isolation,
     run::{Outcome, Spec, run, run_with},
-    scenario::{Scenario, Setup},
+    scenario::{Bug, Scenario, Setup},
     storm::{Plan, Profile},
 };
 use squall_explore::{
@@ -63,6 +63,8 @@ use topology::Learned;
 pub fn storms(name: impl AsRef<str>) -> Storms {
     Storms {
         name: interned(name),
+        about: "a world that a closure builds",
+        bugs: Vec::new(),
         seeds: 100,
         strategy: Strategy::default(),
         plan: None,
@@ -70,10 +72,13 @@ pub fn storms(name: impl AsRef<str>) -> Storms {
     }
 }
 
-/// What storms there are to be. Ends with [`run`](Storms::run), [`finds`](Storms::finds) or [`one`](Storms::one).
-#[must_use = "nothing happens before `run`, `finds` or `one`"]
+/// What storms there are to be. Ends with [`run`](Storms::run), [`finds`](Storms::finds) or [`one`](Storms::one); or with
+/// [`scenario`](Storms::scenario), for a command line.
+#[must_use = "nothing happens before `run`, `finds`, `one` or `scenario`"]
 pub struct Storms {
     name: &'static str,
+    about: &'static str,
+    bugs: Vec<Bug>,
     seeds: u64,
     strategy: Strategy,
     plan: Option<Plan>,
@@ -152,6 +157,34 @@ impl Storms {
         run(&world, &campaign.spec(seed), true)
     }
 
+    /// What it is, in a line; for [`scenario`](Storms::scenario).
+    pub fn about(self, about: &'static str) -> Self {
+        Storms { about, ..self }
+    }
+
+    /// Bugs that can be planted into it, by name and with what they do: `build` looks which in [`Setup::plant`]. For
+    /// [`scenario`](Storms::scenario).
+    pub fn bugs(self, bugs: impl IntoIterator<Item = (&'static str, &'static str)>) -> Self {
+        let bugs = bugs.into_iter().map(|(name, about)| Bug { name, about });
+        Storms {
+            bugs: bugs.collect(),
+            ..self
+        }
+    }
+
+    /// The same as a scenario of a [command line](crate::cli), which says how many seeds, and by which strategy.
+    pub fn scenario(
+        self,
+        build: impl Fn(&Sim, &Setup) + Send + Sync + 'static,
+    ) -> Box<dyn Scenario> {
+        let learned = OnceLock::new();
+        Box::new(World {
+            storms: self,
+            build,
+            learned,
+        })
+    }
+
     fn checked(
         &self,
         runner: Runner<'_>,
@@ -168,15 +201,15 @@ impl Storms {
         testing::checked(runner, &campaign, Some(failures), ReplayBy::Test)
     }
 
-    fn over<'a>(&'a self, build: Build<'a>) -> World<'a> {
+    fn over<'a>(&'a self, build: Build<'a>) -> impl Scenario + 'a {
         World {
             storms: self,
-            build,
+            build: move |sim: &Sim, _: &Setup| build(sim),
             learned: OnceLock::new(),
         }
     }
 
-    fn campaign<'a>(&self, world: &'a World<'_>, seeds: Seeds) -> Campaign<'a> {
+    fn campaign<'a>(&self, world: &'a dyn Scenario, seeds: Seeds) -> Campaign<'a> {
         Campaign {
             strategy: self.strategy,
             plan: self.plan.clone(),
@@ -188,29 +221,37 @@ impl Storms {
 type Build<'a> = &'a (dyn Fn(&Sim) + Send + Sync);
 
 /// The closure as a scenario.
-struct World<'a> {
-    storms: &'a Storms,
-    build: Build<'a>,
+struct World<S, B> {
+    storms: S,
+    build: B,
     learned: OnceLock<Learned>,
 }
 
-impl World<'_> {
+impl<S: Borrow<Storms>, B: Fn(&Sim, &Setup) + Send + Sync> World<S, B> {
     fn learned(&self) -> &Learned {
         self.learned.get_or_init(|| {
-            let mut learned = topology::observed(self.build);
-            (self.storms.adjust)(&mut learned.profile);
+            let mut learned = topology::observed(&self.build);
+            (self.storms.borrow().adjust)(&mut learned.profile);
             learned
         })
     }
 }
 
-impl Scenario for World<'_> {
+impl<S, B> Scenario for World<S, B>
+where
+    S: Borrow<Storms> + Send + Sync,
+    B: Fn(&Sim, &Setup) + Send + Sync,
+{
     fn name(&self) -> &str {
-        self.storms.name
+        self.storms.borrow().name
     }
 
     fn about(&self) -> &str {
-        "a world that a closure builds"
+        self.storms.borrow().about
+    }
+
+    fn bugs(&self) -> Vec<Bug> {
+        self.storms.borrow().bugs.clone()
     }
 
     fn profile(&self) -> Profile {
@@ -221,9 +262,9 @@ impl Scenario for World<'_> {
         self.learned().isolation
     }
 
-    fn build(&self, sim: &Sim, _: &Setup) {
+    fn build(&self, sim: &Sim, setup: &Setup) {
         sim.clients_assert();
-        (self.build)(sim);
+        (self.build)(sim, setup);
     }
 }
 

@@ -10,7 +10,6 @@ use squall_explore::{
 };
 use squall_report::{Style, again, excerpt, failure};
 
-use super::World;
 use crate::testing::ReplayBy;
 
 /// Replays the failure of the file, if it is this world's, and prints it whole; `None` if it is another's.
@@ -20,7 +19,7 @@ use crate::testing::ReplayBy;
 /// What happens, if the run fails or is not the one that was recorded; why the file can't be replayed.
 pub(super) fn replay(
     runner: Runner<'_>,
-    world: &World<'_>,
+    world: &dyn Scenario,
     path: &Path,
 ) -> Result<Option<Totals>, String> {
     let file = FailureFile::read(path).map_err(|error| error.to_string())?;

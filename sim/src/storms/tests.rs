@@ -88,6 +88,20 @@ fn the_profile_follows_from_a_run_without_faults() {
 }
 
 #[test]
+fn the_same_is_a_scenario_of_a_command_line_with_bugs_to_plant() {
+    let impatient = ("impatient", "the client does not wait for a late answer");
+    let doubles = storms("doubles").about("doubles numbers").bugs([impatient]);
+    let scenario = doubles.scenario(|sim, setup| match setup.plant.as_deref() {
+        Some("impatient") => world(|c| Box::pin(demanding(c)))(sim),
+        _ => world(|c| Box::pin(patient(c)))(sim),
+    });
+    assert_eq!(scenario.about(), "doubles numbers");
+    assert_eq!(scenario.profile().nodes, ["double"]);
+    testing::check(&*scenario, 20);
+    testing::finds(&*scenario, "impatient", 200);
+}
+
+#[test]
 fn an_assertion_of_a_client_is_a_finding_and_the_test_replays_it_from_its_file() {
     let storms = storms("impatient").seeds(200);
     let scratch = tempfile::tempdir().expect("a temporary directory");

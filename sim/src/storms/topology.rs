@@ -15,12 +15,12 @@ use squall_engine::{
     run::{Died, Options, isolated, run_with},
     scenario::{Scenario, Setup},
     sim::SETUP,
-    storm::Profile,
+    storm::{FaultKind, Profile},
     trace::Trace,
 };
 use squall_kernel::{forked, in_child};
 
-use super::{Build, calm};
+use super::calm;
 
 /// Sites are aimed within a little more than what the run without faults has, and faults begin within the time that it
 /// takes, all within these bounds.
@@ -30,7 +30,7 @@ const HORIZON_MS: (u64, u64) = (1_000, 60_000);
 
 /// A world that nothing befalls, and the names of its services.
 struct Calm<'a> {
-    build: Build<'a>,
+    build: &'a (dyn Fn(&Sim, &Setup) + Send + Sync),
     services: Mutex<Vec<String>>,
 }
 
@@ -47,9 +47,9 @@ impl Scenario for Calm<'_> {
         Profile::new(&[], &[])
     }
 
-    fn build(&self, sim: &Sim, _: &Setup) {
+    fn build(&self, sim: &Sim, setup: &Setup) {
         sim.clients_assert();
-        (self.build)(sim);
+        (self.build)(sim, setup);
         *self.services.lock().expect("one run at a time") = sim.services();
     }
 }
@@ -64,7 +64,7 @@ pub(super) struct Learned {
 
 /// Learns of the world that `build` makes. The run that tells is kept apart: nobody knows yet what takes part in it. Should
 /// it bring its process down, so will the runs of the campaign, which then say so.
-pub(super) fn observed(build: Build<'_>) -> Learned {
+pub(super) fn observed(build: &(dyn Fn(&Sim, &Setup) + Send + Sync)) -> Learned {
     let run = || {
         let world = Calm {
             build,
@@ -126,13 +126,14 @@ fn profile(services: &[String], trace: &Trace, programs: bool) -> Profile {
     };
     let took = begins.zip(ends).map(|(begins, ends)| ends.since(begins));
     let took_ms = took.map(|took| took.as_millis() as u64);
+    let (programs, never) = match programs {
+        // Faults of programs leave other nodes alone. The rows of a program's database are its own affair.
+        true => (services.clone(), vec![FaultKind::UnreadableRow]),
+        false => (Vec::new(), Vec::new()),
+    };
     Profile {
-        // Faults of programs leave other nodes alone.
-        programs: if programs {
-            services.clone()
-        } else {
-            Vec::new()
-        },
+        programs,
+        never,
         events: events.into_iter().collect(),
         commits: most(commits.into_values().max(), COMMITS),
         bursts: most(bursts.into_values().max(), BURSTS),

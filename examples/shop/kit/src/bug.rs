@@ -30,6 +30,7 @@ bugs! {
     CancelRacesConfirm "cancel-races-confirm" "orders: a cancellation does not look whether the order has been confirmed since it was read"
     RecoveryRacesOwner "recovery-races-owner" "orders: the recovery drives orders that a request drives, and neither looks what the other has made of them"
     RowMarkedBeforeSent "row-marked-before-sent" "orders: a row of the outbox is deleted before it is sent"
+    JournalComesBack "journal-comes-back" "ledger: SQLite syncs its file, and not the directory from which it deletes its journal"
     CommitWithoutSync "commit-without-sync" "all: commits do not wait for the disk"
 }
 

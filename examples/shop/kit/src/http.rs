@@ -1,5 +1,6 @@
 //! Serving requests, and refusing them.
 
+use anyhow::bail;
 use axum::{
     Json, Router,
     http::StatusCode,
@@ -13,12 +14,14 @@ use tokio::{
 };
 use tracing::{error, info};
 
+use crate::Health;
+
 /// Serves until the process is told to end; what has begun then is finished.
 ///
 /// # Errors
 ///
-/// The system has no more to give, or no such listener.
-pub async fn serve(listener: TcpListener, app: Router) -> anyhow::Result<()> {
+/// The system has no more to give, or no such listener; or the service has lost its file.
+pub async fn serve(listener: TcpListener, app: Router, health: Health) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let asked_to_end = async move {
@@ -29,8 +32,11 @@ pub async fn serve(listener: TcpListener, app: Router) -> anyhow::Result<()> {
         info!("ending");
     };
     info!("listening on {}", listener.local_addr()?);
-    let serving = axum::serve(listener, app);
-    serving.with_graceful_shutdown(asked_to_end).await?;
+    let serving = axum::serve(listener, app).with_graceful_shutdown(asked_to_end);
+    select! {
+        served = serving.into_future() => served?,
+        () = health.lost() => bail!("the file is lost"),
+    }
     info!("ended");
     Ok(())
 }

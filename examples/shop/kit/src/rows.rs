@@ -4,9 +4,8 @@ use std::{path::Path, sync::Arc};
 
 use redb::{Durability, ReadTransaction, ReadableDatabase, ReadableTable, WriteTransaction};
 use serde::{Serialize, de::DeserializeOwned};
-use tokio::task::spawn_blocking;
 
-use crate::{Bug, Bugs};
+use crate::{Bug, Bugs, Health, Refusal};
 
 /// A table's name and type.
 pub type Definition = redb::TableDefinition<'static, &'static str, &'static [u8]>;
@@ -19,6 +18,7 @@ pub type Table<'t> = redb::Table<'t, &'static str, &'static [u8]>;
 pub struct Database {
     file: Arc<redb::Database>,
     durability: Durability,
+    health: Health,
 }
 
 impl Database {
@@ -39,7 +39,17 @@ impl Database {
             false => Durability::Immediate,
         };
         let file = Arc::new(file);
-        Ok(Database { file, durability })
+        let health = Health::default();
+        Ok(Database {
+            file,
+            durability,
+            health,
+        })
+    }
+
+    /// Whether it can still be relied on.
+    pub fn health(&self) -> Health {
+        self.health.clone()
     }
 
     /// Reads in one transaction.
@@ -47,14 +57,13 @@ impl Database {
     /// # Errors
     ///
     /// What `read` fails with, or what the file does.
-    pub async fn read<T: Send + 'static, E: From<anyhow::Error> + Send + 'static>(
+    pub async fn read<T: Send + 'static>(
         &self,
-        read: impl FnOnce(&ReadTransaction) -> Result<T, E> + Send + 'static,
-    ) -> Result<T, E> {
+        read: impl FnOnce(&ReadTransaction) -> Result<T, Refusal> + Send + 'static,
+    ) -> Result<T, Refusal> {
         let file = self.file.clone();
-        let reading =
-            spawn_blocking(move || read(&file.begin_read().map_err(anyhow::Error::from)?));
-        reading.await.map_err(anyhow::Error::from)?
+        let reading = move || read(&file.begin_read()?);
+        self.health.blocking(reading).await
     }
 
     /// Changes rows in one transaction; if it fails, it has changed nothing.
@@ -62,20 +71,19 @@ impl Database {
     /// # Errors
     ///
     /// What `change` fails with, or what the file does.
-    pub async fn write<T: Send + 'static, E: From<anyhow::Error> + Send + 'static>(
+    pub async fn write<T: Send + 'static>(
         &self,
-        change: impl FnOnce(&WriteTransaction) -> Result<T, E> + Send + 'static,
-    ) -> Result<T, E> {
-        let Database { file, durability } = self.clone();
-        let writing = spawn_blocking(move || {
-            let mut transaction = file.begin_write().map_err(anyhow::Error::from)?;
-            let durable = transaction.set_durability(durability);
-            durable.map_err(anyhow::Error::from)?;
+        change: impl FnOnce(&WriteTransaction) -> Result<T, Refusal> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let (file, durability) = (self.file.clone(), self.durability);
+        let writing = move || {
+            let mut transaction = file.begin_write()?;
+            transaction.set_durability(durability)?;
             let changed = change(&transaction)?;
-            transaction.commit().map_err(anyhow::Error::from)?;
+            transaction.commit()?;
             Ok(changed)
-        });
-        writing.await.map_err(anyhow::Error::from)?
+        };
+        self.health.blocking(writing).await
     }
 }
 

@@ -1,6 +1,11 @@
 //! What a service is told by its environment.
 
-use std::{env, fmt::Display, io, str::FromStr};
+use std::{
+    env,
+    fmt::Display,
+    io::{self, IsTerminal},
+    str::FromStr,
+};
 
 use anyhow::{Result, anyhow};
 
@@ -17,5 +22,7 @@ pub fn var<T: FromStr<Err: Display>>(name: &str, default: &str) -> Result<T> {
 
 /// Writes what the service logs to its standard error.
 pub fn log_to_stderr() {
-    tracing_subscriber::fmt().with_writer(io::stderr).init();
+    let coloured = io::stderr().is_terminal();
+    let log = tracing_subscriber::fmt().with_ansi(coloured);
+    log.with_writer(io::stderr).init();
 }

@@ -16,7 +16,7 @@ use axum::{
 };
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use serde::{Deserialize, Serialize};
-use shop_kit::{Bug, Bugs, Refusal, log_to_stderr, var};
+use shop_kit::{Bug, Bugs, Health, Refusal, log_to_stderr, var};
 use tokio::{net::TcpListener, task::spawn_blocking};
 use tracing::info;
 
@@ -96,6 +96,7 @@ pub struct Entry {
 struct Ledger {
     connection: Arc<Mutex<Connection>>,
     bugs: Bugs,
+    health: Health,
 }
 
 /// The program: as [`run`], with the environment's configuration.
@@ -127,22 +128,29 @@ pub async fn run(config: Config) -> Result<()> {
 pub async fn serve(listener: TcpListener, config: Config) -> Result<()> {
     let bugs = config.bugs.clone();
     let connection = spawn_blocking(|| open(config)).await??;
-    let connection = Arc::new(Mutex::new(connection));
+    let ledger = Ledger {
+        connection: Arc::new(Mutex::new(connection)),
+        bugs,
+        health: Health::default(),
+    };
+    let health = ledger.health.clone();
     let app = Router::new()
         .route("/accounts", get(accounts))
         .route("/charges", get(charges))
         .route("/charges", post(charge))
         .route("/charges/{key}", delete(refund))
-        .with_state(Ledger { connection, bugs });
-    shop_kit::serve(listener, app).await
+        .with_state(ledger);
+    shop_kit::serve(listener, app, health).await
 }
 
 fn open(config: Config) -> Result<Connection> {
     let connection = Connection::open(config.data)?;
     connection.pragma_update(None, "journal_mode", config.journal)?;
-    let synchronous = match config.bugs.has(Bug::CommitWithoutSync) {
-        true => "off",
-        false => "full",
+    // A journal that is there again after a power loss undoes what was committed: "full" does not rule that out.
+    let synchronous = match &config.bugs {
+        bugs if bugs.has(Bug::CommitWithoutSync) => "off",
+        bugs if bugs.has(Bug::JournalComesBack) => "full",
+        _ => "extra",
     };
     connection.pragma_update(None, "synchronous", synchronous)?;
     connection.execute_batch(
@@ -175,11 +183,11 @@ impl Ledger {
         work: impl FnOnce(&mut Connection) -> Result<T, Refusal> + Send + 'static,
     ) -> Result<T, Refusal> {
         let connection = self.connection.clone();
-        let working = spawn_blocking(move || {
+        let working = move || {
             let connection = connection.lock();
             work(&mut connection.unwrap_or_else(PoisonError::into_inner))
-        });
-        working.await?
+        };
+        self.health.blocking(working).await
     }
 }
 

@@ -83,8 +83,9 @@ pub async fn run(config: Config) -> Result<()> {
 /// As [`run`].
 pub async fn serve(listener: TcpListener, config: Config) -> Result<()> {
     let orders = saga::Orders::open(&config)?;
+    let health = orders.health();
     let mut background = JoinSet::new();
     background.spawn(orders.clone().recover());
     background.spawn(orders.clone().relay());
-    shop_kit::serve(listener, api::router(orders)).await
+    shop_kit::serve(listener, api::router(orders), health).await
 }

@@ -11,7 +11,7 @@ use axum::http::StatusCode;
 use redb::{ReadTransaction, WriteTransaction};
 use serde::{Deserialize, Serialize};
 use shop_kit::{
-    Bug, Bugs, Refusal,
+    Bug, Bugs, Health, Refusal,
     rows::{self, Database, Definition},
 };
 use tokio::{
@@ -110,22 +110,27 @@ impl Orders {
         }))
     }
 
-    pub(crate) async fn all(&self) -> Result<Vec<Order>> {
-        let read = |transaction: &ReadTransaction| rows::all(&transaction.open_table(ORDERS)?);
+    pub(crate) fn health(&self) -> Health {
+        self.database.health()
+    }
+
+    pub(crate) async fn all(&self) -> Result<Vec<Order>, Refusal> {
+        let read = |transaction: &ReadTransaction| Ok(rows::all(&transaction.open_table(ORDERS)?)?);
         let orders = self.database.read(read).await?;
         Ok(orders.into_iter().map(|(_, order)| order).collect())
     }
 
-    pub(crate) async fn outbox(&self) -> Result<Vec<(String, Row)>> {
-        let read = |transaction: &ReadTransaction| rows::all(&transaction.open_table(OUTBOX)?);
+    pub(crate) async fn outbox(&self) -> Result<Vec<(String, Row)>, Refusal> {
+        let read = |transaction: &ReadTransaction| Ok(rows::all(&transaction.open_table(OUTBOX)?)?);
         self.database.read(read).await
     }
 
     pub(crate) async fn order(&self, key: &str) -> Result<Order, Refusal> {
         let key = key.to_owned();
-        let read =
-            move |transaction: &ReadTransaction| rows::get(&transaction.open_table(ORDERS)?, &key);
-        let order = self.database.read::<_, anyhow::Error>(read).await?;
+        let read = move |transaction: &ReadTransaction| {
+            Ok(rows::get(&transaction.open_table(ORDERS)?, &key)?)
+        };
+        let order = self.database.read(read).await?;
         order.ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, "no such order"))
     }
 
@@ -194,8 +199,8 @@ impl Orders {
         if is_first || self.bugs.has(Bug::RecoveryRacesOwner) {
             let orders = self.clone();
             tokio::spawn(async move {
-                if let Err(error) = orders.drive(order).await {
-                    error!("{key}: {error:#}");
+                if let Err(Refusal(_, why)) = orders.drive(order).await {
+                    error!("{key}: {why}");
                 }
                 orders.driven().remove(&key);
             });
@@ -207,7 +212,7 @@ impl Orders {
     }
 
     /// Takes an order from state to state until it is decided.
-    async fn drive(&self, mut order: Order) -> Result<()> {
+    async fn drive(&self, mut order: Order) -> Result<(), Refusal> {
         let is_checked = !self.bugs.has(Bug::RecoveryRacesOwner);
         loop {
             let next = match order.state {
@@ -228,7 +233,7 @@ impl Orders {
 
     /// Takes an order to its next state, and writes down what follows from it; unless it is not in the state any more
     /// in which it was seen. Returns it as it is then.
-    async fn advance(&self, seen: Order, state: State, is_checked: bool) -> Result<Order> {
+    async fn advance(&self, seen: Order, state: State, is_checked: bool) -> Result<Order, Refusal> {
         let change = move |transaction: &WriteTransaction| {
             let mut orders = transaction.open_table(ORDERS)?;
             let mut outbox = transaction.open_table(OUTBOX)?;
@@ -251,7 +256,7 @@ impl Orders {
             info!("{key}: {:?}", order.state);
             Ok(order)
         };
-        let order = self.database.write::<_, anyhow::Error>(change).await?;
+        let order = self.database.write(change).await?;
         self.changed.send_replace(());
         Ok(order)
     }
@@ -261,7 +266,7 @@ impl Orders {
         loop {
             match self.all().await {
                 Ok(orders) => orders.into_iter().for_each(|order| self.take_up(order)),
-                Err(error) => error!("recovery: {error:#}"),
+                Err(Refusal(_, why)) => error!("recovery: {why}"),
             }
             sleep(ROUND).await;
         }
@@ -271,14 +276,14 @@ impl Orders {
     pub(crate) async fn relay(self: Arc<Self>) {
         let mut changed = self.changed.subscribe();
         loop {
-            if let Err(error) = self.go_on_errands().await {
-                warn!("outbox: {error:#}");
+            if let Err(Refusal(_, why)) = self.go_on_errands().await {
+                warn!("outbox: {why}");
             }
             let _ = timeout(ROUND, changed.changed()).await;
         }
     }
 
-    async fn go_on_errands(&self) -> Result<()> {
+    async fn go_on_errands(&self) -> Result<(), Refusal> {
         for (row, Row { key, errand }) in self.outbox().await? {
             if self.bugs.has(Bug::RowMarkedBeforeSent) {
                 self.delete(row.clone()).await?;
@@ -295,7 +300,7 @@ impl Orders {
         Ok(())
     }
 
-    async fn delete(&self, row: String) -> Result<()> {
+    async fn delete(&self, row: String) -> Result<(), Refusal> {
         let delete = move |transaction: &WriteTransaction| {
             transaction.open_table(OUTBOX)?.remove(row.as_str())?;
             Ok(())

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf, str::FromStr};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use axum::{
     Json, Router,
     extract::{Path, State},
@@ -160,7 +160,10 @@ pub async fn serve(listener: TcpListener, config: Config) -> Result<()> {
     } = config;
     let database = Database::open(&data, &[ITEMS, RESERVATIONS], &bugs)?;
     let stock = Stock { database, bugs };
-    stock.take_in(items).await?;
+    let health = stock.database.health();
+    if let Err(Refusal(_, why)) = stock.take_in(items).await {
+        bail!(why);
+    }
     let app = Router::new()
         .route("/items", get(items_of))
         .route("/items/{sku}", get(item))
@@ -168,12 +171,12 @@ pub async fn serve(listener: TcpListener, config: Config) -> Result<()> {
         .route("/reservations/{key}", delete(release))
         .route("/reservations/{key}/confirm", post(confirm))
         .with_state(stock);
-    shop_kit::serve(listener, app).await
+    shop_kit::serve(listener, app, health).await
 }
 
 impl Stock {
     /// Adds the goods that are not known yet.
-    async fn take_in(&self, goods: Goods) -> Result<()> {
+    async fn take_in(&self, goods: Goods) -> Result<(), Refusal> {
         let add = move |transaction: &redb::WriteTransaction| {
             let mut items = transaction.open_table(ITEMS)?;
             for (sku, item) in &goods.0 {
@@ -201,8 +204,9 @@ fn unknown() -> Refusal {
 }
 
 async fn items_of(State(stock): State<Stock>) -> Result<Json<BTreeMap<String, Item>>, Refusal> {
-    let read = |transaction: &redb::ReadTransaction| rows::all(&transaction.open_table(ITEMS)?);
-    let items: Vec<_> = stock.database.read(read).await?;
+    let read =
+        |transaction: &redb::ReadTransaction| Ok(rows::all(&transaction.open_table(ITEMS)?)?);
+    let items = stock.database.read(read).await?;
     Ok(Json(items.into_iter().collect()))
 }
 

@@ -1,0 +1,18 @@
+//! Storms find each planted bug, and nothing else.
+
+use shop_kit::Bug;
+use squall::testing;
+
+use crate::scenario;
+
+#[test]
+fn the_shop_survives() {
+    testing::check(&*scenario(), 50);
+}
+
+#[test]
+fn each_planted_bug_is_found() {
+    for bug in Bug::ALL {
+        testing::finds(&*scenario(), bug.name(), 500);
+    }
+}
