@@ -83,7 +83,7 @@ impl Process {
         match self.descriptors.get(epoll).map(|object| &object.kind) {
             Some(Kind::Epoll(epoll)) => {
                 let mut watched = epoll.interests.keys();
-                watched.any(|(_, id)| *id == object || self.watches(*id, object))
+                watched.any(|(id, _)| *id == object || self.watches(*id, object))
             }
             _ => false,
         }
