@@ -17,7 +17,7 @@ use axum::{
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use serde::{Deserialize, Serialize};
 use shop_kit::{Bug, Bugs, Health, Refusal, log_to_stderr, var};
-use tokio::{net::TcpListener, task::spawn_blocking};
+use tokio::{net::TcpListener, runtime::Runtime, task::spawn_blocking};
 use tracing::info;
 
 /// What the service is told.
@@ -104,10 +104,11 @@ struct Ledger {
 /// # Errors
 ///
 /// As [`run`].
-#[tokio::main]
-pub async fn main() -> Result<()> {
+pub fn main() -> Result<()> {
     log_to_stderr();
-    run(Config::from_env()?).await
+    let config = Config::from_env()?;
+    // `#[tokio::main]` panics if the system has no more to give.
+    Runtime::new()?.block_on(run(config))
 }
 
 /// Serves on the port of the configuration until the process is told to end.

@@ -11,7 +11,7 @@ use std::{path::PathBuf, time::Duration};
 
 use anyhow::Result;
 use shop_kit::{Bugs, log_to_stderr, var};
-use tokio::{net::TcpListener, task::JoinSet};
+use tokio::{net::TcpListener, runtime::Runtime, task::JoinSet};
 
 pub use api::Place;
 pub use saga::{Order, State};
@@ -60,10 +60,11 @@ impl Config {
 /// # Errors
 ///
 /// As [`run`].
-#[tokio::main]
-pub async fn main() -> Result<()> {
+pub fn main() -> Result<()> {
     log_to_stderr();
-    run(Config::from_env()?).await
+    let config = Config::from_env()?;
+    // `#[tokio::main]` panics if the system has no more to give.
+    Runtime::new()?.block_on(run(config))
 }
 
 /// Serves on the port of the configuration until the process is told to end.

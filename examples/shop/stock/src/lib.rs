@@ -15,7 +15,7 @@ use shop_kit::{
     rows::{self, Database, Definition},
     var,
 };
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, runtime::Runtime};
 use tracing::info;
 
 const ITEMS: Definition = Definition::new("items");
@@ -133,10 +133,11 @@ struct Stock {
 /// # Errors
 ///
 /// As [`run`].
-#[tokio::main]
-pub async fn main() -> Result<()> {
+pub fn main() -> Result<()> {
     log_to_stderr();
-    run(Config::from_env()?).await
+    let config = Config::from_env()?;
+    // `#[tokio::main]` panics if the system has no more to give.
+    Runtime::new()?.block_on(run(config))
 }
 
 /// Serves on the port of the configuration until the process is told to end.

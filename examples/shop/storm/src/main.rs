@@ -18,19 +18,15 @@ use squall::{
 
 fn shop(sim: &Sim, setup: &Setup) {
     let bug = setup.plant.clone().unwrap_or_default();
-    sim.process("stock", async || {
-        shop_stock::run(shop_stock::Config::from_env()?).await
-    })
-    .env("STOCK_ITEMS", "tea=9@3,mug=5@8")
-    .env("SHOP_BUG", &bug);
-    // SQLite keeps its locks in static variables: it needs a process of its own.
+    // Each needs a process of its own: tokio's signals and SQLite's locks are static variables.
+    sim.program("stock", shop_stock::main)
+        .env("STOCK_ITEMS", "tea=9@3,mug=5@8")
+        .env("SHOP_BUG", &bug);
     sim.program("ledger", shop_ledger::main)
         .env("LEDGER_ACCOUNTS", "ann=50,ben=50,cleo=50")
         .env("SHOP_BUG", &bug);
-    sim.process("orders", async || {
-        shop_orders::run(shop_orders::Config::from_env()?).await
-    })
-    .env("SHOP_BUG", &bug);
+    sim.program("orders", shop_orders::main)
+        .env("SHOP_BUG", &bug);
 
     let told = Told::default();
     for name in ["ann", "ben", "cleo"] {
