@@ -510,7 +510,7 @@ unsafe fn arrive(
 /// What the present thread of a program reads from a clock. None in the world, and of clocks that are not told here.
 fn read_clock(clock: libc::clockid_t) -> Option<u64> {
     let guest = GUEST.get();
-    if guest.is_null() {
+    if guest.is_null() || !(0..=11).contains(&clock) {
         return None;
     }
     // SAFETY: it is the thread that runs, and its processor is there as long as it.

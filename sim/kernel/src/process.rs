@@ -92,6 +92,8 @@ struct Thread {
     until: Option<Option<u64>>,
     /// Where its number is taken away at its end, and who waits there is woken.
     clear_tid: usize,
+    /// What its present call has transferred already: some wait until it is all.
+    progress: usize,
 }
 
 /// How a process ended.
@@ -219,6 +221,7 @@ impl Process {
             call: Call::default(),
             until: None,
             clear_tid: 0,
+            progress: 0,
         };
         Ok(Process {
             memory: processor.memory(),
@@ -320,6 +323,7 @@ impl Process {
         let call = match std::mem::replace(&mut thread.state, State::Retry) {
             State::Ready(answer) => {
                 thread.until = None;
+                thread.progress = 0;
                 self.show_time();
                 fork::turn_begins(self.node.name(), self.now());
                 let call = self.processor.resume(tid, answer);
@@ -446,9 +450,12 @@ impl Process {
         Poll::Pending
     }
 
-    /// When a call gives up that waits for so long at most; the same at each attempt.
+    /// When a call gives up that waits for so long at most, by the clock that the process sees; the same at each attempt.
     fn until(&mut self, tid: Tid, timeout: Option<u64>) -> Option<u64> {
-        let now = self.now();
+        let now = match timeout {
+            Some(1..) => self.now() + self.ahead(),
+            _ => self.now(),
+        };
         match self.threads.get_mut(&tid) {
             Some(thread) => *thread
                 .until
@@ -492,6 +499,7 @@ impl Process {
                 call: Call::default(),
                 until: None,
                 clear_tid: if clears { ask.child_tid } else { 0 },
+                progress: 0,
             },
         );
         Ok(tid as isize)

@@ -162,6 +162,11 @@ impl Memory {
     /// # Errors
     /// What the real kernel says.
     pub fn map(&self, at: usize, len: usize, fixed: i32) -> std::io::Result<usize> {
+        if let (Some(apart), 0) = (self.0, fixed) {
+            // SAFETY: the program's space, which begins what is shared with it, lives as long as this, and it stands still.
+            let place = unsafe { heap::mapping(apart.as_ref().shared.start as *mut u8, len) };
+            return place.ok_or_else(|| std::io::Error::from_raw_os_error(libc::ENOMEM));
+        }
         let protection = libc::PROT_READ | libc::PROT_WRITE;
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | fixed;
         let arguments = [at, len, protection as usize, flags as usize, usize::MAX, 0];
@@ -174,6 +179,10 @@ impl Memory {
     /// # Errors
     /// What the real kernel says.
     pub fn protect(&self, at: usize, len: usize, protection: i32) -> std::io::Result<()> {
+        if self.0.is_some() {
+            // What is shared with a process stays as it is there.
+            return Ok(());
+        }
         // SAFETY: memory of the program's own, as it asks.
         checked(unsafe { real(libc::SYS_mprotect, [at, len, protection as usize, 0, 0, 0]) })?;
         Ok(())

@@ -67,7 +67,7 @@ impl Process {
             libc::SYS_close => self.close(fd).into(),
             libc::SYS_dup => self.dup(fd, 0, 0).into(),
             libc::SYS_dup2 => self.dup_to(fd, b as i32, 0).into(),
-            libc::SYS_dup3 if a == b => Err(Errno(libc::EINVAL)).into(),
+            libc::SYS_dup3 if a == b || c as i32 & !libc::O_CLOEXEC != 0 => Err(Errno(libc::EINVAL)).into(),
             libc::SYS_dup3 => self.dup_to(fd, b as i32, c as i32).into(),
             libc::SYS_fcntl => match self.range_lock(call) {
                 Some(answer) => answer,
@@ -75,8 +75,8 @@ impl Process {
             },
             libc::SYS_ioctl => self.ioctl(fd, b as u64, c).into(),
 
-            libc::SYS_socket => self.socket(a as i32, b as i32).into(),
-            libc::SYS_socketpair => self.pair(d, b as i32).into(),
+            libc::SYS_socket => self.socket(a as i32, b as i32, c as i32).into(),
+            libc::SYS_socketpair => self.pair(a as i32, b as i32, d).into(),
             libc::SYS_bind => self.bind(call).into(),
             libc::SYS_listen => self.listen(fd, b as i32).into(),
             libc::SYS_accept => self.accept(tid, call, 0),
@@ -88,6 +88,10 @@ impl Process {
             libc::SYS_getsockopt => self.option(call).into(),
             libc::SYS_setsockopt => self.set_option(call).into(),
 
+            libc::SYS_epoll_create if fd <= 0 => Err(Errno(libc::EINVAL)).into(),
+            libc::SYS_epoll_create1 if fd & !libc::O_CLOEXEC != 0 => {
+                Err(Errno(libc::EINVAL)).into()
+            }
             libc::SYS_epoll_create => self.open_object(Kind::Epoll(Epoll::default()), 0).into(),
             libc::SYS_epoll_create1 => self
                 .open_object(Kind::Epoll(Epoll::default()), a as i32)
@@ -97,13 +101,14 @@ impl Process {
                 self.epoll_wait(tid, call, milliseconds(d))
             }
             libc::SYS_epoll_pwait2 => {
-                let timeout = self.timespec(d);
-                self.epoll_wait(tid, call, timeout)
+                self.timed(d, |process, timeout| process.epoll_wait(tid, call, timeout))
             }
             libc::SYS_poll => self.poll_fds(tid, call, milliseconds(c)),
             libc::SYS_ppoll => {
-                let timeout = self.timespec(c);
-                self.poll_fds(tid, call, timeout)
+                self.timed(c, |process, timeout| process.poll_fds(tid, call, timeout))
+            }
+            libc::SYS_select if e != 0 && (self.memory.read_u64(e) as i64) < 0 => {
+                Err(Errno(libc::EINVAL)).into()
             }
             libc::SYS_select => {
                 let timeout = (e != 0).then(|| {
@@ -112,14 +117,14 @@ impl Process {
                 self.select(tid, call, timeout)
             }
             libc::SYS_pselect6 => {
-                let timeout = self.timespec(e);
-                self.select(tid, call, timeout)
+                self.timed(e, |process, timeout| process.select(tid, call, timeout))
             }
             libc::SYS_eventfd => self.eventfd(a, 0).into(),
             libc::SYS_eventfd2 => self.eventfd(a, b as i32).into(),
             libc::SYS_pipe => self.pipe(a, 0).into(),
             libc::SYS_pipe2 => self.pipe(a, b as i32).into(),
             libc::SYS_timerfd_create => self.timer_create(a as i32, b as i32).into(),
+            libc::SYS_timerfd_gettime => self.timer_gettime(fd, b).into(),
             libc::SYS_timerfd_settime => self.timer_settime(call).into(),
 
             libc::SYS_clock_gettime => self.clock_gettime(a as i32, b).into(),
@@ -163,6 +168,7 @@ impl Process {
             libc::SYS_getuid | libc::SYS_geteuid | libc::SYS_getgid | libc::SYS_getegid => {
                 Answer::Done(0)
             }
+            libc::SYS_getrandom if c > 7 => Err(Errno(libc::EINVAL)).into(),
             libc::SYS_getrandom => {
                 let len = b.min(1 << 20);
                 self.random_bytes(a, len);
@@ -261,11 +267,54 @@ impl Process {
             Ok(_) => return Err(Errno(libc::ENOTSOCK)).into(),
             Err(error) => return Err(error).into(),
         }
-        match self.read_parts(fd, parts, flags & libc::MSG_PEEK != 0) {
-            Err(Errno(libc::EAGAIN)) if flags & libc::MSG_DONTWAIT == 0 => {
-                self.blocks(tid, fd, false, Errno(libc::EAGAIN))
-            }
+        let waits = flags & libc::MSG_DONTWAIT == 0;
+        let peek = flags & libc::MSG_PEEK != 0;
+        if waits && !peek && flags & libc::MSG_WAITALL != 0 {
+            let read = |process: &mut Self, rest: &[_]| match process.read_parts(fd, rest, false) {
+                Ok(0) => Err(Errno(0)),
+                result => result,
+            };
+            return self.all_of(tid, fd, parts, false, read);
+        }
+        match self.read_parts(fd, parts, peek) {
+            Err(Errno(libc::EAGAIN)) if waits => self.blocks(tid, fd, false, Errno(libc::EAGAIN)),
             result => result.into(),
+        }
+    }
+
+    /// A call that waits, if its descriptor does, until it has transferred everything, or cannot go on.
+    fn all_of(
+        &mut self,
+        tid: Tid,
+        fd: i32,
+        parts: &[(usize, usize)],
+        writes: bool,
+        mut transfer: impl FnMut(&mut Self, &[(usize, usize)]) -> Result<isize, Errno>,
+    ) -> Answer {
+        let before = self.threads.get(&tid).map_or(0, |thread| thread.progress);
+        let whole: usize = parts.iter().map(|(_, len)| len).sum();
+        let mut skip = before;
+        let mut rest = Vec::with_capacity(parts.len());
+        for &(at, len) in parts {
+            let gone = skip.min(len);
+            skip -= gone;
+            rest.push((at + gone, len - gone));
+        }
+        let (done, error) = match transfer(self, &rest) {
+            Ok(more) => (before + more as usize, None),
+            Err(error) => (before, Some(error)),
+        };
+        if done < whole && error.is_none_or(|error| error.0 == libc::EAGAIN) {
+            if let Some(thread) = self.threads.get_mut(&tid) {
+                thread.progress = done;
+            }
+            if let Answer::Wait(wait) = self.blocks(tid, fd, writes, Errno(libc::EAGAIN)) {
+                return Answer::Wait(wait);
+            }
+        }
+        match error {
+            Some(error) if done == 0 => Err(error).into(),
+            _ => Answer::Done(done as isize),
         }
     }
 
@@ -275,6 +324,7 @@ impl Process {
         parts: &[(usize, usize)],
         peek: bool,
     ) -> Result<isize, Errno> {
+        self.descriptors.object(fd)?;
         let mut all = 0;
         for (ordinal, &(at, len)) in parts.iter().enumerate() {
             let memory = self.memory;
@@ -295,21 +345,22 @@ impl Process {
 
     fn read_part(&mut self, fd: i32, into: &mut [u8], peek: bool) -> Result<usize, Errno> {
         let now = self.now();
-        let (_, object) = self.descriptors.by_fd(fd)?;
+        let (id, object) = self.descriptors.by_fd(fd)?;
         match &mut object.kind {
             Kind::Input => Ok(0),
             Kind::Output { .. } => Err(Errno(libc::EBADF)),
             Kind::Event { count, semaphore } => {
+                if into.len() < 8 {
+                    return Err(Errno(libc::EINVAL));
+                }
                 let value = match (*count, *semaphore) {
                     (0, _) => return Err(Errno(libc::EAGAIN)),
                     (_, true) => 1,
                     (count, false) => count,
                 };
-                if into.len() < 8 {
-                    return Err(Errno(libc::EINVAL));
-                }
                 *count -= value;
                 into[..8].copy_from_slice(&value.to_ne_bytes());
+                self.notify(id, events::OUT);
                 Ok(8)
             }
             Kind::Timer(timer) => {
@@ -338,11 +389,13 @@ impl Process {
         if let Ok(Kind::File(_)) = self.descriptors.by_fd(fd).map(|(_, object)| &object.kind) {
             return self.write_at(tid, fd, parts, -1);
         }
-        match self.write_parts(fd, parts) {
-            Err(Errno(libc::EAGAIN)) => self.blocks(tid, fd, true, Errno(libc::EAGAIN)),
-            Err(Errno(libc::EPIPE)) => self.broken_pipe(tid, 0),
-            result => result.into(),
+        if let Ok(Kind::Event { .. }) = self.descriptors.by_fd(fd).map(|(_, object)| &object.kind) {
+            return match self.write_parts(fd, parts) {
+                Err(Errno(libc::EAGAIN)) => self.blocks(tid, fd, true, Errno(libc::EAGAIN)),
+                result => result.into(),
+            };
         }
+        self.all_of(tid, fd, parts, true, |process, rest| process.write_parts(fd, rest))
     }
 
     fn send_to(&mut self, tid: Tid, fd: i32, parts: &[(usize, usize)], flags: i32) -> Answer {
@@ -352,19 +405,10 @@ impl Process {
             Ok(_) => return Err(Errno(libc::ENOTSOCK)).into(),
             Err(error) => return Err(error).into(),
         }
-        match self.write_parts(fd, parts) {
-            Err(Errno(libc::EAGAIN)) if flags & libc::MSG_DONTWAIT == 0 => {
-                self.blocks(tid, fd, true, Errno(libc::EAGAIN))
-            }
-            Err(Errno(libc::EPIPE)) => self.broken_pipe(tid, flags),
-            result => result.into(),
+        if flags & libc::MSG_DONTWAIT != 0 {
+            return self.write_parts(fd, parts).into();
         }
-    }
-
-    /// Whoever writes where nobody reads is told by SIGPIPE, which Rust's start-up ignores.
-    fn broken_pipe(&mut self, tid: Tid, flags: i32) -> Answer {
-        let _ = (tid, flags);
-        Err(Errno(libc::EPIPE)).into()
+        self.all_of(tid, fd, parts, true, |process, rest| process.write_parts(fd, rest))
     }
 
     fn write_parts(&mut self, fd: i32, parts: &[(usize, usize)]) -> Result<isize, Errno> {
@@ -384,7 +428,7 @@ impl Process {
             }
             Kind::Event { count, .. } => {
                 let value = match parts {
-                    [(at, 8..)] => memory.read_u64(*at),
+                    [(at, 8)] => memory.read_u64(*at),
                     _ => return Err(Errno(libc::EINVAL)),
                 };
                 if value == u64::MAX {
@@ -426,6 +470,10 @@ impl Process {
     }
 
     fn eventfd(&mut self, initial: usize, flags: i32) -> Result<isize, Errno> {
+        let known = libc::EFD_SEMAPHORE | libc::EFD_NONBLOCK | libc::EFD_CLOEXEC;
+        if flags & !known != 0 {
+            return Err(Errno(libc::EINVAL));
+        }
         let kind = Kind::Event {
             count: initial as u32 as u64,
             semaphore: flags & libc::EFD_SEMAPHORE != 0,
@@ -443,6 +491,10 @@ impl Process {
 
     fn fcntl(&mut self, fd: i32, command: i32, argument: usize) -> Result<isize, Errno> {
         match command {
+            libc::F_DUPFD | libc::F_DUPFD_CLOEXEC if argument >= DESCRIPTORS_MAX => {
+                self.descriptors.object(fd)?;
+                Err(Errno(libc::EINVAL))
+            }
             libc::F_DUPFD => self.dup(fd, argument as i32, 0),
             libc::F_DUPFD_CLOEXEC => self.dup(fd, argument as i32, libc::O_CLOEXEC),
             libc::F_GETFD => {
@@ -459,6 +511,7 @@ impl Process {
                 let access = match &object.kind {
                     Kind::Input => libc::O_RDONLY,
                     Kind::Output { .. } => libc::O_WRONLY,
+                    Kind::Pipe(end) => end.access(),
                     Kind::File(file) => return Ok(file.flags() as isize),
                     _ => libc::O_RDWR,
                 };
@@ -478,6 +531,10 @@ impl Process {
                 object.nonblocking = argument as i32 & libc::O_NONBLOCK != 0;
                 Ok(0)
             }
+            libc::F_GETPIPE_SZ => match &self.descriptors.by_fd(fd)?.1.kind {
+                Kind::Pipe(end) if !end.is_socket => Ok(super::pipe::CAPACITY as isize),
+                _ => Err(Errno(libc::EBADF)),
+            },
             _ => {
                 self.descriptors.object(fd)?;
                 Err(Errno(libc::EINVAL))
@@ -496,6 +553,10 @@ impl Process {
                 let unread = match &object.kind {
                     Kind::Socket(socket) => socket.unread(),
                     Kind::Pipe(end) => end.unread(),
+                    Kind::File(file) => {
+                        let (len, at) = (file.stat()?.size as i64, file.lseek(0, libc::SEEK_CUR)?);
+                        (len - at as i64) as usize
+                    }
                     _ => return Err(Errno(libc::ENOTTY)),
                 };
                 self.memory.write_u32(argument, unread as u32);

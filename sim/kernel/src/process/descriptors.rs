@@ -183,6 +183,9 @@ impl Process {
     /// `dup2` and `dup3`.
     pub(super) fn dup_to(&mut self, fd: i32, to: i32, flags: i32) -> Result<isize, Errno> {
         let object = self.descriptors.object(fd)?;
+        if !(0..DESCRIPTORS_MAX as i32).contains(&to) && self.descriptors.object(to).is_err() {
+            return Err(Errno(libc::EBADF));
+        }
         if fd == to {
             return Ok(to as isize);
         }
@@ -274,10 +277,10 @@ impl Process {
             }
             Kind::Timer(timer) => timer.mask(self.node.now().0),
             Kind::Epoll(epoll) => {
-                if epoll.may_report() {
-                    events::IN
-                } else {
-                    0
+                let mut candidates = epoll.candidates().into_iter();
+                match candidates.any(|(id, wanted)| self.mask(id) & wanted != 0) {
+                    true => events::IN,
+                    false => 0,
                 }
             }
             Kind::Pipe(end) => end.mask(),

@@ -49,9 +49,13 @@ impl Epoll {
         self.ready.retain(|key| key.1 != object);
     }
 
-    /// Whether a wait might return something.
-    pub fn may_report(&self) -> bool {
-        !self.ready.is_empty()
+    /// What may be ready, and what is wanted of it.
+    pub fn candidates(&self) -> Vec<(ObjectId, u32)> {
+        let ready = self.ready.iter().filter_map(|key| {
+            let interest = self.interests.get(key).filter(|one| !one.is_spent)?;
+            Some((key.1, interest.events | events::ERR | events::HUP))
+        });
+        ready.collect()
     }
 }
 
@@ -67,6 +71,17 @@ impl Process {
         }
     }
 
+    /// Whether an epoll watches an object, be it through others.
+    fn watches(&self, epoll: ObjectId, object: ObjectId) -> bool {
+        match self.descriptors.get(epoll).map(|object| &object.kind) {
+            Some(Kind::Epoll(epoll)) => {
+                let mut watched = epoll.interests.keys();
+                watched.any(|(_, id)| *id == object || self.watches(*id, object))
+            }
+            _ => false,
+        }
+    }
+
     pub(super) fn epoll_ctl(&mut self, call: &Call) -> Result<isize, Errno> {
         let [epoll_fd, operation, fd, event, ..] = call.arguments;
         let (epoll_fd, fd) = (epoll_fd as i32, fd as i32);
@@ -74,6 +89,11 @@ impl Process {
         let (id, _) = self.epoll(epoll_fd)?;
         if id == object {
             return Err(Errno(libc::EINVAL));
+        }
+        match self.descriptors.get(object).map(|object| &object.kind) {
+            Some(Kind::File(_)) => return Err(Errno(libc::EPERM)),
+            Some(Kind::Epoll(_)) if self.watches(object, id) => return Err(Errno(libc::ELOOP)),
+            _ => {}
         }
         let key = (fd, object);
         let wanted = match operation as i32 {

@@ -112,7 +112,10 @@ impl Process {
                     .lseek(b as i64, c as i32)
                     .map(|at| at as isize)
                     .map_err(Errno::from),
-                Err(Errno(libc::EINVAL)) => Err(Errno(libc::ESPIPE)),
+                Err(Errno(libc::EINVAL)) => match self.descriptors.by_fd(fd).map(|(_, o)| &o.kind) {
+                    Ok(Kind::Event { .. } | Kind::Timer(_) | Kind::Epoll(_)) => Ok(0),
+                    _ => Err(Errno(libc::ESPIPE)),
+                },
                 Err(error) => Err(error),
             },
             libc::SYS_pread64 => {
@@ -131,7 +134,10 @@ impl Process {
             libc::SYS_fsync => return Some(self.sync(tid, fd, false)),
             libc::SYS_fdatasync => return Some(self.sync(tid, fd, true)),
             libc::SYS_sync_file_range | libc::SYS_syncfs => return Some(self.sync(tid, fd, false)),
-            libc::SYS_ftruncate => self.at_offset(fd, |file| file.truncate(b as i64).map(|()| 0)),
+            libc::SYS_ftruncate => self.file(fd).and_then(|file| {
+                file.truncate(b as i64)?;
+                Ok(0)
+            }),
             libc::SYS_truncate => {
                 let path = self.memory.text(a);
                 self.done(|files| files.truncate(&path, b as i64))
@@ -190,7 +196,8 @@ impl Process {
             }
             libc::SYS_fchdir => match self.file(fd) {
                 Ok(dir) => self.done(|files| files.fchdir(&dir)),
-                Err(_) => Err(Errno(libc::ENOTDIR)),
+                Err(Errno(libc::EINVAL)) => Err(Errno(libc::ENOTDIR)),
+                Err(error) => Err(error),
             },
             libc::SYS_umask => Ok(self.files.set_umask(a as u32) as isize),
             libc::SYS_statfs => {
@@ -635,7 +642,16 @@ impl Process {
     /// Maps a file into memory: a copy that is the process's own. Memory that is no file's never arrives here.
     pub(super) fn map(&mut self, call: &Call) -> Result<isize, Errno> {
         let [address, len, protection, flags, fd, offset] = call.arguments;
-        let file = self.file(fd as i32)?;
+        let file = match self.file(fd as i32) {
+            Err(Errno(libc::EINVAL)) => return Err(Errno(libc::ENODEV)),
+            file => file?,
+        };
+        if len == 0 || offset % 4096 != 0 {
+            return Err(Errno(libc::EINVAL));
+        }
+        if file.flags() & libc::O_ACCMODE == libc::O_WRONLY {
+            return Err(Errno(libc::EACCES));
+        }
         let (flags, protection) = (flags as i32, protection as i32);
         if flags & libc::MAP_TYPE != libc::MAP_PRIVATE && protection & libc::PROT_WRITE != 0 {
             // Programs that can do without it are told so.

@@ -22,16 +22,20 @@ impl Process {
         let operation = operation as i32;
         match operation & !(PRIVATE | CLOCK_REALTIME_FLAG) {
             WAIT => {
-                let timeout = self.timespec(timeout);
-                self.futex_wait(tid, address, value as u32, u32::MAX, timeout)
+                self.timed(timeout, |process, timeout| {
+                    process.futex_wait(tid, address, value as u32, u32::MAX, timeout)
+                })
             }
+            WAIT_BITSET | WAKE_BITSET if third as u32 == 0 => Err(Errno(libc::EINVAL)).into(),
             WAIT_BITSET => {
                 let now = match operation & CLOCK_REALTIME_FLAG {
-                    0 => super::MONOTONIC_BEGIN + self.now(),
-                    _ => self.node.wall_ns(),
+                    0 => self.clock(libc::CLOCK_MONOTONIC),
+                    _ => self.clock(libc::CLOCK_REALTIME),
                 };
-                let timeout = self.timespec(timeout).map(|at| at.saturating_sub(now));
-                self.futex_wait(tid, address, value as u32, third as u32, timeout)
+                self.timed(timeout, |process, timeout| {
+                    let timeout = timeout.map(|at| at.saturating_sub(now));
+                    process.futex_wait(tid, address, value as u32, third as u32, timeout)
+                })
             }
             WAKE => Answer::Done(self.futex_wake(address, value as i32, u32::MAX)),
             WAKE_BITSET => Answer::Done(self.futex_wake(address, value as i32, third as u32)),

@@ -11,16 +11,27 @@ use super::{
 };
 
 /// What a pipe holds (`/proc/sys/fs/pipe-max-size` is more; this is what it begins with).
-const CAPACITY: usize = 65_536;
+pub(super) const CAPACITY: usize = 65_536;
+
+/// There is room, for `poll`, when a page is free.
+const PAGE: usize = 4096;
 
 #[derive(Debug)]
 struct Buffer {
     bytes: VecDeque<u8>,
     has_reader: bool,
     has_writer: bool,
+    /// The other end went with data that it had not read: told once, as ECONNRESET.
+    is_reset: bool,
     /// Whom to tell that there is something to read, or room.
     reader: Option<ObjectId>,
     writer: Option<ObjectId>,
+}
+
+impl Buffer {
+    fn is_over(&self) -> bool {
+        !self.has_writer || !self.has_reader
+    }
 }
 
 /// One direction, seen from either end.
@@ -33,6 +44,7 @@ impl Pipe {
             bytes: VecDeque::new(),
             has_reader: true,
             has_writer: true,
+            is_reset: false,
             reader: None,
             writer: None,
         })))
@@ -49,6 +61,8 @@ pub(crate) struct PipeEnd {
     reads: Option<Pipe>,
     writes: Option<Pipe>,
     pub is_socket: bool,
+    /// `SO_RCVTIMEO`, in nanoseconds.
+    pub receive_timeout: Option<u64>,
 }
 
 impl PipeEnd {
@@ -60,10 +74,15 @@ impl PipeEnd {
                 mask |= events::IN;
             }
             if !buffer.has_writer {
-                mask |= match self.is_socket {
-                    true => events::IN | events::RDHUP | events::HUP,
-                    false => events::HUP,
+                let over = self.writes.as_ref().is_none_or(|pipe| pipe.buffer().is_over());
+                mask |= match (self.is_socket, over) {
+                    (true, true) => events::IN | events::RDHUP | events::HUP,
+                    (true, false) => events::IN | events::RDHUP,
+                    (false, _) => events::HUP,
                 };
+            }
+            if buffer.is_reset {
+                mask |= events::ERR;
             }
         }
         if let Some(pipe) = &self.writes {
@@ -74,11 +93,20 @@ impl PipeEnd {
                 } else {
                     events::OUT | events::ERR
                 };
-            } else if buffer.bytes.len() < CAPACITY {
+            } else if buffer.bytes.len() + PAGE <= CAPACITY {
                 mask |= events::OUT;
             }
         }
         mask
+    }
+
+    /// `O_RDONLY` and its like.
+    pub fn access(&self) -> i32 {
+        match (&self.reads, &self.writes) {
+            (Some(_), None) => libc::O_RDONLY,
+            (None, Some(_)) => libc::O_WRONLY,
+            _ => libc::O_RDWR,
+        }
     }
 
     pub fn unread(&self) -> usize {
@@ -91,35 +119,49 @@ impl PipeEnd {
 impl Process {
     /// `pipe2`: a reading end and a writing one.
     pub(super) fn pipe(&mut self, place: usize, flags: i32) -> Result<isize, Errno> {
+        if flags & !(libc::O_CLOEXEC | libc::O_NONBLOCK) != 0 {
+            return Err(Errno(libc::EINVAL));
+        }
         let pipe = Pipe::new();
         let ends = [
             PipeEnd {
                 reads: Some(pipe.clone()),
                 writes: None,
                 is_socket: false,
+                receive_timeout: None,
             },
             PipeEnd {
                 reads: None,
                 writes: Some(pipe),
                 is_socket: false,
+                receive_timeout: None,
             },
         ];
         self.install_ends(ends, place, flags)
     }
 
     /// `socketpair`.
-    pub(super) fn pair(&mut self, place: usize, flags: i32) -> Result<isize, Errno> {
+    pub(super) fn pair(&mut self, domain: i32, kind: i32, place: usize) -> Result<isize, Errno> {
+        match (domain, kind & 0xf) {
+            (libc::AF_UNIX, libc::SOCK_STREAM) => {}
+            (libc::AF_UNIX, _) => return Err(self.refuse("pairs of sockets for datagrams")),
+            (libc::AF_INET | libc::AF_INET6, _) => return Err(Errno(libc::EOPNOTSUPP)),
+            _ => return Err(Errno(libc::EAFNOSUPPORT)),
+        }
+        let flags = kind;
         let (there, back) = (Pipe::new(), Pipe::new());
         let ends = [
             PipeEnd {
                 reads: Some(back.clone()),
                 writes: Some(there.clone()),
                 is_socket: true,
+                receive_timeout: None,
             },
             PipeEnd {
                 reads: Some(there),
                 writes: Some(back),
                 is_socket: true,
+                receive_timeout: None,
             },
         ];
         self.install_ends(ends, place, flags)
@@ -153,6 +195,7 @@ impl Process {
             reads: Some(Pipe::new()),
             writes: Some(Pipe::new()),
             is_socket: true,
+                receive_timeout: None,
         }
     }
 
@@ -170,6 +213,9 @@ impl Process {
             return Ok(0);
         }
         if buffer.bytes.is_empty() {
+            if std::mem::take(&mut buffer.is_reset) {
+                return Err(Errno(libc::ECONNRESET));
+            }
             return match buffer.has_writer {
                 true => Err(Errno(libc::EAGAIN)),
                 false => Ok(0),
@@ -195,7 +241,10 @@ impl Process {
             return Err(Errno(libc::EBADF));
         };
         let mut buffer = pipe.buffer();
-        if !buffer.has_reader {
+        if bytes.is_empty() && !end.is_socket {
+            return Ok(0);
+        }
+        if buffer.is_over() {
             return Err(Errno(libc::EPIPE));
         }
         let room = CAPACITY - buffer.bytes.len().min(CAPACITY);
@@ -218,13 +267,29 @@ impl Process {
         if let Some(pipe) = &end.reads {
             let mut buffer = pipe.buffer();
             buffer.has_reader = false;
-            let writer = buffer.writer;
+            let (writer, unread) = (buffer.writer, !buffer.bytes.is_empty());
             drop(buffer);
+            if let (Some(back), true) = (&end.writes, unread) {
+                back.buffer().is_reset = true;
+            }
             if let Some(writer) = writer {
                 self.notify(writer, events::OUT | events::ERR);
             }
         }
         self.pipe_ends(end);
+    }
+
+    /// Nothing more will be read at an end (`SHUT_RD`).
+    pub(super) fn pipe_is_deaf(&mut self, end: &PipeEnd) {
+        if let Some(pipe) = &end.reads {
+            let mut buffer = pipe.buffer();
+            (buffer.has_reader, buffer.has_writer) = (false, false);
+            let (reader, writer) = (buffer.reader, buffer.writer);
+            drop(buffer);
+            for id in [reader, writer].into_iter().flatten() {
+                self.notify(id, events::IN | events::OUT | events::RDHUP);
+            }
+        }
     }
 
     /// Nothing more will be written at an end.

@@ -6,16 +6,26 @@ use super::{Answer, End, Errno, Process, State};
 use crate::cpu::{Call, Tid};
 
 /// What a process does about signals.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Signals {
     /// As `rt_sigaction` was given it: handler, flags, restorer, mask.
     actions: BTreeMap<i32, [u64; 4]>,
 }
 
+impl Default for Signals {
+    fn default() -> Self {
+        // As Rust's start-up leaves it.
+        let ignored = [libc::SIG_IGN as u64, 0, 0, 0];
+        Signals {
+            actions: [(libc::SIGPIPE, ignored)].into(),
+        }
+    }
+}
+
 impl Signals {
     /// Whether the process has installed no handler.
     pub fn are_default(&self) -> bool {
-        self.actions.is_empty()
+        self.actions.keys().all(|signal| *signal == libc::SIGPIPE)
     }
 }
 
@@ -71,6 +81,9 @@ impl Process {
         if to != self.pid && to != 0 && !self.threads.contains_key(&to) {
             return Err(Errno(libc::ESRCH)).into();
         }
+        if !(0..=64).contains(&signal) {
+            return Err(Errno(libc::EINVAL)).into();
+        }
         if signal == 0 {
             return Answer::Done(0);
         }
@@ -106,6 +119,11 @@ impl Process {
                 true
             }
             handler => {
+                if let Some(action) = self.signals.actions.get_mut(&signal)
+                    && action[1] & libc::SA_RESETHAND as u64 != 0
+                {
+                    action[0] = libc::SIG_DFL as u64;
+                }
                 self.processor.signal(target, handler, signal);
                 if let Some(thread) = self.threads.get_mut(&target)
                     && matches!(thread.state, State::Waiting(_) | State::Retry)

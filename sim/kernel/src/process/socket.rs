@@ -24,6 +24,8 @@ type Connecting = Pin<Box<dyn Future<Output = io::Result<Stream>> + Send>>;
 enum State {
     /// Neither listens nor connects, or no longer.
     Idle,
+    /// A connection attempt came to nothing, which `connect` has not been asked about.
+    Failed,
     Listening(Listener),
     Connecting(Connecting),
     Connected(Stream),
@@ -39,6 +41,9 @@ pub(crate) struct Socket {
     error: Option<i32>,
     /// Reads are at their end, by the process's own wish.
     shut_read: bool,
+    shut_write: bool,
+    /// It is connected, which `connect` has not told yet.
+    is_news: bool,
     /// It sends a reset at its end (`SO_LINGER` with a time of zero).
     resets: bool,
     reuses_address: bool,
@@ -63,6 +68,8 @@ impl Socket {
             remote: None,
             error: None,
             shut_read: false,
+            shut_write: false,
+            is_news: false,
             resets: false,
             reuses_address: false,
             keepalive: false,
@@ -97,11 +104,12 @@ impl Socket {
                     local.set_port(stream.ports().0);
                 }
                 self.state = State::Connected(stream);
+                self.is_news = true;
                 self.set_keepalive();
             }
             Poll::Ready(Err(error)) => {
                 self.error = Some(Errno::from(error).0);
-                self.state = State::Idle;
+                self.state = State::Failed;
                 self.remote = None;
             }
         }
@@ -111,9 +119,7 @@ impl Socket {
     pub fn mask(&mut self) -> u32 {
         let error = if self.error.is_some() { events::ERR } else { 0 };
         match &self.state {
-            State::Idle if self.error.is_some() => {
-                events::IN | events::OUT | events::ERR | events::HUP | events::RDHUP
-            }
+            State::Failed => error | events::IN | events::OUT | events::HUP | events::RDHUP,
             State::Idle => events::OUT | events::HUP,
             State::Connecting(_) => 0,
             State::Listening(listener) => {
@@ -130,7 +136,7 @@ impl Socket {
                     (is.readable || self.shut_read, events::IN),
                     (is.writable, events::OUT),
                     (is.end_of_file || self.shut_read, events::RDHUP),
-                    (is.hung_up, events::HUP),
+                    (is.hung_up || self.shut_read && self.shut_write, events::HUP),
                     (is.failed, events::ERR),
                 ] {
                     if holds {
@@ -184,16 +190,27 @@ impl Socket {
         }
     }
 
+    /// Connected, and not yet over in both directions.
+    fn is_open(&self) -> bool {
+        match &self.state {
+            State::Connected(stream) => !stream.readiness(&self.reader, &self.writer).hung_up,
+            _ => false,
+        }
+    }
+
     fn receive(&mut self, into: &mut [u8], peek: bool) -> Result<usize, Errno> {
         if let Some(error) = self.error.take() {
             return Err(Errno(error));
         }
         match &self.state {
-            State::Connected(_) if self.shut_read => Ok(0),
+            State::Failed => Ok(0),
             State::Connected(stream) => {
                 let received = stream.receive_now(into, peek);
                 stream.readiness(&self.reader, &self.writer);
-                Ok(received?)
+                match received.map_err(Errno::from) {
+                    Err(Errno(libc::EAGAIN)) if self.shut_read => Ok(0),
+                    received => received,
+                }
             }
             State::Connecting(_) => Err(Errno(libc::EAGAIN)),
             State::Idle | State::Listening(_) => Err(Errno(libc::ENOTCONN)),
@@ -211,7 +228,7 @@ impl Socket {
                 Ok(sent?)
             }
             State::Connecting(_) => Err(Errno(libc::EAGAIN)),
-            State::Idle | State::Listening(_) => Err(Errno(libc::EPIPE)),
+            State::Idle | State::Failed | State::Listening(_) => Err(Errno(libc::EPIPE)),
         }
     }
 }
@@ -225,7 +242,12 @@ impl Process {
         }
     }
 
-    pub(super) fn socket(&mut self, domain: i32, kind: i32) -> Result<isize, Errno> {
+    pub(super) fn socket(
+        &mut self,
+        domain: i32,
+        kind: i32,
+        protocol: i32,
+    ) -> Result<isize, Errno> {
         let is_v6 = match domain {
             libc::AF_INET => false,
             libc::AF_INET6 => true,
@@ -235,7 +257,11 @@ impl Process {
         match kind & 0xf {
             libc::SOCK_STREAM => {}
             libc::SOCK_DGRAM => return Err(self.refuse("UDP sockets")),
-            _ => return Err(Errno(libc::EPERM)),
+            libc::SOCK_RAW => return Err(Errno(libc::EPERM)),
+            _ => return Err(Errno(libc::ESOCKTNOSUPPORT)),
+        }
+        if ![0, libc::IPPROTO_TCP].contains(&protocol) {
+            return Err(Errno(libc::EPROTONOSUPPORT));
         }
         self.open_socket(Socket::new(is_v6), kind)
     }
@@ -260,8 +286,7 @@ impl Process {
                     other.local.is_some_and(|local| local.port() == port)
                         && match &other.state {
                             State::Listening(_) => true,
-                            State::Idle => by_any || !other.reuses_address,
-                            _ => false,
+                            _ => by_any || !other.reuses_address,
                         }
                 }
                 _ => false,
@@ -343,7 +368,7 @@ impl Process {
         flags: i32,
     ) -> Result<isize, Errno> {
         let (_, socket, _) = self.socket_of(fd)?;
-        let is_v6 = socket.is_v6;
+        let (is_v6, reuses) = (socket.is_v6, socket.reuses_address);
         let reader = socket.reader.clone();
         let State::Listening(listener) = &mut socket.state else {
             return Err(Errno(libc::EINVAL));
@@ -354,15 +379,38 @@ impl Process {
         };
         listener.readiness(&reader);
         let (port, peer_port) = accepted.ports();
-        let peer = SocketAddr::new(address::of_node(accepted.peer()).into(), peer_port);
-        let own = SocketAddr::new(address::of_node(self.node.ix()).into(), port);
+        let (peer, own) = match accepted.peer() == self.node.ix() {
+            true => {
+                let ip = self.dialled(port, peer_port);
+                (ip, ip)
+            }
+            false => (
+                address::of_node(accepted.peer()).into(),
+                address::of_node(self.node.ix()).into(),
+            ),
+        };
+        let peer = SocketAddr::new(peer, peer_port);
+        let own = SocketAddr::new(own, port);
         let mut socket = Socket::new(is_v6);
+        socket.reuses_address = reuses;
         socket.local = Some(own);
         socket.remote = Some(peer);
         socket.state = State::Connected(accepted);
         let new = self.open_socket(socket, flags)?;
         address::write(&self.memory, at, len_at, peer, is_v6);
         Ok(new)
+    }
+
+    /// By which of the machine's own addresses a connection of this process reached one of its listeners.
+    fn dialled(&mut self, port: u16, peer_port: u16) -> IpAddr {
+        let mut sockets = self.descriptors.objects_mut().filter_map(|(_, object)| {
+            let Kind::Socket(socket) = &object.kind else {
+                return None;
+            };
+            let (local, remote) = (socket.local?, socket.remote?);
+            (remote.port() == port && [0, peer_port].contains(&local.port())).then(|| remote.ip())
+        });
+        sockets.next().unwrap_or(Ipv4Addr::LOCALHOST.into())
     }
 
     pub(super) fn connect(&mut self, tid: Tid, call: &Call) -> Answer {
@@ -376,7 +424,7 @@ impl Process {
     }
 
     fn try_connect(&mut self, fd: i32, at: usize, len: usize) -> Result<isize, Errno> {
-        let address = address::read(&self.memory, at, len)?;
+        let mut address = address::read(&self.memory, at, len)?;
         let node = self.node.clone();
         let own = node.ix();
         let (id, socket, nonblocking) = self.socket_of(fd)?;
@@ -384,13 +432,23 @@ impl Process {
             State::Idle => {}
             State::Connecting(_) if nonblocking => return Err(Errno(libc::EALREADY)),
             State::Connecting(_) => return Err(Errno(libc::EINPROGRESS)),
-            // A blocking call that is looked at again, or a program that asks twice.
-            State::Connected(_) if !nonblocking => return Ok(0),
+            State::Connected(_) if std::mem::take(&mut socket.is_news) => return Ok(0),
             State::Connected(_) => return Err(Errno(libc::EISCONN)),
             State::Listening(_) => return Err(Errno(libc::EISCONN)),
+            State::Failed => {
+                socket.state = State::Idle;
+                let error = socket.error.take().unwrap_or(libc::ECONNABORTED);
+                return Err(Errno(error));
+            }
         }
-        if let Some(error) = socket.error.take() {
-            return Err(Errno(error));
+        if address.is_ipv6() != socket.is_v6 {
+            return Err(Errno(libc::EAFNOSUPPORT));
+        }
+        if address.ip().is_unspecified() {
+            address.set_ip(match address {
+                SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+                SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+            });
         }
         let Some(peer) = address::to_node(address.ip(), own) else {
             return Err(Errno(libc::ENETUNREACH));
@@ -413,9 +471,15 @@ impl Process {
         }
         let (_, socket, _) = self.socket_of(fd)?;
         match &socket.state {
-            State::Connected(_) => Ok(0),
+            State::Connected(_) => {
+                socket.is_news = false;
+                Ok(0)
+            }
             State::Connecting(_) => Err(Errno(libc::EINPROGRESS)),
-            _ => Err(Errno(socket.take_error())),
+            _ => {
+                socket.state = State::Idle;
+                Err(Errno(socket.take_error()))
+            }
         }
     }
 
@@ -430,6 +494,7 @@ impl Process {
         let timeout = match &object.kind {
             Kind::Socket(socket) if writes => socket.send_timeout,
             Kind::Socket(socket) => socket.receive_timeout,
+            Kind::Pipe(end) if !writes => end.receive_timeout,
             _ => None,
         };
         let until = self.until(tid, timeout);
@@ -458,20 +523,34 @@ impl Process {
         let (id, object) = self.descriptors.by_fd(fd)?;
         let end = match &mut object.kind {
             Kind::Pipe(end) if end.is_socket => Some(end.clone()),
+            Kind::Socket(_) if !(libc::SHUT_RD..=libc::SHUT_RDWR).contains(&how) => {
+                return Err(Errno(libc::EINVAL));
+            }
             Kind::Socket(socket) => {
-                let State::Connected(stream) = &socket.state else {
-                    return Err(Errno(libc::ENOTCONN));
-                };
-                if how != libc::SHUT_RD {
-                    stream.finish();
+                let is_open = socket.is_open();
+                match &socket.state {
+                    State::Listening(_) if how != libc::SHUT_WR => socket.state = State::Idle,
+                    State::Listening(_) => {}
+                    State::Connected(stream) if is_open => {
+                        if how != libc::SHUT_RD {
+                            stream.finish();
+                            socket.shut_write = true;
+                        }
+                        socket.shut_read |= how != libc::SHUT_WR;
+                    }
+                    _ => return Err(Errno(libc::ENOTCONN)),
                 }
-                socket.shut_read |= how != libc::SHUT_WR;
                 None
             }
             _ => return Err(Errno(libc::ENOTSOCK)),
         };
-        if let (Some(end), true) = (end, how != libc::SHUT_RD) {
-            self.pipe_ends(&end);
+        if let Some(end) = end {
+            if how != libc::SHUT_RD {
+                self.pipe_ends(&end);
+            }
+            if how != libc::SHUT_WR {
+                self.pipe_is_deaf(&end);
+            }
         }
         let mask = self.mask(id);
         self.notify(id, mask);
@@ -491,9 +570,9 @@ impl Process {
         let (_, socket, _) = self.socket_of(fd as i32)?;
         let is_v6 = socket.is_v6;
         let name = match peer {
-            true => match socket.state {
-                State::Connected(_) => socket.remote,
-                _ => None,
+            true => match socket.is_open() {
+                true => socket.remote,
+                false => None,
             }
             .ok_or(Errno(libc::ENOTCONN))?,
             false => socket.local.unwrap_or_else(|| socket.any(0)),
@@ -505,7 +584,7 @@ impl Process {
     pub(super) fn set_option(&mut self, call: &Call) -> Result<isize, Errno> {
         let [fd, level, name, at, len, _] = call.arguments;
         let (level, name) = (level as i32, name as i32);
-        let bytes = self.memory.read(at, len);
+        let mut bytes = self.memory.read(at, len);
         let int = bytes
             .get(..4)
             .map_or(0, |b| i32::from_ne_bytes([b[0], b[1], b[2], b[3]]));
@@ -518,10 +597,21 @@ impl Process {
             (Some(seconds), Some(micros)) => Some(seconds * 1_000_000_000 + micros * 1_000),
             _ => None,
         };
-        if let Kind::Pipe(_) = &self.descriptors.by_fd(fd as i32)?.1.kind {
+        if let Kind::Pipe(end) = &mut self.descriptors.by_fd(fd as i32)?.1.kind
+            && end.is_socket
+        {
+            if (level, name) == (libc::SOL_SOCKET, libc::SO_RCVTIMEO) {
+                end.receive_timeout = timeout();
+            }
             return Ok(0);
         }
         let (_, socket, _) = self.socket_of(fd as i32)?;
+        if is_unknown(level, name) {
+            return Err(Errno(libc::ENOPROTOOPT));
+        }
+        if bytes.len() < 4 || !allows(level, name, int) {
+            return Err(Errno(libc::EINVAL));
+        }
         match (level, name) {
             (libc::SOL_SOCKET, libc::SO_REUSEADDR) => socket.reuses_address = int != 0,
             (libc::SOL_SOCKET, libc::SO_LINGER) => {
@@ -553,6 +643,8 @@ impl Process {
             socket.set_keepalive();
         }
         let key = (level, name);
+        let kept = as_kept(level, name, int);
+        bytes[..4].copy_from_slice(&kept.to_ne_bytes());
         socket.others.retain(|(other, _)| *other != key);
         socket.others.push((key, bytes));
         Ok(0)
@@ -573,6 +665,9 @@ impl Process {
             return self.put_option(at, len_at, &value.to_ne_bytes());
         }
         let (_, socket, _) = self.socket_of(fd as i32)?;
+        if is_unknown(level, name) {
+            return Err(Errno(libc::ENOPROTOOPT));
+        }
         let value = match (level, name) {
             (libc::SOL_SOCKET, libc::SO_ERROR) => {
                 socket.progress();
@@ -619,5 +714,39 @@ impl Process {
         self.memory.write(at, &value[..len]);
         self.memory.write_u32(len_at, len as u32);
         Ok(0)
+    }
+}
+
+/// Whether Linux has no such option.
+fn is_unknown(level: i32, name: i32) -> bool {
+    match level {
+        libc::SOL_SOCKET => !(1..=83).contains(&name),
+        libc::IPPROTO_TCP => !(1..=44).contains(&name),
+        _ => false,
+    }
+}
+
+/// Whether an option can have this value.
+fn allows(level: i32, name: i32, value: i32) -> bool {
+    match (level, name) {
+        (libc::IPPROTO_TCP, libc::TCP_KEEPIDLE | libc::TCP_KEEPINTVL) => {
+            (1..=32_767).contains(&value)
+        }
+        (libc::IPPROTO_TCP, libc::TCP_KEEPCNT) => (1..=127).contains(&value),
+        _ => true,
+    }
+}
+
+/// What is read of an option that was set to this value.
+fn as_kept(level: i32, name: i32, value: i32) -> i32 {
+    /// `net.core.rmem_max` and `wmem_max`.
+    const BUFFER_MAX: i32 = 212_992;
+    match (level, name) {
+        (libc::SOL_SOCKET, libc::SO_KEEPALIVE | libc::SO_REUSEADDR | libc::SO_REUSEPORT)
+        | (libc::IPPROTO_TCP, libc::TCP_NODELAY) => i32::from(value != 0),
+        // Linux doubles it, for its own needs.
+        (libc::SOL_SOCKET, libc::SO_RCVBUF) => (2 * value.clamp(0, BUFFER_MAX)).max(2304),
+        (libc::SOL_SOCKET, libc::SO_SNDBUF) => (2 * value.clamp(0, BUFFER_MAX)).max(4608),
+        _ => value,
     }
 }

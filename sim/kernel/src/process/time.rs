@@ -50,14 +50,27 @@ impl Timer {
 
 impl Process {
     /// A `timespec`, in nanoseconds; none if there is none.
-    pub(super) fn timespec(&self, at: usize) -> Option<u64> {
-        (at != 0).then(|| {
-            let (seconds, ns) = (self.memory.read_u64(at), self.memory.read_u64(at + 8));
-            if (seconds as i64) < 0 {
-                return 0;
-            }
-            seconds.saturating_mul(NS).saturating_add(ns)
-        })
+    pub(super) fn timespec(&self, at: usize) -> Result<Option<u64>, Errno> {
+        if at == 0 {
+            return Ok(None);
+        }
+        let (seconds, ns) = (self.memory.read_u64(at), self.memory.read_u64(at + 8));
+        if (seconds as i64) < 0 || ns >= NS {
+            return Err(Errno(libc::EINVAL));
+        }
+        Ok(Some(seconds.saturating_mul(NS).saturating_add(ns)))
+    }
+
+    /// Answers a call that waits for at most a `timespec`.
+    pub(super) fn timed(
+        &mut self,
+        at: usize,
+        serve: impl FnOnce(&mut Self, Option<u64>) -> Answer,
+    ) -> Answer {
+        match self.timespec(at) {
+            Ok(timeout) => serve(self, timeout),
+            Err(error) => Err(error).into(),
+        }
     }
 
     fn put_timespec(&self, at: usize, ns: u64) {
@@ -65,14 +78,14 @@ impl Process {
         self.memory.write_u64(at + 8, ns % NS);
     }
 
-    /// What a clock shows.
-    fn clock(&self, clock: i32) -> u64 {
+    /// What a clock shows the process.
+    pub(super) fn clock(&self, clock: i32) -> u64 {
         match clock {
             libc::CLOCK_REALTIME | libc::CLOCK_REALTIME_COARSE | libc::CLOCK_TAI => {
                 self.node.clock_was_read();
-                self.node.wall_ns()
+                self.node.wall_ns() + self.ahead()
             }
-            _ => MONOTONIC_BEGIN + self.now(),
+            _ => MONOTONIC_BEGIN + self.now() + self.ahead(),
         }
     }
 
@@ -88,8 +101,10 @@ impl Process {
 
     /// `nanosleep` and `clock_nanosleep`.
     pub(super) fn nanosleep(&mut self, tid: Tid, clock: i32, flags: i32, wanted: usize) -> Answer {
-        let Some(wanted) = self.timespec(wanted) else {
-            return Err(Errno(libc::EFAULT)).into();
+        let wanted = match self.timespec(wanted) {
+            Ok(Some(wanted)) if (0..=11).contains(&clock) => wanted,
+            Ok(None) => return Err(Errno(libc::EFAULT)).into(),
+            _ => return Err(Errno(libc::EINVAL)).into(),
         };
         let known = self
             .threads
@@ -125,8 +140,9 @@ impl Process {
     pub(super) fn timer_settime(&mut self, call: &Call) -> Result<isize, Errno> {
         let [fd, flags, new, old, ..] = call.arguments;
         let now = self.now();
-        let interval = self.timespec(new).unwrap_or(0);
-        let wanted = self.timespec(new + 16).unwrap_or(0);
+        let interval = self.timespec(new)?.unwrap_or(0);
+        let wanted = self.timespec(new + 16)?.unwrap_or(0);
+        let ahead = self.ahead();
         let wall = self.node.wall_ns();
         let (id, object) = self.descriptors.by_fd(fd as i32)?;
         let Kind::Timer(timer) = &mut object.kind else {
@@ -137,7 +153,7 @@ impl Process {
         timer.rung = false;
         timer.next = match (wanted, flags as i32 & libc::TFD_TIMER_ABSTIME) {
             (0, _) => None,
-            (wanted, 0) => Some(now + wanted),
+            (wanted, 0) => Some(now + ahead + wanted),
             (wanted, _) if timer.is_wall => Some(now + wanted.saturating_sub(wall)),
             (wanted, _) => Some(wanted.saturating_sub(MONOTONIC_BEGIN).max(now)),
         };
@@ -152,7 +168,24 @@ impl Process {
         Ok(0)
     }
 
+    /// `timerfd_gettime`.
+    pub(super) fn timer_gettime(&mut self, fd: i32, place: usize) -> Result<isize, Errno> {
+        let now = self.now() + self.ahead();
+        let Kind::Timer(timer) = &self.descriptors.by_fd(fd)?.1.kind else {
+            return Err(Errno(libc::EINVAL));
+        };
+        let timer = *timer;
+        self.put_timespec(place, timer.interval);
+        let left = timer.next.map_or(0, |next| next.saturating_sub(now));
+        self.put_timespec(place + 16, left);
+        Ok(0)
+    }
+
     pub(super) fn timer_create(&mut self, clock: i32, flags: i32) -> Result<isize, Errno> {
+        let known = [libc::CLOCK_REALTIME, libc::CLOCK_MONOTONIC, libc::CLOCK_BOOTTIME];
+        if !known.contains(&clock) || flags & !(libc::O_NONBLOCK | libc::O_CLOEXEC) != 0 {
+            return Err(Errno(libc::EINVAL));
+        }
         let timer = Timer {
             is_wall: clock == libc::CLOCK_REALTIME,
             ..Timer::default()
