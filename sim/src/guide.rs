@@ -8,6 +8,7 @@
 //! * [`campaigns`]: nights of storms, on many machines
 //! * [`reference_systems`]: ten scenarios over published designs, and the bugs that storms find in them
 //! * [`live`]: the same services on real sockets and files
+//! * [`nondeterminism`]: what is simulated of unmodified programs, and where that differs from Linux
 //! * [`guarantees`]: what is guaranteed, and what is not
 //! * [`measurements`]: what was measured, and with which commands
 //! * [`glossary`]
@@ -40,6 +41,9 @@ pub mod reference_systems {}
 
 #[doc = include_str!("guide/live.md")]
 pub mod live {}
+
+#[doc = include_str!("guide/nondeterminism.md")]
+pub mod nondeterminism {}
 
 #[doc = include_str!("guide/guarantees.md")]
 pub mod guarantees {}

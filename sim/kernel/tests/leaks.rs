@@ -62,6 +62,13 @@ fn is_refused(main: fn(), what: &str) {
     assert!(lines.contains(&"-38".to_owned()), "{lines:?}");
 }
 
+/// The program goes on without doing anything: one that ends is started again.
+fn stay() {
+    loop {
+        std::thread::park();
+    }
+}
+
 /// A system call by an instruction of the program's own.
 fn raw(number: i64, arguments: [usize; 4]) -> i64 {
     let answer;
@@ -101,6 +108,7 @@ fn raw_system_calls_are_served() {
         );
         let (family, kind) = (libc::AF_INET as usize, libc::SOCK_STREAM as usize);
         println!("{}", raw(libc::SYS_socket, [family, kind, 0, 0]) >= 3);
+        stay();
     });
     assert_eq!(lines[1..], ["true", "true"]);
 }
@@ -115,6 +123,7 @@ fn timestamps_are_virtual_time() {
         let took = unsafe { core::arch::x86_64::_rdtsc() } - began;
         assert!(took >= 10_000_000, "{took}");
         println!("{began} {took}");
+        stay();
     });
 }
 
@@ -130,6 +139,7 @@ fn every_clock_of_libc_is_virtual_time() {
         };
         let now = (std::time::SystemTime::now(), std::time::Instant::now());
         println!("{seconds} {value:?} {time:?} {now:?}");
+        stay();
     });
 }
 
@@ -140,16 +150,19 @@ fn entropy_comes_from_the_seed() {
         // SAFETY: the buffer is there.
         unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), 8, 0) };
         println!("{bytes:?}");
+        stay();
     });
     is_seeded(|| {
         let mut bytes = [0u8; 8];
         let mut device = std::fs::File::open("/dev/urandom").expect("it is there");
         device.read_exact(&mut bytes).expect("it has no end");
         println!("{bytes:?}");
+        stay();
     });
     is_seeded(|| {
         let map: HashMap<u32, ()> = (0..50).map(|n| (n, ())).collect();
         println!("{:?}", map.keys().collect::<Vec<_>>());
+        stay();
     });
 }
 
@@ -165,6 +178,7 @@ fn what_a_program_sees_of_its_machine_is_the_same_everywhere() {
         println!("{:?}", std::fs::read_dir("/home").map(Iterator::count));
         let local = 0;
         println!("{:?}", &raw const local);
+        stay();
     });
     assert!(
         lines[0].contains("SET") && !lines[0].contains("CARGO"),
@@ -186,13 +200,17 @@ fn threads_take_turns_by_lot() {
             }
         });
         println!("{order:?}");
+        stay();
     });
 }
 
 #[test]
 fn what_is_not_simulated_is_refused_and_told() {
     is_refused(
-        || println!("{}", raw(libc::SYS_io_uring_setup, [8, 0, 0, 0])),
+        || {
+            println!("{}", raw(libc::SYS_io_uring_setup, [8, 0, 0, 0]));
+            stay();
+        },
         "io_uring_setup",
     );
     is_refused(
@@ -201,6 +219,7 @@ fn what_is_not_simulated_is_refused_and_told() {
             if unsafe { libc::fork() } < 0 {
                 println!("{}", last_errno());
             }
+            stay();
         },
         "fork",
     );
@@ -223,10 +242,19 @@ fn what_is_not_simulated_is_refused_and_told() {
         "UDP",
     );
     is_refused(
-        || println!("{}", raw(libc::SYS_ptrace, [0, 0, 0, 0])),
+        || {
+            println!("{}", raw(libc::SYS_ptrace, [0, 0, 0, 0]));
+            stay();
+        },
         "ptrace",
     );
-    is_refused(|| println!("{}", raw(9999, [0; 4])), "system call 9999");
+    is_refused(
+        || {
+            println!("{}", raw(9999, [0; 4]));
+            stay();
+        },
+        "system call 9999",
+    );
 }
 
 #[test]
@@ -235,6 +263,7 @@ fn a_descriptor_of_another_process_is_none_here() {
         // The harness has more open than a program that has just begun.
         println!("{}", raw(libc::SYS_read, [3, 0, 0, 0]));
         println!("{}", raw(libc::SYS_close, [9, 0, 0, 0]));
+        stay();
     });
     assert_eq!(
         lines,
@@ -253,6 +282,7 @@ fn rdrand_is_not_detected() {
         // SAFETY: the machine has it.
         unsafe { asm!("rdrand {}", out(reg) value) };
         println!("{value}");
+        stay();
     };
     let (first, second) = (run_with(1, draws), run_with(1, draws));
     assert!(first.1.is_empty() && second.1.is_empty());

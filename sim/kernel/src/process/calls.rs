@@ -67,7 +67,9 @@ impl Process {
             libc::SYS_close => self.close(fd).into(),
             libc::SYS_dup => self.dup(fd, 0, 0).into(),
             libc::SYS_dup2 => self.dup_to(fd, b as i32, 0).into(),
-            libc::SYS_dup3 if a == b || c as i32 & !libc::O_CLOEXEC != 0 => Err(Errno(libc::EINVAL)).into(),
+            libc::SYS_dup3 if a == b || c as i32 & !libc::O_CLOEXEC != 0 => {
+                Err(Errno(libc::EINVAL)).into()
+            }
             libc::SYS_dup3 => self.dup_to(fd, b as i32, c as i32).into(),
             libc::SYS_fcntl => match self.range_lock(call) {
                 Some(answer) => answer,
@@ -395,7 +397,9 @@ impl Process {
                 result => result.into(),
             };
         }
-        self.all_of(tid, fd, parts, true, |process, rest| process.write_parts(fd, rest))
+        self.all_of(tid, fd, parts, true, |process, rest| {
+            process.write_parts(fd, rest)
+        })
     }
 
     fn send_to(&mut self, tid: Tid, fd: i32, parts: &[(usize, usize)], flags: i32) -> Answer {
@@ -408,7 +412,9 @@ impl Process {
         if flags & libc::MSG_DONTWAIT != 0 {
             return self.write_parts(fd, parts).into();
         }
-        self.all_of(tid, fd, parts, true, |process, rest| process.write_parts(fd, rest))
+        self.all_of(tid, fd, parts, true, |process, rest| {
+            process.write_parts(fd, rest)
+        })
     }
 
     fn write_parts(&mut self, fd: i32, parts: &[(usize, usize)]) -> Result<isize, Errno> {

@@ -112,10 +112,12 @@ impl Process {
                     .lseek(b as i64, c as i32)
                     .map(|at| at as isize)
                     .map_err(Errno::from),
-                Err(Errno(libc::EINVAL)) => match self.descriptors.by_fd(fd).map(|(_, o)| &o.kind) {
-                    Ok(Kind::Event { .. } | Kind::Timer(_) | Kind::Epoll(_)) => Ok(0),
-                    _ => Err(Errno(libc::ESPIPE)),
-                },
+                Err(Errno(libc::EINVAL)) => {
+                    match self.descriptors.by_fd(fd).map(|(_, o)| &o.kind) {
+                        Ok(Kind::Event { .. } | Kind::Timer(_) | Kind::Epoll(_)) => Ok(0),
+                        _ => Err(Errno(libc::ESPIPE)),
+                    }
+                }
                 Err(error) => Err(error),
             },
             libc::SYS_pread64 => {

@@ -21,11 +21,9 @@ impl Process {
         let [address, operation, value, timeout, second, third] = call.arguments;
         let operation = operation as i32;
         match operation & !(PRIVATE | CLOCK_REALTIME_FLAG) {
-            WAIT => {
-                self.timed(timeout, |process, timeout| {
-                    process.futex_wait(tid, address, value as u32, u32::MAX, timeout)
-                })
-            }
+            WAIT => self.timed(timeout, |process, timeout| {
+                process.futex_wait(tid, address, value as u32, u32::MAX, timeout)
+            }),
             WAIT_BITSET | WAKE_BITSET if third as u32 == 0 => Err(Errno(libc::EINVAL)).into(),
             WAIT_BITSET => {
                 let now = match operation & CLOCK_REALTIME_FLAG {

@@ -74,7 +74,10 @@ impl PipeEnd {
                 mask |= events::IN;
             }
             if !buffer.has_writer {
-                let over = self.writes.as_ref().is_none_or(|pipe| pipe.buffer().is_over());
+                let over = self
+                    .writes
+                    .as_ref()
+                    .is_none_or(|pipe| pipe.buffer().is_over());
                 mask |= match (self.is_socket, over) {
                     (true, true) => events::IN | events::RDHUP | events::HUP,
                     (true, false) => events::IN | events::RDHUP,
@@ -195,7 +198,7 @@ impl Process {
             reads: Some(Pipe::new()),
             writes: Some(Pipe::new()),
             is_socket: true,
-                receive_timeout: None,
+            receive_timeout: None,
         }
     }
 

@@ -242,12 +242,7 @@ impl Process {
         }
     }
 
-    pub(super) fn socket(
-        &mut self,
-        domain: i32,
-        kind: i32,
-        protocol: i32,
-    ) -> Result<isize, Errno> {
+    pub(super) fn socket(&mut self, domain: i32, kind: i32, protocol: i32) -> Result<isize, Errno> {
         let is_v6 = match domain {
             libc::AF_INET => false,
             libc::AF_INET6 => true,

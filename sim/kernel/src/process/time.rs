@@ -182,7 +182,11 @@ impl Process {
     }
 
     pub(super) fn timer_create(&mut self, clock: i32, flags: i32) -> Result<isize, Errno> {
-        let known = [libc::CLOCK_REALTIME, libc::CLOCK_MONOTONIC, libc::CLOCK_BOOTTIME];
+        let known = [
+            libc::CLOCK_REALTIME,
+            libc::CLOCK_MONOTONIC,
+            libc::CLOCK_BOOTTIME,
+        ];
         if !known.contains(&clock) || flags & !(libc::O_NONBLOCK | libc::O_CLOEXEC) != 0 {
             return Err(Errno(libc::EINVAL));
         }
