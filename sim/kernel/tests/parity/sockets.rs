@@ -704,9 +704,8 @@ fn timeouts(seen: &mut Seen) {
         .expect("it can be set");
     let buffer = vec![0; 1 << 20];
     let ended = loop {
-        match client.write(&buffer) {
-            Ok(_) => {}
-            Err(error) => break error,
+        if let Err(error) = client.write_all(&buffer) {
+            break error;
         }
     };
     seen.note("write", crate::error_of(&ended));
