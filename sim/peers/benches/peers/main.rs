@@ -1,68 +1,85 @@
 //! Squall beside what else there is, in one run, so that the ratios mean something: `cargo bench -p squall-peers`.
 //!
-//! Requests from axum to reqwest over the real loopback, between two processes and between two programs; then storms over
-//! the same small shop on Squall, turmoil and madsim. `-- --requests N --storms N` says how many.
+//! Requests from reqwest to axum over the real loopback, between two processes and between two programs; then storms over
+//! the same small shop on Squall, turmoil and madsim. `-- --requests N --storms N` says how many, `--only WORD` which rows.
 
 mod requests;
 mod shop;
 mod storms;
-
-use std::time::Duration;
+mod took;
 
 use requests::Kind;
+use took::{Took, took};
 
 fn main() {
+    took::adopt_orphans();
     let requests = argument("--requests", 5_000);
     let storms = argument("--storms", 300);
 
     println!("{requests} requests one after the other, axum and reqwest, JSON");
-    let loopback = requests::over_loopback(requests, false);
-    row(
-        "real loopback, a thread for each",
-        loopback,
+    table(
         requests,
-        loopback,
+        &[
+            ("real loopback, a thread for each", &|| {
+                requests::over_loopback(requests, false)
+            }),
+            ("real loopback, one thread for both", &|| {
+                requests::over_loopback(requests, true)
+            }),
+            ("two processes", &|| {
+                requests::simulated(Kind::Process, requests)
+            }),
+            ("two programs, 4 workers each", &|| {
+                requests::simulated(Kind::Program, requests)
+            }),
+        ],
     );
-    let shared = requests::over_loopback(requests, true);
-    row(
-        "real loopback, one thread for both",
-        shared,
-        requests,
-        loopback,
-    );
-    for (name, kind) in [
-        ("two processes", Kind::Process),
-        ("two programs, 4 workers each", Kind::Program),
-    ] {
-        row(
-            name,
-            requests::simulated(kind, requests),
-            requests,
-            loopback,
-        );
-    }
-
     println!(
         "\n{storms} storms of {} orders, stock crashes amid them",
         shop::ORDERS
     );
-    let ours = storms::on_squall(storms);
-    row("Squall, real tokio, a child a storm", ours, storms, ours);
-    row("turmoil", storms::on_turmoil(storms), storms, ours);
-    row("madsim", storms::on_madsim(storms), storms, ours);
+    table(
+        storms,
+        &[
+            ("Squall, real tokio, a child a storm", &|| {
+                storms::on_squall(storms)
+            }),
+            ("turmoil", &|| storms::on_turmoil(storms)),
+            ("madsim", &|| storms::on_madsim(storms)),
+        ],
+    );
 }
 
-fn row(name: &str, took: Duration, count: u64, against: Duration) {
+type Row<'a> = (&'a str, &'a dyn Fn());
+
+/// Runs each and prints what it took, and how that compares to the first.
+fn table(count: u64, rows: &[Row<'_>]) {
+    let only = following("--only").unwrap_or_default();
     println!(
-        "  {name:<36} {:>9.1} µs each {:>9.0}/s   {:.2} of the first",
-        took.as_secs_f64() * 1e6 / count as f64,
-        count as f64 / took.as_secs_f64(),
-        took.as_secs_f64() / against.as_secs_f64(),
+        "{:38} {:>10} {:>10} {:>8} {:>12} {:>8}",
+        "", "each", "a second", "ratio", "CPU, each", "ratio"
     );
+    let mut first = None;
+    for (name, work) in rows.iter().filter(|(name, _)| name.contains(&only)) {
+        let Took { wall, cpu } = took(work);
+        let first = first.get_or_insert(Took { wall, cpu });
+        let micros = |time: std::time::Duration| time.as_secs_f64() * 1e6 / count as f64;
+        println!(
+            "  {name:36} {:>7.1} µs {:>10.0} {:>8.2} {:>9.1} µs {:>8.2}",
+            micros(wall),
+            1e6 / micros(wall),
+            wall.as_secs_f64() / first.wall.as_secs_f64(),
+            micros(cpu),
+            cpu.as_secs_f64() / first.cpu.as_secs_f64(),
+        );
+    }
 }
 
 /// The number that follows this word on the command line.
 fn argument(name: &str, usual: u64) -> u64 {
-    let given = std::env::args().skip_while(|word| word != name).nth(1);
-    given.map_or(usual, |number| number.parse().expect("a number"))
+    following(name).map_or(usual, |number| number.parse().expect("a number"))
+}
+
+fn following(name: &str) -> Option<String> {
+    std::env::args().skip_while(|word| word != name).nth(1)
 }

@@ -4,7 +4,7 @@ use std::{
     future::Future,
     io,
     net::{IpAddr, Ipv4Addr},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use squall::{
@@ -87,7 +87,7 @@ impl Scenario for Shop {
 }
 
 /// Processes on one thread, in a child a storm as always.
-pub fn on_squall(storms: u64) -> Duration {
+pub fn on_squall(storms: u64) {
     let crash = Crash::new("stock", DOWN.as_millis() as u64);
     let fault = Fault {
         when: When::AtMs(CRASH_AT.as_millis() as u64),
@@ -98,12 +98,9 @@ pub fn on_squall(storms: u64) -> Duration {
         jobs: 1,
         ..Campaign::over(&Shop, Seeds::up_to(storms))
     };
-    let began = Instant::now();
     let totals = campaign.run(&mut |_| ());
-    let took = began.elapsed();
     assert_eq!(totals.tally.failed(), 0);
     assert_eq!(totals.tally.count("whole"), storms);
-    took
 }
 
 /// turmoil's network.
@@ -131,8 +128,7 @@ impl Machine for Turmoil {
 }
 
 /// On one thread, with its usual tick of a millisecond.
-pub fn on_turmoil(storms: u64) -> Duration {
-    let began = Instant::now();
+pub fn on_turmoil(storms: u64) {
     for seed in 0..storms {
         let rows = Rows::default();
         let mut sim = turmoil::Builder::new()
@@ -164,7 +160,6 @@ pub fn on_turmoil(storms: u64) -> Duration {
         until(&mut sim, Duration::MAX);
         assert!(rows.are_whole());
     }
-    began.elapsed()
 }
 
 /// madsim's network.
@@ -198,8 +193,7 @@ impl Machine for Madsim {
 }
 
 /// On one thread, each storm on one of its own, as madsim's own tests are.
-pub fn on_madsim(storms: u64) -> Duration {
-    let began = Instant::now();
+pub fn on_madsim(storms: u64) {
     for seed in 0..storms {
         let storm = || {
             let mut config = madsim::Config::default();
@@ -208,7 +202,6 @@ pub fn on_madsim(storms: u64) -> Duration {
         };
         std::thread::scope(|scope| scope.spawn(storm).join().expect("nothing fails"));
     }
-    began.elapsed()
 }
 
 async fn in_madsim() {
