@@ -55,6 +55,8 @@ pub fn in_child(work: &dyn Fn() -> Vec<u8>) -> io::Result<Child> {
 /// # Errors
 /// The machine refuses to make a process.
 pub fn forked(work: &dyn Fn() -> Vec<u8>) -> io::Result<Child> {
+    // Asked here once: each child would ask the processor anew, which a virtual machine answers slowly.
+    let _ = std::arch::is_x86_feature_detected!("avx2");
     let mut child = fork(work)?;
     for _ in 1..ATTEMPTS {
         if child.end != End::Stalled {

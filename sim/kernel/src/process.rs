@@ -161,6 +161,8 @@ pub(crate) struct Process {
     /// What it asked for that is not simulated.
     refused: BTreeSet<String>,
     timer: Option<(u64, Timer)>,
+    /// Virtual time in nanoseconds, as of its turn: it stands still meanwhile.
+    now: u64,
     next_port: u16,
     /// It was told to end, and is killed then.
     ends_by: Option<u64>,
@@ -236,6 +238,7 @@ impl Process {
             end: None,
             refused: BTreeSet::new(),
             timer: None,
+            now: node.now().0,
             next_port: 0,
             ends_by: None,
             node,
@@ -244,11 +247,12 @@ impl Process {
 
     /// Virtual time in nanoseconds.
     fn now(&self) -> u64 {
-        self.node.now().0
+        self.now
     }
 
     /// Lets the process go on as far as it can at this instant.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        self.now = self.node.now().0;
         self.wakes.attend(cx.waker());
         loop {
             self.hear_orders(cx);

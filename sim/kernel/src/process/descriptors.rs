@@ -2,7 +2,7 @@
 
 use std::{
     cell::Cell,
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::atomic::{AtomicU32, Ordering::Relaxed},
 };
 
@@ -37,6 +37,8 @@ fn first_fd() -> i32 {
 pub(crate) struct Descriptors {
     table: BTreeMap<i32, Descriptor>,
     objects: BTreeMap<ObjectId, Object>,
+    /// Those of the objects that are timers.
+    timers: BTreeSet<ObjectId>,
     next: u64,
     /// All descriptors that the process was ever given, in order.
     given: Vec<i32>,
@@ -50,6 +52,7 @@ impl Descriptors {
         let mut all = Descriptors {
             table: BTreeMap::new(),
             objects: BTreeMap::new(),
+            timers: BTreeSet::new(),
             next: 0,
             given: Vec::new(),
             is_apart,
@@ -70,6 +73,9 @@ impl Descriptors {
     pub fn add(&mut self, kind: Kind, nonblocking: bool) -> ObjectId {
         let id = ObjectId(self.next);
         self.next += 1;
+        if matches!(kind, Kind::Timer(_)) {
+            self.timers.insert(id);
+        }
         let object = Object {
             kind,
             descriptors: 0,
@@ -132,14 +138,25 @@ impl Descriptors {
 
     /// When the next of its timers runs out.
     pub fn next_expiry(&self) -> Option<u64> {
-        let timers = self
-            .objects
-            .values()
-            .filter_map(|object| match &object.kind {
-                Kind::Timer(timer) => timer.next(),
-                _ => None,
-            });
-        timers.min()
+        let timers = self.timers.iter().filter_map(|id| self.objects.get(id));
+        let next = timers.filter_map(|object| match &object.kind {
+            Kind::Timer(timer) => timer.next(),
+            _ => None,
+        });
+        next.min()
+    }
+
+    /// Timers that have run out by now, of which nobody has been told yet; from now on somebody has.
+    pub fn ring_timers(&mut self, now: u64) -> Vec<ObjectId> {
+        let mut due = Vec::new();
+        for id in &self.timers {
+            if let Some(Kind::Timer(timer)) = self.objects.get_mut(id).map(|o| &mut o.kind)
+                && timer.ring(now)
+            {
+                due.push(*id);
+            }
+        }
+        due
     }
 }
 
@@ -226,6 +243,7 @@ impl Process {
                 epoll.forget(id);
             }
         }
+        self.descriptors.timers.remove(&id);
         match object.kind {
             Kind::Epoll(_) => {
                 for other in self.descriptors.objects.values_mut() {
@@ -272,7 +290,7 @@ impl Process {
                 };
                 room | if *count > 0 { events::IN } else { 0 }
             }
-            Kind::Timer(timer) => timer.mask(self.node.now().0),
+            Kind::Timer(timer) => timer.mask(self.now),
             Kind::Epoll(epoll) => {
                 if epoll.may_report() {
                     events::IN

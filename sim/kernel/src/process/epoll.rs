@@ -1,6 +1,6 @@
 //! `epoll`, `poll` and `select`: which descriptors are ready.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::RangeInclusive};
 
 use super::{
     Answer, Errno, Process, Wait,
@@ -9,7 +9,12 @@ use super::{
 use crate::cpu::{Call, Tid};
 
 /// A descriptor that an epoll watches: Linux tells entries apart by number and object.
-type Key = (i32, ObjectId);
+type Key = (ObjectId, i32);
+
+/// The keys of an object.
+fn of(object: ObjectId) -> RangeInclusive<Key> {
+    (object, 0)..=(object, i32::MAX)
+}
 
 #[derive(Clone, Copy, Debug)]
 struct Interest {
@@ -31,9 +36,9 @@ impl Epoll {
     /// Something that it may watch has news. Whether it wants to know.
     pub fn news(&mut self, object: ObjectId, news: u32) -> bool {
         let mut wanted = false;
-        for (key, interest) in &self.interests {
+        for (key, interest) in self.interests.range(of(object)) {
             let events = interest.events | events::ERR | events::HUP;
-            if key.1 == object && !interest.is_spent && events & news != 0 {
+            if !interest.is_spent && events & news != 0 {
                 wanted = true;
                 if !self.ready.contains(key) {
                     self.ready.push(*key);
@@ -45,8 +50,10 @@ impl Epoll {
 
     /// Something that it may watch is no more.
     pub fn forget(&mut self, object: ObjectId) {
-        self.interests.retain(|key, _| key.1 != object);
-        self.ready.retain(|key| key.1 != object);
+        while let Some((&key, _)) = self.interests.range(of(object)).next() {
+            self.interests.remove(&key);
+        }
+        self.ready.retain(|key| key.0 != object);
     }
 
     /// Whether a wait might return something.
@@ -75,7 +82,7 @@ impl Process {
         if id == object {
             return Err(Errno(libc::EINVAL));
         }
-        let key = (fd, object);
+        let key = (object, fd);
         let wanted = match operation as i32 {
             libc::EPOLL_CTL_DEL => None,
             _ => Some(Interest {
@@ -100,7 +107,7 @@ impl Process {
             (libc::EPOLL_CTL_DEL, _) => {
                 epoll.interests.remove(&key);
                 epoll.ready.retain(|ready| *ready != key);
-                let still = epoll.interests.keys().any(|(_, other)| *other == object);
+                let still = epoll.interests.range(of(object)).next().is_some();
                 if let (Some(object), false) = (self.descriptors.get_mut(object), still) {
                     object.watchers.retain(|watcher| *watcher != id);
                 }
@@ -156,7 +163,7 @@ impl Process {
         };
         let mut ready: Vec<(Key, u32)> = ready
             .into_iter()
-            .map(|key| (key, self.mask(key.1)))
+            .map(|key| (key, self.mask(key.0)))
             .collect();
         let Some(Kind::Epoll(epoll)) = self.descriptors.get_mut(id).map(|object| &mut object.kind)
         else {

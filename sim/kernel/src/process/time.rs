@@ -25,6 +25,13 @@ impl Timer {
         self.next.filter(|_| !self.rung)
     }
 
+    /// Whether it has run out by now, and nobody has been told yet; from now on somebody has.
+    pub fn ring(&mut self, now: u64) -> bool {
+        let rings = self.next().is_some_and(|next| next <= now);
+        self.rung |= rings;
+        rings
+    }
+
     pub fn mask(&self, now: u64) -> u32 {
         match self.next {
             Some(next) if next <= now => events::IN,
@@ -162,19 +169,7 @@ impl Process {
 
     /// Timers that have run out are news.
     pub(super) fn ring_timers(&mut self) {
-        let now = self.now();
-        let due: Vec<_> = self
-            .descriptors
-            .objects_mut()
-            .filter_map(|(id, object)| match &mut object.kind {
-                Kind::Timer(timer) if timer.next().is_some_and(|next| next <= now) => {
-                    timer.rung = true;
-                    Some(id)
-                }
-                _ => None,
-            })
-            .collect();
-        for id in due {
+        for id in self.descriptors.ring_timers(self.now()) {
             self.notify(id, events::IN);
         }
     }
