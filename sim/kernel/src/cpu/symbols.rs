@@ -71,6 +71,13 @@ functions! {
     ioctl(fd: c_int, request: libc::c_ulong, argument: usize) -> c_int = SYS_ioctl;
     fcntl(fd: c_int, command: c_int, argument: usize) -> c_int = SYS_fcntl;
     fcntl64(fd: c_int, command: c_int, argument: usize) -> c_int = SYS_fcntl;
+    socketpair(domain: c_int, kind: c_int, protocol: c_int, ends: *mut c_int) -> c_int = SYS_socketpair;
+    statx(folder: c_int, path: *const c_char, flags: c_int, mask: c_uint, place: *mut c_void) -> c_int = SYS_statx;
+    flock(fd: c_int, operation: c_int) -> c_int = SYS_flock;
+    gettid() -> c_int = SYS_gettid;
+    getpid() -> c_int = SYS_getpid;
+    sigaltstack(new: *const c_void, old: *mut c_void) -> c_int = SYS_sigaltstack;
+    prctl(option: c_int, a: usize, b: usize, c: usize, d: usize) -> c_int = SYS_prctl;
 }
 
 /// As libc's.

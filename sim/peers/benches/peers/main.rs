@@ -8,6 +8,8 @@ mod shop;
 mod storms;
 mod took;
 
+use std::time::Duration;
+
 use requests::Kind;
 use took::{Took, took};
 
@@ -34,20 +36,22 @@ fn main() {
             }),
         ],
     );
-    println!(
-        "\n{storms} storms of {} orders, stock crashes amid them",
-        shop::ORDERS
-    );
-    table(
-        storms,
-        &[
-            ("Squall, real tokio, a child a storm", &|| {
-                storms::on_squall(storms)
-            }),
-            ("turmoil", &|| storms::on_turmoil(storms)),
-            ("madsim", &|| storms::on_madsim(storms)),
-        ],
-    );
+    for down in [300, 10_000].map(Duration::from_millis) {
+        println!(
+            "\n{storms} storms of {} orders, stock crashes amid them and is down for {down:?}",
+            shop::ORDERS
+        );
+        table(
+            storms,
+            &[
+                ("Squall, real tokio, a child a storm", &|| {
+                    storms::on_squall(storms, down)
+                }),
+                ("turmoil", &|| storms::on_turmoil(storms, down)),
+                ("madsim", &|| storms::on_madsim(storms, down)),
+            ],
+        );
+    }
 }
 
 type Row<'a> = (&'a str, &'a dyn Fn());
@@ -63,7 +67,7 @@ fn table(count: u64, rows: &[Row<'_>]) {
     for (name, work) in rows.iter().filter(|(name, _)| name.contains(&only)) {
         let Took { wall, cpu } = took(work);
         let first = first.get_or_insert(Took { wall, cpu });
-        let micros = |time: std::time::Duration| time.as_secs_f64() * 1e6 / count as f64;
+        let micros = |time: Duration| time.as_secs_f64() * 1e6 / count as f64;
         println!(
             "  {name:36} {:>7.1} µs {:>10.0} {:>8.2} {:>9.1} µs {:>8.2}",
             micros(wall),

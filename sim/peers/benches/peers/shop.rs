@@ -20,9 +20,8 @@ use tokio_real as tokio;
 
 /// Each storm has so many.
 pub const ORDERS: u64 = 20;
-/// When stock crashes, and for how long.
+/// When stock crashes.
 pub const CRASH_AT: Duration = Duration::from_millis(300);
-pub const DOWN: Duration = Duration::from_millis(300);
 /// Packets take so long on all of them.
 pub const LATENCY: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(10));
 

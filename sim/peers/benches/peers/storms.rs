@@ -19,7 +19,7 @@ use squall::{
 };
 use tokio_real as tokio;
 
-use crate::shop::{self, CRASH_AT, DOWN, LATENCY, Machine, Rows};
+use crate::shop::{self, CRASH_AT, LATENCY, Machine, Rows};
 
 const ANYWHERE: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
@@ -87,8 +87,8 @@ impl Scenario for Shop {
 }
 
 /// Processes on one thread, in a child a storm as always.
-pub fn on_squall(storms: u64) {
-    let crash = Crash::new("stock", DOWN.as_millis() as u64);
+pub fn on_squall(storms: u64, down: Duration) {
+    let crash = Crash::new("stock", down.as_millis() as u64);
     let fault = Fault {
         when: When::AtMs(CRASH_AT.as_millis() as u64),
         action: crash.into(),
@@ -128,7 +128,7 @@ impl Machine for Turmoil {
 }
 
 /// On one thread, with its usual tick of a millisecond.
-pub fn on_turmoil(storms: u64) {
+pub fn on_turmoil(storms: u64, down: Duration) {
     for seed in 0..storms {
         let rows = Rows::default();
         let mut sim = turmoil::Builder::new()
@@ -155,7 +155,7 @@ pub fn on_turmoil(storms: u64) {
         };
         until(&mut sim, CRASH_AT);
         sim.crash("stock");
-        until(&mut sim, CRASH_AT + DOWN);
+        until(&mut sim, CRASH_AT + down);
         sim.bounce("stock");
         until(&mut sim, Duration::MAX);
         assert!(rows.are_whole());
@@ -193,18 +193,18 @@ impl Machine for Madsim {
 }
 
 /// On one thread, each storm on one of its own, as madsim's own tests are.
-pub fn on_madsim(storms: u64) {
+pub fn on_madsim(storms: u64, down: Duration) {
     for seed in 0..storms {
         let storm = || {
             let mut config = madsim::Config::default();
             config.net.send_latency = LATENCY.0..LATENCY.1;
-            madsim::runtime::Runtime::with_seed_and_config(seed, config).block_on(in_madsim());
+            madsim::runtime::Runtime::with_seed_and_config(seed, config).block_on(in_madsim(down));
         };
         std::thread::scope(|scope| scope.spawn(storm).join().expect("nothing fails"));
     }
 }
 
-async fn in_madsim() {
+async fn in_madsim(down: Duration) {
     let handle = madsim::runtime::Handle::current();
     let rows = Rows::default();
     let kept = rows.clone();
@@ -221,7 +221,7 @@ async fn in_madsim() {
     let served = customer.build().spawn(shop::customer::<Madsim>());
     madsim::time::sleep(CRASH_AT).await;
     handle.kill(stock.id());
-    madsim::time::sleep(DOWN).await;
+    madsim::time::sleep(down).await;
     handle.restart(stock.id());
     served.await.expect("it ends");
     assert!(rows.are_whole());
