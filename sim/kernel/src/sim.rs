@@ -160,15 +160,23 @@ where
     // It is asked of the simulated kernel: the runtime's own choices follow from the seed too.
     // SAFETY: the buffer is as long as it says.
     unsafe { libc::syscall(libc::SYS_getrandom, seed.as_mut_ptr(), seed.len(), 0) };
-    let runtime = Builder::new_current_thread()
+    let built = Builder::new_current_thread()
         .enable_all()
         .rng_seed(RngSeed::from_bytes(&seed))
-        .build()
-        .expect("a runtime needs an epoll and an eventfd");
+        .build();
+    let runtime = match built {
+        Ok(runtime) => runtime,
+        Err(error) => return fails(&error.to_string()),
+    };
     if let Some(failure) = runtime.block_on(main()).failure() {
-        eprintln!("Error: {failure}");
-        // Not `std::process::exit`: that is for once in an address space.
-        // SAFETY: it ends the process.
-        unsafe { libc::syscall(libc::SYS_exit_group, 1, 0, 0, 0, 0, 0) };
+        fails(&failure);
     }
+}
+
+/// The process says why, and ends.
+fn fails(why: &str) {
+    eprintln!("Error: {why}");
+    // Not `std::process::exit`: that is for once in an address space.
+    // SAFETY: it ends the process.
+    unsafe { libc::syscall(libc::SYS_exit_group, 1, 0, 0, 0, 0, 0) };
 }

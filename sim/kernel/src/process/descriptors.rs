@@ -167,7 +167,7 @@ impl Process {
     }
 
     fn install_from(&mut self, least: i32, object: ObjectId, flags: i32) -> Result<isize, Errno> {
-        if self.descriptors.table.len() >= DESCRIPTORS_MAX || !self.node.has_descriptors() {
+        if self.descriptors.table.len() >= DESCRIPTORS_MAX {
             self.drop_unreferred(object);
             return Err(Errno(libc::EMFILE));
         }
@@ -179,6 +179,14 @@ impl Process {
         self.descriptors.given.push(fd);
         self.descriptors.refer(fd, object, close_on_exec);
         Ok(fd as isize)
+    }
+
+    /// Whether the process may open another file or connection. What its runtime is made of it has.
+    pub(super) fn may_open(&self) -> Result<(), Errno> {
+        match self.node.has_descriptors() {
+            true => Ok(()),
+            false => Err(Errno(libc::EMFILE)),
+        }
     }
 
     /// A new object with a descriptor. The flags are `O_NONBLOCK` and `O_CLOEXEC`, which those of sockets, events and epolls

@@ -239,6 +239,7 @@ impl Process {
     }
 
     fn open(&mut self, dir: i32, path: usize, flags: i32, mode: usize) -> Result<isize, Errno> {
+        self.may_open()?;
         let (dir, path) = (self.directory(dir)?, self.memory.text(path));
         let file = self.files.open(dir.as_ref(), &path, flags, mode as u32)?;
         let id = self.descriptors.add(Kind::File(file), false);

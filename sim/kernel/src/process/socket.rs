@@ -243,6 +243,7 @@ impl Process {
     }
 
     pub(super) fn socket(&mut self, domain: i32, kind: i32, protocol: i32) -> Result<isize, Errno> {
+        self.may_open()?;
         let is_v6 = match domain {
             libc::AF_INET => false,
             libc::AF_INET6 => true,
@@ -365,6 +366,14 @@ impl Process {
         let (_, socket, _) = self.socket_of(fd)?;
         let (is_v6, reuses) = (socket.is_v6, socket.reuses_address);
         let reader = socket.reader.clone();
+        let State::Listening(listener) = &mut socket.state else {
+            return Err(Errno(libc::EINVAL));
+        };
+        if listener.readiness(&reader) {
+            // The connection stays in the queue.
+            self.may_open()?;
+        }
+        let (_, socket, _) = self.socket_of(fd)?;
         let State::Listening(listener) = &mut socket.state else {
             return Err(Errno(libc::EINVAL));
         };
