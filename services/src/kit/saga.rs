@@ -9,7 +9,7 @@
 //! The service's own rows change in those very commits ([`Saga::on_change`]).
 //!
 //! A saga has one owner. Where replicas share the store, the owner is in the journal and every commit is fenced by the
-//! saga's version: see [`owner`].
+//! saga's version: see `owner`.
 //!
 //! Who says what comes next is a policy ([`Execution`]): the plan, or a function that is run again from its beginning after
 //! a crash ([`workflow`]).

@@ -1,10 +1,10 @@
 //! The processor of a simulated machine: it runs the threads of unmodified programs, one at a time, until their next
 //! system call.
 //!
-//! A thread is a [`Context`](context::Context) in memory; the world resumes one by switching to it, and gets control
-//! back with its next [`Call`]. Calls come in two ways. Functions of libc that matter for speed are [defined
-//! here](symbols) and switch at once. Whatever else would reach the real kernel is stopped by Linux itself ([Syscall User
-//! Dispatch](trap)): a `syscall` instruction anywhere in the program raises SIGSYS, whose handler does the same. So
+//! A thread is a stack and a thread pointer in memory (`context`); the world resumes one by switching to it, and gets
+//! control back with its next [`Call`]. Calls come in two ways. Functions of libc that matter for speed are defined by this
+//! crate (`symbols`) and switch at once. Whatever else would reach the real kernel is stopped by Linux itself (Syscall User
+//! Dispatch, `trap`): a `syscall` instruction anywhere in the program raises SIGSYS, whose handler does the same. So
 //! nothing falls through in silence, and threads are made by libc as always: its `clone` arrives here too.
 
 mod context;
