@@ -7,6 +7,7 @@ mod by_hand;
 mod checker;
 mod effects;
 mod event_queue;
+mod kernel_calls;
 mod life;
 mod node;
 mod operation;
@@ -20,6 +21,7 @@ mod unreadable;
 
 use std::{
     cell::RefCell,
+    collections::BTreeSet,
     future::Future,
     pin::Pin,
     sync::{
@@ -109,8 +111,8 @@ pub(crate) struct World {
     pub upgrades: Vec<&'static str>,
     /// All timers are sites, whatever the plan aims at.
     every_timer: bool,
-    /// Unmodified programs take part.
-    pub programs: AtomicBool,
+    /// Nodes and clients that have run unmodified programs.
+    pub programs: Mutex<BTreeSet<String>>,
     /// Turns that tasks have had, and when something was broken.
     turns: AtomicU64,
     turns_until_broken: OnceLock<u64>,
@@ -153,7 +155,7 @@ impl World {
             without: plan.without.clone(),
             upgrades,
             every_timer,
-            programs: AtomicBool::default(),
+            programs: Mutex::default(),
             turns: AtomicU64::new(0),
             turns_until_broken: OnceLock::new(),
             operations: Mutex::default(),

@@ -78,8 +78,8 @@ struct Guest {
     answer: isize,
     /// Its registers at its call, where that came by a `syscall` instruction.
     at_call: *const Registers,
-    /// A handler to be called with a signal's number before the call returns.
-    signal: Option<(usize, i32)>,
+    /// Handlers to be called, each with its signal's number, before the call returns.
+    signals: Vec<(usize, i32)>,
     /// Where it began, if it was cloned.
     _began: Option<Box<Registers>>,
 }
@@ -366,7 +366,7 @@ impl Local {
     /// Before thread `tid` goes on, it runs a handler of this signal.
     pub fn signal(&mut self, tid: Tid, handler: usize, signal: i32) {
         if let Some(guest) = self.0.guests.get_mut(&tid) {
-            guest.signal = Some((handler, signal));
+            guest.signals.push((handler, signal));
         }
     }
 
@@ -392,11 +392,12 @@ impl Guest {
             call: Call::default(),
             answer: 0,
             at_call: ptr::null(),
-            signal: None,
+            signals: Vec::new(),
             _began: Some(registers),
         });
         let here = GUEST.with(ptr::from_ref) as usize;
-        let there = here - context::thread_pointer() + ask.thread_pointer;
+        let distance = here.wrapping_sub(context::thread_pointer());
+        let there = ask.thread_pointer.wrapping_add(distance);
         // SAFETY: thread-local variables of the executable lie at the same distance from each thread pointer; libc has
         // made the new thread's.
         unsafe { (there as *mut *mut Guest).write(&raw mut *guest) };
@@ -458,7 +459,7 @@ unsafe fn ask(
         );
         (*guest).at_call = ptr::null();
         let answer = (*guest).answer;
-        if let Some((handler, signal)) = (*guest).signal.take() {
+        for (handler, signal) in std::mem::take(&mut (*guest).signals) {
             let handler: extern "C" fn(i32, *const libc::siginfo_t, *const libc::c_void) =
                 std::mem::transmute::<usize, _>(handler);
             let mut info: libc::siginfo_t = std::mem::zeroed();

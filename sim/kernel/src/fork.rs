@@ -26,7 +26,7 @@ use squall_engine::isolation::{Child, End, Turn, witnessed_by};
 const HANGS: Duration = Duration::from_secs(20);
 /// How often a child is looked at.
 const LOOK_MS: i32 = 1_000;
-/// A child that neither runs nor could is given up at the so-manieth look.
+/// A child that neither runs nor could is given up after this many looks.
 const LOOKS: u32 = 4;
 /// So many children may stand still one after the other.
 const ATTEMPTS: u32 = 3;

@@ -59,6 +59,15 @@ fn names_fail_and_are_slow() {
         at_second_one(sim, SlowNames::new("looks", 1_000, 500));
     });
     assert!(!text.contains("found false"), "{text}");
+    let times = text.lines().filter(|line| line.contains("found true"));
+    let times: Vec<f64> = times
+        .filter_map(|line| line.split_whitespace().next()?.parse().ok())
+        .collect();
+    let longest = times
+        .windows(2)
+        .map(|two| two[1] - two[0])
+        .fold(0.0, f64::max);
+    assert!(longest > 1.0, "{text}");
 }
 
 #[test]
@@ -82,6 +91,16 @@ async fn graceful() {
     println!("tidied up");
 }
 
+/// The same on one thread.
+#[tokio::main(flavor = "current_thread")]
+async fn alone() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate()).expect("it can be handled");
+    println!("up");
+    terminate.recv().await;
+    println!("tidied up");
+}
+
 /// Does not care.
 #[tokio::main]
 async fn stubborn() {
@@ -98,6 +117,18 @@ fn a_program_that_is_told_to_end_tidies_up_and_is_started_again() {
     let text = told(|sim| {
         sim.program("graceful", graceful);
         at_second_one(sim, Terminate::new("graceful"));
+    });
+    assert!(
+        text.contains("tidied up") && text.matches("· up").count() == 2,
+        "{text}"
+    );
+}
+
+#[test]
+fn a_program_of_one_thread_hears_it_too() {
+    let text = told(|sim| {
+        sim.program("alone", alone);
+        at_second_one(sim, Terminate::new("alone"));
     });
     assert!(
         text.contains("tidied up") && text.matches("· up").count() == 2,

@@ -75,22 +75,24 @@ pub(super) fn observed(build: &(dyn Fn(&Sim, &Setup) + Send + Sync)) -> Learned 
         (
             services,
             outcome.trace.unwrap_or_default(),
-            outcome.programs,
+            outcome.programs.clone(),
+            !outcome.programs.is_empty(),
         )
     };
-    let (services, trace, programs) = isolated(forked, run).unwrap_or_else(|died| match died {
-        Died::Harness(_) => run(),
-        Died::Child(_) => (Vec::new(), Trace::default(), true),
-    });
+    let (services, trace, programs, is_apart) =
+        isolated(forked, run).unwrap_or_else(|died| match died {
+            Died::Harness(_) => run(),
+            Died::Child(_) => (Vec::new(), Trace::default(), Vec::new(), true),
+        });
     Learned {
-        profile: profile(&services, &trace, programs),
-        isolation: programs.then_some(in_child as Isolation),
+        profile: profile(&services, &trace, &programs),
+        isolation: is_apart.then_some(in_child as Isolation),
     }
 }
 
 /// The profile of a world: its services, the links on which somebody connects, the events that services log, and how much
 /// there is of everything.
-fn profile(services: &[String], trace: &Trace, programs: bool) -> Profile {
+fn profile(services: &[String], trace: &Trace, programs: &[String]) -> Profile {
     let mut links = BTreeSet::new();
     let mut events = BTreeSet::new();
     let mut commits = BTreeMap::<&str, u64>::new();
@@ -126,10 +128,12 @@ fn profile(services: &[String], trace: &Trace, programs: bool) -> Profile {
     };
     let took = begins.zip(ends).map(|(begins, ends)| ends.since(begins));
     let took_ms = took.map(|took| took.as_millis() as u64);
-    let (programs, never) = match programs {
-        // Faults of programs leave other nodes alone. The rows of a program's database are its own affair.
-        true => (services.clone(), vec![FaultKind::UnreadableRow]),
-        false => (Vec::new(), Vec::new()),
+    let runs_a_program = |service: &&str| programs.iter().any(|name| name == service);
+    let programs: Vec<&'static str> = services.iter().copied().filter(runs_a_program).collect();
+    // The rows of a program's database are its own affair.
+    let never = match programs.is_empty() {
+        true => Vec::new(),
+        false => vec![FaultKind::UnreadableRow],
     };
     Profile {
         programs,

@@ -26,6 +26,8 @@ pub enum Strikes {
     Connections,
     /// A burst.
     Burst,
+    /// The unmodified program of a node, at any instant.
+    Program,
     /// Whatever the kind itself says.
     Own,
 }
@@ -44,6 +46,9 @@ pub enum Strikes {
 macro_rules! fault {
     ($(#[doc = $about:literal])* pub struct $Kind:ident = $name:literal on $On:ident() $($rest:tt)*) => {
         fault! { @kind [$($about)*] $Kind $name $On [] nothing() $($rest)* }
+    };
+    ($(#[doc = $about:literal])* pub struct $Kind:ident = $name:literal on Program($node:ident) $($rest:tt)*) => {
+        fault! { @kind [$($about)*] $Kind $name Program [" The node." $node] program() $($rest)* }
     };
     ($(#[doc = $about:literal])* pub struct $Kind:ident = $name:literal on $On:ident($node:ident) $($rest:tt)*) => {
         fault! { @kind [$($about)*] $Kind $name $On [" The node." $node] node() $($rest)* }

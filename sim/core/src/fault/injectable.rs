@@ -24,6 +24,7 @@ pub trait Injectable: Declared + fmt::Display {
             Strikes::Link | Strikes::Ends | Strikes::Connections | Strikes::Burst => {
                 !profile.links.is_empty()
             }
+            Strikes::Program => !profile.programs.is_empty(),
             Strikes::Own => false,
             _ => !profile.nodes.is_empty(),
         };
@@ -107,8 +108,14 @@ pub trait Injectable: Declared + fmt::Display {
     }
 
     /// What of it this scenario can't have.
-    fn check_in(&self, _profile: &Profile) -> Result<(), String> {
-        Ok(())
+    fn check_in(&self, profile: &Profile) -> Result<(), String> {
+        match self.strikes() {
+            Strikes::Program => {
+                let mut nodes = self.nodes().into_iter();
+                nodes.try_for_each(|node| profile.runs_a_program(node))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// What it does to a burst; such a fault can be aimed at a burst only.

@@ -4,26 +4,17 @@ use super::*;
 
 fault! {
     /// Names are resolved later for the node's programs.
-    pub struct SlowNames = "slow-names" on Node(node) {
+    pub struct SlowNames = "slow-names" on Program(node) {
         /// This many virtual milliseconds later.
-        extra_ms: u64,
+        extra_ms: u64 = ms(50, 10_000),
         /// For how many virtual milliseconds.
-        for_ms: u64,
+        for_ms: u64 = ms(100, 20_000),
     }
     told "{node} resolves names {extra_ms} ms later";
     effective once "a name was looked up", counted as NameSlowed(node);
-    drawn |from| SlowNames::new(from.program(), from.ms(50, 10_000), from.ms(100, 20_000));
 }
 
 impl Injectable for SlowNames {
-    fn variants(profile: &Profile) -> usize {
-        usize::from(!profile.programs.is_empty())
-    }
-
-    fn check_in(&self, profile: &Profile) -> Result<(), String> {
-        profile.runs_a_program(&self.node)
-    }
-
     fn check(&self) -> Result<(), &'static str> {
         limits::slows_for(self.extra_ms, self.for_ms)
     }

@@ -102,7 +102,6 @@ impl Died {
             faults: faults(&plan, trace.as_ref()),
             ended: at,
             trace,
-            programs: true,
             ..Outcome::harness_failed(plan, String::new())
         }
     }

@@ -1,9 +1,6 @@
 //! The lifecycle of a run: boot, prepare, storm, heal, settle, judge, kill.
 
-use std::{
-    sync::{Arc, atomic::Ordering::Relaxed},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use madsim::{Config, runtime::Runtime};
 
@@ -432,6 +429,6 @@ async fn finish(
         features,
         ended: world.now(),
         trace: world.full.then_some(recorded),
-        programs: world.programs.load(Relaxed),
+        programs: lock(&world.programs).iter().cloned().collect(),
     }
 }

@@ -130,8 +130,8 @@ pub struct Outcome {
     pub ended: VirtualTime,
     /// Everything that happened, if it was asked for.
     pub trace: Option<crate::trace::Trace>,
-    /// Whether unmodified programs took part ([`Node::runs_a_program`](crate::Node::runs_a_program)).
-    pub programs: bool,
+    /// The nodes and clients that ran unmodified programs ([`Node::runs_a_program`](crate::Node::runs_a_program)).
+    pub programs: Vec<String>,
 }
 
 fn by_name<'de, D: Deserializer<'de>>(
@@ -176,7 +176,7 @@ impl Outcome {
             features: Vec::new(),
             ended: VirtualTime::ZERO,
             trace: None,
-            programs: false,
+            programs: Vec::new(),
         }
     }
 

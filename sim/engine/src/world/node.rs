@@ -308,7 +308,7 @@ impl Node {
 
     /// Its process is an unmodified program.
     pub fn runs_a_program(&self) {
-        self.world.programs.store(true, Relaxed);
+        lock(&self.world.programs).insert(self.name().to_owned());
     }
 
     /// The run is void: it can't be carried out as the scenario wants.

@@ -169,6 +169,11 @@ pub fn is_apart() -> bool {
     unsafe { is_shared(space()) }
 }
 
+/// Whether this is an address of a program in a process of its own.
+pub fn is_of_a_slot(at: usize) -> bool {
+    (slot(0).start..slot(SLOTS).start).contains(&at)
+}
+
 /// Whether mappings are there before they are asked for.
 ///
 /// # Safety

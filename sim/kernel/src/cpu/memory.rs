@@ -75,6 +75,11 @@ impl Memory {
         (!apart.sees(at, len)).then_some(apart)
     }
 
+    /// Whether the program has a process of its own.
+    pub fn is_apart(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// Copies bytes out of the program.
     pub fn read(&self, from: usize, len: usize) -> Vec<u8> {
         self.slice(from, len).to_vec()
@@ -224,12 +229,6 @@ fn map_anonymous(space: *mut u8, mut arguments: [usize; 6]) -> isize {
 
 /// Calls that concern the program's own memory alone are the real kernel's: anonymous memory, which is nobody else's.
 pub fn own(space: *mut u8, number: libc::c_long, arguments: &[usize; 6]) -> Option<isize> {
-    if number == libc::SYS_mmap
-        && arguments[0] == 0
-        && arguments[3] as i32 & libc::MAP_ANONYMOUS != 0
-    {
-        return Some(map_anonymous(space, *arguments));
-    }
     let is_own = match number {
         libc::SYS_mmap => arguments[3] as i32 & libc::MAP_ANONYMOUS != 0,
         libc::SYS_munmap
@@ -239,6 +238,58 @@ pub fn own(space: *mut u8, number: libc::c_long, arguments: &[usize; 6]) -> Opti
         | libc::SYS_mremap => true,
         _ => false,
     };
-    // SAFETY: the program's own arguments.
-    is_own.then(|| unsafe { real(number, *arguments) })
+    if !is_own {
+        return None;
+    }
+    // SAFETY: the program's own arguments, and its own space.
+    unsafe {
+        if heap::is_shared(space)
+            && let Some(answer) = of_shared(number, arguments)
+        {
+            return Some(answer);
+        }
+        Some(match number {
+            libc::SYS_mmap if arguments[0] == 0 => map_anonymous(space, *arguments),
+            _ => real(number, *arguments),
+        })
+    }
+}
+
+/// The same for a program whose memory the world sees: it is mapped once and for all, whatever the program believes. None
+/// if the call is for the real kernel.
+///
+/// # Safety
+/// The arguments are the program's own.
+unsafe fn of_shared(number: libc::c_long, arguments: &[usize; 6]) -> Option<isize> {
+    let [at, len, third, ..] = *arguments;
+    if !heap::is_of_a_slot(at) {
+        return (number == libc::SYS_mremap).then_some(-(libc::ENOMEM as isize));
+    }
+    // SAFETY: pages that the program gives up are zero when they are touched next.
+    let give_up = || unsafe {
+        real(
+            libc::SYS_madvise,
+            [at, len, libc::MADV_REMOVE as usize, 0, 0, 0],
+        );
+    };
+    match number {
+        libc::SYS_mmap => {
+            give_up();
+            // SAFETY: the program's own pages.
+            unsafe { real(libc::SYS_mprotect, [at, len, third, 0, 0, 0]) };
+            Some(at as isize)
+        }
+        libc::SYS_munmap => {
+            give_up();
+            Some(0)
+        }
+        libc::SYS_madvise => {
+            if matches!(third as i32, libc::MADV_DONTNEED | libc::MADV_FREE) {
+                give_up();
+            }
+            Some(0)
+        }
+        libc::SYS_mremap => Some(-(libc::ENOMEM as isize)),
+        _ => None,
+    }
 }

@@ -656,8 +656,12 @@ impl Process {
             return Err(Errno(libc::EACCES));
         }
         let (flags, protection) = (flags as i32, protection as i32);
-        if flags & libc::MAP_TYPE != libc::MAP_PRIVATE && protection & libc::PROT_WRITE != 0 {
-            // Programs that can do without it are told so.
+        if flags & libc::MAP_TYPE != libc::MAP_PRIVATE {
+            self.refuse("shared mappings of files");
+            return Err(Errno(libc::ENODEV));
+        }
+        if flags & libc::MAP_FIXED != 0 && self.memory.is_apart() {
+            self.refuse("mappings of files at addresses of a program's choice");
             return Err(Errno(libc::ENODEV));
         }
         let place = self.memory.map(address, len, flags & libc::MAP_FIXED)?;

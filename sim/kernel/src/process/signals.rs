@@ -125,9 +125,10 @@ impl Process {
                     action[0] = libc::SIG_DFL as u64;
                 }
                 self.processor.signal(target, handler, signal);
+                // A thread that signals itself stands in that very call, to be looked at again.
                 if let Some(thread) = self.threads.get_mut(&target)
-                    && matches!(thread.state, State::Waiting(_) | State::Retry)
-                    && target != self.last
+                    && (matches!(thread.state, State::Waiting(_))
+                        || matches!(thread.state, State::Retry) && target != self.last)
                 {
                     thread.state = State::Ready(-(libc::EINTR as isize));
                 }
