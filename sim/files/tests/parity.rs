@@ -12,7 +12,10 @@ use libc::{
     O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_PATH, O_RDONLY, O_RDWR, O_TMPFILE, O_TRUNC, O_WRONLY,
     SEEK_CUR, SEEK_DATA, SEEK_END, SEEK_HOLE, SEEK_SET,
 };
-use proptest::{prelude::*, test_runner::FileFailurePersistence};
+use proptest::{
+    prelude::*,
+    test_runner::{FileFailurePersistence, TestRunner},
+};
 
 fn s(text: &str) -> String {
     text.to_owned()
@@ -609,16 +612,27 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig {
+#[test]
+fn any_sequence_of_calls_shows_what_linux_shows() {
+    let config = ProptestConfig {
         cases: 400,
         failure_persistence: Some(Box::new(FileFailurePersistence::Off)),
         ..ProptestConfig::default()
-    })]
-
-    #[test]
-    fn any_sequence_of_calls_shows_what_linux_shows(ops in prop::collection::vec(op(), 1..60)) {
-        let difference = first_difference(&ops);
-        prop_assert!(difference.is_none(), "{}", difference.unwrap());
-    }
+    };
+    let run = || {
+        let sequences = prop::collection::vec(op(), 1..60);
+        TestRunner::new(config).run(&sequences, |ops| {
+            let difference = first_difference(&ops);
+            prop_assert!(difference.is_none(), "{}", difference.unwrap());
+            Ok(())
+        })
+    };
+    // Not optimised, making the sequences takes more than the usual stack.
+    #[allow(clippy::disallowed_methods)]
+    let roomy = std::thread::Builder::new().stack_size(64 << 20);
+    let ran = std::thread::scope(|scope| {
+        let thread = roomy.spawn_scoped(scope, run).expect("there is room");
+        thread.join().expect("it does not panic")
+    });
+    ran.unwrap_or_else(|found| panic!("{found}"));
 }
