@@ -22,10 +22,19 @@ use std::{
 use squall_core::interned;
 use squall_engine::isolation::{Child, End, Turn, witnessed_by};
 
-/// A program that keeps its turn for so much CPU time hangs.
-const HANGS: Duration = Duration::from_secs(20);
-/// How often a child is looked at.
-const LOOK_MS: i32 = 1_000;
+/// How a child is watched.
+#[derive(Clone, Copy)]
+struct Watch {
+    /// A program that keeps its turn for so much CPU time hangs.
+    hangs: Duration,
+    /// Milliseconds between two looks.
+    look_ms: i32,
+}
+
+const WATCH: Watch = Watch {
+    hangs: Duration::from_secs(20),
+    look_ms: 1_000,
+};
 /// A child that neither runs nor could is given up after this many looks.
 const LOOKS: u32 = 4;
 /// So many children may stand still one after the other.
@@ -57,12 +66,12 @@ pub fn in_child(work: &dyn Fn() -> Vec<u8>) -> io::Result<Child> {
 pub fn forked(work: &dyn Fn() -> Vec<u8>) -> io::Result<Child> {
     // Asked here once: each child would ask the processor anew, which a virtual machine answers slowly.
     let _ = std::arch::is_x86_feature_detected!("avx2");
-    let mut child = fork(work)?;
+    let mut child = fork(work, WATCH)?;
     for _ in 1..ATTEMPTS {
         if child.end != End::Stalled {
             break;
         }
-        child = fork(work)?;
+        child = fork(work, WATCH)?;
     }
     Ok(child)
 }
@@ -90,6 +99,13 @@ pub(crate) fn turn_begins(node: &str, at: u64) {
     notes.at.store(at, Relaxed);
     notes.turns.store(notes.turns.load(Relaxed) + 1, Relaxed);
     notes.goes_on.store(1, Relaxed);
+}
+
+/// The turn is that of a program in this process, until it asks for something: 0 stands for none.
+pub(crate) fn program_runs(pid: libc::pid_t) {
+    if let Some(notes) = notes() {
+        notes.program.store(pid as u64, Relaxed);
+    }
 }
 
 /// That turn is over.
@@ -127,6 +143,8 @@ struct Notes {
     turns: AtomicU64,
     at: AtomicU64,
     goes_on: AtomicU64,
+    /// The process of the program that runs, if that is not the child's own.
+    program: AtomicU64,
     node_len: AtomicU64,
     node: [AtomicU64; 8],
     /// A stack was used up.
@@ -221,7 +239,7 @@ struct Running {
     waited: bool,
 }
 
-fn fork(work: &dyn Fn() -> Vec<u8>) -> io::Result<Child> {
+fn fork(work: &dyn Fn() -> Vec<u8>, watch: Watch) -> io::Result<Child> {
     let shared = Shared::new()?;
     // SAFETY: reads the process's number.
     let parent = unsafe { libc::getpid() };
@@ -241,7 +259,7 @@ fn fork(work: &dyn Fn() -> Vec<u8>) -> io::Result<Child> {
         return Err(error);
     }
     let mut child = Running { pid, waited: false };
-    let given_up = child.attend(&shared)?;
+    let given_up = child.attend(&shared, watch)?;
     let (status, cpu) = child.wait(given_up.is_some())?;
     let end = match shared.result() {
         _ if given_up.is_some() => given_up.unwrap_or(End::Stalled),
@@ -312,7 +330,7 @@ fn in_this_child(
 
 impl Running {
     /// Waits for its end; or says why it must be ended.
-    fn attend(&self, shared: &Shared) -> io::Result<Option<End>> {
+    fn attend(&self, shared: &Shared, watch: Watch) -> io::Result<Option<End>> {
         // SAFETY: the child has not been waited for, so its number is its own; the descriptor is new.
         let handle = unsafe {
             let fd = libc::syscall(libc::SYS_pidfd_open, self.pid, 0);
@@ -330,17 +348,20 @@ impl Running {
         let mut turn = (0, Duration::ZERO);
         loop {
             // SAFETY: there is one entry.
-            if unsafe { libc::poll(&raw mut ended, 1, LOOK_MS) } > 0 {
+            if unsafe { libc::poll(&raw mut ended, 1, watch.look_ms) } > 0 {
                 return Ok(None);
             }
-            let cpu = cpu_time(self.pid);
+            // While a program runs in a process of its own, the storm's waits for it.
+            let program = shared.notes().program.load(Relaxed) as libc::pid_t;
+            let both = [self.pid, program].into_iter().filter(|pid| *pid != 0);
+            let cpu = both.clone().map(cpu_time).sum::<Duration>();
             let turns = shared.notes().turns.load(Relaxed);
             if turns != turn.0 {
                 turn = (turns, cpu);
-            } else if turns > 0 && cpu.saturating_sub(turn.1) > HANGS {
-                return Ok(Some(End::Hang(HANGS)));
+            } else if turns > 0 && cpu.saturating_sub(turn.1) > watch.hangs {
+                return Ok(Some(End::Hang(watch.hangs)));
             }
-            still = match (turns, cpu) == before && !is_able(self.pid) {
+            still = match (turns, cpu) == before && !both.clone().any(is_able) {
                 true => still + 1,
                 false => 0,
             };
@@ -427,4 +448,61 @@ fn is_able(pid: libc::pid_t) -> bool {
 fn field(stat: &str, nth: usize) -> Option<&str> {
     let (_, fields) = stat.rsplit_once(") ")?;
     fields.split(' ').nth(nth)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOON: Watch = Watch {
+        hangs: Duration::from_millis(300),
+        look_ms: 50,
+    };
+
+    fn spins() -> ! {
+        loop {
+            std::hint::spin_loop();
+        }
+    }
+
+    #[test]
+    fn a_process_that_never_gives_its_turn_back_hangs() {
+        let child = fork(
+            &|| {
+                turn_begins("server", 7);
+                spins()
+            },
+            SOON,
+        );
+        let child = child.expect("it is forked");
+        assert_eq!(child.end, End::Hang(SOON.hangs));
+        let turn = child.last_turn.expect("it had one");
+        assert_eq!((&*turn.node, turn.goes_on), ("server", true));
+    }
+
+    #[test]
+    fn so_does_a_program_in_a_process_of_its_own_which_is_not_taken_for_one_that_stands_still() {
+        let child = fork(
+            &|| {
+                turn_begins("server", 7);
+                // SAFETY: the child has one thread; the program's process ends with it.
+                unsafe {
+                    match libc::fork() {
+                        0 => {
+                            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+                            spins()
+                        }
+                        program => {
+                            program_runs(program);
+                            loop {
+                                libc::pause();
+                            }
+                        }
+                    }
+                }
+            },
+            SOON,
+        );
+        assert_eq!(child.expect("it is forked").end, End::Hang(SOON.hangs));
+    }
 }

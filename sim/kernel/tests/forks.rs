@@ -394,24 +394,11 @@ fn a_child_that_waits_for_a_lock_of_another_thread_is_made_anew() {
 }
 
 #[test]
-#[ignore = "it takes 20 s of CPU time to be sure"]
-fn a_program_that_never_gives_its_turn_back_is_a_finding() {
-    let outcome = one(|| {
-        loop {
-            std::hint::spin_loop();
-        }
-    });
-    let violation = outcome.worst().expect("it hangs");
-    assert_eq!(
-        (&*violation.tag, &*violation.entities),
-        ("hang", &["server".to_owned()][..])
-    );
-}
-
-#[test]
 fn children_leave_no_descriptors_behind() {
     let open = || fs::read_dir("/proc/self/fd").expect("Linux has it").count();
     let before = open();
-    one(|| ());
+    for _ in 0..20 {
+        one(|| ());
+    }
     assert!(open() <= before + 8, "other tests may have some");
 }

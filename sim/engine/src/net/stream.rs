@@ -107,6 +107,13 @@ impl Stream {
         });
     }
 
+    /// Ends what [`set_keepalive`](Self::set_keepalive) began.
+    pub fn end_keepalive(&self) {
+        if let Some((connection, _)) = self.access(&mut self.net.lock()) {
+            connection.ends[self.end].keepalive = None;
+        }
+    }
+
     /// `TCP_USER_TIMEOUT`: what is sent from now on and stays unacknowledged for so long ends the connection with
     /// `ETIMEDOUT`. Zero stands for the default.
     pub fn set_user_timeout(&self, timeout: Duration) {

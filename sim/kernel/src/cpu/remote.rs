@@ -12,6 +12,8 @@ use std::{
 
 use squall_engine::world::Panicked;
 
+use crate::fork;
+
 use super::{Call, Clock, Clone, Local, Tid, context::real, heap, own, trap};
 
 /// Bytes that are carried over in one go.
@@ -425,8 +427,10 @@ impl Remote {
             (*mailbox).command = command;
             (*mailbox).tid = tid;
             (&mut (*mailbox).numbers)[..6].copy_from_slice(&numbers);
+            fork::program_runs((*mailbox).pid.load(SeqCst));
             hand_over(mailbox, PROGRAM);
             wait_for(mailbox, WORLD);
+            fork::program_runs(0);
             (*mailbox).died.load(SeqCst) == 0
         }
     }

@@ -1,5 +1,7 @@
 //! TCP sockets, over the simulated network.
 
+mod options;
+
 use std::{
     future::Future,
     io::{self, IoSlice},
@@ -7,11 +9,11 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, Waker},
-    time::Duration,
 };
 
 use squall_engine::net::{Listener, Stream};
 
+use self::options::Options;
 use super::{
     Answer, Errno, Process, Wait, address,
     object::{Kind, ObjectId, events},
@@ -44,17 +46,7 @@ pub(crate) struct Socket {
     shut_write: bool,
     /// It is connected, which `connect` has not told yet.
     is_news: bool,
-    /// It sends a reset at its end (`SO_LINGER` with a time of zero).
-    resets: bool,
-    reuses_address: bool,
-    keepalive: bool,
-    keepalive_idle: u32,
-    keepalive_interval: u32,
-    keepalive_probes: u32,
-    receive_timeout: Option<u64>,
-    send_timeout: Option<u64>,
-    /// Options that change nothing here, as they were set.
-    others: Vec<((i32, i32), Vec<u8>)>,
+    options: Options,
     reader: Waker,
     writer: Waker,
 }
@@ -70,15 +62,7 @@ impl Socket {
             shut_read: false,
             shut_write: false,
             is_news: false,
-            resets: false,
-            reuses_address: false,
-            keepalive: false,
-            keepalive_idle: 7200,
-            keepalive_interval: 75,
-            keepalive_probes: 9,
-            receive_timeout: None,
-            send_timeout: None,
-            others: Vec::new(),
+            options: Options::default(),
             reader: Waker::noop().clone(),
             writer: Waker::noop().clone(),
         }
@@ -103,9 +87,9 @@ impl Socket {
                 if let Some(local) = &mut self.local {
                     local.set_port(stream.ports().0);
                 }
+                self.options.apply(&stream);
                 self.state = State::Connected(stream);
                 self.is_news = true;
-                self.set_keepalive();
             }
             Poll::Ready(Err(error)) => {
                 self.error = Some(Errno::from(error).0);
@@ -150,19 +134,8 @@ impl Socket {
 
     /// The last descriptor is gone.
     pub fn close(self) {
-        if let (State::Connected(stream), true) = (self.state, self.resets) {
+        if let (State::Connected(stream), true) = (self.state, self.options.resets()) {
             stream.abort();
-        }
-    }
-
-    fn set_keepalive(&self) {
-        if let (State::Connected(stream), true) = (&self.state, self.keepalive) {
-            let seconds = |n: u32| Duration::from_secs(n.into());
-            let (idle, interval) = (
-                seconds(self.keepalive_idle),
-                seconds(self.keepalive_interval),
-            );
-            stream.set_keepalive(idle, interval, self.keepalive_probes);
         }
     }
 
@@ -282,7 +255,7 @@ impl Process {
                     other.local.is_some_and(|local| local.port() == port)
                         && match &other.state {
                             State::Listening(_) => true,
-                            _ => by_any || !other.reuses_address,
+                            _ => by_any || !other.options.reuses_address(),
                         }
                 }
                 _ => false,
@@ -314,7 +287,7 @@ impl Process {
         if address::to_node(address.ip(), own) != Some(own) {
             return Err(Errno(libc::EADDRNOTAVAIL));
         }
-        let reuses = socket.reuses_address;
+        let reuses = socket.options.reuses_address();
         if address.port() == 0 {
             address.set_port(self.free_port());
         } else if self.port_is_taken(address.port(), !reuses) {
@@ -364,7 +337,8 @@ impl Process {
         flags: i32,
     ) -> Result<isize, Errno> {
         let (_, socket, _) = self.socket_of(fd)?;
-        let (is_v6, reuses) = (socket.is_v6, socket.reuses_address);
+        // Linux hands the options of a listening socket down.
+        let (is_v6, options) = (socket.is_v6, socket.options.clone());
         let reader = socket.reader.clone();
         let State::Listening(listener) = &mut socket.state else {
             return Err(Errno(libc::EINVAL));
@@ -395,8 +369,9 @@ impl Process {
         };
         let peer = SocketAddr::new(peer, peer_port);
         let own = SocketAddr::new(own, port);
+        options.apply(&accepted);
         let mut socket = Socket::new(is_v6);
-        socket.reuses_address = reuses;
+        socket.options = options;
         socket.local = Some(own);
         socket.remote = Some(peer);
         socket.state = State::Connected(accepted);
@@ -496,8 +471,8 @@ impl Process {
             return Err(otherwise).into();
         }
         let timeout = match &object.kind {
-            Kind::Socket(socket) if writes => socket.send_timeout,
-            Kind::Socket(socket) => socket.receive_timeout,
+            Kind::Socket(socket) if writes => socket.options.send_timeout(),
+            Kind::Socket(socket) => socket.options.receive_timeout(),
             Kind::Pipe(end) if !writes => end.receive_timeout,
             _ => None,
         };
@@ -583,174 +558,5 @@ impl Process {
         };
         address::write(&self.memory, at, len_at, name, is_v6);
         Ok(0)
-    }
-
-    pub(super) fn set_option(&mut self, call: &Call) -> Result<isize, Errno> {
-        let [fd, level, name, at, len, _] = call.arguments;
-        let (level, name) = (level as i32, name as i32);
-        let mut bytes = self.memory.read(at, len);
-        let int = bytes
-            .get(..4)
-            .map_or(0, |b| i32::from_ne_bytes([b[0], b[1], b[2], b[3]]));
-        let long = |from: usize| {
-            let bytes = bytes.get(from..from + 8)?;
-            Some(u64::from_ne_bytes(bytes.try_into().ok()?))
-        };
-        let timeout = || match (long(0), long(8)) {
-            (Some(0), Some(0)) => None,
-            (Some(seconds), Some(micros)) => Some(seconds * 1_000_000_000 + micros * 1_000),
-            _ => None,
-        };
-        if let Kind::Pipe(end) = &mut self.descriptors.by_fd(fd as i32)?.1.kind
-            && end.is_socket
-        {
-            if (level, name) == (libc::SOL_SOCKET, libc::SO_RCVTIMEO) {
-                end.receive_timeout = timeout();
-            }
-            return Ok(0);
-        }
-        let (_, socket, _) = self.socket_of(fd as i32)?;
-        if is_unknown(level, name) {
-            return Err(Errno(libc::ENOPROTOOPT));
-        }
-        if bytes.len() < 4 || !allows(level, name, int) {
-            return Err(Errno(libc::EINVAL));
-        }
-        match (level, name) {
-            (libc::SOL_SOCKET, libc::SO_REUSEADDR) => socket.reuses_address = int != 0,
-            (libc::SOL_SOCKET, libc::SO_LINGER) => {
-                let seconds = bytes
-                    .get(4..8)
-                    .map_or(0, |b| i32::from_ne_bytes([b[0], b[1], b[2], b[3]]));
-                socket.resets = int != 0 && seconds == 0;
-            }
-            (libc::SOL_SOCKET, libc::SO_RCVTIMEO) => socket.receive_timeout = timeout(),
-            (libc::SOL_SOCKET, libc::SO_SNDTIMEO) => socket.send_timeout = timeout(),
-            (libc::SOL_SOCKET, libc::SO_KEEPALIVE) => {
-                socket.keepalive = int != 0;
-                socket.set_keepalive();
-            }
-            (libc::IPPROTO_TCP, libc::TCP_KEEPIDLE) => socket.keepalive_idle = int as u32,
-            (libc::IPPROTO_TCP, libc::TCP_KEEPINTVL) => socket.keepalive_interval = int as u32,
-            (libc::IPPROTO_TCP, libc::TCP_KEEPCNT) => socket.keepalive_probes = int as u32,
-            (libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT) => {
-                if let State::Connected(stream) = &socket.state {
-                    stream.set_user_timeout(Duration::from_millis(int.max(0) as u64));
-                }
-            }
-            (libc::SOL_SOCKET, libc::SO_ERROR | libc::SO_TYPE | libc::SO_DOMAIN) => {
-                return Err(Errno(libc::ENOPROTOOPT));
-            }
-            _ => {}
-        }
-        if (level, name) == (libc::IPPROTO_TCP, libc::TCP_KEEPIDLE) {
-            socket.set_keepalive();
-        }
-        let key = (level, name);
-        let kept = as_kept(level, name, int);
-        bytes[..4].copy_from_slice(&kept.to_ne_bytes());
-        socket.others.retain(|(other, _)| *other != key);
-        socket.others.push((key, bytes));
-        Ok(0)
-    }
-
-    pub(super) fn option(&mut self, call: &Call) -> Result<isize, Errno> {
-        let [fd, level, name, at, len_at, _] = call.arguments;
-        let (level, name) = (level as i32, name as i32);
-        if let Kind::Pipe(end) = &self.descriptors.by_fd(fd as i32)?.1.kind {
-            if !end.is_socket {
-                return Err(Errno(libc::ENOTSOCK));
-            }
-            let value = if name == libc::SO_TYPE {
-                libc::SOCK_STREAM
-            } else {
-                0
-            };
-            return self.put_option(at, len_at, &value.to_ne_bytes());
-        }
-        let (_, socket, _) = self.socket_of(fd as i32)?;
-        if is_unknown(level, name) {
-            return Err(Errno(libc::ENOPROTOOPT));
-        }
-        let value = match (level, name) {
-            (libc::SOL_SOCKET, libc::SO_ERROR) => {
-                socket.progress();
-                socket.take_error()
-            }
-            (libc::SOL_SOCKET, libc::SO_TYPE) => libc::SOCK_STREAM,
-            (libc::SOL_SOCKET, libc::SO_PROTOCOL) => libc::IPPROTO_TCP,
-            (libc::SOL_SOCKET, libc::SO_DOMAIN) => match socket.is_v6 {
-                true => libc::AF_INET6,
-                false => libc::AF_INET,
-            },
-            (libc::SOL_SOCKET, libc::SO_ACCEPTCONN) => {
-                i32::from(matches!(socket.state, State::Listening(_)))
-            }
-            key => match socket.others.iter().find(|(known, _)| *known == key) {
-                Some((_, bytes)) => {
-                    let bytes = bytes.clone();
-                    return self.put_option(at, len_at, &bytes);
-                }
-                None => match key {
-                    (libc::SOL_SOCKET, libc::SO_RCVBUF) => 131_072,
-                    (libc::SOL_SOCKET, libc::SO_SNDBUF) => 16_384,
-                    (libc::SOL_SOCKET, libc::SO_RCVTIMEO | libc::SO_SNDTIMEO) => {
-                        return self.put_option(at, len_at, &[0; 16]);
-                    }
-                    (libc::SOL_SOCKET, libc::SO_LINGER) => {
-                        return self.put_option(at, len_at, &[0; 8]);
-                    }
-                    (libc::IPPROTO_IP, libc::IP_TTL) => 64,
-                    (libc::IPPROTO_TCP, libc::TCP_KEEPIDLE) => 7200,
-                    (libc::IPPROTO_TCP, libc::TCP_KEEPINTVL) => 75,
-                    (libc::IPPROTO_TCP, libc::TCP_KEEPCNT) => 9,
-                    (libc::IPPROTO_TCP, libc::TCP_MAXSEG) => 1448,
-                    _ => 0,
-                },
-            },
-        };
-        self.put_option(at, len_at, &value.to_ne_bytes())
-    }
-
-    fn put_option(&mut self, at: usize, len_at: usize, value: &[u8]) -> Result<isize, Errno> {
-        let room = self.memory.read_u32(len_at) as usize;
-        let len = value.len().min(room);
-        self.memory.write(at, &value[..len]);
-        self.memory.write_u32(len_at, len as u32);
-        Ok(0)
-    }
-}
-
-/// Whether Linux has no such option.
-fn is_unknown(level: i32, name: i32) -> bool {
-    match level {
-        libc::SOL_SOCKET => !(1..=83).contains(&name),
-        libc::IPPROTO_TCP => !(1..=44).contains(&name),
-        _ => false,
-    }
-}
-
-/// Whether an option can have this value.
-fn allows(level: i32, name: i32, value: i32) -> bool {
-    match (level, name) {
-        (libc::IPPROTO_TCP, libc::TCP_KEEPIDLE | libc::TCP_KEEPINTVL) => {
-            (1..=32_767).contains(&value)
-        }
-        (libc::IPPROTO_TCP, libc::TCP_KEEPCNT) => (1..=127).contains(&value),
-        _ => true,
-    }
-}
-
-/// What is read of an option that was set to this value.
-fn as_kept(level: i32, name: i32, value: i32) -> i32 {
-    /// `net.core.rmem_max` and `wmem_max`.
-    const BUFFER_MAX: i32 = 212_992;
-    match (level, name) {
-        (libc::SOL_SOCKET, libc::SO_KEEPALIVE | libc::SO_REUSEADDR | libc::SO_REUSEPORT)
-        | (libc::IPPROTO_TCP, libc::TCP_NODELAY) => i32::from(value != 0),
-        // Linux doubles it, for its own needs.
-        (libc::SOL_SOCKET, libc::SO_RCVBUF) => (2 * value.clamp(0, BUFFER_MAX)).max(2304),
-        (libc::SOL_SOCKET, libc::SO_SNDBUF) => (2 * value.clamp(0, BUFFER_MAX)).max(4608),
-        _ => value,
     }
 }
