@@ -1,13 +1,11 @@
 //! What a storage engine's commit costs on the simulated disk.
 
-#[path = "../tests/disk_host/mod.rs"]
-mod disk_host;
-
 use std::sync::Arc;
 
 use divan::{Bencher, counter::BytesCount};
 use redb::{Builder, Database, StorageBackend, TableDefinition};
 use squall::disk::Disk;
+use squall_fixtures::one_disk;
 
 const ROWS: TableDefinition<&str, &[u8]> = TableDefinition::new("rows");
 const ROW: [u8; 200] = [7; 200];
@@ -39,7 +37,7 @@ fn commit(database: &Database, first: u64, rows: u64) {
 
 #[divan::bench(args = [1, 4])]
 fn one_commit_of_rows_of_200_bytes(bencher: Bencher, rows: u64) {
-    let (_host, disk) = disk_host::booted(1);
+    let (_host, disk) = one_disk::booted(1);
     let database = create(&disk);
     let mut first = 0;
     for _ in 0..200 {
@@ -56,7 +54,7 @@ fn one_commit_of_rows_of_200_bytes(bencher: Bencher, rows: u64) {
 
 #[divan::bench]
 fn the_disk_s_share_of_a_commit(bencher: Bencher) {
-    let (_host, disk) = disk_host::booted(1);
+    let (_host, disk) = one_disk::booted(1);
     let file = disk.open("raw").expect("the node is up");
     file.set_len(1 << 20).expect("nothing fails");
     let page = [5u8; 4096];
@@ -74,7 +72,7 @@ fn the_disk_s_share_of_a_commit(bencher: Bencher) {
 #[divan::bench]
 fn creating_a_database(bencher: Bencher) {
     bencher
-        .with_inputs(|| disk_host::booted(1))
+        .with_inputs(|| one_disk::booted(1))
         .bench_local_values(|(host, disk)| {
             let database = create(&disk);
             (host, disk, database)
@@ -85,7 +83,7 @@ fn creating_a_database(bencher: Bencher) {
 fn reopening_a_database_after_a_crash(bencher: Bencher) {
     bencher
         .with_inputs(|| {
-            let (host, disk) = disk_host::booted(1);
+            let (host, disk) = one_disk::booted(1);
             let database = create(&disk);
             for row in 0..20 {
                 commit(&database, row, 1);

@@ -9,8 +9,6 @@
 //!
 //! Both settings cost too much for storms, which use sectors that cannot be read instead.
 
-mod disk_host;
-
 use std::{
     collections::BTreeMap,
     env,
@@ -19,12 +17,12 @@ use std::{
     sync::Arc,
 };
 
-use disk_host::booted;
 use redb::{Builder, Database, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition};
 use squall::{
     disk::{BLOCK, Disk},
     seed::Seed,
 };
+use squall_fixtures::one_disk::booted;
 
 const ROWS: TableDefinition<&str, &[u8]> = TableDefinition::new("rows");
 const FILE: &str = "service.redb";

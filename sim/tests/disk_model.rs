@@ -1,10 +1,8 @@
 //! The simulated disk against a model that keeps every byte and every past state.
 
-mod disk_host;
-
-use disk_host::booted;
 use proptest::{prelude::*, test_runner::FileFailurePersistence};
 use redb::StorageBackend;
+use squall_fixtures::one_disk::booted;
 
 /// Large enough for holes and several pages, small enough to compare whole.
 const END: u64 = 40_000;

@@ -1,13 +1,11 @@
 //! The simulated disk behaves as ext4 on Linux 6.18 was measured to. Each test begins with the name of the measured
 //! behaviour that it matches; [`squall::disk`] says which are left out.
 
-mod disk_host;
-
 use std::{io, sync::Arc, time::Duration};
 
-use disk_host::{OneDisk, booted};
 use redb::StorageBackend;
 use squall::disk::{BLOCK, Disk, FILE_LEN_MAX, File, ForkedFile};
+use squall_fixtures::one_disk::{OneDisk, booted};
 
 const EIO: i32 = 5;
 const EFBIG: i32 = 27;

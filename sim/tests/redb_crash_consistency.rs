@@ -1,20 +1,18 @@
 //! The storage engine on the simulated disk: whatever happens, wherever it happens, it opens again on the acknowledged
 //! state or on the one that was being committed, or says why it does not.
 
-mod disk_host;
-
 use std::{
     collections::BTreeMap,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
 };
 
-use disk_host::{OneDisk, booted};
 use redb::{Builder, Database, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition};
 use squall::{
     disk::{Disk, DiskCounters},
     seed::{Seed, Stream, mix},
 };
+use squall_fixtures::one_disk::{OneDisk, booted};
 
 const ROWS: TableDefinition<&str, &[u8]> = TableDefinition::new("rows");
 const INDEX: TableDefinition<u64, u64> = TableDefinition::new("index");

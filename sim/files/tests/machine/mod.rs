@@ -2,99 +2,21 @@
 
 #![allow(dead_code)]
 
-use std::{
-    sync::{
-        Arc, Mutex, Weak,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
-    time::Duration,
-};
+use std::sync::Arc;
 
-use squall_core::{
-    event::What,
-    host::{Host, NodeIx, Reached, Verdict},
-    seed::Seed,
-    time::VirtualTime,
-};
+use squall_core::host::Host;
 use squall_engine::disk::Disk;
 use squall_files::{FileSystem, Machine, OpenFile, Outside, Process, Program, Seen};
+use squall_fixtures::one_disk::{self, OneDisk};
 
 /// The wall clock at the start of time.
 pub const EPOCH_NS: u64 = 1_700_000_000_000_000_000;
 
-/// The world of the machine.
-pub struct World {
-    seed: Seed,
-    now: AtomicU64,
-    sites: AtomicU64,
-    /// The site before which the node dies; 0: none.
-    fatal: AtomicU64,
-    disk: Mutex<Weak<Disk>>,
-    told: Mutex<Vec<String>>,
-}
-
-impl World {
-    /// Lets virtual time pass.
-    pub fn pass(&self, time: Duration) {
-        self.now.fetch_add(time.as_nanos() as u64, Relaxed);
-    }
-
-    /// Freezes the disk before the `n`-th site from now, counted from 1.
-    pub fn die_at(&self, n: u64) {
-        self.sites.store(0, Relaxed);
-        self.fatal.store(n, Relaxed);
-    }
-
-    /// No death from now on. Returns how many sites were reached since `die_at`.
-    pub fn live_on(&self) -> u64 {
-        self.fatal.store(0, Relaxed);
-        self.sites.load(Relaxed)
-    }
-
-    /// What the disk told so far.
-    pub fn told(&self) -> Vec<String> {
-        self.told.lock().unwrap().clone()
-    }
-}
-
-impl Host for World {
-    fn now(&self) -> VirtualTime {
-        VirtualTime(self.now.load(Relaxed))
-    }
-
-    fn seed(&self) -> Seed {
-        self.seed
-    }
-
-    fn name(&self, node: NodeIx) -> Arc<str> {
-        format!("node-{}", node.0).into()
-    }
-
-    fn reached(&self, _: NodeIx, _: Reached<'_>) -> Verdict {
-        let site = self.sites.fetch_add(1, Relaxed) + 1;
-        let dead = site == self.fatal.load(Relaxed);
-        if dead {
-            self.disk.lock().unwrap().upgrade().unwrap().freeze();
-        }
-        Verdict { dead, burst: None }
-    }
-
-    fn tracing(&self) -> bool {
-        true
-    }
-
-    fn record(&self, _: NodeIx, what: What<'_>) {
-        if let What::Disk { event } = what {
-            self.told.lock().unwrap().push(event.into_owned());
-        }
-    }
-}
-
-struct Around(Arc<World>);
+struct Around(Arc<OneDisk>);
 
 impl Machine for Around {
     fn now_ns(&self) -> u64 {
-        EPOCH_NS + self.0.now.load(Relaxed)
+        EPOCH_NS + self.0.now().0
     }
 
     fn random(&self, out: &mut [u8]) {
@@ -167,25 +89,15 @@ impl Program for Numbered {
 
 /// A machine that is up, with one process (number 7) on it.
 pub struct Booted {
-    pub world: Arc<World>,
+    pub world: Arc<OneDisk>,
     pub disk: Arc<Disk>,
     pub fs: Arc<FileSystem>,
     pub process: Process,
 }
 
 pub fn booted(seed: u64) -> Booted {
-    let world = Arc::new(World {
-        seed: Seed(seed),
-        now: AtomicU64::new(0),
-        sites: AtomicU64::new(0),
-        fatal: AtomicU64::new(0),
-        disk: Mutex::default(),
-        told: Mutex::default(),
-    });
-    let disk = Disk::new(world.clone(), NodeIx(3));
-    *world.disk.lock().unwrap() = Arc::downgrade(&disk);
+    let (world, disk) = one_disk::booted(seed);
     let fs = FileSystem::new(disk.clone(), Arc::new(Around(world.clone())));
-    disk.boot();
     let process = Process::new(&fs, Arc::new(Numbered(7)));
     Booted {
         world,

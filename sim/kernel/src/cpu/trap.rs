@@ -308,7 +308,7 @@ impl Call {
     pub fn name(&self) -> String {
         match self.number {
             own::RESOLVE => "getaddrinfo".into(),
-            number => super::symbols::name(number)
+            number => super::call_names::name(number)
                 .map_or_else(|| format!("system call {number}"), Into::into),
         }
     }

@@ -23,28 +23,38 @@ use crate::shop::{self, CRASH_AT, LATENCY, Machine, Rows};
 
 const ANYWHERE: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
-/// The real tokio, which knows nothing of a simulation.
-struct Tokio;
+/// A machine on tokio's timers and a network that is used like tokio's.
+macro_rules! machine {
+    ($(#[$about:meta])* $Name:ident over $($net:ident)::+) => {
+        $(#[$about])*
+        struct $Name;
 
-impl Machine for Tokio {
-    type Stream = tokio::net::TcpStream;
-    type Listener = tokio::net::TcpListener;
+        impl Machine for $Name {
+            type Stream = $($net)::+::TcpStream;
+            type Listener = $($net)::+::TcpListener;
 
-    async fn listen(port: u16) -> io::Result<Self::Listener> {
-        Self::Listener::bind((ANYWHERE, port)).await
-    }
-    async fn accept(listener: &mut Self::Listener) -> io::Result<Self::Stream> {
-        Ok(listener.accept().await?.0)
-    }
-    async fn connect(node: &str, port: u16) -> io::Result<Self::Stream> {
-        Self::Stream::connect((node, port)).await
-    }
-    fn spawn(task: impl Future<Output = ()> + Send + 'static) {
-        tokio::spawn(task);
-    }
-    async fn sleep(time: Duration) {
-        tokio::time::sleep(time).await;
-    }
+            async fn listen(port: u16) -> io::Result<Self::Listener> {
+                Self::Listener::bind((ANYWHERE, port)).await
+            }
+            async fn accept(listener: &mut Self::Listener) -> io::Result<Self::Stream> {
+                Ok(listener.accept().await?.0)
+            }
+            async fn connect(node: &str, port: u16) -> io::Result<Self::Stream> {
+                Self::Stream::connect((node, port)).await
+            }
+            fn spawn(task: impl Future<Output = ()> + Send + 'static) {
+                tokio::spawn(task);
+            }
+            async fn sleep(time: Duration) {
+                tokio::time::sleep(time).await;
+            }
+        }
+    };
+}
+
+machine! {
+    /// The real tokio, which knows nothing of a simulation.
+    Tokio over tokio::net
 }
 
 struct Shop;
@@ -103,28 +113,9 @@ pub fn on_squall(storms: u64, down: Duration) {
     assert_eq!(totals.tally.count("whole"), storms);
 }
 
-/// turmoil's network.
-struct Turmoil;
-
-impl Machine for Turmoil {
-    type Stream = turmoil::net::TcpStream;
-    type Listener = turmoil::net::TcpListener;
-
-    async fn listen(port: u16) -> io::Result<Self::Listener> {
-        Self::Listener::bind((ANYWHERE, port)).await
-    }
-    async fn accept(listener: &mut Self::Listener) -> io::Result<Self::Stream> {
-        Ok(listener.accept().await?.0)
-    }
-    async fn connect(node: &str, port: u16) -> io::Result<Self::Stream> {
-        Self::Stream::connect((node, port)).await
-    }
-    fn spawn(task: impl Future<Output = ()> + Send + 'static) {
-        tokio::spawn(task);
-    }
-    async fn sleep(time: Duration) {
-        tokio::time::sleep(time).await;
-    }
+machine! {
+    /// turmoil's network.
+    Turmoil over turmoil::net
 }
 
 /// On one thread, with its usual tick of a millisecond.
