@@ -6,7 +6,7 @@ use std::{
 };
 
 use libc::{DT_BLK, DT_CHR, DT_DIR, DT_FIFO, DT_LNK, DT_REG, DT_SOCK};
-use libc::{EINVAL, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, EROFS};
+use libc::{EINVAL, EIO, ELOOP, ENAMETOOLONG, ENOENT, ENOTDIR, EROFS};
 use squall_engine::disk::ROOT;
 
 use crate::{
@@ -312,9 +312,11 @@ impl Context {
             .collect())
     }
 
-    /// The bytes of a file that is not on the disk.
-    pub fn outside_bytes(&self, path: &[u8]) -> Option<Arc<[u8]>> {
-        self.fs.machine.outside()?.read(path)
+    /// Reads of a file of the real machine: how many bytes.
+    pub fn read_outside(&self, path: &[u8], offset: u64, out: &mut [u8]) -> Result<usize> {
+        let outside = self.fs.machine.outside();
+        let read = outside.and_then(|outside| outside.read(path, offset, out));
+        read.map_or(fail(EIO), Ok)
     }
 }
 

@@ -1,7 +1,5 @@
 //! What the file system asks of the machine around it and of the programs that use it.
 
-use std::sync::Arc;
-
 /// The machine that a file system belongs to.
 pub trait Machine: Send + Sync {
     /// The node's wall clock, in nanoseconds since the Unix epoch.
@@ -48,8 +46,8 @@ pub trait Outside: Send + Sync {
     /// The names in a directory that can be seen.
     fn list(&self, path: &[u8]) -> Vec<Vec<u8>>;
 
-    /// The bytes of a file that can be seen.
-    fn read(&self, path: &[u8]) -> Option<Arc<[u8]>>;
+    /// Reads of a file that can be seen, from this offset on: how many bytes.
+    fn read(&self, path: &[u8], offset: u64, out: &mut [u8]) -> Option<usize>;
 }
 
 /// Something of the real file system.

@@ -101,6 +101,8 @@ pub(crate) enum Object {
     Directory(Option<Handle>),
     /// Bytes that were there when it was opened.
     Bytes(Arc<[u8]>),
+    /// A file of the real machine.
+    Outside,
     Device(Device),
     /// `O_PATH`. What it keeps there is the reason for the handle.
     Path {
@@ -192,12 +194,21 @@ impl OpenFile {
             Object::Directory(_) if writes => return fail(EISDIR),
             Object::File(handle) => Object::File(open(handle)?),
             Object::Directory(handle) => Object::Directory(handle.as_ref().map(open).transpose()?),
-            Object::Bytes(_) if writes => return fail(EROFS),
+            Object::Bytes(_) | Object::Outside if writes => return fail(EROFS),
+            Object::Outside => Object::Outside,
             Object::Bytes(bytes) => Object::Bytes(bytes.clone()),
             Object::Device(device) => Object::Device(*device),
             Object::Path { .. } => return fail(ENXIO),
         };
         OpenFile::new(&self.0.context, object, self.0.place.clone(), flags)
+    }
+
+    /// The path of the file of the real machine that it is, if it is one.
+    pub fn real_path(&self) -> Option<&[u8]> {
+        match (&self.0.object, &self.0.place) {
+            (Object::Outside, Place::Above(path)) => Some(path),
+            _ => None,
+        }
     }
 
     fn is_path(&self) -> bool {
@@ -250,6 +261,10 @@ impl OpenFile {
                 out[..n].copy_from_slice(&rest[..n]);
                 Ok(n)
             }
+            Object::Outside => match &self.0.place {
+                Place::Above(path) => self.0.context.read_outside(path, offset, out),
+                Place::Disk(_) => fail(libc::EIO),
+            },
             Object::Device(Device::Null) => Ok(0),
             Object::Device(Device::Zero | Device::Full) => {
                 out.fill(0);
@@ -415,7 +430,7 @@ impl OpenFile {
     pub fn sync(&self, data_only: bool) -> Result<()> {
         match &self.0.object {
             Object::File(handle) | Object::Directory(Some(handle)) => Ok(handle.sync(data_only)?),
-            Object::Directory(None) | Object::Bytes(_) => Ok(()),
+            Object::Directory(None) | Object::Bytes(_) | Object::Outside => Ok(()),
             Object::Device(_) => fail(EINVAL),
             Object::Path { .. } => fail(EBADF),
         }

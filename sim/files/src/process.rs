@@ -210,7 +210,7 @@ impl Process {
                 Some(Pseudo::Device(device)) => Object::Device(device),
                 _ if writes => return fail(EROFS),
                 Some(Pseudo::Text(bytes)) => Object::Bytes(bytes),
-                _ => Object::Bytes(self.context.outside_bytes(path).ok_or(Errno(ENOENT))?),
+                _ => Object::Outside,
             },
         };
         OpenFile::new(&self.context, object, place, flags & !OPENING)

@@ -9,7 +9,9 @@
 
 mod call_names;
 mod context;
+mod exec;
 mod heap;
+mod mailbox;
 mod memory;
 mod placement;
 mod remote;
@@ -17,16 +19,20 @@ mod symbols;
 mod trap;
 mod vdso;
 mod voice;
+mod zygote;
 
 use std::{cell::Cell, collections::BTreeMap, ffi::CString, fmt, ptr};
 
 use squall_engine::world::Panicked;
 
+pub use exec::{Executable, Handler, Mapping};
+pub use heap::{release_region, shared_region};
 pub use memory::Memory;
-pub use remote::{Image, prepare as prepare_programs};
+pub use remote::Image;
 pub use symbols::Resolve;
 pub use trap::{Missing, prepare};
 pub use voice::Said;
+pub use zygote::prepare as prepare_programs;
 
 use context::{Context, Registers, switch};
 use memory::Apart;
@@ -170,9 +176,78 @@ impl Processor {
         tid: Tid,
         environment: &[(String, String)],
     ) -> std::io::Result<Self> {
-        let mut remote = Box::new(Remote::start(image, tid, environment)?);
+        Ok(Self::apart(Remote::start(image, tid, environment)?))
+    }
+
+    /// A processor for an executable, in a process of its own.
+    ///
+    /// # Errors
+    /// It is none, or no process can be made.
+    pub fn start_exec(executable: &Executable, tid: Tid) -> std::io::Result<Self> {
+        Ok(Self::apart(Remote::start_exec(executable, tid)?))
+    }
+
+    fn apart(remote: Remote) -> Self {
+        let mut remote = Box::new(remote);
         let apart = Box::new(Apart::of(&raw mut *remote, remote.shared()));
-        Ok(Processor(Place::Apart(remote, apart)))
+        Processor(Place::Apart(remote, apart))
+    }
+
+    /// The process of an executable forks: thread `tid`, which stands in its call, goes on in both; in the copy it is
+    /// thread `child`, with another stack pointer and thread pointer if there are any.
+    ///
+    /// # Errors
+    /// No process can be made, or this is no executable's (`ENOSYS`).
+    pub fn fork(
+        &mut self,
+        tid: Tid,
+        child: Tid,
+        stack: usize,
+        thread_pointer: Option<usize>,
+    ) -> std::io::Result<Processor> {
+        match &mut self.0 {
+            Place::Here(_) => Err(std::io::Error::from_raw_os_error(libc::ENOSYS)),
+            Place::Apart(remote, apart) => {
+                apart.settle();
+                let copy = remote.fork(tid, child, stack, thread_pointer)?;
+                Ok(Self::apart(copy))
+            }
+        }
+    }
+
+    /// The executable that it runs, if it does.
+    fn executable(&mut self) -> Option<&mut Remote> {
+        match &mut self.0 {
+            Place::Apart(remote, apart) if remote.is_executable() => {
+                apart.settle();
+                Some(remote)
+            }
+            _ => None,
+        }
+    }
+
+    /// A thread of an executable begins to handle a signal.
+    pub fn enter_handler(&mut self, tid: Tid, handler: &Handler) {
+        if let Some(remote) = self.executable() {
+            remote.enter_handler(tid, handler);
+        }
+    }
+
+    /// A thread of an executable, which stands in `rt_sigreturn`, goes on where the signal met it: the mask that it had
+    /// there, and what its call had answered.
+    pub fn leave_handler(&mut self, tid: Tid) -> Option<(u64, isize)> {
+        Some(self.executable()?.leave_handler(tid))
+    }
+
+    /// An executable maps a file of the real machine, or what it shares with others: where.
+    ///
+    /// # Errors
+    /// What the real kernel says, or this is no executable (`ENODEV`).
+    pub fn map(&mut self, mapping: &Mapping) -> std::io::Result<usize> {
+        match self.executable() {
+            Some(remote) => remote.map(mapping),
+            None => Err(std::io::Error::from_raw_os_error(libc::ENODEV)),
+        }
     }
 
     /// The memory of its program, for as long as the processor is there.
@@ -521,28 +596,55 @@ const TOLD: [libc::clockid_t; 8] = [
     libc::CLOCK_BOOTTIME_ALARM,
 ];
 
+/// What a clock shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Reading {
+    ns: u64,
+    /// It was read many times in one turn.
+    spins: bool,
+}
+
+impl Clock {
+    /// None of clocks that are not told without asking.
+    fn read(&self, clock: libc::clockid_t) -> Option<Reading> {
+        if !TOLD.contains(&clock) {
+            return None;
+        }
+        self.reads.set(self.reads.get() + 1);
+        let monotonic = self.monotonic.get() + CLOCK_READ_NS;
+        self.monotonic.set(monotonic);
+        let ns = match clock {
+            libc::CLOCK_REALTIME | libc::CLOCK_REALTIME_COARSE | libc::CLOCK_TAI => {
+                self.wall_reads.set(self.wall_reads.get() + 1);
+                monotonic.saturating_add_signed(self.wall_offset.get())
+            }
+            _ => monotonic,
+        };
+        Some(Reading {
+            ns,
+            spins: self.spins(),
+        })
+    }
+
+    /// It was read many times in one turn.
+    fn spins(&self) -> bool {
+        self.reads.get() >= SPINNING_READS
+    }
+}
+
 /// What the present thread of a program reads from a clock. None in the world, and of clocks that are not told here.
 fn read_clock(clock: libc::clockid_t) -> Option<u64> {
     let guest = GUEST.get();
-    if guest.is_null() || !TOLD.contains(&clock) {
+    if guest.is_null() {
         return None;
     }
     // SAFETY: it is the thread that runs, and its processor is there as long as it.
     let time = unsafe { &(*(*guest).processor).clock };
-    let reads = time.reads.get() + 1;
-    if reads >= SPINNING_READS {
+    let mut reading = time.read(clock)?;
+    if reading.spins {
         call(own::SPINS, [0; 6]);
         time.reads.set(0);
-    } else {
-        time.reads.set(reads);
+        reading = time.read(clock)?;
     }
-    let monotonic = time.monotonic.get() + CLOCK_READ_NS;
-    time.monotonic.set(monotonic);
-    match clock {
-        libc::CLOCK_REALTIME | libc::CLOCK_REALTIME_COARSE | libc::CLOCK_TAI => {
-            time.wall_reads.set(time.wall_reads.get() + 1);
-            Some(monotonic.saturating_add_signed(time.wall_offset.get()))
-        }
-        _ => Some(monotonic),
-    }
+    Some(reading.ns)
 }

@@ -9,6 +9,7 @@ mod files;
 mod futex;
 mod names;
 mod object;
+pub(crate) mod outside;
 mod pipe;
 mod signals;
 mod socket;
@@ -29,7 +30,7 @@ use std::{
 use squall_core::seed::Stream as Rng;
 use squall_engine::{Node, world::Panicked};
 
-use crate::cpu::{self, Call, Clone as CloneCall, Image, Memory, Processor, Tid, own};
+use crate::cpu::{self, Call, Clone as CloneCall, Executable, Image, Memory, Processor, Tid, own};
 use crate::fork;
 use console::Console;
 use descriptors::Descriptors;
@@ -168,6 +169,8 @@ pub(crate) struct Process {
     next_port: u16,
     /// It was told to end, and is killed then.
     ends_by: Option<u64>,
+    /// It runs an executable.
+    is_executable: bool,
 }
 
 /// What a process runs.
@@ -176,6 +179,8 @@ pub(crate) enum Main {
     Here(Box<dyn FnOnce() + Send>),
     /// A program, in a process forked for it.
     Apart(Image),
+    /// An executable, likewise.
+    Executable(Executable),
 }
 
 /// Runs a process on a node until it ends; what it returns is why.
@@ -213,10 +218,20 @@ const NOT_ISOLATED: &str = "unmodified programs take part in a scenario that doe
 impl Process {
     fn start(node: Node, main: Main, environment: &[(String, String)]) -> std::io::Result<Self> {
         let pid = next_tid();
-        let is_apart = matches!(main, Main::Apart(_));
+        let is_apart = !matches!(main, Main::Here(_));
+        let mut entropy = node.stream("entropy");
+        let mut executable = None;
         let processor = match main {
             Main::Here(main) => Processor::start(main, pid, environment)?,
             Main::Apart(image) => Processor::start_apart(image, pid, environment)?,
+            Main::Executable(mut started) => {
+                let variable = |(name, value): &(String, String)| format!("{name}={value}").into();
+                started.environment.extend(environment.iter().map(variable));
+                for chunk in started.random.chunks_mut(8) {
+                    chunk.copy_from_slice(&entropy.bits().to_ne_bytes());
+                }
+                Processor::start_exec(executable.insert(started), pid)?
+            }
         };
         let thread = Thread {
             state: State::Ready(0),
@@ -232,12 +247,13 @@ impl Process {
             threads: [(pid, thread)].into(),
             last: pid,
             descriptors: Descriptors::new(is_apart),
-            files: files::of_process(&node, pid),
+            is_executable: executable.is_some(),
+            files: files::of_process(&node, pid, executable),
             wakes: Arc::default(),
             signals: Signals::default(),
             console: Console::default(),
             order: node.stream("order of threads and descriptors"),
-            entropy: node.stream("entropy"),
+            entropy,
             end: None,
             refused: BTreeSet::new(),
             timer: None,

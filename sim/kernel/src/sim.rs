@@ -10,7 +10,7 @@ use squall_engine::{Client, Node, Sim};
 use tokio_real::runtime::{Builder, RngSeed};
 
 use crate::{
-    cpu::{Image, prepare_programs},
+    cpu::{Executable, Image, prepare_programs},
     process,
 };
 
@@ -38,6 +38,16 @@ pub trait Processes {
     /// # Panics
     /// The machine refuses to make one.
     fn program<T: Outcome>(&self, name: &str, main: fn() -> T) -> Process;
+
+    /// Adds a node whose process runs an unmodified executable of the real machine, dynamically linked or static, started
+    /// anew at each boot: the first of `arguments` is its path, or a name that is looked for in the usual places.
+    ///
+    /// It sees itself and the libraries of the real machine (read-only), and beyond that the files, the network and the
+    /// clocks of its node.
+    ///
+    /// # Panics
+    /// There is no such executable, or the machine refuses to make a process.
+    fn exec<A: Into<String>>(&self, name: &str, arguments: impl IntoIterator<Item = A>) -> Process;
 }
 
 /// A whole `main`, in the process that was forked for it.
@@ -124,6 +134,28 @@ impl Processes for Sim {
         self.node(name, move |node: Node| {
             let environment = process.environment();
             async move { process::run(node, process::Main::Apart(image), &environment).await }
+        });
+        described
+    }
+
+    fn exec<A: Into<String>>(&self, name: &str, arguments: impl IntoIterator<Item = A>) -> Process {
+        prepare_programs().expect("a process for programs can be made");
+        let described = Process::default();
+        let process = described.clone();
+        let arguments: Vec<String> = arguments.into_iter().map(Into::into).collect();
+        let program = arguments.first().map_or("", String::as_str);
+        let executable = Executable {
+            file: process::outside::find(program)
+                .unwrap_or_else(|| panic!("{name}: there is no executable {program:?}")),
+            arguments: arguments.iter().map(|it| it.clone().into_bytes()).collect(),
+            ..Executable::default()
+        };
+        self.node(name, move |node: Node| {
+            let (executable, environment) = (executable.clone(), process.environment());
+            async move {
+                let main = process::Main::Executable(executable);
+                process::run(node, main, &environment).await
+            }
         });
         described
     }

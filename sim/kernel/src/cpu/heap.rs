@@ -7,7 +7,7 @@
 use std::{
     cell::Cell,
     ptr,
-    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+    sync::atomic::{AtomicI32, AtomicUsize, Ordering::Relaxed},
 };
 
 use super::context::real;
@@ -19,6 +19,10 @@ const LEN: usize = 1 << 38;
 const RUNS_MAX: usize = 64;
 /// Programs in processes of their own that a run may have at a time. Their memory lies behind that of the runs.
 pub const SLOTS: usize = 32;
+/// Processes that run executables, of which a run may have so many at a time.
+pub const EXECUTABLES: usize = 224;
+/// Bytes of memory that processes of executables may share among them, in all.
+const ARENA_LEN: usize = 1 << 36;
 /// Before each block: its class, and the offset of what was asked for from the block's own beginning.
 const HEADER: usize = 16;
 const CLASSES: usize = 160;
@@ -93,7 +97,7 @@ unsafe fn begin(at: usize, is_shared: bool) {
     let space = at as *mut Space;
     // SAFETY: the caller's promise.
     unsafe {
-        (*space).fresh = at + SPACE_LEN + super::remote::MAILBOX_LEN;
+        (*space).fresh = at + SPACE_LEN + super::mailbox::MAILBOX_LEN;
         // A page that nobody may touch parts them from the heap: a stack may be the first of them. Where nothing is mapped
         // yet, nothing needs to be protected.
         real(
@@ -119,27 +123,84 @@ pub fn mailbox(of: usize) -> *mut u8 {
     (slot(of).start + SPACE_LEN) as *mut u8
 }
 
-/// Maps the memory of all such programs, to be shared with what is forked from now on.
+/// Where the mailboxes of executables lie.
+pub fn executables() -> usize {
+    slot(SLOTS).start
+}
+
+/// The file of which processes of executables map what they share, and how much of it was ever given out.
+static ARENA: AtomicI32 = AtomicI32::new(-1);
+static ARENA_USED: AtomicUsize = AtomicUsize::new(0);
+
+/// The file of which processes of executables map what they share.
+pub fn arena() -> i32 {
+    ARENA.load(Relaxed)
+}
+
+/// A part of that file that nobody had, all zeros.
+///
+/// # Errors
+/// There is no more.
+pub fn shared_region(len: usize) -> std::io::Result<u64> {
+    let len = len.next_multiple_of(4096);
+    let at = ARENA_USED.fetch_add(len, Relaxed);
+    match at + len <= ARENA_LEN {
+        true => Ok(at as u64),
+        false => Err(std::io::Error::from_raw_os_error(libc::ENOMEM)),
+    }
+}
+
+/// Gives back the pages of such a part.
+pub fn release_region(at: u64, len: usize) {
+    let how = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
+    let len = len.next_multiple_of(4096);
+    // SAFETY: nobody has it mapped any more.
+    unsafe {
+        real(
+            libc::SYS_fallocate,
+            [arena() as usize, how as usize, at as usize, len, 0, 0],
+        )
+    };
+}
+
+/// Maps the memory of all such programs and the mailboxes of executables, to be shared with what is forked from now on.
 ///
 /// # Errors
 /// The machine refuses.
-pub fn share_slots() -> std::io::Result<()> {
+pub fn share() -> std::io::Result<()> {
+    for at in (0..SLOTS).map(|index| slot(index).start) {
+        map_shared(at, LEN)?;
+    }
+    map_shared(executables(), super::mailbox::EXECUTABLES_LEN)?;
+    if arena() >= 0 {
+        return Ok(());
+    }
+    // SAFETY: plain system calls.
+    unsafe {
+        let fd = libc::memfd_create(c"squall".as_ptr(), libc::MFD_CLOEXEC);
+        if fd < 0 || libc::ftruncate(fd, ARENA_LEN as i64) < 0 {
+            return Err(std::io::Error::last_os_error());
+        }
+        ARENA.store(fd, Relaxed);
+    }
+    Ok(())
+}
+
+fn map_shared(at: usize, len: usize) -> std::io::Result<()> {
     let protection = (libc::PROT_READ | libc::PROT_WRITE) as usize;
     let flags =
         libc::MAP_SHARED | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED_NOREPLACE;
-    for at in (0..SLOTS).map(|index| slot(index).start) {
-        // SAFETY: asks for memory that nobody has.
-        let got = unsafe {
-            real(
-                libc::SYS_mmap,
-                [at, LEN, protection, flags as usize, usize::MAX, 0],
-            )
-        };
-        if got != at as isize && got != -(libc::EEXIST as isize) {
-            return Err(std::io::Error::from_raw_os_error(-got as i32));
-        }
+    // SAFETY: asks for memory that nobody has.
+    let got = unsafe {
+        real(
+            libc::SYS_mmap,
+            [at, len, protection, flags as usize, usize::MAX, 0],
+        )
+    };
+    match got == at as isize || got == -(libc::EEXIST as isize) {
+        true => Ok(()),
+        false => Err(std::io::Error::from_raw_os_error(-got as i32)),
     }
-    Ok(())
 }
 
 /// Makes the memory of such a program this thread's.

@@ -1,6 +1,10 @@
 //! The memory of a program.
 
-use std::{cell::RefCell, ops::Range, ptr::NonNull};
+use std::{
+    cell::{Cell, RefCell},
+    ops::Range,
+    ptr::NonNull,
+};
 
 use super::{context::real, heap, remote::Remote};
 
@@ -24,6 +28,8 @@ pub struct Apart {
     copies: RefCell<Vec<Box<[u8]>>>,
     /// Of these, those that were written to, and where they belong.
     changed: RefCell<Vec<(usize, usize)>>,
+    /// Something was asked for that is not there.
+    missed: Cell<bool>,
 }
 
 impl Apart {
@@ -34,6 +40,7 @@ impl Apart {
             processor,
             copies: RefCell::default(),
             changed: RefCell::default(),
+            missed: Cell::default(),
         }
     }
 
@@ -45,7 +52,8 @@ impl Apart {
     fn copy(&self, from: usize, len: usize) -> (*mut [u8], usize) {
         let mut copy = vec![0; len].into_boxed_slice();
         // SAFETY: the processor is there as long as its program's memory, and the program stands still.
-        unsafe { (*self.processor).read(from, &mut copy) };
+        let is_there = unsafe { (*self.processor).read(from, &mut copy) };
+        self.missed.set(self.missed.get() || !is_there);
         let mut copies = self.copies.borrow_mut();
         let place: *mut [u8] = &raw mut *copy;
         copies.push(copy);
@@ -56,7 +64,7 @@ impl Apart {
     pub fn settle(&self) {
         let copies = self.copies.take();
         for (ordinal, to) in self.changed.take() {
-            // SAFETY: as in `copy`.
+            // SAFETY: as in `copy`. That it is there was seen when it was copied.
             unsafe { (*self.processor).write(to, &copies[ordinal]) };
         }
     }
@@ -78,6 +86,13 @@ impl Memory {
     /// Whether the program has a process of its own.
     pub fn is_apart(&self) -> bool {
         self.0.is_some()
+    }
+
+    /// Whether, since this was asked last, the program was asked for memory that it does not have (`EFAULT`).
+    pub fn take_missed(&self) -> bool {
+        // SAFETY: as in `asks`.
+        self.0
+            .is_some_and(|apart| unsafe { apart.as_ref() }.missed.take())
     }
 
     /// Copies bytes out of the program.

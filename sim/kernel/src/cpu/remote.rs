@@ -1,63 +1,19 @@
-//! Programs in processes of their own: what is static in a program, and whatever it does to its process, is its own.
-//!
-//! A *zygote* is forked from the world before any program runs, and forks a child for each program that starts. World and
-//! child share the child's memory at the same addresses, and a [`Mailbox`] in it: one of the two runs at a time, and hands
-//! over by a futex. Both are kept on one processor, where that costs some microseconds.
+//! Programs and executables in processes of their own: what is static in one, and whatever it does to its process, is its
+//! own. The world's side: see `zygote` for how such a process comes to be, and `exec` for one that runs an executable.
 
-use std::{
-    cell::{Cell, RefCell},
-    fmt, io, ptr,
-    sync::atomic::{AtomicI32, AtomicU32, Ordering::SeqCst},
-};
+use std::{cell::RefCell, fmt, io, sync::atomic::Ordering::SeqCst};
 
 use squall_engine::world::Panicked;
 
 use crate::fork;
 
-use super::{Call, Clock, Clone, Local, Tid, context::real, heap, own, trap};
-
-/// Bytes that are carried over in one go.
-const CARRIED: usize = 64 << 10;
-
-const WORLD: u32 = 0;
-const PROGRAM: u32 = 1;
-
-/// What the world wants of a child.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u32)]
-enum Command {
-    Resume,
-    Clone,
-    Signal,
-    Forget,
-    /// Bytes go from its memory into the mailbox.
-    Read,
-    /// Bytes go from the mailbox into its memory.
-    Write,
-}
-
-/// Through which world and child speak. It begins as zeros.
-#[repr(C)]
-struct Mailbox {
-    /// Whose turn it is.
-    turn: AtomicU32,
-    /// How the child died, as `waitpid` tells it, plus 1.
-    died: AtomicU32,
-    pid: AtomicI32,
-    command: Command,
-    tid: Tid,
-    numbers: [u64; 8],
-    call: Call,
-    monotonic: u64,
-    wall_offset: i64,
-    wall_reads: u32,
-    succeeded: bool,
-    panicked: bool,
-    carried: [u8; CARRIED],
-}
-
-/// The room that a mailbox takes in the memory of a program.
-pub const MAILBOX_LEN: usize = size_of::<Mailbox>().next_multiple_of(4096);
+use super::{
+    Call, Clock, Clone, Executable, Handler, Local, Mapping, Tid,
+    context::real,
+    heap,
+    mailbox::{CARRIED, Command, Mailbox, PROGRAM, Runs, WORLD, hand_over, mailbox, wait_for},
+    own, zygote,
+};
 
 /// How a program starts: a function that runs another one, `main`.
 #[derive(Clone, Copy)]
@@ -83,229 +39,21 @@ pub struct Remote {
 }
 
 thread_local! {
-    /// The end of the pipe by which this thread's zygote is told to fork.
-    static ZYGOTE: Cell<Option<i32>> = const { Cell::new(None) };
-    /// Slots that have been used, and whether by a child that may live.
-    static SLOTS: RefCell<Vec<bool>> = const { RefCell::new(Vec::new()) };
+    /// Slots that have been used, and whether by a child that may live: of programs, of executables.
+    static USED: [RefCell<Vec<bool>>; 2] = const { [const { RefCell::new(Vec::new()) }; 2] };
 }
 
-fn mailbox(slot: usize) -> *mut Mailbox {
-    heap::mailbox(slot).cast()
-}
-
-/// Makes the zygote of this thread's run, unless it is there. To be called before any program runs.
-///
-/// # Errors
-/// The machine refuses.
-pub fn prepare() -> io::Result<()> {
-    if ZYGOTE.get().is_some() {
-        return Ok(());
-    }
-    trap::prepare().map_err(io::Error::other)?;
-    heap::share_slots()?;
-    stay_here();
-    let mut ends = [0; 2];
-    // SAFETY: plain system calls; the child of the fork never returns from here.
-    unsafe {
-        checked(real(
-            libc::SYS_pipe2,
-            [
-                ends.as_mut_ptr() as usize,
-                libc::O_CLOEXEC as usize,
-                0,
-                0,
-                0,
-                0,
-            ],
-        ))?;
-        let world = libc::getpid();
-        match libc::fork() {
-            -1 => return Err(io::Error::last_os_error()),
-            0 => {
-                libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
-                if libc::getppid() != world {
-                    libc::_exit(0);
-                }
-                libc::close(ends[1]);
-                attend(ends[0]);
-            }
-            _ => {
-                libc::close(ends[0]);
-                ZYGOTE.set(Some(ends[1]));
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Keeps this thread, and what it forks, on the processor that it runs on.
-fn stay_here() {
-    // SAFETY: reads and sets this thread's own mask.
-    unsafe {
-        let mut here: libc::cpu_set_t = std::mem::zeroed();
-        libc::CPU_SET(libc::sched_getcpu().max(0) as usize, &mut here);
-        libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const here);
-    }
-}
-
-fn checked(answer: isize) -> io::Result<usize> {
+pub(super) fn checked(answer: isize) -> io::Result<usize> {
     match answer {
         -4095..0 => Err(io::Error::from_raw_os_error(-answer as i32)),
         answer => Ok(answer as usize),
     }
 }
 
-/// Children of the zygote, by slot.
-static CHILDREN: [AtomicI32; heap::SLOTS] = [const { AtomicI32::new(0) }; heap::SLOTS];
-
-/// The zygote: forks a child for each slot that it reads of.
-fn attend(orders: i32) -> ! {
-    // SAFETY: a process of one thread, with plain system calls.
-    unsafe {
-        let mut on_child: libc::sigaction = std::mem::zeroed();
-        on_child.sa_sigaction = bury as *const () as usize;
-        on_child.sa_flags = libc::SA_RESTART;
-        libc::sigaction(libc::SIGCHLD, &raw const on_child, ptr::null_mut());
-        let mut deaths: libc::sigset_t = std::mem::zeroed();
-        libc::sigaddset(&raw mut deaths, libc::SIGCHLD);
-        loop {
-            let mut slot = [0u8; 8];
-            libc::sigprocmask(libc::SIG_UNBLOCK, &raw const deaths, ptr::null_mut());
-            if libc::read(orders, slot.as_mut_ptr().cast(), 8) != 8 {
-                libc::_exit(0);
-            }
-            libc::sigprocmask(libc::SIG_BLOCK, &raw const deaths, ptr::null_mut());
-            let slot = usize::from_ne_bytes(slot);
-            let zygote = libc::getpid();
-            match libc::fork() {
-                0 => {
-                    libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
-                    if libc::getppid() != zygote {
-                        libc::_exit(0);
-                    }
-                    libc::signal(libc::SIGCHLD, libc::SIG_DFL);
-                    libc::close(orders);
-                    obey(slot);
-                }
-                -1 => ends(slot, libc::EAGAIN as u32),
-                pid => {
-                    (*mailbox(slot)).pid.store(pid, SeqCst);
-                    CHILDREN[slot].store(pid, SeqCst);
-                }
-            }
-        }
-    }
-}
-
-/// A child of the zygote has died: whoever waits for it is told.
-extern "C" fn bury(_: i32) {
-    // SAFETY: `waitpid` and a futex, which a handler may use.
-    unsafe {
-        let mut status = 0;
-        loop {
-            let pid = libc::waitpid(-1, &raw mut status, libc::WNOHANG);
-            if pid <= 0 {
-                return;
-            }
-            for (slot, child) in CHILDREN.iter().enumerate() {
-                if child.compare_exchange(pid, 0, SeqCst, SeqCst).is_ok() {
-                    ends(slot, status as u32);
-                }
-            }
-        }
-    }
-}
-
-/// The child of a slot is no more.
-///
-/// # Safety
-/// The slot is mapped.
-unsafe fn ends(slot: usize, status: u32) {
-    // SAFETY: the caller's promise; atomic words.
-    unsafe {
-        let mailbox = mailbox(slot);
-        (*mailbox).died.store(status + 1, SeqCst);
-        hand_over(mailbox, WORLD);
-    }
-}
-
-/// Gives the turn to the other side.
-///
-/// # Safety
-/// The mailbox is mapped.
-unsafe fn hand_over(mailbox: *mut Mailbox, to: u32) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        (*mailbox).turn.store(to, SeqCst);
-        let word = &raw const (*mailbox).turn as usize;
-        real(
-            libc::SYS_futex,
-            [word, libc::FUTEX_WAKE as usize, 1, 0, 0, 0],
-        );
-    }
-}
-
-/// Waits for one's own turn.
-///
-/// # Safety
-/// The mailbox is mapped.
-unsafe fn wait_for(mailbox: *mut Mailbox, own: u32) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        while (*mailbox).turn.load(SeqCst) != own {
-            let word = &raw const (*mailbox).turn as usize;
-            let wait = libc::FUTEX_WAIT as usize;
-            real(libc::SYS_futex, [word, wait, (1 - own) as usize, 0, 0, 0]);
-        }
-    }
-}
-
-/// A child: it does what the world wants, for ever.
-fn obey(slot: usize) -> ! {
-    let mailbox = mailbox(slot);
-    // SAFETY: world and child take turns, and each touches the mailbox in its own alone.
-    unsafe {
-        wait_for(mailbox, PROGRAM);
-        heap::adopt(slot);
-        let [launch, main, len, ..] = (*mailbox).numbers;
-        let launch = std::mem::transmute::<usize, fn(usize)>(launch as usize);
-        let environment = variables(&(&(*mailbox).carried)[..len as usize]);
-        libc::clearenv();
-        for (name, value) in &environment {
-            std::env::set_var(name, value);
-        }
-        let main = Box::new(move || launch(main as usize));
-        let started = trap::prepare_child()
-            .map_err(io::Error::other)
-            .and_then(|()| Local::start(main, (*mailbox).tid, &environment));
-        let Ok(mut program) = started else {
-            libc::_exit(127);
-        };
-        (*mailbox).succeeded = true;
-        loop {
-            hand_over(mailbox, WORLD);
-            wait_for(mailbox, PROGRAM);
-            carry_out(&mut program, &mut *mailbox);
-        }
-    }
-}
-
-/// The environment as it was written: names and values, each ended by a zero.
-fn variables(bytes: &[u8]) -> Vec<(String, String)> {
-    let mut words = bytes
-        .split(|byte| *byte == 0)
-        .map(|word| String::from_utf8_lossy(word).into_owned());
-    let mut all = Vec::new();
-    while let (Some(name), Some(value)) = (words.next(), words.next()) {
-        all.push((name, value));
-    }
-    all
-}
-
 /// # Safety
 /// The mailbox says what the world wants; addresses in it are the program's own.
-unsafe fn carry_out(program: &mut Local, mailbox: &mut Mailbox) {
-    let [first, second, third, ..] = mailbox.numbers;
+pub(super) unsafe fn carry_out(program: &mut Local, mailbox: &mut Mailbox) {
+    let [first, second, ..] = mailbox.numbers;
     match mailbox.command {
         Command::Resume => {
             let clock = program.clock();
@@ -337,18 +85,9 @@ unsafe fn carry_out(program: &mut Local, mailbox: &mut Mailbox) {
         }
         Command::Signal => program.signal(mailbox.tid, first as usize, second as i32),
         Command::Forget => program.forget(mailbox.tid),
-        // SAFETY: the caller's promise.
-        Command::Read => unsafe {
-            ptr::copy(
-                first as *const u8,
-                mailbox.carried.as_mut_ptr(),
-                third as usize,
-            );
-        },
-        // SAFETY: the caller's promise.
-        Command::Write => unsafe {
-            ptr::copy(mailbox.carried.as_ptr(), second as *mut u8, third as usize);
-        },
+        Command::Fork | Command::EnterHandler | Command::LeaveHandler | Command::Map => {
+            mailbox.succeeded = false;
+        }
     }
 }
 
@@ -358,11 +97,6 @@ impl Remote {
     /// # Errors
     /// There are too many, or the machine refuses.
     pub fn start(image: Image, tid: Tid, environment: &[(String, String)]) -> io::Result<Self> {
-        let Some(zygote) = ZYGOTE.get() else {
-            return Err(io::Error::other("the scenario has no zygote for programs"));
-        };
-        let slot = free_slot()?;
-        let mailbox = mailbox(slot);
         let mut variables = Vec::new();
         for (name, value) in environment {
             for word in [name, value] {
@@ -370,46 +104,139 @@ impl Remote {
                 variables.push(0);
             }
         }
-        if variables.len() > CARRIED {
-            return Err(io::Error::other(
-                "the environment variables of a program are too long",
-            ));
+        let numbers = [image.launch as usize, image.main, variables.len()];
+        Self::begin(Runs::Function, tid, numbers, &variables)
+    }
+
+    /// Starts an executable.
+    ///
+    /// # Errors
+    /// It is none, there are too many, or the machine refuses.
+    pub fn start_exec(executable: &Executable, tid: Tid) -> io::Result<Self> {
+        let carried = executable.to_bytes();
+        Self::begin(Runs::Executable, tid, [carried.len(), 0, 0], &carried)
+    }
+
+    fn begin(runs: Runs, tid: Tid, numbers: [usize; 3], carried: &[u8]) -> io::Result<Self> {
+        if carried.len() > CARRIED {
+            return Err(io::Error::from_raw_os_error(libc::E2BIG));
         }
+        let remote = Self::of_slot(free_slot(runs)?);
+        let mailbox = remote.mailbox;
         // SAFETY: the slot is this child's alone, which is not there yet.
         unsafe {
-            (&mut (*mailbox).carried)[..variables.len()].copy_from_slice(&variables);
+            (&mut (*mailbox).carried)[..carried.len()].copy_from_slice(carried);
             (*mailbox).tid = tid;
-            (*mailbox).numbers = [
-                image.launch as usize as u64,
-                image.main as u64,
-                variables.len() as u64,
-                0,
-                0,
-                0,
-                0,
-                0,
-            ];
+            (*mailbox).runs = runs;
+            for (to, from) in (&mut (*mailbox).numbers).iter_mut().zip(numbers) {
+                *to = from as u64;
+            }
             (*mailbox).turn.store(PROGRAM, SeqCst);
-            let order = slot.to_ne_bytes();
-            checked(real(
-                libc::SYS_write,
-                [zygote as usize, order.as_ptr() as usize, 8, 0, 0, 0],
-            ))?;
+            zygote::fork_for(remote.slot)?;
             wait_for(mailbox, WORLD);
             if !(*mailbox).succeeded {
-                return Err(io::Error::other("a process for a program cannot be made"));
+                return Err(match (*mailbox).numbers[0] {
+                    error @ 1..4096 if runs == Runs::Executable => {
+                        io::Error::from_raw_os_error(error as i32)
+                    }
+                    _ => io::Error::other("a process for a program cannot be made"),
+                });
             }
         }
-        Ok(Remote {
-            mailbox,
+        Ok(remote)
+    }
+
+    fn of_slot(slot: usize) -> Self {
+        Remote {
+            mailbox: mailbox(slot),
             slot,
             clock: Clock::default(),
-        })
+        }
+    }
+
+    /// An executable forks: thread `tid`, which stands in its call, goes on in the copy as thread `child`.
+    ///
+    /// # Errors
+    /// There are too many, the machine refuses, or the process is a program's.
+    pub fn fork(
+        &mut self,
+        tid: Tid,
+        child: Tid,
+        stack: usize,
+        thread_pointer: Option<usize>,
+    ) -> io::Result<Self> {
+        if !self.is_executable() {
+            return Err(io::Error::from_raw_os_error(libc::ENOSYS));
+        }
+        let other = Self::of_slot(free_slot(Runs::Executable)?);
+        let numbers = [
+            child as u64,
+            other.slot as u64,
+            stack as u64,
+            thread_pointer.is_some().into(),
+            thread_pointer.unwrap_or(0) as u64,
+            0,
+        ];
+        // SAFETY: it is the world's turn again.
+        match self.order(Command::Fork, tid, numbers) && unsafe { (*self.mailbox).succeeded } {
+            true => Ok(other),
+            false => Err(io::Error::from_raw_os_error(libc::EAGAIN)),
+        }
+    }
+
+    /// A thread of an executable begins to handle a signal.
+    pub fn enter_handler(&mut self, tid: Tid, handler: &Handler) {
+        let words = handler.to_words();
+        // SAFETY: it is the world's turn.
+        let carried = unsafe { &mut (*self.mailbox).carried };
+        for (place, word) in carried.chunks_mut(8).zip(words) {
+            place.copy_from_slice(&word.to_ne_bytes());
+        }
+        self.order(Command::EnterHandler, tid, [0; 6]);
+    }
+
+    /// A thread of an executable stands in its `rt_sigreturn`, and goes on where the signal met it: the mask that it had
+    /// there, and what its call had answered.
+    pub fn leave_handler(&mut self, tid: Tid) -> (u64, isize) {
+        self.order(Command::LeaveHandler, tid, [0; 6]);
+        // SAFETY: it is the world's turn again.
+        let [mask, answer, ..] = unsafe { (*self.mailbox).numbers };
+        (mask, answer as isize)
+    }
+
+    /// An executable maps something that lies outside of it: where.
+    ///
+    /// # Errors
+    /// What the real kernel says.
+    pub fn map(&mut self, mapping: &Mapping) -> io::Result<usize> {
+        let path = mapping.path.as_deref().unwrap_or_default();
+        let numbers = [
+            mapping.at as u64,
+            mapping.len as u64,
+            mapping.protection as u64,
+            mapping.flags as u64,
+            mapping.offset,
+            path.len() as u64,
+        ];
+        // SAFETY: it is the world's turn; paths are shorter.
+        unsafe { (&mut (*self.mailbox).carried)[..path.len()].copy_from_slice(path) };
+        if !self.order(Command::Map, 0, numbers) {
+            return Err(io::Error::from_raw_os_error(libc::ENOMEM));
+        }
+        // SAFETY: it is the world's turn again.
+        checked(unsafe { (*self.mailbox).numbers[0] } as isize)
+    }
+
+    pub fn is_executable(&self) -> bool {
+        self.slot >= heap::SLOTS
     }
 
     /// The memory that both see.
     pub fn shared(&self) -> std::ops::Range<usize> {
-        heap::slot(self.slot)
+        match self.is_executable() {
+            true => 0..0,
+            false => heap::slot(self.slot),
+        }
     }
 
     pub fn clock(&self) -> &Clock {
@@ -499,29 +326,39 @@ impl Remote {
         }
     }
 
-    /// Copies what only the child sees.
-    pub fn read(&mut self, from: usize, into: &mut [u8]) {
-        for (ordinal, part) in into.chunks_mut(CARRIED).enumerate() {
-            let at = from + ordinal * CARRIED;
-            if self.order(Command::Read, 0, [at as u64, 0, part.len() as u64, 0, 0, 0]) {
-                // SAFETY: it is the world's turn.
-                part.copy_from_slice(unsafe { &(&(*self.mailbox).carried)[..part.len()] });
-            }
-        }
+    /// Copies what only the child sees. False if it has no such memory.
+    pub fn read(&self, from: usize, into: &mut [u8]) -> bool {
+        self.transfer(
+            libc::SYS_process_vm_readv,
+            into.as_mut_ptr(),
+            from,
+            into.len(),
+        )
     }
 
-    /// Copies to where only the child sees.
-    pub fn write(&mut self, to: usize, bytes: &[u8]) {
-        for (ordinal, part) in bytes.chunks(CARRIED).enumerate() {
-            // SAFETY: it is the world's turn.
-            unsafe { (&mut (*self.mailbox).carried)[..part.len()].copy_from_slice(part) };
-            let at = to + ordinal * CARRIED;
-            self.order(
-                Command::Write,
-                0,
-                [0, at as u64, part.len() as u64, 0, 0, 0],
-            );
-        }
+    /// Copies to where only the child sees. False if it has no such memory.
+    pub fn write(&self, to: usize, bytes: &[u8]) -> bool {
+        self.transfer(
+            libc::SYS_process_vm_writev,
+            bytes.as_ptr().cast_mut(),
+            to,
+            bytes.len(),
+        )
+    }
+
+    fn transfer(&self, call: libc::c_long, here: *mut u8, there: usize, len: usize) -> bool {
+        let part = |at: usize| libc::iovec {
+            iov_base: at as *mut libc::c_void,
+            iov_len: len,
+        };
+        let (here, there) = (part(here as usize), part(there));
+        // SAFETY: the first part is memory of the caller's, which is written to only if it may be.
+        let done = unsafe {
+            let pid = (*self.mailbox).pid.load(SeqCst) as usize;
+            let (here, there) = (&raw const here as usize, &raw const there as usize);
+            real(call, [pid, here, 1, there, 1, 0])
+        };
+        done == len as isize
     }
 }
 
@@ -537,27 +374,50 @@ impl Drop for Remote {
                 );
             }
         }
-        SLOTS.with_borrow_mut(|slots| slots[self.slot] = false);
+        let (kind, ordinal) = place_of(self.slot);
+        USED.with(|used| used[kind].borrow_mut()[ordinal] = false);
+    }
+}
+
+/// Which of the lists of slots a slot is in, and where.
+fn place_of(slot: usize) -> (usize, usize) {
+    match slot.checked_sub(heap::SLOTS) {
+        None => (0, slot),
+        Some(ordinal) => (1, ordinal),
     }
 }
 
 /// A slot that no child has: one that was never used, or else one whose child is dead.
-fn free_slot() -> io::Result<usize> {
-    SLOTS.with_borrow_mut(|slots| {
-        if slots.len() < heap::SLOTS {
+fn free_slot(runs: Runs) -> io::Result<usize> {
+    let (kind, first, most) = match runs {
+        Runs::Function => (0, 0, heap::SLOTS),
+        Runs::Executable => (1, heap::SLOTS, heap::EXECUTABLES),
+    };
+    USED.with(|used| {
+        let slots = &mut *used[kind].borrow_mut();
+        if slots.len() < most {
             slots.push(true);
-            return Ok(slots.len() - 1);
+            return Ok(first + slots.len() - 1);
         }
         let free = slots.iter().position(|used| !used);
-        let slot = free.ok_or_else(|| io::Error::other("too many programs at once"))?;
-        slots[slot] = true;
+        let ordinal = free.ok_or_else(|| io::Error::other("too many programs at once"))?;
+        slots[ordinal] = true;
+        let slot = first + ordinal;
         // SAFETY: its child was killed; once the zygote says so nobody uses the slot any more.
         unsafe {
-            while (*mailbox(slot)).died.load(SeqCst) == 0 {
+            let mailbox = mailbox(slot);
+            while (*mailbox).pid.load(SeqCst) > 0 && (*mailbox).died.load(SeqCst) == 0 {
                 real(libc::SYS_sched_yield, [0; 6]);
             }
+            match runs {
+                Runs::Function => heap::wipe(slot),
+                Runs::Executable => {
+                    (*mailbox).pid.store(0, SeqCst);
+                    (*mailbox).died.store(0, SeqCst);
+                    (*mailbox).succeeded = false;
+                }
+            }
         }
-        heap::wipe(slot);
         Ok(slot)
     })
 }

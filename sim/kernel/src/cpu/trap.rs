@@ -81,6 +81,38 @@ pub fn prepare_child() -> Result<(), Missing> {
     prepare_thread()
 }
 
+/// Whether `syscall` instructions are stopped on this thread.
+pub fn stops() -> bool {
+    SELECTOR.get() != 0
+}
+
+/// Makes the only thread of a forked process one that can run an executable: whatever it does that has to be answered
+/// arrives at `entry`, on this stack.
+///
+/// # Errors
+/// As [`prepare`].
+pub fn prepare_executable(entry: usize, stack: &mut [u8]) -> Result<(), Missing> {
+    let stack = libc::stack_t {
+        ss_sp: stack.as_mut_ptr().cast(),
+        ss_flags: 0,
+        ss_size: stack.len(),
+    };
+    // SAFETY: the stack outlives the process's use of it.
+    unsafe { libc::sigaltstack(&raw const stack, ptr::null_mut()) };
+    for signal in [
+        libc::SIGSYS,
+        libc::SIGSEGV,
+        libc::SIGBUS,
+        libc::SIGILL,
+        libc::SIGFPE,
+        libc::SIGTRAP,
+    ] {
+        // SAFETY: the handler may be called at any time.
+        unsafe { install(signal, entry, libc::SA_ONSTACK) };
+    }
+    prepare_child()
+}
+
 fn prepare_process() -> Result<(), Missing> {
     const FSGSBASE: u64 = 2;
     // SAFETY: reads what the kernel said at the start.
@@ -178,15 +210,22 @@ fn handle(signal: i32, handler: Handler) {
         } else {
             libc::SA_ONSTACK
         };
-        let action = KernelAction {
-            handler: handler as usize,
-            flags: (libc::SA_SIGINFO | libc::SA_NODEFER | SA_RESTORER | on_stack) as u64,
-            restorer: squall_restorer as *const () as usize,
-            mask: 0,
-        };
-        let arguments = [signal as usize, &raw const action as usize, 0, 8, 0, 0];
-        real(libc::SYS_rt_sigaction, arguments);
+        install(signal, handler as usize, on_stack);
     }
+}
+
+/// # Safety
+/// The handler may be called at any time.
+unsafe fn install(signal: i32, handler: usize, flags: i32) {
+    let action = KernelAction {
+        handler,
+        flags: (libc::SA_SIGINFO | libc::SA_NODEFER | SA_RESTORER | flags) as u64,
+        restorer: squall_restorer as *const () as usize,
+        mask: 0,
+    };
+    let arguments = [signal as usize, &raw const action as usize, 0, 8, 0, 0];
+    // SAFETY: the action is a valid one, and the caller's promise.
+    unsafe { real(libc::SYS_rt_sigaction, arguments) };
 }
 
 extern "C" fn on_syscall(_: i32, info: *mut libc::siginfo_t, ucontext: *mut c_void) {
@@ -239,6 +278,23 @@ extern "C" fn on_fault(signal: i32, info: *mut libc::siginfo_t, ucontext: *mut c
 
 /// Answers `rdtsc` and `rdtscp`. False if the fault is something else.
 fn read_timestamp(registers: &mut Registers) -> bool {
+    if timestamp_len(registers).is_none() {
+        return false;
+    }
+    // A program's counts nanoseconds.
+    let ticks = super::read_clock(libc::CLOCK_MONOTONIC).unwrap_or_else(|| {
+        trap_timestamps(false);
+        // SAFETY: x86-64 has it.
+        let ticks = unsafe { core::arch::x86_64::_rdtsc() };
+        trap_timestamps(true);
+        ticks
+    });
+    answer_timestamp(registers, ticks);
+    true
+}
+
+/// The length of the instruction that was met, if that is `rdtsc` or `rdtscp`.
+pub fn timestamp_len(registers: &Registers) -> Option<i64> {
     let at = registers[libc::REG_RIP as usize] as *const u8;
     // SAFETY: the processor has just read the instruction there, unless jumping there was the fault: then no page is.
     let code = unsafe {
@@ -252,30 +308,28 @@ fn read_timestamp(registers: &mut Registers) -> bool {
             0,
         ];
         if real(libc::SYS_mincore, page) < 0 {
-            return false;
+            return None;
         }
         [at.read(), at.add(1).read(), at.add(2).read()]
     };
-    let len = match code {
-        [0x0f, 0x31, _] => 2,
-        [0x0f, 0x01, 0xf9] => 3,
-        _ => return false,
+    match code {
+        [0x0f, 0x31, _] => Some(2),
+        [0x0f, 0x01, 0xf9] => Some(3),
+        _ => None,
+    }
+}
+
+/// The instruction that was met has this answer.
+pub fn answer_timestamp(registers: &mut Registers, ticks: u64) {
+    let Some(len) = timestamp_len(registers) else {
+        return;
     };
-    // A program's counts nanoseconds.
-    let ticks = super::read_clock(libc::CLOCK_MONOTONIC).unwrap_or_else(|| {
-        trap_timestamps(false);
-        // SAFETY: x86-64 has it.
-        let ticks = unsafe { core::arch::x86_64::_rdtsc() };
-        trap_timestamps(true);
-        ticks
-    });
     registers[libc::REG_RAX as usize] = (ticks & 0xffff_ffff) as i64;
     registers[libc::REG_RDX as usize] = (ticks >> 32) as i64;
     if len == 3 {
         registers[libc::REG_RCX as usize] = 0;
     }
     registers[libc::REG_RIP as usize] += len;
-    true
 }
 
 /// Hands a fault to the handler that was there before.

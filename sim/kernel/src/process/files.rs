@@ -1,16 +1,16 @@
 //! Files, over the file system of the node.
 
-use std::sync::Arc;
+use std::{os::unix::ffi::OsStrExt, sync::Arc};
 
 use squall_core::seed::Stream as Rng;
 use squall_engine::Node;
 use squall_files::{
-    FileSystem, Lock, LockKind, Machine, OpenFile, Operation, Process as Files, Program, SetTime,
-    Stat, StatFs,
+    FileSystem, Lock, LockKind, Machine, OpenFile, Operation, Outside, Process as Files, Program,
+    SetTime, Stat, StatFs,
 };
 
-use super::{Answer, Errno, Process, Wait, address, object::Kind};
-use crate::cpu::{Call, Tid};
+use super::{Answer, Errno, Process, Wait, address, object::Kind, outside::RealMachine};
+use crate::cpu::{Call, Executable, Mapping, Tid, shared_region};
 
 impl From<squall_files::Errno> for Errno {
     fn from(error: squall_files::Errno) -> Self {
@@ -22,6 +22,8 @@ impl From<squall_files::Errno> for Errno {
 struct Here {
     node: Node,
     entropy: std::sync::Mutex<Rng>,
+    /// Executables see themselves, their libraries and what belongs to them.
+    sees_outside: bool,
 }
 
 impl Machine for Here {
@@ -53,24 +55,54 @@ impl Machine for Here {
     fn processors(&self) -> usize {
         super::PROCESSORS
     }
+
+    fn outside(&self) -> Option<&dyn Outside> {
+        self.sees_outside.then_some(&RealMachine)
+    }
 }
 
-struct This(i32);
+/// What `/proc/self` tells of a process.
+struct This {
+    pid: i32,
+    executable: Option<Executable>,
+}
 
 impl Program for This {
     fn pid(&self) -> i32 {
-        self.0
+        self.pid
+    }
+
+    fn exe(&self) -> Vec<u8> {
+        match &self.executable {
+            Some(executable) => executable.file.as_os_str().as_bytes().to_vec(),
+            None => b"/usr/bin/program".to_vec(),
+        }
+    }
+
+    fn args(&self) -> Vec<Vec<u8>> {
+        match &self.executable {
+            Some(executable) => executable.arguments.clone(),
+            None => vec![self.exe()],
+        }
+    }
+
+    fn environment(&self) -> Vec<Vec<u8>> {
+        let executable = self.executable.as_ref();
+        executable
+            .map(|it| it.environment.clone())
+            .unwrap_or_default()
     }
 }
 
 /// A process's view of its node's files.
-pub(super) fn of_process(node: &Node, pid: i32) -> Files {
+pub(super) fn of_process(node: &Node, pid: i32, executable: Option<Executable>) -> Files {
     let machine = Here {
         node: node.clone(),
         entropy: node.stream("entropy of devices").into(),
+        sees_outside: executable.is_some(),
     };
     let files = FileSystem::new(node.disk().clone(), Arc::new(machine));
-    Files::new(&files, Arc::new(This(pid)))
+    Files::new(&files, Arc::new(This { pid, executable }))
 }
 
 /// Anywhere on the way from one path to another, this stands for the current directory.
@@ -645,6 +677,9 @@ impl Process {
     /// Maps a file into memory: a copy that is the process's own. Memory that is no file's never arrives here.
     pub(super) fn map(&mut self, call: &Call) -> Result<isize, Errno> {
         let [address, len, protection, flags, fd, offset] = call.arguments;
+        if self.is_executable {
+            return self.map_of_executable(call);
+        }
         let file = match self.file(fd as i32) {
             Err(Errno(libc::EINVAL)) => return Err(Errno(libc::ENODEV)),
             file => file?,
@@ -674,6 +709,53 @@ impl Process {
             }
         }
         self.memory.protect(place, len, protection)?;
+        Ok(place as isize)
+    }
+
+    /// The same for an executable, whose process maps what it is told.
+    fn map_of_executable(&mut self, call: &Call) -> Result<isize, Errno> {
+        let [at, len, protection, flags, fd, offset] = call.arguments;
+        let mut mapping = Mapping {
+            path: None,
+            at,
+            len,
+            protection: protection as i32,
+            flags: flags as i32,
+            offset: offset as u64,
+        };
+        if mapping.flags & libc::MAP_ANONYMOUS != 0 {
+            mapping.offset = shared_region(len)?;
+            return Ok(self.processor.map(&mapping)? as isize);
+        }
+        let file = match self.file(fd as i32) {
+            Err(Errno(libc::EINVAL)) => return Err(Errno(libc::ENODEV)),
+            file => file?,
+        };
+        if len == 0 || offset % 4096 != 0 {
+            return Err(Errno(libc::EINVAL));
+        }
+        if let Some(path) = file.real_path() {
+            mapping.path = Some(path.to_vec());
+            return Ok(self.processor.map(&mapping)? as isize);
+        }
+        if mapping.flags & libc::MAP_TYPE != libc::MAP_PRIVATE {
+            self.refuse("shared mappings of files");
+            return Err(Errno(libc::ENODEV));
+        }
+        // Zeros, to be written over.
+        mapping.path = Some(b"/dev/zero".to_vec());
+        mapping.offset = 0;
+        mapping.protection |= libc::PROT_READ | libc::PROT_WRITE;
+        let place = self.processor.map(&mapping)?;
+        let mut bytes = vec![0; len];
+        let mut done = 0;
+        while done < len {
+            match file.pread(&mut bytes[done..], (offset + done) as i64)? {
+                0 => break,
+                read => done += read,
+            }
+        }
+        self.memory.write(place, &bytes[..done]);
         Ok(place as isize)
     }
 }
