@@ -43,6 +43,7 @@ mod inode;
 mod latency;
 mod loss;
 mod names;
+mod snapshot;
 mod tree;
 
 use std::{
@@ -60,6 +61,7 @@ pub use self::{
     handle::Handle,
     image::{BLOCK, SECTOR},
     names::{Content, Onto, ROOT},
+    snapshot::Snapshot,
     tree::{Attributes, Touch, Usage},
 };
 use self::{fault::Faults, inode::Inode, loss::Loss, names::Names};

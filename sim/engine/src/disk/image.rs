@@ -13,17 +13,70 @@ type Block = [u8; BLOCK];
 
 static ZEROS: Block = [0; BLOCK];
 
+/// A block that takes space.
+#[derive(Clone, Debug)]
+enum Page {
+    /// Shared by clones of the file.
+    Shared(Arc<Block>),
+    /// Of what the disk began with. Nobody counts who has it, so that a process which was forked copies no memory until
+    /// the block is written to.
+    Fixed(&'static Block),
+}
+
+impl Page {
+    fn bytes(&self) -> &Block {
+        match self {
+            Page::Shared(block) => block,
+            Page::Fixed(block) => block,
+        }
+    }
+
+    /// The bytes, to be changed.
+    fn bytes_mut(&mut self) -> &mut Block {
+        if let Page::Fixed(block) = self {
+            *self = Page::Shared(Arc::new(**block));
+        }
+        match self {
+            Page::Shared(block) => Arc::make_mut(block),
+            Page::Fixed(_) => unreachable!("it has just been copied"),
+        }
+    }
+
+    /// The bytes, to be changed in place, if nobody else sees them.
+    fn own(&mut self) -> Option<&mut Block> {
+        match self {
+            Page::Shared(block) => Arc::get_mut(block),
+            Page::Fixed(_) => None,
+        }
+    }
+}
+
 /// A file's length and content. A clone costs a pointer per block.
 ///
 /// Invariant: bytes past `len` in the last block are zero, no block lies wholly past `len`, and `taken` blocks take space.
 #[derive(Clone, Debug, Default)]
 pub struct Image {
     len: u64,
-    blocks: Vec<Option<Arc<Block>>>,
+    blocks: Vec<Option<Page>>,
     taken: usize,
 }
 
 impl Image {
+    /// A file that disks begin with. Its bytes are never given back; blocks of zeros take space all the same.
+    pub fn fixed(bytes: &[u8]) -> Self {
+        let mut padded = bytes.to_vec();
+        padded.resize(bytes.len().next_multiple_of(BLOCK), 0);
+        let blocks = padded.leak().as_chunks::<BLOCK>().0;
+        Image {
+            len: bytes.len() as u64,
+            blocks: blocks
+                .iter()
+                .map(|block| Some(Page::Fixed(block)))
+                .collect(),
+            taken: blocks.len(),
+        }
+    }
+
     pub fn len(&self) -> u64 {
         self.len
     }
@@ -32,8 +85,8 @@ impl Image {
     pub fn block(&self, ix: usize) -> &Block {
         self.blocks
             .get(ix)
-            .and_then(Option::as_deref)
-            .unwrap_or(&ZEROS)
+            .and_then(Option::as_ref)
+            .map_or(&ZEROS, Page::bytes)
     }
 
     /// Whether the block takes space.
@@ -80,17 +133,17 @@ impl Image {
         }
         let slot = &mut self.blocks[ix];
         self.taken += usize::from(slot.is_none());
-        match slot.as_mut().and_then(Arc::get_mut) {
+        match slot.as_mut().and_then(Page::own) {
             Some(own) => own[within..within + data.len()].copy_from_slice(data),
             None if data.len() == BLOCK => {
                 // One allocation and one copy: the old content is not read.
                 let bytes: Arc<[u8]> = Arc::from(data);
-                *slot = Some(bytes.try_into().expect("a whole block"));
+                *slot = Some(Page::Shared(bytes.try_into().expect("a whole block")));
             }
             None => {
-                let mut bytes = slot.as_deref().copied().unwrap_or(ZEROS);
+                let mut bytes = slot.as_ref().map_or(ZEROS, |page| *page.bytes());
                 bytes[within..within + data.len()].copy_from_slice(data);
-                *slot = Some(Arc::new(bytes));
+                *slot = Some(Page::Shared(Arc::new(bytes)));
             }
         }
         self.len = self.len.max((ix * BLOCK + within + data.len()) as u64);
@@ -106,7 +159,7 @@ impl Image {
             if within > 0
                 && let Some(Some(block)) = self.blocks.get_mut(last)
             {
-                Arc::make_mut(block)[within..].fill(0);
+                block.bytes_mut()[within..].fill(0);
             }
         }
         self.len = len;
@@ -153,9 +206,9 @@ impl Image {
         if ix == last
             && within > 0
             && let Some(Some(block)) = self.blocks.get_mut(ix)
-            && block[within..].iter().any(|b| *b != 0)
+            && block.bytes()[within..].iter().any(|b| *b != 0)
         {
-            Arc::make_mut(block)[within..].fill(0);
+            block.bytes_mut()[within..].fill(0);
         }
     }
 }

@@ -39,6 +39,15 @@ pub struct Inode {
 }
 
 impl Inode {
+    /// A file that is on the platter already.
+    pub fn of_image(image: Image) -> Self {
+        Inode {
+            durable: image.clone(),
+            cached: image,
+            ..Inode::default()
+        }
+    }
+
     pub fn len(&self) -> u64 {
         self.cached.len()
     }

@@ -113,7 +113,7 @@ enum Change {
     Content,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Names {
     metas: BTreeMap<u64, Meta>,
     durable: BTreeMap<u64, Meta>,

@@ -484,7 +484,22 @@ impl Running {
     fn answer_here(&mut self, number: libc::c_long, arguments: [usize; 6]) -> Option<isize> {
         let [a, b, c, d, ..] = arguments;
         let result = match number {
-            libc::SYS_clock_gettime => self.clock_gettime(a as i32, b)?,
+            libc::SYS_clock_gettime => {
+                self.tell_time(a as i32, b, 1_000_000_000)?;
+                Ok(0)
+            }
+            libc::SYS_gettimeofday => {
+                self.tell_time(libc::CLOCK_REALTIME, a, 1_000_000)?;
+                Ok(0)
+            }
+            libc::SYS_time => {
+                let seconds = self.tell_time(libc::CLOCK_REALTIME_COARSE, 0, 1)?;
+                if a != 0 {
+                    // SAFETY: the program's own argument.
+                    unsafe { (a as *mut u64).write_unaligned(seconds) };
+                }
+                Ok(seconds as usize)
+            }
             libc::SYS_arch_prctl => self.arch_prctl(a, b),
             libc::SYS_brk => Ok(self.brk(a)),
             libc::SYS_mmap if d as i32 & libc::MAP_ANONYMOUS != 0 && !is_shared(d as i32) => {
@@ -518,17 +533,17 @@ impl Running {
         })
     }
 
-    /// None: the world has to be asked.
-    fn clock_gettime(&mut self, clock: libc::clockid_t, place: usize) -> Option<io::Result<usize>> {
+    /// What a clock shows goes to `place`, in seconds and fractions of which a second has so many. None: the world has to
+    /// be asked.
+    fn tell_time(&mut self, clock: libc::clockid_t, place: usize, fractions: u64) -> Option<u64> {
+        const NS: u64 = 1_000_000_000;
         let Reading { ns, .. } = self.clock.read(clock)?;
-        // SAFETY: the program's own argument.
-        unsafe {
-            (place as *mut libc::timespec).write(libc::timespec {
-                tv_sec: (ns / 1_000_000_000) as i64,
-                tv_nsec: (ns % 1_000_000_000) as i64,
-            });
+        let words = [ns / NS, ns % NS / (NS / fractions)];
+        if place != 0 {
+            // SAFETY: the program's own argument.
+            unsafe { (place as *mut [u64; 2]).write_unaligned(words) };
         }
-        Some(Ok(0))
+        Some(words[0])
     }
 
     fn arch_prctl(&mut self, what: usize, argument: usize) -> io::Result<usize> {

@@ -246,6 +246,16 @@ impl Process {
                 Err(error) => Err(error),
             },
             libc::SYS_flock => return Some(self.flock(fd, b as i32)),
+            // The file system has no extended attributes.
+            libc::SYS_getxattr
+            | libc::SYS_lgetxattr
+            | libc::SYS_fgetxattr
+            | libc::SYS_listxattr
+            | libc::SYS_llistxattr
+            | libc::SYS_flistxattr
+            | libc::SYS_setxattr
+            | libc::SYS_lsetxattr
+            | libc::SYS_fsetxattr => Err(Errno(libc::EOPNOTSUPP)),
             _ => return None,
         };
         Some(result.into())

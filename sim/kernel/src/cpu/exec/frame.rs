@@ -9,11 +9,13 @@ pub struct Handler {
     pub handler: usize,
     /// Where the handler returns to, as `sigaction` was given it.
     pub restorer: usize,
-    /// The signal, and how it came (`SI_*`).
+    /// The signal.
     pub signal: i32,
+    /// How it came (`SI_*`).
     pub code: i32,
     /// Who sent it, or which child has changed.
     pub pid: i32,
+    /// Whose process that is.
     pub user: u32,
     /// The child's status, the sender's value, or the address of a fault.
     pub value: u64,
@@ -42,6 +44,7 @@ const RED_ZONE: usize = 128;
 const EFLAGS: i64 = 0x0005_0dd5;
 
 impl Handler {
+    /// As words, to be read again by [`Handler::from_words`].
     pub fn to_words(self) -> [u64; WORDS] {
         [
             self.handler as u64,
@@ -59,6 +62,7 @@ impl Handler {
         ]
     }
 
+    /// What [`Handler::to_words`] made.
     pub fn from_words(words: impl Iterator<Item = u64>) -> Self {
         let mut all = [0; WORDS];
         all.iter_mut().zip(words).for_each(|(to, from)| *to = from);
