@@ -1,4 +1,4 @@
-//! A process: its threads, what they wait for, and what they hold.
+//! The kernel of a node: its processes and their threads, what they wait for, and what they hold.
 
 mod address;
 mod calls;
@@ -34,7 +34,7 @@ use crate::cpu::{self, Call, Clone as CloneCall, Executable, Image, Memory, Proc
 use crate::fork;
 use console::Console;
 use descriptors::Descriptors;
-use object::ObjectId;
+use object::{ObjectId, Objects};
 use signals::Signals;
 use wakes::Wakes;
 
@@ -87,6 +87,8 @@ enum State {
 }
 
 struct Thread {
+    /// The number of its process.
+    process: Tid,
     state: State,
     call: Call,
     /// When its present call gives up: known from its first attempt on.
@@ -95,6 +97,20 @@ struct Thread {
     clear_tid: usize,
     /// What its present call has transferred already: some wait until it is all.
     progress: usize,
+}
+
+impl Thread {
+    /// One that has asked for nothing yet.
+    fn new(process: Tid) -> Self {
+        Thread {
+            process,
+            state: State::Ready(0),
+            call: Call::default(),
+            until: None,
+            clear_tid: 0,
+            progress: 0,
+        }
+    }
 }
 
 /// How a process ended.
@@ -144,33 +160,48 @@ fn next_tid() -> Tid {
 /// Ends at an instant of virtual time.
 type Timer = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-pub(crate) struct Process {
-    node: Node,
-    processor: Processor,
-    memory: Memory,
+/// A process, as far as it is not shared with others of its node.
+struct Process {
     pid: Tid,
+    processor: Processor,
+    descriptors: Descriptors,
+    files: squall_files::Process,
+    signals: Signals,
+    /// It runs an executable.
+    is_executable: bool,
+}
+
+/// The kernel of a node, for as long as its first process lives.
+pub(crate) struct Kernel {
+    node: Node,
+    /// The process whose thread has its turn: calls are asked by it.
+    process: Box<Process>,
+    /// Its memory.
+    memory: Memory,
+    /// The others, by number.
+    others: BTreeMap<Tid, Box<Process>>,
+    /// The threads of all.
     threads: BTreeMap<Tid, Thread>,
     /// The thread that had the last turn.
     last: Tid,
-    descriptors: Descriptors,
-    files: squall_files::Process,
+    objects: Objects,
     wakes: Arc<Wakes>,
-    signals: Signals,
     console: Console,
     /// Draws which thread goes on, and which descriptor is reported first.
     order: Rng,
     entropy: Rng,
+    /// The node's first process has ended.
     end: Option<End>,
-    /// What it asked for that is not simulated.
+    /// What was asked for that is not simulated.
     refused: BTreeSet<String>,
     timer: Option<(u64, Timer)>,
-    /// Virtual time in nanoseconds, as of its turn: it stands still meanwhile.
+    /// Virtual time in nanoseconds, as of the node's turn: it stands still meanwhile.
     now: u64,
+    /// What the monotonic clock shows.
+    clock: u64,
     next_port: u16,
-    /// It was told to end, and is killed then.
+    /// The first process was told to end, and the node is killed then.
     ends_by: Option<u64>,
-    /// It runs an executable.
-    is_executable: bool,
 }
 
 /// What a process runs.
@@ -203,8 +234,8 @@ pub(crate) async fn run(
         );
         return Err(missing.to_string());
     }
-    let mut process = Process::start(node, main, environment).map_err(|e| e.to_string())?;
-    let end = std::future::poll_fn(|cx| process.poll(cx)).await;
+    let mut kernel = Kernel::start(node, main, environment).map_err(|e| e.to_string())?;
+    let end = std::future::poll_fn(|cx| kernel.poll(cx)).await;
     match end {
         End::Exit(0) => Ok(()),
         End::Panic(panic) => panic.resume(),
@@ -215,7 +246,7 @@ pub(crate) async fn run(
 const NOT_ISOLATED: &str = "unmodified programs take part in a scenario that does not say so: return \
     Some(squall::in_child) from Scenario::isolation, or set SQUALL_FORK=0 to run a single storm";
 
-impl Process {
+impl Kernel {
     fn start(node: Node, main: Main, environment: &[(String, String)]) -> std::io::Result<Self> {
         let pid = next_tid();
         let is_apart = !matches!(main, Main::Here(_));
@@ -233,24 +264,23 @@ impl Process {
                 Processor::start_exec(executable.insert(started), pid)?
             }
         };
-        let thread = Thread {
-            state: State::Ready(0),
-            call: Call::default(),
-            until: None,
-            clear_tid: 0,
-            progress: 0,
-        };
-        Ok(Process {
-            memory: processor.memory(),
-            processor,
+        let mut objects = Objects::default();
+        let process = Process {
             pid,
-            threads: [(pid, thread)].into(),
-            last: pid,
-            descriptors: Descriptors::new(is_apart),
             is_executable: executable.is_some(),
+            descriptors: Descriptors::new(&mut objects, is_apart),
             files: files::of_process(&node, pid, executable),
-            wakes: Arc::default(),
             signals: Signals::default(),
+            processor,
+        };
+        Ok(Kernel {
+            memory: process.processor.memory(),
+            process: Box::new(process),
+            others: BTreeMap::new(),
+            threads: [(pid, Thread::new(pid))].into(),
+            last: pid,
+            objects,
+            wakes: Arc::default(),
             console: Console::default(),
             order: node.stream("order of threads and descriptors"),
             entropy,
@@ -258,6 +288,7 @@ impl Process {
             refused: BTreeSet::new(),
             timer: None,
             now: node.now().0,
+            clock: 0,
             next_port: 0,
             ends_by: None,
             node,
@@ -301,7 +332,7 @@ impl Process {
         if self.node.told_to_end(cx.waker()) && self.ends_by.is_none() {
             self.ends_by = Some(now + PATIENCE_NS);
             let first = self.threads.keys().next().copied();
-            self.deliver(first.unwrap_or(self.pid), libc::SIGTERM);
+            self.deliver(first.unwrap_or(self.process.pid), libc::SIGTERM);
         }
         if self.ends_by.is_some_and(|by| by <= now) {
             let why = "it did not end when it was told to".to_owned();
@@ -311,8 +342,7 @@ impl Process {
 
     /// How far its own time is ahead of the world's.
     fn ahead(&self) -> u64 {
-        let own = self.processor.clock().monotonic.get();
-        own.saturating_sub(MONOTONIC_BEGIN + self.now())
+        self.clock.saturating_sub(MONOTONIC_BEGIN + self.now())
     }
 
     /// The thread that goes on: the one that had the last turn, or else by lot.
@@ -334,9 +364,25 @@ impl Process {
         able().nth(chosen as usize).map(|(tid, _)| *tid)
     }
 
+    /// Calls are those of this process from here on.
+    fn switch_to(&mut self, pid: Tid) {
+        if self.process.pid == pid {
+            return;
+        }
+        if let Some(mut process) = self.others.remove(&pid) {
+            std::mem::swap(&mut self.process, &mut process);
+            self.others.insert(process.pid, process);
+            self.memory = self.process.processor.memory();
+        }
+    }
+
     /// A thread goes on to its next call, which is answered if it can be.
     fn turn(&mut self, tid: Tid) {
         self.last = tid;
+        let Some(process) = self.threads.get(&tid).map(|thread| thread.process) else {
+            return;
+        };
+        self.switch_to(process);
         let Some(thread) = self.threads.get_mut(&tid) else {
             return;
         };
@@ -346,7 +392,7 @@ impl Process {
                 thread.progress = 0;
                 self.show_time();
                 fork::turn_begins(self.node.name(), self.now());
-                let call = self.processor.resume(tid, answer);
+                let call = self.process.processor.resume(tid, answer);
                 fork::turn_ends();
                 self.look_at_clock();
                 if let Some(thread) = self.threads.get_mut(&tid) {
@@ -368,7 +414,7 @@ impl Process {
             Answer::Wait(wait) => thread.state = State::Waiting(wait),
             Answer::Gone => {
                 self.threads.remove(&tid);
-                self.processor.forget(tid);
+                self.process.processor.forget(tid);
             }
         }
     }
@@ -395,16 +441,18 @@ impl Process {
     /// What the process will see of time.
     fn show_time(&mut self) {
         let now = MONOTONIC_BEGIN + self.now();
-        let clock = self.processor.clock();
-        let own = clock.monotonic.get().max(now) + CALL_NS;
-        clock.monotonic.set(own);
+        self.clock = self.clock.max(now) + CALL_NS;
+        let clock = self.process.processor.clock();
+        clock.monotonic.set(self.clock);
         clock
             .wall_offset
             .set(self.node.wall_ns() as i64 - now as i64);
     }
 
     fn look_at_clock(&mut self) {
-        if self.processor.clock().wall_reads.take() > 0 {
+        let clock = self.process.processor.clock();
+        self.clock = clock.monotonic.get();
+        if clock.wall_reads.take() > 0 {
             self.node.clock_was_read();
         }
     }
@@ -443,7 +491,7 @@ impl Process {
         let caught_up = (ahead > AHEAD_MAX).then_some(now + ahead);
         let next = waits
             .chain(self.ends_by)
-            .chain(self.descriptors.next_expiry())
+            .chain(self.objects.next_expiry())
             .chain(caught_up)
             .min();
         let Some(next) = next else {
@@ -502,7 +550,7 @@ impl Process {
             return Err(self.refuse("fork: a process can have threads, but no children"));
         }
         let tid = next_tid();
-        if !self.processor.clone_thread(maker, tid, ask) {
+        if !self.process.processor.clone_thread(maker, tid, ask) {
             return Err(Errno(libc::EAGAIN));
         }
         if ask.flags & libc::CLONE_PARENT_SETTID as u64 != 0 {
@@ -512,16 +560,9 @@ impl Process {
             self.memory.write_u32(ask.child_tid, tid as u32);
         }
         let clears = ask.flags & libc::CLONE_CHILD_CLEARTID as u64 != 0;
-        self.threads.insert(
-            tid,
-            Thread {
-                state: State::Ready(0),
-                call: Call::default(),
-                until: None,
-                clear_tid: if clears { ask.child_tid } else { 0 },
-                progress: 0,
-            },
-        );
+        let mut thread = Thread::new(self.process.pid);
+        thread.clear_tid = if clears { ask.child_tid } else { 0 };
+        self.threads.insert(tid, thread);
         Ok(tid as isize)
     }
 
@@ -553,7 +594,7 @@ impl Process {
 
     /// The call by which the first function says how it ended.
     fn ended(&mut self) -> Answer {
-        self.end = Some(match self.processor.take_panic() {
+        self.end = Some(match self.process.processor.take_panic() {
             None => End::Exit(0),
             Some(panic) => End::Panic(panic),
         });

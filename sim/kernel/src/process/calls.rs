@@ -3,7 +3,7 @@
 use std::io::IoSlice;
 
 use super::{
-    Answer, End, Errno, PROCESSORS, Process, Wait,
+    Answer, End, Errno, Kernel, PROCESSORS, Wait,
     descriptors::DESCRIPTORS_MAX,
     epoll::Epoll,
     object::{Kind, events},
@@ -17,7 +17,7 @@ fn milliseconds(timeout: usize) -> Option<u64> {
     u64::try_from(timeout as i32).ok().map(|ms| ms * MS)
 }
 
-impl Process {
+impl Kernel {
     /// Answers a call, or says what it waits for.
     pub(super) fn serve(&mut self, tid: Tid, call: &Call) -> Answer {
         let [a, b, c, d, e, _] = call.arguments;
@@ -153,13 +153,13 @@ impl Process {
             }
             // So does std wait in `process::exit` for a thread that was there before; here that was another process of the
             // same address space.
-            libc::SYS_pause if self.signals.are_default() => {
+            libc::SYS_pause if self.process.signals.are_default() => {
                 self.end = Some(End::Exit(1));
                 Answer::Gone
             }
             libc::SYS_pause => Answer::Wait(Wait::default()),
             libc::SYS_gettid => Answer::Done(tid as isize),
-            libc::SYS_getpid => Answer::Done(self.pid as isize),
+            libc::SYS_getpid => Answer::Done(self.process.pid as isize),
             libc::SYS_getppid => Answer::Done(1),
             libc::SYS_set_tid_address => {
                 if let Some(thread) = self.threads.get_mut(&tid) {
@@ -263,7 +263,7 @@ impl Process {
     }
 
     fn receive_from(&mut self, tid: Tid, fd: i32, parts: &[(usize, usize)], flags: i32) -> Answer {
-        match self.descriptors.by_fd(fd).map(|(_, object)| &object.kind) {
+        match self.by_fd(fd).map(|(_, object)| &object.kind) {
             Ok(Kind::Socket(_)) => {}
             Ok(Kind::Pipe(end)) if end.is_socket => {}
             Ok(_) => return Err(Errno(libc::ENOTSOCK)).into(),
@@ -326,7 +326,7 @@ impl Process {
         parts: &[(usize, usize)],
         peek: bool,
     ) -> Result<isize, Errno> {
-        self.descriptors.object(fd)?;
+        self.object(fd)?;
         let mut all = 0;
         for (ordinal, &(at, len)) in parts.iter().enumerate() {
             let memory = self.memory;
@@ -347,7 +347,7 @@ impl Process {
 
     fn read_part(&mut self, fd: i32, into: &mut [u8], peek: bool) -> Result<usize, Errno> {
         let now = self.now();
-        let (id, object) = self.descriptors.by_fd(fd)?;
+        let (id, object) = self.by_fd(fd)?;
         match &mut object.kind {
             Kind::Input => Ok(0),
             Kind::Output { .. } => Err(Errno(libc::EBADF)),
@@ -388,10 +388,10 @@ impl Process {
     }
 
     fn write(&mut self, tid: Tid, fd: i32, parts: &[(usize, usize)]) -> Answer {
-        if let Ok(Kind::File(_)) = self.descriptors.by_fd(fd).map(|(_, object)| &object.kind) {
+        if let Ok(Kind::File(_)) = self.by_fd(fd).map(|(_, object)| &object.kind) {
             return self.write_at(tid, fd, parts, -1);
         }
-        if let Ok(Kind::Event { .. }) = self.descriptors.by_fd(fd).map(|(_, object)| &object.kind) {
+        if let Ok(Kind::Event { .. }) = self.by_fd(fd).map(|(_, object)| &object.kind) {
             return match self.write_parts(fd, parts) {
                 Err(Errno(libc::EAGAIN)) => self.blocks(tid, fd, true, Errno(libc::EAGAIN)),
                 result => result.into(),
@@ -403,7 +403,7 @@ impl Process {
     }
 
     fn send_to(&mut self, tid: Tid, fd: i32, parts: &[(usize, usize)], flags: i32) -> Answer {
-        match self.descriptors.by_fd(fd).map(|(_, object)| &object.kind) {
+        match self.by_fd(fd).map(|(_, object)| &object.kind) {
             Ok(Kind::Socket(_)) => {}
             Ok(Kind::Pipe(end)) if end.is_socket => {}
             Ok(_) => return Err(Errno(libc::ENOTSOCK)).into(),
@@ -419,7 +419,7 @@ impl Process {
 
     fn write_parts(&mut self, fd: i32, parts: &[(usize, usize)]) -> Result<isize, Errno> {
         let memory = self.memory;
-        let (id, object) = self.descriptors.by_fd(fd)?;
+        let (id, object) = self.by_fd(fd)?;
         match &mut object.kind {
             Kind::Input => Err(Errno(libc::EBADF)),
             Kind::Output { is_error } => {
@@ -498,22 +498,22 @@ impl Process {
     fn fcntl(&mut self, fd: i32, command: i32, argument: usize) -> Result<isize, Errno> {
         match command {
             libc::F_DUPFD | libc::F_DUPFD_CLOEXEC if argument >= DESCRIPTORS_MAX => {
-                self.descriptors.object(fd)?;
+                self.object(fd)?;
                 Err(Errno(libc::EINVAL))
             }
             libc::F_DUPFD => self.dup(fd, argument as i32, 0),
             libc::F_DUPFD_CLOEXEC => self.dup(fd, argument as i32, libc::O_CLOEXEC),
             libc::F_GETFD => {
-                let descriptor = self.descriptors.descriptor_mut(fd)?;
+                let descriptor = self.process.descriptors.descriptor_mut(fd)?;
                 Ok(isize::from(descriptor.close_on_exec))
             }
             libc::F_SETFD => {
-                let descriptor = self.descriptors.descriptor_mut(fd)?;
+                let descriptor = self.process.descriptors.descriptor_mut(fd)?;
                 descriptor.close_on_exec = argument as i32 & libc::FD_CLOEXEC != 0;
                 Ok(0)
             }
             libc::F_GETFL => {
-                let (_, object) = self.descriptors.by_fd(fd)?;
+                let (_, object) = self.by_fd(fd)?;
                 let access = match &object.kind {
                     Kind::Input => libc::O_RDONLY,
                     Kind::Output { .. } => libc::O_WRONLY,
@@ -529,7 +529,7 @@ impl Process {
                 Ok((access | blocking) as isize)
             }
             libc::F_SETFL => {
-                let (_, object) = self.descriptors.by_fd(fd)?;
+                let (_, object) = self.by_fd(fd)?;
                 if let Kind::File(file) = &object.kind {
                     file.set_flags(argument as i32);
                     return Ok(0);
@@ -537,22 +537,23 @@ impl Process {
                 object.nonblocking = argument as i32 & libc::O_NONBLOCK != 0;
                 Ok(0)
             }
-            libc::F_GETPIPE_SZ => match &self.descriptors.by_fd(fd)?.1.kind {
+            libc::F_GETPIPE_SZ => match &self.by_fd(fd)?.1.kind {
                 Kind::Pipe(end) if !end.is_socket => Ok(super::pipe::CAPACITY as isize),
                 _ => Err(Errno(libc::EBADF)),
             },
             _ => {
-                self.descriptors.object(fd)?;
+                self.object(fd)?;
                 Err(Errno(libc::EINVAL))
             }
         }
     }
 
     fn ioctl(&mut self, fd: i32, request: u64, argument: usize) -> Result<isize, Errno> {
-        let (_, object) = self.descriptors.by_fd(fd)?;
+        let memory = self.memory;
+        let (_, object) = self.by_fd(fd)?;
         match request {
             libc::FIONBIO => {
-                object.nonblocking = self.memory.read_u32(argument) != 0;
+                object.nonblocking = memory.read_u32(argument) != 0;
                 Ok(0)
             }
             libc::FIONREAD => {
@@ -569,7 +570,7 @@ impl Process {
                 Ok(0)
             }
             libc::FIOCLEX => {
-                self.descriptors.descriptor_mut(fd)?.close_on_exec = true;
+                self.process.descriptors.descriptor_mut(fd)?.close_on_exec = true;
                 Ok(0)
             }
             // Whether it is a terminal: nothing is.

@@ -1,14 +1,14 @@
-//! A process's descriptors, and the objects that they refer to.
+//! A process's descriptors.
 
 use std::{
     cell::Cell,
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     sync::atomic::{AtomicU32, Ordering::Relaxed},
 };
 
 use super::{
-    Errno, Process,
-    object::{Kind, Object, ObjectId, events},
+    Errno, Kernel,
+    object::{Kind, Object, ObjectId, Objects, events},
 };
 
 /// Descriptors that a process may have (`RLIMIT_NOFILE`).
@@ -34,12 +34,10 @@ fn first_fd() -> i32 {
     3 + (run * PER_RUN) as i32
 }
 
+/// The descriptors of a process.
+#[derive(Clone)]
 pub(crate) struct Descriptors {
     table: BTreeMap<i32, Descriptor>,
-    objects: BTreeMap<ObjectId, Object>,
-    /// Those of the objects that are timers.
-    timers: BTreeSet<ObjectId>,
-    next: u64,
     /// All descriptors that the process was ever given, in order.
     given: Vec<i32>,
     /// Its static variables are its own: descriptors are numbered as on Linux.
@@ -48,12 +46,9 @@ pub(crate) struct Descriptors {
 
 impl Descriptors {
     /// Standard input, output and error.
-    pub fn new(is_apart: bool) -> Self {
+    pub fn new(objects: &mut Objects, is_apart: bool) -> Self {
         let mut all = Descriptors {
             table: BTreeMap::new(),
-            objects: BTreeMap::new(),
-            timers: BTreeSet::new(),
-            next: 0,
             given: Vec::new(),
             is_apart,
         };
@@ -63,31 +58,14 @@ impl Descriptors {
             Kind::Output { is_error: true },
         ];
         for (fd, kind) in (0..).zip(kinds) {
-            let object = all.add(kind, false);
-            all.refer(fd, object, false);
+            let object = objects.add(kind, false);
+            all.refer(objects, fd, object, false);
         }
         all
     }
 
-    /// A new object, to which nothing refers yet.
-    pub fn add(&mut self, kind: Kind, nonblocking: bool) -> ObjectId {
-        let id = ObjectId(self.next);
-        self.next += 1;
-        if matches!(kind, Kind::Timer(_)) {
-            self.timers.insert(id);
-        }
-        let object = Object {
-            kind,
-            descriptors: 0,
-            nonblocking,
-            watchers: Vec::new(),
-        };
-        self.objects.insert(id, object);
-        id
-    }
-
-    fn refer(&mut self, fd: i32, object: ObjectId, close_on_exec: bool) {
-        if let Some(object) = self.objects.get_mut(&object) {
+    fn refer(&mut self, objects: &mut Objects, fd: i32, object: ObjectId, close_on_exec: bool) {
+        if let Some(object) = objects.get_mut(object) {
             object.descriptors += 1;
         }
         let descriptor = Descriptor {
@@ -109,75 +87,45 @@ impl Descriptors {
         fd
     }
 
-    pub fn object(&self, fd: i32) -> Result<ObjectId, Errno> {
-        let found = self.table.get(&fd).map(|d| d.object);
-        found.ok_or(Errno(libc::EBADF))
-    }
-
-    pub fn get(&self, id: ObjectId) -> Option<&Object> {
-        self.objects.get(&id)
-    }
-
-    pub fn get_mut(&mut self, id: ObjectId) -> Option<&mut Object> {
-        self.objects.get_mut(&id)
-    }
-
-    pub fn by_fd(&mut self, fd: i32) -> Result<(ObjectId, &mut Object), Errno> {
-        let id = self.object(fd)?;
-        let object = self.objects.get_mut(&id).ok_or(Errno(libc::EBADF))?;
-        Ok((id, object))
+    pub fn get(&self, fd: i32) -> Option<ObjectId> {
+        self.table.get(&fd).map(|descriptor| descriptor.object)
     }
 
     pub fn descriptor_mut(&mut self, fd: i32) -> Result<&mut Descriptor, Errno> {
         self.table.get_mut(&fd).ok_or(Errno(libc::EBADF))
     }
-
-    pub fn objects_mut(&mut self) -> impl Iterator<Item = (ObjectId, &mut Object)> {
-        self.objects.iter_mut().map(|(id, object)| (*id, object))
-    }
-
-    /// When the next of its timers runs out.
-    pub fn next_expiry(&self) -> Option<u64> {
-        let timers = self.timers.iter().filter_map(|id| self.objects.get(id));
-        let next = timers.filter_map(|object| match &object.kind {
-            Kind::Timer(timer) => timer.next(),
-            _ => None,
-        });
-        next.min()
-    }
-
-    /// Timers that have run out by now, of which nobody has been told yet; from now on somebody has.
-    pub fn ring_timers(&mut self, now: u64) -> Vec<ObjectId> {
-        let mut due = Vec::new();
-        for id in &self.timers {
-            if let Some(Kind::Timer(timer)) = self.objects.get_mut(id).map(|o| &mut o.kind)
-                && timer.ring(now)
-            {
-                due.push(*id);
-            }
-        }
-        due
-    }
 }
 
-impl Process {
+impl Kernel {
+    /// What a descriptor of the process refers to.
+    pub(super) fn object(&self, fd: i32) -> Result<ObjectId, Errno> {
+        self.process.descriptors.get(fd).ok_or(Errno(libc::EBADF))
+    }
+
+    pub(super) fn by_fd(&mut self, fd: i32) -> Result<(ObjectId, &mut Object), Errno> {
+        let id = self.object(fd)?;
+        let object = self.objects.get_mut(id).ok_or(Errno(libc::EBADF))?;
+        Ok((id, object))
+    }
+
     /// A new descriptor for an object.
     pub(super) fn install(&mut self, object: ObjectId, flags: i32) -> Result<isize, Errno> {
         self.install_from(0, object, flags)
     }
 
     fn install_from(&mut self, least: i32, object: ObjectId, flags: i32) -> Result<isize, Errno> {
-        if self.descriptors.table.len() >= DESCRIPTORS_MAX {
+        if self.process.descriptors.table.len() >= DESCRIPTORS_MAX {
             self.drop_unreferred(object);
             return Err(Errno(libc::EMFILE));
         }
-        let fd = match self.descriptors.is_apart {
-            true => self.descriptors.lowest(least),
+        let fd = match self.process.descriptors.is_apart {
+            true => self.process.descriptors.lowest(least),
             false => NEXT_FD.replace(NEXT_FD.get() + 1),
         };
         let close_on_exec = flags & libc::O_CLOEXEC != 0;
-        self.descriptors.given.push(fd);
-        self.descriptors.refer(fd, object, close_on_exec);
+        let descriptors = &mut self.process.descriptors;
+        descriptors.given.push(fd);
+        descriptors.refer(&mut self.objects, fd, object, close_on_exec);
         Ok(fd as isize)
     }
 
@@ -192,12 +140,12 @@ impl Process {
     /// A new object with a descriptor. The flags are `O_NONBLOCK` and `O_CLOEXEC`, which those of sockets, events and epolls
     /// are the same as.
     pub(super) fn open_object(&mut self, kind: Kind, flags: i32) -> Result<isize, Errno> {
-        let object = self.descriptors.add(kind, flags & libc::O_NONBLOCK != 0);
+        let object = self.objects.add(kind, flags & libc::O_NONBLOCK != 0);
         self.install(object, flags)
     }
 
     pub(super) fn dup(&mut self, fd: i32, least: i32, flags: i32) -> Result<isize, Errno> {
-        let object = match self.descriptors.object(fd) {
+        let object = match self.object(fd) {
             Ok(object) => object,
             Err(_) if self.is_foreign(fd) => self.adopt()?,
             Err(error) => return Err(error),
@@ -207,30 +155,31 @@ impl Process {
 
     /// `dup2` and `dup3`.
     pub(super) fn dup_to(&mut self, fd: i32, to: i32, flags: i32) -> Result<isize, Errno> {
-        let object = self.descriptors.object(fd)?;
-        if !(0..DESCRIPTORS_MAX as i32).contains(&to) && self.descriptors.object(to).is_err() {
+        let object = self.object(fd)?;
+        if !(0..DESCRIPTORS_MAX as i32).contains(&to) && self.object(to).is_err() {
             return Err(Errno(libc::EBADF));
         }
         if fd == to {
             return Ok(to as isize);
         }
-        if self.descriptors.table.contains_key(&to) {
+        if self.process.descriptors.table.contains_key(&to) {
             self.close(to)?;
         }
-        self.descriptors
-            .refer(to, object, flags & libc::O_CLOEXEC != 0);
+        let close_on_exec = flags & libc::O_CLOEXEC != 0;
+        let descriptors = &mut self.process.descriptors;
+        descriptors.refer(&mut self.objects, to, object, close_on_exec);
         Ok(to as isize)
     }
 
     pub(super) fn close(&mut self, fd: i32) -> Result<isize, Errno> {
-        let Some(descriptor) = self.descriptors.table.remove(&fd) else {
+        let Some(descriptor) = self.process.descriptors.table.remove(&fd) else {
             return Err(Errno(libc::EBADF));
         };
-        if let Some(object) = self.descriptors.get_mut(descriptor.object) {
+        if let Some(object) = self.objects.get_mut(descriptor.object) {
             object.descriptors -= 1;
             if let Kind::File(file) = &object.kind {
                 // Whatever ranges of it the process has locked.
-                self.files.close(file.clone());
+                self.process.files.close(file.clone());
             }
         }
         self.drop_unreferred(descriptor.object);
@@ -239,25 +188,23 @@ impl Process {
 
     fn drop_unreferred(&mut self, id: ObjectId) {
         if self
-            .descriptors
+            .objects
             .get(id)
             .is_none_or(|object| object.descriptors > 0)
         {
             return;
         }
-        let Some(object) = self.descriptors.objects.remove(&id) else {
+        let Some(object) = self.objects.remove(id) else {
             return;
         };
         for epoll in &object.watchers {
-            if let Some(Kind::Epoll(epoll)) = self.descriptors.get_mut(*epoll).map(|o| &mut o.kind)
-            {
+            if let Some(Kind::Epoll(epoll)) = self.objects.get_mut(*epoll).map(|o| &mut o.kind) {
                 epoll.forget(id);
             }
         }
-        self.descriptors.timers.remove(&id);
         match object.kind {
             Kind::Epoll(_) => {
-                for other in self.descriptors.objects.values_mut() {
+                for (_, other) in self.objects.iter_mut() {
                     other.watchers.retain(|watcher| *watcher != id);
                 }
             }
@@ -273,7 +220,9 @@ impl Process {
 
     /// Whether another process of the address space was given this descriptor, be it in another run.
     fn is_foreign(&self, fd: i32) -> bool {
-        !self.descriptors.is_apart && fd >= 3 && self.descriptors.given.binary_search(&fd).is_err()
+        !self.process.descriptors.is_apart
+            && fd >= 3
+            && self.process.descriptors.given.binary_search(&fd).is_err()
     }
 
     /// What a static variable of the address space refers to was made by a process that is another one, or is gone: this
@@ -281,13 +230,13 @@ impl Process {
     /// the life of a program.
     fn adopt(&mut self) -> Result<ObjectId, Errno> {
         let end = self.idle_pipe();
-        let object = self.descriptors.add(Kind::Pipe(end), true);
+        let object = self.objects.add(Kind::Pipe(end), true);
         Ok(object)
     }
 
     /// What an object is ready for.
     pub(super) fn mask(&mut self, id: ObjectId) -> u32 {
-        let Some(object) = self.descriptors.objects.get_mut(&id) else {
+        let Some(object) = self.objects.get_mut(id) else {
             return 0;
         };
         match &mut object.kind {
@@ -318,11 +267,11 @@ impl Process {
     /// Tells everybody who waits for it that an object has these news.
     pub(super) fn notify(&mut self, id: ObjectId, news: u32) {
         self.retry_waiters(id);
-        let Some(object) = self.descriptors.get(id) else {
+        let Some(object) = self.objects.get(id) else {
             return;
         };
         for epoll in object.watchers.clone() {
-            let Some(watcher) = self.descriptors.get_mut(epoll) else {
+            let Some(watcher) = self.objects.get_mut(epoll) else {
                 continue;
             };
             if let Kind::Epoll(watcher) = &mut watcher.kind
@@ -335,7 +284,7 @@ impl Process {
 
     /// The network has woken an object.
     pub(super) fn on_wake(&mut self, id: ObjectId, news: u32) {
-        let Some(object) = self.descriptors.get_mut(id) else {
+        let Some(object) = self.objects.get_mut(id) else {
             return;
         };
         let Kind::Socket(socket) = &mut object.kind else {

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, ops::RangeInclusive};
 
 use super::{
-    Answer, Errno, Process, Wait,
+    Answer, Errno, Kernel, Wait,
     object::{Kind, ObjectId, events},
 };
 use crate::cpu::{Call, Tid};
@@ -69,9 +69,9 @@ impl Epoll {
 /// The size of an `epoll_event`, which is packed on x86-64.
 const EVENT_LEN: usize = 12;
 
-impl Process {
+impl Kernel {
     fn epoll(&mut self, fd: i32) -> Result<(ObjectId, &mut Epoll), Errno> {
-        let (id, object) = self.descriptors.by_fd(fd)?;
+        let (id, object) = self.by_fd(fd)?;
         match &mut object.kind {
             Kind::Epoll(epoll) => Ok((id, epoll)),
             _ => Err(Errno(libc::EINVAL)),
@@ -80,7 +80,7 @@ impl Process {
 
     /// Whether an epoll watches an object, be it through others.
     fn watches(&self, epoll: ObjectId, object: ObjectId) -> bool {
-        match self.descriptors.get(epoll).map(|object| &object.kind) {
+        match self.objects.get(epoll).map(|object| &object.kind) {
             Some(Kind::Epoll(epoll)) => {
                 let mut watched = epoll.interests.keys();
                 watched.any(|(id, _)| *id == object || self.watches(*id, object))
@@ -92,12 +92,12 @@ impl Process {
     pub(super) fn epoll_ctl(&mut self, call: &Call) -> Result<isize, Errno> {
         let [epoll_fd, operation, fd, event, ..] = call.arguments;
         let (epoll_fd, fd) = (epoll_fd as i32, fd as i32);
-        let object = self.descriptors.object(fd)?;
+        let object = self.object(fd)?;
         let (id, _) = self.epoll(epoll_fd)?;
         if id == object {
             return Err(Errno(libc::EINVAL));
         }
-        match self.descriptors.get(object).map(|object| &object.kind) {
+        match self.objects.get(object).map(|object| &object.kind) {
             Some(Kind::File(_)) => return Err(Errno(libc::EPERM)),
             Some(Kind::Epoll(_)) if self.watches(object, id) => return Err(Errno(libc::ELOOP)),
             _ => {}
@@ -128,20 +128,20 @@ impl Process {
                 epoll.interests.remove(&key);
                 epoll.ready.retain(|ready| *ready != key);
                 let still = epoll.interests.range(of(object)).next().is_some();
-                if let (Some(object), false) = (self.descriptors.get_mut(object), still) {
+                if let (Some(object), false) = (self.objects.get_mut(object), still) {
                     object.watchers.retain(|watcher| *watcher != id);
                 }
                 return Ok(0);
             }
             _ => return Err(Errno(libc::EINVAL)),
         }
-        if let Some(object) = self.descriptors.get_mut(object)
+        if let Some(object) = self.objects.get_mut(object)
             && !object.watchers.contains(&id)
         {
             object.watchers.push(id);
         }
         let mask = self.mask(object);
-        if let Some(Kind::Epoll(epoll)) = self.descriptors.get_mut(id).map(|o| &mut o.kind)
+        if let Some(Kind::Epoll(epoll)) = self.objects.get_mut(id).map(|o| &mut o.kind)
             && epoll.news(object, mask)
         {
             self.notify(id, events::IN);
@@ -177,7 +177,7 @@ impl Process {
 
     /// Reports what is ready; which of several comes first, and how many at once, is drawn.
     fn report(&mut self, id: ObjectId, place: usize, max: usize) -> usize {
-        let ready = match self.descriptors.get_mut(id).map(|object| &mut object.kind) {
+        let ready = match self.objects.get_mut(id).map(|object| &mut object.kind) {
             Some(Kind::Epoll(epoll)) => std::mem::take(&mut epoll.ready),
             _ => return 0,
         };
@@ -185,7 +185,7 @@ impl Process {
             .into_iter()
             .map(|key| (key, self.mask(key.0)))
             .collect();
-        let Some(Kind::Epoll(epoll)) = self.descriptors.get_mut(id).map(|object| &mut object.kind)
+        let Some(Kind::Epoll(epoll)) = self.objects.get_mut(id).map(|object| &mut object.kind)
         else {
             return 0;
         };
@@ -232,7 +232,7 @@ impl Process {
                 self.memory.read_u32(at) as i32,
                 self.memory.read_u32(at + 4) & 0xffff,
             );
-            let found = match self.descriptors.object(fd) {
+            let found = match self.object(fd) {
                 _ if fd < 0 => 0,
                 Ok(id) => {
                     on.push(id);
@@ -270,7 +270,7 @@ impl Process {
                 if byte >> (fd % 8) & 1 == 0 {
                     continue;
                 }
-                let id = match self.descriptors.object(fd as i32) {
+                let id = match self.object(fd as i32) {
                     Ok(id) => id,
                     Err(error) => return Err(error).into(),
                 };

@@ -9,7 +9,7 @@ use squall_files::{
     SetTime, Stat, StatFs,
 };
 
-use super::{Answer, Errno, Process, Wait, address, object::Kind, outside::RealMachine};
+use super::{Answer, Errno, Kernel, Wait, address, object::Kind, outside::RealMachine};
 use crate::cpu::{Call, Executable, Mapping, Tid, shared_region};
 
 impl From<squall_files::Errno> for Errno {
@@ -108,9 +108,9 @@ pub(super) fn of_process(node: &Node, pid: i32, executable: Option<Executable>) 
 /// Anywhere on the way from one path to another, this stands for the current directory.
 const HERE: i32 = libc::AT_FDCWD;
 
-impl Process {
+impl Kernel {
     pub(super) fn file(&mut self, fd: i32) -> Result<OpenFile, Errno> {
-        match &self.descriptors.by_fd(fd)?.1.kind {
+        match &self.by_fd(fd)?.1.kind {
             Kind::File(file) => Ok(file.clone()),
             _ => Err(Errno(libc::EINVAL)),
         }
@@ -120,7 +120,7 @@ impl Process {
     fn directory(&mut self, fd: i32) -> Result<Option<OpenFile>, Errno> {
         match fd {
             HERE => Ok(None),
-            fd => match &self.descriptors.by_fd(fd)?.1.kind {
+            fd => match &self.by_fd(fd)?.1.kind {
                 Kind::File(file) => Ok(Some(file.clone())),
                 _ => Err(Errno(libc::ENOTDIR)),
             },
@@ -144,12 +144,10 @@ impl Process {
                     .lseek(b as i64, c as i32)
                     .map(|at| at as isize)
                     .map_err(Errno::from),
-                Err(Errno(libc::EINVAL)) => {
-                    match self.descriptors.by_fd(fd).map(|(_, o)| &o.kind) {
-                        Ok(Kind::Event { .. } | Kind::Timer(_) | Kind::Epoll(_)) => Ok(0),
-                        _ => Err(Errno(libc::ESPIPE)),
-                    }
-                }
+                Err(Errno(libc::EINVAL)) => match self.by_fd(fd).map(|(_, o)| &o.kind) {
+                    Ok(Kind::Event { .. } | Kind::Timer(_) | Kind::Epoll(_)) => Ok(0),
+                    _ => Err(Errno(libc::ESPIPE)),
+                },
                 Err(error) => Err(error),
             },
             libc::SYS_pread64 => {
@@ -233,10 +231,10 @@ impl Process {
                 Err(Errno(libc::EINVAL)) => Err(Errno(libc::ENOTDIR)),
                 Err(error) => Err(error),
             },
-            libc::SYS_umask => Ok(self.files.set_umask(a as u32) as isize),
+            libc::SYS_umask => Ok(self.process.files.set_umask(a as u32) as isize),
             libc::SYS_statfs => {
                 let path = self.memory.text(a);
-                match self.files.statfs(&path) {
+                match self.process.files.statfs(&path) {
                     Ok(told) => Ok(self.put_statfs(&told, b)),
                     Err(error) => Err(error.into()),
                 }
@@ -265,7 +263,7 @@ impl Process {
         &mut self,
         work: impl FnOnce(&Files) -> squall_files::Result<()>,
     ) -> Result<isize, Errno> {
-        work(&self.files)?;
+        work(&self.process.files)?;
         Ok(0)
     }
 
@@ -276,15 +274,18 @@ impl Process {
         work: impl FnOnce(&Files, Option<&OpenFile>, &[u8]) -> squall_files::Result<()>,
     ) -> Result<isize, Errno> {
         let (dir, path) = (self.directory(dir)?, self.memory.text(path));
-        work(&self.files, dir.as_ref(), &path)?;
+        work(&self.process.files, dir.as_ref(), &path)?;
         Ok(0)
     }
 
     fn open(&mut self, dir: i32, path: usize, flags: i32, mode: usize) -> Result<isize, Errno> {
         self.may_open()?;
         let (dir, path) = (self.directory(dir)?, self.memory.text(path));
-        let file = self.files.open(dir.as_ref(), &path, flags, mode as u32)?;
-        let id = self.descriptors.add(Kind::File(file), false);
+        let file = self
+            .process
+            .files
+            .open(dir.as_ref(), &path, flags, mode as u32)?;
+        let id = self.objects.add(Kind::File(file), false);
         self.install(id, flags)
     }
 
@@ -403,8 +404,8 @@ impl Process {
     }
 
     fn stat_of(&mut self, fd: i32) -> Result<Stat, Errno> {
-        let pid = self.pid;
-        let (id, object) = self.descriptors.by_fd(fd)?;
+        let pid = self.process.pid;
+        let (id, object) = self.by_fd(fd)?;
         let format = match &object.kind {
             Kind::File(file) => return Ok(file.stat()?),
             Kind::Input | Kind::Output { .. } => libc::S_IFCHR | 0o620,
@@ -434,7 +435,7 @@ impl Process {
         }
         let dir = self.directory(dir)?;
         let follow = flags & libc::AT_SYMLINK_NOFOLLOW == 0;
-        Ok(self.files.stat(dir.as_ref(), &name, follow)?)
+        Ok(self.process.files.stat(dir.as_ref(), &name, follow)?)
     }
 
     fn stat(&mut self, dir: i32, path: usize, place: usize, flags: i32) -> Result<isize, Errno> {
@@ -560,14 +561,14 @@ impl Process {
 
     fn readlink(&mut self, dir: i32, path: usize, at: usize, len: usize) -> Result<isize, Errno> {
         let (dir, path) = (self.directory(dir)?, self.memory.text(path));
-        let target = self.files.readlink(dir.as_ref(), &path)?;
+        let target = self.process.files.readlink(dir.as_ref(), &path)?;
         let len = target.len().min(len);
         self.memory.write(at, &target[..len]);
         Ok(len as isize)
     }
 
     fn getcwd(&mut self, at: usize, room: usize) -> Result<isize, Errno> {
-        let mut path = self.files.getcwd()?;
+        let mut path = self.process.files.getcwd()?;
         path.push(0);
         if path.len() > room {
             return Err(Errno(libc::ERANGE));
@@ -629,9 +630,9 @@ impl Process {
     pub(super) fn range_lock(&mut self, call: &Call) -> Option<Answer> {
         let [fd, command, at, ..] = call.arguments;
         let (asks, waits, pid) = match command as i32 {
-            libc::F_GETLK => (true, false, Some(self.pid)),
-            libc::F_SETLK => (false, false, Some(self.pid)),
-            libc::F_SETLKW => (false, true, Some(self.pid)),
+            libc::F_GETLK => (true, false, Some(self.process.pid)),
+            libc::F_SETLK => (false, false, Some(self.process.pid)),
+            libc::F_SETLKW => (false, true, Some(self.process.pid)),
             libc::F_OFD_GETLK => (true, false, None),
             libc::F_OFD_SETLK => (false, false, None),
             libc::F_OFD_SETLKW => (false, true, None),
@@ -687,7 +688,7 @@ impl Process {
     /// Maps a file into memory: a copy that is the process's own. Memory that is no file's never arrives here.
     pub(super) fn map(&mut self, call: &Call) -> Result<isize, Errno> {
         let [address, len, protection, flags, fd, offset] = call.arguments;
-        if self.is_executable {
+        if self.process.is_executable {
             return self.map_of_executable(call);
         }
         let file = match self.file(fd as i32) {
@@ -735,7 +736,7 @@ impl Process {
         };
         if mapping.flags & libc::MAP_ANONYMOUS != 0 {
             mapping.offset = shared_region(len)?;
-            return Ok(self.processor.map(&mapping)? as isize);
+            return Ok(self.process.processor.map(&mapping)? as isize);
         }
         let file = match self.file(fd as i32) {
             Err(Errno(libc::EINVAL)) => return Err(Errno(libc::ENODEV)),
@@ -746,7 +747,7 @@ impl Process {
         }
         if let Some(path) = file.real_path() {
             mapping.path = Some(path.to_vec());
-            return Ok(self.processor.map(&mapping)? as isize);
+            return Ok(self.process.processor.map(&mapping)? as isize);
         }
         if mapping.flags & libc::MAP_TYPE != libc::MAP_PRIVATE {
             self.refuse("shared mappings of files");
@@ -756,7 +757,7 @@ impl Process {
         mapping.path = Some(b"/dev/zero".to_vec());
         mapping.offset = 0;
         mapping.protection |= libc::PROT_READ | libc::PROT_WRITE;
-        let place = self.processor.map(&mapping)?;
+        let place = self.process.processor.map(&mapping)?;
         let mut bytes = vec![0; len];
         let mut done = 0;
         while done < len {

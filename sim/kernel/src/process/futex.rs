@@ -1,6 +1,6 @@
 //! Futexes: where threads wait until a word of memory changes.
 
-use super::{Answer, Errno, Process, State, Wait};
+use super::{Answer, Errno, Kernel, State, Wait};
 use crate::cpu::{Call, Tid};
 
 const CLOCK_REALTIME_FLAG: i32 = 256;
@@ -16,7 +16,7 @@ const WAKE_BITSET: i32 = 10;
 /// A thread that was woken finds this in place of its wait.
 const WOKEN: isize = 0;
 
-impl Process {
+impl Kernel {
     pub(super) fn futex(&mut self, tid: Tid, call: &Call) -> Answer {
         let [address, operation, value, timeout, second, third] = call.arguments;
         let operation = operation as i32;

@@ -2,10 +2,10 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use super::{Answer, Process, Wait, address};
+use super::{Answer, Kernel, Wait, address};
 use crate::cpu::{Call, Memory, Resolve, Tid};
 
-impl Process {
+impl Kernel {
     /// `getaddrinfo`.
     pub(super) fn resolve(&mut self, tid: Tid, call: &Call) -> Answer {
         let begun = self

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    Errno, Process,
+    Errno, Kernel,
     object::{Kind, ObjectId, events},
 };
 
@@ -119,7 +119,7 @@ impl PipeEnd {
     }
 }
 
-impl Process {
+impl Kernel {
     /// `pipe2`: a reading end and a writing one.
     pub(super) fn pipe(&mut self, place: usize, flags: i32) -> Result<isize, Errno> {
         if flags & !(libc::O_CLOEXEC | libc::O_NONBLOCK) != 0 {
@@ -178,7 +178,7 @@ impl Process {
     ) -> Result<isize, Errno> {
         for (ordinal, end) in ends.into_iter().enumerate() {
             let id = self
-                .descriptors
+                .objects
                 .add(Kind::Pipe(end.clone()), flags & libc::O_NONBLOCK != 0);
             if let Some(pipe) = &end.reads {
                 pipe.buffer().reader = Some(id);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Answer, End, Errno, Process, State};
+use super::{Answer, End, Errno, Kernel, State};
 use crate::cpu::{Call, Tid};
 
 /// What a process does about signals.
@@ -51,7 +51,7 @@ pub(super) fn name(signal: i32) -> String {
     )
 }
 
-impl Process {
+impl Kernel {
     pub(super) fn sigaction(&mut self, call: &Call) -> Result<isize, Errno> {
         let [signal, new, old, ..] = call.arguments;
         let signal = signal as i32;
@@ -59,6 +59,7 @@ impl Process {
             return Err(Errno(libc::EINVAL));
         }
         let known = self
+            .process
             .signals
             .actions
             .get(&signal)
@@ -71,14 +72,14 @@ impl Process {
         }
         if new != 0 {
             let action = [0, 8, 16, 24].map(|offset| self.memory.read_u64(new + offset));
-            self.signals.actions.insert(signal, action);
+            self.process.signals.actions.insert(signal, action);
         }
         Ok(0)
     }
 
     /// `kill`, `tkill` and `tgkill`: to this process, or to none.
     pub(super) fn kill(&mut self, from: Tid, to: Tid, signal: i32) -> Answer {
-        if to != self.pid && to != 0 && !self.threads.contains_key(&to) {
+        if to != self.process.pid && to != 0 && !self.threads.contains_key(&to) {
             return Err(Errno(libc::ESRCH)).into();
         }
         if !(0..=64).contains(&signal) {
@@ -101,6 +102,7 @@ impl Process {
     /// A signal reaches a thread. Whether that is the end of the process.
     pub(super) fn deliver(&mut self, target: Tid, signal: i32) -> bool {
         let handler = self
+            .process
             .signals
             .actions
             .get(&signal)
@@ -119,12 +121,12 @@ impl Process {
                 true
             }
             handler => {
-                if let Some(action) = self.signals.actions.get_mut(&signal)
+                if let Some(action) = self.process.signals.actions.get_mut(&signal)
                     && action[1] & libc::SA_RESETHAND as u64 != 0
                 {
                     action[0] = libc::SIG_DFL as u64;
                 }
-                self.processor.signal(target, handler, signal);
+                self.process.processor.signal(target, handler, signal);
                 // A thread that signals itself stands in that very call, to be looked at again.
                 if let Some(thread) = self.threads.get_mut(&target)
                     && (matches!(thread.state, State::Waiting(_))

@@ -15,7 +15,7 @@ use squall_engine::net::{Listener, Stream};
 
 use self::options::Options;
 use super::{
-    Answer, Errno, Process, Wait, address,
+    Answer, Errno, Kernel, Wait, address,
     object::{Kind, ObjectId, events},
     wakes::Wakes,
 };
@@ -206,9 +206,9 @@ impl Socket {
     }
 }
 
-impl Process {
+impl Kernel {
     fn socket_of(&mut self, fd: i32) -> Result<(ObjectId, &mut Socket, bool), Errno> {
-        let (id, object) = self.descriptors.by_fd(fd)?;
+        let (id, object) = self.by_fd(fd)?;
         match &mut object.kind {
             Kind::Socket(socket) => Ok((id, socket, object.nonblocking)),
             _ => Err(Errno(libc::ENOTSOCK)),
@@ -238,9 +238,9 @@ impl Process {
     fn open_socket(&mut self, socket: Socket, flags: i32) -> Result<isize, Errno> {
         let nonblocking = flags & libc::SOCK_NONBLOCK != 0;
         let id = self
-            .descriptors
+            .objects
             .add(Kind::Socket(Box::new(socket)), nonblocking);
-        if let Some(Kind::Socket(socket)) = self.descriptors.get_mut(id).map(|o| &mut o.kind) {
+        if let Some(Kind::Socket(socket)) = self.objects.get_mut(id).map(|o| &mut o.kind) {
             socket.attend(id, &self.wakes);
         }
         self.install(id, flags)
@@ -248,8 +248,8 @@ impl Process {
 
     /// Whether a socket of this process has a port to itself.
     fn port_is_taken(&mut self, port: u16, by_any: bool) -> bool {
-        self.descriptors
-            .objects_mut()
+        self.objects
+            .iter_mut()
             .any(|(_, object)| match &object.kind {
                 Kind::Socket(other) => {
                     other.local.is_some_and(|local| local.port() == port)
@@ -382,7 +382,7 @@ impl Process {
 
     /// By which of the machine's own addresses a connection of this process reached one of its listeners.
     fn dialled(&mut self, port: u16, peer_port: u16) -> IpAddr {
-        let mut sockets = self.descriptors.objects_mut().filter_map(|(_, object)| {
+        let mut sockets = self.objects.iter_mut().filter_map(|(_, object)| {
             let Kind::Socket(socket) = &object.kind else {
                 return None;
             };
@@ -464,7 +464,7 @@ impl Process {
 
     /// A call on a descriptor cannot be answered yet: it waits, unless the descriptor is one that does not.
     pub(super) fn blocks(&mut self, tid: Tid, fd: i32, writes: bool, otherwise: Errno) -> Answer {
-        let Ok((id, object)) = self.descriptors.by_fd(fd) else {
+        let Ok((id, object)) = self.by_fd(fd) else {
             return Err(Errno(libc::EBADF)).into();
         };
         if object.nonblocking {
@@ -499,7 +499,7 @@ impl Process {
     }
 
     pub(super) fn shutdown(&mut self, fd: i32, how: i32) -> Result<isize, Errno> {
-        let (id, object) = self.descriptors.by_fd(fd)?;
+        let (id, object) = self.by_fd(fd)?;
         let end = match &mut object.kind {
             Kind::Pipe(end) if end.is_socket => Some(end.clone()),
             Kind::Socket(_) if !(libc::SHUT_RD..=libc::SHUT_RDWR).contains(&how) => {
@@ -539,7 +539,7 @@ impl Process {
     /// `getsockname`, or `getpeername`.
     pub(super) fn name_of(&mut self, call: &Call, peer: bool) -> Result<isize, Errno> {
         let [fd, at, len_at, ..] = call.arguments;
-        if let Kind::Pipe(end) = &self.descriptors.by_fd(fd as i32)?.1.kind
+        if let Kind::Pipe(end) = &self.by_fd(fd as i32)?.1.kind
             && end.is_socket
         {
             self.memory.write(at, &(libc::AF_UNIX as u16).to_ne_bytes());

@@ -1,7 +1,7 @@
 //! Time: waiting for it, and timers.
 
 use super::{
-    Answer, Errno, MONOTONIC_BEGIN, Process, Wait,
+    Answer, Errno, Kernel, MONOTONIC_BEGIN, Wait,
     object::{Kind, events},
 };
 use crate::cpu::{Call, Tid};
@@ -55,7 +55,7 @@ impl Timer {
     }
 }
 
-impl Process {
+impl Kernel {
     /// A `timespec`, in nanoseconds; none if there is none.
     pub(super) fn timespec(&self, at: usize) -> Result<Option<u64>, Errno> {
         if at == 0 {
@@ -152,7 +152,7 @@ impl Process {
         let wanted = self.timespec(new + 16)?.unwrap_or(0);
         let ahead = self.ahead();
         let wall = self.node.wall_ns();
-        let (id, object) = self.descriptors.by_fd(fd as i32)?;
+        let (id, object) = self.by_fd(fd as i32)?;
         let Kind::Timer(timer) = &mut object.kind else {
             return Err(Errno(libc::EINVAL));
         };
@@ -179,7 +179,7 @@ impl Process {
     /// `timerfd_gettime`.
     pub(super) fn timer_gettime(&mut self, fd: i32, place: usize) -> Result<isize, Errno> {
         let now = self.now() + self.ahead();
-        let Kind::Timer(timer) = &self.descriptors.by_fd(fd)?.1.kind else {
+        let Kind::Timer(timer) = &self.by_fd(fd)?.1.kind else {
             return Err(Errno(libc::EINVAL));
         };
         let timer = *timer;
@@ -207,7 +207,7 @@ impl Process {
 
     /// Timers that have run out are news.
     pub(super) fn ring_timers(&mut self) {
-        for id in self.descriptors.ring_timers(self.now()) {
+        for id in self.objects.ring_timers(self.now()) {
             self.notify(id, events::IN);
         }
     }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use squall_engine::net::Stream;
 
-use super::{Errno, Kind, Process, Socket, State};
+use super::{Errno, Kernel, Kind, Socket, State};
 use crate::cpu::Call;
 
 /// The options of a TCP socket, as they were set; those that no program sets have Linux's values.
@@ -96,13 +96,13 @@ fn usual(option: (i32, i32)) -> i32 {
     }
 }
 
-impl Process {
+impl Kernel {
     pub(in super::super) fn set_option(&mut self, call: &Call) -> Result<isize, Errno> {
         let [fd, level, name, at, len, _] = call.arguments;
         let (level, name) = (level as i32, name as i32);
         let option = (level, name);
         let mut bytes = self.memory.read(at, len);
-        if let Kind::Pipe(end) = &mut self.descriptors.by_fd(fd as i32)?.1.kind
+        if let Kind::Pipe(end) = &mut self.by_fd(fd as i32)?.1.kind
             && end.is_socket
         {
             if option == RECEIVE_TIMEOUT {
@@ -140,7 +140,7 @@ impl Process {
     pub(in super::super) fn option(&mut self, call: &Call) -> Result<isize, Errno> {
         let [fd, level, name, at, len_at, _] = call.arguments;
         let (level, name) = (level as i32, name as i32);
-        let value = match &mut self.descriptors.by_fd(fd as i32)?.1.kind {
+        let value = match &mut self.by_fd(fd as i32)?.1.kind {
             Kind::Pipe(end) if !end.is_socket => return Err(Errno(libc::ENOTSOCK)),
             Kind::Pipe(_) if name == libc::SO_TYPE => int_value(libc::SOCK_STREAM),
             Kind::Pipe(_) => int_value(0),
