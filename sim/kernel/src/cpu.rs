@@ -209,18 +209,21 @@ impl Processor {
             Place::Here(_) => Err(std::io::Error::from_raw_os_error(libc::ENOSYS)),
             Place::Apart(remote, apart) => {
                 apart.settle();
-                let copy = remote.fork(tid, child, stack, thread_pointer)?;
-                Ok(Self::apart(copy))
+                let copy = Self::apart(remote.fork(tid, child, stack, thread_pointer)?);
+                if let Place::Apart(_, other) = &copy.0 {
+                    other.shares_as(apart);
+                }
+                Ok(copy)
             }
         }
     }
 
-    /// The executable that it runs, if it does.
-    fn executable(&mut self) -> Option<&mut Remote> {
+    /// The executable that it runs, if it does, and its memory.
+    fn executable(&mut self) -> Option<(&mut Remote, &Apart)> {
         match &mut self.0 {
             Place::Apart(remote, apart) if remote.is_executable() => {
                 apart.settle();
-                Some(remote)
+                Some((remote, apart))
             }
             _ => None,
         }
@@ -228,7 +231,7 @@ impl Processor {
 
     /// A thread of an executable begins to handle a signal.
     pub fn enter_handler(&mut self, tid: Tid, handler: &Handler) {
-        if let Some(remote) = self.executable() {
+        if let Some((remote, _)) = self.executable() {
             remote.enter_handler(tid, handler);
         }
     }
@@ -236,7 +239,7 @@ impl Processor {
     /// A thread of an executable, which stands in `rt_sigreturn`, goes on where the signal met it: the mask that it had
     /// there, and what its call had answered.
     pub fn leave_handler(&mut self, tid: Tid) -> Option<(u64, isize)> {
-        Some(self.executable()?.leave_handler(tid))
+        Some(self.executable()?.0.leave_handler(tid))
     }
 
     /// An executable maps a file of the real machine, or what it shares with others: where.
@@ -244,10 +247,14 @@ impl Processor {
     /// # Errors
     /// What the real kernel says, or this is no executable (`ENODEV`).
     pub fn map(&mut self, mapping: &Mapping) -> std::io::Result<usize> {
-        match self.executable() {
-            Some(remote) => remote.map(mapping),
-            None => Err(std::io::Error::from_raw_os_error(libc::ENODEV)),
+        let Some((remote, apart)) = self.executable() else {
+            return Err(std::io::Error::from_raw_os_error(libc::ENODEV));
+        };
+        let place = remote.map(mapping)?;
+        if mapping.path.is_none() {
+            apart.shares(place..place + mapping.len, mapping.offset);
         }
+        Ok(place)
     }
 
     /// The memory of its program, for as long as the processor is there.

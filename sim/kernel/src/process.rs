@@ -402,7 +402,10 @@ impl Kernel {
             }
             State::Retry | State::Waiting(_) => thread.call,
         };
-        let answer = self.serve(tid, &call);
+        let mut answer = self.serve(tid, &call);
+        if self.memory.take_missed() && matches!(answer, Answer::Done(_)) {
+            answer = Err(Errno(libc::EFAULT)).into();
+        }
         if *TELLS_CALLS {
             self.tell_call(tid, &call, &answer);
         }

@@ -30,6 +30,8 @@ pub struct Apart {
     changed: RefCell<Vec<(usize, usize)>>,
     /// Something was asked for that is not there.
     missed: Cell<bool>,
+    /// What it shares with other processes: where, and from where on in what is shared.
+    regions: RefCell<Vec<(Range<usize>, u64)>>,
 }
 
 impl Apart {
@@ -41,7 +43,20 @@ impl Apart {
             copies: RefCell::default(),
             changed: RefCell::default(),
             missed: Cell::default(),
+            regions: RefCell::default(),
         }
+    }
+
+    /// It shares what another process shares, of which it is a copy.
+    pub fn shares_as(&self, other: &Apart) {
+        self.regions.replace(other.regions.borrow().clone());
+    }
+
+    /// It shares this, from `offset` on.
+    pub fn shares(&self, place: Range<usize>, offset: u64) {
+        let mut regions = self.regions.borrow_mut();
+        regions.retain(|(other, _)| !overlap(other, &place));
+        regions.push((place, offset));
     }
 
     fn sees(&self, at: usize, len: usize) -> bool {
@@ -93,6 +108,25 @@ impl Memory {
         // SAFETY: as in `asks`.
         self.0
             .is_some_and(|apart| unsafe { apart.as_ref() }.missed.take())
+    }
+
+    /// What is shared with other processes at an address: where it is in all that is shared.
+    pub fn shared_key(&self, at: usize) -> Option<u64> {
+        // SAFETY: as in `asks`.
+        let regions = unsafe { self.0?.as_ref() }.regions.borrow();
+        let found = regions.iter().find(|(place, _)| place.contains(&at));
+        found.map(|(place, offset)| offset + (at - place.start) as u64)
+    }
+
+    /// A part of it is no longer shared with other processes: the regions that were there, from their offsets on.
+    pub fn unshare(&self, gone: &Range<usize>) -> Vec<u64> {
+        let Some(apart) = self.0 else {
+            return Vec::new();
+        };
+        // SAFETY: as in `asks`.
+        let mut regions = unsafe { apart.as_ref() }.regions.borrow_mut();
+        let unshared = regions.extract_if(.., |(place, _)| overlap(place, gone));
+        unshared.map(|(_, offset)| offset).collect()
     }
 
     /// Copies bytes out of the program.
@@ -207,6 +241,10 @@ impl Memory {
         checked(unsafe { real(libc::SYS_mprotect, [at, len, protection as usize, 0, 0, 0]) })?;
         Ok(())
     }
+}
+
+fn overlap(a: &Range<usize>, b: &Range<usize>) -> bool {
+    a.start < b.end && b.start < a.end
 }
 
 fn checked(answer: isize) -> std::io::Result<usize> {

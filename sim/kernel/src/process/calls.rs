@@ -224,6 +224,11 @@ impl Kernel {
                 Answer::Done(0)
             }
             libc::SYS_mmap => self.map(call).into(),
+            // It is done already where it is the program's own.
+            libc::SYS_munmap => {
+                self.memory.unshare(&(a..a + b));
+                Answer::Done(0)
+            }
             _ => match self.serve_files(tid, call) {
                 Some(answer) => answer,
                 None => self.unknown(call).into(),
