@@ -121,10 +121,12 @@ fn attend(orders: i32) -> ! {
                     dies_with_the_zygote();
                     libc::signal(libc::SIGCHLD, libc::SIG_DFL);
                     libc::close(orders);
+                    // Not by the zygote, which may come late.
+                    register(slot, libc::getpid());
                     obey(slot);
                 }
                 -1 => ends(slot, libc::EAGAIN as u32),
-                pid => register(slot, pid),
+                _ => {}
             }
         }
     }
