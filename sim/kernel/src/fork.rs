@@ -66,14 +66,66 @@ pub fn in_child(work: &dyn Fn() -> Vec<u8>) -> io::Result<Child> {
 pub fn forked(work: &dyn Fn() -> Vec<u8>) -> io::Result<Child> {
     // Asked here once: each child would ask the processor anew, which a virtual machine answers slowly.
     let _ = std::arch::is_x86_feature_detected!("avx2");
-    let mut child = fork(work, WATCH)?;
-    for _ in 1..ATTEMPTS {
-        if child.end != End::Stalled {
-            break;
+    let (mut stalled, mut prepared) = (0, 0);
+    loop {
+        let child = fork(work, WATCH)?;
+        match child.end {
+            End::Stalled if stalled < ATTEMPTS - 1 => stalled += 1,
+            End::Exit(WANTS) if prepared < PREPARATIONS_MAX => {
+                prepared += 1;
+                prepare(&child.told)?;
+            }
+            _ => return Ok(child),
         }
-        child = fork(work, WATCH)?;
     }
-    Ok(child)
+}
+
+/// A child that ends with this status wants something to be prepared, and to be begun anew then.
+const WANTS: i32 = 0x5a;
+/// So many preparations one piece of work may want.
+const PREPARATIONS_MAX: u32 = 16;
+
+/// What has to be there before a storm, and is made once: by a function, in a process of its own.
+pub type Preparation = fn(&[u8]) -> Result<(), String>;
+
+/// Has something prepared that this storm misses, and the storm begun anew: this call does not return.
+///
+/// # Errors
+/// This is no child that could be begun anew (`SQUALL_FORK=0`).
+pub fn prepare_first(
+    preparation: Preparation,
+    argument: &[u8],
+) -> io::Result<std::convert::Infallible> {
+    let Some(notes) = notes() else {
+        return Err(io::Error::other(
+            "it has to be prepared by a run without SQUALL_FORK=0 first",
+        ));
+    };
+    notes.told.store(0, Relaxed);
+    // Functions lie at the same address in a process and in those that it forks.
+    is_told(&(preparation as usize).to_ne_bytes());
+    is_told(argument);
+    // SAFETY: the process ends, and nothing of the parent's is dropped or flushed.
+    unsafe { libc::_exit(WANTS) }
+}
+
+/// Makes what a child wanted.
+fn prepare(wanted: &[u8]) -> io::Result<()> {
+    let Some((address, argument)) = wanted.split_first_chunk() else {
+        return Err(io::Error::other("a storm ended at its beginning"));
+    };
+    // SAFETY: the child is a copy of this process, and took the address of a function of this type.
+    let preparation =
+        unsafe { std::mem::transmute::<usize, Preparation>(usize::from_ne_bytes(*address)) };
+    let work = || match preparation(argument) {
+        Ok(()) => Vec::new(),
+        Err(why) => why.into_bytes(),
+    };
+    match fork(&work, WATCH)?.end {
+        End::Returned(why) if why.is_empty() => Ok(()),
+        End::Returned(why) => Err(io::Error::other(String::from_utf8_lossy(&why))),
+        end => Err(io::Error::other(format!("a preparation died: {end:?}"))),
+    }
 }
 
 /// Whether storms are to run in processes of their own.
@@ -478,6 +530,36 @@ mod tests {
         assert_eq!(child.end, End::Hang(SOON.hangs));
         let turn = child.last_turn.expect("it had one");
         assert_eq!((&*turn.node, turn.goes_on), ("server", true));
+    }
+
+    #[test]
+    fn what_a_storm_misses_is_prepared_once_and_the_storm_begun_anew() {
+        let file = std::env::temp_dir().join(format!("squall-prepared-{}", std::process::id()));
+        let name = file.to_str().expect("it is a text").to_owned();
+        let preparation: Preparation = |argument| {
+            let name = String::from_utf8_lossy(argument).into_owned();
+            fs::write(name, "there").map_err(|error| error.to_string())
+        };
+        let work = || match fs::read(&name) {
+            Ok(found) => found,
+            Err(_) => match prepare_first(preparation, name.as_bytes()) {
+                Ok(never) => match never {},
+                Err(error) => error.to_string().into_bytes(),
+            },
+        };
+        let end = forked(&work).expect("it is forked").end;
+        let _ = fs::remove_file(&file);
+        assert_eq!(end, End::Returned(b"there".to_vec()));
+    }
+
+    #[test]
+    fn a_preparation_that_fails_says_why() {
+        let work = || match prepare_first(|_| Err("no server is installed".into()), b"") {
+            Ok(never) => match never {},
+            Err(error) => error.to_string().into_bytes(),
+        };
+        let error = forked(&work).expect_err("it fails");
+        assert_eq!(error.to_string(), "no server is installed");
     }
 
     #[test]
