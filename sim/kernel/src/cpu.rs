@@ -41,6 +41,10 @@ use remote::Remote;
 /// A thread's number, as `gettid` tells it: unique among all programs of a run.
 pub type Tid = i32;
 
+/// The answer to a call that is asked again once the handlers of its thread have returned, as Linux has it within
+/// (`ERESTARTSYS`). Not of executables, whose [`Handler`] says so.
+pub const RESTARTS: isize = -512;
+
 /// What a thread asks of its kernel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Call {
@@ -229,10 +233,15 @@ impl Processor {
         }
     }
 
-    /// A thread of an executable begins to handle a signal.
+    /// A thread begins to handle a signal, before it goes on.
     pub fn enter_handler(&mut self, tid: Tid, handler: &Handler) {
         if let Some((remote, _)) = self.executable() {
             remote.enter_handler(tid, handler);
+            return;
+        }
+        match &mut self.0 {
+            Place::Here(local) => local.signal(tid, handler.handler, handler.signal),
+            Place::Apart(remote, _) => remote.signal(tid, handler.handler, handler.signal),
         }
     }
 
@@ -297,14 +306,6 @@ impl Processor {
         match &mut self.0 {
             Place::Here(local) => local.clone_thread(maker, tid, ask),
             Place::Apart(remote, _) => remote.clone_thread(maker, tid, ask),
-        }
-    }
-
-    /// Before thread `tid` goes on, it runs a handler of this signal.
-    pub fn signal(&mut self, tid: Tid, handler: usize, signal: i32) {
-        match &mut self.0 {
-            Place::Here(local) => local.signal(tid, handler, signal),
-            Place::Apart(remote, _) => remote.signal(tid, handler, signal),
         }
     }
 
@@ -530,26 +531,32 @@ unsafe fn ask(
         if let Some(answer) = memory::own(space, number, &arguments) {
             return answer;
         }
-        (*guest).call = Call {
-            number,
-            arguments,
-            at,
-        };
-        (*guest).at_call = registers;
-        switch(
-            &raw mut (*guest).context,
-            &raw const (*(*guest).processor).world,
-        );
-        (*guest).at_call = ptr::null();
-        let answer = (*guest).answer;
-        for (handler, signal) in std::mem::take(&mut (*guest).signals) {
-            let handler: extern "C" fn(i32, *const libc::siginfo_t, *const libc::c_void) =
-                std::mem::transmute::<usize, _>(handler);
-            let mut info: libc::siginfo_t = std::mem::zeroed();
-            info.si_signo = signal;
-            handler(signal, &raw const info, ptr::null());
+        loop {
+            (*guest).call = Call {
+                number,
+                arguments,
+                at,
+            };
+            (*guest).at_call = registers;
+            switch(
+                &raw mut (*guest).context,
+                &raw const (*(*guest).processor).world,
+            );
+            (*guest).at_call = ptr::null();
+            let answer = (*guest).answer;
+            // The last one is on top of the others, as Linux has it.
+            for (handler, signal) in std::mem::take(&mut (*guest).signals).into_iter().rev() {
+                let handler: extern "C" fn(i32, *const libc::siginfo_t, *const libc::c_void) =
+                    std::mem::transmute::<usize, _>(handler);
+                let mut info: libc::siginfo_t = std::mem::zeroed();
+                info.si_signo = signal;
+                handler(signal, &raw const info, ptr::null());
+                ask(guest, libc::SYS_rt_sigreturn, [0; 6], 0, ptr::null());
+            }
+            if answer != RESTARTS {
+                return answer;
+            }
         }
-        answer
     }
 }
 
@@ -584,6 +591,7 @@ unsafe fn arrive(
                 return tid as isize;
             }
             if number == libc::SYS_rt_sigprocmask {
+                Memory::default().write_u64(arguments[2], 0);
                 return 0;
             }
         }

@@ -14,6 +14,7 @@ mod pipe;
 mod signals;
 mod socket;
 mod time;
+mod tree;
 mod wakes;
 
 use std::{
@@ -35,7 +36,8 @@ use crate::fork;
 use console::Console;
 use descriptors::Descriptors;
 use object::{ObjectId, Objects};
-use signals::Signals;
+use signals::{Set, Signal, Signals, Target};
+use tree::Remains;
 use wakes::Wakes;
 
 /// An error number of Linux.
@@ -59,6 +61,8 @@ pub(crate) enum Answer {
     Wait(Wait),
     /// Its thread is no more.
     Gone,
+    /// Its process has another thread in its place, which has asked for nothing yet.
+    Anew,
 }
 
 impl From<Result<isize, Errno>> for Answer {
@@ -76,6 +80,14 @@ pub(crate) struct Wait {
     futex: Option<(usize, u32)>,
     /// This instant of virtual time, in nanoseconds.
     until: Option<u64>,
+    /// One of these signals.
+    signals: Set,
+    /// The end of a child.
+    child: bool,
+    /// That this child runs a program of its own, or ends (`vfork`).
+    spawned: Option<Tid>,
+    /// No signal ends it.
+    is_deaf: bool,
 }
 
 enum State {
@@ -97,11 +109,12 @@ struct Thread {
     clear_tid: usize,
     /// What its present call has transferred already: some wait until it is all.
     progress: usize,
+    signals: signals::OfThread,
 }
 
 impl Thread {
     /// One that has asked for nothing yet.
-    fn new(process: Tid) -> Self {
+    fn new(process: Tid, signals: signals::OfThread) -> Self {
         Thread {
             process,
             state: State::Ready(0),
@@ -109,6 +122,7 @@ impl Thread {
             until: None,
             clear_tid: 0,
             progress: 0,
+            signals,
         }
     }
 }
@@ -163,12 +177,21 @@ type Timer = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// A process, as far as it is not shared with others of its node.
 struct Process {
     pid: Tid,
+    parent: Tid,
+    /// Its process group, and session.
+    group: Tid,
+    session: Tid,
+    /// Its user, and group of users.
+    user: (u32, u32),
+    /// The signal that its parent gets at its end; 0: none.
+    end_signal: i32,
     processor: Processor,
     descriptors: Descriptors,
     files: squall_files::Process,
     signals: Signals,
-    /// It runs an executable.
+    /// It runs an executable, of which nothing was compiled here.
     is_executable: bool,
+    executable: Option<Arc<Executable>>,
 }
 
 /// The kernel of a node, for as long as its first process lives.
@@ -180,6 +203,12 @@ pub(crate) struct Kernel {
     memory: Memory,
     /// The others, by number.
     others: BTreeMap<Tid, Box<Process>>,
+    /// The node's first process.
+    first: Tid,
+    /// Processes whose end is at hand, and how they end.
+    ending: Vec<(Tid, End)>,
+    /// What is left of processes that have ended, until their parents ask for it.
+    remains: BTreeMap<Tid, Remains>,
     /// The threads of all.
     threads: BTreeMap<Tid, Thread>,
     /// The thread that had the last turn.
@@ -261,23 +290,35 @@ impl Kernel {
                 for chunk in started.random.chunks_mut(8) {
                     chunk.copy_from_slice(&entropy.bits().to_ne_bytes());
                 }
-                Processor::start_exec(executable.insert(started), pid)?
+                Processor::start_exec(executable.insert(Arc::new(started)), pid)?
             }
         };
         let mut objects = Objects::default();
         let process = Process {
             pid,
+            parent: 1,
+            group: pid,
+            session: pid,
+            user: executable.as_ref().map_or((0, 0), |it| (it.user, it.user)),
+            end_signal: 0,
             is_executable: executable.is_some(),
             descriptors: Descriptors::new(&mut objects, is_apart),
-            files: files::of_process(&node, pid, executable),
-            signals: Signals::default(),
+            files: files::of_process(&node, pid, executable.clone()),
+            signals: match executable {
+                None => Signals::of_rust(),
+                Some(_) => Signals::default(),
+            },
+            executable,
             processor,
         };
         Ok(Kernel {
             memory: process.processor.memory(),
             process: Box::new(process),
             others: BTreeMap::new(),
-            threads: [(pid, Thread::new(pid))].into(),
+            first: pid,
+            ending: Vec::new(),
+            remains: BTreeMap::new(),
+            threads: [(pid, Thread::new(pid, signals::OfThread::default()))].into(),
             last: pid,
             objects,
             wakes: Arc::default(),
@@ -331,8 +372,9 @@ impl Kernel {
         let now = self.now();
         if self.node.told_to_end(cx.waker()) && self.ends_by.is_none() {
             self.ends_by = Some(now + PATIENCE_NS);
-            let first = self.threads.keys().next().copied();
-            self.deliver(first.unwrap_or(self.process.pid), libc::SIGTERM);
+            let signal = Signal::of_kernel(libc::SIGTERM);
+            self.raise(Target::Process(self.first), signal);
+            self.bury();
         }
         if self.ends_by.is_some_and(|by| by <= now) {
             let why = "it did not end when it was told to".to_owned();
@@ -364,18 +406,6 @@ impl Kernel {
         able().nth(chosen as usize).map(|(tid, _)| *tid)
     }
 
-    /// Calls are those of this process from here on.
-    fn switch_to(&mut self, pid: Tid) {
-        if self.process.pid == pid {
-            return;
-        }
-        if let Some(mut process) = self.others.remove(&pid) {
-            std::mem::swap(&mut self.process, &mut process);
-            self.others.insert(process.pid, process);
-            self.memory = self.process.processor.memory();
-        }
-    }
-
     /// A thread goes on to its next call, which is answered if it can be.
     fn turn(&mut self, tid: Tid) {
         self.last = tid;
@@ -390,6 +420,13 @@ impl Kernel {
             State::Ready(answer) => {
                 thread.until = None;
                 thread.progress = 0;
+                let answer = match self.may_be_disturbed(tid) {
+                    true => match self.deliver(tid, answer) {
+                        Some(answer) => answer,
+                        None => return self.bury(),
+                    },
+                    false => answer,
+                };
                 self.show_time();
                 fork::turn_begins(self.node.name(), self.now());
                 let call = self.process.processor.resume(tid, answer);
@@ -409,17 +446,26 @@ impl Kernel {
         if *TELLS_CALLS {
             self.tell_call(tid, &call, &answer);
         }
-        let Some(thread) = self.threads.get_mut(&tid) else {
-            return;
+        let interrupted = match &answer {
+            Answer::Wait(wait) if self.may_be_disturbed(tid) => self.interrupt(tid, &call, wait),
+            _ => None,
         };
-        match answer {
-            Answer::Done(result) => thread.state = State::Ready(result),
-            Answer::Wait(wait) => thread.state = State::Waiting(wait),
-            Answer::Gone => {
-                self.threads.remove(&tid);
-                self.process.processor.forget(tid);
+        if let Some(thread) = self.threads.get_mut(&tid) {
+            match (answer, interrupted) {
+                (_, Some(result)) => thread.state = State::Ready(result),
+                (Answer::Done(result), _) => {
+                    thread.signals.end_call();
+                    thread.state = State::Ready(result);
+                }
+                (Answer::Anew, _) => {}
+                (Answer::Wait(wait), _) => thread.state = State::Waiting(wait),
+                (Answer::Gone, _) => {
+                    self.threads.remove(&tid);
+                    self.process.processor.forget(tid);
+                }
             }
         }
+        self.bury();
     }
 
     /// As `strace` would, on the harness's own standard error.
@@ -428,14 +474,15 @@ impl Kernel {
             Answer::Done(result) => format!("{result}"),
             Answer::Wait(wait) => format!("waits for {wait:?}"),
             Answer::Gone => "ends".to_owned(),
+            Answer::Anew => "0".to_owned(),
         };
         let arguments = call.arguments.map(|argument| match argument as isize {
             small @ -65_536..=1_000_000 => small.to_string(),
             _ => format!("{argument:#x}"),
         });
-        let (at, node) = (self.node.now(), self.node.name());
+        let (at, node, pid) = (self.node.now(), self.node.name(), self.process.pid);
         eprintln!(
-            "{at} {node}/{tid} {}({}) = {result}",
+            "{at} {node}/{pid}/{tid} {}({}) = {result}",
             call.name(),
             arguments.join(", ")
         );
@@ -548,10 +595,6 @@ impl Kernel {
 
     /// A new thread, as its maker asks.
     fn clone_thread(&mut self, maker: Tid, ask: &CloneCall) -> Result<isize, Errno> {
-        let thread_flags = (libc::CLONE_VM | libc::CLONE_THREAD) as u64;
-        if ask.flags & thread_flags != thread_flags {
-            return Err(self.refuse("fork: a process can have threads, but no children"));
-        }
         let tid = next_tid();
         if !self.process.processor.clone_thread(maker, tid, ask) {
             return Err(Errno(libc::EAGAIN));
@@ -563,7 +606,8 @@ impl Kernel {
             self.memory.write_u32(ask.child_tid, tid as u32);
         }
         let clears = ask.flags & libc::CLONE_CHILD_CLEARTID as u64 != 0;
-        let mut thread = Thread::new(self.process.pid);
+        let signals = self.threads.get(&maker).map(|one| one.signals.inherited());
+        let mut thread = Thread::new(self.process.pid, signals.unwrap_or_default());
         thread.clear_tid = if clears { ask.child_tid } else { 0 };
         self.threads.insert(tid, thread);
         Ok(tid as isize)
@@ -576,8 +620,10 @@ impl Kernel {
             self.memory.write_u32(clear, 0);
             self.futex_wake(clear, i32::MAX, u32::MAX);
         }
-        if self.threads.len() == 1 {
-            self.end.get_or_insert(End::Exit(0));
+        let pid = self.process.pid;
+        let of_process = self.threads.values().filter(|one| one.process == pid);
+        if of_process.count() == 1 {
+            self.ends(pid, End::Exit(0));
         }
         Answer::Gone
     }
@@ -597,28 +643,39 @@ impl Kernel {
 
     /// The call by which the first function says how it ended.
     fn ended(&mut self) -> Answer {
-        self.end = Some(match self.process.processor.take_panic() {
+        let end = match self.process.processor.take_panic() {
             None => End::Exit(0),
             Some(panic) => End::Panic(panic),
-        });
+        };
+        self.ends(self.process.pid, end);
         Answer::Gone
     }
 
     /// The process that was forked for it has died.
     fn died(&mut self, call: &Call) -> Answer {
         let status = call.arguments[0] as i32;
-        self.end = Some(match libc::WIFSIGNALED(status) {
+        let end = match libc::WIFSIGNALED(status) {
             true => End::Signal(libc::WTERMSIG(status), "the program's process died".into()),
             false => End::Exit(libc::WEXITSTATUS(status)),
-        });
+        };
+        self.ends(self.process.pid, end);
         Answer::Gone
     }
 
-    fn fault(&mut self, call: &Call) -> Answer {
+    fn fault(&mut self, tid: Tid, call: &Call) -> Answer {
         debug_assert_eq!(call.number, own::FAULT);
-        let [signal, address, at, ..] = call.arguments;
+        let [number, address, at, code, ..] = call.arguments;
+        let signal = Signal {
+            number: number as i32,
+            code: code as i32,
+            value: address as u64,
+            ..Signal::default()
+        };
+        if self.catches_fault(tid, signal) {
+            return Answer::Done(0);
+        }
         let why = format!("at address {address:#x}, by the instruction at {at:#x}");
-        self.end = Some(End::Signal(signal as i32, why));
+        self.ends(self.process.pid, End::Signal(number as i32, why));
         Answer::Gone
     }
 }

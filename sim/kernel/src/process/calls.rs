@@ -7,6 +7,7 @@ use super::{
     descriptors::DESCRIPTORS_MAX,
     epoll::Epoll,
     object::{Kind, events},
+    signals::Target,
 };
 use crate::cpu::{Call, Clone as CloneCall, Said, Tid, own};
 
@@ -20,7 +21,7 @@ fn milliseconds(timeout: usize) -> Option<u64> {
 impl Kernel {
     /// Answers a call, or says what it waits for.
     pub(super) fn serve(&mut self, tid: Tid, call: &Call) -> Answer {
-        let [a, b, c, d, e, _] = call.arguments;
+        let [a, b, c, d, e, f] = call.arguments;
         let fd = a as i32;
         match call.number {
             own::ENDED => self.ended(),
@@ -37,7 +38,7 @@ impl Kernel {
                 Answer::Done(0)
             }
             own::DIED => self.died(call),
-            own::FAULT => self.fault(call),
+            own::FAULT => self.fault(tid, call),
             own::RESOLVE => self.resolve(tid, call),
             own::SPINS => self.pass_time(tid, MS / 2),
 
@@ -99,14 +100,18 @@ impl Kernel {
                 .open_object(Kind::Epoll(Epoll::default()), a as i32)
                 .into(),
             libc::SYS_epoll_ctl => self.epoll_ctl(call).into(),
-            libc::SYS_epoll_wait | libc::SYS_epoll_pwait => {
+            libc::SYS_epoll_wait => self.epoll_wait(tid, call, milliseconds(d)),
+            libc::SYS_epoll_pwait => {
+                self.mask_meanwhile(tid, e);
                 self.epoll_wait(tid, call, milliseconds(d))
             }
             libc::SYS_epoll_pwait2 => {
+                self.mask_meanwhile(tid, e);
                 self.timed(d, |process, timeout| process.epoll_wait(tid, call, timeout))
             }
             libc::SYS_poll => self.poll_fds(tid, call, milliseconds(c)),
             libc::SYS_ppoll => {
+                self.mask_meanwhile(tid, d);
                 self.timed(c, |process, timeout| process.poll_fds(tid, call, timeout))
             }
             libc::SYS_select if e != 0 && (self.memory.read_u64(e) as i64) < 0 => {
@@ -119,6 +124,9 @@ impl Kernel {
                 self.select(tid, call, timeout)
             }
             libc::SYS_pselect6 => {
+                if f != 0 {
+                    self.mask_meanwhile(tid, self.memory.read_u64(f) as usize);
+                }
                 self.timed(e, |process, timeout| process.select(tid, call, timeout))
             }
             libc::SYS_eventfd => self.eventfd(a, 0).into(),
@@ -143,33 +151,86 @@ impl Kernel {
 
             libc::SYS_futex => self.futex(tid, call),
             libc::SYS_clone | libc::SYS_clone3 => match CloneCall::read(call, &self.memory) {
-                Some(ask) => self.clone_thread(tid, &ask).into(),
+                Some(ask) if ask.flags & libc::CLONE_THREAD as u64 != 0 => {
+                    self.clone_thread(tid, &ask).into()
+                }
+                Some(ask) => self.fork(tid, &ask),
                 None => Err(Errno(libc::EINVAL)).into(),
             },
+            libc::SYS_fork | libc::SYS_vfork => {
+                let vfork = match call.number {
+                    libc::SYS_vfork => libc::CLONE_VM | libc::CLONE_VFORK,
+                    _ => 0,
+                };
+                let ask = CloneCall {
+                    flags: (vfork | libc::SIGCHLD) as u64,
+                    ..CloneCall::default()
+                };
+                self.fork(tid, &ask)
+            }
+            libc::SYS_execve => self.execute(None, a, b, c),
+            libc::SYS_execveat => match self.directory(fd) {
+                Ok(dir) => self.execute(dir, b, c, d),
+                Err(error) => Err(error).into(),
+            },
+            libc::SYS_wait4 => self.wait(call),
+            libc::SYS_waitid => self.waitid(call),
             libc::SYS_exit => self.exit_thread(tid),
             libc::SYS_exit_group => {
-                self.end = Some(End::Exit(a as i32));
+                self.ends(self.process.pid, End::Exit(a as i32));
                 Answer::Gone
             }
             // So does std wait in `process::exit` for a thread that was there before; here that was another process of the
             // same address space.
-            libc::SYS_pause if self.process.signals.are_default() => {
-                self.end = Some(End::Exit(1));
+            libc::SYS_pause
+                if !self.process.is_executable && self.process.signals.are_default() =>
+            {
+                self.ends(self.process.pid, End::Exit(1));
                 Answer::Gone
             }
             libc::SYS_pause => Answer::Wait(Wait::default()),
             libc::SYS_gettid => Answer::Done(tid as isize),
             libc::SYS_getpid => Answer::Done(self.process.pid as isize),
-            libc::SYS_getppid => Answer::Done(1),
+            libc::SYS_getppid => Answer::Done(self.process.parent as isize),
+            libc::SYS_getpgrp => self.getpgid(0).into(),
+            libc::SYS_getpgid => self.getpgid(a).into(),
+            libc::SYS_setpgid => self.setpgid(a, b).into(),
+            libc::SYS_getsid => self.getsid(a).into(),
+            libc::SYS_setsid => self.setsid().into(),
             libc::SYS_set_tid_address => {
                 if let Some(thread) = self.threads.get_mut(&tid) {
                     thread.clear_tid = a;
                 }
                 Answer::Done(tid as isize)
             }
-            libc::SYS_getuid | libc::SYS_geteuid | libc::SYS_getgid | libc::SYS_getegid => {
+            libc::SYS_getuid | libc::SYS_geteuid => Answer::Done(self.process.user.0 as isize),
+            libc::SYS_getgid | libc::SYS_getegid => Answer::Done(self.process.user.1 as isize),
+            libc::SYS_getresuid | libc::SYS_getresgid => {
+                let (user, group) = self.process.user;
+                let id = if call.number == libc::SYS_getresuid {
+                    user
+                } else {
+                    group
+                };
+                for place in [a, b, c] {
+                    self.memory.write_u32(place, id);
+                }
                 Answer::Done(0)
             }
+            libc::SYS_setuid => self.set_user(&[a], false).into(),
+            libc::SYS_setreuid => self.set_user(&[a, b], false).into(),
+            libc::SYS_setresuid => self.set_user(&[a, b, c], false).into(),
+            libc::SYS_setgid => self.set_user(&[a], true).into(),
+            libc::SYS_setregid => self.set_user(&[a, b], true).into(),
+            libc::SYS_setresgid => self.set_user(&[a, b, c], true).into(),
+            libc::SYS_getgroups => {
+                if b != 0 && a >= 1 {
+                    self.memory.write_u32(b, self.process.user.1);
+                }
+                Answer::Done(1)
+            }
+            libc::SYS_setgroups if self.process.user.0 != 0 => Err(Errno(libc::EPERM)).into(),
+            libc::SYS_setgroups => Answer::Done(0),
             libc::SYS_getrandom if c > 7 => Err(Errno(libc::EINVAL)).into(),
             libc::SYS_getrandom => {
                 let len = b.min(1 << 20);
@@ -177,11 +238,23 @@ impl Kernel {
                 Answer::Done(len as isize)
             }
             libc::SYS_rt_sigaction => self.sigaction(call).into(),
-            libc::SYS_rt_sigprocmask => self.sigprocmask(call).into(),
-            libc::SYS_sigaltstack => Answer::Done(0),
-            libc::SYS_kill => self.kill(tid, a as Tid, b as i32),
-            libc::SYS_tkill => self.kill(tid, a as Tid, b as i32),
-            libc::SYS_tgkill => self.kill(tid, b as Tid, c as i32),
+            libc::SYS_rt_sigprocmask => self.sigprocmask(tid, call).into(),
+            libc::SYS_rt_sigreturn => self.sigreturn(tid),
+            libc::SYS_rt_sigsuspend => self.sigsuspend(tid, a),
+            libc::SYS_rt_sigpending => self.sigpending(tid, a),
+            libc::SYS_rt_sigtimedwait => self.sigtimedwait(tid, call),
+            libc::SYS_rt_sigqueueinfo => self.queue_signal(Target::Process(a as Tid), b as i32, c),
+            libc::SYS_rt_tgsigqueueinfo => self.queue_signal(Target::Thread(b as Tid), c as i32, d),
+            libc::SYS_sigaltstack => self.sigaltstack(tid, a, b).into(),
+            libc::SYS_signalfd => {
+                let mut call = *call;
+                call.arguments[3] = 0;
+                self.signalfd(&call).into()
+            }
+            libc::SYS_signalfd4 => self.signalfd(call).into(),
+            libc::SYS_kill => self.kill(a as Tid, b as i32),
+            libc::SYS_tkill => self.kill_thread(None, a as Tid, b as i32),
+            libc::SYS_tgkill => self.kill_thread(Some(a as Tid), b as Tid, c as i32),
             libc::SYS_set_robust_list | libc::SYS_membarrier => Answer::Done(0),
             // All threads are on processor 0, and no sequence is ever interrupted.
             libc::SYS_rseq => {
@@ -383,6 +456,10 @@ impl Kernel {
                 }
             }
             Kind::Epoll(_) => Err(Errno(libc::EINVAL)),
+            Kind::Signals(set) => {
+                let set = *set;
+                self.read_signals(set, into)
+            }
             Kind::Pipe(end) => {
                 let end = end.clone();
                 self.read_pipe(&end, into, peek)
@@ -452,7 +529,9 @@ impl Kernel {
                 self.notify(id, events::IN);
                 Ok(8)
             }
-            Kind::Timer(_) | Kind::Epoll(_) | Kind::File(_) => Err(Errno(libc::EINVAL)),
+            Kind::Timer(_) | Kind::Epoll(_) | Kind::Signals(_) | Kind::File(_) => {
+                Err(Errno(libc::EINVAL))
+            }
             Kind::Pipe(end) => {
                 let end = end.clone();
                 let mut all = 0;

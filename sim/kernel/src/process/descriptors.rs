@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    Errno, Kernel,
+    Errno, Kernel, Process,
     object::{Kind, Object, ObjectId, Objects, events},
 };
 
@@ -85,6 +85,27 @@ impl Descriptors {
             fd = used + 1;
         }
         fd
+    }
+
+    /// Those of a child.
+    pub fn fork(&self, objects: &mut Objects) -> Self {
+        for descriptor in self.table.values() {
+            if let Some(object) = objects.get_mut(descriptor.object) {
+                object.descriptors += 1;
+            }
+        }
+        self.clone()
+    }
+
+    /// Those that end where the process begins to run another program.
+    pub fn closed_on_exec(&self) -> Vec<i32> {
+        let all = self.table.iter().filter(|(_, one)| one.close_on_exec);
+        all.map(|(fd, _)| *fd).collect()
+    }
+
+    /// All from one number to another.
+    pub fn range(&self, numbers: std::ops::RangeInclusive<i32>) -> Vec<i32> {
+        self.table.range(numbers).map(|(fd, _)| *fd).collect()
     }
 
     pub fn get(&self, fd: i32) -> Option<ObjectId> {
@@ -186,6 +207,16 @@ impl Kernel {
         Ok(0)
     }
 
+    /// A process that is no more has no descriptors.
+    pub(super) fn close_all(&mut self, process: &Process) {
+        for descriptor in process.descriptors.table.values() {
+            if let Some(object) = self.objects.get_mut(descriptor.object) {
+                object.descriptors -= 1;
+            }
+            self.drop_unreferred(descriptor.object);
+        }
+    }
+
     fn drop_unreferred(&mut self, id: ObjectId) {
         if self
             .objects
@@ -214,6 +245,7 @@ impl Kernel {
             | Kind::Input
             | Kind::Output { .. }
             | Kind::Event { .. }
+            | Kind::Signals(_)
             | Kind::Timer(_) => {}
         }
     }
@@ -261,6 +293,13 @@ impl Kernel {
             Kind::Pipe(end) => end.mask(),
             Kind::Socket(socket) => socket.mask(),
             Kind::File(_) => events::IN | events::OUT,
+            Kind::Signals(set) => {
+                let set = *set;
+                match self.pending(set) {
+                    0 => 0,
+                    _ => events::IN,
+                }
+            }
         }
     }
 

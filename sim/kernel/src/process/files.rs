@@ -62,9 +62,9 @@ impl Machine for Here {
 }
 
 /// What `/proc/self` tells of a process.
-struct This {
-    pid: i32,
-    executable: Option<Executable>,
+pub(super) struct This {
+    pub pid: i32,
+    pub executable: Option<Arc<Executable>>,
 }
 
 impl Program for This {
@@ -95,7 +95,7 @@ impl Program for This {
 }
 
 /// A process's view of its node's files.
-pub(super) fn of_process(node: &Node, pid: i32, executable: Option<Executable>) -> Files {
+pub(super) fn of_process(node: &Node, pid: i32, executable: Option<Arc<Executable>>) -> Files {
     let machine = Here {
         node: node.clone(),
         entropy: node.stream("entropy of devices").into(),
@@ -117,7 +117,7 @@ impl Kernel {
     }
 
     /// The directory in which relative paths begin.
-    fn directory(&mut self, fd: i32) -> Result<Option<OpenFile>, Errno> {
+    pub(super) fn directory(&mut self, fd: i32) -> Result<Option<OpenFile>, Errno> {
         match fd {
             HERE => Ok(None),
             fd => match &self.by_fd(fd)?.1.kind {
@@ -145,7 +145,9 @@ impl Kernel {
                     .map(|at| at as isize)
                     .map_err(Errno::from),
                 Err(Errno(libc::EINVAL)) => match self.by_fd(fd).map(|(_, o)| &o.kind) {
-                    Ok(Kind::Event { .. } | Kind::Timer(_) | Kind::Epoll(_)) => Ok(0),
+                    Ok(Kind::Event { .. } | Kind::Timer(_) | Kind::Epoll(_) | Kind::Signals(_)) => {
+                        Ok(0)
+                    }
                     _ => Err(Errno(libc::ESPIPE)),
                 },
                 Err(error) => Err(error),
@@ -231,6 +233,12 @@ impl Kernel {
                 Err(Errno(libc::EINVAL)) => Err(Errno(libc::ENOTDIR)),
                 Err(error) => Err(error),
             },
+            libc::SYS_mknod => {
+                self.with_path(HERE, a, |files, dir, path| files.mknod(dir, path, b as u32))
+            }
+            libc::SYS_mknodat => {
+                self.with_path(fd, b, |files, dir, path| files.mknod(dir, path, c as u32))
+            }
             libc::SYS_umask => Ok(self.process.files.set_umask(a as u32) as isize),
             libc::SYS_statfs => {
                 let path = self.memory.text(a);
@@ -367,6 +375,7 @@ impl Kernel {
         let until = self.until(tid, Some(latency))?;
         (until > self.now()).then_some(Wait {
             until: Some(until),
+            is_deaf: true,
             ..Wait::default()
         })
     }
@@ -412,7 +421,7 @@ impl Kernel {
             Kind::Socket(_) => libc::S_IFSOCK | 0o777,
             Kind::Pipe(end) if end.is_socket => libc::S_IFSOCK | 0o777,
             Kind::Pipe(_) => libc::S_IFIFO | 0o600,
-            Kind::Event { .. } | Kind::Timer(_) | Kind::Epoll(_) => 0o600,
+            Kind::Event { .. } | Kind::Timer(_) | Kind::Epoll(_) | Kind::Signals(_) => 0o600,
         };
         Ok(Stat {
             dev: 14,

@@ -19,6 +19,7 @@ impl Kernel {
                     let until = self.until(tid, Some(time.as_nanos() as u64));
                     return Answer::Wait(Wait {
                         until,
+                        is_deaf: true,
                         ..Wait::default()
                     });
                 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use squall_files::OpenFile;
 
-use super::{epoll::Epoll, pipe::PipeEnd, socket::Socket, time::Timer};
+use super::{epoll::Epoll, pipe::PipeEnd, signals::Set, socket::Socket, time::Timer};
 
 /// An object's number; none is used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -37,6 +37,8 @@ pub(crate) enum Kind {
     Pipe(PipeEnd),
     Socket(Box<Socket>),
     File(OpenFile),
+    /// `signalfd`, with the signals that it takes.
+    Signals(Set),
 }
 
 /// Events of `epoll` and `poll`.
@@ -57,6 +59,8 @@ pub(crate) struct Objects {
     all: BTreeMap<ObjectId, Object>,
     /// Those that are timers.
     timers: BTreeSet<ObjectId>,
+    /// Those that take signals.
+    signals: BTreeSet<ObjectId>,
     next: u64,
 }
 
@@ -65,9 +69,11 @@ impl Objects {
     pub fn add(&mut self, kind: Kind, nonblocking: bool) -> ObjectId {
         let id = ObjectId(self.next);
         self.next += 1;
-        if matches!(kind, Kind::Timer(_)) {
-            self.timers.insert(id);
-        }
+        match kind {
+            Kind::Timer(_) => self.timers.insert(id),
+            Kind::Signals(_) => self.signals.insert(id),
+            _ => false,
+        };
         let object = Object {
             kind,
             descriptors: 0,
@@ -92,7 +98,17 @@ impl Objects {
 
     pub fn remove(&mut self, id: ObjectId) -> Option<Object> {
         self.timers.remove(&id);
+        self.signals.remove(&id);
         self.all.remove(&id)
+    }
+
+    /// Those that take some of these signals.
+    pub fn signal_descriptors(&self, of: Set) -> Vec<ObjectId> {
+        let takes = |id: &&ObjectId| match self.all.get(id).map(|object| &object.kind) {
+            Some(Kind::Signals(set)) => set & of != 0,
+            _ => false,
+        };
+        self.signals.iter().filter(takes).copied().collect()
     }
 
     /// When the next of its timers runs out.

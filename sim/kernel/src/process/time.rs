@@ -80,7 +80,7 @@ impl Kernel {
         }
     }
 
-    fn put_timespec(&self, at: usize, ns: u64) {
+    pub(super) fn put_timespec(&self, at: usize, ns: u64) {
         self.memory.write_u64(at, ns / NS);
         self.memory.write_u64(at + 8, ns % NS);
     }
@@ -141,6 +141,7 @@ impl Kernel {
         }
         Answer::Wait(Wait {
             until,
+            is_deaf: true,
             ..Wait::default()
         })
     }

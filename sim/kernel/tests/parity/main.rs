@@ -23,12 +23,6 @@ const EXPLAINED: &[(&str, &str)] = &[
         "dual stack: v4 to v6 only",
         "a machine has one address: a listener is found by its port alone",
     ),
-    (
-        "interrupted: restarted, read",
-        "SA_RESTART is not kept: a call that a handler interrupts ends with EINTR",
-    ),
-    ("blocked signals: blocked", MASKS),
-    ("blocked signals: was blocked", MASKS),
 ];
 
 /// Where processes of one address space differ from programs.
@@ -39,7 +33,6 @@ const EXPLAINED_OF_PROCESSES: &[(&str, &str)] = &[
 
 const NUMBERS: &str =
     "no two processes of an address space have the same descriptors, which are told apart by it";
-const MASKS: &str = "signal masks are not kept: a handler runs as soon as its signal arrives";
 
 /// What a probe observes, line by line.
 pub struct Seen<'a> {

@@ -25,9 +25,11 @@ pub struct Handler {
     pub stack: (usize, usize),
     /// What the call answers that the thread stands in; not of a fault, which is no call.
     pub answer: Option<isize>,
+    /// It asks once more instead: the answer is the number of its call.
+    pub repeats: bool,
 }
 
-const WORDS: usize = 12;
+const WORDS: usize = 13;
 
 /// Offsets in `ucontext`, as Linux has it on x86-64.
 mod offset {
@@ -59,6 +61,7 @@ impl Handler {
             self.stack.1 as u64,
             self.answer.is_some().into(),
             self.answer.unwrap_or(0) as u64,
+            self.repeats.into(),
         ]
     }
 
@@ -77,6 +80,7 @@ impl Handler {
             mask: all[7],
             stack: (all[8] as usize, all[9] as usize),
             answer: (all[10] != 0).then_some(all[11] as isize),
+            repeats: all[12] != 0,
         }
     }
 
@@ -113,6 +117,11 @@ impl Handler {
         let frame = context - 8;
         if let Some(answer) = self.answer {
             registers[libc::REG_RAX as usize] = answer as i64;
+        }
+        if self.repeats {
+            /// The length of a `syscall` instruction.
+            const CALL: i64 = 2;
+            registers[libc::REG_RIP as usize] -= CALL;
         }
         let put = |at: usize, word: usize| {
             // SAFETY: the caller's promise: it is the stack.
@@ -190,6 +199,7 @@ mod tests {
             mask: 0x55,
             stack: (0, 0),
             answer,
+            repeats: false,
         }
     }
 
