@@ -6,8 +6,12 @@
 
 pub mod cpu;
 mod fork;
+mod mapped;
 mod process;
 mod sim;
 
-pub use fork::{forked, in_child};
-pub use sim::{Outcome, Process, Processes, unmodified};
+pub use cpu::prepare_programs;
+pub use fork::{Preparation, forked, in_child, prepare_first};
+pub use mapped::map_file;
+pub use process::outside::find as find_executable;
+pub use sim::{Command, Outcome, Process, Processes, unmodified};

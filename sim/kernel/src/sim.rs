@@ -3,10 +3,11 @@
 use std::{
     fmt,
     future::Future,
-    sync::{Arc, Mutex, PoisonError},
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use squall_engine::{Client, Node, Sim};
+use squall_engine::{Client, Node, Sim, disk::Snapshot};
 use tokio_real::runtime::{Builder, RngSeed};
 
 use crate::{
@@ -61,25 +62,66 @@ fn launch<T: Outcome>(main: usize) {
 }
 
 /// A process, as a scenario describes it.
-#[derive(Clone, Debug, Default)]
-pub struct Process(Arc<Mutex<Vec<(String, String)>>>);
+#[derive(Clone, Default)]
+pub struct Process(Arc<Mutex<Described>>);
+
+/// Is told how a process ended, on its node.
+type AtEnd = Arc<dyn Fn(&Node, &Result<(), String>) + Send + Sync>;
+
+#[derive(Clone, Default)]
+struct Described {
+    environment: Vec<(String, String)>,
+    begins_with: Option<Arc<Snapshot>>,
+    at_end: Option<AtEnd>,
+}
+
+impl fmt::Debug for Process {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Process").finish_non_exhaustive()
+    }
+}
 
 impl Process {
     /// Sets an environment variable of the process.
     pub fn env(self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        let variable = (name.into(), value.into());
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(variable);
+        self.described()
+            .environment
+            .push((name.into(), value.into()));
         self
     }
 
-    fn environment(&self) -> Vec<(String, String)> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+    /// What the node's disk holds before its first boot.
+    pub fn begins_with(self, snapshot: Arc<Snapshot>) -> Self {
+        self.described().begins_with = Some(snapshot);
+        self
+    }
+
+    /// Is told, on the node, how each process of it ended that came to its end by itself.
+    pub fn at_end(self, told: impl Fn(&Node, &Result<(), String>) + Send + Sync + 'static) -> Self {
+        self.described().at_end = Some(Arc::new(told));
+        self
+    }
+
+    fn described(&self) -> MutexGuard<'_, Described> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs it on its node until it ends; what it returns is why.
+    async fn run(self, node: Node, main: process::Main) -> Result<(), String> {
+        let Described {
+            environment,
+            at_end,
+            ..
+        } = self.described().clone();
+        let snapshot = self.described().begins_with.take();
+        if let Some(snapshot) = snapshot {
+            node.disk().begin_with(&snapshot);
+        }
+        let ended = process::run(node.clone(), main, &environment).await;
+        if let Some(at_end) = at_end {
+            at_end(&node, &ended);
+        }
+        ended
     }
 }
 
@@ -114,11 +156,9 @@ impl Processes for Sim {
         let described = Process::default();
         let process = described.clone();
         self.node(name, move |node: Node| {
-            let (main, environment) = (main.clone(), process.environment());
-            async move {
-                let main = Box::new(move || run(main));
-                process::run(node, process::Main::Here(main), &environment).await
-            }
+            let main = main.clone();
+            let main = Box::new(move || run(main));
+            process.clone().run(node, process::Main::Here(main))
         });
         described
     }
@@ -132,8 +172,7 @@ impl Processes for Sim {
             main: main as usize,
         };
         self.node(name, move |node: Node| {
-            let environment = process.environment();
-            async move { process::run(node, process::Main::Apart(image), &environment).await }
+            process.clone().run(node, process::Main::Apart(image))
         });
         described
     }
@@ -142,22 +181,73 @@ impl Processes for Sim {
         prepare_programs().expect("a process for programs can be made");
         let described = Process::default();
         let process = described.clone();
-        let arguments: Vec<String> = arguments.into_iter().map(Into::into).collect();
-        let program = arguments.first().map_or("", String::as_str);
-        let executable = Executable {
-            file: process::outside::find(program)
-                .unwrap_or_else(|| panic!("{name}: there is no executable {program:?}")),
-            arguments: arguments.iter().map(|it| it.clone().into_bytes()).collect(),
-            ..Executable::default()
-        };
+        let mut arguments = arguments.into_iter().map(Into::into);
+        let program = arguments.next().unwrap_or_default();
+        let command = Command::new(program).arguments(arguments);
+        let executable = command
+            .executable()
+            .unwrap_or_else(|why| panic!("{name}: {why}"));
         self.node(name, move |node: Node| {
-            let (executable, environment) = (executable.clone(), process.environment());
-            async move {
-                let main = process::Main::Executable(executable);
-                process::run(node, main, &environment).await
-            }
+            let main = process::Main::Executable(executable.clone());
+            process.clone().run(node, main)
         });
         described
+    }
+}
+
+/// Executables run as an ordinary user: some servers refuse to be root.
+const USER: u32 = 1000;
+
+/// An unmodified executable of the real machine, to be run on a node.
+#[derive(Clone, Debug)]
+pub struct Command {
+    program: PathBuf,
+    arguments: Vec<String>,
+    environment: Vec<(String, String)>,
+}
+
+impl Command {
+    /// An executable by its path, or by a name that is looked for in the usual places.
+    pub fn new(program: impl Into<PathBuf>) -> Self {
+        Command {
+            program: program.into(),
+            arguments: Vec::new(),
+            environment: Vec::new(),
+        }
+    }
+
+    /// Its arguments, without its own name.
+    pub fn arguments<A: Into<String>>(mut self, arguments: impl IntoIterator<Item = A>) -> Self {
+        self.arguments.extend(arguments.into_iter().map(Into::into));
+        self
+    }
+
+    /// Sets an environment variable.
+    pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.environment.push((name.into(), value.into()));
+        self
+    }
+
+    /// Runs it as the process of a node until it ends. [`prepare_programs`] has to be called when the node is added.
+    ///
+    /// # Errors
+    /// Why it ended, unless by itself and with success.
+    pub async fn run(self, node: Node) -> Result<(), String> {
+        let main = process::Main::Executable(self.executable()?);
+        process::run(node, main, &self.environment).await
+    }
+
+    fn executable(&self) -> Result<Executable, String> {
+        let name = self.program.to_string_lossy();
+        let file = process::outside::find(&name);
+        let own = [&*name].into_iter();
+        let arguments = own.chain(self.arguments.iter().map(String::as_str));
+        Ok(Executable {
+            file: file.ok_or_else(|| format!("there is no executable {name:?}"))?,
+            arguments: arguments.map(|it| it.as_bytes().to_vec()).collect(),
+            user: USER,
+            ..Executable::default()
+        })
     }
 }
 

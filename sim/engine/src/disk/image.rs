@@ -62,18 +62,22 @@ pub struct Image {
 }
 
 impl Image {
-    /// A file that disks begin with. Its bytes are never given back; blocks of zeros take space all the same.
-    pub fn fixed(bytes: &[u8]) -> Self {
-        let mut padded = bytes.to_vec();
-        padded.resize(bytes.len().next_multiple_of(BLOCK), 0);
-        let blocks = padded.leak().as_chunks::<BLOCK>().0;
+    /// A file that disks begin with: its bytes stay where they are. Blocks of zeros take space like any other.
+    pub fn fixed(bytes: &'static [u8]) -> Self {
+        let (blocks, rest) = bytes.as_chunks::<BLOCK>();
+        let mut blocks: Vec<_> = blocks
+            .iter()
+            .map(|block| Some(Page::Fixed(block)))
+            .collect();
+        if !rest.is_empty() {
+            let mut last = ZEROS;
+            last[..rest.len()].copy_from_slice(rest);
+            blocks.push(Some(Page::Shared(Arc::new(last))));
+        }
         Image {
             len: bytes.len() as u64,
-            blocks: blocks
-                .iter()
-                .map(|block| Some(Page::Fixed(block)))
-                .collect(),
             taken: blocks.len(),
+            blocks,
         }
     }
 

@@ -1,11 +1,6 @@
 //! All that is on a disk, for other disks to begin with.
 
-use std::{
-    collections::BTreeMap,
-    io::{self, Read},
-    os::unix::ffi::OsStrExt,
-    path::Path,
-};
+use std::{collections::BTreeMap, io, os::unix::ffi::OsStrExt, path::Path};
 
 use squall_core::time::VirtualTime;
 use tar::{Archive, Builder, EntryType, Header};
@@ -16,8 +11,7 @@ use super::{
     names::{Names, os},
 };
 
-/// All that is on a disk. Disks that begin with one share its bytes until they write to them; what was read into one is
-/// kept until the process ends.
+/// All that is on a disk. Disks that begin with one share its bytes until they write to them.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     names: Names,
@@ -32,10 +26,10 @@ impl Snapshot {
     ///
     /// # Errors
     /// It is no such archive, or two entries have one name.
-    pub fn from_tar(archive: &[u8]) -> io::Result<Self> {
+    pub fn from_tar(archive: &'static [u8]) -> io::Result<Self> {
         let mut snapshot = Snapshot::default();
         for entry in Archive::new(archive).entries()? {
-            let mut entry = entry?;
+            let entry = entry?;
             let path = entry.path()?.into_owned();
             let mode = entry.header().mode()? & 0o7777;
             match entry.header().entry_type() {
@@ -45,11 +39,10 @@ impl Snapshot {
                     snapshot.make(&path, Content::Link(target), mode)?
                 }
                 EntryType::Regular => {
-                    let mut bytes = Vec::new();
-                    entry.read_to_end(&mut bytes)?;
-                    let inode = snapshot.make(&path, Content::File, mode)?;
-                    snapshot.files.insert(inode, Image::fixed(&bytes));
-                    inode
+                    let begin = entry.raw_file_position() as usize;
+                    let bytes = archive.get(begin..begin + entry.size() as usize);
+                    let bytes = bytes.ok_or(io::ErrorKind::UnexpectedEof)?;
+                    snapshot.add(&path, bytes, mode)?
                 }
                 other => {
                     let what = format!("{}: {other:?} is nothing for a disk", path.display());
@@ -59,6 +52,34 @@ impl Snapshot {
         }
         snapshot.names.commit();
         Ok(snapshot)
+    }
+
+    /// A disk that holds these files alone: path, bytes, permission bits.
+    ///
+    /// # Errors
+    /// Two have one name.
+    pub fn of_files(files: &[(&str, &'static [u8], u32)]) -> io::Result<Self> {
+        let mut snapshot = Snapshot::default();
+        for (path, bytes, mode) in files {
+            snapshot.put(path, bytes, *mode)?;
+        }
+        Ok(snapshot)
+    }
+
+    /// Adds a file: path, bytes, permission bits.
+    ///
+    /// # Errors
+    /// There is something of this name.
+    pub fn put(&mut self, path: &str, bytes: &'static [u8], mode: u32) -> io::Result<()> {
+        self.add(Path::new(path), bytes, mode)?;
+        self.names.commit();
+        Ok(())
+    }
+
+    fn add(&mut self, path: &Path, bytes: &'static [u8], mode: u32) -> io::Result<u64> {
+        let inode = self.make(path, Content::File, mode)?;
+        self.files.insert(inode, Image::fixed(bytes));
+        Ok(inode)
     }
 
     fn make(&mut self, path: &Path, content: Content, mode: u32) -> io::Result<u64> {
@@ -166,10 +187,10 @@ mod tests {
         file("data/base/1", &[7; 10_000]);
         file("data/PG_VERSION", b"15\n");
         file("empty", b"");
-        let archive = builder.into_inner().expect("it is whole");
-        let first = Snapshot::from_tar(&archive).expect("it is read");
-        let written = first.to_tar().expect("it is written");
-        let second = Snapshot::from_tar(&written).expect("it is read");
+        let archive = builder.into_inner().expect("it is whole").leak();
+        let first = Snapshot::from_tar(archive).expect("it is read");
+        let written: &[u8] = first.to_tar().expect("it is written").leak();
+        let second = Snapshot::from_tar(written).expect("it is read");
         assert_eq!(second.to_tar().expect("it is written"), written);
         let inode = second.names.find("data/base/1").expect("it is there");
         let mut bytes = vec![0; 10_000];

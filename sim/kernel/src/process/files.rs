@@ -24,6 +24,8 @@ struct Here {
     entropy: std::sync::Mutex<Rng>,
     /// Executables see themselves, their libraries and what belongs to them.
     sees_outside: bool,
+    /// Whose the files are.
+    owner: (u32, u32),
 }
 
 impl Machine for Here {
@@ -54,6 +56,10 @@ impl Machine for Here {
 
     fn processors(&self) -> usize {
         super::PROCESSORS
+    }
+
+    fn owner(&self) -> (u32, u32) {
+        self.owner
     }
 
     fn outside(&self) -> Option<&dyn Outside> {
@@ -100,6 +106,7 @@ pub(super) fn of_process(node: &Node, pid: i32, executable: Option<Arc<Executabl
         node: node.clone(),
         entropy: node.stream("entropy of devices").into(),
         sees_outside: executable.is_some(),
+        owner: executable.as_ref().map_or((0, 0), |it| (it.user, it.user)),
     };
     let files = FileSystem::new(node.disk().clone(), Arc::new(machine));
     Files::new(&files, Arc::new(This { pid, executable }))

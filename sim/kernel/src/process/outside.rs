@@ -97,7 +97,7 @@ impl Outside for RealMachine {
 }
 
 /// The real file behind a name that a program is started by: a path, or what `PATH` leads to.
-pub(crate) fn find(name: &str) -> Option<PathBuf> {
+pub fn find(name: &str) -> Option<PathBuf> {
     const PATH: [&str; 6] = [
         "/usr/local/bin",
         "/usr/bin",
