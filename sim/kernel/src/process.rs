@@ -1,6 +1,7 @@
 //! The kernel of a node: its processes and their threads, what they wait for, and what they hold.
 
 mod address;
+mod alarms;
 mod calls;
 mod console;
 mod descriptors;
@@ -15,6 +16,7 @@ mod signals;
 mod socket;
 mod time;
 mod tree;
+mod unix;
 mod wakes;
 
 use std::{
@@ -77,7 +79,7 @@ pub(crate) struct Wait {
     /// News of one of these.
     on: Vec<ObjectId>,
     /// A wake at this address, with one of these bits.
-    futex: Option<(usize, u32)>,
+    futex: Option<(futex::Key, u32)>,
     /// This instant of virtual time, in nanoseconds.
     until: Option<u64>,
     /// One of these signals.
@@ -214,6 +216,13 @@ pub(crate) struct Kernel {
     /// The thread that had the last turn.
     last: Tid,
     objects: Objects,
+    /// Unix sockets that have a name.
+    unix_names: BTreeMap<unix::Key, ObjectId>,
+    /// Objects that the present call sends along with bytes, and those that came along with what it has read.
+    sending: Vec<ObjectId>,
+    received: Vec<ObjectId>,
+    /// Timers of processes.
+    alarms: BTreeMap<alarms::Key, alarms::Alarm>,
     wakes: Arc<Wakes>,
     console: Console,
     /// Draws which thread goes on, and which descriptor is reported first.
@@ -321,6 +330,10 @@ impl Kernel {
             threads: [(pid, Thread::new(pid, signals::OfThread::default()))].into(),
             last: pid,
             objects,
+            unix_names: BTreeMap::new(),
+            sending: Vec::new(),
+            received: Vec::new(),
+            alarms: BTreeMap::new(),
             wakes: Arc::default(),
             console: Console::default(),
             order: node.stream("order of threads and descriptors"),
@@ -517,6 +530,8 @@ impl Kernel {
     /// Threads that have waited long enough go on.
     fn expire(&mut self) {
         self.ring_timers();
+        self.ring_alarms();
+        self.bury();
         let now = self.now();
         for thread in self.threads.values_mut() {
             if let State::Waiting(wait) = &thread.state
@@ -542,6 +557,7 @@ impl Kernel {
         let next = waits
             .chain(self.ends_by)
             .chain(self.objects.next_expiry())
+            .chain(self.alarms.values().filter_map(alarms::Alarm::next))
             .chain(caught_up)
             .min();
         let Some(next) = next else {
@@ -618,7 +634,8 @@ impl Kernel {
         let clear = self.threads.get(&tid).map_or(0, |thread| thread.clear_tid);
         if clear != 0 {
             self.memory.write_u32(clear, 0);
-            self.futex_wake(clear, i32::MAX, u32::MAX);
+            let key = self.futex_key(clear, false);
+            self.futex_wake(key, i32::MAX, u32::MAX);
         }
         let pid = self.process.pid;
         let of_process = self.threads.values().filter(|one| one.process == pid);

@@ -3,7 +3,7 @@
 use std::io::IoSlice;
 
 use super::{
-    Answer, End, Errno, Kernel, PROCESSORS, Wait,
+    Answer, End, Errno, Kernel, MONOTONIC_BEGIN, PROCESSORS, Wait,
     descriptors::DESCRIPTORS_MAX,
     epoll::Epoll,
     object::{Kind, events},
@@ -53,19 +53,11 @@ impl Kernel {
                 self.write(tid, fd, &parts)
             }
             libc::SYS_recvfrom => self.receive_from(tid, fd, &[(b, c)], d as i32),
-            libc::SYS_recvmsg => {
-                let parts = self.message_parts(b);
-                self.memory.write_u32(b + 8, 0);
-                self.memory.write_u64(b + 40, 0);
-                self.memory.write_u32(b + 48, 0);
-                self.receive_from(tid, fd, &parts, c as i32)
-            }
+            libc::SYS_recvmsg => self.receive_message(tid, fd, b, c as i32),
             libc::SYS_sendto => self.send_to(tid, fd, &[(b, c)], d as i32),
-            libc::SYS_sendmsg => {
-                let parts = self.message_parts(b);
-                self.send_to(tid, fd, &parts, c as i32)
-            }
+            libc::SYS_sendmsg => self.send_message(tid, fd, b, c as i32),
             libc::SYS_close => self.close(fd).into(),
+            libc::SYS_close_range => self.close_range(a, b, c as u32).into(),
             libc::SYS_dup => self.dup(fd, 0, 0).into(),
             libc::SYS_dup2 => self.dup_to(fd, b as i32, 0).into(),
             libc::SYS_dup3 if a == b || c as i32 & !libc::O_CLOEXEC != 0 => {
@@ -80,6 +72,13 @@ impl Kernel {
 
             libc::SYS_socket => self.socket(a as i32, b as i32, c as i32).into(),
             libc::SYS_socketpair => self.pair(a as i32, b as i32, d).into(),
+            libc::SYS_bind if self.is_unix(fd) => self.bind_unix(call).into(),
+            libc::SYS_listen if self.is_unix(fd) => self.listen_unix(fd, b as i32).into(),
+            libc::SYS_accept if self.is_unix(fd) => self.accept_unix(tid, call, 0),
+            libc::SYS_accept4 if self.is_unix(fd) => self.accept_unix(tid, call, d as i32),
+            libc::SYS_connect if self.is_unix(fd) => self.connect_unix(tid, call),
+            libc::SYS_getsockname if self.is_unix(fd) => self.name_of_unix(call, false).into(),
+            libc::SYS_getpeername if self.is_unix(fd) => self.name_of_unix(call, true).into(),
             libc::SYS_bind => self.bind(call).into(),
             libc::SYS_listen => self.listen(fd, b as i32).into(),
             libc::SYS_accept => self.accept(tid, call, 0),
@@ -145,6 +144,35 @@ impl Kernel {
                 }
                 Answer::Done(0)
             }
+            libc::SYS_time => {
+                let seconds = self.clock(libc::CLOCK_REALTIME) / 1_000_000_000;
+                self.memory.write_u64(a, seconds);
+                Answer::Done(seconds as isize)
+            }
+            libc::SYS_gettimeofday => {
+                let now = self.clock(libc::CLOCK_REALTIME);
+                self.memory.write_u64(a, now / 1_000_000_000);
+                if a != 0 {
+                    self.memory.write_u64(a + 8, now % 1_000_000_000 / 1_000);
+                }
+                Answer::Done(0)
+            }
+            libc::SYS_times => {
+                let ticks = self.now() / (10 * MS);
+                if a != 0 {
+                    self.memory.slice_mut(a, 32).fill(0);
+                    self.memory.write_u64(a, ticks);
+                }
+                Answer::Done((MONOTONIC_BEGIN / (10 * MS) + ticks) as isize)
+            }
+            libc::SYS_alarm => self.alarm(a as u32),
+            libc::SYS_setitimer => self.setitimer(a as i32, b, c),
+            libc::SYS_getitimer => self.getitimer(a as i32, b),
+            libc::SYS_timer_create => self.make_alarm(call).into(),
+            libc::SYS_timer_settime => self.set_alarm(call).into(),
+            libc::SYS_timer_gettime => self.show_alarm(a, b).into(),
+            libc::SYS_timer_getoverrun => Answer::Done(0),
+            libc::SYS_timer_delete => self.drop_alarm(a).into(),
             libc::SYS_nanosleep => self.nanosleep(tid, libc::CLOCK_MONOTONIC, 0, a),
             libc::SYS_clock_nanosleep => self.nanosleep(tid, a as i32, b as i32, c),
             libc::SYS_sched_yield => self.pass_time(tid, 1_000),
@@ -277,6 +305,45 @@ impl Kernel {
             | libc::SYS_setpriority
             | libc::SYS_sched_getscheduler => Answer::Done(0),
             libc::SYS_getpriority => Answer::Done(20),
+            libc::SYS_sched_getparam => {
+                self.memory.write_u32(b, 0);
+                Answer::Done(0)
+            }
+            libc::SYS_sched_setparam | libc::SYS_ioprio_set | libc::SYS_ioprio_get => {
+                Answer::Done(0)
+            }
+            libc::SYS_sched_get_priority_max | libc::SYS_sched_get_priority_min => {
+                let is_real_time = [libc::SCHED_FIFO, libc::SCHED_RR].contains(&(a as i32));
+                let least = call.number == libc::SYS_sched_get_priority_min;
+                Answer::Done(match (is_real_time, least) {
+                    (false, _) => 0,
+                    (true, true) => 1,
+                    (true, false) => 99,
+                })
+            }
+            libc::SYS_personality => Answer::Done(0),
+            libc::SYS_capget => {
+                if b != 0 {
+                    self.memory.slice_mut(b, 24).fill(0);
+                }
+                Answer::Done(0)
+            }
+            libc::SYS_capset => Answer::Done(0),
+            libc::SYS_sync | libc::SYS_mlockall | libc::SYS_munlockall => Answer::Done(0),
+            libc::SYS_mincore => Err(Errno(libc::EINVAL)).into(),
+            // Programs do without what older kernels do not have.
+            libc::SYS_pidfd_open
+            | libc::SYS_pidfd_send_signal
+            | libc::SYS_io_uring_setup
+            | libc::SYS_get_mempolicy
+            | libc::SYS_set_mempolicy
+            | libc::SYS_mbind
+            | libc::SYS_landlock_create_ruleset
+            | libc::SYS_openat2
+            | libc::SYS_process_madvise
+            | libc::SYS_mseal
+            | libc::SYS_inotify_init
+            | libc::SYS_inotify_init1 => Err(Errno(libc::ENOSYS)).into(),
             libc::SYS_prctl => self.prctl(a as i32).into(),
             libc::SYS_prlimit64 => self.limit(b as i32, d).into(),
             libc::SYS_getrlimit => self.limit(a as i32, b).into(),
@@ -334,15 +401,50 @@ impl Kernel {
     }
 
     fn read(&mut self, tid: Tid, fd: i32, parts: &[(usize, usize)]) -> Answer {
-        match self.read_parts(fd, parts, false) {
+        let read = self.read_parts(fd, parts, false);
+        self.drop_received();
+        match read {
             Err(Errno(libc::EAGAIN)) => self.blocks(tid, fd, false, Errno(libc::EAGAIN)),
             result => result.into(),
         }
     }
 
+    /// `recvmsg`.
+    fn receive_message(&mut self, tid: Tid, fd: i32, message: usize, flags: i32) -> Answer {
+        let parts = self.message_parts(message);
+        let answer = self.receive(tid, fd, &parts, flags);
+        if let Answer::Done(0..) = answer {
+            let room = self.memory.read_u64(message + 40) as usize;
+            self.memory.write_u32(message + 8, 0);
+            self.put_rights(message, room, flags);
+        }
+        answer
+    }
+
+    /// `sendmsg`.
+    fn send_message(&mut self, tid: Tid, fd: i32, message: usize, flags: i32) -> Answer {
+        let parts = self.message_parts(message);
+        let begun = self.threads.get(&tid).is_some_and(|one| one.progress > 0);
+        if !begun && self.is_unix(fd) {
+            self.sending = match self.rights_of(message) {
+                Ok(rights) => rights,
+                Err(error) => return Err(error).into(),
+            };
+        }
+        let answer = self.send_to(tid, fd, &parts, flags);
+        self.sending.clear();
+        answer
+    }
+
     fn receive_from(&mut self, tid: Tid, fd: i32, parts: &[(usize, usize)], flags: i32) -> Answer {
+        let answer = self.receive(tid, fd, parts, flags);
+        self.drop_received();
+        answer
+    }
+
+    fn receive(&mut self, tid: Tid, fd: i32, parts: &[(usize, usize)], flags: i32) -> Answer {
         match self.by_fd(fd).map(|(_, object)| &object.kind) {
-            Ok(Kind::Socket(_)) => {}
+            Ok(Kind::Socket(_) | Kind::Unix(_)) => {}
             Ok(Kind::Pipe(end)) if end.is_socket => {}
             Ok(_) => return Err(Errno(libc::ENOTSOCK)).into(),
             Err(error) => return Err(error).into(),
@@ -404,7 +506,20 @@ impl Kernel {
         parts: &[(usize, usize)],
         peek: bool,
     ) -> Result<isize, Errno> {
-        self.object(fd)?;
+        if let Kind::Pipe(end) = &self.by_fd(fd)?.1.kind
+            && end.keeps_bounds
+        {
+            let end = end.clone();
+            let mut message = vec![0; parts.iter().map(|(_, len)| len).sum()];
+            let read = self.read_pipe(&end, &mut message, peek)?;
+            let mut rest = &message[..read];
+            for &(at, len) in parts {
+                let (part, left) = rest.split_at(len.min(rest.len()));
+                self.memory.write(at, part);
+                rest = left;
+            }
+            return Ok(read as isize);
+        }
         let mut all = 0;
         for (ordinal, &(at, len)) in parts.iter().enumerate() {
             let memory = self.memory;
@@ -464,39 +579,55 @@ impl Kernel {
                 let end = end.clone();
                 self.read_pipe(&end, into, peek)
             }
-            Kind::Socket(_) => self.receive(fd, into, peek),
+            Kind::Socket(_) => self.receive_now(fd, into, peek),
+            Kind::Unix(_) => Err(Errno(libc::ENOTCONN)),
             Kind::File(file) => Ok(file.read(into)?),
         }
     }
 
     fn write(&mut self, tid: Tid, fd: i32, parts: &[(usize, usize)]) -> Answer {
-        if let Ok(Kind::File(_)) = self.by_fd(fd).map(|(_, object)| &object.kind) {
-            return self.write_at(tid, fd, parts, -1);
+        match self.by_fd(fd).map(|(_, object)| &object.kind) {
+            Ok(Kind::File(_)) => return self.write_at(tid, fd, parts, -1),
+            Ok(Kind::Event { .. }) => {
+                return match self.write_parts(fd, parts) {
+                    Err(Errno(libc::EAGAIN)) => self.blocks(tid, fd, true, Errno(libc::EAGAIN)),
+                    result => result.into(),
+                };
+            }
+            _ => {}
         }
-        if let Ok(Kind::Event { .. }) = self.by_fd(fd).map(|(_, object)| &object.kind) {
-            return match self.write_parts(fd, parts) {
-                Err(Errno(libc::EAGAIN)) => self.blocks(tid, fd, true, Errno(libc::EAGAIN)),
-                result => result.into(),
-            };
-        }
-        self.all_of(tid, fd, parts, true, |process, rest| {
+        let answer = self.all_of(tid, fd, parts, true, |process, rest| {
             process.write_parts(fd, rest)
-        })
+        });
+        self.told_of_broken_pipe(tid, answer, 0)
+    }
+
+    /// A thread that writes to where nobody reads any more gets a signal.
+    fn told_of_broken_pipe(&mut self, tid: Tid, answer: Answer, flags: i32) -> Answer {
+        const BROKEN: isize = -(libc::EPIPE as isize);
+        if let Answer::Done(BROKEN) = answer
+            && flags & libc::MSG_NOSIGNAL == 0
+        {
+            let signal = self.own_signal(libc::SIGPIPE);
+            self.raise(Target::Thread(tid), signal);
+        }
+        answer
     }
 
     fn send_to(&mut self, tid: Tid, fd: i32, parts: &[(usize, usize)], flags: i32) -> Answer {
         match self.by_fd(fd).map(|(_, object)| &object.kind) {
-            Ok(Kind::Socket(_)) => {}
+            Ok(Kind::Socket(_) | Kind::Unix(_)) => {}
             Ok(Kind::Pipe(end)) if end.is_socket => {}
             Ok(_) => return Err(Errno(libc::ENOTSOCK)).into(),
             Err(error) => return Err(error).into(),
         }
-        if flags & libc::MSG_DONTWAIT != 0 {
-            return self.write_parts(fd, parts).into();
-        }
-        self.all_of(tid, fd, parts, true, |process, rest| {
-            process.write_parts(fd, rest)
-        })
+        let answer = match flags & libc::MSG_DONTWAIT {
+            0 => self.all_of(tid, fd, parts, true, |process, rest| {
+                process.write_parts(fd, rest)
+            }),
+            _ => self.write_parts(fd, parts).into(),
+        };
+        self.told_of_broken_pipe(tid, answer, flags)
     }
 
     fn write_parts(&mut self, fd: i32, parts: &[(usize, usize)]) -> Result<isize, Errno> {
@@ -534,6 +665,13 @@ impl Kernel {
             }
             Kind::Pipe(end) => {
                 let end = end.clone();
+                if end.keeps_bounds {
+                    let whole: Vec<&[u8]> = parts
+                        .iter()
+                        .map(|&(at, len)| memory.slice(at, len))
+                        .collect();
+                    return Ok(self.write_pipe(&end, &whole.concat())? as isize);
+                }
                 let mut all = 0;
                 for &(at, len) in parts {
                     match self.write_pipe(&end, memory.slice(at, len)) {
@@ -549,6 +687,7 @@ impl Kernel {
                 }
                 Ok(all as isize)
             }
+            Kind::Unix(_) => Err(Errno(libc::ENOTCONN)),
             Kind::Socket(_) => {
                 let slices: Vec<IoSlice<'_>> = parts
                     .iter()

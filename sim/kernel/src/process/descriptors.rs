@@ -3,6 +3,7 @@
 use std::{
     cell::Cell,
     collections::BTreeMap,
+    ops::RangeInclusive,
     sync::atomic::{AtomicU32, Ordering::Relaxed},
 };
 
@@ -104,7 +105,7 @@ impl Descriptors {
     }
 
     /// All from one number to another.
-    pub fn range(&self, numbers: std::ops::RangeInclusive<i32>) -> Vec<i32> {
+    fn range(&self, numbers: RangeInclusive<i32>) -> Vec<i32> {
         self.table.range(numbers).map(|(fd, _)| *fd).collect()
     }
 
@@ -207,14 +208,44 @@ impl Kernel {
         Ok(0)
     }
 
+    pub(super) fn close_range(
+        &mut self,
+        first: usize,
+        last: usize,
+        flags: u32,
+    ) -> Result<isize, Errno> {
+        let known = libc::CLOSE_RANGE_UNSHARE | libc::CLOSE_RANGE_CLOEXEC;
+        let (first, last) = (first as u32, last as u32);
+        if flags & !known != 0 || first > last {
+            return Err(Errno(libc::EINVAL));
+        }
+        let most = i32::MAX as u32;
+        let numbers = first.min(most) as i32..=last.min(most) as i32;
+        for fd in self.process.descriptors.range(numbers) {
+            match flags & libc::CLOSE_RANGE_CLOEXEC {
+                0 => self.close(fd)?,
+                _ => {
+                    self.process.descriptors.descriptor_mut(fd)?.close_on_exec = true;
+                    0
+                }
+            };
+        }
+        Ok(0)
+    }
+
     /// A process that is no more has no descriptors.
     pub(super) fn close_all(&mut self, process: &Process) {
         for descriptor in process.descriptors.table.values() {
-            if let Some(object) = self.objects.get_mut(descriptor.object) {
-                object.descriptors -= 1;
-            }
-            self.drop_unreferred(descriptor.object);
+            self.give_up(descriptor.object);
         }
+    }
+
+    /// There is one less that refers to an object.
+    pub(super) fn give_up(&mut self, id: ObjectId) {
+        if let Some(object) = self.objects.get_mut(id) {
+            object.descriptors -= 1;
+        }
+        self.drop_unreferred(id);
     }
 
     fn drop_unreferred(&mut self, id: ObjectId) {
@@ -241,6 +272,7 @@ impl Kernel {
             }
             Kind::Pipe(end) => self.pipe_closes(&end),
             Kind::Socket(socket) => socket.close(),
+            Kind::Unix(socket) => self.unix_closes(*socket),
             Kind::File(_)
             | Kind::Input
             | Kind::Output { .. }
@@ -292,6 +324,7 @@ impl Kernel {
             }
             Kind::Pipe(end) => end.mask(),
             Kind::Socket(socket) => socket.mask(),
+            Kind::Unix(socket) => socket.mask(),
             Kind::File(_) => events::IN | events::OUT,
             Kind::Signals(set) => {
                 let set = *set;

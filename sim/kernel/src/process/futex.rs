@@ -13,6 +13,9 @@ const WAKE_OP: i32 = 5;
 const WAIT_BITSET: i32 = 9;
 const WAKE_BITSET: i32 = 10;
 
+/// The word at which threads wait: of a process (0 stands for what processes share), and where it is there.
+pub(super) type Key = (Tid, u64);
+
 /// A thread that was woken finds this in place of its wait.
 const WOKEN: isize = 0;
 
@@ -20,9 +23,11 @@ impl Kernel {
     pub(super) fn futex(&mut self, tid: Tid, call: &Call) -> Answer {
         let [address, operation, value, timeout, second, third] = call.arguments;
         let operation = operation as i32;
+        let is_private = operation & PRIVATE != 0;
+        let key = self.futex_key(address, is_private);
         match operation & !(PRIVATE | CLOCK_REALTIME_FLAG) {
             WAIT => self.timed(timeout, |process, timeout| {
-                process.futex_wait(tid, address, value as u32, u32::MAX, timeout)
+                process.futex_wait(tid, (key, address), value as u32, u32::MAX, timeout)
             }),
             WAIT_BITSET | WAKE_BITSET if third as u32 == 0 => Err(Errno(libc::EINVAL)).into(),
             WAIT_BITSET => {
@@ -32,24 +37,27 @@ impl Kernel {
                 };
                 self.timed(timeout, |process, timeout| {
                     let timeout = timeout.map(|at| at.saturating_sub(now));
-                    process.futex_wait(tid, address, value as u32, third as u32, timeout)
+                    process.futex_wait(tid, (key, address), value as u32, third as u32, timeout)
                 })
             }
-            WAKE => Answer::Done(self.futex_wake(address, value as i32, u32::MAX)),
-            WAKE_BITSET => Answer::Done(self.futex_wake(address, value as i32, third as u32)),
+            WAKE => Answer::Done(self.futex_wake(key, value as i32, u32::MAX)),
+            WAKE_BITSET => Answer::Done(self.futex_wake(key, value as i32, third as u32)),
             REQUEUE => {
-                Answer::Done(self.futex_requeue(address, value as i32, second, timeout as i32))
+                let to = self.futex_key(second, is_private);
+                Answer::Done(self.futex_requeue(key, value as i32, to, timeout as i32))
             }
             CMP_REQUEUE if self.memory.read_u32(address) != third as u32 => {
                 Err(Errno(libc::EAGAIN)).into()
             }
             CMP_REQUEUE => {
-                Answer::Done(self.futex_requeue(address, value as i32, second, timeout as i32))
+                let to = self.futex_key(second, is_private);
+                Answer::Done(self.futex_requeue(key, value as i32, to, timeout as i32))
             }
             WAKE_OP => {
                 let both = self.wake_op(second, third as u32);
-                let mut woken = self.futex_wake(address, value as i32, u32::MAX);
+                let mut woken = self.futex_wake(key, value as i32, u32::MAX);
                 if both {
+                    let second = self.futex_key(second, is_private);
                     woken += self.futex_wake(second, timeout as i32, u32::MAX);
                 }
                 Answer::Done(woken)
@@ -58,10 +66,19 @@ impl Kernel {
         }
     }
 
+    /// Processes that share a word of memory wait for the same one.
+    pub(super) fn futex_key(&self, address: usize, is_private: bool) -> Key {
+        let shared = match is_private {
+            true => None,
+            false => self.memory.shared_key(address),
+        };
+        shared.map_or((self.process.pid, address as u64), |place| (0, place))
+    }
+
     fn futex_wait(
         &mut self,
         tid: Tid,
-        address: usize,
+        (key, address): (Key, usize),
         expected: u32,
         bits: u32,
         timeout: Option<u64>,
@@ -78,21 +95,21 @@ impl Kernel {
             return Err(Errno(libc::EAGAIN)).into();
         }
         Answer::Wait(Wait {
-            futex: Some((address, bits)),
+            futex: Some((key, bits)),
             until,
             ..Wait::default()
         })
     }
 
     /// Wakes up to `count` of the threads that wait at an address, by lot: how many it was.
-    pub(super) fn futex_wake(&mut self, address: usize, count: i32, bits: u32) -> isize {
+    pub(super) fn futex_wake(&mut self, key: Key, count: i32, bits: u32) -> isize {
         let mut waiters: Vec<Tid> = Vec::new();
         for (tid, thread) in &self.threads {
             if let State::Waiting(Wait {
                 futex: Some((at, own)),
                 ..
             }) = &thread.state
-                && *at == address
+                && *at == key
                 && own & bits != 0
             {
                 waiters.push(*tid);
@@ -112,15 +129,15 @@ impl Kernel {
         woken as isize
     }
 
-    fn futex_requeue(&mut self, address: usize, wake: i32, to: usize, move_: i32) -> isize {
-        let woken = self.futex_wake(address, wake, u32::MAX);
+    fn futex_requeue(&mut self, key: Key, wake: i32, to: Key, move_: i32) -> isize {
+        let woken = self.futex_wake(key, wake, u32::MAX);
         let mut moved = 0;
         for thread in self.threads.values_mut() {
             if let State::Waiting(Wait {
                 futex: Some((at, _)),
                 ..
             }) = &mut thread.state
-                && *at == address
+                && *at == key
                 && moved < move_
             {
                 *at = to;

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use squall_files::OpenFile;
 
-use super::{epoll::Epoll, pipe::PipeEnd, signals::Set, socket::Socket, time::Timer};
+use super::{
+    epoll::Epoll, pipe::PipeEnd, signals::Set, socket::Socket, time::Timer, unix::UnixSocket,
+};
 
 /// An object's number; none is used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -36,6 +38,8 @@ pub(crate) enum Kind {
     Epoll(Epoll),
     Pipe(PipeEnd),
     Socket(Box<Socket>),
+    /// A Unix socket, until it is connected.
+    Unix(Box<UnixSocket>),
     File(OpenFile),
     /// `signalfd`, with the signals that it takes.
     Signals(Set),

@@ -2,12 +2,14 @@
 
 use std::{
     collections::VecDeque,
+    ops::Range,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use super::{
     Errno, Kernel,
     object::{Kind, ObjectId, events},
+    unix::{Ends, Peer},
 };
 
 /// What a pipe holds (`/proc/sys/fs/pipe-max-size` is more; this is what it begins with).
@@ -26,9 +28,56 @@ struct Buffer {
     /// Whom to tell that there is something to read, or room.
     reader: Option<ObjectId>,
     writer: Option<ObjectId>,
+    /// Where messages keep their bounds: the lengths of those in it.
+    messages: Option<VecDeque<usize>>,
+    /// How many bytes have been read.
+    read: u64,
+    /// Objects that are sent along, each with the bytes from which place to which one.
+    rights: VecDeque<(Range<u64>, Vec<ObjectId>)>,
 }
 
 impl Buffer {
+    /// How many bytes a read into room for so many gets, and how many it takes out.
+    fn next(&self, room: usize) -> (usize, usize) {
+        if let Some(message) = self.messages.as_ref().and_then(VecDeque::front) {
+            return (room.min(*message), *message);
+        }
+        // What was sent with objects is not read together with anything else.
+        let until = match self.rights.front() {
+            Some((of, _)) if of.start > self.read => of.start - self.read,
+            Some((of, _)) => of.end - self.read,
+            None => u64::MAX,
+        };
+        let len = room.min(self.bytes.len()).min(until as usize);
+        (len, len)
+    }
+
+    /// Takes bytes out, and what was sent along with them.
+    fn take(&mut self, len: usize, received: &mut Vec<ObjectId>) {
+        self.bytes.drain(..len);
+        if let Some(messages) = &mut self.messages {
+            messages.pop_front();
+        }
+        while let Some((of, _)) = self.rights.front()
+            && of.start < self.read + len as u64
+        {
+            received.extend(self.rights.pop_front().into_iter().flat_map(|(_, ids)| ids));
+        }
+        self.read += len as u64;
+    }
+
+    fn put(&mut self, bytes: &[u8], rights: Vec<ObjectId>) {
+        let from = self.read + self.bytes.len() as u64;
+        self.bytes.extend(bytes);
+        if let Some(messages) = &mut self.messages {
+            messages.push_back(bytes.len());
+        }
+        if !rights.is_empty() {
+            self.rights
+                .push_back((from..from + bytes.len() as u64, rights));
+        }
+    }
+
     fn is_over(&self) -> bool {
         !self.has_writer || !self.has_reader
     }
@@ -39,7 +88,7 @@ impl Buffer {
 struct Pipe(Arc<Mutex<Buffer>>);
 
 impl Pipe {
-    fn new() -> Self {
+    fn new(keeps_bounds: bool) -> Self {
         Pipe(Arc::new(Mutex::new(Buffer {
             bytes: VecDeque::new(),
             has_reader: true,
@@ -47,6 +96,9 @@ impl Pipe {
             is_reset: false,
             reader: None,
             writer: None,
+            messages: keeps_bounds.then(VecDeque::new),
+            read: 0,
+            rights: VecDeque::new(),
         })))
     }
 
@@ -61,11 +113,49 @@ pub(crate) struct PipeEnd {
     reads: Option<Pipe>,
     writes: Option<Pipe>,
     pub is_socket: bool,
+    /// It is one of messages, which keep their bounds.
+    pub keeps_bounds: bool,
     /// `SO_RCVTIMEO`, in nanoseconds.
     pub receive_timeout: Option<u64>,
+    /// What it knows of both ends, where they were connected by name.
+    pub(super) ends: Option<Arc<Ends>>,
 }
 
 impl PipeEnd {
+    fn new(reads: Option<Pipe>, writes: Option<Pipe>) -> Self {
+        PipeEnd {
+            is_socket: reads.is_some() && writes.is_some(),
+            reads,
+            writes,
+            keeps_bounds: false,
+            receive_timeout: None,
+            ends: None,
+        }
+    }
+
+    /// Both ends of a pair of sockets.
+    pub(super) fn pair(keeps_bounds: bool) -> [Self; 2] {
+        let (there, back) = (Pipe::new(keeps_bounds), Pipe::new(keeps_bounds));
+        [
+            PipeEnd::new(Some(back.clone()), Some(there.clone())),
+            PipeEnd::new(Some(there), Some(back)),
+        ]
+        .map(|end| PipeEnd {
+            keeps_bounds,
+            ..end
+        })
+    }
+
+    /// It is this object.
+    pub(super) fn attend(&self, id: ObjectId) {
+        if let Some(pipe) = &self.reads {
+            pipe.buffer().reader = Some(id);
+        }
+        if let Some(pipe) = &self.writes {
+            pipe.buffer().writer = Some(id);
+        }
+    }
+
     pub fn mask(&self) -> u32 {
         let mut mask = 0;
         if let Some(pipe) = &self.reads {
@@ -125,49 +215,37 @@ impl Kernel {
         if flags & !(libc::O_CLOEXEC | libc::O_NONBLOCK) != 0 {
             return Err(Errno(libc::EINVAL));
         }
-        let pipe = Pipe::new();
+        let pipe = Pipe::new(false);
         let ends = [
-            PipeEnd {
-                reads: Some(pipe.clone()),
-                writes: None,
-                is_socket: false,
-                receive_timeout: None,
-            },
-            PipeEnd {
-                reads: None,
-                writes: Some(pipe),
-                is_socket: false,
-                receive_timeout: None,
-            },
+            PipeEnd::new(Some(pipe.clone()), None),
+            PipeEnd::new(None, Some(pipe)),
         ];
         self.install_ends(ends, place, flags)
     }
 
     /// `socketpair`.
     pub(super) fn pair(&mut self, domain: i32, kind: i32, place: usize) -> Result<isize, Errno> {
-        match (domain, kind & 0xf) {
-            (libc::AF_UNIX, libc::SOCK_STREAM) => {}
-            (libc::AF_UNIX, _) => return Err(self.refuse("pairs of sockets for datagrams")),
+        let keeps_bounds = match (domain, kind & 0xf) {
+            (libc::AF_UNIX, libc::SOCK_STREAM) => false,
+            (libc::AF_UNIX, libc::SOCK_DGRAM | libc::SOCK_SEQPACKET) => true,
+            (libc::AF_UNIX, _) => return Err(Errno(libc::ESOCKTNOSUPPORT)),
             (libc::AF_INET | libc::AF_INET6, _) => return Err(Errno(libc::EOPNOTSUPP)),
             _ => return Err(Errno(libc::EAFNOSUPPORT)),
-        }
-        let flags = kind;
-        let (there, back) = (Pipe::new(), Pipe::new());
-        let ends = [
-            PipeEnd {
-                reads: Some(back.clone()),
-                writes: Some(there.clone()),
-                is_socket: true,
-                receive_timeout: None,
-            },
-            PipeEnd {
-                reads: Some(there),
-                writes: Some(back),
-                is_socket: true,
-                receive_timeout: None,
-            },
-        ];
-        self.install_ends(ends, place, flags)
+        };
+        let peer = Peer {
+            pid: self.process.pid,
+            user: self.process.user.0,
+            group: self.process.user.1,
+        };
+        let ends = Some(Arc::new(Ends {
+            peer,
+            ..Ends::default()
+        }));
+        let pair = PipeEnd::pair(keeps_bounds).map(|end| PipeEnd {
+            ends: ends.clone(),
+            ..end
+        });
+        self.install_ends(pair, place, kind)
     }
 
     fn install_ends(
@@ -180,12 +258,7 @@ impl Kernel {
             let id = self
                 .objects
                 .add(Kind::Pipe(end.clone()), flags & libc::O_NONBLOCK != 0);
-            if let Some(pipe) = &end.reads {
-                pipe.buffer().reader = Some(id);
-            }
-            if let Some(pipe) = &end.writes {
-                pipe.buffer().writer = Some(id);
-            }
+            end.attend(id);
             let fd = self.install(id, flags)?;
             self.memory.write_u32(place + 4 * ordinal, fd as u32);
         }
@@ -194,12 +267,7 @@ impl Kernel {
 
     /// An end of a pair whose other end is silent for ever.
     pub(super) fn idle_pipe(&mut self) -> PipeEnd {
-        PipeEnd {
-            reads: Some(Pipe::new()),
-            writes: Some(Pipe::new()),
-            is_socket: true,
-            receive_timeout: None,
-        }
+        PipeEnd::new(Some(Pipe::new(false)), Some(Pipe::new(false)))
     }
 
     pub(super) fn read_pipe(
@@ -224,12 +292,12 @@ impl Kernel {
                 false => Ok(0),
             };
         }
-        let len = into.len().min(buffer.bytes.len());
-        for (to, from) in into.iter_mut().zip(buffer.bytes.iter()) {
+        let (len, taken) = buffer.next(into.len());
+        for (to, from) in into.iter_mut().zip(buffer.bytes.iter().take(len)) {
             *to = *from;
         }
         if !peek {
-            buffer.bytes.drain(..len);
+            buffer.take(taken, &mut self.received);
         }
         let writer = buffer.writer;
         drop(buffer);
@@ -251,12 +319,23 @@ impl Kernel {
             return Err(Errno(libc::EPIPE));
         }
         let room = CAPACITY - buffer.bytes.len().min(CAPACITY);
+        if buffer.messages.is_some() && bytes.len() > CAPACITY {
+            return Err(Errno(libc::EMSGSIZE));
+        }
+        let is_whole = buffer.messages.is_some();
         // What is no longer than a page is written as a whole or not at all.
-        if room == 0 && !bytes.is_empty() || bytes.len() <= 4096 && room < bytes.len() {
+        if room == 0 && !bytes.is_empty() || (is_whole || bytes.len() <= PAGE) && room < bytes.len()
+        {
             return Err(Errno(libc::EAGAIN));
         }
         let len = bytes.len().min(room);
-        buffer.bytes.extend(&bytes[..len]);
+        let rights = std::mem::take(&mut self.sending);
+        for id in &rights {
+            if let Some(object) = self.objects.get_mut(*id) {
+                object.descriptors += 1;
+            }
+        }
+        buffer.put(&bytes[..len], rights);
         let reader = buffer.reader;
         drop(buffer);
         if let Some(reader) = reader {
@@ -271,7 +350,11 @@ impl Kernel {
             let mut buffer = pipe.buffer();
             buffer.has_reader = false;
             let (writer, unread) = (buffer.writer, !buffer.bytes.is_empty());
+            let lost = std::mem::take(&mut buffer.rights);
             drop(buffer);
+            for id in lost.into_iter().flat_map(|(_, ids)| ids) {
+                self.give_up(id);
+            }
             if let (Some(back), true) = (&end.writes, unread) {
                 back.buffer().is_reset = true;
             }

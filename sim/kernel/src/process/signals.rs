@@ -389,6 +389,11 @@ impl Kernel {
         }
     }
 
+    /// A signal that the process has brought about itself.
+    pub(super) fn own_signal(&self, number: i32) -> Signal {
+        self.user_signal(number, libc::SI_USER)
+    }
+
     fn user_signal(&self, number: i32, code: i32) -> Signal {
         Signal {
             number,

@@ -220,7 +220,7 @@ impl Kernel {
         let is_v6 = match domain {
             libc::AF_INET => false,
             libc::AF_INET6 => true,
-            libc::AF_UNIX => return Err(self.refuse("Unix sockets with a name")),
+            libc::AF_UNIX => return self.unix_socket(kind),
             _ => return Err(Errno(libc::EAFNOSUPPORT)),
         };
         match kind & 0xf {
@@ -464,7 +464,32 @@ impl Kernel {
 
     /// A call on a descriptor cannot be answered yet: it waits, unless the descriptor is one that does not.
     pub(super) fn blocks(&mut self, tid: Tid, fd: i32, writes: bool, otherwise: Errno) -> Answer {
-        let Ok((id, object)) = self.by_fd(fd) else {
+        let Ok(id) = self.object(fd) else {
+            return Err(Errno(libc::EBADF)).into();
+        };
+        self.waits_for(tid, fd, id, writes, otherwise)
+    }
+
+    /// As [`blocks`](Self::blocks), until another object has news.
+    pub(super) fn blocks_on(
+        &mut self,
+        tid: Tid,
+        fd: i32,
+        on: ObjectId,
+        otherwise: Errno,
+    ) -> Answer {
+        self.waits_for(tid, fd, on, true, otherwise)
+    }
+
+    fn waits_for(
+        &mut self,
+        tid: Tid,
+        fd: i32,
+        on: ObjectId,
+        writes: bool,
+        otherwise: Errno,
+    ) -> Answer {
+        let Ok((_, object)) = self.by_fd(fd) else {
             return Err(Errno(libc::EBADF)).into();
         };
         if object.nonblocking {
@@ -480,15 +505,20 @@ impl Kernel {
         if until.is_some_and(|until| until <= self.now()) {
             return Err(otherwise).into();
         }
-        self.mask(id);
+        self.mask(on);
         Answer::Wait(Wait {
-            on: vec![id],
+            on: vec![on],
             until,
             ..Wait::default()
         })
     }
 
-    pub(super) fn receive(&mut self, fd: i32, into: &mut [u8], peek: bool) -> Result<usize, Errno> {
+    pub(super) fn receive_now(
+        &mut self,
+        fd: i32,
+        into: &mut [u8],
+        peek: bool,
+    ) -> Result<usize, Errno> {
         let (_, socket, _) = self.socket_of(fd)?;
         socket.receive(into, peek)
     }
@@ -539,13 +569,6 @@ impl Kernel {
     /// `getsockname`, or `getpeername`.
     pub(super) fn name_of(&mut self, call: &Call, peer: bool) -> Result<isize, Errno> {
         let [fd, at, len_at, ..] = call.arguments;
-        if let Kind::Pipe(end) = &self.by_fd(fd as i32)?.1.kind
-            && end.is_socket
-        {
-            self.memory.write(at, &(libc::AF_UNIX as u16).to_ne_bytes());
-            self.memory.write_u32(len_at, 2);
-            return Ok(0);
-        }
         let (_, socket, _) = self.socket_of(fd as i32)?;
         let is_v6 = socket.is_v6;
         let name = match peer {

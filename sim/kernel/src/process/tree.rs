@@ -270,6 +270,7 @@ impl Kernel {
         for fd in self.process.descriptors.closed_on_exec() {
             self.close(fd)?;
         }
+        self.drop_alarms(pid, false);
         self.has_spawned(pid);
         Ok(())
     }
@@ -316,6 +317,7 @@ impl Kernel {
             self.node.says("ERR", &text);
         }
         self.threads.retain(|_, thread| thread.process != pid);
+        self.drop_alarms(pid, true);
         self.close_all(&process);
         self.has_spawned(pid);
         self.remains.retain(|_, remains| remains.parent != pid);

@@ -102,13 +102,15 @@ impl Kernel {
         let (level, name) = (level as i32, name as i32);
         let option = (level, name);
         let mut bytes = self.memory.read(at, len);
-        if let Kind::Pipe(end) = &mut self.by_fd(fd as i32)?.1.kind
-            && end.is_socket
-        {
-            if option == RECEIVE_TIMEOUT {
-                end.receive_timeout = timeval(&bytes);
+        match &mut self.by_fd(fd as i32)?.1.kind {
+            Kind::Pipe(end) if end.is_socket => {
+                if option == RECEIVE_TIMEOUT {
+                    end.receive_timeout = timeval(&bytes);
+                }
+                return Ok(0);
             }
-            return Ok(0);
+            Kind::Unix(_) => return Ok(0),
+            _ => {}
         }
         let (_, socket, _) = self.socket_of(fd as i32)?;
         let is_told_only = matches!(
@@ -142,8 +144,27 @@ impl Kernel {
         let (level, name) = (level as i32, name as i32);
         let value = match &mut self.by_fd(fd as i32)?.1.kind {
             Kind::Pipe(end) if !end.is_socket => return Err(Errno(libc::ENOTSOCK)),
-            Kind::Pipe(_) if name == libc::SO_TYPE => int_value(libc::SOCK_STREAM),
-            Kind::Pipe(_) => int_value(0),
+            Kind::Pipe(end) => match name {
+                libc::SO_TYPE if end.keeps_bounds => int_value(libc::SOCK_SEQPACKET),
+                libc::SO_TYPE => int_value(libc::SOCK_STREAM),
+                libc::SO_DOMAIN => int_value(libc::AF_UNIX),
+                libc::SO_PEERCRED => {
+                    let peer = end.ends.as_ref().map(|ends| ends.peer).unwrap_or_default();
+                    let fields = [peer.pid as u32, peer.user, peer.group];
+                    fields.into_iter().flat_map(u32::to_ne_bytes).collect()
+                }
+                _ => int_value(0),
+            },
+            Kind::Unix(socket) => match name {
+                libc::SO_TYPE => int_value(socket.kind()),
+                libc::SO_DOMAIN => int_value(libc::AF_UNIX),
+                libc::SO_ACCEPTCONN => int_value(socket.listens().into()),
+                libc::SO_PEERCRED => {
+                    let nobody = [0, u32::MAX, u32::MAX];
+                    nobody.into_iter().flat_map(u32::to_ne_bytes).collect()
+                }
+                _ => int_value(0),
+            },
             _ => self.socket_of(fd as i32)?.1.option((level, name))?,
         };
         let room = self.memory.read_u32(len_at) as usize;
