@@ -20,6 +20,8 @@ pub use squall_engine::{Builds, Client, Node, Sim};
 #[doc(inline)]
 pub use squall_kernel::{Process, Processes, in_child, unmodified};
 
+pub use squall_servers::{Fsync, Postgres, Redis, Servers};
+
 /// Benchmark of planted bugs: how soon each strategy finds them.
 pub mod bug_bench {
     #[doc(inline)]
@@ -45,7 +47,9 @@ pub mod campaign {
 /// What most tests name.
 pub mod prelude {
     #[doc(inline)]
-    pub use crate::{Client, Node, Processes, Sim, seed::Seed, storm::Plan, storms, unmodified};
+    pub use crate::{
+        Client, Node, Processes, Servers, Sim, seed::Seed, storm::Plan, storms, unmodified,
+    };
 }
 
 /// Invariants, goals and violations.

@@ -28,6 +28,10 @@ use crate::{
 /// The client that prepares the world before the storm.
 pub const SETUP: &str = "setup";
 
+/// Clients whose names begin so only look at the system for the harness: storms over a closure's world leave their links
+/// alone.
+pub const OBSERVER: &str = "checks of ";
+
 /// The world under construction, and while it runs. Cheap to clone.
 #[derive(Clone)]
 pub struct Sim {

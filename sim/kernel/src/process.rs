@@ -240,6 +240,8 @@ pub(crate) struct Kernel {
     next_port: u16,
     /// The first process was told to end, and the node is killed then.
     ends_by: Option<u64>,
+    /// Is told what it sends.
+    hears: Option<Hears>,
 }
 
 /// What a process runs.
@@ -248,9 +250,12 @@ pub(crate) enum Main {
     Here(Box<dyn FnOnce() + Send>),
     /// A program, in a process forked for it.
     Apart(Image),
-    /// An executable, likewise.
-    Executable(Executable),
+    /// An executable, likewise, and who hears what it sends.
+    Executable(Executable, Option<Hears>),
 }
+
+/// Hears what a node sends: by which of its ports, and the bytes.
+pub(crate) type Hears = Arc<dyn Fn(u16, &[u8]) + Send + Sync>;
 
 /// Runs a process on a node until it ends; what it returns is why.
 pub(crate) async fn run(
@@ -289,11 +294,12 @@ impl Kernel {
         let pid = next_tid();
         let is_apart = !matches!(main, Main::Here(_));
         let mut entropy = node.stream("entropy");
-        let mut executable = None;
+        let (mut executable, mut hears) = (None, None);
         let processor = match main {
             Main::Here(main) => Processor::start(main, pid, environment)?,
             Main::Apart(image) => Processor::start_apart(image, pid, environment)?,
-            Main::Executable(mut started) => {
+            Main::Executable(mut started, heard_by) => {
+                hears = heard_by;
                 let variable = |(name, value): &(String, String)| format!("{name}={value}").into();
                 started.environment.extend(environment.iter().map(variable));
                 for chunk in started.random.chunks_mut(8) {
@@ -345,6 +351,7 @@ impl Kernel {
             clock: 0,
             next_port: 0,
             ends_by: None,
+            hears,
             node,
         })
     }

@@ -188,7 +188,7 @@ impl Processes for Sim {
             .executable()
             .unwrap_or_else(|why| panic!("{name}: {why}"));
         self.node(name, move |node: Node| {
-            let main = process::Main::Executable(executable.clone());
+            let main = process::Main::Executable(executable.clone(), None);
             process.clone().run(node, main)
         });
         described
@@ -199,11 +199,21 @@ impl Processes for Sim {
 const USER: u32 = 1000;
 
 /// An unmodified executable of the real machine, to be run on a node.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Command {
     program: PathBuf,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
+    hears: Option<process::Hears>,
+}
+
+impl fmt::Debug for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Command")
+            .field("program", &self.program)
+            .field("arguments", &self.arguments)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Command {
@@ -213,6 +223,7 @@ impl Command {
             program: program.into(),
             arguments: Vec::new(),
             environment: Vec::new(),
+            hears: None,
         }
     }
 
@@ -228,18 +239,24 @@ impl Command {
         self
     }
 
+    /// Tells what its node sends by the network: by which of its ports, and bytes in their order.
+    pub fn heard_by(mut self, hears: impl Fn(u16, &[u8]) + Send + Sync + 'static) -> Self {
+        self.hears = Some(Arc::new(hears));
+        self
+    }
+
     /// Runs it as the process of a node until it ends. [`prepare_programs`] has to be called when the node is added.
     ///
     /// # Errors
     /// Why it ended, unless by itself and with success.
     pub async fn run(self, node: Node) -> Result<(), String> {
-        let main = process::Main::Executable(self.executable()?);
+        let main = process::Main::Executable(self.executable()?, self.hears);
         process::run(node, main, &self.environment).await
     }
 
     fn executable(&self) -> Result<Executable, String> {
         let name = self.program.to_string_lossy();
-        let file = process::outside::find(&name);
+        let file = process::outside::find(&name).and_then(|found| found.canonicalize().ok());
         let own = [&*name].into_iter();
         let arguments = own.chain(self.arguments.iter().map(String::as_str));
         Ok(Executable {

@@ -4,9 +4,11 @@
 //! They are looked for in the usual places; where they are missing, a scenario that wants one says what to install.
 
 mod binaries;
+mod client;
 mod image;
 mod postgres;
 mod redis;
+mod sql;
 
 use squall_engine::Sim;
 
@@ -28,6 +30,17 @@ pub trait Servers {
     /// # Panics
     /// It is not installed, or the machine refuses to make a process.
     fn redis(&self, name: &str) -> Redis;
+
+    /// Whenever a transaction that may have written something was committed, this query of the server's database is to
+    /// give no row: each that it gives is broken.
+    ///
+    /// It is asked over a connection of the harness's own, as superuser, as soon as the server has answered the commit: what
+    /// is true for a shorter time than the question takes on its way (half a millisecond) can be missed, and while no
+    /// connection can be had nothing is asked.
+    fn always_sql(&self, db: &Postgres, name: &str, sql: &str);
+
+    /// Once the storm is over and all is settled, this query of the server's database is to give no row within a minute.
+    fn finally_sql(&self, db: &Postgres, name: &str, sql: &str);
 }
 
 impl Servers for Sim {
@@ -37,5 +50,13 @@ impl Servers for Sim {
 
     fn redis(&self, name: &str) -> Redis {
         redis::add(self, name)
+    }
+
+    fn always_sql(&self, db: &Postgres, name: &str, sql: &str) {
+        sql::always(self, db, name, sql);
+    }
+
+    fn finally_sql(&self, db: &Postgres, name: &str, sql: &str) {
+        sql::finally(self, db, name, sql);
     }
 }

@@ -8,7 +8,7 @@ use std::{
 use squall_engine::{Node, Sim, disk::Snapshot};
 use squall_kernel::{Command, prepare_programs};
 
-use crate::{binaries, image};
+use crate::{binaries, image, sql::Checks};
 
 /// Where a server keeps its data.
 pub const DATA: &str = "/data";
@@ -51,6 +51,7 @@ struct Described {
     settings: Vec<(String, String)>,
     replica_of: Option<String>,
     began: bool,
+    checks: Checks,
 }
 
 impl Postgres {
@@ -89,6 +90,20 @@ impl Postgres {
         self
     }
 
+    pub(crate) fn name(&self) -> String {
+        self.described().name.clone()
+    }
+
+    /// What is looked at in its rows; the client that looks has to be added with the first of them.
+    pub(crate) fn checks(&self) -> Checks {
+        self.described().checks.clone()
+    }
+
+    /// Its database.
+    pub(crate) fn database_name(&self) -> String {
+        self.described().database.clone()
+    }
+
     fn described(&self) -> MutexGuard<'_, Described> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -104,6 +119,7 @@ pub fn add(sim: &Sim, name: &str) -> Postgres {
         settings: Vec::new(),
         replica_of: None,
         began: false,
+        checks: Checks::default(),
     })));
     let described = postgres.clone();
     sim.node(name, move |node: Node| {
@@ -123,8 +139,10 @@ async fn run(folder: &Path, postgres: &Postgres, node: Node) -> Result<(), Strin
     if !described.began {
         node.disk().begin_with(&described.begins_with(folder)?);
     }
+    let checks = described.checks.clone();
     Command::new(folder.join("postgres"))
         .arguments(described.arguments())
+        .heard_by(move |_, sent| checks.hear(sent))
         .run(node)
         .await
 }
@@ -176,6 +194,7 @@ pub fn first_arguments() -> Vec<String> {
         settings: Vec::new(),
         replica_of: None,
         began: false,
+        checks: Checks::default(),
     };
     described.arguments()
 }
@@ -193,6 +212,7 @@ mod tests {
             settings: vec![("fsync".into(), "off".into())],
             replica_of: Some("a".into()),
             began: false,
+            checks: Checks::default(),
         };
         let arguments = described.arguments();
         assert_eq!(arguments.last().map(String::as_str), Some("fsync=off"));

@@ -14,7 +14,7 @@ use squall_engine::{
     isolation::Isolation,
     run::{Died, Options, isolated, run_with},
     scenario::{Scenario, Setup},
-    sim::SETUP,
+    sim::{OBSERVER, SETUP},
     storm::{FaultKind, Profile},
     trace::Trace,
 };
@@ -120,7 +120,7 @@ fn profile(services: &[String], trace: &Trace, programs: &[String]) -> Profile {
             _ => {}
         }
     }
-    links.retain(|(from, _)| *from != SETUP);
+    links.retain(|(from, _)| *from != SETUP && !from.starts_with(OBSERVER));
     let services: Vec<&'static str> = services.iter().map(interned).collect();
     let most = |counts: Option<u64>, (least, most): (u64, u64)| {
         let most_seen = counts.unwrap_or(0);

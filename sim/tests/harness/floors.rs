@@ -12,11 +12,12 @@ use std::{
 use source::{Reference, Source};
 
 /// Every crate with its directory, the lowest first.
-const FLOORS: [(&str, &str); 7] = [
+const FLOORS: [(&str, &str); 8] = [
     ("squall-core", "core"),
     ("squall-engine", "engine"),
     ("squall-files", "files"),
     ("squall-kernel", "kernel"),
+    ("squall-servers", "servers"),
     ("squall-explore", "explore"),
     ("squall-report", "report"),
     ("squall", "."),

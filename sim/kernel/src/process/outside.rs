@@ -113,5 +113,5 @@ pub fn find(name: &str) -> Option<PathBuf> {
             .map(|dir| Path::new(dir).join(name))
             .find(|at| at.is_file()),
     };
-    fs::canonicalize(found?).ok()
+    found.filter(|at| at.is_file())
 }

@@ -524,8 +524,18 @@ impl Kernel {
     }
 
     pub(super) fn send(&mut self, fd: i32, parts: &[IoSlice<'_>]) -> Result<usize, Errno> {
+        let hears = self.hears.clone();
         let (_, socket, _) = self.socket_of(fd)?;
-        socket.send(parts)
+        let sent = socket.send(parts)?;
+        if let (Some(hears), Some(local)) = (hears, socket.local) {
+            let mut left = sent;
+            for part in parts {
+                let len = part.len().min(left);
+                hears(local.port(), &part[..len]);
+                left -= len;
+            }
+        }
+        Ok(sent)
     }
 
     pub(super) fn shutdown(&mut self, fd: i32, how: i32) -> Result<isize, Errno> {

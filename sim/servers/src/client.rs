@@ -1,0 +1,115 @@
+//! The little of PostgreSQL's protocol that it takes to ask a question
+//! (<https://www.postgresql.org/docs/current/protocol-flow.html>): a connection, and queries without parameters.
+
+use std::io;
+
+use squall_engine::{Client, net::Stream};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+/// A connection as superuser.
+pub struct Connection(Stream);
+
+/// Version 3.0 of the protocol.
+const VERSION: u32 = 3 << 16;
+
+impl Connection {
+    /// Connects to a server's database.
+    pub async fn open(client: &Client, server: &str, database: &str) -> io::Result<Self> {
+        let stream = client.connect(&format!("{server}:5432")).await?;
+        let mut connection = Connection(stream);
+        let words = format!("user\0postgres\0database\0{database}\0application_name\0squall\0\0");
+        let mut hello = (8 + words.len() as u32).to_be_bytes().to_vec();
+        hello.extend(VERSION.to_be_bytes());
+        hello.extend(words.as_bytes());
+        connection.0.write_all(&hello).await?;
+        connection.until_ready(|_, _| ()).await?;
+        Ok(connection)
+    }
+
+    /// The rows that a query gives, each with its values as text.
+    pub async fn rows(&mut self, sql: &str) -> io::Result<Vec<Vec<String>>> {
+        let mut query = vec![b'Q'];
+        query.extend((5 + sql.len() as u32).to_be_bytes());
+        query.extend(sql.as_bytes());
+        query.push(0);
+        self.0.write_all(&query).await?;
+        let mut rows = Vec::new();
+        let row = |kind, body: &[u8]| {
+            if kind == b'D' {
+                rows.push(values(body));
+            }
+        };
+        self.until_ready(row).await?;
+        Ok(rows)
+    }
+
+    /// Hears messages until the server is ready for a query. An error that it tells is one.
+    async fn until_ready(&mut self, mut hear: impl FnMut(u8, &[u8])) -> io::Result<()> {
+        let mut failed = None;
+        loop {
+            let kind = self.0.read_u8().await?;
+            let len = self.0.read_u32().await?.saturating_sub(4) as usize;
+            let mut body = vec![0; len];
+            self.0.read_exact(&mut body).await?;
+            match kind {
+                b'Z' => return failed.map_or(Ok(()), |why| Err(io::Error::other(why))),
+                b'E' => {
+                    let fatal = error(&body);
+                    // A refused connection is closed after this.
+                    if fatal.starts_with("FATAL") {
+                        return Err(io::Error::other(fatal));
+                    }
+                    failed = Some(fatal);
+                }
+                kind => hear(kind, &body),
+            }
+        }
+    }
+}
+
+/// The values of a row.
+fn values(mut body: &[u8]) -> Vec<String> {
+    let mut values = Vec::new();
+    let Some((_, rest)) = body.split_first_chunk::<2>() else {
+        return values;
+    };
+    body = rest;
+    while let Some((len, rest)) = body.split_first_chunk::<4>() {
+        let len = i32::from_be_bytes(*len);
+        let (value, rest) = match usize::try_from(len) {
+            Ok(len) => rest.split_at(len.min(rest.len())),
+            Err(_) => (&b"NULL"[..], rest),
+        };
+        values.push(String::from_utf8_lossy(value).into_owned());
+        body = rest;
+    }
+    values
+}
+
+/// Severity, code and message of an error.
+fn error(body: &[u8]) -> String {
+    let field = |wanted: u8| {
+        let fields = body.split(|byte| *byte == 0);
+        let mut found = fields.filter(|field| field.first() == Some(&wanted));
+        let field = found.next().map_or(&b""[..], |field| &field[1..]);
+        String::from_utf8_lossy(field).into_owned()
+    };
+    format!("{} {}: {}", field(b'V'), field(b'C'), field(b'M'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_is_read_value_by_value() {
+        let row = b"\0\x03\0\0\0\x02ab\xff\xff\xff\xff\0\0\0\0";
+        assert_eq!(values(row), ["ab", "NULL", ""]);
+    }
+
+    #[test]
+    fn an_error_tells_its_code_and_message() {
+        let body = b"SERROR\0VERROR\0C40001\0Mcould not serialize access\0\0";
+        assert_eq!(error(body), "ERROR 40001: could not serialize access");
+    }
+}
