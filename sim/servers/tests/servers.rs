@@ -28,7 +28,9 @@ fn trace(outcome: &Outcome) -> String {
 
 /// Sends a command as text, and reads what is answered.
 async fn ask(stream: &mut TcpStream, command: &str) -> std::io::Result<String> {
-    stream.write_all(format!("{command}\r\n").as_bytes()).await?;
+    stream
+        .write_all(format!("{command}\r\n").as_bytes())
+        .await?;
     let mut answer = [0; 512];
     let len = stream.read(&mut answer).await?;
     Ok(String::from_utf8_lossy(&answer[..len]).into_owned())
@@ -61,7 +63,10 @@ fn redis(sim: &squall::Sim) {
                         tokio::time::sleep(Duration::from_millis(20)).await;
                     }
                 };
-                if tokio::time::timeout(Duration::from_secs(5), sold).await.is_err() {
+                if tokio::time::timeout(Duration::from_secs(5), sold)
+                    .await
+                    .is_err()
+                {
                     client.failed("sell", "no answer");
                 }
                 tokio::time::sleep(Duration::from_millis(50)).await;
@@ -102,7 +107,11 @@ async fn connect(server: &str) -> std::io::Result<TcpStream> {
     loop {
         match message(&mut stream).await? {
             (b'Z', _) => return Ok(stream),
-            (b'E', why) => return Err(std::io::Error::other(String::from_utf8_lossy(&why).into_owned())),
+            (b'E', why) => {
+                return Err(std::io::Error::other(
+                    String::from_utf8_lossy(&why).into_owned(),
+                ));
+            }
             _ => {}
         }
     }
@@ -135,8 +144,14 @@ fn postgres(sim: &squall::Sim) {
             while told < 30 {
                 let sold = async {
                     let mut stream = connect("db:5432").await?;
-                    let there: u64 = query(&mut stream, "SELECT count(*) FROM sold").await?.parse().expect("a number");
-                    assert!(there >= told && there <= tried, "{there} rows: {told} told, {tried} tried");
+                    let there: u64 = query(&mut stream, "SELECT count(*) FROM sold")
+                        .await?
+                        .parse()
+                        .expect("a number");
+                    assert!(
+                        there >= told && there <= tried,
+                        "{there} rows: {told} told, {tried} tried"
+                    );
                     while told < 30 {
                         tried += 1;
                         query(&mut stream, "INSERT INTO sold (what) VALUES ('tea')").await?;
@@ -165,7 +180,11 @@ fn postgres_keeps_what_it_committed_whatever_the_storm() {
     for seed in 0..10 {
         let outcome = squall::storms("postgres").one(Seed(seed), postgres);
         let trace = trace(&outcome);
-        assert!(outcome.violations.is_empty(), "{seed}: {trace}\n{:?}", outcome.violations);
+        assert!(
+            outcome.violations.is_empty(),
+            "{seed}: {trace}\n{:?}",
+            outcome.violations
+        );
         assert!(trace.contains("30 were sold"), "{seed}: {trace}");
     }
 }
@@ -175,7 +194,11 @@ fn a_calm_run_over_postgres_is_the_same_each_time() {
     if !is_there(postgres_is_installed()) {
         return;
     }
-    let run = || squall::storms("postgres").plan(Plan::calm()).one(Seed(1), postgres);
+    let run = || {
+        squall::storms("postgres")
+            .plan(Plan::calm())
+            .one(Seed(1), postgres)
+    };
     let (first, second) = (run(), run());
     assert!(first.violations.is_empty(), "{}", trace(&first));
     assert_eq!(trace(&first), trace(&second));
