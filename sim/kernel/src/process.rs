@@ -12,6 +12,7 @@ mod names;
 mod object;
 pub(crate) mod outside;
 mod pipe;
+mod shared;
 mod signals;
 mod socket;
 mod time;
@@ -38,6 +39,7 @@ use crate::fork;
 use console::Console;
 use descriptors::Descriptors;
 use object::{ObjectId, Objects};
+use shared::Regions;
 use signals::{Set, Signal, Signals, Target};
 use tree::Remains;
 use wakes::Wakes;
@@ -221,6 +223,8 @@ pub(crate) struct Kernel {
     /// Objects that the present call sends along with bytes, and those that came along with what it has read.
     sending: Vec<ObjectId>,
     received: Vec<ObjectId>,
+    /// Memory that processes share.
+    regions: Regions,
     /// Timers of processes.
     alarms: BTreeMap<alarms::Key, alarms::Alarm>,
     wakes: Arc<Wakes>,
@@ -339,6 +343,7 @@ impl Kernel {
             unix_names: BTreeMap::new(),
             sending: Vec::new(),
             received: Vec::new(),
+            regions: Regions::default(),
             alarms: BTreeMap::new(),
             wakes: Arc::default(),
             console: Console::default(),

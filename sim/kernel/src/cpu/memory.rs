@@ -118,6 +118,15 @@ impl Memory {
         found.map(|(place, offset)| offset + (at - place.start) as u64)
     }
 
+    /// Where the regions begin that it shares with other processes.
+    pub fn regions(&self) -> Vec<u64> {
+        // SAFETY: as in `asks`.
+        let apart = self.0.map(|apart| unsafe { apart.as_ref() });
+        let regions = apart.map(|apart| apart.regions.borrow());
+        let all = regions.iter().flat_map(|regions| regions.iter());
+        all.map(|(_, offset)| *offset).collect()
+    }
+
     /// A part of it is no longer shared with other processes: the regions that were there, from their offsets on.
     pub fn unshare(&self, gone: &Range<usize>) -> Vec<u64> {
         let Some(apart) = self.0 else {

@@ -364,9 +364,16 @@ impl Kernel {
                 Answer::Done(0)
             }
             libc::SYS_mmap => self.map(call).into(),
+            libc::SYS_shmget => self.shmget(a as i32, b, c as i32).into(),
+            libc::SYS_shmat => self.shmat(a as i32, b, c as i32).into(),
+            libc::SYS_shmdt => self.shmdt(a).into(),
+            libc::SYS_shmctl => self.shmctl(a as i32, b as i32, c),
+            libc::SYS_memfd_create => self.memfd(b as u32).into(),
+            libc::SYS_msync => Answer::Done(0),
             // It is done already where it is the program's own.
             libc::SYS_munmap => {
-                self.memory.unshare(&(a..a + b));
+                let gone = self.memory.unshare(&(a..a + b));
+                self.unshare(&gone);
                 Answer::Done(0)
             }
             _ => match self.serve_files(tid, call) {
@@ -580,7 +587,7 @@ impl Kernel {
                 self.read_pipe(&end, into, peek)
             }
             Kind::Socket(_) => self.receive_now(fd, into, peek),
-            Kind::Unix(_) => Err(Errno(libc::ENOTCONN)),
+            Kind::Unix(_) => Err(Errno(libc::EINVAL)),
             Kind::File(file) => Ok(file.read(into)?),
         }
     }

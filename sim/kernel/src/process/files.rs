@@ -10,7 +10,7 @@ use squall_files::{
 };
 
 use super::{Answer, Errno, Kernel, Wait, address, object::Kind, outside::RealMachine};
-use crate::cpu::{Call, Executable, Mapping, Tid, shared_region};
+use crate::cpu::{Call, Executable, Mapping, Tid};
 
 impl From<squall_files::Errno> for Errno {
     fn from(error: squall_files::Errno) -> Self {
@@ -300,6 +300,9 @@ impl Kernel {
             .process
             .files
             .open(dir.as_ref(), &path, flags, mode as u32)?;
+        if self.process.is_executable && path.starts_with(b"/dev/shm/") {
+            self.opens_shared(&file);
+        }
         let id = self.objects.add(Kind::File(file), false);
         self.install(id, flags)
     }
@@ -751,8 +754,7 @@ impl Kernel {
             offset: offset as u64,
         };
         if mapping.flags & libc::MAP_ANONYMOUS != 0 {
-            mapping.offset = shared_region(len)?;
-            return Ok(self.process.processor.map(&mapping)? as isize);
+            return self.map_shared(mapping, None);
         }
         let file = match self.file(fd as i32) {
             Err(Errno(libc::EINVAL)) => return Err(Errno(libc::ENODEV)),
@@ -766,8 +768,7 @@ impl Kernel {
             return Ok(self.process.processor.map(&mapping)? as isize);
         }
         if mapping.flags & libc::MAP_TYPE != libc::MAP_PRIVATE {
-            self.refuse("shared mappings of files");
-            return Err(Errno(libc::ENODEV));
+            return self.map_shared(mapping, Some(&file));
         }
         // Zeros, to be written over.
         mapping.path = Some(b"/dev/zero".to_vec());

@@ -42,9 +42,8 @@ impl Buffer {
         if let Some(message) = self.messages.as_ref().and_then(VecDeque::front) {
             return (room.min(*message), *message);
         }
-        // What was sent with objects is not read together with anything else.
+        // What was sent with objects is not read together with what comes after it.
         let until = match self.rights.front() {
-            Some((of, _)) if of.start > self.read => of.start - self.read,
             Some((of, _)) => of.end - self.read,
             None => u64::MAX,
         };
@@ -191,6 +190,13 @@ impl PipeEnd {
             }
         }
         mask
+    }
+
+    /// The other end is told that there never was this one.
+    pub(super) fn resets_other(&self) {
+        if let Some(pipe) = &self.writes {
+            pipe.buffer().is_reset = true;
+        }
     }
 
     /// `O_RDONLY` and its like.

@@ -127,6 +127,8 @@ impl Kernel {
             signals: own.signals.fork(),
             processor,
         };
+        let shares = child.processor.memory().regions();
+        self.share_copied(&shares);
         self.others.insert(pid, Box::new(child));
         if has(libc::CLONE_PARENT_SETTID) {
             self.memory.write_u32(ask.parent_tid, pid as u32);
@@ -247,6 +249,8 @@ impl Kernel {
     fn become_anew(&mut self, executable: Executable) -> Result<(), Errno> {
         let pid = self.process.pid;
         let processor = Processor::start_exec(&executable, pid)?;
+        let gone = self.memory.unshare(&(0..usize::MAX));
+        self.unshare(&gone);
         let executable = Arc::new(executable);
         let about = files::This {
             pid,
@@ -317,6 +321,8 @@ impl Kernel {
             self.node.says("ERR", &text);
         }
         self.threads.retain(|_, thread| thread.process != pid);
+        let gone = process.processor.memory().unshare(&(0..usize::MAX));
+        self.unshare(&gone);
         self.drop_alarms(pid, true);
         self.close_all(&process);
         self.has_spawned(pid);

@@ -254,7 +254,11 @@ impl Kernel {
             _ => return fails(libc::ECONNREFUSED),
         };
         if listener.kind != kind {
-            return fails(libc::EPROTOTYPE);
+            // Abstract names are told apart by kind.
+            return fails(match listener.key {
+                Some(Key::Abstract(_)) => libc::ECONNREFUSED,
+                _ => libc::EPROTOTYPE,
+            });
         }
         let owner = listener.owner;
         let listens_as = listener.name.clone();
@@ -344,6 +348,7 @@ impl Kernel {
             self.unix_names.remove(key);
         }
         for end in socket.queue.into_iter().flat_map(|(_, waiting)| waiting) {
+            end.resets_other();
             self.pipe_closes(&end);
         }
     }

@@ -5,8 +5,10 @@
 
 mod files;
 mod readiness;
+mod signals;
 mod sockets;
 mod threads;
+mod unix;
 
 use std::{fmt::Debug, io, time::Duration};
 
@@ -95,6 +97,8 @@ fn probes() -> Vec<Probe> {
         readiness::PROBES,
         files::PROBES,
         threads::PROBES,
+        signals::PROBES,
+        unix::PROBES,
     ];
     all.concat()
 }
