@@ -21,7 +21,7 @@ use squall_engine::{
 };
 use squall_kernel::{Command, map_file, prepare_first, prepare_programs};
 
-use crate::postgres::{DATA, first_arguments};
+use crate::settings::{DATA, arguments};
 
 /// What images follow from beside what is wanted.
 const FORMAT: u32 = 1;
@@ -63,7 +63,7 @@ impl Wanted {
         let follows = format!(
             "{FORMAT} {} {modified:?} {self:?} {:?}",
             told.len(),
-            first_arguments()
+            arguments(&[])
         );
         Ok(folder().join(format!("postgres-{:016x}.tar", hash(follows.as_bytes()))))
     }
@@ -165,7 +165,7 @@ impl Scenario for Making {
 /// What a shell carries out.
 fn script(wanted: &Wanted) -> String {
     let folder = wanted.folder.display();
-    let server: Vec<String> = first_arguments()
+    let server: Vec<String> = arguments(&[])
         .iter()
         .map(|argument| format!("'{argument}'"))
         .collect();

@@ -8,6 +8,7 @@ mod client;
 mod image;
 mod postgres;
 mod redis;
+mod settings;
 mod sql;
 
 use squall_engine::Sim;

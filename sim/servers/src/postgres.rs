@@ -1,43 +1,18 @@
 //! PostgreSQL as a node.
 
 use std::{
-    path::{Path, PathBuf},
+    path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use squall_engine::{Node, Sim, disk::Snapshot};
 use squall_kernel::{Command, prepare_programs};
 
-use crate::{binaries, image, sql::Checks};
-
-/// Where a server keeps its data.
-pub const DATA: &str = "/data";
-
-/// How a server runs in a storm, if nothing else is said: as it comes, but small, so that it boots soon, and without what
-/// would only cost time there. What keeps data is as it comes.
-const SETTINGS: [(&str, &str); 21] = [
-    ("listen_addresses", "0.0.0.0"),
-    ("unix_socket_directories", "/tmp"),
-    ("max_connections", "60"),
-    ("shared_buffers", "16MB"),
-    ("max_files_per_process", "64"),
-    ("huge_pages", "off"),
-    ("dynamic_shared_memory_type", "sysv"),
-    ("wal_level", "logical"),
-    ("wal_init_zero", "off"),
-    ("wal_recycle", "off"),
-    ("min_wal_size", "4MB"),
-    ("max_wal_size", "64MB"),
-    ("bgwriter_delay", "10s"),
-    ("wal_writer_delay", "10s"),
-    ("max_logical_replication_workers", "0"),
-    ("max_parallel_workers_per_gather", "0"),
-    ("jit", "off"),
-    ("log_min_messages", "warning"),
-    ("log_checkpoints", "off"),
-    ("log_line_prefix", ""),
-    ("update_process_title", "off"),
-];
+use crate::{
+    binaries, image,
+    settings::{DATA, arguments},
+    sql::Checks,
+};
 
 /// A PostgreSQL server, as a scenario describes it.
 #[derive(Clone, Debug)]
@@ -164,39 +139,17 @@ impl Described {
     }
 
     fn arguments(&self) -> Vec<String> {
-        let mut settings: Vec<(String, String)> = SETTINGS
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-            .collect();
+        let mut own = Vec::new();
         if let Some(primary) = &self.replica_of {
             let info = format!(
                 "host={primary} user=postgres application_name={}",
                 self.name
             );
-            settings.push(("primary_conninfo".to_owned(), info));
+            own.push(("primary_conninfo".to_owned(), info));
         }
-        settings.extend(self.settings.clone());
-        let mut arguments = vec!["-D".to_owned(), DATA.to_owned()];
-        for (name, value) in settings {
-            arguments.extend(["-c".to_owned(), format!("{name}={value}")]);
-        }
-        arguments
+        own.extend(self.settings.clone());
+        arguments(&own)
     }
-}
-
-/// How a server runs while its first data are made.
-pub fn first_arguments() -> Vec<String> {
-    let folder = PathBuf::from(DATA);
-    let described = Described {
-        name: folder.display().to_string(),
-        database: String::new(),
-        schema: String::new(),
-        settings: Vec::new(),
-        replica_of: None,
-        began: false,
-        checks: Checks::default(),
-    };
-    described.arguments()
 }
 
 #[cfg(test)]
