@@ -22,7 +22,9 @@ fn is_there(installed: Result<(), Absent>) -> bool {
 }
 
 fn trace(outcome: &Outcome) -> String {
-    let trace = outcome.trace.as_ref().expect("it is kept");
+    let Some(trace) = outcome.trace.as_ref() else {
+        panic!("the run failed: {:?}", outcome.verdict);
+    };
     text::render(trace, &text::Options::default())
 }
 

@@ -63,8 +63,19 @@ impl Apart {
         self.shared.contains(&at) && at + len <= self.shared.end
     }
 
-    /// A copy of what lies there, and its ordinal.
+    /// A copy of what lies there, and its ordinal. What was written to earlier copies of it is part of it, and will not be
+    /// written once more.
     fn copy(&self, from: usize, len: usize) -> (*mut [u8], usize) {
+        let copies = self.copies.borrow();
+        let overlaps = |(ordinal, at): &mut (usize, usize)| {
+            overlap(&(*at..*at + copies[*ordinal].len()), &(from..from + len))
+        };
+        let mut changed = self.changed.borrow_mut();
+        for (ordinal, to) in changed.extract_if(.., overlaps) {
+            // SAFETY: as below.
+            unsafe { (*self.processor).write(to, &copies[ordinal]) };
+        }
+        drop((copies, changed));
         let mut copy = vec![0; len].into_boxed_slice();
         // SAFETY: the processor is there as long as its program's memory, and the program stands still.
         let is_there = unsafe { (*self.processor).read(from, &mut copy) };
