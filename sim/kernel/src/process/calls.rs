@@ -334,16 +334,13 @@ impl Kernel {
             // Programs do without what older kernels do not have.
             libc::SYS_pidfd_open
             | libc::SYS_pidfd_send_signal
-            | libc::SYS_io_uring_setup
             | libc::SYS_get_mempolicy
             | libc::SYS_set_mempolicy
             | libc::SYS_mbind
             | libc::SYS_landlock_create_ruleset
             | libc::SYS_openat2
             | libc::SYS_process_madvise
-            | libc::SYS_mseal
-            | libc::SYS_inotify_init
-            | libc::SYS_inotify_init1 => Err(Errno(libc::ENOSYS)).into(),
+            | libc::SYS_mseal => Err(Errno(libc::ENOSYS)).into(),
             libc::SYS_prctl => self.prctl(a as i32).into(),
             libc::SYS_prlimit64 => self.limit(b as i32, d).into(),
             libc::SYS_getrlimit => self.limit(a as i32, b).into(),
