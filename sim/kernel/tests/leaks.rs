@@ -227,15 +227,6 @@ fn what_is_not_simulated_is_refused_and_told() {
         || {
             println!(
                 "{}",
-                raw(libc::SYS_socket, [libc::AF_UNIX as usize, 1, 0, 0])
-            )
-        },
-        "Unix sockets",
-    );
-    is_refused(
-        || {
-            println!(
-                "{}",
                 raw(libc::SYS_socket, [libc::AF_INET as usize, 2, 0, 0])
             )
         },
