@@ -5,3 +5,4 @@ pub mod grpc;
 pub mod shutdown;
 pub mod threads;
 pub mod timeouts;
+pub mod websocket;

@@ -7,7 +7,7 @@ use shop_also::{
     events, grpc,
     shutdown::{self, Works},
     threads::{self, Answer},
-    timeouts,
+    timeouts, websocket,
 };
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -52,6 +52,15 @@ async fn events_come_one_after_the_other() {
         events::ticks_of(&url, 4).await.expect("a stream"),
         ["0", "1", "2", "3"]
     );
+}
+
+#[tokio::test]
+async fn a_socket_is_talked_through_both_ways() {
+    let (listener, url) = listen().await;
+    tokio::spawn(websocket::serve(listener));
+    let address = url.trim_start_matches("http://");
+    let totals = websocket::totals(address, &[1, 2, 3]).await;
+    assert_eq!(totals.expect("totals"), [1, 3, 6]);
 }
 
 #[tokio::test]

@@ -1,27 +1,33 @@
-//! What a burst of HTTP/1.1 says, as far as a reader of traces cares.
+//! What a burst of HTTP says, as far as a reader of traces cares.
 
-use std::fmt;
+mod http2;
+
+use std::{borrow::Cow, fmt};
 
 use memchr::memmem;
 
 use super::Scope;
 
 /// The head of a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message<'a> {
     /// A request begins.
     Request {
+        /// Of HTTP/2: which of the connection's streams it begins. 0 of HTTP/1.1.
+        stream: u32,
         /// `GET`, `POST`, ...
-        method: &'a str,
+        method: Cow<'a, str>,
         /// Path and query.
-        target: &'a str,
-        /// All header lines.
+        target: Cow<'a, str>,
+        /// All header lines; none of HTTP/2.
         headers: &'a str,
     },
     /// An answer begins.
     Answer {
-        /// Code and reason: `201 Created`.
-        status: &'a str,
+        /// On which stream; as of a request.
+        stream: u32,
+        /// Code and reason: `201 Created`; the code alone of HTTP/2.
+        status: Cow<'a, str>,
         /// As much of it as the burst holds.
         body: &'a [u8],
     },
@@ -30,12 +36,17 @@ pub enum Message<'a> {
 impl<'a> Message<'a> {
     /// The message that begins with this burst; `None` if none does (a continued body, another protocol).
     pub fn parse(burst: &'a [u8]) -> Option<Self> {
+        Self::parse_text(burst).or_else(|| http2::parse(burst))
+    }
+
+    fn parse_text(burst: &'a [u8]) -> Option<Self> {
         let end = memmem::find(burst, b"\r\n\r\n");
         let head = std::str::from_utf8(&burst[..end.unwrap_or(burst.len())]).ok()?;
         let (first, headers) = head.split_once("\r\n").unwrap_or((head, ""));
         if let Some(answer) = first.strip_prefix("HTTP/1.") {
             return Some(Message::Answer {
-                status: answer.split_once(' ')?.1.trim_end(),
+                stream: 0,
+                status: answer.split_once(' ')?.1.trim_end().into(),
                 body: end.map_or(&[], |end| &burst[end + 4..]),
             });
         }
@@ -45,10 +56,18 @@ impl<'a> Message<'a> {
             && !method.is_empty()
             && method.bytes().all(|b| b.is_ascii_uppercase());
         is_request.then_some(Message::Request {
-            method,
-            target,
+            stream: 0,
+            method: method.into(),
+            target: target.into(),
             headers,
         })
+    }
+
+    /// Of HTTP/2: on which of the connection's streams it is.
+    pub fn stream(&self) -> u32 {
+        match self {
+            Message::Request { stream, .. } | Message::Answer { stream, .. } => *stream,
+        }
     }
 
     /// What the headers of a request say about its origin (W3C Trace Context and Baggage, `X-Request-ID`).
@@ -87,7 +106,7 @@ impl fmt::Display for Message<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Message::Request { method, target, .. } => write!(f, "{method} {target}"),
-            Message::Answer { status, body } => {
+            Message::Answer { status, body, .. } => {
                 f.write_str(status)?;
                 let problem: Option<serde_json::Value> = ["4", "5"]
                     .iter()

@@ -162,7 +162,7 @@ impl Census {
             About::Burst(bytes) => match Message::parse(bytes) {
                 None => String::new(),
                 Some(Message::Request { method, target, .. }) => {
-                    format!("{method} {}", self.route(target))
+                    format!("{method} {}", self.route(&target))
                 }
                 Some(answer) => answer.to_string(),
             },

@@ -203,7 +203,7 @@ impl Coverage {
             } => {
                 let message = match Message::parse(bytes)? {
                     Message::Request { method, target, .. } => {
-                        of(&[hash(method.as_bytes()), path(target)])
+                        of(&[hash(method.as_bytes()), path(&target)])
                     }
                     Message::Answer { status, .. } => hash(status.as_bytes()),
                 };

@@ -41,7 +41,7 @@ impl Links {
             request: vec![None; events.len()],
         };
         let mut under_way = BTreeMap::<Way<'_>, VecDeque<OnItsWay>>::new();
-        let mut unanswered = BTreeMap::<Way<'_>, VecDeque<usize>>::new();
+        let mut unanswered = BTreeMap::<(Way<'_>, u32), VecDeque<usize>>::new();
         let mut latest = BTreeMap::<Way<'_>, usize>::new();
         for (index, event) in events.iter().enumerate() {
             match &event.what {
@@ -62,10 +62,12 @@ impl Links {
                                 scope.op = label.to_string();
                             }
                             links.scopes[index] = scope;
+                            let way = (way, request.stream());
                             unanswered.entry(way).or_default().push_back(index);
                         }
-                        Some(Message::Answer { .. }) => {
-                            let request = unanswered.get_mut(&back).and_then(VecDeque::pop_front);
+                        Some(Message::Answer { stream, .. }) => {
+                            let waiting = unanswered.get_mut(&(back, stream));
+                            let request = waiting.and_then(VecDeque::pop_front);
                             links.request[index] = request;
                             if let Some(request) = request {
                                 links.scopes[index] = links.scopes[request].clone();
@@ -207,6 +209,23 @@ mod tests {
         script.burst_in(within("t2"), there, "87654321", "sent");
         let links = Links::of(&script.events);
         assert!(links.scopes.iter().all(|scope| scope.trace_id == "t1"));
+    }
+
+    #[test]
+    fn answers_of_http_2_are_to_the_request_of_their_stream() {
+        let head = |stream: char, fields: &str| {
+            let len = char::from(fields.len() as u8);
+            format!("\0\0{len}\u{1}\u{4}\0\0\0{stream}{fields}")
+        };
+        let ask = "\u{2}\u{4}POST\u{4}\u{2}/a";
+        let answer = "\u{8}\u{3}200";
+        let mut script = Script::default();
+        script.burst("a", "b", 0, &head('\u{1}', ask), "sent");
+        script.burst("a", "b", 0, &head('\u{3}', ask), "sent");
+        script.burst("b", "a", 0, &head('\u{3}', answer), "sent");
+        script.burst("b", "a", 0, &head('\u{1}', answer), "sent");
+        let links = Links::of(&script.events);
+        assert_eq!(links.request[2..], [Some(1), Some(0)]);
     }
 
     #[test]

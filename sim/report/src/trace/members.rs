@@ -184,7 +184,7 @@ impl<'t> Members<'t> {
             What::Burst { bytes, .. } => match Message::parse(bytes) {
                 Some(Message::Request { target, .. }) => {
                     (!scope.op.is_empty() && operations.contains(&(&*event.node, &*scope.op)))
-                        || names::ids(target).any(|(_, id, _)| ids.contains(id))
+                        || names::ids(&target).any(|(_, id, _)| ids.contains(id))
                 }
                 _ => false,
             },
