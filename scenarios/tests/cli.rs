@@ -17,7 +17,7 @@ use squall_scenarios::{catalogue, scenarios::order_saga::OrderSaga};
 
 const SQUALL: &str = env!("CARGO_BIN_EXE_squall");
 /// How the program is called in the commands that it prints.
-const CALLED: &str = "cargo run --release --";
+const CALLED: &str = "cargo run --release -p squall-scenarios --";
 
 /// What one invocation said.
 struct Said {

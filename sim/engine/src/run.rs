@@ -3,9 +3,11 @@
 mod isolated;
 mod lifecycle;
 mod outcome;
+mod this_program;
 
 pub use isolated::{Died, isolated};
 pub use outcome::{Outcome, Signature, Spec, Verdict};
+pub use this_program::this_program;
 
 use std::{cell::Cell, time::Duration};
 

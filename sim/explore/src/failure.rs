@@ -20,7 +20,7 @@ pub use kept::Kept;
 use squall_core::{atomic_file, seed::Seed};
 use squall_engine::{
     check::Violation,
-    run::{Outcome, Signature, Spec, Verdict},
+    run::{Outcome, Signature, Spec, Verdict, this_program},
     storm::Plan,
     trace::Trace,
 };
@@ -293,7 +293,8 @@ impl Recorded {
 /// The command that replays a failure file.
 pub fn replay_command(path: &Path) -> String {
     format!(
-        "cargo run --release -- replay {} --trace",
+        "{} replay {} --trace",
+        this_program(),
         crate::campaign::quoted(&path.to_string_lossy())
     )
 }

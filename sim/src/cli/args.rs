@@ -11,7 +11,7 @@ use squall_core::{
     seed::{Seed, Seeds},
     time::VirtualTime,
 };
-use squall_engine::scenario::Catalogue;
+use squall_engine::{run::this_program, scenario::Catalogue};
 use squall_explore::{fuzz::Shard, shrink::Budget, strategy::Strategy};
 
 use super::{ExtraCommand, duration, number::whole};
@@ -433,10 +433,11 @@ fn command(catalogue: &Catalogue) -> clap::Command {
         .canary
         .map(|(scenario, bug)| format!("{scenario} --plant {bug}"))
         .unwrap_or_else(|| format!("{scenario} --plant BUG"));
-    let cargo = "cargo run --release --";
+    let cargo = &this_program();
+    let alone = cargo.trim_end_matches(" --");
     let whole = format!(
         "Examples:
-  cargo run --release
+  {alone}
   {cargo} run {scenario} --seeds 20000
   {cargo} run {plant} --stop-at-first
   {cargo} replay {scenario} --seed 42 --trace

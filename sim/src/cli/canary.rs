@@ -3,6 +3,7 @@
 use std::{io::Write, time::Duration};
 
 use squall_core::seed::Seeds;
+use squall_engine::run::this_program;
 use squall_explore::{campaign::Campaign, shrink::Budget};
 use squall_report::{Paint, count};
 
@@ -47,7 +48,8 @@ impl Session<'_> {
                 "NOT CAUGHT in {} storms: the checks or the storms are blind\nsearch: {}",
                 count(totals.tally.runs),
                 format_args!(
-                    "cargo run --release -- run {} --plant {bug} --seeds {SEEDS}",
+                    "{} run {} --plant {bug} --seeds {SEEDS}",
+                    this_program(),
                     scenario.name()
                 ),
             )?;

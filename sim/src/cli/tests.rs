@@ -130,7 +130,10 @@ fn failures() -> PathBuf {
 /// The command that replays a failure that was written there.
 fn replay_of(file: &str) -> String {
     let path = failures().join(file);
-    format!("cargo run --release -- replay {} --trace", path.display())
+    format!(
+        "cargo run --release -p squall -- replay {} --trace",
+        path.display()
+    )
 }
 
 fn squall(line: &str) -> Said {

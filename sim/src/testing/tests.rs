@@ -58,7 +58,7 @@ fn a_violation_is_told_with_its_storm_and_ends_with_the_replay_commands() {
     let commands: Vec<&str> = told.lines().rev().take(2).collect();
     assert_eq!(
         commands[0],
-        "replay: cargo run --release -- replay bank --seed 10 --plant forgets --trace"
+        "replay: cargo run --release -p squall -- replay bank --seed 10 --plant forgets --trace"
     );
     assert!(
         commands[1].starts_with("replay: SQUALL_SEED=10 cargo test -p squall"),
@@ -75,7 +75,7 @@ fn a_violation_is_written_down_and_replayed_from_its_file() {
     let file = squall_explore::failure::FailureFile::read(&path).expect("it was written");
     assert_eq!(file.seed, Seed(10));
     let last = format!(
-        "replay: cargo run --release -- replay {} --trace",
+        "replay: cargo run --release -p squall -- replay {} --trace",
         path.display()
     );
     assert_eq!(told.lines().last(), Some(last.as_str()));

@@ -6,6 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use squall_core::{interned::interned, seed::Seed, site::Met, time::VirtualTime};
 
+use super::this_program::this_program;
 use crate::{
     check::{Class, Violation},
     scenario::{Scenario, Setup},
@@ -72,7 +73,8 @@ impl Spec {
             .map(|bug| format!(" --plant {bug}"))
             .unwrap_or_default();
         format!(
-            "cargo run --release -- replay {} --seed {}{shape}{plant} --trace",
+            "{} replay {} --seed {}{shape}{plant} --trace",
+            this_program(),
             scenario.name(),
             self.seed
         )

@@ -286,7 +286,7 @@ fn a_progress_callback_that_panics_does_not_hang_the_campaign() {
 #[test]
 fn a_replay_command_names_all_that_is_not_the_default() {
     let mut campaign = Campaign::over(&BANK, seeds("1"));
-    let start = "cargo run --release -- replay bank --seed 7";
+    let start = "cargo run --release -p squall-explore -- replay bank --seed 7";
     assert_eq!(campaign.replay_command(Seed(7)), format!("{start} --trace"));
     campaign = campaign
         .in_shape("documented")

@@ -13,7 +13,7 @@ fn junit_has_a_failing_case_for_each_distinct_failure_with_its_replay_command() 
             r#"<testsuite name="bank (hardened + forgets)" tests="3" skipped="0" errors="0" failures="3">"#,
             r#"<testcase name="no money is lost (little)" classname="bank (hardened + forgets)">"#,
             r#"<testcase name="stuck (time limit)""#,
-            "replay: cargo run --release -- replay",
+            "replay: cargo run --release -p squall -- replay",
         ],
     );
 }

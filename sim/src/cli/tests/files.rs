@@ -176,7 +176,7 @@ fn shrink_writes_the_smaller_failure_where_it_is_told_to() {
         ],
     );
     let last = format!(
-        "replay: cargo run --release -- replay {} --trace",
+        "replay: cargo run --release -p squall -- replay {} --trace",
         written.display()
     );
     assert_eq!(said.out.lines().last(), Some(last.as_str()));
@@ -254,7 +254,8 @@ fn without_shrinking_failures_are_shown_as_they_were_found() {
             "at 0.01 s: vault is restarted  0.010000  effective",
         ],
     );
-    let last = "replay: cargo run --release -- replay bank --seed 10 --plant forgets --trace";
+    let last =
+        "replay: cargo run --release -p squall -- replay bank --seed 10 --plant forgets --trace";
     assert_eq!(said.out.lines().last(), Some(last));
 }
 
@@ -267,7 +268,8 @@ fn a_directory_that_cannot_be_written_costs_only_the_file() {
     ));
     assert_eq!(said.exit, Exit::Failed);
     assert_has(&said.out, &["the failure could not be written to a file: "]);
-    let last = "replay: cargo run --release -- replay bank --seed 10 --plant forgets --trace";
+    let last =
+        "replay: cargo run --release -p squall -- replay bank --seed 10 --plant forgets --trace";
     assert_eq!(said.out.lines().last(), Some(last));
     let shrink = squall(&format!("shrink {0} --out {0}", path.display()));
     assert_eq!(shrink.exit, Exit::Failed);

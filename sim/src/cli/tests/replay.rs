@@ -24,7 +24,7 @@ fn replay_prints_the_same_bytes_every_time() {
     )
     .hash;
     assert_has(&said.out, &[&format!("hash {hash:016x}\n")]);
-    let replay = format!("replay: cargo run --release -- {line}\n");
+    let replay = format!("replay: cargo run --release -p squall -- {line}\n");
     assert!(said.out.ends_with(&replay), "{}", said.out);
     assert_has(&said.err, &["1.0 s of virtual time in"]);
     let whole = said

@@ -132,6 +132,6 @@ fn a_runner_that_is_not_deterministic_fails_the_run_and_says_which_seed() {
     let last = said.out.lines().last();
     assert_eq!(
         last,
-        Some("replay: cargo run --release -- replay bank --seed 100 --trace")
+        Some("replay: cargo run --release -p squall -- replay bank --seed 100 --trace")
     );
 }
