@@ -22,11 +22,12 @@ pub(super) enum Schedule {
     /// The thread that had the last turn, or another by lot.
     Lot,
     /// The thread of the highest priority.
-    Priorities(Priorities),
+    Priorities(Box<Priorities>),
 }
 
 pub(super) struct Priorities {
     rng: Rng,
+    /// That of each thread that there ever was: numbers are not given again.
     of: BTreeMap<Tid, u64>,
     /// Still to come, the next last: the thread whose turn it is falls behind all others.
     changes: Vec<u64>,
@@ -46,14 +47,14 @@ impl Schedule {
         let change = |_| TURNS_MAX.powf(unit(rng.bits())) as u64;
         let mut changes: Vec<u64> = (1..depth).map(change).collect();
         changes.sort_unstable_by(|a, b| b.cmp(a));
-        Schedule::Priorities(Priorities {
+        Schedule::Priorities(Box::new(Priorities {
             rng,
             of: BTreeMap::new(),
             changes,
             turns: 0,
             busy: 0,
             last: BIRTH,
-        })
+        }))
     }
 
     /// The thread that goes on, of those that can, which come in order; `last` had the last turn.
@@ -76,13 +77,6 @@ impl Schedule {
                 };
                 able.clone().nth(chosen as usize)
             }
-        }
-    }
-
-    /// The thread is no more.
-    pub fn forget(&mut self, tid: Tid) {
-        if let Schedule::Priorities(priorities) = self {
-            priorities.of.remove(&tid);
         }
     }
 }
@@ -116,14 +110,14 @@ mod tests {
     use super::*;
 
     fn priorities(changes: &[u64]) -> Schedule {
-        Schedule::Priorities(Priorities {
+        Schedule::Priorities(Box::new(Priorities {
             rng: Seed(1).stream("test"),
             of: BTreeMap::new(),
             changes: changes.to_vec(),
             turns: 0,
             busy: 0,
             last: BIRTH,
-        })
+        }))
     }
 
     fn turns(mut schedule: Schedule, count: usize) -> Vec<Tid> {
