@@ -142,6 +142,8 @@ registry! {
     SlowNames in slow_names,
     NoDescriptors in no_descriptors,
     StaleNames in stale_names,
+    KillProcess in kill_process,
+    LyingSyncs in lying_syncs,
 }
 
 impl FaultKind {

@@ -231,7 +231,10 @@ impl Disk {
         self.reach(Reached::Sync)?;
         let mut state = self.live()?;
         state.counters.syncs += 1;
-        state.commit_journal();
+        match state.faults.lies {
+            true => state.counters.lied_syncs += 1,
+            false => state.commit_journal(),
+        }
         drop(state);
         self.host.synced(self.node);
         Ok(())

@@ -405,6 +405,19 @@ impl Kernel {
             self.raise(Target::Process(self.first), signal);
             self.bury();
         }
+        if let Some(nth) = self.node.told_to_kill() {
+            let processes: Vec<Tid> = self
+                .others
+                .keys()
+                .copied()
+                .chain([self.process.pid])
+                .collect();
+            let mut oldest_first = processes;
+            oldest_first.sort_unstable();
+            let killed = oldest_first[(nth % oldest_first.len() as u64) as usize];
+            self.raise(Target::Process(killed), Signal::of_kernel(libc::SIGKILL));
+            self.bury();
+        }
         if self.ends_by.is_some_and(|by| by <= now) {
             let why = "it did not end when it was told to".to_owned();
             self.end = Some(End::Signal(libc::SIGKILL, why));

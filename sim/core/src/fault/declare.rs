@@ -28,6 +28,8 @@ pub enum Strikes {
     Burst,
     /// The unmodified program of a node, at any instant.
     Program,
+    /// A disk that may lie, at any instant.
+    LyingDisk,
     /// Whatever the kind itself says.
     Own,
 }
@@ -49,6 +51,9 @@ macro_rules! fault {
     };
     ($(#[doc = $about:literal])* pub struct $Kind:ident = $name:literal on Program($node:ident) $($rest:tt)*) => {
         fault! { @kind [$($about)*] $Kind $name Program [" The node." $node] program() $($rest)* }
+    };
+    ($(#[doc = $about:literal])* pub struct $Kind:ident = $name:literal on LyingDisk($node:ident) $($rest:tt)*) => {
+        fault! { @kind [$($about)*] $Kind $name LyingDisk [" The node." $node] lying() $($rest)* }
     };
     ($(#[doc = $about:literal])* pub struct $Kind:ident = $name:literal on $On:ident($node:ident) $($rest:tt)*) => {
         fault! { @kind [$($about)*] $Kind $name $On [" The node." $node] node() $($rest)* }

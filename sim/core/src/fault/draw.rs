@@ -96,6 +96,11 @@ impl<'a> Draw<'a> {
         (*self.rng.pick(&self.profile.programs)).to_owned()
     }
 
+    /// One of the profile's nodes whose disks may lie.
+    pub fn lying(&mut self) -> String {
+        (*self.rng.pick(&self.profile.lying)).to_owned()
+    }
+
     /// Of nothing else.
     pub fn nothing(&mut self) {}
 

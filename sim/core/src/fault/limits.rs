@@ -52,7 +52,7 @@ mod tests {
 
     /// Members that may be 0: a process that dies loses its memory however soon it is back, a second copy is one
     /// however soon it comes, and what the rest count is no strength.
-    const MAY_BE_0: [(FaultKind, &str); 8] = [
+    const MAY_BE_0: [(FaultKind, &str); 9] = [
         (FaultKind::Crash, "down_ms"),
         (FaultKind::PowerLoss, "down_ms"),
         (FaultKind::CrashLoop, "down_ms"),
@@ -60,6 +60,7 @@ mod tests {
         (FaultKind::SectorError, "choice"),
         (FaultKind::UnreadableRow, "choice"),
         (FaultKind::StaleNames, "choice"),
+        (FaultKind::KillProcess, "nth"),
         (FaultKind::Custom, "amount"),
     ];
 

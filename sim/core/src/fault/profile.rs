@@ -44,6 +44,8 @@ pub struct Profile {
     pub upgrades: Vec<&'static str>,
     /// Nodes that run unmodified programs.
     pub programs: Vec<&'static str>,
+    /// Nodes whose disks may lie about their syncs, which nothing survives.
+    pub lying: Vec<&'static str>,
 }
 
 impl Profile {
@@ -63,6 +65,7 @@ impl Profile {
             never: Vec::new(),
             upgrades: Vec::new(),
             programs: Vec::new(),
+            lying: Vec::new(),
         }
     }
 

@@ -115,6 +115,7 @@ pub(super) fn profile() -> Profile {
         overlaps: vec!["payment"],
         upgrades: vec!["order"],
         programs: vec!["order"],
+        lying: vec!["order"],
         ..Profile::new(
             &["order", "payment"],
             &[("order", "payment"), ("payment", "bank")],

@@ -71,6 +71,8 @@ pub enum Effect<'a> {
     NameStale(&'a str),
     /// A program of this node was refused a descriptor.
     DescriptorRefused(&'a str),
+    /// A sync of this node has written nothing, and said that it had.
+    SyncLied(&'a str),
     /// The scenario's own fault of this name touched something, as the scenario counts it.
     Custom(&'a str),
 }
@@ -105,6 +107,12 @@ pub trait Target {
 
     /// Tells the node's program to end.
     fn terminate(&self, node: &str);
+
+    /// One of the processes of a node's program is killed.
+    fn kill_process(&self, node: &str, nth: u64);
+
+    /// Syncs of the node's disk write nothing from now on, and say that they do; or no longer.
+    fn lie_about_syncs(&self, node: &str, on: bool);
 
     /// Names cannot be resolved.
     fn fail_names(&self, node: &str, on: bool);

@@ -14,6 +14,8 @@ pub struct Faults {
     failing_writes: u32,
     failing_syncs: u32,
     pub full: bool,
+    /// Syncs write nothing, and say that they do.
+    pub lies: bool,
     pub slow_factor: u32,
     pub slow_extra: Duration,
     /// What slowness added to commits so far.
@@ -26,6 +28,7 @@ impl Default for Faults {
             failing_writes: 0,
             failing_syncs: 0,
             full: false,
+            lies: false,
             slow_factor: 1,
             slow_extra: Duration::ZERO,
             slowed: Duration::ZERO,
@@ -63,6 +66,8 @@ pub struct DiskCounters {
     pub failed_writes: u64,
     /// Syncs that failed because the storm said so.
     pub failed_syncs: u64,
+    /// Syncs that wrote nothing and said that they had.
+    pub lied_syncs: u64,
     /// Writes refused because the disk was full.
     pub refused_full: u64,
     /// Reads and partial writes that met an unreadable sector.
@@ -104,6 +109,11 @@ impl Disk {
     /// Fails the next `n` writes with `EIO`, without effect. 0 ends it.
     pub fn fail_writes(&self, n: u32) {
         self.state().faults.failing_writes = n;
+    }
+
+    /// While a disk lies, syncs write nothing and say that they do.
+    pub fn set_lying(&self, lies: bool) {
+        self.state().faults.lies = lies;
     }
 
     /// While the disk is full, a write that needs space writes what fits and then fails with `ENOSPC`. Overwriting

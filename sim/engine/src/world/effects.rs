@@ -135,6 +135,7 @@ impl Target for Effects<'_> {
             Effect::ConnectIgnored(node) => self.on_node(node, net::Effect::Hung),
             Effect::TurnSlowed(node) => self.sum(node, |n| n.slowed.load(Relaxed)),
             Effect::CommitMsAdded(node) => self.on_disk(node, |disk| disk.slow_ms),
+            Effect::SyncLied(node) => self.on_disk(node, |disk| disk.lied_syncs),
             Effect::SyncFailed(node) => self.on_disk(node, |disk| disk.failed_syncs),
             Effect::WriteFailed(node) => self.on_disk(node, |disk| disk.failed_writes),
             Effect::WriteRefused(node) => self.on_disk(node, |disk| disk.refused_full),
@@ -193,6 +194,17 @@ impl Target for Effects<'_> {
         if node.is_some_and(|node| node.program.terminate()) {
             self.touched();
         }
+    }
+
+    fn kill_process(&self, node: &str, nth: u64) {
+        let node = self.world.find(node).filter(|node| node.is_up());
+        if node.is_some_and(|node| node.program.kill_process(nth)) {
+            self.touched();
+        }
+    }
+
+    fn lie_about_syncs(&self, node: &str, on: bool) {
+        self.at(node, |n| n.disk.set_lying(on));
     }
 
     fn fail_names(&self, node: &str, on: bool) {

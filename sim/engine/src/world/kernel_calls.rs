@@ -20,6 +20,11 @@ impl Node {
         std::mem::take(&mut order.told)
     }
 
+    /// Which of the program's processes is to be killed, if one is, since this was last asked.
+    pub fn told_to_kill(&self) -> Option<u64> {
+        lock(&self.state.program.told_to_end).kills.take()
+    }
+
     /// How long it takes to resolve a name; none if that fails for now.
     pub fn resolving_takes(&self) -> Option<Duration> {
         let faults = &self.state.program;

@@ -28,6 +28,8 @@ pub(crate) struct ProgramFaults {
 #[derive(Debug, Default)]
 pub(crate) struct ToldToEnd {
     pub told: bool,
+    /// One of its processes is to be killed: which.
+    pub kills: Option<u64>,
     /// Of the program's kernel, where there is one.
     pub waker: Option<Waker>,
 }
@@ -38,6 +40,19 @@ impl ProgramFaults {
         let waker = {
             let mut order = lock(&self.told_to_end);
             order.told = order.waker.is_some();
+            order.waker.clone()
+        };
+        waker.is_some_and(|waker| {
+            waker.wake();
+            true
+        })
+    }
+
+    /// Whether there is a program of which a process will now be killed.
+    pub fn kill_process(&self, nth: u64) -> bool {
+        let waker = {
+            let mut order = lock(&self.told_to_end);
+            order.kills = Some(nth).filter(|_| order.waker.is_some());
             order.waker.clone()
         };
         waker.is_some_and(|waker| {

@@ -3,10 +3,10 @@
 use super::*;
 use squall_core::fault::{
     ClockDrift, ClockJump, Crash, CrashLoop, Custom, Cut, DelayBurst, DiskFull, DuplicateBurst,
-    FailNames, Flap, HalfOpen, HangConnects, Isolate, Latency, LoseBurst, Loss, NoDescriptors,
-    Overlap, Pause, PowerLoss, Refuse, ResetBurst, ResetConnections, Restart, SectorError,
-    SlowDisk, SlowNames, SlowNode, StaleNames, SyncError, Terminate, Trickle, UnreadableRow,
-    Upgrade, WriteError,
+    FailNames, Flap, HalfOpen, HangConnects, Isolate, KillProcess, Latency, LoseBurst, Loss,
+    LyingSyncs, NoDescriptors, Overlap, Pause, PowerLoss, Refuse, ResetBurst, ResetConnections,
+    Restart, SectorError, SlowDisk, SlowNames, SlowNode, StaleNames, SyncError, Terminate, Trickle,
+    UnreadableRow, Upgrade, WriteError,
 };
 
 const LINKS: [(&str, &str); 3] = [("ann", "order"), ("order", "payment"), ("payment", "pg")];
@@ -326,6 +326,14 @@ fn every_kind_of_fault_has_its_words() {
         (
             Action::StaleNames(StaleNames::new(node(), 3, for_ms)),
             "order resolves names to old addresses for 2 s, beginning 1 s into the storm",
+        ),
+        (
+            Action::KillProcess(KillProcess::new(node(), 3)),
+            "order loses one of its processes 1 s into the storm",
+        ),
+        (
+            Action::LyingSyncs(LyingSyncs::new(node(), for_ms)),
+            "order's disk lies about its syncs for 2 s, beginning 1 s into the storm",
         ),
         (
             Action::NoDescriptors(NoDescriptors::new(node(), for_ms)),
