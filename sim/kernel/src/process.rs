@@ -17,6 +17,7 @@ mod signals;
 mod socket;
 mod time;
 mod tree;
+mod udp;
 mod unix;
 mod wakes;
 

@@ -8,6 +8,7 @@ use super::{
     epoll::Epoll,
     object::{Kind, events},
     signals::Target,
+    udp,
 };
 use crate::cpu::{Call, Clone as CloneCall, Said, Tid, own};
 
@@ -42,6 +43,7 @@ impl Kernel {
             own::RESOLVE => self.resolve(tid, call),
             own::SPINS => self.pass_time(tid, MS / 2),
 
+            number if udp::concerns(number) && self.is_udp(fd) => self.serve_udp(tid, call),
             libc::SYS_read => self.read(tid, fd, &[(b, c)]),
             libc::SYS_readv => {
                 let parts = self.parts(b, c);
@@ -396,7 +398,7 @@ impl Kernel {
         (0..count.min(1024)).map(part).collect()
     }
 
-    fn message_parts(&self, message: usize) -> Vec<(usize, usize)> {
+    pub(super) fn message_parts(&self, message: usize) -> Vec<(usize, usize)> {
         let (at, count) = (
             self.memory.read_u64(message + 16),
             self.memory.read_u64(message + 24),
@@ -524,6 +526,12 @@ impl Kernel {
             }
             return Ok(read as isize);
         }
+        if let Kind::Udp(_) = self.by_fd(fd)?.1.kind {
+            return match parts.iter().all(|(_, len)| *len == 0) {
+                true => Ok(0),
+                false => Ok(self.receive_datagram(fd, parts, peek)?.copied as isize),
+            };
+        }
         let mut all = 0;
         for (ordinal, &(at, len)) in parts.iter().enumerate() {
             let memory = self.memory;
@@ -585,6 +593,7 @@ impl Kernel {
             }
             Kind::Socket(_) => self.receive_now(fd, into, peek),
             Kind::Unix(_) => Err(Errno(libc::EINVAL)),
+            Kind::Udp(_) => Err(Errno(libc::EINVAL)),
             Kind::File(file) => Ok(file.read(into)?),
         }
     }
@@ -692,6 +701,7 @@ impl Kernel {
                 Ok(all as isize)
             }
             Kind::Unix(_) => Err(Errno(libc::ENOTCONN)),
+            Kind::Udp(_) => self.send_datagram(fd, parts, None),
             Kind::Socket(_) => {
                 let slices: Vec<IoSlice<'_>> = parts
                     .iter()
@@ -786,6 +796,7 @@ impl Kernel {
             libc::FIONREAD => {
                 let unread = match &object.kind {
                     Kind::Socket(socket) => socket.unread(),
+                    Kind::Udp(udp) => udp.unread(),
                     Kind::Pipe(end) => end.unread(),
                     Kind::File(file) => {
                         let (len, at) = (file.stat()?.size as i64, file.lseek(0, libc::SEEK_CUR)?);

@@ -428,7 +428,7 @@ impl Kernel {
         let format = match &object.kind {
             Kind::File(file) => return Ok(file.stat()?),
             Kind::Input | Kind::Output { .. } => libc::S_IFCHR | 0o620,
-            Kind::Socket(_) | Kind::Unix(_) => libc::S_IFSOCK | 0o777,
+            Kind::Socket(_) | Kind::Unix(_) | Kind::Udp(_) => libc::S_IFSOCK | 0o777,
             Kind::Pipe(end) if end.is_socket => libc::S_IFSOCK | 0o777,
             Kind::Pipe(_) => libc::S_IFIFO | 0o600,
             Kind::Event { .. } | Kind::Timer(_) | Kind::Epoll(_) | Kind::Signals(_) => 0o600,

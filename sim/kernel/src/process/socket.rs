@@ -1,6 +1,6 @@
 //! TCP sockets, over the simulated network.
 
-mod options;
+pub(super) mod options;
 
 use std::{
     future::Future,
@@ -225,7 +225,7 @@ impl Kernel {
         };
         match kind & 0xf {
             libc::SOCK_STREAM => {}
-            libc::SOCK_DGRAM => return Err(self.refuse("UDP sockets")),
+            libc::SOCK_DGRAM => return self.udp_socket(is_v6, kind, protocol),
             libc::SOCK_RAW => return Err(Errno(libc::EPERM)),
             _ => return Err(Errno(libc::ESOCKTNOSUPPORT)),
         }
@@ -499,6 +499,8 @@ impl Kernel {
             Kind::Socket(socket) if writes => socket.options.send_timeout(),
             Kind::Socket(socket) => socket.options.receive_timeout(),
             Kind::Pipe(end) if !writes => end.receive_timeout,
+            Kind::Udp(udp) if !writes && udp.is_deaf() => return Answer::Done(0),
+            Kind::Udp(udp) if !writes => udp.receive_timeout(),
             _ => None,
         };
         let until = self.until(tid, timeout);

@@ -3,6 +3,7 @@
 // A call of libc's is unsafe whatever it is given, and the probes give them everything.
 #![allow(clippy::macro_metavars_in_unsafe)]
 
+mod datagrams;
 mod files;
 mod readiness;
 mod signals;
@@ -94,6 +95,7 @@ type Probe = (&'static str, fn(&mut Seen));
 fn probes() -> Vec<Probe> {
     let all = [
         sockets::PROBES,
+        datagrams::PROBES,
         readiness::PROBES,
         files::PROBES,
         threads::PROBES,
