@@ -8,6 +8,7 @@ mod descriptors;
 mod epoll;
 mod files;
 mod futex;
+mod mappings;
 mod names;
 mod object;
 pub(crate) mod outside;
@@ -39,6 +40,7 @@ use crate::cpu::{self, Call, Clone as CloneCall, Executable, Image, Memory, Proc
 use crate::fork;
 use console::Console;
 use descriptors::Descriptors;
+use mappings::Mappings;
 use object::{ObjectId, Objects};
 use shared::Regions;
 use signals::{Set, Signal, Signals, Target};
@@ -181,6 +183,8 @@ type Timer = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// A process, as far as it is not shared with others of its node.
 struct Process {
+    /// They show files in memory that ends with the processor.
+    mappings: Mappings,
     pid: Tid,
     parent: Tid,
     /// Its process group, and session.
@@ -315,6 +319,7 @@ impl Kernel {
         };
         let mut objects = Objects::default();
         let process = Process {
+            mappings: Mappings::default(),
             pid,
             parent: 1,
             group: pid,

@@ -368,13 +368,11 @@ impl Kernel {
             libc::SYS_shmdt => self.shmdt(a).into(),
             libc::SYS_shmctl => self.shmctl(a as i32, b as i32, c),
             libc::SYS_memfd_create => self.memfd(b as u32).into(),
-            libc::SYS_msync => Answer::Done(0),
-            // It is done already where it is the program's own.
-            libc::SYS_munmap => {
-                let gone = self.memory.unshare(&(a..a + b));
-                self.unshare(&gone);
-                Answer::Done(0)
+            libc::SYS_munmap => self.unmap(call).into(),
+            libc::SYS_mprotect | libc::SYS_madvise | libc::SYS_mremap => {
+                self.change_mapping(call).into()
             }
+            libc::SYS_msync => self.msync(tid, call),
             _ => match self.serve_files(tid, call) {
                 Some(answer) => answer,
                 None => self.unknown(call).into(),

@@ -373,7 +373,12 @@ impl Kernel {
     }
 
     /// The wait for the disk, before the operation is carried out; none if that time has passed.
-    fn disk_takes(&mut self, tid: Tid, file: &OpenFile, operation: Operation) -> Option<Wait> {
+    pub(super) fn disk_takes(
+        &mut self,
+        tid: Tid,
+        file: &OpenFile,
+        operation: Operation,
+    ) -> Option<Wait> {
         let begun = self
             .threads
             .get(&tid)
@@ -722,8 +727,7 @@ impl Kernel {
         }
         let (flags, protection) = (flags as i32, protection as i32);
         if flags & libc::MAP_TYPE != libc::MAP_PRIVATE {
-            self.refuse("shared mappings of files");
-            return Err(Errno(libc::ENODEV));
+            return self.show_file(&file, call);
         }
         if flags & libc::MAP_FIXED != 0 && self.memory.is_apart() {
             self.refuse("mappings of files at addresses of a program's choice");

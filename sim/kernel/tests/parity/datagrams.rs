@@ -16,19 +16,19 @@ use crate::{
 
 pub const PROBES: &[Probe] = &[
     ("datagrams", datagrams),
-    ("datagrams: names", names),
-    ("datagrams: connected", connected),
-    ("datagrams: refused", refused),
-    ("datagrams: too long", too_long),
-    ("datagrams: truncated", truncated),
-    ("datagrams: messages", messages),
-    ("datagrams: full buffers", full),
-    ("datagrams: wrong calls", wrong),
-    ("datagrams: shutdown", shutdowns),
-    ("datagrams: addresses in use", in_use),
-    ("datagrams: options", options),
-    ("datagrams: both families", families),
-    ("datagrams: waits", waits),
+    ("datagrams, names", names),
+    ("datagrams, connected", connected),
+    ("datagrams, refused", refused),
+    ("datagrams, too long", too_long),
+    ("datagrams, truncated", truncated),
+    ("datagrams, messages", messages),
+    ("datagrams, full buffers", full),
+    ("datagrams, wrong calls", wrong),
+    ("datagrams, shutdown", shutdowns),
+    ("datagrams, addresses in use", in_use),
+    ("datagrams, options", options),
+    ("datagrams, both families", families),
+    ("datagrams, waits", waits),
 ];
 
 fn bound() -> UdpSocket {

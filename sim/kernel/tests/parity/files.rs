@@ -33,21 +33,21 @@ pub const PROBES: &[Probe] = &[
 ];
 
 /// A folder of the probe's own, empty at its beginning.
-struct Folder(PathBuf);
+pub struct Folder(PathBuf);
 
 impl Folder {
-    fn new(name: &str) -> Self {
+    pub fn new(name: &str) -> Self {
         let path = std::env::temp_dir().join(format!("parity-{name}-{}", std::process::id()));
         let _ = fs::remove_dir_all(&path);
         fs::create_dir_all(&path).expect("it can be made");
         Folder(path)
     }
 
-    fn at(&self, name: &str) -> PathBuf {
+    pub fn at(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
 
-    fn file(&self, name: &str, text: &str) -> PathBuf {
+    pub fn file(&self, name: &str, text: &str) -> PathBuf {
         let path = self.at(name);
         fs::write(&path, text).expect("it can be made");
         path
@@ -64,7 +64,7 @@ fn c(path: &Path) -> CString {
     CString::new(path.as_os_str().as_bytes()).expect("it has no zeros")
 }
 
-fn both() -> OpenOptions {
+pub fn both() -> OpenOptions {
     let mut options = File::options();
     options.read(true).write(true).create(true).truncate(false);
     options
