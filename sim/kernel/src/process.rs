@@ -8,6 +8,7 @@ mod descriptors;
 mod epoll;
 mod files;
 mod futex;
+mod inherited;
 mod mappings;
 mod names;
 mod object;
@@ -20,6 +21,7 @@ mod time;
 mod tree;
 mod udp;
 mod unix;
+mod vectors;
 mod wakes;
 
 use std::{
@@ -302,6 +304,7 @@ impl Kernel {
     fn start(node: Node, main: Main, environment: &[(String, String)]) -> std::io::Result<Self> {
         let pid = next_tid();
         let is_apart = !matches!(main, Main::Here(_));
+        let inherits = matches!(main, Main::Apart(_));
         let mut entropy = node.stream("entropy");
         let (mut executable, mut hears) = (None, None);
         let processor = match main {
@@ -336,7 +339,7 @@ impl Kernel {
             executable,
             processor,
         };
-        Ok(Kernel {
+        let mut kernel = Kernel {
             memory: process.processor.memory(),
             process: Box::new(process),
             others: BTreeMap::new(),
@@ -364,7 +367,11 @@ impl Kernel {
             ends_by: None,
             hears,
             node,
-        })
+        };
+        if inherits {
+            kernel.inherit();
+        }
+        Ok(kernel)
     }
 
     /// Virtual time in nanoseconds.

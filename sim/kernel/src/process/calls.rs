@@ -404,7 +404,7 @@ impl Kernel {
         self.parts(at as usize, count as usize)
     }
 
-    fn read(&mut self, tid: Tid, fd: i32, parts: &[(usize, usize)]) -> Answer {
+    pub(super) fn read(&mut self, tid: Tid, fd: i32, parts: &[(usize, usize)]) -> Answer {
         let read = self.read_parts(fd, parts, false);
         self.drop_received();
         match read {
@@ -596,7 +596,7 @@ impl Kernel {
         }
     }
 
-    fn write(&mut self, tid: Tid, fd: i32, parts: &[(usize, usize)]) -> Answer {
+    pub(super) fn write(&mut self, tid: Tid, fd: i32, parts: &[(usize, usize)]) -> Answer {
         match self.by_fd(fd).map(|(_, object)| &object.kind) {
             Ok(Kind::File(_)) => return self.write_at(tid, fd, parts, -1),
             Ok(Kind::Event { .. }) => {

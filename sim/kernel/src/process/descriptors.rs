@@ -65,7 +65,7 @@ impl Descriptors {
         all
     }
 
-    fn refer(&mut self, objects: &mut Objects, fd: i32, object: ObjectId, close_on_exec: bool) {
+    pub fn refer(&mut self, objects: &mut Objects, fd: i32, object: ObjectId, close_on_exec: bool) {
         if let Some(object) = objects.get_mut(object) {
             object.descriptors += 1;
         }

@@ -164,13 +164,8 @@ impl Kernel {
                 self.at_offset(fd, |file| file.pread(memory.slice_mut(b, c), d as i64))
             }
             libc::SYS_pwrite64 => return Some(self.write_at(tid, fd, &[(b, c)], d as i64)),
-            libc::SYS_preadv | libc::SYS_preadv2 => {
-                let parts = self.parts(b, c);
-                self.read_at(fd, &parts, d as i64)
-            }
-            libc::SYS_pwritev | libc::SYS_pwritev2 => {
-                let parts = self.parts(b, c);
-                return Some(self.write_at(tid, fd, &parts, d as i64));
+            libc::SYS_preadv | libc::SYS_preadv2 | libc::SYS_pwritev | libc::SYS_pwritev2 => {
+                return Some(self.vectored(tid, call));
             }
             libc::SYS_fsync => return Some(self.sync(tid, fd, false)),
             libc::SYS_fdatasync => return Some(self.sync(tid, fd, true)),
@@ -319,7 +314,12 @@ impl Kernel {
         Ok(work(&file)? as isize)
     }
 
-    fn read_at(&mut self, fd: i32, parts: &[(usize, usize)], offset: i64) -> Result<isize, Errno> {
+    pub(super) fn read_at(
+        &mut self,
+        fd: i32,
+        parts: &[(usize, usize)],
+        offset: i64,
+    ) -> Result<isize, Errno> {
         let memory = self.memory;
         let mut all = 0;
         for &(at, len) in parts {

@@ -30,6 +30,7 @@ pub const PROBES: &[Probe] = &[
     ("metadata", metadata),
     ("file calls", calls),
     ("mapping", mapping),
+    ("vectors with flags", vectors),
 ];
 
 /// A folder of the probe's own, empty at its beginning.
@@ -685,4 +686,50 @@ fn mapping(seen: &mut Seen) {
         .open(folder.at("a"))
         .expect("it is there");
     seen.note("of one to write", bad(4096, write_only.as_raw_fd(), 0));
+}
+
+fn vectors(seen: &mut Seen) {
+    let folder = Folder::new("vectors");
+    let file = both()
+        .open(folder.file("a", "0123456789"))
+        .expect("it is there");
+    let fd = file.as_raw_fd();
+    let parts = |bytes: &mut [u8]| libc::iovec {
+        iov_base: bytes.as_mut_ptr().cast(),
+        iov_len: bytes.len(),
+    };
+    let mut bytes = *b"abc";
+    let part = parts(&mut bytes);
+    let write = |offset: i64, flags: i32| call!(pwritev2(fd, &raw const part, 1, offset, flags));
+    seen.result("write", write(1, 0));
+    seen.result("append", write(2, libc::RWF_APPEND));
+    seen.result("append at its own offset", write(-1, libc::RWF_APPEND));
+    seen.result("its offset", call!(lseek(fd, 0, libc::SEEK_CUR)));
+    seen.result("at its own offset", write(-1, libc::RWF_HIPRI));
+    seen.result("sync", write(0, libc::RWF_SYNC));
+    seen.result("sync of data", write(0, libc::RWF_DSYNC));
+    seen.result("unknown", write(0, 1 << 30));
+    seen.result("below zero", write(-2, 0));
+    seen.result("the first form", call!(pwritev(fd, &raw const part, 1, -1)));
+    seen.result("is", fs::read_to_string(folder.at("a")));
+    let mut place = [0; 4];
+    let room = parts(&mut place);
+    let read = |offset: i64, flags: i32| call!(preadv2(fd, &raw const room, 1, offset, flags));
+    seen.result("read", read(2, 0));
+    seen.result("read on", read(-1, 0));
+    seen.result("read of unknown", read(0, 1 << 30));
+    let mut ends = [0; 2];
+    call!(pipe(ends.as_mut_ptr())).expect("there is room");
+    seen.result("pipe", call!(pwritev2(ends[1], &raw const part, 1, -1, 0)));
+    seen.result(
+        "pipe with offset",
+        call!(pwritev2(ends[1], &raw const part, 1, 0, 0)),
+    );
+    seen.result(
+        "from the pipe",
+        call!(preadv2(ends[0], &raw const room, 1, -1, 0)),
+    );
+    for end in ends {
+        call!(close(end)).expect("it is open");
+    }
 }
