@@ -89,7 +89,8 @@ pub fn next_retransmission(sent: VirtualTime, rto: Duration, now: VirtualTime) -
 /// When the kernel gives up on a segment first sent at `sent`.
 pub fn give_up(sent: VirtualTime, rto: Duration, user_timeout: Option<Duration>) -> VirtualTime {
     match user_timeout {
-        Some(limit) => sent + limit,
+        // Linux counts from the first retransmission by its timer, which a loss probe precedes.
+        Some(limit) => sent + 2 * rto + limit,
         None => next_retransmission(sent, rto, sent + RETRIES_GIVE_UP),
     }
 }

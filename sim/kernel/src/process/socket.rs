@@ -300,10 +300,14 @@ impl Kernel {
 
     pub(super) fn listen(&mut self, fd: i32, backlog: i32) -> Result<isize, Errno> {
         let node = self.node.clone();
+        let backlog = backlog.clamp(0, 4096) as usize;
         let (_, socket, _) = self.socket_of(fd)?;
-        match socket.state {
+        match &socket.state {
             State::Idle => {}
-            State::Listening(_) => return Ok(0),
+            State::Listening(listener) => {
+                listener.set_backlog(backlog);
+                return Ok(0);
+            }
             _ => return Err(Errno(libc::EINVAL)),
         }
         let local = match socket.local {
@@ -314,7 +318,6 @@ impl Kernel {
             }
         };
         let (id, socket, _) = self.socket_of(fd)?;
-        let backlog = backlog.clamp(0, 4096) as usize;
         socket.state = State::Listening(node.listen_on(local.port(), backlog)?);
         socket.local = Some(local);
         self.notify(id, 0);
