@@ -43,6 +43,7 @@ mod image;
 mod inode;
 mod latency;
 mod loss;
+mod mapped;
 mod names;
 mod snapshot;
 mod tree;
@@ -62,11 +63,12 @@ pub use self::{
     fork::ForkedFile,
     handle::Handle,
     image::{BLOCK, SECTOR},
+    mapped::Mapped,
     names::{Content, Onto, ROOT},
     snapshot::Snapshot,
     tree::{Attributes, Touch, Usage},
 };
-use self::{fault::Faults, inode::Inode, loss::Loss, names::Names};
+use self::{fault::Faults, inode::Inode, loss::Loss, mapped::Mappings, names::Names};
 use squall_core::{
     event::What,
     host::{Host, NodeIx, Reached},
@@ -96,6 +98,7 @@ struct State {
     handles_ever: u64,
     faults: Faults,
     counters: DiskCounters,
+    mappings: Mappings,
     commits: u64,
     power_losses: u64,
 }
@@ -297,6 +300,7 @@ impl Disk {
     /// and all calls fail, until [`crash`](Self::crash) or [`power_loss`](Self::power_loss) settles what becomes of
     /// the cache.
     pub fn freeze(&self) {
+        self.take_in_all();
         let mut state = self.state();
         if state.life == Life::Up {
             state.life = Life::Frozen;
@@ -306,6 +310,7 @@ impl Disk {
     /// A private copy of a file as processes would see it after a crash and a boot at this instant. Nobody notices,
     /// and unreadable sectors can be read.
     pub fn fork(&self, name: &str) -> io::Result<ForkedFile> {
+        self.take_in_all();
         let state = self.state();
         let inode = state.names.find(name).ok_or_else(|| not_found(name))?;
         Ok(ForkedFile::new(state.inodes[&inode].after_crash()))
@@ -337,6 +342,7 @@ impl State {
         self.life = Life::Down;
         self.generation += 1;
         self.open.clear();
+        self.forget_mappings();
         self.names.forget_nameless();
         self.inodes.retain(|inode, _| self.names.knows(*inode));
         for inode in self.inodes.values_mut() {

@@ -1,4 +1,4 @@
-//! The simulated network: TCP between nodes, over links that a storm can spoil.
+//! The simulated network: TCP and datagrams between nodes, over links that a storm can spoil.
 //!
 //! Shaped like the real thing. A node has a kernel, which outlives its processes and answers for them; connections have
 //! send buffers, windows, FINs and resets; a [cut](Net::cut) link drops packets silently and the sender retransmits on
@@ -32,6 +32,7 @@ mod aftermath;
 mod closing;
 mod connect;
 mod connection;
+mod datagram;
 mod duplicate;
 mod end;
 mod fabric;
@@ -57,9 +58,11 @@ use std::{
 use self::{
     aftermath::{Aftermath, Note},
     connection::Connection,
+    datagram::Datagrams,
     fabric::Fabric,
 };
 pub use self::{
+    datagram::{Datagram, DatagramSocket},
     fabric::Effect,
     latency::{Latency, LatencyChange},
     listener::Listener,
@@ -81,6 +84,7 @@ struct State {
     fabric: Fabric,
     /// In the order of their making, which is the order in which a fault meets them.
     connections: BTreeMap<u64, Connection>,
+    datagrams: Datagrams,
     next_connection: u64,
     next_socket: u64,
     /// Calls of `connect` that have not returned.
@@ -105,6 +109,7 @@ impl Net {
             state: Mutex::new(State {
                 fabric,
                 connections: BTreeMap::new(),
+                datagrams: Datagrams::default(),
                 next_connection: 0,
                 next_socket: 0,
                 connecting: 0,
@@ -125,12 +130,12 @@ impl Net {
         self.lock().fabric.succeed(old, node);
     }
 
-    /// How many bursts have not reached a process that lives, on connections that can still carry them, and how many
-    /// connections are being opened.
+    /// How many bursts have not reached a process that lives, on connections that can still carry them, how many
+    /// connections are being opened, and how many datagrams are on their way.
     pub fn in_flight(&self) -> usize {
         let state = self.lock();
         let bursts = state.connections.values().map(Connection::undelivered);
-        state.connecting + bursts.sum::<usize>()
+        state.connecting + bursts.sum::<usize>() + state.datagrams.in_flight(self.host.now())
     }
 
     /// When something last got through that had been lost before: an outage is felt until then, by TCP's backoff for up
@@ -182,7 +187,14 @@ impl Net {
     fn turn<R>(&self, act: impl FnOnce(&mut State, &mut Aftermath, VirtualTime) -> R) -> R {
         let now = self.host.now();
         let mut aftermath = Aftermath::default();
-        let result = act(&mut self.lock(), &mut aftermath, now);
+        let result = {
+            let state = &mut *self.lock();
+            let State {
+                fabric, datagrams, ..
+            } = state;
+            datagrams.advance(fabric, &mut aftermath, now);
+            act(state, &mut aftermath, now)
+        };
         aftermath.run(&*self.host);
         result
     }

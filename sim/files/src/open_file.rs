@@ -15,7 +15,7 @@ use libc::{
     FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, O_ACCMODE, O_APPEND, O_DSYNC, O_NONBLOCK, O_RDONLY,
     O_SYNC, O_WRONLY, SEEK_CUR, SEEK_DATA, SEEK_END, SEEK_HOLE, SEEK_SET,
 };
-use squall_engine::disk::{FILE_LEN_MAX, Handle, Touch};
+use squall_engine::disk::{Disk, FILE_LEN_MAX, Handle, Touch};
 
 use crate::{
     context::{Context, Place},
@@ -183,6 +183,14 @@ impl OpenFile {
     /// Whether it is a regular file or a directory, which are always ready and are nothing for `epoll`.
     pub fn is_device(&self) -> bool {
         matches!(self.0.object, Object::Device(_))
+    }
+
+    /// The disk and the inode of a regular file, whose pages memory can show.
+    pub fn on_disk(&self) -> Option<(&Arc<Disk>, u64)> {
+        match &self.0.object {
+            Object::File(handle) => Some((&self.fs().disk, handle.inode())),
+            _ => None,
+        }
     }
 
     /// The same file opened anew, as through `/proc/self/fd`: with flags and an offset of its own.

@@ -9,6 +9,7 @@
 
 mod call_names;
 mod context;
+mod environment;
 mod exec;
 mod heap;
 mod mailbox;
@@ -21,7 +22,7 @@ mod vdso;
 mod voice;
 mod zygote;
 
-use std::{cell::Cell, collections::BTreeMap, ffi::CString, fmt, ptr};
+use std::{cell::Cell, collections::BTreeMap, fmt, ptr};
 
 use squall_engine::world::Panicked;
 
@@ -35,6 +36,7 @@ pub use voice::Said;
 pub use zygote::prepare as prepare_programs;
 
 use context::{Context, Registers, switch};
+use environment::Environment;
 use memory::Apart;
 use remote::Remote;
 
@@ -133,9 +135,6 @@ struct Inner {
     /// The panic of the process's first function.
     panic: Option<Panicked>,
 }
-
-/// A process's environment variables, as `name` and `name=value`.
-type Environment = BTreeMap<CString, CString>;
 
 /// The threads of one process, in this one.
 struct Local(Box<Inner>);
@@ -379,7 +378,7 @@ impl Local {
             clock: Clock::default(),
             space: heap::space(),
             is_heard: !heap::is_apart(),
-            environment: environment.iter().filter_map(variable).collect(),
+            environment: Environment::new(environment),
             panic: None,
         });
         let main: *mut Box<dyn FnOnce()> = Box::into_raw(Box::new(main));
@@ -423,9 +422,11 @@ impl Local {
             let guest = &raw mut **guest;
             (*guest).answer = answer;
             (*inner).clock.reads.set(0);
+            (*inner).environment.exchange();
             trap::set((*inner).selector, true);
             switch(&raw mut (*inner).world, &raw const (*guest).context);
             trap::set((*inner).selector, false);
+            (*inner).environment.exchange();
             (*guest).call
         }
     }
@@ -458,10 +459,6 @@ impl Local {
     pub fn forget(&mut self, tid: Tid) {
         self.0.guests.remove(&tid);
     }
-}
-
-fn variable((name, value): &(String, String)) -> Option<(CString, CString)> {
-    Some((CString::new(&**name).ok()?, CString::new(&**value).ok()?))
 }
 
 impl Guest {

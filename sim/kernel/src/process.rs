@@ -8,6 +8,8 @@ mod descriptors;
 mod epoll;
 mod files;
 mod futex;
+mod inherited;
+mod mappings;
 mod names;
 mod object;
 pub(crate) mod outside;
@@ -18,7 +20,9 @@ mod signals;
 mod socket;
 mod time;
 mod tree;
+mod udp;
 mod unix;
+mod vectors;
 mod wakes;
 
 use std::{
@@ -39,6 +43,7 @@ use crate::cpu::{self, Call, Clone as CloneCall, Executable, Image, Memory, Proc
 use crate::fork;
 use console::Console;
 use descriptors::Descriptors;
+use mappings::Mappings;
 use object::{ObjectId, Objects};
 use schedule::Schedule;
 use shared::Regions;
@@ -182,6 +187,8 @@ type Timer = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// A process, as far as it is not shared with others of its node.
 struct Process {
+    /// They show files in memory that ends with the processor.
+    mappings: Mappings,
     pid: Tid,
     parent: Tid,
     /// Its process group, and session.
@@ -300,6 +307,7 @@ impl Kernel {
     fn start(node: Node, main: Main, environment: &[(String, String)]) -> std::io::Result<Self> {
         let pid = next_tid();
         let is_apart = !matches!(main, Main::Here(_));
+        let inherits = matches!(main, Main::Apart(_));
         let mut entropy = node.stream("entropy");
         let (mut executable, mut hears) = (None, None);
         let processor = match main {
@@ -317,6 +325,7 @@ impl Kernel {
         };
         let mut objects = Objects::default();
         let process = Process {
+            mappings: Mappings::default(),
             pid,
             parent: 1,
             group: pid,
@@ -333,7 +342,7 @@ impl Kernel {
             executable,
             processor,
         };
-        Ok(Kernel {
+        let mut kernel = Kernel {
             memory: process.processor.memory(),
             process: Box::new(process),
             others: BTreeMap::new(),
@@ -362,7 +371,11 @@ impl Kernel {
             ends_by: None,
             hears,
             node,
-        })
+        };
+        if inherits {
+            kernel.inherit();
+        }
+        Ok(kernel)
     }
 
     /// Virtual time in nanoseconds.

@@ -55,10 +55,12 @@ pub trait Processes {
 fn launch<T: Outcome>(main: usize) {
     // SAFETY: `program` took the address of a function of this type, in the same executable.
     let main = unsafe { std::mem::transmute::<usize, fn() -> T>(main) };
-    if let Some(failure) = main().failure() {
+    let failure = main().failure();
+    if let Some(failure) = &failure {
         eprintln!("Error: {failure}");
-        std::process::exit(1);
     }
+    // As at the end of a real program: what was printed is written.
+    std::process::exit(failure.is_some().into())
 }
 
 /// A process, as a scenario describes it.

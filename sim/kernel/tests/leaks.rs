@@ -225,15 +225,6 @@ fn what_is_not_simulated_is_refused_and_told() {
     );
     is_refused(
         || {
-            println!(
-                "{}",
-                raw(libc::SYS_socket, [libc::AF_INET as usize, 2, 0, 0])
-            )
-        },
-        "UDP",
-    );
-    is_refused(
-        || {
             println!("{}", raw(libc::SYS_ptrace, [0, 0, 0, 0]));
             stay();
         },

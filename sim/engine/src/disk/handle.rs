@@ -14,6 +14,7 @@ use super::{
     image::{BLOCK, split},
     inode::Inode,
     loss::{self, Loss},
+    mapped::{ALL, pages},
     names::os,
 };
 
@@ -86,15 +87,27 @@ impl Handle {
         Ok(())
     }
 
-    /// Carries out one change of the content, and counts and tells what becomes of it. A node can die before each.
+    /// What processes have written to pages by way of memory is there too.
+    fn take_in(&self, state: &mut State, pages: &Range<usize>) {
+        if state.has_mappings() {
+            state.take_in(self.inode, pages.clone(), self.disk.host.now());
+        }
+    }
+
+    /// Carries out one change of the content, in these pages, and counts and tells what becomes of it. A node can die before each.
     fn change<T>(
         &self,
+        pages: Range<usize>,
         change: impl FnOnce(&Self, &mut State) -> io::Result<T>,
         bytes: usize,
     ) -> io::Result<T> {
         self.disk.reach(Reached::Write)?;
         let mut state = self.changing()?;
+        self.take_in(&mut state, &pages);
         let result = change(self, &mut state);
+        if state.has_mappings() {
+            state.show(self.inode, pages);
+        }
         match &result {
             Ok(_) => state.counters.bytes += bytes as u64,
             Err(error) if error.kind() == io::ErrorKind::StorageFull => {
@@ -123,7 +136,7 @@ impl Handle {
             let inode = handle.data(state);
             inode.write_page(page, within, data, full, now)
         };
-        self.change(change, data.len())
+        self.change(page..page + 1, change, data.len())
     }
 
     /// Writes all of `data`, page by page, each a site of its own. Returns how much was written before anything
@@ -171,6 +184,8 @@ impl Handle {
     /// Fills `out`; nothing is read unless all of it lies inside of the file.
     pub(super) fn read_exact(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         let mut state = self.looking()?;
+        let end = offset.saturating_add(out.len() as u64);
+        self.take_in(&mut state, &pages(offset..end));
         let result = self.data(&mut state).read(offset, out);
         if let Err(error) = &result
             && error.raw_os_error() == Some(EIO)
@@ -186,6 +201,8 @@ impl Handle {
     /// first page is one.
     pub fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<usize> {
         let mut state = self.looking()?;
+        let end = offset.saturating_add(out.len() as u64);
+        self.take_in(&mut state, &pages(offset..end));
         let data = self.data(&mut state);
         let n = (out.len() as u64).min(data.len().saturating_sub(offset)) as usize;
         if n == 0 || data.read(offset, &mut out[..n]).is_ok() {
@@ -219,7 +236,7 @@ impl Handle {
             handle.data(state).set_len(len, now);
             Ok(())
         };
-        self.change(change, 0)
+        self.change(ALL, change, 0)
     }
 
     /// Gives space to a range of bytes, and lets the file grow to hold it if `grow`; what lies past the end gets none.
@@ -237,12 +254,13 @@ impl Handle {
             let end = range.end.div_ceil(BLOCK as u64) as usize;
             data.allocate(split(range.start).0..end, full, now)
         };
-        self.change(change, 0)
+        self.change(0..0, change, 0)
     }
 
     /// Makes a range of bytes zeros, without space where whole pages are. The length stays.
     pub fn punch(&self, range: Range<u64>) -> io::Result<()> {
         self.begin_write()?;
+        let punched = pages(range.clone());
         let change = |handle: &Self, state: &mut State| {
             let now = handle.disk.host.now();
             let data = handle.data(state);
@@ -266,7 +284,7 @@ impl Handle {
             }
             Ok(())
         };
-        self.change(change, 0)
+        self.change(punched, change, 0)
     }
 
     /// The first byte at or after `offset` that takes space (`data`), or that lies in a hole; the file's end is a hole.
@@ -291,6 +309,7 @@ impl Handle {
         drop(self.changing()?);
         self.disk.reach(Reached::Sync)?;
         let mut state = self.changing()?;
+        self.take_in(&mut state, &ALL);
         state.counters.syncs += 1;
         if state.faults.fail_sync() {
             state.counters.failed_syncs += 1;

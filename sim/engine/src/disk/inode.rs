@@ -52,6 +52,11 @@ impl Inode {
         self.cached.len()
     }
 
+    /// What processes see of a page; zeros past the file's end.
+    pub fn block(&self, page: usize) -> &[u8; BLOCK] {
+        self.cached.block(page)
+    }
+
     /// Reads through the page cache: a dirty page is served from memory, so a bad sector under it does not show.
     pub fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         if !self.unreadable.is_empty() && !out.is_empty() {

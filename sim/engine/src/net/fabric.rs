@@ -97,6 +97,11 @@ impl Link {
         self.busy_until = VirtualTime::ZERO;
     }
 
+    /// How long it takes from `at` on until the limited link has carried earlier bursts.
+    pub fn busy(&self, at: VirtualTime) -> Duration {
+        self.busy_until.since(at)
+    }
+
     /// When `bytes` that are ready at `at` have left through the bandwidth limit.
     pub fn through(&mut self, bytes: usize, at: VirtualTime) -> VirtualTime {
         let Some(limit) = self.bandwidth else {

@@ -54,10 +54,15 @@ impl Latency {
         }
     }
 
+    /// Whether the latency that 64 keyed bits stand for is one of the few.
+    pub(super) fn is_in_tail(&self, bits: u64) -> bool {
+        unit(bits) < self.tail_p
+    }
+
     /// The latency that 64 keyed bits stand for.
     pub(super) fn sample(&self, bits: u64) -> Duration {
         let place = unit(mix(bits));
-        if unit(bits) < self.tail_p {
+        if self.is_in_tail(bits) {
             self.typical
                 + self
                     .tail_max

@@ -76,6 +76,7 @@ impl Net {
     /// Ends the process of `node` and closes its listening sockets. Whether there was one.
     fn die(&self, node: NodeIx) -> bool {
         self.turn(|state, aftermath, _| {
+            state.datagrams.forget(node, aftermath);
             let node = state.fabric.node_mut(node);
             node.frozen = false;
             for (_, mut socket) in std::mem::take(&mut node.listening) {

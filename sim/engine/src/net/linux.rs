@@ -38,6 +38,21 @@ pub const RTO_MAX: Duration = Duration::from_secs(120);
 /// `tcp_retries2` = 15: the first retransmission timeout past this ends the connection with `ETIMEDOUT`.
 pub const RETRIES_GIVE_UP: Duration = Duration::from_millis(924_600);
 
+/// `net.core.rmem_default`: what a socket keeps of datagrams that nobody has read.
+pub const DATAGRAM_BUFFER: usize = 212_992;
+/// `net.ipv4.ip_local_port_range`: where ports of the kernel's choice begin, and how many there are.
+pub const EPHEMERAL_PORTS: [u16; 2] = [32_768, 28_232];
+
+/// What a datagram of `len` bytes takes of a receive buffer: its packet is allocated in powers of two, long ones in pages.
+pub fn datagram_room(len: usize) -> usize {
+    const HEAD: usize = 256;
+    match len + 384 {
+        ..=576 => 576 + HEAD,
+        all @ ..=16_384 => all.next_power_of_two() + HEAD,
+        _ => len + 1_000,
+    }
+}
+
 /// The backlog that `tokio::net::TcpListener::bind` asks for.
 pub const BACKLOG: usize = 1024;
 
@@ -74,7 +89,8 @@ pub fn next_retransmission(sent: VirtualTime, rto: Duration, now: VirtualTime) -
 /// When the kernel gives up on a segment first sent at `sent`.
 pub fn give_up(sent: VirtualTime, rto: Duration, user_timeout: Option<Duration>) -> VirtualTime {
     match user_timeout {
-        Some(limit) => sent + limit,
+        // Linux counts from the first retransmission by its timer, which a loss probe precedes.
+        Some(limit) => sent + 2 * rto + limit,
         None => next_retransmission(sent, rto, sent + RETRIES_GIVE_UP),
     }
 }
@@ -82,6 +98,13 @@ pub fn give_up(sent: VirtualTime, rto: Duration, user_timeout: Option<Duration>)
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn as_many_datagrams_fit_as_were_measured() {
+        let fit = [1, 600, 1_600, 3_700, 7_500, 16_000, 20_000, 40_000, 65_507];
+        let fit = fit.map(|len| DATAGRAM_BUFFER / datagram_room(len));
+        assert_eq!(fit, [256, 166, 92, 48, 25, 12, 10, 5, 3]);
+    }
 
     #[test]
     fn retransmissions_back_off_and_end_as_measured() {

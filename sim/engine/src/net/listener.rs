@@ -77,6 +77,17 @@ impl Listener {
         poll_fn(|cx| self.poll_accept(cx)).await
     }
 
+    /// From now on so many connections wait to be accepted.
+    pub fn set_backlog(&self, backlog: usize) {
+        self.net.turn(|state, _, _| {
+            if state.fabric.lives(self.node, self.life)
+                && let Some(socket) = state.socket(self.node, self.port)
+            {
+                socket.backlog = backlog;
+            }
+        });
+    }
+
     /// Whether a connection waits to be accepted; `waker` is woken by the next one that is ready.
     pub fn readiness(&self, waker: &std::task::Waker) -> bool {
         let (node, port) = (self.node, self.port);

@@ -4,6 +4,7 @@ use std::{
     fmt,
     future::Future,
     io,
+    net::SocketAddr,
     pin::Pin,
     sync::{
         Arc, Mutex, OnceLock,
@@ -26,7 +27,7 @@ use super::{Unreadable, World, exact_sleep, lock, program::ProgramFaults, wait};
 use crate::{
     check::{Findings, Truth},
     disk::Disk,
-    net::{Listener, Stream},
+    net::{DatagramSocket, Listener, Stream},
     trace::current_scope,
 };
 
@@ -266,6 +267,16 @@ impl Node {
             .alive()
             .map(|()| self.world.net.connect(self.state.ix, peer, port));
         async move { connecting?.await }
+    }
+
+    /// Binds a socket for datagrams.
+    ///
+    /// # Errors
+    /// As [`Net::bind_datagrams`](crate::net::Net::bind_datagrams).
+    pub fn bind_datagrams(&self, local: SocketAddr, shares: bool) -> io::Result<DatagramSocket> {
+        self.alive()?;
+        let net = &self.world.net;
+        net.bind_datagrams(self.state.ix, local, shares)
     }
 
     /// The machine's number.

@@ -39,6 +39,8 @@ struct Space {
     fresh: usize,
     /// Where mappings that were never used begin.
     mappings: usize,
+    /// Between these addresses lie mappings that show files.
+    files: [usize; 2],
     /// All of it is mapped already, mappings included.
     is_shared: bool,
     /// Blocks that were given back, by class: each begins with the address of the next.
@@ -348,6 +350,30 @@ pub unsafe fn mapping(space: *mut u8, len: usize) -> Option<usize> {
     }
     space.mappings = next;
     Some(at)
+}
+
+/// A mapping of a space shows a file: its program's kernel has to hear of what becomes of it.
+///
+/// # Safety
+/// As [`mapping`].
+pub unsafe fn shows_files(space: *mut u8, at: usize, len: usize) {
+    // SAFETY: the caller's promise.
+    let files = unsafe { &mut (*space.cast::<Space>()).files };
+    let begin = if files[0] == 0 { at } else { files[0] };
+    *files = [begin.min(at), files[1].max(at + len)];
+}
+
+/// Whether there may be mappings here that show files.
+///
+/// # Safety
+/// `space` is one that was prepared, or null.
+pub unsafe fn may_show_files(space: *mut u8, at: usize, len: usize) -> bool {
+    if space.is_null() {
+        return false;
+    }
+    // SAFETY: the caller's promise.
+    let [begin, end] = unsafe { (*space.cast::<Space>()).files };
+    at < end && at.saturating_add(len) > begin
 }
 
 #[cfg(test)]

@@ -17,6 +17,8 @@ pub struct Memory(Option<NonNull<Apart>>);
 
 // SAFETY: a run has one thread of the operating system, and what it points to is used by that alone.
 unsafe impl Send for Memory {}
+// SAFETY: as above.
+unsafe impl Sync for Memory {}
 
 /// The memory of a process of its own.
 #[derive(Debug)]
@@ -267,6 +269,62 @@ fn overlap(a: &Range<usize>, b: &Range<usize>) -> bool {
     a.start < b.end && b.start < a.end
 }
 
+/// Mappings that show files.
+impl Memory {
+    fn space(&self) -> *mut u8 {
+        match self.0 {
+            None => heap::space(),
+            // SAFETY: it is there as long as the processor, which outlives the calls of its program.
+            Some(apart) => unsafe { apart.as_ref().shared.start as *mut u8 },
+        }
+    }
+
+    /// A place for a file, of which nothing can be touched yet where the program shares the world's address space.
+    ///
+    /// # Errors
+    /// There is no room.
+    pub fn reserve(&self, len: usize) -> std::io::Result<usize> {
+        let space = self.space();
+        // SAFETY: the program's space; it stands still.
+        let place = unsafe { heap::mapping(space, len) };
+        let at = place.ok_or_else(|| std::io::Error::from_raw_os_error(libc::ENOMEM))?;
+        if self.0.is_none() {
+            let flags = libc::MAP_PRIVATE
+                | libc::MAP_ANONYMOUS
+                | libc::MAP_NORESERVE
+                | libc::MAP_FIXED_NOREPLACE;
+            let protection = libc::PROT_NONE as usize;
+            let arguments = [at, len, protection, flags as usize, usize::MAX, 0];
+            // SAFETY: memory that nobody has.
+            checked(unsafe { real(libc::SYS_mmap, arguments) })?;
+        }
+        // SAFETY: as above.
+        unsafe { heap::shows_files(space, at, len) };
+        Ok(at)
+    }
+
+    /// What was at this place is forgotten.
+    pub fn give_up(&self, at: usize, len: usize) {
+        let advice = match self.0 {
+            None => libc::MADV_DONTNEED,
+            Some(_) => libc::MADV_REMOVE,
+        };
+        // SAFETY: pages that show files, and will not any more.
+        unsafe { real(libc::SYS_madvise, [at, len, advice as usize, 0, 0, 0]) };
+    }
+
+    /// Does what a program asks of its own memory ([`own`]) in its place.
+    pub fn do_own(&self, number: libc::c_long, arguments: &[usize; 6]) -> isize {
+        // SAFETY: the program's own arguments; it stands still.
+        unsafe {
+            match self.0 {
+                None => real(number, *arguments),
+                Some(_) => of_shared(number, arguments).unwrap_or(0),
+            }
+        }
+    }
+}
+
 fn checked(answer: isize) -> std::io::Result<usize> {
     match answer {
         -4095..0 => Err(std::io::Error::from_raw_os_error(-answer as i32)),
@@ -300,7 +358,8 @@ fn map_anonymous(space: *mut u8, mut arguments: [usize; 6]) -> isize {
     }
 }
 
-/// Calls that concern the program's own memory alone are the real kernel's: anonymous memory, which is nobody else's.
+/// Calls that concern the program's own memory alone are the real kernel's: anonymous memory, which is nobody else's. What
+/// may concern a mapping that shows a file is for the program's kernel.
 pub fn own(space: *mut u8, number: libc::c_long, arguments: &[usize; 6]) -> Option<isize> {
     let is_own = match number {
         libc::SYS_mmap => arguments[3] as i32 & libc::MAP_ANONYMOUS != 0,
@@ -312,6 +371,17 @@ pub fn own(space: *mut u8, number: libc::c_long, arguments: &[usize; 6]) -> Opti
         _ => false,
     };
     if !is_own {
+        return None;
+    }
+    let concerns_files = match number {
+        libc::SYS_munmap | libc::SYS_madvise | libc::SYS_mremap => true,
+        // In a process of its own, memory is protected there.
+        // SAFETY: the program's space.
+        libc::SYS_mprotect => unsafe { !heap::is_shared(space) },
+        _ => false,
+    };
+    // SAFETY: as above.
+    if concerns_files && unsafe { heap::may_show_files(space, arguments[0], arguments[1]) } {
         return None;
     }
     // SAFETY: the program's own arguments, and its own space.
@@ -352,6 +422,7 @@ unsafe fn of_shared(number: libc::c_long, arguments: &[usize; 6]) -> Option<isiz
             unsafe { real(libc::SYS_mprotect, [at, len, third, 0, 0, 0]) };
             Some(at as isize)
         }
+        libc::SYS_munmap if len == 0 => Some(-(libc::EINVAL as isize)),
         libc::SYS_munmap => {
             give_up();
             Some(0)

@@ -3,7 +3,6 @@
 //! Whoever runs no program gets what libc would do. Each definition takes its arguments apart and nothing more.
 
 mod allocation;
-mod environment;
 mod resolution;
 mod threads;
 
@@ -170,6 +169,10 @@ pub unsafe extern "C" fn exit(status: c_int) -> ! {
                 original(status)
             }
         }
+    }
+    if super::heap::is_apart() {
+        // SAFETY: what C has buffered is the program's own.
+        unsafe { libc::fflush(std::ptr::null_mut()) };
     }
     call(libc::SYS_exit_group, [status as usize, 0, 0, 0, 0, 0]);
     std::process::abort()

@@ -219,10 +219,6 @@ unsafe fn obey_program(slot: usize, mailbox: *mut Mailbox) -> ! {
         let [launch, main, len, ..] = (*mailbox).numbers;
         let launch = std::mem::transmute::<usize, fn(usize)>(launch as usize);
         let environment = variables(&(&(*mailbox).carried)[..len as usize]);
-        libc::clearenv();
-        for (name, value) in &environment {
-            std::env::set_var(name, value);
-        }
         let main = Box::new(move || launch(main as usize));
         let started = trap::prepare_child()
             .map_err(io::Error::other)

@@ -8,6 +8,7 @@ use super::{
     epoll::Epoll,
     object::{Kind, events},
     signals::Target,
+    udp,
 };
 use crate::cpu::{Call, Clone as CloneCall, Said, Tid, own};
 
@@ -42,6 +43,7 @@ impl Kernel {
             own::RESOLVE => self.resolve(tid, call),
             own::SPINS => self.pass_time(tid, MS / 2),
 
+            number if udp::concerns(number) && self.is_udp(fd) => self.serve_udp(tid, call),
             libc::SYS_read => self.read(tid, fd, &[(b, c)]),
             libc::SYS_readv => {
                 let parts = self.parts(b, c);
@@ -366,13 +368,11 @@ impl Kernel {
             libc::SYS_shmdt => self.shmdt(a).into(),
             libc::SYS_shmctl => self.shmctl(a as i32, b as i32, c),
             libc::SYS_memfd_create => self.memfd(b as u32).into(),
-            libc::SYS_msync => Answer::Done(0),
-            // It is done already where it is the program's own.
-            libc::SYS_munmap => {
-                let gone = self.memory.unshare(&(a..a + b));
-                self.unshare(&gone);
-                Answer::Done(0)
+            libc::SYS_munmap => self.unmap(call).into(),
+            libc::SYS_mprotect | libc::SYS_madvise | libc::SYS_mremap => {
+                self.change_mapping(call).into()
             }
+            libc::SYS_msync => self.msync(tid, call),
             _ => match self.serve_files(tid, call) {
                 Some(answer) => answer,
                 None => self.unknown(call).into(),
@@ -396,7 +396,7 @@ impl Kernel {
         (0..count.min(1024)).map(part).collect()
     }
 
-    fn message_parts(&self, message: usize) -> Vec<(usize, usize)> {
+    pub(super) fn message_parts(&self, message: usize) -> Vec<(usize, usize)> {
         let (at, count) = (
             self.memory.read_u64(message + 16),
             self.memory.read_u64(message + 24),
@@ -404,7 +404,7 @@ impl Kernel {
         self.parts(at as usize, count as usize)
     }
 
-    fn read(&mut self, tid: Tid, fd: i32, parts: &[(usize, usize)]) -> Answer {
+    pub(super) fn read(&mut self, tid: Tid, fd: i32, parts: &[(usize, usize)]) -> Answer {
         let read = self.read_parts(fd, parts, false);
         self.drop_received();
         match read {
@@ -524,6 +524,12 @@ impl Kernel {
             }
             return Ok(read as isize);
         }
+        if let Kind::Udp(_) = self.by_fd(fd)?.1.kind {
+            return match parts.iter().all(|(_, len)| *len == 0) {
+                true => Ok(0),
+                false => Ok(self.receive_datagram(fd, parts, peek)?.copied as isize),
+            };
+        }
         let mut all = 0;
         for (ordinal, &(at, len)) in parts.iter().enumerate() {
             let memory = self.memory;
@@ -585,11 +591,12 @@ impl Kernel {
             }
             Kind::Socket(_) => self.receive_now(fd, into, peek),
             Kind::Unix(_) => Err(Errno(libc::EINVAL)),
+            Kind::Udp(_) => Err(Errno(libc::EINVAL)),
             Kind::File(file) => Ok(file.read(into)?),
         }
     }
 
-    fn write(&mut self, tid: Tid, fd: i32, parts: &[(usize, usize)]) -> Answer {
+    pub(super) fn write(&mut self, tid: Tid, fd: i32, parts: &[(usize, usize)]) -> Answer {
         match self.by_fd(fd).map(|(_, object)| &object.kind) {
             Ok(Kind::File(_)) => return self.write_at(tid, fd, parts, -1),
             Ok(Kind::Event { .. }) => {
@@ -692,6 +699,7 @@ impl Kernel {
                 Ok(all as isize)
             }
             Kind::Unix(_) => Err(Errno(libc::ENOTCONN)),
+            Kind::Udp(_) => self.send_datagram(fd, parts, None),
             Kind::Socket(_) => {
                 let slices: Vec<IoSlice<'_>> = parts
                     .iter()
@@ -786,6 +794,7 @@ impl Kernel {
             libc::FIONREAD => {
                 let unread = match &object.kind {
                     Kind::Socket(socket) => socket.unread(),
+                    Kind::Udp(udp) => udp.unread(),
                     Kind::Pipe(end) => end.unread(),
                     Kind::File(file) => {
                         let (len, at) = (file.stat()?.size as i64, file.lseek(0, libc::SEEK_CUR)?);

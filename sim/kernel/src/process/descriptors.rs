@@ -65,7 +65,7 @@ impl Descriptors {
         all
     }
 
-    fn refer(&mut self, objects: &mut Objects, fd: i32, object: ObjectId, close_on_exec: bool) {
+    pub fn refer(&mut self, objects: &mut Objects, fd: i32, object: ObjectId, close_on_exec: bool) {
         if let Some(object) = objects.get_mut(object) {
             object.descriptors += 1;
         }
@@ -274,6 +274,7 @@ impl Kernel {
             Kind::Socket(socket) => socket.close(),
             Kind::Unix(socket) => self.unix_closes(*socket),
             Kind::File(_)
+            | Kind::Udp(_)
             | Kind::Input
             | Kind::Output { .. }
             | Kind::Event { .. }
@@ -325,6 +326,7 @@ impl Kernel {
             Kind::Pipe(end) => end.mask(),
             Kind::Socket(socket) => socket.mask(),
             Kind::Unix(socket) => socket.mask(),
+            Kind::Udp(udp) => udp.mask(),
             Kind::File(_) => events::IN | events::OUT,
             Kind::Signals(set) => {
                 let set = *set;
@@ -359,10 +361,11 @@ impl Kernel {
         let Some(object) = self.objects.get_mut(id) else {
             return;
         };
-        let Kind::Socket(socket) = &mut object.kind else {
-            return;
-        };
-        socket.progress();
+        match &mut object.kind {
+            Kind::Socket(socket) => socket.progress(),
+            Kind::Udp(_) => {}
+            _ => return,
+        }
         let mask = self.mask(id);
         let over = mask & (events::ERR | events::HUP | events::RDHUP);
         let key = match news {

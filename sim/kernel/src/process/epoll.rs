@@ -265,9 +265,9 @@ impl Kernel {
         let (mut found, mut on) = (Vec::new(), Vec::new());
         for (set, (address, wanted)) in sets.into_iter().enumerate().filter(|(_, (at, _))| *at != 0)
         {
+            let wants = self.memory.read(address, count.div_ceil(8));
             for fd in 0..count {
-                let byte = self.memory.slice(address + fd / 8, 1)[0];
-                if byte >> (fd % 8) & 1 == 0 {
+                if wants[fd / 8] >> (fd % 8) & 1 == 0 {
                     continue;
                 }
                 let id = match self.object(fd as i32) {
@@ -287,13 +287,12 @@ impl Kernel {
                 ..Wait::default()
             });
         }
-        for (address, _) in sets.into_iter().filter(|(at, _)| *at != 0) {
-            self.memory
-                .slice_mut(address, count.div_ceil(64) * 8)
-                .fill(0);
-        }
-        for (set, fd) in &found {
-            self.memory.slice_mut(sets[*set].0 + fd / 8, 1)[0] |= 1 << (fd % 8);
+        for (set, (address, _)) in sets.into_iter().enumerate().filter(|(_, (at, _))| *at != 0) {
+            let mut bits = vec![0; count.div_ceil(64) * 8];
+            for (_, fd) in found.iter().filter(|(of, _)| *of == set) {
+                bits[fd / 8] |= 1 << (fd % 8);
+            }
+            self.memory.write(address, &bits);
         }
         Answer::Done(found.len() as isize)
     }

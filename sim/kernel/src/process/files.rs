@@ -164,13 +164,8 @@ impl Kernel {
                 self.at_offset(fd, |file| file.pread(memory.slice_mut(b, c), d as i64))
             }
             libc::SYS_pwrite64 => return Some(self.write_at(tid, fd, &[(b, c)], d as i64)),
-            libc::SYS_preadv | libc::SYS_preadv2 => {
-                let parts = self.parts(b, c);
-                self.read_at(fd, &parts, d as i64)
-            }
-            libc::SYS_pwritev | libc::SYS_pwritev2 => {
-                let parts = self.parts(b, c);
-                return Some(self.write_at(tid, fd, &parts, d as i64));
+            libc::SYS_preadv | libc::SYS_preadv2 | libc::SYS_pwritev | libc::SYS_pwritev2 => {
+                return Some(self.vectored(tid, call));
             }
             libc::SYS_fsync => return Some(self.sync(tid, fd, false)),
             libc::SYS_fdatasync => return Some(self.sync(tid, fd, true)),
@@ -319,7 +314,12 @@ impl Kernel {
         Ok(work(&file)? as isize)
     }
 
-    fn read_at(&mut self, fd: i32, parts: &[(usize, usize)], offset: i64) -> Result<isize, Errno> {
+    pub(super) fn read_at(
+        &mut self,
+        fd: i32,
+        parts: &[(usize, usize)],
+        offset: i64,
+    ) -> Result<isize, Errno> {
         let memory = self.memory;
         let mut all = 0;
         for &(at, len) in parts {
@@ -373,7 +373,12 @@ impl Kernel {
     }
 
     /// The wait for the disk, before the operation is carried out; none if that time has passed.
-    fn disk_takes(&mut self, tid: Tid, file: &OpenFile, operation: Operation) -> Option<Wait> {
+    pub(super) fn disk_takes(
+        &mut self,
+        tid: Tid,
+        file: &OpenFile,
+        operation: Operation,
+    ) -> Option<Wait> {
         let begun = self
             .threads
             .get(&tid)
@@ -428,7 +433,7 @@ impl Kernel {
         let format = match &object.kind {
             Kind::File(file) => return Ok(file.stat()?),
             Kind::Input | Kind::Output { .. } => libc::S_IFCHR | 0o620,
-            Kind::Socket(_) | Kind::Unix(_) => libc::S_IFSOCK | 0o777,
+            Kind::Socket(_) | Kind::Unix(_) | Kind::Udp(_) => libc::S_IFSOCK | 0o777,
             Kind::Pipe(end) if end.is_socket => libc::S_IFSOCK | 0o777,
             Kind::Pipe(_) => libc::S_IFIFO | 0o600,
             Kind::Event { .. } | Kind::Timer(_) | Kind::Epoll(_) | Kind::Signals(_) => 0o600,
@@ -722,8 +727,7 @@ impl Kernel {
         }
         let (flags, protection) = (flags as i32, protection as i32);
         if flags & libc::MAP_TYPE != libc::MAP_PRIVATE {
-            self.refuse("shared mappings of files");
-            return Err(Errno(libc::ENODEV));
+            return self.show_file(&file, call);
         }
         if flags & libc::MAP_FIXED != 0 && self.memory.is_apart() {
             self.refuse("mappings of files at addresses of a program's choice");

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use squall_files::OpenFile;
 
 use super::{
-    epoll::Epoll, pipe::PipeEnd, signals::Set, socket::Socket, time::Timer, unix::UnixSocket,
+    epoll::Epoll, pipe::PipeEnd, signals::Set, socket::Socket, time::Timer, udp::Udp,
+    unix::UnixSocket,
 };
 
 /// An object's number; none is used twice.
@@ -40,6 +41,7 @@ pub(crate) enum Kind {
     Socket(Box<Socket>),
     /// A Unix socket, until it is connected.
     Unix(Box<UnixSocket>),
+    Udp(Box<Udp>),
     File(OpenFile),
     /// `signalfd`, with the signals that it takes.
     Signals(Set),

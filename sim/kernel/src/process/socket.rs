@@ -1,6 +1,6 @@
 //! TCP sockets, over the simulated network.
 
-mod options;
+pub(super) mod options;
 
 use std::{
     future::Future,
@@ -225,7 +225,7 @@ impl Kernel {
         };
         match kind & 0xf {
             libc::SOCK_STREAM => {}
-            libc::SOCK_DGRAM => return Err(self.refuse("UDP sockets")),
+            libc::SOCK_DGRAM => return self.udp_socket(is_v6, kind, protocol),
             libc::SOCK_RAW => return Err(Errno(libc::EPERM)),
             _ => return Err(Errno(libc::ESOCKTNOSUPPORT)),
         }
@@ -300,10 +300,14 @@ impl Kernel {
 
     pub(super) fn listen(&mut self, fd: i32, backlog: i32) -> Result<isize, Errno> {
         let node = self.node.clone();
+        let backlog = backlog.clamp(0, 4096) as usize;
         let (_, socket, _) = self.socket_of(fd)?;
-        match socket.state {
+        match &socket.state {
             State::Idle => {}
-            State::Listening(_) => return Ok(0),
+            State::Listening(listener) => {
+                listener.set_backlog(backlog);
+                return Ok(0);
+            }
             _ => return Err(Errno(libc::EINVAL)),
         }
         let local = match socket.local {
@@ -314,7 +318,6 @@ impl Kernel {
             }
         };
         let (id, socket, _) = self.socket_of(fd)?;
-        let backlog = backlog.clamp(0, 4096) as usize;
         socket.state = State::Listening(node.listen_on(local.port(), backlog)?);
         socket.local = Some(local);
         self.notify(id, 0);
@@ -499,6 +502,8 @@ impl Kernel {
             Kind::Socket(socket) if writes => socket.options.send_timeout(),
             Kind::Socket(socket) => socket.options.receive_timeout(),
             Kind::Pipe(end) if !writes => end.receive_timeout,
+            Kind::Udp(udp) if !writes && udp.is_deaf() => return Answer::Done(0),
+            Kind::Udp(udp) if !writes => udp.receive_timeout(),
             _ => None,
         };
         let until = self.until(tid, timeout);

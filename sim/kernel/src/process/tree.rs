@@ -114,6 +114,7 @@ impl Kernel {
             executable: own.executable.clone(),
         };
         let child = Process {
+            mappings: Default::default(),
             pid,
             parent: own.pid,
             group: own.group,

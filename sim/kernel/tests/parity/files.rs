@@ -30,24 +30,25 @@ pub const PROBES: &[Probe] = &[
     ("metadata", metadata),
     ("file calls", calls),
     ("mapping", mapping),
+    ("vectors with flags", vectors),
 ];
 
 /// A folder of the probe's own, empty at its beginning.
-struct Folder(PathBuf);
+pub struct Folder(PathBuf);
 
 impl Folder {
-    fn new(name: &str) -> Self {
+    pub fn new(name: &str) -> Self {
         let path = std::env::temp_dir().join(format!("parity-{name}-{}", std::process::id()));
         let _ = fs::remove_dir_all(&path);
         fs::create_dir_all(&path).expect("it can be made");
         Folder(path)
     }
 
-    fn at(&self, name: &str) -> PathBuf {
+    pub fn at(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
 
-    fn file(&self, name: &str, text: &str) -> PathBuf {
+    pub fn file(&self, name: &str, text: &str) -> PathBuf {
         let path = self.at(name);
         fs::write(&path, text).expect("it can be made");
         path
@@ -64,7 +65,7 @@ fn c(path: &Path) -> CString {
     CString::new(path.as_os_str().as_bytes()).expect("it has no zeros")
 }
 
-fn both() -> OpenOptions {
+pub fn both() -> OpenOptions {
     let mut options = File::options();
     options.read(true).write(true).create(true).truncate(false);
     options
@@ -685,4 +686,50 @@ fn mapping(seen: &mut Seen) {
         .open(folder.at("a"))
         .expect("it is there");
     seen.note("of one to write", bad(4096, write_only.as_raw_fd(), 0));
+}
+
+fn vectors(seen: &mut Seen) {
+    let folder = Folder::new("vectors");
+    let file = both()
+        .open(folder.file("a", "0123456789"))
+        .expect("it is there");
+    let fd = file.as_raw_fd();
+    let parts = |bytes: &mut [u8]| libc::iovec {
+        iov_base: bytes.as_mut_ptr().cast(),
+        iov_len: bytes.len(),
+    };
+    let mut bytes = *b"abc";
+    let part = parts(&mut bytes);
+    let write = |offset: i64, flags: i32| call!(pwritev2(fd, &raw const part, 1, offset, flags));
+    seen.result("write", write(1, 0));
+    seen.result("append", write(2, libc::RWF_APPEND));
+    seen.result("append at its own offset", write(-1, libc::RWF_APPEND));
+    seen.result("its offset", call!(lseek(fd, 0, libc::SEEK_CUR)));
+    seen.result("at its own offset", write(-1, libc::RWF_HIPRI));
+    seen.result("sync", write(0, libc::RWF_SYNC));
+    seen.result("sync of data", write(0, libc::RWF_DSYNC));
+    seen.result("unknown", write(0, 1 << 30));
+    seen.result("below zero", write(-2, 0));
+    seen.result("the first form", call!(pwritev(fd, &raw const part, 1, -1)));
+    seen.result("is", fs::read_to_string(folder.at("a")));
+    let mut place = [0; 4];
+    let room = parts(&mut place);
+    let read = |offset: i64, flags: i32| call!(preadv2(fd, &raw const room, 1, offset, flags));
+    seen.result("read", read(2, 0));
+    seen.result("read on", read(-1, 0));
+    seen.result("read of unknown", read(0, 1 << 30));
+    let mut ends = [0; 2];
+    call!(pipe(ends.as_mut_ptr())).expect("there is room");
+    seen.result("pipe", call!(pwritev2(ends[1], &raw const part, 1, -1, 0)));
+    seen.result(
+        "pipe with offset",
+        call!(pwritev2(ends[1], &raw const part, 1, 0, 0)),
+    );
+    seen.result(
+        "from the pipe",
+        call!(preadv2(ends[0], &raw const room, 1, -1, 0)),
+    );
+    for end in ends {
+        call!(close(end)).expect("it is open");
+    }
 }

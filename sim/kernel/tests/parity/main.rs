@@ -3,7 +3,9 @@
 // A call of libc's is unsafe whatever it is given, and the probes give them everything.
 #![allow(clippy::macro_metavars_in_unsafe)]
 
+mod datagrams;
 mod files;
+mod mappings;
 mod readiness;
 mod signals;
 mod sockets;
@@ -24,6 +26,10 @@ const EXPLAINED: &[(&str, &str)] = &[
     (
         "dual stack: v4 to v6 only",
         "a machine has one address: a listener is found by its port alone",
+    ),
+    (
+        "shared mapping, rights: no more",
+        "a program's process lets its memory be written to, whatever the file may be opened for",
     ),
 ];
 
@@ -94,8 +100,10 @@ type Probe = (&'static str, fn(&mut Seen));
 fn probes() -> Vec<Probe> {
     let all = [
         sockets::PROBES,
+        datagrams::PROBES,
         readiness::PROBES,
         files::PROBES,
+        mappings::PROBES,
         threads::PROBES,
         signals::PROBES,
         unix::PROBES,
@@ -139,9 +147,8 @@ fn simulated(build: impl Fn(&squall::Sim) + Send + Sync + 'static) -> Vec<String
     let outcome = squall::storms("parity")
         .plan(Plan::calm())
         .one(Seed(1), build);
-    let trace = outcome.trace.as_ref().expect("it is kept");
     let mut lines = Vec::new();
-    for event in &trace.events {
+    for event in outcome.trace.iter().flat_map(|trace| &trace.events) {
         if let What::Log { message, .. } = &event.what {
             match message.strip_prefix(MARK) {
                 Some(line) => lines.push(line.to_owned()),

@@ -7,9 +7,9 @@ use squall_engine::net::Stream;
 use super::{Errno, Kernel, Kind, Socket, State};
 use crate::cpu::Call;
 
-/// The options of a TCP socket, as they were set; those that no program sets have Linux's values.
+/// The options of a socket, as they were set; those that no program sets have Linux's values.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Options(BTreeMap<(i32, i32), Vec<u8>>);
+pub(in super::super) struct Options(BTreeMap<(i32, i32), Vec<u8>>);
 
 const SECOND_NS: u64 = 1_000_000_000;
 const KEEPALIVE: (i32, i32) = (libc::SOL_SOCKET, libc::SO_KEEPALIVE);
@@ -67,6 +67,43 @@ impl Options {
         timeval(self.0.get(&SEND_TIMEOUT)?)
     }
 
+    /// Keeps what an option is set to.
+    pub fn set(&mut self, option: (i32, i32), mut bytes: Vec<u8>) -> Result<(), Errno> {
+        let (level, name) = option;
+        let is_told_only = matches!(
+            option,
+            (
+                libc::SOL_SOCKET,
+                libc::SO_ERROR | libc::SO_TYPE | libc::SO_DOMAIN
+            )
+        );
+        if is_unknown(level, name) || is_told_only {
+            return Err(Errno(libc::ENOPROTOOPT));
+        }
+        let value = int(&bytes, 0);
+        if bytes.len() < 4 || !allows(level, name, value) {
+            return Err(Errno(libc::EINVAL));
+        }
+        bytes[..4].copy_from_slice(&as_kept(level, name, value).to_ne_bytes());
+        self.0.insert(option, bytes);
+        Ok(())
+    }
+
+    /// Whether anybody has set an option.
+    pub fn is_set(&self, option: (i32, i32)) -> bool {
+        self.0.contains_key(&option)
+    }
+
+    /// What an option is set to, or what it is when nobody has set it.
+    pub fn get(&self, option: (i32, i32)) -> Vec<u8> {
+        match self.0.get(&option) {
+            Some(bytes) => bytes.clone(),
+            None if option == LINGER => vec![0; 8],
+            None if option == RECEIVE_TIMEOUT || option == SEND_TIMEOUT => vec![0; 16],
+            None => int_value(usual(option)),
+        }
+    }
+
     /// Does to a connection what they say of connections, whenever and in whatever order they were set.
     pub fn apply(&self, stream: &Stream) {
         let seconds = |option| Duration::from_secs(self.int(option).max(0) as u64);
@@ -99,9 +136,8 @@ fn usual(option: (i32, i32)) -> i32 {
 impl Kernel {
     pub(in super::super) fn set_option(&mut self, call: &Call) -> Result<isize, Errno> {
         let [fd, level, name, at, len, _] = call.arguments;
-        let (level, name) = (level as i32, name as i32);
-        let option = (level, name);
-        let mut bytes = self.memory.read(at, len);
+        let option = (level as i32, name as i32);
+        let bytes = self.memory.read(at, len);
         match &mut self.by_fd(fd as i32)?.1.kind {
             Kind::Pipe(end) if end.is_socket => {
                 if option == RECEIVE_TIMEOUT {
@@ -113,22 +149,7 @@ impl Kernel {
             _ => {}
         }
         let (_, socket, _) = self.socket_of(fd as i32)?;
-        let is_told_only = matches!(
-            option,
-            (
-                libc::SOL_SOCKET,
-                libc::SO_ERROR | libc::SO_TYPE | libc::SO_DOMAIN
-            )
-        );
-        if is_unknown(level, name) || is_told_only {
-            return Err(Errno(libc::ENOPROTOOPT));
-        }
-        let value = int(&bytes, 0);
-        if bytes.len() < 4 || !allows(level, name, value) {
-            return Err(Errno(libc::EINVAL));
-        }
-        bytes[..4].copy_from_slice(&as_kept(level, name, value).to_ne_bytes());
-        socket.options.0.insert(option, bytes);
+        socket.options.set(option, bytes)?;
         let concerns_the_connection = matches!(
             option,
             KEEPALIVE | KEEP_IDLE | KEEP_INTERVAL | KEEP_COUNT | USER_TIMEOUT
@@ -167,15 +188,19 @@ impl Kernel {
             },
             _ => self.socket_of(fd as i32)?.1.option((level, name))?,
         };
+        self.tell_option(&value, at, len_at);
+        Ok(0)
+    }
+
+    pub(in super::super) fn tell_option(&self, value: &[u8], at: usize, len_at: usize) {
         let room = self.memory.read_u32(len_at) as usize;
         let len = value.len().min(room);
         self.memory.write(at, &value[..len]);
         self.memory.write_u32(len_at, len as u32);
-        Ok(0)
     }
 }
 
-fn int_value(value: i32) -> Vec<u8> {
+pub(in super::super) fn int_value(value: i32) -> Vec<u8> {
     value.to_ne_bytes().to_vec()
 }
 
@@ -196,18 +221,13 @@ impl Socket {
             (libc::SOL_SOCKET, libc::SO_ACCEPTCONN) => {
                 int_value(matches!(self.state, State::Listening(_)).into())
             }
-            option => match self.options.0.get(&option) {
-                Some(bytes) => bytes.clone(),
-                None if option == LINGER => vec![0; 8],
-                None if option == RECEIVE_TIMEOUT || option == SEND_TIMEOUT => vec![0; 16],
-                None => int_value(usual(option)),
-            },
+            option => self.options.get(option),
         })
     }
 }
 
 /// Whether Linux has no such option.
-fn is_unknown(level: i32, name: i32) -> bool {
+pub(in super::super) fn is_unknown(level: i32, name: i32) -> bool {
     match level {
         libc::SOL_SOCKET => !(1..=83).contains(&name),
         libc::IPPROTO_TCP => !(1..=44).contains(&name),
