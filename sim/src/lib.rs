@@ -65,7 +65,9 @@ pub mod clock {
 /// The simulated disk.
 pub mod disk {
     #[doc(inline)]
-    pub use squall_engine::disk::{BLOCK, Disk, DiskCounters, FILE_LEN_MAX, File, ForkedFile};
+    pub use squall_engine::disk::{
+        BLOCK, Disk, DiskCounters, FILE_LEN_MAX, File, Files, ForkedFile, Unpacked,
+    };
 }
 
 /// Strategies: which storm is tried next.
