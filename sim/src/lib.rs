@@ -74,7 +74,7 @@ pub mod disk {
 pub mod explore {
     #[doc(inline)]
     pub use squall_explore::strategy::{
-        Explorer, Guided, Random, Strategy, Swarm, Sweep, Trial, corpus, sweep,
+        Explorer, Guided, Pct, Random, Strategy, Swarm, Sweep, Trial, corpus, sweep,
     };
 }
 

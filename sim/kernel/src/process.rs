@@ -11,6 +11,7 @@ mod names;
 mod object;
 pub(crate) mod outside;
 mod pipe;
+mod schedule;
 mod signals;
 mod socket;
 mod time;
@@ -35,6 +36,7 @@ use crate::fork;
 use console::Console;
 use descriptors::Descriptors;
 use object::{ObjectId, Objects};
+use schedule::Schedule;
 use signals::Signals;
 use wakes::Wakes;
 
@@ -187,6 +189,7 @@ pub(crate) struct Kernel {
     objects: Objects,
     wakes: Arc<Wakes>,
     console: Console,
+    schedule: Schedule,
     /// Draws which thread goes on, and which descriptor is reported first.
     order: Rng,
     entropy: Rng,
@@ -282,6 +285,7 @@ impl Kernel {
             objects,
             wakes: Arc::default(),
             console: Console::default(),
+            schedule: Schedule::of(&node),
             order: node.stream("order of threads and descriptors"),
             entropy,
             end: None,
@@ -345,23 +349,14 @@ impl Kernel {
         self.clock.saturating_sub(MONOTONIC_BEGIN + self.now())
     }
 
-    /// The thread that goes on: the one that had the last turn, or else by lot.
+    /// The thread that goes on.
     fn choose(&mut self) -> Option<Tid> {
         if self.ahead() > AHEAD_MAX {
             return None;
         }
-        let runs = |thread: &Thread| !matches!(thread.state, State::Waiting(_));
-        if self.threads.get(&self.last).is_some_and(runs) && !self.order.chance(PREEMPTED) {
-            return Some(self.last);
-        }
-        let able = || self.threads.iter().filter(|(_, thread)| runs(thread));
-        let count = able().count() as u64;
-        let chosen = match count {
-            0 => return None,
-            1 => 0,
-            count => self.order.below(count),
-        };
-        able().nth(chosen as usize).map(|(tid, _)| *tid)
+        let runs = |(_, thread): &(&Tid, &Thread)| !matches!(thread.state, State::Waiting(_));
+        let able = self.threads.iter().filter(runs).map(|(tid, _)| *tid);
+        self.schedule.next(&mut self.order, self.last, able)
     }
 
     /// Calls are those of this process from here on.
@@ -417,6 +412,7 @@ impl Kernel {
             Answer::Wait(wait) => thread.state = State::Waiting(wait),
             Answer::Gone => {
                 self.threads.remove(&tid);
+                self.schedule.forget(tid);
                 self.process.processor.forget(tid);
             }
         }
@@ -622,6 +618,3 @@ impl Kernel {
         Answer::Gone
     }
 }
-
-/// How often another thread gets the turn of one that could go on.
-const PREEMPTED: f64 = 0.1;

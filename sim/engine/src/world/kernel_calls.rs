@@ -4,7 +4,7 @@ use std::{sync::atomic::Ordering::Relaxed, task::Waker, time::Duration};
 
 use squall_core::{
     host::NodeIx,
-    seed::{hash, mix},
+    seed::{Stream, hash, mix},
 };
 
 use super::{Node, lock};
@@ -49,6 +49,15 @@ impl Node {
         faults.names_stale.fetch_add(1, Relaxed);
         let chosen = mix(hash(name.as_bytes()) ^ choice) % others.len() as u64;
         Some(others[chosen as usize].0)
+    }
+
+    /// Where the run orders its tasks by priorities, what those of this life's threads are drawn from, and the depth.
+    pub fn priorities(&self) -> Option<(Stream, u32)> {
+        let name = format!(
+            "pct of threads of {} in life {}",
+            self.state.name, self.life
+        );
+        Some(self.world.gate.as_ref()?.of_part(&name))
     }
 
     /// Whether the program may have another descriptor.
