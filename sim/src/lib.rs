@@ -69,14 +69,16 @@ pub mod clock {
 /// The simulated disk.
 pub mod disk {
     #[doc(inline)]
-    pub use squall_engine::disk::{BLOCK, Disk, DiskCounters, FILE_LEN_MAX, File, ForkedFile};
+    pub use squall_engine::disk::{
+        BLOCK, Disk, DiskCounters, FILE_LEN_MAX, File, Files, ForkedFile, Unpacked,
+    };
 }
 
 /// Strategies: which storm is tried next.
 pub mod explore {
     #[doc(inline)]
     pub use squall_explore::strategy::{
-        Explorer, Guided, Random, Strategy, Swarm, Sweep, Trial, corpus, sweep,
+        Explorer, Guided, Pct, Random, Strategy, Swarm, Sweep, Trial, corpus, sweep,
     };
 }
 

@@ -141,6 +141,7 @@ registry! {
     FailNames in fail_names,
     SlowNames in slow_names,
     NoDescriptors in no_descriptors,
+    StaleNames in stale_names,
 }
 
 impl FaultKind {

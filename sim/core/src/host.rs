@@ -52,6 +52,8 @@ pub trait Host: Send + Sync {
     /// A site is reached. Called before the action; the callee may call `crash`, `power_loss` or `freeze` on the
     /// caller's own node from within, so no lock may be held across this call.
     fn reached(&self, node: NodeIx, site: Reached<'_>) -> Verdict;
+    /// A disk has synced something; no lock is held.
+    fn synced(&self, _: NodeIx) {}
     /// Whether anybody keeps full traces (else skip the work of describing).
     fn tracing(&self) -> bool;
     /// Records something that happened. Cheap in a campaign: only hashed.

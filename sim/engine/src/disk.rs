@@ -36,6 +36,7 @@
 
 mod fault;
 mod file;
+mod files;
 mod fork;
 mod handle;
 mod image;
@@ -57,6 +58,7 @@ use libc::ENOENT;
 pub use self::{
     fault::DiskCounters,
     file::File,
+    files::{Files, Unpacked},
     fork::ForkedFile,
     handle::Handle,
     image::{BLOCK, SECTOR},
@@ -230,6 +232,8 @@ impl Disk {
         let mut state = self.live()?;
         state.counters.syncs += 1;
         state.commit_journal();
+        drop(state);
+        self.host.synced(self.node);
         Ok(())
     }
 

@@ -22,7 +22,8 @@ use squall_core::{
 
 use crate::{
     check::{Commit, Findings, Goal, Truth},
-    world::{Boot, Node, NodeState, Operation, StoreReader, World, lock},
+    disk::Files,
+    world::{Boot, Node, NodeState, Operation, RowReader, StoreReader, World, lock},
 };
 
 /// The client that prepares the world before the storm.
@@ -123,6 +124,31 @@ impl Sim {
     /// one that a node dies in and that turns out durable is a finding.
     pub fn read_stores_with(&self, reader: StoreReader) {
         lock(&self.parts).reader = Some(reader);
+    }
+
+    /// How the harness reads all rows of a node that announces no commits, as unmodified programs do: (table, key, value),
+    /// from a copy of the node's files. They are read whenever the node has synced a file, when all is to be judged, and at
+    /// the end; what has changed since the last time is a [`Commit`], which [`always`](Self::always) is told of. What the
+    /// node does and meets is the same with and without.
+    ///
+    /// An error says that there are no rows to be read yet; at the run's end it is a finding.
+    ///
+    /// ```
+    /// # fn shop(sim: &squall_engine::Sim) {
+    /// sim.read_rows("stock", |files| {
+    ///     let database = redb::Builder::new().create_with_backend(files.open("stock.redb")?)?;
+    ///     # drop(database);
+    ///     Ok::<_, Box<dyn std::error::Error>>(Vec::new())
+    /// });
+    /// # }
+    /// ```
+    pub fn read_rows<E: fmt::Display>(
+        &self,
+        node: impl Into<String>,
+        reader: impl Fn(&Files<'_>) -> Result<Vec<(String, String, Vec<u8>)>, E> + Send + Sync + 'static,
+    ) {
+        let reader: RowReader = Arc::new(move |files| reader(files).map_err(|e| e.to_string()));
+        lock(&self.world.row_readers).insert(node.into(), reader);
     }
 
     /// Adds a node. `boot` is called at each start of its process; when the future ends, so does the process, and it

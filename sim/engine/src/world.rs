@@ -15,13 +15,14 @@ mod overlap;
 mod panics;
 mod pct;
 mod program;
+mod rows;
 mod storming;
 mod task;
 mod unreadable;
 
 use std::{
     cell::RefCell,
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     future::Future,
     pin::Pin,
     sync::{
@@ -45,6 +46,7 @@ pub(crate) use node::{Boot, NodeState, StoreReader};
 pub use operation::Operation;
 pub use panics::panic_text;
 pub(crate) use pct::Gate;
+pub(crate) use rows::{Occasion, RowReader};
 pub use task::Panicked;
 pub(crate) use task::silence_service_panics;
 pub(crate) use unreadable::Unreadable;
@@ -100,6 +102,8 @@ pub(crate) struct World {
     /// Something was inflicted that is in no plan.
     by_hand: AtomicBool,
     pub custom: Mutex<Option<(CustomHandler, CustomCounter)>>,
+    /// How rows of nodes are read that announce no commits.
+    pub row_readers: Mutex<BTreeMap<String, RowReader>>,
     /// Something happened that the end of the run may depend on.
     pub activity: Notify,
     /// When a fault last began or ended, or a node came back.
@@ -149,6 +153,7 @@ impl World {
             checker: Mutex::default(),
             by_hand: AtomicBool::default(),
             custom: Mutex::default(),
+            row_readers: Mutex::default(),
             activity: Notify::new(),
             disturbed: Mutex::default(),
             clients: Mutex::new(0),
@@ -472,6 +477,12 @@ impl Host for HostRef {
                 }
                 world.site(&node, || kind, &current_scope().op, About::Nothing)
             }
+        }
+    }
+
+    fn synced(&self, node: NodeIx) {
+        if let Some(world) = self.0.upgrade() {
+            world.read_rows(&world.node(node), Occasion::Meanwhile);
         }
     }
 

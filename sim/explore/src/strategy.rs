@@ -144,6 +144,7 @@ registry! {
     Swarm in swarm,
     Sweep in sweep,
     Guided in guided,
+    Pct in pct,
 }
 
 impl Strategy {

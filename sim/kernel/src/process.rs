@@ -12,6 +12,7 @@ mod names;
 mod object;
 pub(crate) mod outside;
 mod pipe;
+mod schedule;
 mod shared;
 mod signals;
 mod socket;
@@ -39,6 +40,7 @@ use crate::fork;
 use console::Console;
 use descriptors::Descriptors;
 use object::{ObjectId, Objects};
+use schedule::Schedule;
 use shared::Regions;
 use signals::{Set, Signal, Signals, Target};
 use tree::Remains;
@@ -229,6 +231,7 @@ pub(crate) struct Kernel {
     alarms: BTreeMap<alarms::Key, alarms::Alarm>,
     wakes: Arc<Wakes>,
     console: Console,
+    schedule: Schedule,
     /// Draws which thread goes on, and which descriptor is reported first.
     order: Rng,
     entropy: Rng,
@@ -347,6 +350,7 @@ impl Kernel {
             alarms: BTreeMap::new(),
             wakes: Arc::default(),
             console: Console::default(),
+            schedule: Schedule::of(&node),
             order: node.stream("order of threads and descriptors"),
             entropy,
             end: None,
@@ -412,23 +416,14 @@ impl Kernel {
         self.clock.saturating_sub(MONOTONIC_BEGIN + self.now())
     }
 
-    /// The thread that goes on: the one that had the last turn, or else by lot.
+    /// The thread that goes on.
     fn choose(&mut self) -> Option<Tid> {
         if self.ahead() > AHEAD_MAX {
             return None;
         }
-        let runs = |thread: &Thread| !matches!(thread.state, State::Waiting(_));
-        if self.threads.get(&self.last).is_some_and(runs) && !self.order.chance(PREEMPTED) {
-            return Some(self.last);
-        }
-        let able = || self.threads.iter().filter(|(_, thread)| runs(thread));
-        let count = able().count() as u64;
-        let chosen = match count {
-            0 => return None,
-            1 => 0,
-            count => self.order.below(count),
-        };
-        able().nth(chosen as usize).map(|(tid, _)| *tid)
+        let runs = |(_, thread): &(&Tid, &Thread)| !matches!(thread.state, State::Waiting(_));
+        let able = self.threads.iter().filter(runs).map(|(tid, _)| *tid);
+        self.schedule.next(&mut self.order, self.last, able)
     }
 
     /// A thread goes on to its next call, which is answered if it can be.
@@ -486,6 +481,7 @@ impl Kernel {
                 (Answer::Wait(wait), _) => thread.state = State::Waiting(wait),
                 (Answer::Gone, _) => {
                     self.threads.remove(&tid);
+                    self.schedule.forget(tid);
                     self.process.processor.forget(tid);
                 }
             }
@@ -708,6 +704,3 @@ impl Kernel {
         Answer::Gone
     }
 }
-
-/// How often another thread gets the turn of one that could go on.
-const PREEMPTED: f64 = 0.1;

@@ -1,15 +1,16 @@
 //! Faults that only programs meet.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use squall::{
     Sim,
-    fault::{FailNames, NoDescriptors, SlowNames, Terminate},
+    fault::{FailNames, NoDescriptors, SlowNames, StaleNames, Terminate},
     seed::Seed,
-    storm::Plan,
+    storm::{Fault, Plan, When},
     trace::text,
 };
 use squall_kernel::Processes;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_real as tokio;
 
 /// Runs a storm by hand over `sim`'s programs, and tells it.
@@ -68,6 +69,93 @@ fn names_fail_and_are_slow() {
         .map(|two| two[1] - two[0])
         .fold(0.0, f64::max);
     assert!(longest > 1.0, "{text}");
+}
+
+/// Answers each connection with its own name.
+async fn says_who_it_is() -> std::io::Result<()> {
+    let listener = tokio::net::TcpListener::bind("0.0.0.0:80").await?;
+    let name = std::fs::read("/etc/hostname")?;
+    loop {
+        let (mut stream, _) = listener.accept().await?;
+        let _ = stream.write_all(&name).await;
+    }
+}
+
+/// Asks "one" who it is: by its name each time, and at the address that it found first.
+async fn asks() -> std::io::Result<()> {
+    let who = async |address: SocketAddr| {
+        let mut told = String::new();
+        let mut stream = tokio::net::TcpStream::connect(address).await?;
+        stream.read_to_string(&mut told).await?;
+        std::io::Result::Ok(told.trim().to_owned())
+    };
+    let find = async || -> std::io::Result<SocketAddr> {
+        let mut found = tokio::net::lookup_host("one:80").await?;
+        found.next().ok_or(std::io::ErrorKind::NotFound.into())
+    };
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let kept = find().await?;
+    loop {
+        println!(
+            "found {}, kept {}",
+            who(find().await?).await?,
+            who(kept).await?
+        );
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+#[test]
+fn old_addresses_lead_to_other_machines_whoever_keeps_what_was_found_is_spared() {
+    let by_hand = |sim: &Sim, fault: StaleNames| {
+        sim.process("one", says_who_it_is);
+        sim.process("other", says_who_it_is);
+        sim.process("asks", asks);
+        at_second_one(sim, fault);
+    };
+    // Other machines are the other one and the storm, which does not listen.
+    let text = |choice| told(|sim| by_hand(sim, StaleNames::new("asks", choice, 500)));
+    let texts: Vec<_> = (0..8).map(text).collect();
+    let hit = |text: &&String| text.contains("found other, kept one");
+    assert!(texts.iter().any(|text| hit(&text)), "{}", texts[0]);
+    for text in texts.iter().filter(hit) {
+        assert!(!text.contains("kept other"), "{text}");
+        let last = text.lines().rfind(|line| line.contains("kept one"));
+        assert!(
+            last.is_some_and(|line| line.contains("found one")),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn an_old_address_counts_once_a_name_is_looked_up() {
+    let plan = |node: &str| {
+        let action = StaleNames::new(node, 1, 500).into();
+        let when = When::AtMs(600);
+        let faults = vec![Fault { when, action }];
+        Plan {
+            faults,
+            ..Plan::calm()
+        }
+    };
+    for (node, hits) in [("asks", true), ("one", false)] {
+        let outcome = squall::storms("faults")
+            .plan(plan(node))
+            .one(Seed(1), |sim| {
+                sim.process("one", says_who_it_is);
+                sim.process("other", says_who_it_is);
+                sim.process("asks", asks);
+            });
+        let [report] = &outcome.faults[..] else {
+            panic!("{:?}", outcome.faults);
+        };
+        assert_eq!(
+            (report.fired.is_some(), report.effective),
+            (true, hits),
+            "{report:?}"
+        );
+    }
 }
 
 #[test]

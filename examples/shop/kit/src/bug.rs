@@ -25,6 +25,7 @@ bugs! {
     LostUpdate "lost-update" "stock: an item is read in one transaction, changed, and written back in another"
     NoIdempotency "no-idempotency" "stock, ledger: a request that comes again reserves, or charges, again"
     CheckThenActStock "check-then-act-stock" "stock: what is free is looked at in one transaction, and taken in another"
+    OversoldForAMoment "oversold-for-a-moment" "stock: what is not free is taken in one transaction, and put back in the next"
     LateReserveAfterCancel "late-reserve-after-cancel" "stock: a release of what is not reserved leaves nothing behind that refuses it when it comes late"
     ReleaseBeforeCommit "release-before-commit" "ledger: the lock of the database is released between reading a balance and writing it"
     CancelRacesConfirm "cancel-races-confirm" "orders: a cancellation does not look whether the order has been confirmed since it was read"

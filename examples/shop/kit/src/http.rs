@@ -3,7 +3,7 @@
 use anyhow::bail;
 use axum::{
     Json, Router,
-    http::StatusCode,
+    http::{StatusCode, header::CONNECTION},
     response::{IntoResponse, Response},
 };
 use serde_json::json;
@@ -32,13 +32,20 @@ pub async fn serve(listener: TcpListener, app: Router, health: Health) -> anyhow
         info!("ending");
     };
     info!("listening on {}", listener.local_addr()?);
-    let serving = axum::serve(listener, app).with_graceful_shutdown(asked_to_end);
+    let serving =
+        axum::serve(listener, app.fallback(elsewhere)).with_graceful_shutdown(asked_to_end);
     select! {
         served = serving.into_future() => served?,
         () = health.lost() => bail!("the file is lost"),
     }
     info!("ended");
     Ok(())
+}
+
+/// What no route is for was meant for another service, whose name led here: whoever asks has to look it up once more, and
+/// not to keep this connection.
+async fn elsewhere() -> impl IntoResponse {
+    (StatusCode::MISDIRECTED_REQUEST, [(CONNECTION, "close")])
 }
 
 /// Why a request is refused.

@@ -105,16 +105,17 @@ impl Calls {
     }
 }
 
+/// An answer without a body is none of the service: a name may lead to a machine that has its old address.
 async fn answer(request: RequestBuilder) -> reqwest::Result<Answer> {
     let response = request.send().await?;
-    let status = response.status();
-    let response = match status.is_server_error() {
-        true => response.error_for_status()?,
-        false => response,
-    };
+    let failure = response.error_for_status_ref().err();
+    let is_server_error = response.status().is_server_error();
     let body = response.bytes().await?;
-    Ok(match status.is_success() {
-        true => Ok(body.to_vec()),
-        false => Err(serde_json::from_slice(&body).map_or(status.to_string(), |no: No| no.error)),
-    })
+    match failure {
+        None => Ok(Ok(body.to_vec())),
+        Some(failure) => match serde_json::from_slice::<No>(&body) {
+            Ok(no) if !is_server_error => Ok(Err(no.error)),
+            _ => Err(failure),
+        },
+    }
 }

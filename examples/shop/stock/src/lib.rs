@@ -190,6 +190,34 @@ impl Stock {
         self.database.write(add).await
     }
 
+    /// Puts back what is kept for an order, and refuses it from now on.
+    async fn release(&self, key: String) -> Result<StatusCode, Refusal> {
+        let forgets = self.bugs.has(Bug::LateReserveAfterCancel);
+        let change = move |transaction: &redb::WriteTransaction| {
+            let mut items = transaction.open_table(ITEMS)?;
+            let mut reservations = transaction.open_table(RESERVATIONS)?;
+            match rows::get(&reservations, &key)? {
+                Some(Reservation::Held(line)) => {
+                    let qty = i64::from(line.qty);
+                    let mut item: Item = rows::get(&items, &line.sku)?.ok_or_else(unknown)?;
+                    item.reserved -= qty;
+                    item.free += qty;
+                    rows::put(&mut items, &line.sku, &item)?;
+                    info!("{key}: {qty} {} released", line.sku);
+                }
+                Some(Reservation::Sold(_)) => {
+                    return Err(Refusal::new(StatusCode::CONFLICT, "sold"));
+                }
+                Some(Reservation::Released) => return Ok(StatusCode::NO_CONTENT),
+                None if forgets => return Ok(StatusCode::NO_CONTENT),
+                None => {}
+            }
+            rows::put(&mut reservations, &key, &Reservation::Released)?;
+            Ok(StatusCode::NO_CONTENT)
+        };
+        self.database.write(change).await
+    }
+
     async fn item(&self, sku: &str) -> Result<Item, Refusal> {
         let sku = sku.to_owned();
         let read = move |transaction: &redb::ReadTransaction| {
@@ -220,6 +248,7 @@ async fn reserve(
     Json(Reserve { key, line }): Json<Reserve>,
 ) -> Result<Json<Reserved>, Refusal> {
     let bugs = stock.bugs.clone();
+    let (of, oversells) = (key.clone(), bugs.has(Bug::OversoldForAMoment));
     // What the two bugs have looked at before the transaction begins.
     let before = match bugs.has(Bug::LostUpdate) || bugs.has(Bug::CheckThenActStock) {
         true => Some(stock.item(&line.sku).await?),
@@ -236,7 +265,7 @@ async fn reserve(
         match rows::get(&reservations, &key)? {
             Some(_) if bugs.has(Bug::NoIdempotency) => {}
             Some(Reservation::Held(known) | Reservation::Sold(known)) if known == line => {
-                return Ok(answer);
+                return Ok((answer, now.free));
             }
             Some(Reservation::Released) => return Err(Refusal::new(StatusCode::GONE, "released")),
             Some(_) => {
@@ -248,7 +277,7 @@ async fn reserve(
             None => {}
         }
         let checked = before.unwrap_or(now);
-        if checked.free < qty {
+        if checked.free < qty && !oversells {
             return Err(Refusal::new(StatusCode::CONFLICT, "sold out"));
         }
         let mut item = if bugs.has(Bug::LostUpdate) {
@@ -261,9 +290,14 @@ async fn reserve(
         rows::put(&mut items, &line.sku, &item)?;
         info!("{key}: {qty} {} reserved, {} left", line.sku, item.free);
         rows::put(&mut reservations, &key, &Reservation::Held(line))?;
-        Ok(answer)
+        Ok((answer, item.free))
     };
-    stock.database.write(change).await.map(Json)
+    let (answer, left) = stock.database.write(change).await?;
+    if oversells && left < 0 {
+        stock.release(of).await?;
+        return Err(Refusal::new(StatusCode::CONFLICT, "sold out"));
+    }
+    Ok(Json(answer))
 }
 
 async fn confirm(
@@ -297,26 +331,5 @@ async fn release(
     State(stock): State<Stock>,
     Path(key): Path<String>,
 ) -> Result<StatusCode, Refusal> {
-    let forgets = stock.bugs.has(Bug::LateReserveAfterCancel);
-    let change = move |transaction: &redb::WriteTransaction| {
-        let mut items = transaction.open_table(ITEMS)?;
-        let mut reservations = transaction.open_table(RESERVATIONS)?;
-        match rows::get(&reservations, &key)? {
-            Some(Reservation::Held(line)) => {
-                let qty = i64::from(line.qty);
-                let mut item: Item = rows::get(&items, &line.sku)?.ok_or_else(unknown)?;
-                item.reserved -= qty;
-                item.free += qty;
-                rows::put(&mut items, &line.sku, &item)?;
-                info!("{key}: {qty} {} released", line.sku);
-            }
-            Some(Reservation::Sold(_)) => return Err(Refusal::new(StatusCode::CONFLICT, "sold")),
-            Some(Reservation::Released) => return Ok(StatusCode::NO_CONTENT),
-            None if forgets => return Ok(StatusCode::NO_CONTENT),
-            None => {}
-        }
-        rows::put(&mut reservations, &key, &Reservation::Released)?;
-        Ok(StatusCode::NO_CONTENT)
-    };
-    stock.database.write(change).await
+    stock.release(key).await
 }

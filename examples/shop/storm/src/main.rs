@@ -2,6 +2,7 @@
 
 mod audit;
 mod customer;
+mod rows;
 #[cfg(test)]
 mod tests;
 
@@ -28,6 +29,7 @@ fn shop(sim: &Sim, setup: &Setup) {
     sim.program("orders", shop_orders::main)
         .env("SHOP_BUG", &bug);
 
+    rows::watch(sim);
     let told = Told::default();
     for name in ["ann", "ben", "cleo"] {
         let told = told.clone();

@@ -52,13 +52,14 @@ mod tests {
 
     /// Members that may be 0: a process that dies loses its memory however soon it is back, a second copy is one
     /// however soon it comes, and what the rest count is no strength.
-    const MAY_BE_0: [(FaultKind, &str); 7] = [
+    const MAY_BE_0: [(FaultKind, &str); 8] = [
         (FaultKind::Crash, "down_ms"),
         (FaultKind::PowerLoss, "down_ms"),
         (FaultKind::CrashLoop, "down_ms"),
         (FaultKind::DuplicateBurst, "after_ms"),
         (FaultKind::SectorError, "choice"),
         (FaultKind::UnreadableRow, "choice"),
+        (FaultKind::StaleNames, "choice"),
         (FaultKind::Custom, "amount"),
     ];
 

@@ -67,6 +67,8 @@ pub enum Effect<'a> {
     NameFailed(&'a str),
     /// A program of this node waited for an address.
     NameSlowed(&'a str),
+    /// A program of this node was given an old address.
+    NameStale(&'a str),
     /// A program of this node was refused a descriptor.
     DescriptorRefused(&'a str),
     /// The scenario's own fault of this name touched something, as the scenario counts it.
@@ -109,6 +111,9 @@ pub trait Target {
 
     /// Each name is resolved later; 0 ends it.
     fn slow_names(&self, node: &str, extra_ms: u64);
+
+    /// Names are resolved to addresses that other machines have now, by this choice; `None` ends it.
+    fn stale_names(&self, node: &str, choice: Option<u64>);
 
     /// No more descriptors are given out.
     fn refuse_descriptors(&self, node: &str, on: bool);

@@ -22,6 +22,13 @@ impl ForkedFile {
         ForkedFile(Mutex::new(image))
     }
 
+    pub(super) fn bytes(&self) -> Vec<u8> {
+        let image = self.image();
+        let mut bytes = vec![0; image.len() as usize];
+        image.read(0, &mut bytes).expect("all of it is there");
+        bytes
+    }
+
     fn image(&self) -> MutexGuard<'_, Image> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -317,6 +317,8 @@ impl Handle {
         if commits {
             state.commit_journal();
         }
+        drop(state);
+        self.disk.host.synced(self.disk.node);
         Ok(())
     }
 }

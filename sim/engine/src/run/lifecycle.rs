@@ -13,7 +13,7 @@ use crate::{
     storm::{Fault, Plan, Profile, STORM_MS_MAX},
     timer_watch::attend,
     trace::{self, Coverage, Mode, Recorder},
-    world::{Checker, Gate, Todo, World, wait},
+    world::{Checker, Gate, Occasion, Todo, World, wait},
 };
 
 /// The storm is over at the latest this long after it began, whatever the clients do.
@@ -147,6 +147,9 @@ fn possible(world: &World, plan: &Plan, drawn: Option<&Profile>) -> Result<(), S
     for node in lock(&world.checker).goals.listened_to() {
         known(node, "messages")?;
     }
+    for node in lock(&world.row_readers).keys() {
+        known(node, "rows")?;
+    }
     for node in drawn.into_iter().flat_map(Profile::everywhere) {
         known(node, "faults")?;
     }
@@ -270,6 +273,7 @@ async fn settle(world: &Arc<World>, healed: VirtualTime) {
         // What lives in memory (leases, permits) changes without a commit.
         let stands = judged.is_some_and(|(at, of)| of == commits && now.since(at) < QUIET);
         if !stands || bound.is_some_and(|at| now >= at) {
+            world.read_all_rows(Occasion::Meanwhile);
             open = lock(&world.checker).settle(now, healed);
             bound = lock(&world.checker).next_bound(now, healed);
             judged = Some((now, commits));
@@ -364,6 +368,7 @@ async fn finish(
     let struck: Vec<&str> = damage.flat_map(|action| action.nodes()).collect();
     let judged = |checker: &Checker| !checker.unchecked && !checker.is_void();
     if judged(&lock(&world.checker)) {
+        world.read_all_rows(Occasion::End);
         for node in world.nodes() {
             if every || struck.contains(&&*node.name) {
                 world.reconcile(&node);
@@ -399,6 +404,7 @@ async fn finish(
     });
     let recorded = recorder.map(Recorder::finish).unwrap_or_default();
     lock(&world.custom).take();
+    lock(&world.row_readers).clear();
     let operations = std::mem::take(&mut *lock(&world.operations));
     let nodes = world.nodes();
     let is_met = |name: &String| {

@@ -143,6 +143,7 @@ impl Target for Effects<'_> {
             Effect::ClockRead(node) => self.sum(node, |n| n.clock_reads.load(Relaxed)),
             Effect::NameFailed(node) => self.sum(node, |n| n.program.names_failed.load(Relaxed)),
             Effect::NameSlowed(node) => self.sum(node, |n| n.program.names_slowed.load(Relaxed)),
+            Effect::NameStale(node) => self.sum(node, |n| n.program.names_stale.load(Relaxed)),
             Effect::DescriptorRefused(node) => {
                 self.sum(node, |n| n.program.descriptors_refused.load(Relaxed))
             }
@@ -200,6 +201,10 @@ impl Target for Effects<'_> {
 
     fn slow_names(&self, node: &str, extra_ms: u64) {
         self.at(node, |n| n.program.names_slow_ms.store(extra_ms, Relaxed));
+    }
+
+    fn stale_names(&self, node: &str, choice: Option<u64>) {
+        self.at(node, |n| *lock(&n.program.stale_names) = choice);
     }
 
     fn refuse_descriptors(&self, node: &str, on: bool) {

@@ -2,6 +2,11 @@
 
 use std::{sync::atomic::Ordering::Relaxed, task::Waker, time::Duration};
 
+use squall_core::{
+    host::NodeIx,
+    seed::{Stream, hash, mix},
+};
+
 use super::{Node, lock};
 
 /// For the kernel of a program.
@@ -27,6 +32,32 @@ impl Node {
             .names_slowed
             .fetch_add(u64::from(slow_ms > 0), Relaxed);
         Some(Duration::from_millis(slow_ms))
+    }
+
+    /// The machine whose address a name is resolved to: of that name, or one that has its old address now.
+    pub fn resolved(&self, name: &str) -> Option<NodeIx> {
+        let found = self.find(name)?;
+        let faults = &self.state.program;
+        let Some(choice) = *lock(&faults.stale_names) else {
+            return Some(found);
+        };
+        let mut others = self.machines();
+        others.retain(|(machine, _)| *machine != found && *machine != self.state.ix);
+        if others.is_empty() {
+            return Some(found);
+        }
+        faults.names_stale.fetch_add(1, Relaxed);
+        let chosen = mix(hash(name.as_bytes()) ^ choice) % others.len() as u64;
+        Some(others[chosen as usize].0)
+    }
+
+    /// Where the run orders its tasks by priorities, what those of this life's threads are drawn from, and the depth.
+    pub fn priorities(&self) -> Option<(Stream, u32)> {
+        let name = format!(
+            "pct of threads of {} in life {}",
+            self.state.name, self.life
+        );
+        Some(self.world.gate.as_ref()?.of_part(&name))
     }
 
     /// Whether the program may have another descriptor.

@@ -13,6 +13,7 @@ use squall_core::{
 use super::{
     Known, Node, NodeState, RUNNING, Todo, World, lock,
     node::{Death, InFlight},
+    rows::Occasion,
     task::{Guarded, panic_place},
 };
 use crate::check::{Class, Truth, Violation};
@@ -217,7 +218,9 @@ impl World {
     /// Reads a dead node's rows as its next boot will find them, and squares them with the feed: the transaction that
     /// was being committed may turn out durable, as a whole; what was acknowledged must be there; and nothing else may.
     pub fn reconcile(self: &Arc<Self>, node: &Arc<NodeState>) {
-        let Some(reader) = node.reader else { return };
+        let Some(reader) = node.reader else {
+            return self.read_rows(node, Occasion::Boot);
+        };
         let mut found = Vec::new();
         for file in node.disk.files() {
             // A file that can't be read is the service's to refuse; one under creation has no rows yet.

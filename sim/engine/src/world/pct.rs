@@ -34,6 +34,9 @@ const BUSY_MAX: u64 = 2_000;
 pub(crate) struct Gate(Mutex<State>);
 
 struct State {
+    /// What the order of tasks, and of programs' threads, is drawn from.
+    schedule: Seed,
+    depth: u32,
     rng: Stream,
     /// Still to come, the next last: (turn, priority of the task that has it).
     changes: Vec<(u64, u64)>,
@@ -82,6 +85,8 @@ impl Gate {
         let mut changes: Vec<_> = (1..depth).map(change).collect();
         changes.sort_unstable_by(|a, b| b.cmp(a));
         Arc::new(Gate(Mutex::new(State {
+            schedule: Seed(schedule),
+            depth,
             rng,
             changes,
             turns: 0,
@@ -92,6 +97,12 @@ impl Gate {
             ready: BTreeSet::new(),
             running: false,
         })))
+    }
+
+    /// The depth of the schedules, and what a part of the world draws from that orders something itself.
+    pub(super) fn of_part(&self, name: &str) -> (Stream, u32) {
+        let state = lock(&self.0);
+        (state.schedule.stream(name), state.depth)
     }
 
     /// The storm begins: turns are counted from here.

@@ -15,10 +15,12 @@ use super::lock;
 pub(crate) struct ProgramFaults {
     pub names_fail: AtomicBool,
     pub names_slow_ms: AtomicU64,
+    pub stale_names: Mutex<Option<u64>>,
     pub no_descriptors: AtomicBool,
     /// How often a program met each of them.
     pub names_failed: AtomicU64,
     pub names_slowed: AtomicU64,
+    pub names_stale: AtomicU64,
     pub descriptors_refused: AtomicU64,
     pub told_to_end: Mutex<ToldToEnd>,
 }

@@ -50,7 +50,7 @@ impl Kernel {
         if let Ok(IpAddr::V4(address)) = bare.parse() {
             return Some(address);
         }
-        self.node.find(bare).map(address::of_node)
+        self.node.resolved(bare).map(address::of_node)
     }
 }
 

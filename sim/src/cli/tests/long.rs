@@ -207,7 +207,10 @@ fn what_cannot_be_fuzzed_or_merged_is_refused() {
         ("merge {}/log --out {}/log", "there already"),
         ("fuzz bank --runs 9 --out {}/all", "united from several"),
         ("bugs bnak", "no scenario 'bnak'"),
-        ("bugs --strategies slowly", "random, swarm, sweep, guided"),
+        (
+            "bugs --strategies slowly",
+            "random, swarm, sweep, guided, pct",
+        ),
         ("bank --cut-off 0", "'0' is not a whole number in 1..="),
         ("bank --resume {}/bad/log.jsonl", "line 1"),
     ] {

@@ -6,8 +6,8 @@ use squall_core::{
     fault::{
         ClockDrift, ClockJump, Crash, CrashLoop, Custom, Cut, DelayBurst, DiskFull, DuplicateBurst,
         Flap, HalfOpen, HangConnects, Isolate, Latency, LoseBurst, Loss, Overlap, Pause, PowerLoss,
-        Refuse, ResetBurst, ResetConnections, Restart, SectorError, SlowDisk, SlowNode, SyncError,
-        Trickle, UnreadableRow, Upgrade, WriteError,
+        Refuse, ResetBurst, ResetConnections, Restart, SectorError, SlowDisk, SlowNode, StaleNames,
+        SyncError, Trickle, UnreadableRow, Upgrade, WriteError,
     },
     site::{Kind, Site},
     storm::{Action, Fault, PCT_MAX, PLAN_VERSION, Plan, When},
@@ -80,6 +80,7 @@ fn anywhere() -> impl Strategy<Value = Action> {
                     choice: b,
                     for_ms: a,
                 }),
+                Action::StaleNames(StaleNames::new(node(), a, b)),
                 Action::ClockJump(ClockJump::new(node(), signed)),
                 Action::ClockDrift(ClockDrift::new(node(), -signed, a)),
                 Action::Upgrade(Upgrade::new(node())),

@@ -5,8 +5,8 @@ use squall_core::fault::{
     ClockDrift, ClockJump, Crash, CrashLoop, Custom, Cut, DelayBurst, DiskFull, DuplicateBurst,
     FailNames, Flap, HalfOpen, HangConnects, Isolate, Latency, LoseBurst, Loss, NoDescriptors,
     Overlap, Pause, PowerLoss, Refuse, ResetBurst, ResetConnections, Restart, SectorError,
-    SlowDisk, SlowNames, SlowNode, SyncError, Terminate, Trickle, UnreadableRow, Upgrade,
-    WriteError,
+    SlowDisk, SlowNames, SlowNode, StaleNames, SyncError, Terminate, Trickle, UnreadableRow,
+    Upgrade, WriteError,
 };
 
 const LINKS: [(&str, &str); 3] = [("ann", "order"), ("order", "payment"), ("payment", "pg")];
@@ -322,6 +322,10 @@ fn every_kind_of_fault_has_its_words() {
         (
             Action::SlowNames(SlowNames::new(node(), 300, for_ms)),
             "order resolves names 300 ms later for 2 s, beginning 1 s into the storm",
+        ),
+        (
+            Action::StaleNames(StaleNames::new(node(), 3, for_ms)),
+            "order resolves names to old addresses for 2 s, beginning 1 s into the storm",
         ),
         (
             Action::NoDescriptors(NoDescriptors::new(node(), for_ms)),
