@@ -13,6 +13,8 @@ use super::{
 use crate::cpu::{Call, Clone as CloneCall, Said, Tid, own};
 
 const MS: u64 = 1_000_000;
+const F_SETSIG: i32 = 10;
+const F_GETSIG: i32 = 11;
 
 /// A timeout of milliseconds; below zero stands for none.
 fn milliseconds(timeout: usize) -> Option<u64> {
@@ -342,7 +344,8 @@ impl Kernel {
             | libc::SYS_landlock_create_ruleset
             | libc::SYS_openat2
             | libc::SYS_process_madvise
-            | libc::SYS_mseal => Err(Errno(libc::ENOSYS)).into(),
+            | libc::SYS_mseal
+            | libc::SYS_pkey_alloc => Err(Errno(libc::ENOSYS)).into(),
             libc::SYS_prctl => self.prctl(a as i32).into(),
             libc::SYS_prlimit64 => self.limit(b as i32, d).into(),
             libc::SYS_getrlimit => self.limit(a as i32, b).into(),
@@ -614,7 +617,7 @@ impl Kernel {
     }
 
     /// A thread that writes to where nobody reads any more gets a signal.
-    fn told_of_broken_pipe(&mut self, tid: Tid, answer: Answer, flags: i32) -> Answer {
+    pub(super) fn told_of_broken_pipe(&mut self, tid: Tid, answer: Answer, flags: i32) -> Answer {
         const BROKEN: isize = -(libc::EPIPE as isize);
         if let Answer::Done(BROKEN) = answer
             && flags & libc::MSG_NOSIGNAL == 0
@@ -772,6 +775,7 @@ impl Kernel {
                 object.nonblocking = argument as i32 & libc::O_NONBLOCK != 0;
                 Ok(0)
             }
+            libc::F_SETOWN | libc::F_GETOWN | F_SETSIG | F_GETSIG => Ok(0),
             libc::F_GETPIPE_SZ => match &self.by_fd(fd)?.1.kind {
                 Kind::Pipe(end) if !end.is_socket => Ok(super::pipe::CAPACITY as isize),
                 _ => Err(Errno(libc::EBADF)),
@@ -805,6 +809,8 @@ impl Kernel {
                 self.memory.write_u32(argument, unread as u32);
                 Ok(0)
             }
+            // Nobody is told of news by a signal.
+            libc::FIOASYNC => Ok(0),
             libc::FIOCLEX => {
                 self.process.descriptors.descriptor_mut(fd)?.close_on_exec = true;
                 Ok(0)

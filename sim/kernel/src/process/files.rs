@@ -1,6 +1,6 @@
 //! Files, over the file system of the node.
 
-use std::{os::unix::ffi::OsStrExt, sync::Arc};
+use std::{io::IoSlice, os::unix::ffi::OsStrExt, sync::Arc};
 
 use squall_core::seed::Stream as Rng;
 use squall_engine::Node;
@@ -183,7 +183,8 @@ impl Kernel {
             }),
             libc::SYS_fadvise64 | libc::SYS_readahead => self.file(fd).map(|_| 0),
             libc::SYS_copy_file_range => self.copy_range(call),
-            libc::SYS_sendfile | libc::SYS_splice => Err(Errno(libc::EINVAL)),
+            libc::SYS_sendfile => return Some(self.sendfile(tid, call)),
+            libc::SYS_splice => Err(Errno(libc::EINVAL)),
             libc::SYS_stat => self.stat(HERE, a, b, 0),
             libc::SYS_lstat => self.stat(HERE, a, b, libc::AT_SYMLINK_NOFOLLOW),
             libc::SYS_fstat => self.stat_of(fd).map(|stat| self.put_stat(&stat, b)),
@@ -425,6 +426,50 @@ impl Kernel {
             }
         }
         Ok(copied as isize)
+    }
+
+    /// `sendfile`: as much at once as a pipe holds.
+    fn sendfile(&mut self, tid: Tid, call: &Call) -> Answer {
+        let [to, from, place, count, ..] = call.arguments;
+        let to = to as i32;
+        match self.send_from_file(to, from as i32, place, count) {
+            Err(Errno(libc::EAGAIN)) => self.blocks(tid, to, true, Errno(libc::EAGAIN)),
+            result => self.told_of_broken_pipe(tid, result.into(), 0),
+        }
+    }
+
+    fn send_from_file(
+        &mut self,
+        to: i32,
+        from: i32,
+        place: usize,
+        count: usize,
+    ) -> Result<isize, Errno> {
+        let file = self.file(from)?;
+        let offset = match place {
+            0 => file.lseek(0, libc::SEEK_CUR)? as i64,
+            place => self.memory.read_u64(place) as i64,
+        };
+        let mut bytes = vec![0; count.min(super::pipe::CAPACITY)];
+        let len = file.pread(&mut bytes, offset)?;
+        let sent = match &self.by_fd(to)?.1.kind {
+            _ if len == 0 => 0,
+            Kind::Socket(_) => self.send(to, &[IoSlice::new(&bytes[..len])])?,
+            Kind::Pipe(end) => {
+                let end = end.clone();
+                self.write_pipe(&end, &bytes[..len])?
+            }
+            Kind::File(other) => other.write(&bytes[..len])?,
+            _ => return Err(Errno(libc::EINVAL)),
+        };
+        let next = offset + sent as i64;
+        match place {
+            0 => {
+                file.lseek(next, libc::SEEK_SET)?;
+            }
+            place => self.memory.write_u64(place, next as u64),
+        }
+        Ok(sent as isize)
     }
 
     fn stat_of(&mut self, fd: i32) -> Result<Stat, Errno> {

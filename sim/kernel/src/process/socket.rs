@@ -29,6 +29,8 @@ enum State {
     /// A connection attempt came to nothing, which `connect` has not been asked about.
     Failed,
     Listening(Listener),
+    /// For IPv6 only, beside a listener of the same port that gets whatever comes.
+    Deaf,
     Connecting(Connecting),
     Connected(Stream),
 }
@@ -105,7 +107,7 @@ impl Socket {
         match &self.state {
             State::Failed => error | events::IN | events::OUT | events::HUP | events::RDHUP,
             State::Idle => events::OUT | events::HUP,
-            State::Connecting(_) => 0,
+            State::Connecting(_) | State::Deaf => 0,
             State::Listening(listener) => {
                 if listener.readiness(&self.reader) {
                     events::IN
@@ -186,7 +188,7 @@ impl Socket {
                 }
             }
             State::Connecting(_) => Err(Errno(libc::EAGAIN)),
-            State::Idle | State::Listening(_) => Err(Errno(libc::ENOTCONN)),
+            State::Idle | State::Listening(_) | State::Deaf => Err(Errno(libc::ENOTCONN)),
         }
     }
 
@@ -201,7 +203,9 @@ impl Socket {
                 Ok(sent?)
             }
             State::Connecting(_) => Err(Errno(libc::EAGAIN)),
-            State::Idle | State::Failed | State::Listening(_) => Err(Errno(libc::EPIPE)),
+            State::Idle | State::Failed | State::Listening(_) | State::Deaf => {
+                Err(Errno(libc::EPIPE))
+            }
         }
     }
 }
@@ -246,20 +250,29 @@ impl Kernel {
         self.install(id, flags)
     }
 
-    /// Whether a socket of this process has a port to itself.
-    fn port_is_taken(&mut self, port: u16, by_any: bool) -> bool {
-        self.objects
+    /// Whether a socket of this process has a port to itself. One for IPv6 alone shares it with those for IPv4.
+    fn port_is_taken(&mut self, port: u16, by_any: bool, for_v6_only: bool) -> bool {
+        self.sockets_of(port).any(|other| match &other.state {
+            _ if for_v6_only && !other.is_v6 => false,
+            State::Listening(_) | State::Deaf => true,
+            _ => by_any || !other.options.reuses_address(),
+        })
+    }
+
+    fn port_is_heard(&mut self, port: u16) -> bool {
+        let mut sockets = self.sockets_of(port);
+        sockets.any(|other| matches!(other.state, State::Listening(_)))
+    }
+
+    fn sockets_of(&mut self, port: u16) -> impl Iterator<Item = &Socket> {
+        let sockets = self
+            .objects
             .iter_mut()
-            .any(|(_, object)| match &object.kind {
-                Kind::Socket(other) => {
-                    other.local.is_some_and(|local| local.port() == port)
-                        && match &other.state {
-                            State::Listening(_) => true,
-                            _ => by_any || !other.options.reuses_address(),
-                        }
-                }
-                _ => false,
-            })
+            .filter_map(|(_, object)| match &object.kind {
+                Kind::Socket(socket) => Some(&**socket),
+                _ => None,
+            });
+        sockets.filter(move |one| one.local.is_some_and(|local| local.port() == port))
     }
 
     fn free_port(&mut self) -> u16 {
@@ -267,7 +280,7 @@ impl Kernel {
             // Away from those of connections, which follow from their ordinals.
             let port = 20_000 + self.next_port % 12_000;
             self.next_port += 1;
-            if !self.port_is_taken(port, true) {
+            if !self.port_is_taken(port, true, false) {
                 return port;
             }
         }
@@ -288,9 +301,10 @@ impl Kernel {
             return Err(Errno(libc::EADDRNOTAVAIL));
         }
         let reuses = socket.options.reuses_address();
+        let for_v6_only = socket.is_v6 && socket.options.are_for_v6_only();
         if address.port() == 0 {
             address.set_port(self.free_port());
-        } else if self.port_is_taken(address.port(), !reuses) {
+        } else if self.port_is_taken(address.port(), !reuses, for_v6_only) {
             return Err(Errno(libc::EADDRINUSE));
         }
         let (_, socket, _) = self.socket_of(fd as i32)?;
@@ -317,6 +331,7 @@ impl Kernel {
                 self.socket_of(fd)?.1.any(port)
             }
         };
+        let is_alone = !self.port_is_heard(local.port());
         let (id, socket, _) = self.socket_of(fd)?;
         socket.state = State::Listening(node.listen_on(local.port(), backlog)?);
         socket.local = Some(local);
@@ -343,6 +358,9 @@ impl Kernel {
         // Linux hands the options of a listening socket down.
         let (is_v6, options) = (socket.is_v6, socket.options.clone());
         let reader = socket.reader.clone();
+        if matches!(socket.state, State::Deaf) {
+            return Err(Errno(libc::EAGAIN));
+        }
         let State::Listening(listener) = &mut socket.state else {
             return Err(Errno(libc::EINVAL));
         };
@@ -416,7 +434,7 @@ impl Kernel {
             State::Connecting(_) => return Err(Errno(libc::EINPROGRESS)),
             State::Connected(_) if std::mem::take(&mut socket.is_news) => return Ok(0),
             State::Connected(_) => return Err(Errno(libc::EISCONN)),
-            State::Listening(_) => return Err(Errno(libc::EISCONN)),
+            State::Listening(_) | State::Deaf => return Err(Errno(libc::EISCONN)),
             State::Failed => {
                 socket.state = State::Idle;
                 let error = socket.error.take().unwrap_or(libc::ECONNABORTED);

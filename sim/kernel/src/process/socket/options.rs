@@ -51,6 +51,11 @@ impl Options {
         self.int(REUSE_ADDRESS) != 0
     }
 
+    /// It is for IPv6 alone (`IPV6_V6ONLY`).
+    pub fn are_for_v6_only(&self) -> bool {
+        self.int((libc::IPPROTO_IPV6, libc::IPV6_V6ONLY)) != 0
+    }
+
     /// It sends a reset at its end (`SO_LINGER` with a time of zero).
     pub fn resets(&self) -> bool {
         let linger = self.0.get(&LINGER);
@@ -219,7 +224,7 @@ impl Socket {
             (libc::SOL_SOCKET, libc::SO_DOMAIN) if self.is_v6 => int_value(libc::AF_INET6),
             (libc::SOL_SOCKET, libc::SO_DOMAIN) => int_value(libc::AF_INET),
             (libc::SOL_SOCKET, libc::SO_ACCEPTCONN) => {
-                int_value(matches!(self.state, State::Listening(_)).into())
+                int_value(matches!(self.state, State::Listening(_) | State::Deaf).into())
             }
             option => self.options.get(option),
         })
