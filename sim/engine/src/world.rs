@@ -50,10 +50,11 @@ pub(crate) use task::silence_service_panics;
 pub(crate) use unreadable::Unreadable;
 
 use squall_core::{
-    event::{Scope, What},
+    census::About,
+    event::{Fate, FaultEvent, Level, Scope, What},
     host::{Host, NodeIx, Reached, Verdict},
     seed::Seed,
-    site::{About, Kind},
+    site::Kind,
     time::VirtualTime,
 };
 
@@ -99,6 +100,8 @@ pub(crate) struct World {
     pub checker: Mutex<Checker>,
     /// Something was inflicted that is in no plan.
     by_hand: AtomicBool,
+    /// All is healed, and nothing more is inflicted by hand.
+    pub settles: AtomicBool,
     pub custom: Mutex<Option<(CustomHandler, CustomCounter)>>,
     /// Something happened that the end of the run may depend on.
     pub activity: Notify,
@@ -148,6 +151,7 @@ impl World {
             queue: EventQueue::default(),
             checker: Mutex::default(),
             by_hand: AtomicBool::default(),
+            settles: AtomicBool::default(),
             custom: Mutex::default(),
             activity: Notify::new(),
             disturbed: Mutex::default(),
@@ -240,7 +244,7 @@ impl World {
         for due in due {
             match due.action.at_burst() {
                 Some(fault) => {
-                    self.announce(&due, "fires");
+                    self.announce(&due, FaultEvent::Fires);
                     self.await_burst(&fault);
                     self.disturb();
                     *lock(&self.at_burst) = Some(due.index);
@@ -382,6 +386,16 @@ impl Sink for HostRef {
     }
 }
 
+fn level_of(level: tracing::Level) -> Level {
+    match level {
+        tracing::Level::ERROR => Level::Error,
+        tracing::Level::WARN => Level::Warn,
+        tracing::Level::INFO => Level::Info,
+        tracing::Level::DEBUG => Level::Debug,
+        tracing::Level::TRACE => Level::Trace,
+    }
+}
+
 impl World {
     /// A service has said something.
     pub(super) fn says(
@@ -396,7 +410,7 @@ impl World {
             return;
         }
         let what = What::Log {
-            level: level.as_str(),
+            level: level_of(level),
             message: message.into(),
             fields: match node.is_old() {
                 true => format!("{fields} {OF_OLD}").trim_start().to_owned().into(),
@@ -485,7 +499,7 @@ impl Host for HostRef {
         };
         if let What::Burst { fate, .. } = &what
             && let Some(index) = lock(&world.at_burst).take()
-            && matches!(*fate, "lost" | "reset" | "delayed" | "duplicated")
+            && !matches!(fate, Fate::Sent | Fate::HeldBack)
         {
             lock(&world.injector).bites(index);
         }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use libc::{EFBIG, EIO};
-use squall_core::host::Reached;
+use squall_core::{event::DiskEvent, host::Reached};
 
 use super::{
     Disk, FILE_LEN_MAX, Life, State, dead,
@@ -80,7 +80,7 @@ impl Handle {
         if state.faults.fail_write() {
             state.counters.failed_writes += 1;
             drop(state);
-            self.disk.tell("write failed");
+            self.disk.tell(DiskEvent::WriteFailed);
             return Err(os(EIO));
         }
         Ok(())
@@ -100,12 +100,12 @@ impl Handle {
             Err(error) if error.kind() == io::ErrorKind::StorageFull => {
                 state.counters.refused_full += 1;
                 drop(state);
-                self.disk.tell("disk full");
+                self.disk.tell(DiskEvent::Full);
             }
             Err(error) if error.raw_os_error() == Some(EIO) => {
                 state.counters.unreadable += 1;
                 drop(state);
-                self.disk.tell("sector unreadable");
+                self.disk.tell(DiskEvent::SectorUnreadable);
             }
             Err(_) => {}
         }
@@ -177,7 +177,7 @@ impl Handle {
         {
             state.counters.unreadable += 1;
             drop(state);
-            self.disk.tell("sector unreadable");
+            self.disk.tell(DiskEvent::SectorUnreadable);
         }
         result
     }
@@ -204,7 +204,7 @@ impl Handle {
             }
         };
         drop(state);
-        self.disk.tell("sector unreadable");
+        self.disk.tell(DiskEvent::SectorUnreadable);
         result
     }
 
@@ -306,7 +306,7 @@ impl Handle {
                 ));
             }
             drop(state);
-            self.disk.tell("sync failed");
+            self.disk.tell(DiskEvent::SyncFailed);
             return Err(os(EIO));
         }
         let mut commits = !data_only || state.names.needs_commit(self.inode);
