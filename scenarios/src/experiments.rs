@@ -18,10 +18,7 @@ pub mod sync_windows;
 ///
 /// If the run itself went wrong.
 pub fn survived(scenario: &impl Scenario, seed: Seed, storm: Vec<Fault>) -> Outcome {
-    let spec = Spec {
-        plan: Some(Plan::new(storm)),
-        ..Spec::of(scenario, seed)
-    };
+    let spec = Spec::of(scenario, seed).under(Plan::new(storm));
     let outcome = run::run(scenario, &spec, false);
     must_survive(&outcome);
     outcome

@@ -8,7 +8,7 @@ use squall::{
     run::{Outcome, Spec, run},
     scenario::{Scenario, Setup},
     seed::Seed,
-    storm::{Fault, Plan, Profile, When},
+    storm::{Fault, Plan, Profile},
 };
 
 /// A scenario whose world a closure builds.
@@ -35,18 +35,16 @@ impl<B: Fn(&Sim) + Send + Sync> Scenario for Little<B> {
 impl<B: Fn(&Sim) + Send + Sync> Little<B> {
     /// A run in which these nodes are down for a second, beginning at these instants.
     pub fn run(&self, crashes: &[(u64, &str)]) -> Outcome {
-        let crash = |(at_ms, node): &(u64, &str)| Fault {
-            when: When::AtMs(*at_ms),
-            action: Crash {
-                node: (*node).to_owned(),
-                down_ms: 1_000,
-            }
-            .into(),
+        let crash = |(at_ms, node): &(u64, &str)| {
+            Fault::at_ms(
+                *at_ms,
+                Crash {
+                    node: (*node).to_owned(),
+                    down_ms: 1_000,
+                },
+            )
         };
-        let spec = Spec {
-            plan: Some(Plan::new(crashes.iter().map(crash).collect())),
-            ..Spec::of(self, Seed(1))
-        };
+        let spec = Spec::of(self, Seed(1)).under(Plan::new(crashes.iter().map(crash).collect()));
         run(self, &spec, false)
     }
 }

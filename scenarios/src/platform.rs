@@ -87,11 +87,8 @@ impl Storage for Machine {
     }
 
     fn committing(&self, file: &str, changes: &[RowChange]) {
-        let row = |change: &RowChange| Row {
-            table: change.table.into(),
-            key: change.key.clone(),
-            value: change.after.clone(),
-        };
+        let row =
+            |change: &RowChange| Row::new(change.table, change.key.clone(), change.after.clone());
         self.0.committing(file, changes.iter().map(row).collect());
     }
 

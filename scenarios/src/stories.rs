@@ -31,10 +31,7 @@ pub trait StoryScenario: Scenario + Sized {
 
     /// Plays it, with everything recorded.
     fn play(&self, seed: Seed) -> Outcome {
-        let spec = Spec {
-            plan: Some(Plan::new(self.storm().to_vec())),
-            ..Spec::of(self, seed)
-        };
+        let spec = Spec::of(self, seed).under(Plan::new(self.storm().to_vec()));
         run::run(self, &spec, true)
     }
 

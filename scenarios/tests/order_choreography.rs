@@ -14,7 +14,7 @@ use squall::{
     run::{self, Outcome, Spec},
     scenario::{Scenario, Setup},
     seed::Seed,
-    storm::{Fault, Plan, Profile, When},
+    storm::{Fault, Plan, Profile},
     testing,
 };
 use squall_scenarios::{
@@ -67,10 +67,7 @@ impl Rush {
     }
 
     fn run(&self, seed: u64, storm: Vec<Fault>) -> Outcome {
-        let spec = Spec {
-            plan: Some(Plan::new(storm)),
-            ..Spec::of(self, Seed(seed))
-        };
+        let spec = Spec::of(self, Seed(seed)).under(Plan::new(storm));
         run::run(self, &spec, false)
     }
 
@@ -171,14 +168,13 @@ fn stranger(bugs: Bugs) -> (Rush, Outcome) {
         known: 0,
         ..Rush::of(1, 5, 1)
     };
-    let down = Fault {
-        when: When::AtMs(0),
-        action: Crash {
+    let down = Fault::at_ms(
+        0,
+        Crash {
             node: "user".to_owned(),
             down_ms: 5_000,
-        }
-        .into(),
-    };
+        },
+    );
     let outcome = rush.run(1, vec![down]);
     assert!(outcome.faults[0].fired.is_some());
     (rush, outcome)

@@ -3,6 +3,7 @@
 //! Without Chromium these tests are skipped, unless `SQUALL_BROWSER=required` says that it has to be there.
 
 use std::{
+    borrow::Cow,
     env, fs,
     path::{Path, PathBuf},
     process::Command,
@@ -11,17 +12,23 @@ use std::{
 
 use serde_json::{Value, json};
 use squall::{
-    campaign::{Campaign, Seeds},
+    campaign::{Campaign, Coverage, Seeds},
     check::{Class, Violation},
+    explore::sweep::{Cell, CellResult, Column, Length, Matrix, Row},
+    fault::Crash,
     render::{
         Subject,
-        campaign::{Cell, Coverage, Report, Sometimes, Sweep, Swept},
+        campaign::{Report, Seen},
         page,
     },
     run::{self, Outcome, Spec, Verdict},
     seed::Seed,
+    site::{Kind, Site},
     time::VirtualTime,
-    trace::{Mode, Recorder, Row, Scope, What},
+    trace::{
+        ConnectionEvent, DiskEvent, Fate, FaultEvent, Level, Life, Mode, Phase, Recorder, Scope,
+        What,
+    },
 };
 use squall_scenarios::scenarios::order_saga::OrderSaga;
 
@@ -216,30 +223,24 @@ fn two_runs_of_a_seed_give_the_same_page() {
 fn a_campaigns_report_opens_in_a_browser() {
     let mut campaign = Campaign::over(&OrderSaga, "4..8".parse::<Seeds>().expect("a range"));
     campaign.plant = Some("no-journal".to_owned());
-    let totals = campaign.run(&mut |_| ());
-    let mut report = Report::of("sweep order-saga", &[totals], Duration::from_secs(12));
-    report.failures[0].replay = campaign.replay_command(Seed(report.failures[0].seed));
-    report.failures[0].page = Some("report-1.html".to_owned());
-    report.failures[0].sentence = Some("order's disk fails a write".to_owned());
-    report.coverage = (0..40)
+    let mut totals = campaign.run(&mut |_| ());
+    totals.coverage = (0..40)
         .map(|n| Coverage {
             runs: n * 25,
             features: 900 - 900 / (n + 1),
         })
         .collect();
-    report.sometimes = vec![
-        Sometimes {
-            scenario: "order-saga".to_owned(),
-            what: "a refund raced a capture".to_owned(),
-            reached: 12,
-        },
-        Sometimes {
-            scenario: "order-saga".to_owned(),
-            what: "a lease expired while held".to_owned(),
-            reached: 0,
-        },
-    ];
-    report.sweep = Some(sweep());
+    let matrix = sweep();
+    let all = [totals];
+    let report = Report {
+        seen: vec![Seen {
+            sentence: Some("order's disk fails a write".to_owned()),
+            replay: campaign.replay_command(all[0].failures[0].seed),
+            page: Some("report-1.html".to_owned()),
+        }],
+        sweep: Some(&matrix),
+        ..Report::of("sweep order-saga", &all, Duration::from_secs(12))
+    };
     let probe = "document.getElementById('theme').click();
         const report = document.createElement('pre');
         report.id = 'probed';
@@ -251,7 +252,7 @@ fn a_campaigns_report_opens_in_a_browser() {
     }
 }
 
-fn sweep() -> Sweep {
+fn sweep() -> Matrix {
     let kinds = [
         "crash",
         "power-loss",
@@ -260,36 +261,45 @@ fn sweep() -> Sweep {
         "duplicate-burst",
         "pause",
     ];
-    let cell = |site: usize, kind: usize| match (site * 7 + kind * 3) % 13 {
-        0 if site < 20 => Cell::Violated,
-        1 => Cell::NotFired,
-        2 | 3 => Cell::NotRun,
-        4 => Cell::None,
-        _ => Cell::Survived,
+    let cell = |site: usize, (kind, name): (usize, &&str)| {
+        let result = match (site * 7 + kind * 3) % 13 {
+            // That is four cells.
+            0 if site < 8 => CellResult::Violated,
+            1 => CellResult::NotFired,
+            2 | 3 => CellResult::NotRun,
+            4 => return None,
+            _ => CellResult::Survived,
+        };
+        Some(Cell {
+            column: (*name).to_owned(),
+            result,
+            effective: true,
+            broke: None,
+        })
     };
-    let site = |n: usize| Swept {
-        site: format!("order→inventory [ann-{n}/inventory-reserve] #1"),
-        cells: (0..kinds.len()).map(|kind| cell(n, kind)).collect(),
+    let row = |n: usize| Row {
+        seed: Seed(4),
+        site: Site::new(
+            "order",
+            Kind::Send("inventory".to_owned()),
+            format!("ann-{n}/inventory-reserve"),
+            1,
+        ),
+        at_ms: 1.0,
+        stands_for: 1,
+        length: Length::default(),
+        cells: (kinds.iter().enumerate())
+            .filter_map(|kind| cell(n, kind))
+            .collect(),
     };
-    let sites: Vec<Swept> = (0..40).map(site).collect();
-    let violated = sites
-        .iter()
-        .flat_map(|site| &site.cells)
-        .filter(|cell| **cell == Cell::Violated);
-    let mut left = violated.count();
-    let mut sites = sites;
-    // Four cells are broken, whatever the pattern says.
-    for site in sites.iter_mut().rev() {
-        for cell in &mut site.cells {
-            if *cell == Cell::Violated && left > 4 {
-                *cell = Cell::Survived;
-                left -= 1;
-            }
-        }
-    }
-    Sweep {
-        kinds: kinds.map(str::to_owned).to_vec(),
-        sites,
+    let column = |name: &str| Column {
+        name: name.to_owned(),
+        ..Column::default()
+    };
+    Matrix {
+        columns: kinds.map(column).to_vec(),
+        rows: (0..40).map(row).collect(),
+        ..Matrix::default()
     }
 }
 
@@ -324,12 +334,18 @@ fn long(outcome: &mut Outcome, events: u64) -> Violation {
             node,
             &Scope::NONE,
             What::Node {
-                event: "boots",
+                event: Life::Boots,
                 detail: "".into(),
             },
         );
     }
-    let fates = ["delayed", "duplicated", "held back", "lost", "reset"];
+    let fates = [
+        Fate::Delayed,
+        Fate::Duplicated,
+        Fate::HeldBack,
+        Fate::Lost,
+        Fate::Reset,
+    ];
     let mut saga = 0_u64;
     let mut goes_on = true;
     while goes_on {
@@ -355,13 +371,13 @@ fn long(outcome: &mut Outcome, events: u64) -> Violation {
             now,
             client,
             &Scope::NONE,
-            call("invoked", "POST /orders".into()),
+            call(Phase::Invoked, "POST /orders".into()),
         );
         for step in 0..stream.between(2, 6) {
             let from = services[((saga + step) % 8) as usize];
             let to = services[((saga + step + 1) % 8) as usize];
             let log = What::Log {
-                level: "INFO",
+                level: Level::Info,
                 message: "step intended".into(),
                 fields: format!("step={step}").into(),
             };
@@ -373,7 +389,7 @@ fn long(outcome: &mut Outcome, events: u64) -> Violation {
             let fate = if stream.chance(0.05) {
                 fates[stream.below(5) as usize]
             } else {
-                "sent"
+                Fate::Sent
             };
             let latency = Duration::from_micros(stream.between(200, 4_000));
             let burst = |to: &str, text: &str, fate| What::Burst {
@@ -385,7 +401,7 @@ fn long(outcome: &mut Outcome, events: u64) -> Violation {
                 fate,
             };
             tell(now, from, &scope, burst(to, &request, fate));
-            if matches!(fate, "lost" | "reset") {
+            if fate.is_dropped() {
                 tell(
                     now,
                     from,
@@ -393,7 +409,7 @@ fn long(outcome: &mut Outcome, events: u64) -> Violation {
                     What::Connection {
                         connection: saga,
                         peer: to.into(),
-                        event: "reset",
+                        event: ConnectionEvent::Reset,
                     },
                 );
                 continue;
@@ -406,7 +422,7 @@ fn long(outcome: &mut Outcome, events: u64) -> Violation {
             };
             tell(now, to, &scope, arrival(from, request.len()));
             let value = json!({"status": if step == 0 { "Reserved" } else { "Done" }, "lock": {"owner": scope.saga_id}, "note": HOSTILE});
-            let rows = vec![Row {
+            let rows = vec![squall::trace::Row {
                 table: "things".into(),
                 key: scope.saga_id.clone(),
                 value: (step < 3).then(|| value.to_string().into_bytes()),
@@ -421,11 +437,11 @@ fn long(outcome: &mut Outcome, events: u64) -> Violation {
                 },
             );
             let answer = "HTTP/1.1 200 OK\r\n\r\n{}";
-            tell(now, to, &scope, burst(from, answer, "sent"));
+            tell(now, to, &scope, burst(from, answer, Fate::Sent));
             now += latency.as_nanos() as u64;
             goes_on = tell(now, from, &scope, arrival(to, answer.len()));
         }
-        let phase = ["ok", "failed", "unknown"][(saga % 7).min(2) as usize];
+        let phase = [Phase::Ok, Phase::Failed, Phase::Unknown][(saga % 7).min(2) as usize];
         tell(now, client, &Scope::NONE, call(phase, HOSTILE.into()));
         if saga.is_multiple_of(11) {
             let node = services[(saga % 8) as usize];
@@ -434,13 +450,13 @@ fn long(outcome: &mut Outcome, events: u64) -> Violation {
                 node,
                 &Scope::NONE,
                 What::Disk {
-                    event: "sync failed".into(),
+                    event: DiskEvent::SyncFailed,
                 },
             );
             let fault = What::Fault {
-                event: "begins",
-                index: Some(0),
-                detail: HOSTILE.into(),
+                event: FaultEvent::Begins,
+                index: 0,
+                action: Cow::Owned(Crash::new(HOSTILE, 3).into()),
             };
             tell(now, "storm", &Scope::NONE, fault);
             tell(
@@ -448,7 +464,7 @@ fn long(outcome: &mut Outcome, events: u64) -> Violation {
                 node,
                 &Scope::NONE,
                 What::Node {
-                    event: "crashes",
+                    event: Life::Crashes,
                     detail: HOSTILE.into(),
                 },
             );
@@ -458,7 +474,7 @@ fn long(outcome: &mut Outcome, events: u64) -> Violation {
                 node,
                 &Scope::NONE,
                 What::Node {
-                    event: "boots",
+                    event: Life::Boots,
                     detail: "".into(),
                 },
             );

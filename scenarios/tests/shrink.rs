@@ -33,7 +33,7 @@ fn shrunk(scenario: &dyn Scenario, bug: &str, budget: Budget) -> Shrunk {
     let signature = outcome.signature(scenario.name(), &spec.shape);
     assert_eq!(signature, Some(found.signature), "{bug}");
     assert_eq!(outcome.hash, shrunk.outcome.hash);
-    println!("{bug}: {}; {:?}", shrunk.sentence, shrunk.effort);
+    println!("{bug}: {:?}; {:?}", shrunk.spec.plan, shrunk.effort);
     println!("{:?} from {:?}", shrunk.after, shrunk.before);
     shrunk
 }
@@ -82,13 +82,10 @@ type Request = (String, String, String);
 
 /// The requests that clients make of their entry in calm weather.
 fn requests(scenario: &dyn Scenario, without: &[&str]) -> Vec<Request> {
-    let spec = Spec {
-        plan: Some(Plan {
-            without: without.iter().map(|&name| name.to_owned()).collect(),
-            ..Plan::calm()
-        }),
-        ..Spec::of(scenario, Seed(11))
-    };
+    let spec = Spec::of(scenario, Seed(11)).under(Plan {
+        without: without.iter().map(|&name| name.to_owned()).collect(),
+        ..Plan::calm()
+    });
     let trace = run(scenario, &spec, true).trace;
     let events = trace.expect("it is asked for").events;
     let is_client = |name: &str| {

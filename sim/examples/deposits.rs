@@ -79,11 +79,7 @@ async fn vault(node: Node, notices_repeats: bool) -> io::Result<()> {
                 file.write(at, &entry)?;
                 file.sync_data()?;
                 entries.insert(entry);
-                let row = Row {
-                    table: "deposits".into(),
-                    key: at.to_string(),
-                    value: Some(text.to_vec()),
-                };
+                let row = Row::new("deposits", at.to_string(), Some(text.to_vec()));
                 node.committed("deposits", vec![row]);
             }
             if teller.write_all(b"ok\n").await.is_err() || teller.flush().await.is_err() {

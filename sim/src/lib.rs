@@ -39,8 +39,8 @@ pub mod campaign {
     };
     #[doc(inline)]
     pub use squall_explore::campaign::{
-        Campaign, Coverage, Failure, FaultCount, Mismatch, Progress, Tally, Totals, Verdicts,
-        available_jobs,
+        Campaign, Coverage, Failure, FaultCount, Mismatch, Progress, Tally, Totals, Unheard,
+        Verdicts, available_jobs,
     };
 }
 
@@ -142,9 +142,9 @@ pub mod seed {
 /// Shrinking: making a failing run smaller.
 pub mod shrink {
     #[doc(inline)]
-    pub use squall_explore::shrink::{
-        Budget, Effort, NotReproduced, Shrunk, Sizes, sentence, shrink,
-    };
+    pub use squall_explore::shrink::{Budget, Effort, NotReproduced, Shrunk, Sizes, shrink};
+    #[doc(inline)]
+    pub use squall_report::sentence::sentence;
 }
 
 /// Sites: the places where a fault can be aimed.
@@ -171,7 +171,10 @@ pub mod time {
 /// Traces: the events of a run.
 pub mod trace {
     #[doc(inline)]
-    pub use squall_core::event::{Event, FOUND_AFTER_OUTAGE, Kind, Row, Scope, What, Word};
+    pub use squall_core::event::{
+        ConnectionEvent, DiskEvent, Event, FOUND_AFTER_OUTAGE, Fate, FaultEvent, Kind, Level, Life,
+        Phase, Row, Scope, What,
+    };
     #[doc(inline)]
     pub use squall_engine::trace::{Feature, Mode, Recorder, Trace};
     #[doc(inline)]

@@ -43,8 +43,8 @@ use squall_engine::{
 };
 use squall_explore::{
     campaign::{Campaign, Runner, Totals},
-    failure::replay_command,
-    shrink::{Budget, Shrunk},
+    failure::{Kept, replay_command},
+    shrink::Budget,
     strategy::Trial,
 };
 use squall_report::{
@@ -182,7 +182,7 @@ pub(crate) fn checked(
             && let Some(path) = kept.path()
         {
             let file = replay.file(path);
-            page = page_beside(path, campaign.scenario, &kept.shrunk, &file);
+            page = page_beside(path, campaign.scenario, kept, &file);
             commands.truncate(1);
             commands.push(file);
         }
@@ -198,13 +198,13 @@ pub(crate) fn checked(
 }
 
 /// Writes the page of a failure beside its file, and says where.
-fn page_beside(file: &Path, scenario: &dyn Scenario, shrunk: &Shrunk, replay: &str) -> String {
+fn page_beside(file: &Path, scenario: &dyn Scenario, kept: &Kept, replay: &str) -> String {
     let path = file.with_extension("html");
     let page = page::html(&Subject {
         scenario: scenario.name(),
-        spec: &shrunk.spec,
-        outcome: &shrunk.outcome,
-        sentence: Some(&shrunk.sentence),
+        spec: &kept.shrunk.spec,
+        outcome: &kept.shrunk.outcome,
+        sentence: Some(&kept.sentence),
         replay,
     });
     match atomic_file::write(&path, &page) {

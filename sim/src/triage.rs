@@ -16,6 +16,7 @@ use squall_explore::{
 use squall_report::{
     Style,
     failure::{self, Told},
+    sentence,
     trace::text,
 };
 
@@ -155,15 +156,21 @@ pub(crate) fn keep(
     let (scenario, signature) = (campaign.scenario, &failed.signature);
     match shrink_watched(runner, scenario, &spec, signature, budget, watch) {
         Ok(shrunk) => {
-            let file = directory.map(|directory| file_of(signature, &shrunk).write(directory));
-            Triaged::Kept(Box::new(Kept { shrunk, file }))
+            let sentence = sentence::of(scenario, &shrunk.outcome);
+            let file = file_of(signature, &shrunk, &sentence);
+            let file = directory.map(|directory| file.write(directory));
+            Triaged::Kept(Box::new(Kept {
+                shrunk,
+                sentence,
+                file,
+            }))
         }
         Err(gone) => Triaged::Gone(gone),
     }
 }
 
-/// The file of a failure that was shrunk, with the end of its trace as text.
-pub(crate) fn file_of(signature: &Signature, shrunk: &Shrunk) -> FailureFile {
+/// The file of a failure that was shrunk, with what a person reads of it.
+pub(crate) fn file_of(signature: &Signature, shrunk: &Shrunk, sentence: &str) -> FailureFile {
     /// How many lines of the trace's end are saved as text.
     const LINES: usize = 20;
     let options = text::Options {
@@ -172,5 +179,5 @@ pub(crate) fn file_of(signature: &Signature, shrunk: &Shrunk) -> FailureFile {
     };
     let trace = shrunk.outcome.trace.as_ref();
     let text = trace.map(|trace| text::render(trace, &options));
-    FailureFile::of(signature, shrunk).ending_with(&text.unwrap_or_default())
+    FailureFile::of(signature, shrunk).told(sentence, &text.unwrap_or_default())
 }

@@ -89,10 +89,7 @@ fn memory_is_flat_over_thousands_of_runs() {
             pct: Some(3),
             ..Plan::calm()
         };
-        let spec = Spec {
-            plan: Some(plan),
-            ..Spec::of(&Sleeper, Seed(seed))
-        };
+        let spec = Spec::of(&Sleeper, Seed(seed)).under(plan);
         assert_eq!(run(&Sleeper, &spec, false).verdict, Verdict::Survived);
     }
     let grown = resident_kb().saturating_sub(before);

@@ -11,6 +11,7 @@ use squall::{
     host::{BurstFault, NodeIx},
     net::{LatencyChange, Net, Stream},
     seed::{Seed, Stream as Draws},
+    trace::Fate,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -136,7 +137,7 @@ fn calm(net: &Net) {
 }
 
 /// What became of a storm: how often each client connected, and every burst.
-type Run = (Vec<usize>, Vec<(NodeIx, Duration, &'static str)>);
+type Run = (Vec<usize>, Vec<(NodeIx, Duration, Fate)>);
 
 fn run_storm(seed: u64) -> Run {
     Runtime::with_seed_and_config(seed, Config::default()).block_on(async {

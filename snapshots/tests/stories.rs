@@ -4,7 +4,7 @@ use squall::{
     fault::Latency,
     run::{Outcome, Verdict},
     seed::Seed,
-    storm::{Fault, When},
+    storm::Fault,
 };
 use squall_scenarios::{
     invariants::leases::FENCED,
@@ -259,16 +259,15 @@ fn a_story_does_not_depend_on_what_others_do_over_a_slow_link() {
         let story = flow.story(&flow.play(SEED));
         let mut other = flow.clone();
         other.company = true;
-        other.storm.push(Fault {
-            when: When::AtMs(0),
-            action: Latency {
+        other.storm.push(Fault::at_ms(
+            0,
+            Latency {
                 from: "ben".to_owned(),
                 to: "order".to_owned(),
                 extra_ms: 30,
                 for_ms: 5_000,
-            }
-            .into(),
-        });
+            },
+        ));
         let outcome = other.play(SEED);
         assert!(outcome.faults.last().is_some_and(|slow| slow.effective));
         assert_eq!(story, other.story(&outcome), "{}", flow.name);

@@ -113,19 +113,18 @@ pub fn measure(seed: Seed, execution: Execution) -> Measured {
     measured.took.sort_unstable();
     measured.kept = seen.rows.values().sum();
     for step in CRASHES {
-        let crash = Fault {
-            when: When::Site(Site {
-                node: "order".to_owned(),
-                kind: Kind::Event("step done".to_owned()),
-                label: format!("ann-1/{step}"),
-                attempt: 1,
-            }),
-            action: Crash {
+        let crash = Fault::new(
+            When::Site(Site::new(
+                "order",
+                Kind::Event("step done".to_owned()),
+                format!("ann-1/{step}"),
+                1,
+            )),
+            Crash {
                 node: "order".to_owned(),
                 down_ms: DOWN.as_millis() as u64,
-            }
-            .into(),
-        };
+            },
+        );
         let (outcome, seen) = play(seed, execution, 1, vec![crash]);
         let crashed = outcome.faults[0].fired.expect("each step is done once");
         let first = *seen.ends.first().expect("the saga ends");

@@ -14,7 +14,7 @@ use squall::{
     net::Latency,
     scenario::{Scenario, Setup},
     seed::Seed,
-    storm::{Fault, Profile, When},
+    storm::{Fault, Profile},
 };
 use squall_services::{
     checkout::orders,
@@ -152,14 +152,13 @@ pub fn sales(seed: Seed, subscribers: Subscribers, told: Told) -> Vec<Sale> {
         told,
         sales: Arc::default(),
     };
-    let down = Fault {
-        when: When::AtMs(0),
-        action: PowerLoss {
+    let down = Fault::at_ms(
+        0,
+        PowerLoss {
             node: "dataplatform".to_owned(),
             down_ms: 60_000,
-        }
-        .into(),
-    };
+        },
+    );
     let faults = match subscribers {
         Subscribers::OneDown => vec![down],
         _ => Vec::new(),

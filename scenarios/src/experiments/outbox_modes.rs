@@ -16,7 +16,7 @@ use squall::{
     net::Latency,
     scenario::{Scenario, Setup},
     seed::Seed,
-    storm::{Fault, Profile, When},
+    storm::{Fault, Profile},
     time::VirtualTime,
 };
 use squall_services::{
@@ -127,14 +127,13 @@ pub fn measure(seed: Seed, mode: Mode, bus: Bus) -> Measured {
         bus,
         seen: Arc::default(),
     };
-    let away = Fault {
-        when: When::AtMs(10_000),
-        action: PowerLoss {
+    let away = Fault::at_ms(
+        10_000,
+        PowerLoss {
             node: bus::SERVICE.name.to_owned(),
             down_ms: AWAY.as_millis() as u64,
-        }
-        .into(),
-    };
+        },
+    );
     let faults = match bus {
         Bus::Away => vec![away],
         _ => Vec::new(),

@@ -105,11 +105,11 @@ mod tests {
                 on_sale: true,
                 from_ms: 0,
             };
-            let row = Row {
-                table: VERSIONS.name.into(),
-                key: version_key(LAMP, version),
-                value: Some(serde_json::to_vec(&offered).unwrap()),
-            };
+            let row = Row::new(
+                VERSIONS.name,
+                version_key(LAMP, version),
+                Some(serde_json::to_vec(&offered).unwrap()),
+            );
             let commit = Commit {
                 node: "catalog",
                 file: "catalog.redb",

@@ -225,13 +225,5 @@ pub fn at_send(node: &str, to: &str, label: &str, nth: u32, action: impl Into<Ac
 
 /// At the n-th site of this kind for `label`.
 pub fn at(node: &str, kind: Kind, label: &str, attempt: u32, action: impl Into<Action>) -> Fault {
-    Fault {
-        when: When::Site(Site {
-            node: node.to_owned(),
-            kind,
-            label: label.to_owned(),
-            attempt,
-        }),
-        action: action.into(),
-    }
+    Fault::new(When::Site(Site::new(node, kind, label, attempt)), action)
 }

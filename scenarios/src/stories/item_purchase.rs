@@ -7,7 +7,7 @@ use squall::{
     Sim,
     fault::Custom,
     scenario::{Scenario, Setup},
-    storm::{Fault, Profile, When},
+    storm::{Fault, Profile},
     trace::story::Untold,
 };
 use squall_services::{
@@ -98,16 +98,15 @@ pub fn message_lost() -> Purchase {
         bugs: Bugs::NONE
             .with(Bug::PubsubOnly)
             .with(Bug::NoPurchaseTimeout),
-        storm: vec![Fault {
-            when: When::AtMs(0),
-            action: Custom {
+        storm: vec![Fault::at_ms(
+            0,
+            Custom {
                 name: bus::Fault::Lose.name().to_owned(),
                 node: "bus".to_owned(),
                 amount: 1,
                 for_ms: 5_000,
-            }
-            .into(),
-        }],
+            },
+        )],
         ..completed()
     }
 }

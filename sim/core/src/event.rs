@@ -12,18 +12,11 @@ use serde::{Deserialize, Serialize};
 
 pub use rolling::Rolling;
 
-use crate::time::VirtualTime;
-
-/// A word of the harness's own vocabulary.
-pub type Word = &'static str;
+pub use crate::vocabulary::{ConnectionEvent, DiskEvent, Fate, FaultEvent, Level, Life, Phase};
+use crate::{fault::Action, time::VirtualTime};
 
 /// In place of a file's name: rows that an outage left behind, found on a dead node's disk.
 pub const FOUND_AFTER_OUTAGE: &str = "found after the outage";
-
-/// A turn of a node's life: its successor boots, and its process lives on.
-pub const OLD_LIVES_ON: Word = "an old process lives on";
-/// The process that had lived on is gone.
-pub const OLD_ENDS: Word = "the old process ends";
 
 /// On whose behalf something happens: the fields of the service's tracing span. Unknown ones are empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -95,9 +88,8 @@ pub enum What<'a> {
         connection: u64,
         /// The other end's name.
         peer: Cow<'a, str>,
-        /// `connect`, `refused`, `reset`, `closed`, `timed out`.
-        #[serde(deserialize_with = "json::word")]
-        event: Word,
+        /// What befell it.
+        event: ConnectionEvent,
     },
     /// A burst of bytes was handed to the network by the event's node.
     Burst {
@@ -112,9 +104,8 @@ pub enum What<'a> {
         label: Cow<'a, str>,
         /// How long it travels.
         latency: Duration,
-        /// `sent`, `lost`, `reset`, `delayed`, `duplicated`, `held back` (the link is cut: retransmitted later).
-        #[serde(deserialize_with = "json::word")]
-        fate: Word,
+        /// What becomes of it.
+        fate: Fate,
     },
     /// A burst arrived at the event's node.
     Arrival {
@@ -125,10 +116,10 @@ pub enum What<'a> {
         /// How many bytes.
         bytes: usize,
     },
-    /// The disk did something worth telling: `power lost`, `sync failed`, `sector unreadable`.
+    /// The disk did something worth telling.
     Disk {
-        /// What, in a few words.
-        event: Cow<'a, str>,
+        /// What.
+        event: DiskEvent,
     },
     /// A transaction was committed. Rows as `(table, key, value or none)`.
     Commit {
@@ -139,42 +130,40 @@ pub enum What<'a> {
     },
     /// A `tracing` event of a service.
     Log {
-        /// `ERROR`, `WARN`, `INFO`, `DEBUG`, `TRACE`.
-        #[serde(deserialize_with = "json::word")]
-        level: Word,
+        /// How important it is.
+        level: Level,
         /// The event's message.
         message: Cow<'a, str>,
         /// The other fields, in order: `name=value`.
         fields: Cow<'a, str>,
     },
-    /// A client's call: `invoked`, `ok`, `failed`, `unknown`.
+    /// A client's call.
     Client {
         /// The operation's label.
         op: Cow<'a, str>,
-        /// Which phase.
-        #[serde(deserialize_with = "json::word")]
-        phase: Word,
+        /// How far it has come.
+        phase: Phase,
         /// Request or answer in a few words.
         detail: Cow<'a, str>,
     },
-    /// A node's life: `boots`, `crashes`, `loses power`, `pauses`, `resumes`, `stops`, `panics`.
+    /// A node's life takes a turn.
     Node {
-        /// Which turn.
-        #[serde(deserialize_with = "json::word")]
-        event: Word,
+        /// Which.
+        event: Life,
         /// Why, or for how long.
         detail: Cow<'a, str>,
     },
-    /// The storm did something: a fault began, ended, or bit.
+    /// A fault of the storm takes a turn.
     Fault {
-        /// `begins`, `ends`, `fires`.
-        #[serde(deserialize_with = "json::word")]
-        event: Word,
-        /// Ordinal in the plan; none where the whole storm ends.
-        index: Option<usize>,
-        /// The fault in words.
-        detail: Cow<'a, str>,
+        /// Which.
+        event: FaultEvent,
+        /// Ordinal in the plan.
+        index: usize,
+        /// The fault.
+        action: Cow<'a, Action>,
     },
+    /// The storm is over: what had not ended has, and every node comes back.
+    Healed,
     /// An invariant was broken.
     Violation {
         /// The invariant.
@@ -194,6 +183,18 @@ pub struct Row {
     /// Value after the commit; `None` if the row was deleted.
     #[serde(with = "json::optional_text")]
     pub value: Option<Vec<u8>>,
+}
+
+impl Row {
+    /// A row of a logical table.
+    pub fn new(
+        table: impl Into<Cow<'static, str>>,
+        key: impl Into<String>,
+        value: Option<Vec<u8>>,
+    ) -> Self {
+        let (table, key) = (table.into(), key.into());
+        Row { table, key, value }
+    }
 }
 
 /// The kind of an event.
@@ -247,86 +248,41 @@ impl What<'_> {
             What::Log { .. } => Kind::Log,
             What::Client { .. } => Kind::Client,
             What::Node { .. } => Kind::Node,
-            What::Fault { .. } => Kind::Fault,
+            What::Fault { .. } | What::Healed => Kind::Fault,
             What::Violation { .. } => Kind::Violation,
         }
     }
 
+    /// Whether it happens to the event's node; faults and violations belong to the run as a whole.
+    pub fn is_of_a_node(&self) -> bool {
+        !matches!(self.kind(), Kind::Fault | Kind::Violation)
+    }
+
     /// The same, owning all that it tells.
     pub fn into_owned(self) -> What<'static> {
-        fn own<T: ?Sized + ToOwned>(value: Cow<'_, T>) -> Cow<'static, T> {
-            Cow::Owned(value.into_owned())
+        /// Owns some fields of each variant, and takes the others as they are.
+        macro_rules! owned {
+            ($($What:ident($($own:ident)*; $($keep:ident)*))*) => {
+                match self {
+                    $(What::$What { $($own,)* $($keep),* } => What::$What {
+                        $($own: Cow::Owned($own.into_owned()),)*
+                        $($keep),*
+                    },)*
+                    What::Healed => What::Healed,
+                }
+            };
         }
-        match self {
-            What::Connection {
-                connection,
-                peer,
-                event,
-            } => What::Connection {
-                connection,
-                peer: own(peer),
-                event,
-            },
-            What::Burst {
-                to,
-                connection,
-                bytes,
-                label,
-                latency,
-                fate,
-            } => What::Burst {
-                to: own(to),
-                connection,
-                bytes: own(bytes),
-                label: own(label),
-                latency,
-                fate,
-            },
-            What::Arrival {
-                from,
-                connection,
-                bytes,
-            } => What::Arrival {
-                from: own(from),
-                connection,
-                bytes,
-            },
-            What::Disk { event } => What::Disk { event: own(event) },
-            What::Commit { file, rows } => What::Commit {
-                file: own(file),
-                rows: own(rows),
-            },
-            What::Log {
-                level,
-                message,
-                fields,
-            } => What::Log {
-                level,
-                message: own(message),
-                fields: own(fields),
-            },
-            What::Client { op, phase, detail } => What::Client {
-                op: own(op),
-                phase,
-                detail: own(detail),
-            },
-            What::Node { event, detail } => What::Node {
-                event,
-                detail: own(detail),
-            },
-            What::Fault {
-                event,
-                index,
-                detail,
-            } => What::Fault {
-                event,
-                index,
-                detail: own(detail),
-            },
-            What::Violation { invariant, detail } => What::Violation {
-                invariant: own(invariant),
-                detail: own(detail),
-            },
+        owned! {
+            Connection(peer; connection event)
+            Burst(to bytes label; connection latency fate)
+            Arrival(from; connection bytes)
+            Disk(; event)
+            Commit(file rows;)
+            Log(message fields; level)
+            Client(op detail; phase)
+            Node(detail; event)
+            Fault(action; event index)
+            Violation(invariant detail;)
         }
     }
 }

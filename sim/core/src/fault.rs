@@ -30,7 +30,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{seed::Seed, site::Kind};
+use crate::{seed::Seed, site::Kind, vocabulary::Life};
 
 pub use burst::BurstFault;
 pub use declare::{Declared, Described, Strikes, Value};

@@ -11,6 +11,7 @@ compile_error!(
 );
 
 pub mod atomic_file;
+pub mod census;
 pub mod clock;
 pub mod event;
 pub mod fault;
@@ -21,3 +22,4 @@ pub mod seed;
 pub mod site;
 pub mod storm;
 pub mod time;
+mod vocabulary;

@@ -40,24 +40,23 @@ fn listed(names: &[String]) -> String {
     }
 }
 
+/// The existing name that is the nearest, if not more than `most` letters differ.
+pub fn nearest<'a, T: AsRef<str>>(name: &str, existing: &'a [T], most: usize) -> Option<&'a str> {
+    let existing = existing.iter().map(AsRef::as_ref);
+    existing
+        .map(|candidate| (strsim::levenshtein(name, candidate), candidate))
+        .filter(|(distance, _)| *distance <= most)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
 /// ` (did you mean '...'?)` if one of the names is near.
 pub struct Hint<'a, T>(pub &'a str, pub &'a [T]);
 
 impl<T: AsRef<str>> fmt::Display for Hint<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Hint(name, existing) = self;
-        let near = existing
-            .iter()
-            .map(|candidate| {
-                (
-                    strsim::levenshtein(name, candidate.as_ref()),
-                    candidate.as_ref(),
-                )
-            })
-            .filter(|(distance, _)| *distance <= name.chars().count().div_ceil(3))
-            .min_by_key(|(distance, _)| *distance);
-        match near {
-            Some((_, candidate)) => write!(f, " (did you mean '{candidate}'?)"),
+        match nearest(self.0, self.1, self.0.chars().count().div_ceil(3)) {
+            Some(candidate) => write!(f, " (did you mean '{candidate}'?)"),
             None => Ok(()),
         }
     }

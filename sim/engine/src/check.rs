@@ -233,11 +233,7 @@ impl Truth {
         for (table, key, value) in found {
             stored.insert((table, key), value);
             if self.row(node, table, key) != Some(value) {
-                rows.push(Row {
-                    table: table.clone().into(),
-                    key: key.clone(),
-                    value: Some(value.clone()),
-                });
+                rows.push(Row::new(table.clone(), key.clone(), Some(value.clone())));
             }
         }
         for (table, entries) in self.stores.get(node).into_iter().flatten() {
@@ -245,11 +241,7 @@ impl Truth {
                 .keys()
                 .filter(|key| !stored.contains_key(&(table.as_str(), key.as_str())))
             {
-                rows.push(Row {
-                    table: table.clone().into(),
-                    key: key.clone(),
-                    value: None,
-                });
+                rows.push(Row::new(table.clone(), key.clone(), None));
             }
         }
         rows

@@ -70,7 +70,7 @@ pub use self::{
 };
 use self::{fault::Faults, inode::Inode, loss::Loss, mapped::Mappings, names::Names};
 use squall_core::{
-    event::What,
+    event::{DiskEvent, What},
     host::{Host, NodeIx, Reached},
     time::VirtualTime,
 };
@@ -166,8 +166,7 @@ impl Disk {
         Ok(())
     }
 
-    fn tell(&self, event: impl Into<std::borrow::Cow<'static, str>>) {
-        let event = event.into();
+    fn tell(&self, event: DiskEvent) {
         self.host.record(self.node, What::Disk { event });
     }
 
@@ -293,7 +292,7 @@ impl Disk {
         state.counters.torn_sectors += torn;
         state.end_life();
         drop(state);
-        self.tell(format!("power lost: {lost} sectors lost, {torn} torn"));
+        self.tell(DiskEvent::PowerLost { lost, torn });
     }
 
     /// The node dies inside an operation: from this instant nothing changes, neither on the platter nor in the cache,

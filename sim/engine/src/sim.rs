@@ -14,7 +14,7 @@ use std::{
 pub use weather::Weather;
 
 use squall_core::{
-    event::{Scope, What},
+    event::{Phase, Scope, What},
     interned::interned,
     seed::{Seed, Stream},
     time::VirtualTime,
@@ -526,22 +526,22 @@ impl Client {
 
     /// Records that a call begins.
     pub fn invoked(&self, op: &str, detail: &str) {
-        self.record(op, "invoked", detail);
+        self.record(op, Phase::Invoked, detail);
     }
 
     /// Records that a call was answered as hoped.
     pub fn ok(&self, op: &str, detail: &str) {
-        self.record(op, "ok", detail);
+        self.record(op, Phase::Ok, detail);
     }
 
     /// Records that a call was refused: it certainly had no effect.
     pub fn failed(&self, op: &str, detail: &str) {
-        self.record(op, "failed", detail);
+        self.record(op, Phase::Failed, detail);
     }
 
     /// Records that it is unknown whether the call had an effect.
     pub fn unknown(&self, op: &str, detail: &str) {
-        self.record(op, "unknown", detail);
+        self.record(op, Phase::Unknown, detail);
     }
 
     /// The client itself sees that an invariant is broken, now.
@@ -571,7 +571,7 @@ impl Client {
         lock(&self.node.world().checker).goals.goal(name).hit();
     }
 
-    fn record(&self, op: &str, phase: &'static str, detail: &str) {
+    fn record(&self, op: &str, phase: Phase, detail: &str) {
         let what = What::Client {
             op: op.into(),
             phase,

@@ -52,10 +52,11 @@ pub(crate) use task::silence_service_panics;
 pub(crate) use unreadable::Unreadable;
 
 use squall_core::{
-    event::{Scope, What},
+    census::About,
+    event::{Fate, FaultEvent, Level, Scope, What},
     host::{Host, NodeIx, Reached, Verdict},
     seed::Seed,
-    site::{About, Kind},
+    site::Kind,
     time::VirtualTime,
 };
 
@@ -101,6 +102,8 @@ pub(crate) struct World {
     pub checker: Mutex<Checker>,
     /// Something was inflicted that is in no plan.
     by_hand: AtomicBool,
+    /// All is healed, and nothing more is inflicted by hand.
+    pub settles: AtomicBool,
     pub custom: Mutex<Option<(CustomHandler, CustomCounter)>>,
     /// How rows of nodes are read that announce no commits.
     pub row_readers: Mutex<BTreeMap<String, RowReader>>,
@@ -152,6 +155,7 @@ impl World {
             queue: EventQueue::default(),
             checker: Mutex::default(),
             by_hand: AtomicBool::default(),
+            settles: AtomicBool::default(),
             custom: Mutex::default(),
             row_readers: Mutex::default(),
             activity: Notify::new(),
@@ -245,7 +249,7 @@ impl World {
         for due in due {
             match due.action.at_burst() {
                 Some(fault) => {
-                    self.announce(&due, "fires");
+                    self.announce(&due, FaultEvent::Fires);
                     self.await_burst(&fault);
                     self.disturb();
                     *lock(&self.at_burst) = Some(due.index);
@@ -387,6 +391,16 @@ impl Sink for HostRef {
     }
 }
 
+fn level_of(level: tracing::Level) -> Level {
+    match level {
+        tracing::Level::ERROR => Level::Error,
+        tracing::Level::WARN => Level::Warn,
+        tracing::Level::INFO => Level::Info,
+        tracing::Level::DEBUG => Level::Debug,
+        tracing::Level::TRACE => Level::Trace,
+    }
+}
+
 impl World {
     /// A service has said something.
     pub(super) fn says(
@@ -401,7 +415,7 @@ impl World {
             return;
         }
         let what = What::Log {
-            level: level.as_str(),
+            level: level_of(level),
             message: message.into(),
             fields: match node.is_old() {
                 true => format!("{fields} {OF_OLD}").trim_start().to_owned().into(),
@@ -496,7 +510,7 @@ impl Host for HostRef {
         };
         if let What::Burst { fate, .. } = &what
             && let Some(index) = lock(&world.at_burst).take()
-            && matches!(*fate, "lost" | "reset" | "delayed" | "duplicated")
+            && !matches!(fate, Fate::Sent | Fate::HeldBack)
         {
             lock(&world.injector).bites(index);
         }

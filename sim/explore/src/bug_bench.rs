@@ -117,24 +117,16 @@ impl Measured {
     }
 }
 
-/// Measures. `None` if `stop` was set before it was done.
-pub fn measure(
-    scenario: &dyn Scenario,
-    strategy: Strategy,
-    task: &Task,
-    shrinks: bool,
-    stop: &Arc<AtomicBool>,
-) -> Option<Measured> {
-    measure_by(&run::run_with, scenario, strategy, task, shrinks, stop)
-}
+/// Tells in one sentence what happens in a run that is left of a failure of this scenario.
+pub type Tell<'a> = &'a (dyn Fn(&dyn Scenario, &Outcome) -> String + Sync);
 
-/// The same with another runner.
-pub fn measure_by(
+/// Measures, and makes what it finds small if that is to be told. `None` if `stop` was set before it was done.
+pub fn measure(
     runner: Runner<'_>,
     scenario: &dyn Scenario,
     strategy: Strategy,
     task: &Task,
-    shrinks: bool,
+    tell: Option<Tell<'_>>,
     stop: &Arc<AtomicBool>,
 ) -> Option<Measured> {
     let first = Seed(task.campaign.checked_mul(APART.max(task.cut_off))?);
@@ -173,7 +165,7 @@ pub fn measure_by(
             .map(|v| v.class)
             .unwrap_or_default(),
         faults: failure.faults.len() as u64,
-        small: shrinks.then(|| small(runner, &campaign, failure)).flatten(),
+        small: tell.and_then(|tell| small(runner, &campaign, failure, tell)),
     });
     if found.is_none() && stop.load(std::sync::atomic::Ordering::Relaxed) {
         return None;
@@ -190,7 +182,12 @@ pub fn measure_by(
 }
 
 /// Makes a failure small on this thread alone; `None` if it does not happen again.
-fn small(runner: Runner<'_>, campaign: &Campaign<'_>, failure: &Failure) -> Option<Small> {
+fn small(
+    runner: Runner<'_>,
+    campaign: &Campaign<'_>,
+    failure: &Failure,
+    tell: Tell<'_>,
+) -> Option<Small> {
     let budget = Budget {
         jobs: 1,
         ..Budget::default()
@@ -198,7 +195,7 @@ fn small(runner: Runner<'_>, campaign: &Campaign<'_>, failure: &Failure) -> Opti
     let spec = campaign.spec_of(&failure.trial());
     let shrunk = shrink_by(runner, campaign.scenario, &spec, &failure.signature, budget).ok()?;
     Some(Small {
-        sentence: shrunk.sentence,
+        sentence: tell(campaign.scenario, &shrunk.outcome),
         faults: shrunk.after.faults as u64,
         requests: shrunk.after.requests as u64,
         runs: shrunk.effort.runs,

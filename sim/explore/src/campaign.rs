@@ -23,10 +23,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub use totals::{Coverage, Failure, FaultCount, Mismatch, Tally, Totals, Verdicts};
+pub use totals::{Coverage, Failure, FaultCount, Mismatch, Tally, Totals, Unheard, Verdicts};
 
 use squall_core::{
-    names::Unknown,
+    event::What,
+    names::{Unknown, nearest},
     seed::{Seed, Seeds},
 };
 use squall_engine::{
@@ -103,6 +104,10 @@ pub fn rate(runs: u64, elapsed: Duration) -> f64 {
         runs as f64 / elapsed.as_secs_f64()
     }
 }
+
+/// In how many letters a message that is waited for in vain may differ from the one that is meant: others are other
+/// messages, which may come in other storms.
+const TYPO: usize = 2;
 
 /// Instead of the command that replays a run, where there is none.
 pub const NOT_DRAWN: &str = "none: no seed draws this storm, and no file holds it";
@@ -260,7 +265,28 @@ impl<'a> Campaign<'a> {
             }
             drop(closing);
         });
+        self.look_for_what_was_meant(runner, &mut totals);
         totals
+    }
+
+    /// A run without faults shows what nodes log in place of what was waited for in vain.
+    fn look_for_what_was_meant(&self, runner: Runner<'_>, totals: &mut Totals) {
+        if totals.unheard.is_empty() {
+            return;
+        }
+        let seed = self.seeds.nth(0).unwrap_or(Seed(0));
+        let spec = self.spec(seed).calm();
+        let outcome = guarded(runner, self.scenario, &spec, Options::traced(true));
+        let trace = outcome.trace.unwrap_or_default();
+        for unheard in &mut totals.unheard {
+            let events = trace.events.iter();
+            let logged = events.filter_map(|event| match &event.what {
+                What::Log { message, .. } if event.node == unheard.node => Some(&**message),
+                _ => None,
+            });
+            let logged: Vec<&str> = logged.collect();
+            unheard.nearest = nearest(&unheard.message, &logged, TYPO).map(str::to_owned);
+        }
     }
 
     /// One trial, and a second time if it is watched.

@@ -123,7 +123,7 @@ impl FailureFile {
         let trace = outcome.trace.clone().unwrap_or_default();
         FailureFile {
             version: FAILURE_VERSION,
-            sentence: shrunk.sentence.clone(),
+            sentence: String::new(),
             scenario: signature.scenario.clone(),
             shape: signature.shape.clone(),
             plant: shrunk.spec.plant.clone(),
@@ -220,9 +220,11 @@ impl FailureFile {
         }
     }
 
-    /// The same with the last lines of its trace as text, which [`Recorded::line`] gives back.
-    pub fn ending_with(mut self, text: &str) -> Self {
-        self.trace.last = text.lines().map(str::to_owned).collect();
+    /// The same with what a person reads of it: what happens in one sentence, and the last lines of its trace, which
+    /// [`Recorded::line`] gives back.
+    pub fn told(mut self, sentence: &str, trace: &str) -> Self {
+        self.sentence = sentence.to_owned();
+        self.trace.last = trace.lines().map(str::to_owned).collect();
         self
     }
 

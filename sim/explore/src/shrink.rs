@@ -13,7 +13,6 @@ mod ddmin;
 mod observed;
 mod passes;
 mod reaim;
-mod sentence;
 mod trial_runner;
 mod weaken;
 
@@ -23,8 +22,6 @@ mod tests;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-
-pub use sentence::sentence;
 
 use crate::campaign::{Runner, available_jobs};
 use observed::Observed;
@@ -105,8 +102,6 @@ pub struct Shrunk {
     pub spec: Spec,
     /// That run, with its whole trace.
     pub outcome: Outcome,
-    /// What happens in it, in one sentence.
-    pub sentence: String,
     /// The run that was given.
     pub before: Sizes,
     /// The run that is left.
@@ -118,10 +113,8 @@ pub struct Shrunk {
 /// A failure that did not happen when it was run again: the run is not deterministic.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the failure \"{invariant} ({tag})\" did not happen again when the same seed and storm were run once more ({found}): \
-     the run is not deterministic",
-    invariant = .expected.invariant,
-    tag = .expected.tag
+    "the failure \"{expected}\" did not happen again when the same seed and storm were run once more ({found}): the run \
+     is not deterministic"
 )]
 pub struct NotReproduced {
     /// The failure that there was.
@@ -179,26 +172,16 @@ pub fn shrink_watched(
         let seen = first.signature(scenario.name(), &spec.shape);
         return Err(NotReproduced {
             expected: signature.clone(),
-            found: seen.map_or("it survived".to_owned(), |other| {
-                format!("\"{} ({})\" did", other.invariant, other.tag)
-            }),
+            found: seen.map_or("it survived".to_owned(), |other| format!("\"{other}\" did")),
         });
     }
     let before = Sizes::of(&first);
     let observed = Observed::of(first);
     let last = passes::reduce(&mut trials, observed);
     let outcome = last.outcome;
-    let spec = Spec {
-        plan: Some(outcome.plan.clone()),
-        ..spec.clone()
-    };
+    let spec = spec.clone().under(outcome.plan.clone());
     let after = Sizes::of(&outcome);
-    let mut sentence = sentence(&outcome.all_faults(), &scenario.profile().links);
-    if let Some(depth) = outcome.plan.pct {
-        sentence += &format!(", where tasks run by priority (PCT of depth {depth})");
-    }
     Ok(Shrunk {
-        sentence,
         spec,
         outcome,
         before,

@@ -223,7 +223,7 @@ fn such_a_finding_is_made_small_and_replayed() {
         ..Budget::default()
     };
     let shrunk = shrink(&scenario, &spec, &found.signature, budget).expect("it happens again");
-    assert_eq!(shrunk.after.faults, 1, "{}", shrunk.sentence);
+    assert_eq!(shrunk.after.faults, 1, "{:?}", shrunk.spec.plan);
     let again = run(&scenario, &shrunk.spec, true);
     assert!(again.shows(&found.signature), "{again:?}");
     let events = &again.trace.expect("it is whole").events;

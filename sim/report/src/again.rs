@@ -5,7 +5,7 @@ use std::fmt::Write;
 use squall_engine::{run::Outcome, trace::Trace};
 use squall_explore::failure::FailureFile;
 
-use super::{Paint, Style, excerpt};
+use super::{Paint, Style, excerpt, words::NOT_DETERMINISTIC};
 
 /// What became of a failure.
 pub struct Compared {
@@ -30,7 +30,7 @@ pub fn compare(file: &FailureFile, outcome: &Outcome, style: Style) -> Compared 
         };
     }
     let same_build = file.build.is_present();
-    let recorded = format!("\"{} ({})\"", file.invariant, file.tag);
+    let recorded = format!("\"{}\"", file.signature());
     let (paint, line) = match &found {
         None if same_build => (
             Paint::Bad,
@@ -46,15 +46,12 @@ pub fn compare(file: &FailureFile, outcome: &Outcome, style: Style) -> Compared 
         ),
         Some(found) => (
             Paint::Bad,
-            format!(
-                "Instead of {recorded}, as recorded, it fails with \"{} ({})\".",
-                found.invariant, found.tag
-            ),
+            format!("Instead of {recorded}, as recorded, it fails with \"{found}\"."),
         ),
     };
     let mut text = format!("{}\n", style.paint(paint, &line));
     if same_build {
-        let defect = style.paint(Paint::Bad, "NOT DETERMINISTIC");
+        let defect = style.paint(Paint::Bad, NOT_DETERMINISTIC);
         let why = "this very build recorded another run of the same seed and plan";
         let _ = writeln!(text, "{defect}: {why}");
     } else {

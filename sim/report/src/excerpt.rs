@@ -82,7 +82,10 @@ fn until(trace: &Trace, end: usize) -> Trace {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use squall_core::{event::Scope, time::VirtualTime};
+    use squall_core::{
+        event::{Life, Scope},
+        time::VirtualTime,
+    };
     use squall_engine::trace::{Mode, Recorder};
 
     fn trace(details: &[&'static str]) -> Trace {
@@ -94,7 +97,7 @@ mod tests {
                     detail: "93".into(),
                 },
                 detail => What::Node {
-                    event: "boots",
+                    event: Life::Boots,
                     detail: detail.into(),
                 },
             };

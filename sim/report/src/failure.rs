@@ -17,6 +17,7 @@ use squall_explore::{
 use super::{
     Paint, Style, count, excerpt,
     table::{Side::*, Table},
+    words::{NOT_DETERMINISTIC, effect, several, system, unequal},
 };
 
 /// What is shown of a failure.
@@ -39,15 +40,10 @@ pub fn failure(
 ) -> String {
     let mut text = String::new();
     let headline = style.paint(Paint::Bad, label(&failure.verdict));
-    let planted = match &totals.plant {
-        Some(bug) => format!(" + {bug}"),
-        None => String::new(),
-    };
     let _ = writeln!(
         text,
-        "{headline} {} ({}{planted}), {} of {} storms, first with seed {}",
-        totals.scenario,
-        totals.shape,
+        "{headline} {}, {} of {} storms, first with seed {}",
+        system(&totals.scenario, &totals.shape, totals.plant.as_deref()),
         count(failure.count),
         count(totals.tally.runs),
         failure.seed,
@@ -75,7 +71,7 @@ pub fn failure(
         text.push_str(&others(&kept.shrunk.outcome, broken));
     }
     match told {
-        Told::Small(kept) => text.push_str(&small(&kept.shrunk, style)),
+        Told::Small(kept) => text.push_str(&small(&kept.sentence, &kept.shrunk, style)),
         Told::AsFound(_) | Told::Gone(..) if !faults.is_empty() => {
             let _ = writeln!(text, "{}", style.paint(Paint::Heading, "the storm"));
         }
@@ -86,7 +82,7 @@ pub fn failure(
     }
     match (told, trace) {
         (Told::Gone(gone, traces), _) => {
-            let defect = style.paint(Paint::Bad, "NOT DETERMINISTIC");
+            let defect = style.paint(Paint::Bad, NOT_DETERMINISTIC);
             let _ = writeln!(text, "{defect}: {gone}");
             if let [Some(one), Some(other)] = traces {
                 text.push_str(&excerpt::parting(one, other, style));
@@ -108,7 +104,7 @@ pub fn failure(
 }
 
 /// The sentence of the smallest run, and how small it is.
-pub fn small(shrunk: &Shrunk, style: Style) -> String {
+pub fn small(sentence: &str, shrunk: &Shrunk, style: Style) -> String {
     let heading = match shrunk.after == shrunk.before {
         true if shrunk.effort.cut_short => "the storm as it was found",
         _ => "the smallest storm",
@@ -120,8 +116,7 @@ pub fn small(shrunk: &Shrunk, style: Style) -> String {
         false => "",
     };
     format!(
-        "{heading}\n  {}\n  {}, from {}; {} runs{cut_short}\n",
-        shrunk.sentence,
+        "{heading}\n  {sentence}\n  {}, from {}; {} runs{cut_short}\n",
         sizes(&shrunk.after),
         sizes(&shrunk.before),
         count(effort.runs),
@@ -130,10 +125,6 @@ pub fn small(shrunk: &Shrunk, style: Style) -> String {
 
 /// `1 fault, 1 client, 2 requests, 361.041002 s`.
 pub fn sizes(sizes: &Sizes) -> String {
-    let several = |n: usize, what: &str| match n {
-        1 => format!("1 {what}"),
-        n => format!("{} {what}s", count(n as u64)),
-    };
     format!(
         "{}, {}, {}, {} s",
         several(sizes.faults, "fault"),
@@ -198,18 +189,13 @@ pub fn storm(faults: &[FaultReport], style: Style) -> String {
         ("site", Left),
     ]);
     for report in faults {
-        let effect = match (report.fired, report.effective) {
-            (_, true) => "effective",
-            (Some(_), false) => "touched nothing",
-            (None, false) => "never reached",
-        };
         table.row([
             report.fault.to_string().into(),
             report
                 .fired
                 .map_or("-".to_owned(), |at| at.to_string())
                 .into(),
-            effect.into(),
+            effect(report).into(),
             report
                 .site
                 .as_ref()
@@ -229,10 +215,11 @@ pub fn mismatch(
     replay: &[String],
     style: Style,
 ) -> String {
-    let headline = style.paint(Paint::Bad, "NOT DETERMINISTIC");
+    let headline = style.paint(Paint::Bad, NOT_DETERMINISTIC);
     let mut text = format!(
-        "{headline} {} ({}): seed {} gave hash {:016x} first and {:016x} the second time\n",
-        totals.scenario, totals.shape, mismatch.seed, mismatch.hashes.0, mismatch.hashes.1
+        "{headline} {}: {}\n",
+        system(&totals.scenario, &totals.shape, totals.plant.as_deref()),
+        unequal(mismatch)
     );
     if let [Some(one), Some(other)] = traces {
         text.push_str(&excerpt::parting(one, other, style));

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use serde::Serialize;
 
 use squall_explore::{
-    campaign::{Coverage, Failure, FaultCount, Tally, Totals, Verdicts, rate},
+    campaign::{Coverage, Failure, FaultCount, Tally, Totals, Unheard, Verdicts, rate},
     failure::Kept,
     shrink::Sizes,
     strategy::Trial,
@@ -84,6 +84,9 @@ struct One<'a> {
     verdicts: Verdicts,
     counts: &'a BTreeMap<String, u64>,
     sometimes: &'a BTreeMap<String, u64>,
+    /// What goals and checks wait for and no run has logged.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    unheard: &'a [Unheard],
     /// How coverage grew, where the campaign was guided by it.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     coverage: &'a [Coverage],
@@ -100,7 +103,7 @@ pub fn failed<'a>(
     replay: String,
 ) -> Failed<'a> {
     let small = |kept: &'a Kept| Small {
-        sentence: &kept.shrunk.sentence,
+        sentence: &kept.sentence,
         file: kept.path().map(|path| path.display().to_string()),
         before: kept.shrunk.before,
         after: kept.shrunk.after,
@@ -163,6 +166,7 @@ pub fn report(
                 verdicts: totals.tally.verdicts,
                 counts: &totals.tally.counts,
                 sometimes: &totals.tally.sometimes,
+                unheard: &totals.unheard,
                 coverage: &totals.coverage,
                 without_in_vain: totals.tally.without_in_vain().collect(),
             })

@@ -6,7 +6,10 @@ use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
 use squall_explore::{campaign::Totals, strategy::Trial};
 
-use crate::json::Failed;
+use crate::{
+    json::Failed,
+    words::{system, unequal},
+};
 
 /// The whole result. `replay` gives the command for a run of one of the totals, by its place.
 pub fn report(
@@ -20,7 +23,7 @@ pub fn report(
     let mut failures = failures.iter();
     report.set_time(elapsed);
     for (place, totals) in all.iter().enumerate() {
-        let name = suite_name(&totals.scenario, &totals.shape, totals.plant.as_deref());
+        let name = system(&totals.scenario, &totals.shape, totals.plant.as_deref());
         let mut suite = TestSuite::new(name.as_str());
         suite.add_property(("storms", totals.tally.runs.to_string().as_str()));
         for goal in totals.tally.never_reached() {
@@ -29,10 +32,7 @@ pub fn report(
         let failed = failures.by_ref().take(totals.failures.len());
         let mut cases: Vec<TestCase> = failed.map(|failed| failed.case(&name)).collect();
         cases.extend(totals.mismatches.iter().map(|mismatch| {
-            let message = format!(
-                "seed {} gave hash {:016x} first and {:016x} the second time",
-                mismatch.seed, mismatch.hashes.0, mismatch.hashes.1
-            );
+            let message = unequal(mismatch);
             let replay = replay(place, &mismatch.trial());
             failing(&name, "the same seed gives the same run", &message, &replay)
         }));
@@ -45,11 +45,6 @@ pub fn report(
         report.add_test_suite(suite);
     }
     report.to_string().expect("XML can be written into memory") + "\n"
-}
-
-fn suite_name(scenario: &str, shape: &str, plant: Option<&str>) -> String {
-    let planted = plant.map_or(String::new(), |bug| format!(" + {bug}"));
-    format!("{scenario} ({shape}{planted})")
 }
 
 impl Failed<'_> {

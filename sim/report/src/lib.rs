@@ -4,18 +4,22 @@
 //! which is the one to depend on.
 
 pub mod again;
+pub mod annotation;
+pub mod bugs;
 pub mod excerpt;
 pub mod failure;
 pub mod json;
 pub mod junit;
-mod numbers;
+pub mod outcome;
 pub mod render;
+pub mod sentence;
 pub mod stores;
 mod style;
 pub mod summary;
 pub mod sweep;
 pub mod table;
 pub mod trace;
+pub mod words;
 
-pub use numbers::{count, duration, rate};
 pub use style::{Paint, Style};
+pub use words::{count, duration, rate};

@@ -62,7 +62,7 @@ struct Drawing<'t> {
     sagas: Vec<Saga<'t>>,
     events: Vec<Mark<'t>>,
     spans: Vec<Span>,
-    outages: Vec<Outage<'t>>,
+    outages: Vec<Outage>,
     faults: Vec<Band>,
     violations: Vec<Broken<'t>>,
 }
@@ -106,7 +106,7 @@ impl<'t> Source<'t> {
         };
         let mut servers = BTreeSet::new();
         for (index, event) in events.iter().enumerate() {
-            if !is_of_a_node(event) {
+            if !event.what.is_of_a_node() {
                 continue;
             }
             let next = source.lanes.len();
@@ -172,11 +172,6 @@ impl<'t> Source<'t> {
         }
         sagas
     }
-}
-
-/// Faults and violations belong to the run as a whole.
-fn is_of_a_node(event: &Event) -> bool {
-    !matches!(event.what, What::Fault { .. } | What::Violation { .. })
 }
 
 impl<'t> Drawing<'t> {

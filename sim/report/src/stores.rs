@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt::Write};
 
 use squall_core::{
-    event::{Event, OLD_ENDS, OLD_LIVES_ON, What},
+    event::{Event, Life, What},
     time::VirtualTime,
 };
 use squall_engine::{check::Truth, trace::Trace};
@@ -61,15 +61,10 @@ pub fn at(trace: &Trace, at: VirtualTime, ended: VirtualTime, style: Style) -> S
 fn down(events: &[Event]) -> BTreeMap<&str, bool> {
     let mut down = BTreeMap::new();
     for event in events {
-        match &event.what {
-            What::Node {
-                event: "pauses" | "resumes" | OLD_LIVES_ON | OLD_ENDS,
-                ..
-            } => {}
-            What::Node { event: turn, .. } => {
-                down.insert(event.node.as_str(), *turn != "boots");
-            }
-            _ => {}
+        if let What::Node { event: turn, .. } = &event.what
+            && turn.changes_process()
+        {
+            down.insert(event.node.as_str(), *turn != Life::Boots);
         }
     }
     down

@@ -2,15 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use squall_explore::campaign::{Failure, Tally, Totals};
+use squall_explore::campaign::{Failure, Tally, Totals, Unheard};
 
 use super::{
     Paint, Style, count,
     table::{Cell, Side::*, Table},
+    words::{IN_VAIN, NO_FAULT, NOT_DETERMINISTIC, variant},
 };
 
 /// One line a campaign.
-pub fn campaigns(all: &[Totals], style: Style) -> String {
+fn campaigns(all: &[Totals], style: Style) -> String {
     let mut table = Table::new([
         ("scenario", Left),
         ("shape", Left),
@@ -21,13 +22,9 @@ pub fn campaigns(all: &[Totals], style: Style) -> String {
         ("verdict", Left),
     ]);
     for totals in all {
-        let shape = match &totals.plant {
-            Some(bug) => format!("{} + {bug}", totals.shape),
-            None => totals.shape.clone(),
-        };
         table.row([
             totals.scenario.as_str().into(),
-            shape.into(),
+            variant(&totals.shape, totals.plant.as_deref()).into(),
             count(totals.tally.runs).into(),
             count(totals.tally.failed()).into(),
             counted(&totals.tally, "completed"),
@@ -56,7 +53,7 @@ fn verdict(totals: &Totals) -> Cell {
         (verdicts.violated, "VIOLATED"),
         (verdicts.stuck, "STUCK"),
         (verdicts.harness_failed, "HARNESS FAILED"),
-        (*mismatched, "NOT DETERMINISTIC"),
+        (*mismatched, NOT_DETERMINISTIC),
     ];
     let bad: Vec<&str> = bad
         .into_iter()
@@ -71,9 +68,9 @@ fn verdict(totals: &Totals) -> Cell {
 }
 
 /// One line a kind of fault, and a loud one for each that proved nothing.
-pub fn faults(tally: &Tally, style: Style) -> String {
+fn faults(tally: &Tally, style: Style) -> String {
     if tally.faults.is_empty() {
-        return style.paint(Paint::Warning, "no fault was planned") + "\n";
+        return style.paint(Paint::Warning, NO_FAULT) + "\n";
     }
     let mut table = Table::new([
         ("fault", Left),
@@ -95,9 +92,7 @@ pub fn faults(tally: &Tally, style: Style) -> String {
             1 => "once".to_owned(),
             planned => format!("{} times", count(planned)),
         };
-        let line = format!(
-            "WARNING: {kind} was planned {times} and never touched anything: surviving it proves nothing"
-        );
+        let line = format!("WARNING: {kind} was planned {times} and {IN_VAIN}");
         text.push_str(&style.paint(Paint::Warning, &line));
         text.push('\n');
     }
@@ -105,7 +100,7 @@ pub fn faults(tally: &Tally, style: Style) -> String {
 }
 
 /// What should sometimes happen, with the share of storms in which it did, and loudly what never did.
-pub fn sometimes(all: &[Totals], style: Style) -> String {
+fn sometimes(all: &[Totals], style: Style) -> String {
     let mut table = Table::new([
         ("scenario", Left),
         ("sometimes", Left),
@@ -162,7 +157,7 @@ pub fn failure_line(failure: &Failure, replay: &str) -> String {
 }
 
 /// How much a guided campaign covered; nothing of others.
-pub fn coverage(totals: &Totals) -> String {
+fn coverage(totals: &Totals) -> String {
     let curve = &totals.coverage;
     let Some(last) = curve.last() else {
         return String::new();
@@ -177,7 +172,7 @@ pub fn coverage(totals: &Totals) -> String {
 }
 
 /// How often determinism was tested.
-pub fn watch(tally: &Tally) -> String {
+fn watch(tally: &Tally) -> String {
     match (tally.watched, tally.mismatched) {
         (0, _) => {
             "determinism: no seed of this range was run twice (every hundredth is)\n".to_owned()
@@ -192,6 +187,40 @@ pub fn watch(tally: &Tally) -> String {
             count(n)
         ),
     }
+}
+
+/// What goals and checks wait for and no storm has logged, where something else seems to be meant.
+fn misheard(totals: &Totals, style: Style) -> String {
+    let line = |one: &Unheard| {
+        let (node, message) = (&one.node, &one.message);
+        let line = format!(
+            "WARNING: in {} storms over {} {node} never logged \"{message}\", for which a goal or a check waits; it logs \"{}\"",
+            count(totals.tally.runs),
+            totals.scenario,
+            one.nearest.as_ref()?,
+        );
+        Some(style.paint(Paint::Warning, &line) + "\n")
+    };
+    totals.unheard.iter().filter_map(line).collect()
+}
+
+/// Every table of several campaigns, and what is to be noted of each.
+pub fn tables(all: &[Totals], style: Style) -> String {
+    let sum = Tally::sum(all.iter().map(|totals| &totals.tally));
+    let mut text = campaigns(all, style) + "\n" + &faults(&sum, style) + "\n";
+    let sometimes = sometimes(all, style);
+    if !sometimes.is_empty() {
+        text += &(sometimes + "\n");
+    }
+    text += &watch(&sum);
+    for totals in all {
+        text += &misheard(totals, style);
+        text += &coverage(totals);
+        for name in totals.tally.without_in_vain() {
+            text += &format!("{}: {}", totals.scenario, in_vain(name));
+        }
+    }
+    text
 }
 
 /// Tells that a plan leaves something out that is not there.

@@ -13,15 +13,12 @@ use super::{
     Paint, Style, count,
     json::Failed,
     table::{Cell, Side::*, Table},
+    words::{IN_VAIN, system},
 };
 
 /// How many sites there were, how each kind of fault was survived, and how pairs were.
 pub fn text(totals: &Totals, matrix: &Matrix, style: Style) -> String {
-    let planted = match &totals.plant {
-        Some(bug) => format!(" + {bug}"),
-        None => String::new(),
-    };
-    let title = format!("{} ({}{planted})", totals.scenario, totals.shape);
+    let title = system(&totals.scenario, &totals.shape, totals.plant.as_deref());
     let mut text = format!(
         "{}: {} sites met, {} of them pruned: as many are like one of the {} that were tried\n{} storms of one fault\n\n",
         style.paint(Paint::Heading, &title),
@@ -59,10 +56,7 @@ pub fn text(totals: &Totals, matrix: &Matrix, style: Style) -> String {
     text.push_str(&table.render(style));
     for column in &matrix.columns {
         if column.run > 0 && column.effective == 0 {
-            let line = format!(
-                "WARNING: {} never touched anything: surviving it proves nothing\n",
-                column.name
-            );
+            let line = format!("WARNING: {} {IN_VAIN}\n", column.name);
             text.push_str(&style.paint(Paint::Warning, &line));
         }
     }

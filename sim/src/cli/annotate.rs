@@ -8,13 +8,9 @@ use std::{
     path::PathBuf,
 };
 
-use squall_engine::run::Signature;
-use squall_explore::campaign::Failure;
-use squall_report::failure::label;
+use squall_report::annotation::{Finding, SUMMARY_HEAD};
 
 use super::{Refusal, Session, render::Shown};
-
-const SUMMARY_HEAD: &str = "| scenario | broken | smallest storm | replay |\n|---|---|---|---|\n";
 
 /// Where the summary of a step goes, if the program runs in one.
 #[derive(Debug, Clone)]
@@ -39,45 +35,11 @@ impl Step {
     }
 }
 
-/// A distinct failure, as the step is told of it.
-pub(super) struct Finding {
-    scenario: String,
-    verdict: &'static str,
-    broken: String,
-    sentence: String,
-    replay: String,
-}
-
-impl Finding {
-    /// A failure of a scenario; `sentence` is that of the smallest storm that shows it.
-    pub fn new(scenario: &str, failed: &Failure, sentence: Option<&str>, replay: String) -> Self {
-        let Signature { invariant, tag, .. } = &failed.signature;
-        Finding {
-            scenario: scenario.to_owned(),
-            verdict: label(&failed.verdict),
-            broken: format!("{invariant} ({tag})"),
-            sentence: sentence.map_or_else(|| failed.message(), str::to_owned),
-            replay,
-        }
-    }
-
-    fn annotation(&self) -> String {
-        let title = format!("{} {}: {}", self.verdict, self.scenario, self.broken);
-        let text = format!("{}\nreplay: {}", self.sentence, self.replay);
-        format!("::error title={}::{}", property(&title), data(&text))
-    }
-
-    fn row(&self) -> String {
-        let cells = [&self.scenario, &self.broken, &self.sentence].map(|text| cell(text));
-        format!("| {} | `{}` |\n", cells.join(" | "), cell(&self.replay))
-    }
-}
-
 impl Session<'_> {
     /// Tells the step of failures that were triaged.
     pub(super) fn annotate(&mut self, shown: &[Shown<'_>]) -> Result<(), Refusal> {
         let findings = shown.iter().map(|(campaign, failed, triaged)| {
-            let sentence = triaged.kept().map(|kept| &*kept.shrunk.sentence);
+            let sentence = triaged.kept().map(|kept| &*kept.sentence);
             let replay = triaged.replay(campaign, failed);
             Finding::new(campaign.scenario.name(), failed, sentence, replay)
         });
@@ -107,18 +69,4 @@ impl Session<'_> {
 fn append(file: &PathBuf, text: &str) -> io::Result<()> {
     let mut file = OpenOptions::new().append(true).create(true).open(file)?;
     writeln!(file, "{text}")
-}
-
-fn data(text: &str) -> String {
-    let text = text.replace('%', "%25").replace('\r', "%0D");
-    text.replace('\n', "%0A")
-}
-
-fn property(text: &str) -> String {
-    data(text).replace(':', "%3A").replace(',', "%2C")
-}
-
-/// As a cell of a table in Markdown.
-fn cell(text: &str) -> String {
-    text.replace('|', "\\|").replace('\n', " ")
 }

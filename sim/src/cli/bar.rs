@@ -3,7 +3,7 @@
 use indicatif::{ProgressBar, ProgressStyle};
 
 use squall_explore::{campaign::Progress, shrink};
-use squall_report::{count, rate};
+use squall_report::{count, rate, words::several};
 
 /// A bar for `runs` runs; hidden unless it is to be shown. It goes away when it is dropped.
 pub(super) struct Bar(ProgressBar);
@@ -47,8 +47,8 @@ impl Bar {
             "shrinks · {} of at most {} runs · left: {}, {} ·",
             count(runs),
             count(runs_max),
-            some(faults, "fault"),
-            some(requests, "request"),
+            several(faults, "fault"),
+            several(requests, "request"),
         ));
     }
 
@@ -66,12 +66,6 @@ impl Bar {
             count(progress.failed)
         ));
     }
-}
-
-/// `1 fault`, `2 faults`.
-fn some(n: usize, what: &str) -> String {
-    let plural = if n == 1 { "" } else { "s" };
-    format!("{n} {what}{plural}")
 }
 
 impl Drop for Bar {

@@ -237,7 +237,7 @@ impl Session<'_> {
             plant: lane.plant.clone(),
             seed: fresh.seed,
             message: fresh.message(),
-            sentence: triaged.kept().map(|kept| kept.shrunk.sentence.clone()),
+            sentence: triaged.kept().map(|kept| kept.sentence.clone()),
             replay: triaged.replay(lane, fresh),
         })?;
         self.tell_failure(lane, totals, fresh, triaged)?;

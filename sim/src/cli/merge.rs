@@ -24,15 +24,15 @@ use squall_explore::{
 };
 use squall_report::{
     self as report, Style,
+    annotation::Finding,
     failure::{self, Told},
     json, junit,
-    render::campaign::Report,
+    render::campaign::{Report, Seen},
     summary,
 };
 
 use super::{
     Exit, Refusal, Session,
-    annotate::Finding,
     args::{Format, MergeArgs},
 };
 
@@ -120,11 +120,12 @@ impl Session<'_> {
         let failures: Vec<(&Lane, &Failure)> = failures
             .flat_map(|(lane, totals)| totals.failures.iter().map(move |failed| (lane, failed)))
             .collect();
-        for (told, (lane, failed)) in report.failures.iter_mut().zip(&failures) {
-            told.replay = self.replay_line(union, lane, failed);
-            let kept = union.file(lane, &failed.signature);
-            told.sentence = kept.map(|(_, kept)| kept.sentence.clone());
-        }
+        let seen = failures.iter().map(|(lane, failed)| Seen {
+            sentence: (union.file(lane, &failed.signature)).map(|(_, file)| file.sentence.clone()),
+            replay: self.replay_line(union, lane, failed),
+            page: None,
+        });
+        report.seen = seen.collect();
         let (runner, catalogue) = (self.runner, self.catalogue);
         self.report_with(file, report, &|place| {
             let (lane, failed) = failures[place];
@@ -141,12 +142,7 @@ impl Session<'_> {
     fn told(&self, union: &Union, style: Style) -> String {
         let Union { lanes, all, .. } = union;
         let sum = Tally::sum(all.iter().map(|totals| &totals.tally));
-        let mut text = summary::campaigns(all, style) + "\n" + &summary::faults(&sum, style) + "\n";
-        let sometimes = summary::sometimes(all, style);
-        if !sometimes.is_empty() {
-            text += &(sometimes + "\n");
-        }
-        text += &summary::watch(&sum);
+        let mut text = summary::tables(all, style);
         if !sum.counts.is_empty() {
             text += "\n";
             text += &summary::counts(&sum.counts, style);

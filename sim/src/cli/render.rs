@@ -4,7 +4,11 @@ use std::{fs, io::Write, path::Path};
 
 use squall_engine::run::{Options, Outcome, Spec};
 use squall_explore::campaign::{Campaign, Failure, guarded};
-use squall_report::render::{Subject, campaign::Report, page, perfetto};
+use squall_report::render::{
+    Subject,
+    campaign::{Report, Seen},
+    page, perfetto,
+};
 
 use super::{Refusal, Session, args::RenderArgs};
 use crate::triage::Triaged;
@@ -30,13 +34,15 @@ impl Session<'_> {
     pub(super) fn report(
         &mut self,
         file: &Path,
-        mut report: Report,
+        mut report: Report<'_>,
         failures: &[Shown<'_>],
     ) -> Result<(), Refusal> {
-        for (told, (campaign, failed, triaged)) in report.failures.iter_mut().zip(failures) {
-            told.replay = triaged.replay(campaign, failed);
-            told.sentence = triaged.kept().map(|kept| kept.shrunk.sentence.clone());
-        }
+        let seen = |(campaign, failed, triaged): &Shown<'_>| Seen {
+            sentence: triaged.kept().map(|kept| kept.sentence.clone()),
+            replay: triaged.replay(campaign, failed),
+            page: None,
+        };
+        report.seen = failures.iter().map(seen).collect();
         let runner = self.runner;
         self.report_with(file, report, &|place| {
             let (campaign, failed, triaged) = &failures[place];
@@ -56,27 +62,31 @@ impl Session<'_> {
     pub(super) fn report_with(
         &mut self,
         file: &Path,
-        mut report: Report,
+        mut report: Report<'_>,
         run_of: &dyn Fn(usize) -> Option<(Spec, Outcome)>,
     ) -> Result<(), Refusal> {
         self.out.flush()?;
         // The report first: whether it can be written is known before any seed is run again.
         write_file(file, &report.html())?;
-        let failures = report.failures.iter_mut().take(PAGES_MAX);
-        for (place, told) in failures.enumerate() {
+        let scenarios = report.all.iter().flat_map(|totals| {
+            let failures = totals.failures.iter();
+            failures.map(|_| &totals.scenario)
+        });
+        let failures = scenarios.zip(&mut report.seen).take(PAGES_MAX);
+        for (place, (scenario, seen)) in failures.enumerate() {
             let Some((spec, outcome)) = run_of(place) else {
                 continue;
             };
             let subject = Subject {
-                scenario: &told.scenario,
+                scenario,
                 spec: &spec,
                 outcome: &outcome,
-                sentence: told.sentence.as_deref(),
-                replay: &told.replay,
+                sentence: seen.sentence.as_deref(),
+                replay: &seen.replay,
             };
             let name = page_name(file, place + 1);
             write_file(&file.with_file_name(&name), &page::html(&subject))?;
-            told.page = Some(name);
+            seen.page = Some(name);
         }
         write_file(file, &report.html())
     }

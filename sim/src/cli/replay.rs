@@ -9,7 +9,7 @@ use std::{
 
 use squall_core::{names::Unknown, seed::Seeds};
 use squall_engine::{
-    run::{Options, Outcome, Spec, Verdict},
+    run::{Options, Outcome, Spec},
     scenario::{Scenario, variant_exists},
 };
 use squall_explore::{
@@ -17,7 +17,7 @@ use squall_explore::{
     failure::{self as kept, FailureFile},
     strategy::Strategy,
 };
-use squall_report::{self as report, Paint, again, failure, render::Subject, summary};
+use squall_report::{self as report, Paint, again, failure, render::Subject, words::system};
 
 use super::{Exit, Refusal, Session, args::ReplayArgs, choice};
 
@@ -50,7 +50,7 @@ impl<'a> Session<'a> {
         let full = args.trace || args.at.is_some() || args.render.wanted();
         let (outcome, took) = self.run_again(campaign.scenario, &spec, full);
         self.title(campaign.scenario, &spec, "")?;
-        self.outcome(&outcome)?;
+        write!(self.out, "{}", report::outcome::text(&outcome, self.style))?;
         self.particulars(args, &outcome)?;
         let survived = outcome.signature(&args.what, &spec.shape).is_none();
         let replay = campaign.replay_command(seed);
@@ -86,7 +86,7 @@ impl<'a> Session<'a> {
         let spec = file.spec();
         let (outcome, took) = self.run_again(scenario, &spec, true);
         self.title(scenario, &spec, &format!(", from {}", path.display()))?;
-        self.outcome(&outcome)?;
+        write!(self.out, "{}", report::outcome::text(&outcome, self.style))?;
         writeln!(self.out, "\n{}", file.sentence)?;
         self.particulars(args, &outcome)?;
         let compared = again::compare(&file, &outcome, self.style);
@@ -132,15 +132,8 @@ impl<'a> Session<'a> {
     }
 
     fn title(&mut self, scenario: &dyn Scenario, spec: &Spec, whence: &str) -> Result<(), Refusal> {
-        let planted = spec.plant.as_ref();
-        let planted = planted.map_or(String::new(), |bug| format!(" + {bug}"));
-        writeln!(
-            self.out,
-            "{} ({}{planted}), seed {}{whence}",
-            scenario.name(),
-            spec.shape,
-            spec.seed
-        )?;
+        let system = system(scenario.name(), &spec.shape, spec.plant.as_deref());
+        writeln!(self.out, "{system}, seed {}{whence}", spec.seed)?;
         Ok(())
     }
 
@@ -167,46 +160,6 @@ impl<'a> Session<'a> {
             let heading = self.style.paint(Paint::Heading, "trace");
             let whole = report::excerpt::whole(trace, self.style);
             write!(self.out, "\n{heading}\n{whole}")?;
-        }
-        Ok(())
-    }
-
-    fn outcome(&mut self, outcome: &Outcome) -> Result<(), Refusal> {
-        let paint = match outcome.verdict {
-            Verdict::Survived => Paint::Good,
-            _ => Paint::Bad,
-        };
-        let verdict = self.style.paint(paint, failure::label(&outcome.verdict));
-        match &outcome.verdict {
-            Verdict::Stuck(why) | Verdict::HarnessFailed(why) => {
-                writeln!(self.out, "{verdict} at {}: {why}", outcome.ended)?;
-            }
-            Verdict::Survived | Verdict::Violated => {
-                writeln!(self.out, "{verdict}, ended at {}", outcome.ended)?;
-            }
-        }
-        for broken in outcome.by_severity() {
-            write!(self.out, "{}", failure::violation(broken, self.style))?;
-        }
-        writeln!(self.out, "hash {:016x}", outcome.hash)?;
-        let faults = outcome.all_faults();
-        if faults.is_empty() {
-            writeln!(self.out, "\nno fault was planned")?;
-        } else {
-            write!(self.out, "\n{}", failure::storm(&faults, self.style))?;
-        }
-        if let Some(depth) = outcome.plan.pct {
-            writeln!(self.out, "tasks run by priorities (PCT, depth {depth})")?;
-        }
-        if !outcome.plan.without.is_empty() {
-            writeln!(self.out, "without {}", outcome.plan.without.join(", "))?;
-        }
-        for name in &outcome.unmet {
-            write!(self.out, "{}", summary::in_vain(name))?;
-        }
-        if !outcome.counts.is_empty() {
-            let counts = summary::counts(&outcome.counts, self.style);
-            write!(self.out, "\n{counts}")?;
         }
         Ok(())
     }

@@ -10,7 +10,14 @@ use squall_explore::{
     campaign::{Campaign, Tally, Totals, rate},
     strategy::{Guided, Strategy, Trial, corpus},
 };
-use squall_report::{self as report, json, junit, render::campaign::Report, summary};
+use squall_report::{
+    self as report,
+    json::{self, Failed},
+    junit,
+    render::campaign::Report,
+    summary,
+    words::system,
+};
 
 use super::{
     Exit, Refusal, Session,
@@ -58,15 +65,7 @@ impl Session<'_> {
         let shown = match args.format {
             format @ (Format::Json | Format::Junit) => {
                 let shown = self.triage_all(&campaigns, &all, &mut triage);
-                let owners = all
-                    .iter()
-                    .flat_map(|totals| vec![totals; totals.failures.len()]);
-                let failures = owners
-                    .zip(&shown)
-                    .map(|(totals, (campaign, failed, made))| {
-                        json::failed(totals, failed, made.kept(), made.replay(campaign, failed))
-                    });
-                let failures: Vec<_> = failures.collect();
+                let failures = failed(&all, &shown);
                 let replay = |place: usize, trial: &Trial| campaigns[place].replay_of(trial);
                 let text = match format {
                     Format::Junit => junit::report(&all, &failures, elapsed, &replay),
@@ -97,7 +96,7 @@ impl Session<'_> {
 
     /// Runs one campaign behind its bar.
     pub(super) fn campaign(&self, campaign: &Campaign<'_>) -> Totals {
-        let name = format!("{} ({})", campaign.scenario.name(), campaign.shape);
+        let name = system(campaign.scenario.name(), &campaign.shape, None);
         let bar = Bar::new(self.bars, &name, campaign.seeds.len());
         campaign.run_by(self.runner, &mut |progress| bar.show(progress))
     }
@@ -126,7 +125,7 @@ impl Session<'_> {
         guided: &mut Guided,
         corpus: Option<&Path>,
     ) -> Result<Totals, Refusal> {
-        let name = format!("{} ({})", campaign.scenario.name(), campaign.shape);
+        let name = system(campaign.scenario.name(), &campaign.shape, None);
         let bar = Bar::new(self.bars, &name, campaign.seeds.len());
         let totals = campaign.explore_by(self.runner, guided, &mut |progress| bar.show(progress));
         let found = guided.take_found();
@@ -138,20 +137,7 @@ impl Session<'_> {
 
     /// The table of campaigns and that of faults.
     pub(super) fn tables(&mut self, all: &[Totals]) -> Result<(), Refusal> {
-        let sum = Tally::sum(all.iter().map(|totals| &totals.tally));
-        writeln!(self.out, "{}", summary::campaigns(all, self.style))?;
-        writeln!(self.out, "{}", summary::faults(&sum, self.style))?;
-        let sometimes = summary::sometimes(all, self.style);
-        if !sometimes.is_empty() {
-            writeln!(self.out, "{sometimes}")?;
-        }
-        write!(self.out, "{}", summary::watch(&sum))?;
-        for totals in all {
-            write!(self.out, "{}", summary::coverage(totals))?;
-            for name in totals.tally.without_in_vain() {
-                write!(self.out, "{}: {}", totals.scenario, summary::in_vain(name))?;
-            }
-        }
+        write!(self.out, "{}", summary::tables(all, self.style))?;
         Ok(())
     }
 
@@ -176,7 +162,7 @@ impl Session<'_> {
     }
 
     /// The same without a word.
-    fn triage_all<'s>(
+    pub(super) fn triage_all<'s>(
         &self,
         campaigns: &'s [Campaign<'s>],
         all: &'s [Totals],
@@ -204,4 +190,17 @@ impl Session<'_> {
         )?;
         Ok(())
     }
+}
+
+/// The failures that were triaged, for scripts.
+pub(super) fn failed<'s>(all: &'s [Totals], shown: &'s [Shown<'s>]) -> Vec<Failed<'s>> {
+    let owners = all
+        .iter()
+        .flat_map(|totals| vec![totals; totals.failures.len()]);
+    owners
+        .zip(shown)
+        .map(|(totals, (campaign, failed, made))| {
+            json::failed(totals, failed, made.kept(), made.replay(campaign, failed))
+        })
+        .collect()
 }

@@ -6,7 +6,7 @@ use squall_explore::{
     failure::{FailureFile, replay_command},
     shrink::{Budget, shrink_watched},
 };
-use squall_report::{self as report, Paint, failure};
+use squall_report::{self as report, Paint, failure, sentence, words::NOT_DETERMINISTIC};
 
 use super::{Exit, Refusal, Session, args::ShrinkArgs, bar::Bar};
 use crate::triage::file_of;
@@ -27,26 +27,31 @@ impl Session<'_> {
         let shrunk = match shrunk {
             Ok(shrunk) => shrunk,
             Err(gone) if file.build.is_present() => {
-                let defect = self.style.paint(Paint::Bad, "NOT DETERMINISTIC");
+                let defect = self.style.paint(Paint::Bad, NOT_DETERMINISTIC);
                 writeln!(self.out, "{defect}: {gone}")?;
                 return Ok(Exit::Failed);
             }
             Err(gone) => {
                 writeln!(
                     self.out,
-                    "the failure \"{} ({})\" does not happen with this build: {}\nwritten by  {}",
-                    file.invariant, file.tag, gone.found, file.build
+                    "the failure \"{signature}\" does not happen with this build: {}\nwritten by  {}",
+                    gone.found, file.build
                 )?;
                 return Ok(Exit::Failed);
             }
         };
+        let sentence = sentence::of(scenario, &shrunk.outcome);
         let smaller = FailureFile {
             before: file.before,
-            ..file_of(&signature, &shrunk)
+            ..file_of(&signature, &shrunk, &sentence)
         };
         let beside = args.file.parent().unwrap_or(Path::new(""));
         let directory = args.shrinking.out.as_deref().unwrap_or(beside);
-        write!(self.out, "{}", failure::small(&shrunk, self.style))?;
+        write!(
+            self.out,
+            "{}",
+            failure::small(&sentence, &shrunk, self.style)
+        )?;
         self.out.flush()?;
         let path = smaller
             .write(directory)

@@ -4,13 +4,14 @@ use std::{io::Write, slice, time::Instant};
 
 use squall_core::seed::Seeds;
 use squall_explore::strategy::{Strategy, Sweep, Trial};
-use squall_report::{json, junit, render::campaign::Report, sweep};
+use squall_report::{junit, render::campaign::Report, sweep};
 
 use super::{
     Exit, Refusal, Session,
     args::{Format, SweepArgs, Variant},
     bar::Bar,
     choice,
+    run::failed,
 };
 use crate::triage::Triage;
 
@@ -42,43 +43,31 @@ impl Session<'_> {
         let matrix = explorer.matrix();
         let budget = (!args.no_shrink).then(|| args.shrinking.budget());
         let mut triage = Triage::new(budget, args.shrinking.out.as_deref(), &self.failures);
-        if args.format == Format::Text {
-            write!(self.out, "{}", sweep::text(&totals, &matrix, self.style))?;
-        }
-        let mut triaged = Vec::new();
-        for failed in &totals.failures {
-            let made = self.triage(&campaign, failed, &mut triage);
-            if args.format == Format::Text {
-                writeln!(self.out)?;
-                self.tell_failure(&campaign, &totals, failed, &made)?;
+        let (all, campaigns) = (slice::from_ref(&totals), slice::from_ref(&campaign));
+        let shown = match args.format {
+            Format::Text => {
+                write!(self.out, "{}", sweep::text(&totals, &matrix, self.style))?;
+                self.failures(campaigns, all, &mut triage)?
             }
-            triaged.push((&campaign, failed, made));
-        }
-        match args.format {
-            format @ (Format::Json | Format::Junit) => {
-                let failures = triaged.iter().map(|(campaign, failed, made)| {
-                    let replay = made.replay(campaign, failed);
-                    json::failed(&totals, failed, made.kept(), replay)
-                });
-                let failures: Vec<_> = failures.collect();
+            format => {
+                let shown = self.triage_all(campaigns, all, &mut triage);
+                let failures = failed(all, &shown);
                 let replay = |_, trial: &Trial| campaign.replay_of(trial);
                 let text = match format {
-                    Format::Junit => {
-                        junit::report(slice::from_ref(&totals), &failures, elapsed, &replay)
-                    }
+                    Format::Junit => junit::report(all, &failures, elapsed, &replay),
                     _ => sweep::json(&totals, &matrix, failures, elapsed),
                 };
                 write!(self.out, "{text}")?;
+                shown
             }
-            Format::Text => self.tell_mismatches(&campaign, &totals)?,
-        }
-        self.annotate(&triaged)?;
-        self.timing(slice::from_ref(&totals), elapsed)?;
+        };
+        self.annotate(&shown)?;
+        self.timing(all, elapsed)?;
         if let Some(file) = &args.html {
             let title = format!("sweep {}", totals.scenario);
-            let mut report = Report::of(title, slice::from_ref(&totals), elapsed);
-            report.sweep = Some(matrix.into());
-            self.report(file, report, &triaged)?;
+            let mut report = Report::of(title, all, elapsed);
+            report.sweep = Some(&matrix);
+            self.report(file, report, &shown)?;
         }
         Ok(Exit::survived_if(totals.is_clean()))
     }

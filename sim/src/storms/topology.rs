@@ -6,7 +6,7 @@ use std::{
 };
 
 use squall_core::{
-    event::{Event, What},
+    event::{ConnectionEvent, Event, What},
     interned::interned,
 };
 use squall_engine::{
@@ -103,7 +103,7 @@ fn profile(services: &[String], trace: &Trace, programs: &[String]) -> Profile {
         match what {
             What::Connection {
                 peer,
-                event: "connect",
+                event: ConnectionEvent::Connect,
                 ..
             } => {
                 links.insert((interned(node), interned(peer)));

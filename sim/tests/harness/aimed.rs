@@ -108,26 +108,21 @@ fn clocks_jump_and_processes_stand_still_where_something_is_held() {
 }
 
 /// A node that reads its clock and acts upon what it read a moment later.
-fn reader(log: &Log) -> impl Fn(&Sim) + Send + Sync + use<> {
-    let log = log.clone();
+fn reader(log: Log) -> impl Fn(&Sim) + Send + Sync + use<> {
     move |sim: &Sim| {
-        let log = log.clone();
-        sim.node("reader", move |node: Node| {
-            let log = log.clone();
-            async move {
-                node.sleep(Duration::from_millis(100)).await;
-                for op in ["ann-1", "ben-1"] {
-                    let reads = async {
-                        let read = node.now_ms();
-                        node.sleep(Duration::from_millis(5)).await;
-                        let stale = node.now_ms() - read;
-                        log.tell(now(), format!("{op} {stale}"));
-                    };
-                    let span = tracing::info_span!("work", op);
-                    reads.instrument(span).await;
-                }
-                for_ever().await
+        sim.node("reader", move |node: Node| async move {
+            node.sleep(Duration::from_millis(100)).await;
+            for op in ["ann-1", "ben-1"] {
+                let reads = async {
+                    let read = node.now_ms();
+                    node.sleep(Duration::from_millis(5)).await;
+                    let stale = node.now_ms() - read;
+                    log.tell(now(), format!("{op} {stale}"));
+                };
+                let span = tracing::info_span!("work", op);
+                reads.instrument(span).await;
             }
+            for_ever().await
         });
         lasts(sim, 3);
     }
@@ -137,7 +132,7 @@ fn reader(log: &Log) -> impl Fn(&Sim) + Send + Sync + use<> {
 fn whoever_stands_still_at_a_read_of_its_clock_acts_upon_what_is_stale() {
     let log = Log::default();
     let fault = nth("reader", Kind::Clock, 3, pause("reader", 20_000));
-    let outcome = Little(reader(&log)).run(vec![fault]);
+    let outcome = Little(reader(log)).run(vec![fault]);
     assert_eq!(outcome.verdict, Verdict::Survived);
     let report = &outcome.faults[0];
     assert!(report.fired.is_some() && report.effective);
@@ -238,22 +233,18 @@ fn the_storm_waits_for_a_message_that_is_minutes_late() {
 }
 
 /// A node that looks at three rows every 100 ms.
-fn looks(sim: &Sim, log: &Log) {
-    let log = log.clone();
-    sim.node("shelf", move |node: Node| {
-        let log = log.clone();
-        async move {
-            loop {
-                node.sleep(Duration::from_millis(100)).await;
-                for (table, key) in [("books", "1"), ("books", "2"), ("discs", "1")] {
-                    if node.readable(table, key).is_err() {
-                        log.tell(now(), format!("{table}/{key}"));
-                    }
+fn looks(sim: &Sim, log: Log) {
+    sim.node("shelf", move |node: Node| async move {
+        loop {
+            node.sleep(Duration::from_millis(100)).await;
+            for (table, key) in [("books", "1"), ("books", "2"), ("discs", "1")] {
+                if node.readable(table, key).is_err() {
+                    log.tell(now(), format!("{table}/{key}"));
                 }
             }
-            #[expect(unreachable_code, reason = "it says what ends the process")]
-            Ok::<_, String>(())
         }
+        #[expect(unreachable_code, reason = "it says what ends the process")]
+        Ok::<_, String>(())
     });
     lasts(sim, 5);
 }
@@ -270,11 +261,7 @@ fn rows_are_unreadable_for_a_while_even_across_a_crash_and_it_counts_when_a_read
         })
     };
     let log = Log::default();
-    let outcome = Little({
-        let log = log.clone();
-        move |sim: &Sim| looks(sim, &log)
-    })
-    .run(vec![
+    let outcome = Little(move |sim: &Sim| looks(sim, log)).run(vec![
         at(1_000, unreadable("books", "2", 2_000)),
         at(1_200, unreadable("books", "2", 500)),
         at(1_500, unreadable("books", "3", 500)),

@@ -43,10 +43,7 @@ fn fault() -> impl Strategy<Value = Fault> {
     (any::<u64>(), any::<prop::sample::Index>(), when()).prop_map(|(seed, which, when)| {
         let drawn = Bank.profile().draw(Seed(seed)).faults;
         let drawn = which.get(&drawn).clone();
-        let moved = Fault {
-            when,
-            action: drawn.action.clone(),
-        };
+        let moved = Fault::new(when, drawn.action.clone());
         let possible = Plan::new(vec![moved.clone()]).check(&NODES).is_ok();
         if possible { moved } else { drawn }
     })

@@ -263,11 +263,7 @@ pub async fn store(
 ) {
     let (own, database) = (node.clone(), database.clone());
     node.execute(Box::new(move || {
-        let row = Row {
-            table: "deposits".into(),
-            key: deposit.clone(),
-            value: Some(entry.clone().into()),
-        };
+        let row = Row::new("deposits", deposit.clone(), Some(entry.clone().into()));
         match put(&database, &deposit, &entry, synced, || {
             own.committing(FILE, vec![row])
         }) {

@@ -51,14 +51,8 @@ fn the_same_run_covers_the_same_and_is_not_changed_by_being_watched() {
 #[test]
 fn a_feature_knows_the_site_at_which_it_can_be_struck() {
     // A storm lasts until its last fault: this one comes when all is done.
-    let late = Fault {
-        when: When::AtMs(60_000),
-        action: Restart::new("front").into(),
-    };
-    let spec = Spec {
-        plan: Some(Plan::new(vec![late.clone()])),
-        ..Spec::of(&Bank, Seed(1))
-    };
+    let late = Fault::at_ms(60_000, Restart::new("front"));
+    let spec = Spec::of(&Bank, Seed(1)).under(Plan::new(vec![late.clone()]));
     let calm = run_with(&Bank, &spec, COVERED);
     let sites = calm
         .features
@@ -72,14 +66,8 @@ fn a_feature_knows_the_site_at_which_it_can_be_struck() {
         if !Bank.profile().nodes.contains(&node.as_str()) {
             continue;
         }
-        let crash = Fault {
-            when: when.clone(),
-            action: Crash::new(node.clone(), 100).into(),
-        };
-        let spec = Spec {
-            plan: Some(Plan::new(vec![crash, late.clone()])),
-            ..spec.clone()
-        };
+        let crash = Fault::new(when.clone(), Crash::new(node.clone(), 100));
+        let spec = spec.clone().under(Plan::new(vec![crash, late.clone()]));
         let outcome = run(&Bank, &spec, false);
         assert!(outcome.faults[0].fired.is_some(), "{when:?} was not met");
         struck += 1;
@@ -263,10 +251,10 @@ fn a_corpus_that_is_damaged_or_cannot_happen_is_refused_with_the_name_of_the_fil
     let dir = folder("damaged");
     let kept = explore("64", 2, Vec::new()).0.found()[0].clone();
     let of_doubt = |node: &str, amount| {
-        let doubt = Fault {
-            when: When::AtMs(5),
-            action: Custom::new("doubt".to_owned(), node.to_owned(), amount, 5).into(),
-        };
+        let doubt = Fault::at_ms(
+            5,
+            Custom::new("doubt".to_owned(), node.to_owned(), amount, 5),
+        );
         let kept = Kept {
             plan: Plan::new(vec![doubt]),
             ..kept.clone()

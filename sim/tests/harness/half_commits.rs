@@ -45,11 +45,7 @@ fn dies(writes: Writes, kind: Kind, n: u32) -> Outcome {
             let own = node.clone();
             node.execute(Box::new(move || {
                 let _ = file.set_len(3);
-                let row = |n: u64| Row {
-                    table: "cells".into(),
-                    key: n.to_string(),
-                    value: Some(vec![7]),
-                };
+                let row = |n: u64| Row::new("cells", n.to_string(), Some(vec![7]));
                 own.committing(FILE, vec![row(0), row(1)]);
                 for (at, bytes) in writes {
                     let _ = file.write(*at, bytes);

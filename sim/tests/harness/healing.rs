@@ -10,7 +10,7 @@ use squall::{
     },
     run::Verdict,
     storm::Action,
-    trace::What,
+    trace::{Fate, FaultEvent, Life, What},
 };
 
 use crate::{
@@ -24,29 +24,33 @@ fn after_the_healing_no_fault_begins_and_every_node_is_up_and_every_link_is_open
     for outcome in stormy(0..100) {
         assert_eq!(outcome.verdict, Verdict::Survived);
         let events = events(&outcome);
-        let is_healing = |what: &What<'_>| matches!(what, What::Fault { index: None, .. });
+        let is_healing = |what: &What<'_>| *what == What::Healed;
         let healed = events
             .iter()
             .position(|event| is_healing(&event.what))
             .expect("every run heals");
         let (before, after) = events.split_at(healed);
-        let count = |part: &[squall::trace::Event], word: &str| {
+        let count = |part: &[squall::trace::Event], turn: FaultEvent| {
             let faults = part
                 .iter()
-                .filter(|event| matches!(&event.what, What::Fault { event, .. } if *event == word));
+                .filter(|event| matches!(&event.what, What::Fault { event, .. } if *event == turn));
             faults.count()
         };
-        assert_eq!(count(after, "begins") + count(after, "fires"), 0);
-        unfinished += usize::from(count(before, "begins") > count(before, "ends"));
+        assert_eq!(
+            count(after, FaultEvent::Begins) + count(after, FaultEvent::Fires),
+            0
+        );
+        unfinished +=
+            usize::from(count(before, FaultEvent::Begins) > count(before, FaultEvent::Ends));
 
         for node in ["front", "vault"] {
             let mut up = false;
             for event in before.iter().filter(|event| event.node == node) {
                 // An old process comes and goes beside the one that counts.
                 if let What::Node { event: turn, .. } = &event.what
-                    && *turn != "the old process ends"
+                    && *turn != Life::OldEnds
                 {
-                    up = matches!(*turn, "boots" | "resumes" | "pauses");
+                    up = matches!(turn, Life::Boots | Life::Resumes | Life::Pauses);
                 }
             }
             assert!(up, "{node} is down after the healing");
@@ -60,8 +64,8 @@ fn after_the_healing_no_fault_begins_and_every_node_is_up_and_every_link_is_open
             })
             .collect();
         assert_eq!(fates.len(), 3);
-        let open = |(fate, latency): &(&str, Duration)| {
-            *fate == "sent" && *latency <= Duration::from_millis(10)
+        let open = |(fate, latency): &(Fate, Duration)| {
+            *fate == Fate::Sent && *latency <= Duration::from_millis(10)
         };
         assert!(fates.iter().all(open), "{fates:?}");
     }

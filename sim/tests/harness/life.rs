@@ -30,29 +30,25 @@ impl<F: FnMut()> Drop for Last<F> {
 /// A node that writes one byte and syncs it, writes a second and does not, and tells what its next life finds.
 fn two_bytes(log: Log) -> impl Fn(&Sim) {
     move |sim: &Sim| {
-        let log = log.clone();
-        sim.node("keeper", move |node: Node| {
-            let log = log.clone();
-            async move {
-                let file = node.disk().open("bytes").map_err(|e| e.to_string())?;
-                let mut found = [0; 2];
-                let kept = file.len().map_err(|e| e.to_string())? >= 8192;
-                if kept {
-                    let both = (
-                        file.read(0, &mut found[..1]),
-                        file.read(4096, &mut found[1..]),
-                    );
-                    assert!(both.0.is_ok() && both.1.is_ok());
-                }
-                log.tell(now(), format!("{kept} {found:?}"));
-                if !kept {
-                    file.set_len(8192).map_err(|e| e.to_string())?;
-                    file.write(0, &[1]).map_err(|e| e.to_string())?;
-                    file.sync_data().map_err(|e| e.to_string())?;
-                    file.write(4096, &[2]).map_err(|e| e.to_string())?;
-                }
-                for_ever().await
+        sim.node("keeper", move |node: Node| async move {
+            let file = node.disk().open("bytes").map_err(|e| e.to_string())?;
+            let mut found = [0; 2];
+            let kept = file.len().map_err(|e| e.to_string())? >= 8192;
+            if kept {
+                let both = (
+                    file.read(0, &mut found[..1]),
+                    file.read(4096, &mut found[1..]),
+                );
+                assert!(both.0.is_ok() && both.1.is_ok());
             }
+            log.tell(now(), format!("{kept} {found:?}"));
+            if !kept {
+                file.set_len(8192).map_err(|e| e.to_string())?;
+                file.write(0, &[1]).map_err(|e| e.to_string())?;
+                file.sync_data().map_err(|e| e.to_string())?;
+                file.write(4096, &[2]).map_err(|e| e.to_string())?;
+            }
+            for_ever().await
         });
         lasts(sim, 3);
     }
@@ -61,7 +57,7 @@ fn two_bytes(log: Log) -> impl Fn(&Sim) {
 #[test]
 fn a_crash_loses_memory_and_keeps_the_page_cache() {
     let log = Log::default();
-    let little = Little(two_bytes(log.clone()));
+    let little = Little(two_bytes(log));
     for seed in 0..20 {
         let outcome = little.run_seed(seed, vec![at(500, crash("keeper", 300))]);
         assert_eq!(outcome.verdict, Verdict::Survived);
@@ -72,7 +68,7 @@ fn a_crash_loses_memory_and_keeps_the_page_cache() {
 #[test]
 fn a_power_loss_keeps_what_was_synced_and_may_take_the_rest() {
     let log = Log::default();
-    let little = Little(two_bytes(log.clone()));
+    let little = Little(two_bytes(log));
     let mut second = Vec::new();
     for seed in 0..40 {
         little.run_seed(seed, vec![at(500, power_loss("keeper", 300))]);
@@ -86,12 +82,11 @@ fn a_power_loss_keeps_what_was_synced_and_may_take_the_rest() {
 #[test]
 fn a_task_of_an_earlier_life_never_runs_again() {
     let log = Log::default();
-    let told = log.clone();
     let outcome = Little(move |sim: &Sim| {
-        let (told, lives) = (told.clone(), Arc::new(Mutex::new(0)));
+        let lives = Arc::new(Mutex::new(0));
         sim.node("ticker", move |node: Node| {
             *lives.lock().unwrap() += 1;
-            ticks(&node, &told, format!("life {}", lives.lock().unwrap()));
+            ticks(&node, log, format!("life {}", lives.lock().unwrap()));
             for_ever()
         });
         lasts(sim, 3);
@@ -132,46 +127,36 @@ fn a_task_of_an_earlier_life_never_runs_again() {
 #[test]
 fn destructors_of_a_dead_process_reach_neither_disk_nor_network_nor_checks() {
     let log = Log::default();
-    let told = log.clone();
     let outcome = Little(move |sim: &Sim| {
-        let told = told.clone();
         echo(sim, "peer");
         sim.always("nothing is committed", |_, findings| {
             findings.broken("committed", &[], "nothing", "a commit");
         });
-        sim.node("dying", move |node: Node| {
-            let told = told.clone();
-            async move {
-                let file = node.disk().open("file").map_err(|e| e.to_string())?;
-                let found = file.len().map_err(|e| e.to_string())?;
-                told.tell(now(), format!("finds {found} bytes"));
-                let stream = node.connect("peer").await.map_err(|e| e.to_string())?;
-                let own = node.clone();
-                let _last = Last(move || {
-                    let wrote = file.set_len(100).is_ok() || file.write(0, &[9]).is_ok();
-                    let row = Row {
-                        table: "t".into(),
-                        key: "k".into(),
-                        value: None,
-                    };
-                    own.committed("file", vec![row]);
-                    own.fail("again");
-                    let told_by_task = told.clone();
-                    own.spawn(async move { told_by_task.tell(now(), "a task runs") });
-                    let (opened, listens) = (own.disk().open("other"), own.listen());
-                    told.tell(
-                        now(),
-                        format!(
-                            "dies: alive {}, wrote {wrote}, opened {}, listens {}",
-                            own.is_alive(),
-                            opened.is_ok(),
-                            listens.is_ok(),
-                        ),
-                    );
-                });
-                let _stream = stream;
-                for_ever().await
-            }
+        sim.node("dying", move |node: Node| async move {
+            let file = node.disk().open("file").map_err(|e| e.to_string())?;
+            let found = file.len().map_err(|e| e.to_string())?;
+            log.tell(now(), format!("finds {found} bytes"));
+            let stream = node.connect("peer").await.map_err(|e| e.to_string())?;
+            let own = node.clone();
+            let _last = Last(move || {
+                let wrote = file.set_len(100).is_ok() || file.write(0, &[9]).is_ok();
+                let row = Row::new("t", "k", None);
+                own.committed("file", vec![row]);
+                own.fail("again");
+                own.spawn(async move { log.tell(now(), "a task runs") });
+                let (opened, listens) = (own.disk().open("other"), own.listen());
+                log.tell(
+                    now(),
+                    format!(
+                        "dies: alive {}, wrote {wrote}, opened {}, listens {}",
+                        own.is_alive(),
+                        opened.is_ok(),
+                        listens.is_ok(),
+                    ),
+                );
+            });
+            let _stream = stream;
+            for_ever().await
         });
         lasts(sim, 2);
     })
@@ -187,24 +172,20 @@ fn destructors_of_a_dead_process_reach_neither_disk_nor_network_nor_checks() {
 #[test]
 fn handles_that_outlive_their_process_are_inert_in_its_next_life() {
     let log = Log::default();
-    let told = log.clone();
     Little(move |sim: &Sim| {
         type Kept = Option<(Node, squall::disk::File)>;
-        let (told, kept) = (told.clone(), Arc::new(Mutex::new(Kept::None)));
+        let kept = Arc::new(Mutex::new(Kept::None));
         echo(sim, "peer");
         sim.node("reborn", move |node: Node| {
-            let (told, kept) = (told.clone(), kept.clone());
+            let kept = kept.clone();
             async move {
                 let file = node.disk().open("file").map_err(|e| e.to_string())?;
                 let old = kept.lock().unwrap().replace((node.clone(), file));
                 if let Some((old, file)) = old {
-                    old.spawn({
-                        let told = told.clone();
-                        async move { told.tell(now(), "a task of the old life") }
-                    });
+                    old.spawn(async move { log.tell(now(), "a task of the old life") });
                     old.fail("the old life");
                     let connected = old.connect("peer").await.is_ok();
-                    told.tell(
+                    log.tell(
                         now(),
                         format!(
                             "{} {connected} {}",
@@ -212,7 +193,7 @@ fn handles_that_outlive_their_process_are_inert_in_its_next_life() {
                             file.write(0, &[1]).is_ok()
                         ),
                     );
-                    told.tell(now(), node.is_alive().to_string());
+                    log.tell(now(), node.is_alive().to_string());
                 }
                 for_ever().await
             }
@@ -226,15 +207,13 @@ fn handles_that_outlive_their_process_are_inert_in_its_next_life() {
 #[test]
 fn a_paused_node_does_nothing_while_time_goes_on() {
     let log = Log::default();
-    let told = log.clone();
     let pause = |ms, for_ms| {
         let node = "ticker".to_owned();
         at(ms, Pause::new(node, for_ms))
     };
     let outcome = Little(move |sim: &Sim| {
-        let told = told.clone();
         sim.node("ticker", move |node: Node| {
-            ticks(&node, &told, "tick".to_owned());
+            ticks(&node, log, "tick".to_owned());
             for_ever()
         });
         lasts(sim, 5);
@@ -266,11 +245,9 @@ fn a_paused_node_does_nothing_while_time_goes_on() {
 #[test]
 fn a_pause_ends_with_the_life_that_was_paused() {
     let log = Log::default();
-    let told = log.clone();
     Little(move |sim: &Sim| {
-        let told = told.clone();
         sim.node("ticker", move |node: Node| {
-            ticks(&node, &told, "tick".to_owned());
+            ticks(&node, log, "tick".to_owned());
             for_ever()
         });
         lasts(sim, 5);
@@ -287,11 +264,9 @@ fn a_pause_ends_with_the_life_that_was_paused() {
 #[test]
 fn every_turn_of_a_slow_node_waits() {
     let log = Log::default();
-    let told = log.clone();
     let outcome = Little(move |sim: &Sim| {
-        let told = told.clone();
         sim.node("ticker", move |node: Node| {
-            ticks(&node, &told, "tick".to_owned());
+            ticks(&node, log, "tick".to_owned());
             for_ever()
         });
         lasts(sim, 4);
@@ -543,21 +518,16 @@ fn every_node_is_killed_at_the_end_and_nothing_of_it_is_left() {
 fn a_task_that_yields_lets_the_others_have_their_turns() {
     for seed in 0..8 {
         let log = Log::default();
-        let told = log.clone();
         let outcome = Little(move |sim: &Sim| {
-            let log = told.clone();
-            sim.node("busy", move |node: Node| {
-                let log = log.clone();
-                async move {
-                    let other = Arc::new(Mutex::new(false));
-                    let done = other.clone();
-                    node.spawn(async move { *done.lock().unwrap() = true });
-                    while !*other.lock().unwrap() {
-                        tokio::task::yield_now().await;
-                    }
-                    log.tell(now(), "the other had its turn");
-                    for_ever().await
+            sim.node("busy", move |node: Node| async move {
+                let other = Arc::new(Mutex::new(false));
+                let done = other.clone();
+                node.spawn(async move { *done.lock().unwrap() = true });
+                while !*other.lock().unwrap() {
+                    tokio::task::yield_now().await;
                 }
+                log.tell(now(), "the other had its turn");
+                for_ever().await
             });
             lasts(sim, 1);
         })

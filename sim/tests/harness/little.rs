@@ -1,10 +1,6 @@
 //! Scenarios made of a closure, and words to write storms with.
 
-use std::{
-    future::Future,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{future::Future, sync::Mutex, time::Duration};
 
 use squall::{
     Client, Node, Sim,
@@ -46,25 +42,26 @@ impl<B: Fn(&Sim) + Send + Sync> Little<B> {
     }
 
     pub fn run_seed(&self, seed: u64, faults: Vec<Fault>) -> Outcome {
-        let spec = Spec {
-            plan: Some(Plan::new(faults)),
-            ..Spec::of(self, Seed(seed))
-        };
+        let spec = Spec::of(self, Seed(seed)).under(Plan::new(faults));
         run(self, &spec, true)
     }
 
     pub fn run_plan(&self, plan: Plan) -> Outcome {
-        let spec = Spec {
-            plan: Some(plan),
-            ..Spec::of(self, Seed(1))
-        };
+        let spec = Spec::of(self, Seed(1)).under(plan);
         run(self, &spec, true)
     }
 }
 
 /// What tasks and destructors tell the test, with the instant.
-#[derive(Clone, Default)]
-pub struct Log(Arc<Mutex<Vec<(VirtualTime, String)>>>);
+#[derive(Clone, Copy)]
+pub struct Log(&'static Mutex<Vec<(VirtualTime, String)>>);
+
+impl Default for Log {
+    /// One that lives as long as the tests, so that every closure can have it.
+    fn default() -> Self {
+        Log(Box::leak(Box::default()))
+    }
+}
 
 impl Log {
     pub fn tell(&self, at: VirtualTime, line: impl Into<String>) {
@@ -99,8 +96,8 @@ pub fn lasts(sim: &Sim, seconds: u64) {
 }
 
 /// Tells of each tick, one in 10 ms, in a task of its own.
-pub fn ticks(node: &Node, log: &Log, name: String) {
-    let (own, log) = (node.clone(), log.clone());
+pub fn ticks(node: &Node, log: Log, name: String) {
+    let (own, log) = (node.clone(), log);
     node.spawn(async move {
         loop {
             own.sleep(Duration::from_millis(10)).await;
@@ -115,34 +112,15 @@ pub fn seconds(at: VirtualTime) -> f64 {
 
 /// Storms begin when every node is up, 20 ms into the run.
 pub fn at(ms: u64, action: impl Into<Action>) -> Fault {
-    Fault {
-        when: When::AtMs(ms),
-        action: action.into(),
-    }
+    Fault::at_ms(ms, action)
 }
 
 pub fn nth(node: &str, kind: Kind, nth: u32, action: impl Into<Action>) -> Fault {
-    Fault {
-        when: When::Nth {
-            node: node.to_owned(),
-            kind,
-            nth,
-        },
-        action: action.into(),
-    }
+    Fault::new(When::nth(node, kind, nth.into()), action)
 }
 
 pub fn site(node: &str, kind: Kind, label: &str, attempt: u32, action: impl Into<Action>) -> Fault {
-    let (node, label) = (node.to_owned(), label.to_owned());
-    Fault {
-        when: When::Site(Site {
-            node,
-            kind,
-            label,
-            attempt,
-        }),
-        action: action.into(),
-    }
+    Fault::new(When::Site(Site::new(node, kind, label, attempt)), action)
 }
 
 pub fn pause(node: &str, for_ms: u64) -> Action {
@@ -171,7 +149,7 @@ pub fn turns(outcome: &Outcome, node: &str) -> Vec<(VirtualTime, &'static str)> 
     let of_node = events(outcome).iter().filter(|event| event.node == node);
     of_node
         .filter_map(|event| match &event.what {
-            What::Node { event: turn, .. } => Some((event.at, *turn)),
+            What::Node { event: turn, .. } => Some((event.at, turn.as_str())),
             _ => None,
         })
         .collect()

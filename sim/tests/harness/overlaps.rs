@@ -14,9 +14,7 @@ use crate::little::{Asking, Little, Log, at, echo, for_ever, lasts, now, seconds
 /// When questions were answered, in seconds since the storm began.
 fn answered(faults: Vec<Fault>) -> Vec<f64> {
     let log = Log::default();
-    let told = log.clone();
     Little(move |sim: &Sim| {
-        let told = told.clone();
         echo(sim, "peer");
         sim.client("alice", move |client: Client| async move {
             while seconds(now()) < 8.0 {
@@ -25,7 +23,7 @@ fn answered(faults: Vec<Fault>) -> Vec<f64> {
                 let asked = asking.ask(client.node(), "peer", "hello");
                 let asked = tokio::time::timeout(Duration::from_millis(100), asked).await;
                 if let Ok(Some(_)) = asked {
-                    told.tell(now(), "");
+                    log.tell(now(), "");
                 }
             }
         });
@@ -63,24 +61,19 @@ fn the_end_of_one_fault_does_not_end_another() {
 /// A node that syncs at these seconds, and which of its syncs failed.
 fn failed_syncs(faults: Vec<Fault>, seconds: &'static [u64]) -> Vec<bool> {
     let log = Log::default();
-    let told = log.clone();
     let outcome = Little(move |sim: &Sim| {
-        let log = told.clone();
-        sim.node("store", move |node: Node| {
-            let log = log.clone();
-            async move {
-                use redb::StorageBackend;
-                let file = node.disk().open("file").map_err(|e| e.to_string())?;
-                file.set_len(4_096).map_err(|e| e.to_string())?;
-                let mut slept = 0;
-                for second in seconds {
-                    node.sleep(Duration::from_secs(second - slept)).await;
-                    slept = *second;
-                    let _ = file.write(0, &[1]);
-                    log.tell(now(), file.sync_data().is_err().to_string());
-                }
-                for_ever().await
+        sim.node("store", move |node: Node| async move {
+            use redb::StorageBackend;
+            let file = node.disk().open("file").map_err(|e| e.to_string())?;
+            file.set_len(4_096).map_err(|e| e.to_string())?;
+            let mut slept = 0;
+            for second in seconds {
+                node.sleep(Duration::from_secs(second - slept)).await;
+                slept = *second;
+                let _ = file.write(0, &[1]);
+                log.tell(now(), file.sync_data().is_err().to_string());
             }
+            for_ever().await
         });
         lasts(sim, 100);
     })
@@ -111,11 +104,9 @@ fn each_of_two_disk_errors_that_lie_in_wait_at_once_bites_by_itself() {
 fn a_link_that_flaps_twice_over_is_up_only_when_neither_flap_has_it_down() {
     let flap = |times, each_ms| Action::Flap(Flap::new("front", "back", times, each_ms));
     let log = Log::default();
-    let told = log.clone();
     // Down from 0 to 2 s and from 4 to 6 s; down from 1 to 9 s, too.
     let outcome = Little(move |sim: &Sim| {
         echo(sim, "back");
-        let log = told.clone();
         sim.client("front", move |client: Client| async move {
             for ask in [500, 2_500, 6_500, 9_500] {
                 let due = Duration::from_millis(ask);

@@ -16,19 +16,13 @@ use squall::{
 use crate::little::{Little, Log, at, crash, echo, for_ever, lasts, now};
 
 fn row(key: &str) -> Vec<Row> {
-    vec![Row {
-        table: "rows".into(),
-        key: key.to_owned(),
-        value: Some(b"1".to_vec()),
-    }]
+    vec![Row::new("rows", key, Some(b"1".to_vec()))]
 }
 
 #[test]
 fn an_operator_begins_with_the_storm_and_nobody_waits_for_its_end() {
     let log = Log::default();
-    let told = log.clone();
     let outcome = Little(move |sim: &Sim| {
-        let log = told.clone();
         sim.prepare(|client: Client| async move {
             client.node().sleep(Duration::from_secs(3)).await;
         });

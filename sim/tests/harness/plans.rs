@@ -113,12 +113,7 @@ fn when() -> impl Strategy<Value = When> {
     prop_oneof![
         any::<u64>().prop_map(When::AtMs),
         (name(), kind(), name(), any::<u32>()).prop_map(|(node, kind, label, attempt)| {
-            When::Site(Site {
-                node,
-                kind,
-                label,
-                attempt,
-            })
+            When::Site(Site::new(node, kind, label, attempt))
         }),
         (name(), kind(), any::<u32>()).prop_map(|(node, kind, nth)| When::Nth { node, kind, nth }),
     ]
@@ -387,10 +382,7 @@ fn extremes(more: u64) -> Vec<Fault> {
 }
 
 fn verdict(fault: &Fault) -> Verdict {
-    let spec = Spec {
-        plan: Some(Plan::new(vec![fault.clone()])),
-        ..Spec::of(&Bank, Seed(1))
-    };
+    let spec = Spec::of(&Bank, Seed(1)).under(Plan::new(vec![fault.clone()]));
     run(&Bank, &spec, false).verdict
 }
 

@@ -14,16 +14,13 @@ use squall::{
     fault::{Crash, Pause, SlowNode},
     run::{Outcome, Spec, Verdict, run},
     seed::Seed,
-    storm::{Action, Fault, Plan, When},
+    storm::{Action, Fault, Plan},
 };
 
 use crate::{bank::Bank, little::Little};
 
 fn with_schedule(little: &Little<impl Fn(&Sim) + Send + Sync>, seed: u64, plan: Plan) -> Outcome {
-    let spec = Spec {
-        plan: Some(plan),
-        ..Spec::of(little, Seed(seed))
-    };
+    let spec = Spec::of(little, Seed(seed)).under(plan);
     run(little, &spec, false)
 }
 
@@ -124,10 +121,7 @@ fn the_schedule_of_a_seed_is_the_same_each_time_and_another_at_each_depth() {
             pct,
             ..squall::run::plan_of(&Bank, &Spec::of(&Bank, Seed(seed)))
         };
-        let spec = Spec {
-            plan: Some(plan),
-            ..Spec::of(&Bank, Seed(seed))
-        };
+        let spec = Spec::of(&Bank, Seed(seed)).under(plan);
         let outcome = run(&Bank, &spec, true);
         let survived = matches!(outcome.verdict, Verdict::Survived);
         assert!(survived, "seed {seed} at {pct:?}: {:?}", outcome.verdict);
@@ -204,10 +198,7 @@ fn others_go_on_while(action: impl Into<Action>) {
         *last.lock().unwrap() = 0;
         let plan = Plan {
             pct: Some(3),
-            ..Plan::new(vec![Fault {
-                when: When::AtMs(50),
-                action: action.clone(),
-            }])
+            ..Plan::new(vec![Fault::at_ms(50, action.clone())])
         };
         let outcome = with_schedule(&little, seed, plan);
         assert_eq!(outcome.verdict, Verdict::Survived, "seed {seed}");

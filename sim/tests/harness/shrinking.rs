@@ -37,7 +37,7 @@ fn shrunk(bug: &str, jobs: usize) -> (FailureFile, Shrunk) {
 fn planted_bugs_become_a_fault_or_two_and_fewer_requests() {
     for bug in ["commit-without-sync", "ack-before-commit"] {
         let (_, shrunk) = shrunk(bug, 2);
-        println!("{bug}: {} ({:?})", shrunk.sentence, shrunk.effort);
+        println!("{bug}: {:?} ({:?})", shrunk.outcome.faults, shrunk.effort);
         let after = shrunk.after;
         assert!((1..=2).contains(&after.faults), "{bug}: {after:?}");
         let before = shrunk.before;
@@ -59,7 +59,6 @@ fn the_number_of_jobs_changes_nothing_of_what_is_left() {
     let (alone, one) = shrunk("ack-before-commit", 1);
     let (together, other) = shrunk("ack-before-commit", 4);
     assert_eq!(alone.plan, together.plan);
-    assert_eq!(alone.sentence, together.sentence);
     assert_eq!(alone.trace, together.trace);
     assert_eq!(one.effort.runs, other.effort.runs);
 }
@@ -83,10 +82,7 @@ fn whoever_stays_away_does_nothing_and_the_others_do_not_notice() {
             without: without.iter().map(|&name| name.to_owned()).collect(),
             ..Plan::calm()
         };
-        let spec = Spec {
-            plan: Some(plan),
-            ..Spec::of(&Bank, Seed(5))
-        };
+        let spec = Spec::of(&Bank, Seed(5)).under(plan);
         run(&Bank, &spec, false)
     };
     let calls = |without: &[&str]| calm(without).counts["calls ok"];

@@ -47,7 +47,7 @@ fn sent(outcome: &Outcome, node: &str) -> Vec<(String, String, &'static str)> {
             label, bytes, fate, ..
         } => {
             let bytes = String::from_utf8_lossy(bytes).trim_end().to_owned();
-            Some((label.to_string(), bytes, *fate))
+            Some((label.to_string(), bytes, fate.as_str()))
         }
         _ => None,
     })
@@ -120,10 +120,7 @@ fn the_site_that_was_met_replays_the_storm_as_its_number_did() {
         let read = 1 + seed as u32 % 8;
         plan.faults
             .push(nth("vault", Kind::Clock, read, pause("vault", 2_000)));
-        let spec = |plan: Plan| Spec {
-            plan: Some(plan),
-            ..Spec::of(&Bank, Seed(seed))
-        };
+        let spec = |plan: Plan| Spec::of(&Bank, Seed(seed)).under(plan);
         let by_number = run(&Bank, &spec(plan.clone()), true);
         let mut named = plan.clone();
         for (fault, report) in named.faults.iter_mut().zip(&by_number.faults) {
@@ -163,26 +160,21 @@ fn the_site_that_was_met_replays_the_storm_as_its_number_did() {
 }
 
 /// A node that makes ten commits, after each of which it says so, and begins a life by saying what it finds.
-fn commits(log: &Log) -> impl Fn(&Sim) + use<> {
-    let log = log.clone();
+fn commits(log: Log) -> impl Fn(&Sim) + use<> {
     move |sim: &Sim| {
-        let log = log.clone();
         sim.read_stores_with(bank::read);
-        sim.node("vault", move |node: Node| {
-            let log = log.clone();
-            async move {
-                let database = Arc::new(bank::open(&node)?);
-                let found = bank::deposits(&database).map_err(|e| e.to_string())?;
-                log.tell(now(), format!("finds {}", found.len()));
-                // Boots are over when storms begin.
-                node.sleep(Duration::from_millis(100)).await;
-                for n in found.len() + 1..=10 {
-                    node.sleep(Duration::from_millis(50)).await;
-                    bank::store(&node, &database, format!("{n:02}"), "entry".into(), true).await;
-                    log.tell(now(), format!("learns {n}"));
-                }
-                for_ever().await
+        sim.node("vault", move |node: Node| async move {
+            let database = Arc::new(bank::open(&node)?);
+            let found = bank::deposits(&database).map_err(|e| e.to_string())?;
+            log.tell(now(), format!("finds {}", found.len()));
+            // Boots are over when storms begin.
+            node.sleep(Duration::from_millis(100)).await;
+            for n in found.len() + 1..=10 {
+                node.sleep(Duration::from_millis(50)).await;
+                bank::store(&node, &database, format!("{n:02}"), "entry".into(), true).await;
+                log.tell(now(), format!("learns {n}"));
             }
+            for_ever().await
         });
         sim.at_end(|truth| vec![("rows", truth.rows("vault", "deposits").count() as u64)]);
         lasts(sim, 3);
@@ -198,7 +190,7 @@ fn commits_in(outcome: &Outcome) -> impl Iterator<Item = &Event> {
 fn a_node_that_dies_at_a_commit_has_committed_and_never_learns_of_it() {
     for death in [crash("vault", 300), power_loss("vault", 600)] {
         let log = Log::default();
-        let outcome = Little(commits(&log)).run(vec![nth("vault", Kind::Commit, 4, death)]);
+        let outcome = Little(commits(log)).run(vec![nth("vault", Kind::Commit, 4, death)]);
         assert_eq!(outcome.verdict, Verdict::Survived);
         assert!(outcome.faults[0].effective);
         let lines = log.lines();
@@ -222,7 +214,7 @@ fn wherever_power_fails_inside_a_commit_the_next_life_finds_what_was_acknowledge
     for (seed, storm) in storms.enumerate() {
         let log = Log::default();
         let told = storm.to_string();
-        let outcome = Little(commits(&log)).run_seed(seed as u64, vec![storm]);
+        let outcome = Little(commits(log)).run_seed(seed as u64, vec![storm]);
         assert_eq!(
             outcome.verdict,
             Verdict::Survived,
@@ -268,7 +260,7 @@ fn what_only_the_page_cache_kept_of_an_unfinished_commit_may_be_lost_with_the_ne
     for sync in 3..=12 {
         for (seed, next) in (1..=2).flat_map(|next| (0..10).map(move |seed| (seed, next))) {
             let log = Log::default();
-            let outcome = Little(commits(&log)).run_seed(
+            let outcome = Little(commits(log)).run_seed(
                 seed,
                 vec![
                     nth("vault", Kind::Sync, sync, crash("vault", 100)),
@@ -315,21 +307,16 @@ fn a_commit_that_is_not_synced_is_missed_when_the_process_dies() {
 #[test]
 fn a_node_dies_at_the_event_that_it_logs() {
     let log = Log::default();
-    let told = log.clone();
     let outcome = Little(move |sim: &Sim| {
-        let told = told.clone();
-        sim.node("vault", move |node: Node| {
-            let told = told.clone();
-            async move {
-                node.sleep(Duration::from_millis(100)).await;
-                for n in 1..=3 {
-                    node.sleep(Duration::from_millis(10)).await;
-                    tracing::info!("stored");
-                    // The poll goes on, but the node is dead: nothing that it does has an effect.
-                    told.tell(now(), format!("{n} {}", node.is_alive()));
-                }
-                for_ever().await
+        sim.node("vault", move |node: Node| async move {
+            node.sleep(Duration::from_millis(100)).await;
+            for n in 1..=3 {
+                node.sleep(Duration::from_millis(10)).await;
+                tracing::info!("stored");
+                // The poll goes on, but the node is dead: nothing that it does has an effect.
+                log.tell(now(), format!("{n} {}", node.is_alive()));
             }
+            for_ever().await
         });
         lasts(sim, 1);
     })
@@ -348,15 +335,12 @@ fn a_node_dies_at_the_event_that_it_logs() {
 fn a_commit_is_a_site_of_the_node_that_made_it_only() {
     let outcome = run(
         &Bank,
-        &Spec {
-            plan: Some(Plan::new(vec![nth(
-                "front",
-                Kind::Commit,
-                1,
-                crash("front", 100),
-            )])),
-            ..Spec::of(&Bank, Seed(1))
-        },
+        &Spec::of(&Bank, Seed(1)).under(Plan::new(vec![nth(
+            "front",
+            Kind::Commit,
+            1,
+            crash("front", 100),
+        )])),
         false,
     );
     assert!(outcome.faults[0].fired.is_none());

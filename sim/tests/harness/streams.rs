@@ -89,10 +89,7 @@ fn bursts(outcome: &Outcome, a: &str, b: &str) -> Vec<String> {
 
 #[test]
 fn a_fault_taken_away_leaves_the_workload_and_the_latencies_of_other_links_as_they_were() {
-    let spec = |seed, plan: &Plan| Spec {
-        plan: Some(plan.clone()),
-        ..Spec::of(&TwoPairs, Seed(seed))
-    };
+    let spec = |seed, plan: &Plan| Spec::of(&TwoPairs, Seed(seed)).under(plan.clone());
     let (mut compared, mut disturbed) = (0, 0);
     for seed in 0..40 {
         let plan = TwoPairs.profile().draw(Seed(seed));

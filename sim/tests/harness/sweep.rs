@@ -161,7 +161,14 @@ fn the_power_of_a_sweep_is_measured_with_storms_and_not_with_calm_runs() {
         cut_off: 500,
         damage: false,
     };
-    let measured = measure(&Bank, Strategy::Sweep, &task, false, &Arc::default());
+    let measured = measure(
+        &run_with,
+        &Bank,
+        Strategy::Sweep,
+        &task,
+        None,
+        &Arc::default(),
+    );
     let found = measured.and_then(|measured| measured.found);
     assert_eq!(found.map(|found| found.faults), Some(1));
 }
@@ -189,10 +196,7 @@ fn outcome(plant: Option<&str>, faults: Vec<Fault>, census: bool) -> Outcome {
 }
 
 fn at(met: &Met, action: Action) -> Fault {
-    Fault {
-        when: When::Site(met.site.clone()),
-        action,
-    }
+    Fault::new(When::Site(met.site.clone()), action)
 }
 
 #[test]

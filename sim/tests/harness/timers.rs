@@ -29,44 +29,38 @@ fn ms(ms: u64) -> Duration {
 
 /// A worker that waits on behalf of two operations, wins one race against a timeout, loses another, drops a sleep, and
 /// sweeps once a second in a task with a name. Everything happens in the storm, which begins after 20 ms.
-fn worker(log: &Log) -> impl Fn(&Sim) + Send + Sync + use<> {
-    let log = log.clone();
+fn worker(log: Log) -> impl Fn(&Sim) + Send + Sync + use<> {
     move |sim: &Sim| {
-        let log = log.clone();
         echo(sim, "peer");
-        sim.node("worker", move |node: Node| {
-            let log = log.clone();
-            async move {
-                node.spawn_named("sweeper", {
-                    let log = log.clone();
-                    async move {
-                        loop {
-                            tokio::time::sleep(ms(1_000)).await;
-                            log.tell(now(), "sweeps");
-                        }
+        sim.node("worker", move |node: Node| async move {
+            node.spawn_named("sweeper", {
+                async move {
+                    loop {
+                        tokio::time::sleep(ms(1_000)).await;
+                        log.tell(now(), "sweeps");
                     }
-                });
-                node.sleep(ms(100)).await;
-                log.tell(now(), "begins");
-                let mut peer = Asking::default();
-                async {
-                    tokio::time::sleep(ms(200)).await;
-                    log.tell(now(), "ann waited");
-                    peer.ask(&node, "peer", "ann?").await;
-                    log.tell(now(), "ann was answered");
                 }
-                .instrument(tracing::info_span!("work", op = "ann-1"))
-                .await;
-                async {
-                    let silence = std::future::pending::<()>();
-                    let _ = tokio::time::timeout(ms(300), silence).await;
-                    log.tell(now(), "ben gave up");
-                    drop(Box::pin(tokio::time::sleep(ms(10))));
-                }
-                .instrument(tracing::info_span!("work", op = "ben-2/step"))
-                .await;
-                for_ever().await
+            });
+            node.sleep(ms(100)).await;
+            log.tell(now(), "begins");
+            let mut peer = Asking::default();
+            async {
+                tokio::time::sleep(ms(200)).await;
+                log.tell(now(), "ann waited");
+                peer.ask(&node, "peer", "ann?").await;
+                log.tell(now(), "ann was answered");
             }
+            .instrument(tracing::info_span!("work", op = "ann-1"))
+            .await;
+            async {
+                let silence = std::future::pending::<()>();
+                let _ = tokio::time::timeout(ms(300), silence).await;
+                log.tell(now(), "ben gave up");
+                drop(Box::pin(tokio::time::sleep(ms(10))));
+            }
+            .instrument(tracing::info_span!("work", op = "ben-2/step"))
+            .await;
+            for_ever().await
         });
         lasts(sim, 3);
     }
@@ -87,11 +81,8 @@ fn timers(outcome: &Outcome) -> Vec<(String, u32, f64)> {
 
 fn with(options: Options, faults: Vec<Fault>) -> (Outcome, Vec<String>) {
     let log = Log::default();
-    let scenario = Little(worker(&log));
-    let spec = Spec {
-        plan: Some(Plan::new(faults)),
-        ..Spec::of(&scenario, Seed(1))
-    };
+    let scenario = Little(worker(log));
+    let spec = Spec::of(&scenario, Seed(1)).under(Plan::new(faults));
     let outcome = run_with(&scenario, &spec, options);
     (outcome, log.lines())
 }
@@ -146,16 +137,13 @@ fn whoever_dies_at_a_timer_does_nothing_more() {
 fn whoever_stands_still_at_a_timer_goes_on_where_it_stood() {
     for schedule in [None, Some(2)] {
         let log = Log::default();
-        let scenario = Little(worker(&log));
+        let scenario = Little(worker(log));
         let fault = nth("worker", Kind::Timer, 2, pause("worker", 10_000));
         let plan = Plan {
             pct: schedule,
             ..Plan::new(vec![fault])
         };
-        let spec = Spec {
-            plan: Some(plan),
-            ..Spec::of(&scenario, Seed(1))
-        };
+        let spec = Spec::of(&scenario, Seed(1)).under(plan);
         let outcome = run(&scenario, &spec, true);
         assert_eq!(outcome.verdict, Verdict::Survived);
         let lives: Vec<&str> = turns(&outcome, "worker").iter().map(|t| t.1).collect();
@@ -254,11 +242,7 @@ async fn keeper(node: Node, owner: Arc<Mutex<Option<&'static str>>>) -> std::io:
                     *owner.lock().unwrap() = Some(who);
                     *free_at.lock().unwrap() = now() + LEASE;
                 } else if verb == "write" {
-                    let row = Row {
-                        table: "rows".into(),
-                        key: who.into(),
-                        value: Some(b"written".to_vec()),
-                    };
+                    let row = Row::new("rows", who, Some(b"written".to_vec()));
                     own.committed("rows", vec![row]);
                 }
                 let told = if done { "ok\n" } else { "no\n" };

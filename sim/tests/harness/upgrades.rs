@@ -11,7 +11,7 @@ use squall::{
     scenario::{Scenario, Setup},
     seed::Seed,
     storm::{Action, Fault, FaultKind, Plan, Profile},
-    trace::What,
+    trace::{Life, What},
 };
 
 use crate::{
@@ -43,7 +43,7 @@ impl Scenario for Rolling {
 
     fn build(&self, sim: &Sim, _: &Setup) {
         for name in [SERVERS[0], SERVERS[1], "store"] {
-            let (log, builds) = (self.0.clone(), sim.builds());
+            let (log, builds) = (self.0, sim.builds());
             sim.node(name, move |node: Node| {
                 let runs = builds.of(node.name());
                 assert_eq!(runs.unwrap_or(0), node.build());
@@ -61,10 +61,7 @@ impl Scenario for Rolling {
 
 impl Rolling {
     fn run(&self, seed: Seed, faults: Vec<Fault>) -> Outcome {
-        let spec = Spec {
-            plan: Some(Plan::new(faults)),
-            ..Spec::of(self, seed)
-        };
+        let spec = Spec::of(self, seed).under(Plan::new(faults));
         self.0.take();
         let outcome = run(self, &spec, true);
         assert_eq!(outcome.verdict, Verdict::Survived);
@@ -188,7 +185,7 @@ fn a_node_of_one_build_cannot_be_upgraded_and_its_trace_tells_of_none() {
         .map(|event| &event.what)
         .collect();
     assert!(
-        matches!(told[..], [What::Node { event: "boots", detail }] if detail.is_empty()),
+        matches!(told[..], [What::Node { event: Life::Boots, detail }] if detail.is_empty()),
         "{told:?}"
     );
 }

@@ -22,11 +22,7 @@ use squall::{
 use crate::little::{Little, at, echo, events, for_ever, lasts, seconds};
 
 fn row(key: &str) -> Vec<Row> {
-    vec![Row {
-        table: "rows".into(),
-        key: key.to_owned(),
-        value: Some(b"1".to_vec()),
-    }]
+    vec![Row::new("rows", key, Some(b"1".to_vec()))]
 }
 
 #[test]
@@ -475,13 +471,10 @@ fn a_name_that_is_left_out_and_that_nobody_goes_by_is_told() {
         }
     });
     let without = |names: &[&str]| {
-        let spec = Spec {
-            plan: Some(Plan {
-                without: names.iter().map(|&name| name.to_owned()).collect(),
-                ..Plan::calm()
-            }),
-            ..Spec::of(&little, Seed(1))
-        };
+        let spec = Spec::of(&little, Seed(1)).under(Plan {
+            without: names.iter().map(|&name| name.to_owned()).collect(),
+            ..Plan::calm()
+        });
         run(&little, &spec, false)
     };
     let outcome = without(&["alice", "ben-2", "alise", "ben-3"]);

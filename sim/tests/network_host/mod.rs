@@ -19,7 +19,7 @@ use squall::{
     net::{Latency, Listener, Net, Stream},
     seed::Seed,
     time::VirtualTime,
-    trace::What,
+    trace::{Fate, What},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -45,7 +45,7 @@ pub struct World {
     /// Labels of the bursts that were about to leave, with their senders.
     pub sites: Mutex<Vec<(NodeIx, String)>>,
     /// Latencies of the bursts that left, with their senders and fates.
-    pub bursts: Mutex<Vec<(NodeIx, Duration, &'static str)>>,
+    pub bursts: Mutex<Vec<(NodeIx, Duration, Fate)>>,
     traps: Mutex<VecDeque<(NodeIx, Trap)>>,
 }
 

@@ -86,10 +86,7 @@ fn one(weather: Weather, way: Way, seed: Seed) -> Result<Measured, String> {
             report: report.clone(),
         }),
     };
-    let spec = Spec {
-        plan: Some(weather.plan(&scenario, seed)),
-        ..Spec::of(&scenario, seed)
-    };
+    let spec = Spec::of(&scenario, seed).under(weather.plan(&scenario, seed));
     let outcome = run(&scenario, &spec, false);
     if outcome.verdict != Verdict::Survived {
         let broken = outcome.violations.first().map(ToString::to_string);

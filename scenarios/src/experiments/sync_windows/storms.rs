@@ -87,10 +87,11 @@ fn outages(rng: &mut Stream, outage: impl Fn(&mut Stream) -> Vec<Action>) -> Pla
     let mut faults = Vec::new();
     for _ in 0..OUTAGES {
         let when = When::AtMs(rng.between(BEGIN_MS.0, BEGIN_MS.1));
-        faults.extend(outage(rng).into_iter().map(|action| Fault {
-            when: when.clone(),
-            action,
-        }));
+        faults.extend(
+            outage(rng)
+                .into_iter()
+                .map(|action| Fault::new(when.clone(), action)),
+        );
     }
     Plan::new(faults)
 }
@@ -105,14 +106,10 @@ fn lost(rng: &mut Stream) -> Plan {
     ];
     for (node, to) in ways {
         for _ in 0..LOST {
-            faults.push(Fault {
-                when: When::Nth {
-                    node: node.to_owned(),
-                    kind: Kind::Send(to.into()),
-                    nth: rng.between(2, 40) as u32,
-                },
-                action: LoseBurst {}.into(),
-            });
+            faults.push(Fault::new(
+                When::nth(node, Kind::Send(to.into()), rng.between(2, 40)),
+                LoseBurst {},
+            ));
         }
     }
     Plan::new(faults)

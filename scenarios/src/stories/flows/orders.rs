@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use squall::fault::{Crash, DelayBurst, LoseBurst, PowerLoss};
-use squall::storm::{Action, Fault, When};
+use squall::storm::{Action, Fault};
 use squall_services::{
     orchestration::orders::{Execution, PaymentMode},
     planted_bug::{Bug, Bugs},
@@ -207,14 +207,13 @@ pub fn late_reserve() -> Flow {
         deed: Deed::buy("ann", LAMP, 1, "visa").or_cancel(Duration::from_millis(1_500)),
         storm: vec![
             reserve(1, Action::DelayBurst(DelayBurst { by_ms: 6_000 })),
-            Fault {
-                when: When::AtMs(200),
-                action: PowerLoss {
+            Fault::at_ms(
+                200,
+                PowerLoss {
                     node: "order".to_owned(),
                     down_ms: 300,
-                }
-                .into(),
-            },
+                },
+            ),
             reserve(2, Action::LoseBurst(LoseBurst {})),
         ],
         ..flow(

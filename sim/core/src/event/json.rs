@@ -1,14 +1,6 @@
-//! How a trace's words and bytes look in JSON: as text that a person can search.
+//! How a trace's bytes look in JSON: as text that a person can search.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-use super::Word;
-use crate::interned::interned;
-
-/// Reads a word of the harness's vocabulary: there are few.
-pub fn word<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Word, D::Error> {
-    String::deserialize(deserializer).map(interned)
-}
 
 /// Bytes that mostly are text: a string, or `{"hex": ".."}` where they are not UTF-8.
 #[derive(Serialize, Deserialize)]

@@ -83,7 +83,7 @@ impl Rolling {
             } => {
                 self.number(*connection);
                 self.bytes(peer.as_bytes());
-                self.bytes(event.as_bytes());
+                self.bytes(event.as_str().as_bytes());
             }
             What::Burst {
                 to,
@@ -98,7 +98,7 @@ impl Rolling {
                 self.bytes(bytes);
                 self.bytes(label.as_bytes());
                 self.number(latency.as_nanos() as u64);
-                self.bytes(fate.as_bytes());
+                self.bytes(fate.as_str().as_bytes());
             }
             What::Arrival {
                 from,
@@ -109,7 +109,7 @@ impl Rolling {
                 self.number(*connection);
                 self.number(*bytes as u64);
             }
-            What::Disk { event } => self.bytes(event.as_bytes()),
+            What::Disk { event } => self.bytes(event.words().as_bytes()),
             What::Commit { file, rows } => {
                 self.bytes(file.as_bytes());
                 self.number(rows.len() as u64);
@@ -125,27 +125,32 @@ impl Rolling {
                 message,
                 fields,
             } => {
-                self.bytes(level.as_bytes());
+                self.bytes(level.as_str().as_bytes());
                 self.bytes(message.as_bytes());
                 self.bytes(fields.as_bytes());
             }
             What::Client { op, phase, detail } => {
                 self.bytes(op.as_bytes());
-                self.bytes(phase.as_bytes());
+                self.bytes(phase.as_str().as_bytes());
                 self.bytes(detail.as_bytes());
             }
             What::Node { event, detail } => {
-                self.bytes(event.as_bytes());
+                self.bytes(event.as_str().as_bytes());
                 self.bytes(detail.as_bytes());
             }
             What::Fault {
                 event,
                 index,
-                detail,
+                action,
             } => {
-                self.bytes(event.as_bytes());
-                self.number(index.map_or(u64::MAX, |index| index as u64));
-                self.bytes(detail.as_bytes());
+                self.bytes(event.as_str().as_bytes());
+                self.number(*index as u64);
+                self.bytes(action.to_string().as_bytes());
+            }
+            What::Healed => {
+                self.bytes(b"ends");
+                self.number(u64::MAX);
+                self.bytes(b"all is healed");
             }
             What::Violation { invariant, detail } => {
                 self.bytes(invariant.as_bytes());

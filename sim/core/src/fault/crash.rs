@@ -39,6 +39,10 @@ impl Injectable for Crash {
         limits::time(self.down_ms)
     }
 
+    fn shows_as(&self) -> &'static [Life] {
+        &[Life::Crashes]
+    }
+
     fn after(&self) -> String {
         words::back(self.down_ms, words::time)
     }
@@ -48,6 +52,6 @@ impl Injectable for Crash {
     }
 
     fn strike(&self, target: &dyn Target) {
-        target.kill(&self.node, self.down_ms, "crashes");
+        target.kill(&self.node, self.down_ms, Life::Crashes);
     }
 }

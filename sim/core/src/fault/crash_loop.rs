@@ -21,6 +21,10 @@ impl Injectable for CrashLoop {
         limits::recurs(self.times)
     }
 
+    fn shows_as(&self) -> &'static [Life] {
+        &[Life::Crashes]
+    }
+
     fn after(&self) -> String {
         format!("; each time back {} later", words::time(self.down_ms))
     }
@@ -40,7 +44,7 @@ impl Injectable for CrashLoop {
 
     fn again(&self, target: &dyn Target, left: u32) {
         if left > 0 {
-            target.kill(&self.node, self.down_ms, "crashes");
+            target.kill(&self.node, self.down_ms, Life::Crashes);
         }
         if left > 1 {
             target.again_after(self.down_ms * 2, left - 1);

@@ -7,7 +7,7 @@ use super::{
     Strikes, Target, When, limits,
     words::{self, Clause, Moment},
 };
-use crate::seed::Seed;
+use crate::{seed::Seed, vocabulary::Life};
 
 /// A kind of fault: what the harness knows of it beside its declaration. Everything has a default, which is right for
 /// most kinds or follows from what they strike; the compiler does not tell where one is wrong for a new kind: read them
@@ -83,6 +83,11 @@ pub trait Injectable: Declared + fmt::Display {
     /// How long it goes on, in virtual milliseconds; `None` for one that is over at once.
     fn lasts_ms(&self) -> Option<u64> {
         self.for_ms()
+    }
+
+    /// The turns of its node's life that are all there is to tell of it, where they come at once.
+    fn shows_as(&self) -> &'static [Life] {
+        &[]
     }
 
     /// In a sentence for people.

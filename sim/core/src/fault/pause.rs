@@ -44,6 +44,10 @@ impl Injectable for Pause {
         }
     }
 
+    fn shows_as(&self) -> &'static [Life] {
+        &[Life::Pauses, Life::Resumes]
+    }
+
     fn makes_clock_reads_stale(&self) -> bool {
         true
     }

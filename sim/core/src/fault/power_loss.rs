@@ -50,6 +50,10 @@ impl Injectable for PowerLoss {
         }
     }
 
+    fn shows_as(&self) -> &'static [Life] {
+        &[Life::LosesPower]
+    }
+
     fn after(&self) -> String {
         words::back(self.down_ms, words::time)
     }

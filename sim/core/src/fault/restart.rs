@@ -27,7 +27,11 @@ impl Injectable for Restart {
         }
     }
 
+    fn shows_as(&self) -> &'static [Life] {
+        &[Life::IsRestarted]
+    }
+
     fn strike(&self, target: &dyn Target) {
-        target.kill(&self.node, RESTART_MS, "is restarted");
+        target.kill(&self.node, RESTART_MS, Life::IsRestarted);
     }
 }

@@ -1,7 +1,10 @@
 //! What a fault can do to the system that it strikes.
 
 use super::Action;
-use crate::seed::{hash, mix};
+use crate::{
+    seed::{hash, mix},
+    vocabulary::Life,
+};
 
 /// Where no key is named, one row in this many can't be read.
 pub const UNREADABLE_ONE_IN: u64 = 4;
@@ -97,7 +100,7 @@ pub trait Target {
 
     /// The process dies; its node boots after `down_ms` virtual milliseconds. `event` is what the trace says. Clients
     /// are witnesses and never die.
-    fn kill(&self, node: &str, down_ms: u64, event: &'static str);
+    fn kill(&self, node: &str, down_ms: u64, event: Life);
 
     /// The machine dies.
     fn lose_power(&self, node: &str, down_ms: u64);

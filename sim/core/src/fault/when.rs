@@ -29,12 +29,9 @@ pub enum When {
 
 impl When {
     /// A node's n-th site of a kind, from 1.
-    pub fn nth(node: &str, kind: Kind, nth: u64) -> Self {
-        When::Nth {
-            node: node.to_owned(),
-            kind,
-            nth: nth as u32,
-        }
+    pub fn nth(node: impl Into<String>, kind: Kind, nth: u64) -> Self {
+        let (node, nth) = (node.into(), nth as u32);
+        When::Nth { node, kind, nth }
     }
 }
 
@@ -46,6 +43,19 @@ pub struct Fault {
     pub when: When,
     /// What.
     pub action: Action,
+}
+
+impl Fault {
+    /// A fault.
+    pub fn new(when: When, action: impl Into<Action>) -> Self {
+        let action = action.into();
+        Fault { when, action }
+    }
+
+    /// A fault at so many virtual milliseconds after the storm begins.
+    pub fn at_ms(ms: u64, action: impl Into<Action>) -> Self {
+        Fault::new(When::AtMs(ms), action)
+    }
 }
 
 impl fmt::Display for Fault {

@@ -1,7 +1,7 @@
 //! What should sometimes happen: states worth testing that a campaign has to reach, or its silence proves little.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     sync::{
         Arc,
@@ -36,14 +36,23 @@ impl fmt::Debug for Goal {
 }
 
 type OnCommit = Box<dyn FnMut(&Commit<'_>) -> bool + Send>;
-type OnLog = Box<dyn FnMut(&Scope, &str) -> bool + Send>;
+type Happens = Box<dyn FnMut(&Scope, &str) -> bool + Send>;
+
+/// Waits for a message of a node.
+struct OnLog {
+    goal: Goal,
+    node: &'static str,
+    message: &'static str,
+    happens: Happens,
+    heard: bool,
+}
 
 /// The goals of one run.
 #[derive(Default)]
 pub(crate) struct Goals {
     named: BTreeMap<&'static str, Goal>,
     on_commit: Vec<(Goal, OnCommit)>,
-    on_log: Vec<(Goal, &'static str, &'static str, OnLog)>,
+    on_log: Vec<OnLog>,
     on_outlived: Vec<(Goal, &'static str, &'static str)>,
 }
 
@@ -63,10 +72,20 @@ impl Goals {
         name: &'static str,
         node: &'static str,
         message: &'static str,
-        happens: OnLog,
+        happens: Happens,
     ) {
         let goal = self.goal(name);
-        self.on_log.push((goal, node, message, happens));
+        self.listen(goal, node, message, happens);
+    }
+
+    fn listen(&mut self, goal: Goal, node: &'static str, message: &'static str, happens: Happens) {
+        self.on_log.push(OnLog {
+            goal,
+            node,
+            message,
+            happens,
+            heard: false,
+        });
     }
 
     /// Calls back whenever the node logs this message; this reaches no goal.
@@ -80,8 +99,7 @@ impl Goals {
             hear(scope, fields);
             false
         };
-        self.on_log
-            .push((Goal::default(), node, message, Box::new(hear)));
+        self.listen(Goal::default(), node, message, Box::new(hear));
     }
 
     pub fn on_outlived(&mut self, name: &'static str, node: &'static str, to: &'static str) {
@@ -91,7 +109,7 @@ impl Goals {
 
     /// The nodes that goals and checks listen to.
     pub fn listened_to(&self) -> impl Iterator<Item = &'static str> {
-        let on_log = self.on_log.iter().map(|(_, node, ..)| *node);
+        let on_log = self.on_log.iter().map(|on| on.node);
         let on_outlived = self.on_outlived.iter();
         on_log.chain(on_outlived.flat_map(|(_, node, to)| [*node, *to]))
     }
@@ -116,11 +134,22 @@ impl Goals {
     }
 
     pub fn log(&mut self, node: &str, message: &str, scope: &Scope, fields: &str) {
-        for (goal, at, said, happens) in &mut self.on_log {
-            if *said == message && *at == node && happens(scope, fields) {
-                goal.hit();
+        for on in &mut self.on_log {
+            if on.message == message && on.node == node {
+                on.heard = true;
+                if (on.happens)(scope, fields) {
+                    on.goal.hit();
+                }
             }
         }
+    }
+
+    /// What goals and checks have waited for and no node has logged, as (node, message).
+    pub fn unheard(&self) -> BTreeSet<(String, String)> {
+        let unheard = self.on_log.iter().filter(|on| !on.heard);
+        unheard
+            .map(|on| (on.node.to_owned(), on.message.to_owned()))
+            .collect()
     }
 
     /// Every goal by name, with how often it was reached. Forgets who was to look.

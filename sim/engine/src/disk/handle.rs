@@ -7,7 +7,7 @@ use std::{
 };
 
 use libc::{EFBIG, EIO};
-use squall_core::host::Reached;
+use squall_core::{event::DiskEvent, host::Reached};
 
 use super::{
     Disk, FILE_LEN_MAX, Life, State, dead,
@@ -81,7 +81,7 @@ impl Handle {
         if state.faults.fail_write() {
             state.counters.failed_writes += 1;
             drop(state);
-            self.disk.tell("write failed");
+            self.disk.tell(DiskEvent::WriteFailed);
             return Err(os(EIO));
         }
         Ok(())
@@ -113,12 +113,12 @@ impl Handle {
             Err(error) if error.kind() == io::ErrorKind::StorageFull => {
                 state.counters.refused_full += 1;
                 drop(state);
-                self.disk.tell("disk full");
+                self.disk.tell(DiskEvent::Full);
             }
             Err(error) if error.raw_os_error() == Some(EIO) => {
                 state.counters.unreadable += 1;
                 drop(state);
-                self.disk.tell("sector unreadable");
+                self.disk.tell(DiskEvent::SectorUnreadable);
             }
             Err(_) => {}
         }
@@ -192,7 +192,7 @@ impl Handle {
         {
             state.counters.unreadable += 1;
             drop(state);
-            self.disk.tell("sector unreadable");
+            self.disk.tell(DiskEvent::SectorUnreadable);
         }
         result
     }
@@ -221,7 +221,7 @@ impl Handle {
             }
         };
         drop(state);
-        self.disk.tell("sector unreadable");
+        self.disk.tell(DiskEvent::SectorUnreadable);
         result
     }
 
@@ -325,7 +325,7 @@ impl Handle {
                 ));
             }
             drop(state);
-            self.disk.tell("sync failed");
+            self.disk.tell(DiskEvent::SyncFailed);
             return Err(os(EIO));
         }
         if state.faults.lies {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use libc::{EINVAL, EISDIR, ENOSPC, ENOTDIR};
-use squall_core::host::Reached;
+use squall_core::{event::DiskEvent, host::Reached};
 
 use super::{
     BLOCK, Content, Disk, Handle, Inode, Onto, ROOT, State, dead,
@@ -165,7 +165,7 @@ impl Disk {
         if state.faults.full && matches!(content, Content::Directory { .. }) {
             state.counters.refused_full += 1;
             drop(state);
-            self.tell("disk full");
+            self.tell(DiskEvent::Full);
             return Err(os(ENOSPC));
         }
         let names = &mut state.names;

@@ -3,7 +3,7 @@
 use std::{sync::Arc, task::Waker};
 
 use squall_core::{
-    event::What,
+    event::{ConnectionEvent, What},
     host::{Host, NodeIx},
 };
 
@@ -28,7 +28,7 @@ pub enum Note {
         node: NodeIx,
         peer: Arc<str>,
         connection: u64,
-        event: &'static str,
+        event: ConnectionEvent,
     },
 }
 
@@ -59,7 +59,7 @@ impl Aftermath {
                     let what = What::Connection {
                         connection: *connection,
                         peer: (&**peer).into(),
-                        event,
+                        event: *event,
                     };
                     host.record(*node, what);
                 }

@@ -2,7 +2,7 @@
 
 use std::{io, time::Duration};
 
-use squall_core::time::VirtualTime;
+use squall_core::{event::ConnectionEvent, time::VirtualTime};
 
 use super::{
     Aftermath, Fabric,
@@ -108,7 +108,7 @@ impl Connection {
         };
         self.pipes[end].discard();
         if self.ends[end].held {
-            self.tell(end, "reset", fabric, aftermath);
+            self.tell(end, ConnectionEvent::Reset, fabric, aftermath);
         }
         self.ends[end].fail(code, aftermath);
     }

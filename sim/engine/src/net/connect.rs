@@ -5,7 +5,7 @@
 
 use std::{future::pending, io, sync::Arc, time::Duration};
 
-use squall_core::{host::NodeIx, seed::hash, time::VirtualTime};
+use squall_core::{event::ConnectionEvent, host::NodeIx, seed::hash, time::VirtualTime};
 
 use super::{
     Aftermath, Effect, Fabric, Net, Note, State,
@@ -86,7 +86,7 @@ impl Attempt {
             }
         }
         self.wait(started + linux::SYN_GIVE_UP).await;
-        self.fail(linux::TIMED_OUT, "timed out")
+        self.fail(linux::TIMED_OUT, ConnectionEvent::TimedOut)
     }
 
     /// Waits, if need be for ever: the process may be gone.
@@ -108,7 +108,7 @@ impl Attempt {
             let back = self.travel(self.to, self.from, attempt);
             self.wait(self.net.host.now() + syn.unwrap_or(back) + back)
                 .await;
-            return Some(self.fail(linux::HOST_UNREACHABLE, "unreachable"));
+            return Some(self.fail(linux::HOST_UNREACHABLE, ConnectionEvent::Unreachable));
         }
         self.wait(self.net.host.now() + syn?).await;
         let answer = self
@@ -124,7 +124,7 @@ impl Attempt {
         }
         match answer {
             Answer::Accepted(socket) => Some(Ok(self.establish(socket))),
-            Answer::Refused(code) => Some(self.fail(code, "refused")),
+            Answer::Refused(code) => Some(self.fail(code, ConnectionEvent::Refused)),
             Answer::Silence => None,
         }
     }
@@ -166,7 +166,7 @@ impl Attempt {
             state.next_connection += 1;
             let nodes = [self.from, self.to];
             let mut connection = Connection::new(id, self.ordinal, self.port, socket, nodes);
-            connection.tell(CLIENT, "connect", &state.fabric, aftermath);
+            connection.tell(CLIENT, ConnectionEvent::Connect, &state.fabric, aftermath);
             state.await_accept(&connection);
             connection.hello(&mut state.fabric, now);
             connection.settle(&mut state.fabric, now);
@@ -176,7 +176,7 @@ impl Attempt {
         })
     }
 
-    fn fail(&self, code: i32, event: &'static str) -> io::Result<Stream> {
+    fn fail(&self, code: i32, event: ConnectionEvent) -> io::Result<Stream> {
         self.net.turn(|state, aftermath, _| {
             aftermath.notes.push(Note::Connection {
                 node: self.from,

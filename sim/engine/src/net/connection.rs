@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use squall_core::{host::NodeIx, time::VirtualTime};
+use squall_core::{event::ConnectionEvent, host::NodeIx, time::VirtualTime};
 
 use super::{Aftermath, Effect, Fabric, aftermath::Note, end::End, pipe::Pipe};
 
@@ -147,7 +147,7 @@ impl Connection {
     pub fn tell(
         &self,
         end: usize,
-        event: &'static str,
+        event: ConnectionEvent,
         fabric: &Fabric,
         aftermath: &mut Aftermath,
     ) {

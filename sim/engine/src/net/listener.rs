@@ -9,7 +9,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use squall_core::{host::NodeIx, time::VirtualTime};
+use squall_core::{event::ConnectionEvent, host::NodeIx, time::VirtualTime};
 
 use super::{
     Aftermath, Net, State,
@@ -134,7 +134,7 @@ impl Listener {
                     continue;
                 };
                 connection.listening = None;
-                connection.tell(SERVER, "accept", fabric, aftermath);
+                connection.tell(SERVER, ConnectionEvent::Accept, fabric, aftermath);
                 let stream = Stream::new(self.net.clone(), connection, SERVER, self.life);
                 // Whoever was turned away by a full queue gets another chance.
                 for id in pending {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use squall_core::{seed::mix, time::VirtualTime};
+use squall_core::{event::ConnectionEvent, seed::mix, time::VirtualTime};
 
 use super::{
     Aftermath, Effect, Fabric,
@@ -284,7 +284,7 @@ impl Connection {
     pub fn time_out(&mut self, end: usize, fabric: &Fabric, aftermath: &mut Aftermath) {
         self.pipes[end].discard();
         if self.ends[end].held {
-            self.tell(end, "timed out", fabric, aftermath);
+            self.tell(end, ConnectionEvent::TimedOut, fabric, aftermath);
         }
         self.ends[end].fail(linux::TIMED_OUT, aftermath);
     }

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use squall_core::{
-    event::What,
+    event::{ConnectionEvent, Fate, What},
     host::{BurstFault, NodeIx, Reached, Verdict},
     time::VirtualTime,
 };
@@ -164,28 +164,28 @@ impl Stream {
         let fate = self.net.turn(|state, aftermath, now| {
             let (connection, fabric) = self.access(state).ok_or_else(node_is_down)?;
             let end = self.end;
-            let mut fate = "sent";
+            let mut fate = Fate::Sent;
             let mut extra = Duration::ZERO;
             match verdict.burst {
                 Some(BurstFault::Reset) => {
                     connection.reset_from(end, fabric, aftermath, now);
                     connection.settle(fabric, now);
-                    return Ok("reset");
+                    return Ok(Fate::Reset);
                 }
                 Some(BurstFault::Lose) => {
                     connection.sever(fabric, now);
-                    fate = "lost";
+                    fate = Fate::Lost;
                 }
                 Some(BurstFault::Delay(delay)) => {
                     extra = delay;
-                    fate = "delayed";
+                    fate = Fate::Delayed;
                 }
-                Some(BurstFault::Duplicate(_)) if end == CLIENT => fate = "duplicated",
+                Some(BurstFault::Duplicate(_)) if end == CLIENT => fate = Fate::Duplicated,
                 Some(BurstFault::Duplicate(_)) | None => {}
             }
             match connection.send(end, burst.bytes.clone(), extra, fabric, now) {
                 Some(travel) => latency = travel,
-                None if fate != "lost" => fate = "held back",
+                None if fate != Fate::Lost => fate = Fate::HeldBack,
                 None => {}
             }
             connection.settle(fabric, now);
@@ -203,7 +203,7 @@ impl Stream {
             fate,
         };
         self.net.host.record(self.node, what);
-        if fate == "reset" {
+        if fate == Fate::Reset {
             return Err(error(linux::CONNECTION_RESET));
         }
         Ok(())
@@ -365,7 +365,7 @@ impl Stream {
     fn close(&self, state: &mut State, aftermath: &mut Aftermath, now: VirtualTime) {
         if let Some((connection, fabric)) = self.access(state) {
             connection.advance(fabric, aftermath, now);
-            connection.tell(self.end, "closed", fabric, aftermath);
+            connection.tell(self.end, ConnectionEvent::Closed, fabric, aftermath);
             connection.close(self.end, fabric, aftermath, now);
             connection.settle(fabric, now);
         }

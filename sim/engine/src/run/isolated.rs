@@ -128,7 +128,8 @@ fn trace(child: &Child, node: &str, at: VirtualTime, found: &str) -> Trace {
 fn faults(plan: &Plan, trace: Option<&Trace>) -> Vec<FaultReport> {
     let fired = |ordinal: usize| {
         let mut events = trace.iter().flat_map(|trace| &trace.events);
-        let fires = |event: &&Event| matches!(event.what, What::Fault { index, .. } if index == Some(ordinal));
+        let fires =
+            |event: &&Event| matches!(event.what, What::Fault { index, .. } if index == ordinal);
         events.find(fires).map(|event| event.at)
     };
     let report = |(ordinal, fault): (usize, &Fault)| FaultReport {

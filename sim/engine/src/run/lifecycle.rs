@@ -1,10 +1,13 @@
 //! The lifecycle of a run: boot, prepare, storm, heal, settle, judge, kill.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
 
 use madsim::{Config, runtime::Runtime};
 
-use squall_core::{site::Census, time::VirtualTime};
+use squall_core::{census::Census, time::VirtualTime};
 
 use super::{Options, Outcome, Spec, Verdict, lock};
 use crate::{
@@ -245,6 +248,7 @@ async fn play(world: &Arc<World>, cast: Cast, plan: &Plan) -> Result<(), String>
     if cast.late.is_empty() || world.is_over() {
         return Ok(());
     }
+    world.settles.store(false, Relaxed);
     for role in cast.late {
         enter(world, role);
     }
@@ -263,6 +267,7 @@ async fn play(world: &Arc<World>, cast: Cast, plan: &Plan) -> Result<(), String>
 
 /// Waits until everything is as it finally must be and quiet, or some bound has passed.
 async fn settle(world: &Arc<World>, healed: VirtualTime) {
+    world.settles.store(true, Relaxed);
     let last = healed + lock(&world.checker).last_bound().max(QUIET) + LOOK;
     let mut judged = None;
     let mut open = 0;
@@ -394,6 +399,7 @@ async fn finish(
     let named = checker.checks.names();
     let invariants = named.map(|name| (name, checker.class(name))).collect();
     checker.checks = Default::default();
+    let unheard = checker.goals.unheard();
     let sometimes = checker.goals.finish();
     let mut recorder = lock(&world.recorder).take();
     let coverage = recorder.as_mut().and_then(Recorder::take_coverage);
@@ -430,6 +436,7 @@ async fn finish(
         sites,
         operations,
         unmet,
+        unheard,
         counts: std::mem::take(&mut checker.counts),
         sometimes,
         features,

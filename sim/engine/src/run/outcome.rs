@@ -1,6 +1,9 @@
 //! What a run is given and what it gives.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -44,12 +47,15 @@ impl Spec {
         }
     }
 
+    /// The same in this storm.
+    pub fn under(self, plan: Plan) -> Self {
+        let plan = Some(plan);
+        Spec { plan, ..self }
+    }
+
     /// The same without any fault.
     pub fn calm(self) -> Self {
-        Spec {
-            plan: Some(Plan::calm()),
-            ..self
-        }
+        self.under(Plan::calm())
     }
 
     pub(crate) fn setup(&self) -> Setup {
@@ -122,6 +128,8 @@ pub struct Outcome {
     /// Names that the plan leaves out and that nobody in this run goes by: no client, and no operation of which anybody
     /// asked before the run ended.
     pub unmet: Vec<String>,
+    /// What goals and checks waited for and no node logged in this run, as (node, message).
+    pub unheard: BTreeSet<(String, String)>,
     /// What the scenario counted (sagas completed, compensated ...) and the harness (`commits`, `calls ok`, ...).
     pub counts: BTreeMap<String, u64>,
     /// How often each thing happened that should sometimes happen; 0 for those that did not.
@@ -159,6 +167,13 @@ pub struct Signature {
     pub tag: String,
 }
 
+impl fmt::Display for Signature {
+    /// `no lost refund (money kept)`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.invariant, self.tag)
+    }
+}
+
 impl Outcome {
     /// Of a run in which the harness itself, or the scenario, panicked.
     pub fn harness_failed(plan: Plan, message: String) -> Self {
@@ -173,6 +188,7 @@ impl Outcome {
             sites: Vec::new(),
             operations: Vec::new(),
             unmet: Vec::new(),
+            unheard: BTreeSet::new(),
             counts: BTreeMap::new(),
             sometimes: BTreeMap::new(),
             features: Vec::new(),

@@ -2,7 +2,7 @@
 //!
 //! They come beside those that a storm draws, and are no part of its plan: shrinking leaves them alone. What is inflicted
 //! before the storm begins happens as it begins; there is nothing to undo before. What goes on does so until it is undone, or else until the clients have
-//! come to their ends: then all is healed, so that what must hold in the end can be judged.
+//! come to their ends: then all is healed, and nothing more is inflicted, so that what must hold in the end can be judged.
 //!
 //! ```
 //! # use squall_engine::{Client, Sim};
@@ -56,9 +56,12 @@ impl Sim {
             !fault.needs_burst(),
             "{fault}: which burst? Only a plan can aim at one"
         );
-        for node in fault.nodes() {
-            self.known(node);
-        }
+        let nodes = fault.nodes();
+        nodes.iter().for_each(|node| drop(self.known(node)));
+        assert!(
+            !matches!(nodes[..], [a, b] if a == b),
+            "{fault}: a link has two different ends"
+        );
         self.world.inflict(fault);
     }
 

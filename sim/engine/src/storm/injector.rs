@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use squall_core::{
-    site::{About, Census, Kind, Met, Site},
+    census::{About, Census},
+    site::{Kind, Met, Site},
     time::VirtualTime,
 };
 
@@ -98,10 +99,7 @@ impl Injector {
         let at_ms = since.map_or(0, |since| since.as_millis() as u64);
         let index = self.reports.len();
         self.reports.push(FaultReport {
-            fault: Fault {
-                when: When::AtMs(at_ms),
-                action: action.clone(),
-            },
+            fault: Fault::at_ms(at_ms, action.clone()),
             fired: self.began.map(|_| now),
             site: None,
             effective: false,
@@ -165,12 +163,7 @@ impl Injector {
             (node.to_owned(), kind.clone(), label.to_owned()),
         );
         if let Some(census) = &mut self.census {
-            let site = Site {
-                node: node.to_owned(),
-                kind: kind.clone(),
-                label: label.to_owned(),
-                attempt,
-            };
+            let site = Site::new(node, kind.clone(), label, attempt);
             census.meets(site, now, about);
         }
         let mut due = Vec::new();
@@ -193,12 +186,7 @@ impl Injector {
             };
             if hit {
                 report.fired = Some(now);
-                report.site = Some(Site {
-                    node: node.to_owned(),
-                    kind: kind.clone(),
-                    label: label.to_owned(),
-                    attempt,
-                });
+                report.site = Some(Site::new(node, kind.clone(), label, attempt));
                 due.push(Due {
                     index,
                     action: report.fault.action.clone(),

@@ -14,6 +14,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use squall_core::{
+    event::{ConnectionEvent, FaultEvent},
     seed::{hash, mix},
     site::Kind,
     time::VirtualTime,
@@ -93,9 +94,8 @@ impl Coverage {
     /// Takes note of an event.
     pub fn observe(&mut self, at: VirtualTime, node: &str, scope: &Scope, what: &What<'_>) {
         if let What::Fault { event, index, .. } = what {
-            // That the whole storm ends says nothing about a fault: those that went on have ended before.
-            if let Some(index) = index.filter(|index| *index < self.kinds.len()) {
-                self.fault(at, event, index);
+            if *index < self.kinds.len() {
+                self.fault(at, *event, *index);
             }
             return;
         }
@@ -184,9 +184,9 @@ impl Coverage {
         self.features
     }
 
-    fn fault(&mut self, at: VirtualTime, event: &str, index: usize) {
+    fn fault(&mut self, at: VirtualTime, event: FaultEvent, index: usize) {
         let lasts = self.kinds.get(index).is_some_and(|(_, lasts)| *lasts);
-        let until = (!lasts || event == "ends").then(|| at + AFTERMATH);
+        let until = (!lasts || event == FaultEvent::Ends).then(|| at + AFTERMATH);
         self.active.insert(index, until);
     }
 
@@ -207,7 +207,7 @@ impl Coverage {
                     }
                     Message::Answer { status, .. } => hash(status.as_bytes()),
                 };
-                let (to, fate) = (hash(to.as_bytes()), hash(fate.as_bytes()));
+                let (to, fate) = (hash(to.as_bytes()), hash(fate.as_str().as_bytes()));
                 of(&[11, on, to, message, step(label), fate])
             }
             What::Commit { rows, .. } => {
@@ -217,12 +217,15 @@ impl Coverage {
                 })
             }
             What::Log { message, .. } => of(&[13, on, hash(message.as_bytes())]),
-            What::Client { phase, .. } => of(&[14, hash(phase.as_bytes())]),
-            What::Node { event, .. } => of(&[15, on, hash(event.as_bytes())]),
-            What::Disk { event } => of(&[16, on, hash(event.as_bytes())]),
-            What::Connection { peer, event, .. } if *event != "connect" => {
-                of(&[17, on, hash(peer.as_bytes()), hash(event.as_bytes())])
-            }
+            What::Client { phase, .. } => of(&[14, hash(phase.as_str().as_bytes())]),
+            What::Node { event, .. } => of(&[15, on, hash(event.as_str().as_bytes())]),
+            What::Disk { event } => of(&[16, on, hash(event.words().as_bytes())]),
+            What::Connection { peer, event, .. } if *event != ConnectionEvent::Connect => of(&[
+                17,
+                on,
+                hash(peer.as_bytes()),
+                hash(event.as_str().as_bytes()),
+            ]),
             _ => return None,
         })
     }
@@ -262,11 +265,7 @@ impl Coverage {
         };
         let nth = self.sites.entry(key).or_default();
         *nth += 1;
-        When::Nth {
-            node: node.to_owned(),
-            kind,
-            nth: *nth,
-        }
+        When::nth(node, kind, (*nth).into())
     }
 }
 

@@ -79,12 +79,12 @@ impl Trace {
 ///
 /// use squall::{
 ///     time::VirtualTime,
-///     trace::{Mode, Recorder, Scope, What},
+///     trace::{Life, Mode, Recorder, Scope, What},
 /// };
 ///
 /// let run = |mode| {
 ///     let mut recorder = Recorder::new(mode);
-///     let boots = What::Node { event: "boots", detail: Cow::Borrowed("") };
+///     let boots = What::Node { event: Life::Boots, detail: Cow::Borrowed("") };
 ///     recorder.record(VirtualTime::ZERO, "order", &Scope::NONE, boots);
 ///     recorder.finish()
 /// };
@@ -209,7 +209,11 @@ impl Recorder {
 mod tests {
     use std::{borrow::Cow, time::Duration};
 
-    use proptest::prelude::*;
+    use proptest::{prelude::*, sample::select};
+    use squall_core::{
+        event::{ConnectionEvent, DiskEvent, Fate, FaultEvent, Level, Life, Phase},
+        fault::{Action, Crash, Isolate},
+    };
 
     use super::{super::Row, *};
 
@@ -218,27 +222,32 @@ mod tests {
     }
 
     fn what() -> impl Strategy<Value = What<'static>> {
-        let word = proptest::sample::select(vec!["sent", "lost", "boots", "ok"]);
+        let action = select(vec![
+            Action::from(Crash::new("order", 5)),
+            Action::from(Isolate::new("order", 5)),
+        ]);
         let rows = proptest::collection::vec(
             (text(), "[a-z]{0,9}", proptest::option::of(any::<Vec<u8>>()))
                 .prop_map(|(table, key, value)| Row { table, key, value }),
             0..4,
         );
         prop_oneof![
-            (any::<u64>(), text(), word.clone()).prop_map(|(connection, peer, event)| {
-                What::Connection {
-                    connection,
-                    peer,
-                    event,
+            (any::<u64>(), text(), select(ConnectionEvent::ALL)).prop_map(
+                |(connection, peer, event)| {
+                    What::Connection {
+                        connection,
+                        peer,
+                        event,
+                    }
                 }
-            }),
+            ),
             (
                 text(),
                 any::<u64>(),
                 any::<Vec<u8>>(),
                 text(),
                 any::<u32>(),
-                word.clone()
+                select(Fate::ALL)
             )
                 .prop_map(|(to, connection, bytes, label, latency, fate)| {
                     What::Burst {
@@ -257,27 +266,32 @@ mod tests {
                     bytes,
                 }
             }),
-            text().prop_map(|event| What::Disk { event }),
+            any::<(u64, u64)>().prop_map(|(lost, torn)| What::Disk {
+                event: DiskEvent::PowerLost { lost, torn }
+            }),
             (text(), rows).prop_map(|(file, rows)| What::Commit {
                 file,
                 rows: Cow::Owned(rows)
             }),
-            (word.clone(), text(), text()).prop_map(|(level, message, fields)| What::Log {
+            (select(Level::ALL), text(), text()).prop_map(|(level, message, fields)| What::Log {
                 level,
                 message,
                 fields
             }),
-            (text(), word.clone(), text()).prop_map(|(op, phase, detail)| What::Client {
+            (text(), select(Phase::ALL), text()).prop_map(|(op, phase, detail)| What::Client {
                 op,
                 phase,
                 detail
             }),
-            (word.clone(), text()).prop_map(|(event, detail)| What::Node { event, detail }),
-            (word, any::<Option<usize>>(), text()).prop_map(|(event, index, detail)| What::Fault {
-                event,
-                index,
-                detail
+            (select(Life::ALL), text()).prop_map(|(event, detail)| What::Node { event, detail }),
+            (select(FaultEvent::ALL), any::<usize>(), action).prop_map(|(event, index, action)| {
+                What::Fault {
+                    event,
+                    index,
+                    action: Cow::Owned(action),
+                }
             }),
+            Just(What::Healed),
             (text(), text()).prop_map(|(invariant, detail)| What::Violation { invariant, detail }),
         ]
     }

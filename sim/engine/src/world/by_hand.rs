@@ -7,8 +7,12 @@ use squall_core::fault::{Action, Crash, FOR_EVER_MS, Pause, PowerLoss};
 use super::{NodeState, World, lock};
 
 impl World {
-    /// A fault begins now; as the storm begins, if it has not yet.
+    /// A fault begins now; as the storm begins, if it has not yet. None does while the world settles: operators go on
+    /// then, and what they do would be held against the system.
     pub fn inflict(self: &Arc<Self>, action: Action) {
+        if self.settles.load(Relaxed) {
+            return;
+        }
         self.by_hand.store(true, Relaxed);
         self.stays_down(&action);
         let now = self.now();

@@ -6,7 +6,7 @@ use std::{
 };
 
 use squall_core::{
-    event::What,
+    event::{Life, What},
     fault::{Action, Effect, Links, Rows, Target},
     host::NodeIx,
 };
@@ -45,7 +45,7 @@ impl World {
         }
     }
 
-    fn turn_of(&self, node: &NodeState, event: &'static str) {
+    fn turn_of(&self, node: &NodeState, event: Life) {
         let detail = "".into();
         self.record(&node.name, What::Node { event, detail });
     }
@@ -107,7 +107,7 @@ impl Effects<'_> {
         }
     }
 
-    fn strike(&self, node: &str, power: bool, down_ms: u64, event: &'static str) {
+    fn strike(&self, node: &str, power: bool, down_ms: u64, event: Life) {
         // Clients are the storm's witnesses: it kills none of them.
         let node = self.world.find(node).filter(|node| !node.is_client);
         let death = Death {
@@ -181,12 +181,12 @@ impl Target for Effects<'_> {
         lasting
     }
 
-    fn kill(&self, node: &str, down_ms: u64, event: &'static str) {
+    fn kill(&self, node: &str, down_ms: u64, event: Life) {
         self.strike(node, false, down_ms, event);
     }
 
     fn lose_power(&self, node: &str, down_ms: u64) {
-        self.strike(node, true, down_ms, "loses power");
+        self.strike(node, true, down_ms, Life::LosesPower);
     }
 
     fn terminate(&self, node: &str) {
@@ -229,8 +229,8 @@ impl Target for Effects<'_> {
             return;
         };
         let event = match node.install_other(self.fault.index) {
-            0 => "is rolled back",
-            _ => "is upgraded",
+            0 => Life::IsRolledBack,
+            _ => Life::IsUpgraded,
         };
         let death = Death {
             power: false,
@@ -245,7 +245,7 @@ impl Target for Effects<'_> {
         let Some(node) = self.world.find(node).filter(|n| n.is_up()) else {
             return false;
         };
-        self.world.turn_of(&node, "pauses");
+        self.world.turn_of(&node, Life::Pauses);
         node.paused.store(true, Relaxed);
         self.world.runtime.pause(node.id);
         if let Some(gate) = &self.world.gate {
@@ -258,7 +258,7 @@ impl Target for Effects<'_> {
         // Its successor may have booted meanwhile.
         let paused = self.world.find_all(node).into_iter();
         for node in paused.filter(|n| n.paused.swap(false, Relaxed)) {
-            self.world.turn_of(&node, "resumes");
+            self.world.turn_of(&node, Life::Resumes);
             self.world.runtime.resume(node.id);
         }
     }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use squall_core::{
-    event::{FOUND_AFTER_OUTAGE, OLD_ENDS, Row, Scope, What},
+    event::{FOUND_AFTER_OUTAGE, Life, Row, Scope, What},
     time::VirtualTime,
 };
 
@@ -52,7 +52,7 @@ impl World {
         self.record(
             &node.name,
             What::Node {
-                event: "boots",
+                event: Life::Boots,
                 detail: match node.builds {
                     true => format!("build {}", node.build.load(Relaxed) + 1).into(),
                     false => "".into(),
@@ -77,12 +77,7 @@ impl World {
     }
 
     /// The process of a node ends by itself; its supervisor starts it again with backoff.
-    pub(super) fn process_ends(
-        self: &Arc<Self>,
-        node: &Arc<NodeState>,
-        event: &'static str,
-        reason: &str,
-    ) {
+    pub(super) fn process_ends(self: &Arc<Self>, node: &Arc<NodeState>, event: Life, reason: &str) {
         let lived = self.now().since(VirtualTime(node.booted.load(Relaxed)));
         if lived >= STEADY {
             node.failures.store(0, Relaxed);
@@ -132,7 +127,7 @@ impl World {
             found: message.lines().next().unwrap_or_default().to_owned(),
         });
         self.report_violations();
-        self.process_ends(node, "panics", message);
+        self.process_ends(node, Life::Panics, message);
     }
 
     fn client_panicked(self: &Arc<Self>, node: &NodeState, message: &str) {
@@ -193,9 +188,9 @@ impl World {
         node.slow_ms.store(0, Relaxed);
         let (event, detail) = match node.is_old() {
             false => (death.event, death.detail),
-            true if death.event == OLD_ENDS => (OLD_ENDS, String::new()),
+            true if death.event == Life::OldEnds => (Life::OldEnds, String::new()),
             // It has ended by itself.
-            true => (OLD_ENDS, format!("{} {}", death.event, death.detail)),
+            true => (Life::OldEnds, format!("{} {}", death.event, death.detail)),
         };
         self.record(
             &node.name,

@@ -17,7 +17,7 @@ use madsim::task::NodeId;
 
 use squall_core::{
     clock::WallClock,
-    event::{Row, Scope, What},
+    event::{Level, Life, Row, Scope, What},
     host::NodeIx,
     seed::Stream as Rng,
     time::VirtualTime,
@@ -100,7 +100,7 @@ pub(crate) struct Death {
     pub power: bool,
     /// Until it boots again; `None` leaves that to another entry of the event queue.
     pub down: Duration,
-    pub event: &'static str,
+    pub event: Life,
     pub detail: String,
 }
 
@@ -337,7 +337,7 @@ impl Node {
     }
 
     /// The process has written a line.
-    pub fn says(&self, level: &'static str, line: &str) {
+    pub fn says(&self, level: Level, line: &str) {
         let what = What::Log {
             level,
             message: line.into(),
@@ -425,7 +425,7 @@ impl Node {
     /// The process ends because it cannot go on; its supervisor starts it again, later and later if that recurs.
     pub fn fail(&self, reason: &str) {
         if self.is_alive() {
-            self.world.process_ends(&self.state, "stops", reason);
+            self.world.process_ends(&self.state, Life::Stops, reason);
         }
     }
 

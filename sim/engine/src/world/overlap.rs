@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use squall_core::event::{OLD_ENDS, OLD_LIVES_ON, What};
+use squall_core::event::{Life, What};
 
 use super::{NodeState, Todo, World, lock, node::Death};
 
@@ -40,7 +40,7 @@ impl World {
         self.record(
             name,
             What::Node {
-                event: OLD_LIVES_ON,
+                event: Life::OldLivesOn,
                 detail: "".into(),
             },
         );
@@ -55,7 +55,7 @@ impl World {
                 let death = Death {
                     power: false,
                     down: Duration::ZERO,
-                    event: OLD_ENDS,
+                    event: Life::OldEnds,
                     detail: String::new(),
                 };
                 self.kill(&old, death);

@@ -1,11 +1,16 @@
 //! Carrying a storm out: what is due on the event queue, faults that begin and end, and the healing.
 
 use std::{
+    borrow::Cow,
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
-use squall_core::{event::What, host::BurstFault, time::VirtualTime};
+use squall_core::{
+    event::{FaultEvent, What},
+    host::BurstFault,
+    time::VirtualTime,
+};
 
 use super::{Todo, World, lock};
 use crate::storm::Due;
@@ -14,16 +19,14 @@ use crate::storm::Due;
 const LATE: Duration = Duration::from_secs(20);
 
 impl World {
-    pub(super) fn announce(&self, due: &Due, event: &'static str) {
-        let detail = due.action.to_string().into();
-        self.record(
-            "storm",
-            What::Fault {
-                event,
-                index: Some(due.index),
-                detail,
-            },
-        );
+    pub(super) fn announce(&self, due: &Due, event: FaultEvent) {
+        let (index, action) = (due.index, Cow::Borrowed(&due.action));
+        let what = What::Fault {
+            event,
+            index,
+            action,
+        };
+        self.record("storm", what);
     }
 
     /// The run is over: what the faults that still go on have touched counts.
@@ -86,11 +89,11 @@ impl World {
 
     /// A fault begins. Called from the event queue, or from within a poll of the node at whose site it was aimed.
     pub fn begin(self: &Arc<Self>, fault: Due) {
-        self.announce(&fault, "begins");
+        self.announce(&fault, FaultEvent::Begins);
         self.disturb();
         let before = self.touched_by(&fault);
         if !fault.action.begin(&self.for_fault(&fault)) {
-            return self.announce(&fault, "ends");
+            return self.announce(&fault, FaultEvent::Ends);
         }
         match fault.action.lasts_ms() {
             Some(lasts) => {
@@ -107,7 +110,7 @@ impl World {
         if self.touched_by(fault) > before {
             lock(&self.injector).bites(fault.index);
         }
-        self.announce(fault, "ends");
+        self.announce(fault, FaultEvent::Ends);
         self.disturb();
         fault.action.end(&self.for_fault(fault));
     }
@@ -126,14 +129,7 @@ impl World {
         for node in self.nodes() {
             self.boot(&node);
         }
-        self.record(
-            "storm",
-            What::Fault {
-                event: "ends",
-                index: None,
-                detail: "all is healed".into(),
-            },
-        );
+        self.record("storm", What::Healed);
         self.disturb();
     }
 

@@ -15,15 +15,7 @@ fn task(bug: &str, campaign: u64, cut_off: u64) -> Task {
 
 fn measured(task: &Task) -> Measured {
     let going = Arc::default();
-    measure_by(
-        &fake::run,
-        &fake::BANK,
-        Strategy::Swarm,
-        task,
-        false,
-        &going,
-    )
-    .expect("nobody stops it")
+    measure(&fake::run, &fake::BANK, Strategy::Swarm, task, None, &going).expect("nobody stops it")
 }
 
 #[test]
@@ -60,7 +52,7 @@ fn a_measurement_of_damage_passes_over_runs_in_which_nobody_is_harmed() {
         };
         let going = Arc::default();
         let strategy = Strategy::Swarm;
-        let one = measure_by(&harmless_at_10, &fake::BANK, strategy, &task, false, &going);
+        let one = measure(&harmless_at_10, &fake::BANK, strategy, &task, None, &going);
         one.and_then(|one| one.found).map(|f| (f.seed.0, f.class))
     };
     assert_eq!(found(false), Some((10, Class::Inside)));
@@ -71,12 +63,12 @@ fn a_measurement_of_damage_passes_over_runs_in_which_nobody_is_harmed() {
 fn what_was_stopped_is_not_measured() {
     let stopped = Arc::new(AtomicBool::new(true));
     let task = task("invisible", 0, 2_000);
-    let none = measure_by(
+    let none = measure(
         &fake::run,
         &fake::BANK,
         Strategy::Swarm,
         &task,
-        false,
+        None,
         &stopped,
     );
     assert_eq!(none, None);

@@ -32,8 +32,22 @@ pub struct Totals {
     pub failures: Vec<Failure>,
     /// The first seeds whose second run went otherwise than their first.
     pub mismatches: Vec<Mismatch>,
+    /// What goals and checks wait for and no run has logged.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unheard: Vec<Unheard>,
     /// How coverage grew, oldest first, where the explorer goes by it.
     pub coverage: Vec<Coverage>,
+}
+
+/// A message that a goal or a check waits for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unheard {
+    /// The node that should log it.
+    pub node: String,
+    /// The message.
+    pub message: String,
+    /// One that the node does log, and that may be meant.
+    pub nearest: Option<String>,
 }
 
 /// How much was covered after a number of runs.
@@ -140,6 +154,7 @@ impl Totals {
             tally: Tally::default(),
             failures: Vec::new(),
             mismatches: Vec::new(),
+            unheard: Vec::new(),
             coverage: Vec::new(),
         }
     }
@@ -165,6 +180,10 @@ impl Totals {
 
     /// Adds what another part of the same campaign found: the first of equal failures is that of the smallest seed.
     pub fn add(&mut self, other: Totals) {
+        match self.tally.runs {
+            0 => self.unheard = other.unheard,
+            _ => self.unheard.retain(|one| other.unheard.contains(one)),
+        }
         self.tally = Tally::sum([&self.tally, &other.tally]);
         for failure in other.failures {
             let known = self
@@ -196,6 +215,19 @@ impl Totals {
             again,
         } = ran;
         let plan = forced.cloned().or(plan);
+        if self.tally.runs == 0 {
+            let unheard = outcome.unheard.iter().cloned();
+            let unheard = unheard.map(|(node, message)| Unheard {
+                node,
+                message,
+                nearest: None,
+            });
+            self.unheard = unheard.collect();
+        }
+        self.unheard.retain(|Unheard { node, message, .. }| {
+            let waited_for = (node.clone(), message.clone());
+            outcome.unheard.contains(&waited_for)
+        });
         self.tally.fold(&outcome);
         if let Some(again) = again {
             self.tally.watched += 1;

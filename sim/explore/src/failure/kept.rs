@@ -11,6 +11,8 @@ use crate::shrink::Shrunk;
 pub struct Kept {
     /// The smallest run that still shows it.
     pub shrunk: Shrunk,
+    /// What happens in that run, in one sentence.
+    pub sentence: String,
     /// Where it was written, or why it could not be; none if that was not wanted.
     pub file: Option<io::Result<PathBuf>>,
 }

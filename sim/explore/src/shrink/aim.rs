@@ -43,10 +43,7 @@ pub(super) fn at_a_site(context: &Context<'_>) -> Vec<Fault> {
         }
         _ => Vec::new(),
     };
-    let at = |site| Fault {
-        when: When::Site(site),
-        action: fault.action.clone(),
-    };
+    let at = |site| Fault::new(When::Site(site), fault.action.clone());
     sites.into_iter().map(at).collect()
 }
 
@@ -56,10 +53,7 @@ pub(super) fn at_a_rounder_time(context: &Context<'_>) -> Vec<Fault> {
     let When::AtMs(ms) = fault.when else {
         return Vec::new();
     };
-    let at = |ms| Fault {
-        when: When::AtMs(ms),
-        action: fault.action.clone(),
-    };
+    let at = |ms| Fault::at_ms(ms, fault.action.clone());
     rounder(ms).into_iter().map(at).collect()
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use squall_core::{
-    event::{Event, FOUND_AFTER_OUTAGE, What},
+    event::{Event, FOUND_AFTER_OUTAGE, Fate, What},
     site::{Kind, Site},
     time::VirtualTime,
 };
@@ -21,7 +21,7 @@ pub(super) struct Passed {
     pub at: VirtualTime,
     pub site: Site,
     /// What became of the burst, if it is one.
-    pub fate: &'static str,
+    pub fate: Option<Fate>,
 }
 
 impl Observed {
@@ -71,14 +71,14 @@ impl Observed {
                 What::Log { message, .. } => (
                     Kind::Event(message.to_string()),
                     event.scope.op.as_str(),
-                    "",
+                    None,
                 ),
                 What::Commit { file, .. } if file != FOUND_AFTER_OUTAGE => {
-                    (Kind::Commit, event.scope.op.as_str(), "")
+                    (Kind::Commit, event.scope.op.as_str(), None)
                 }
                 What::Burst {
                     to, label, fate, ..
-                } => (Kind::Send(to.to_string()), &**label, *fate),
+                } => (Kind::Send(to.to_string()), &**label, Some(*fate)),
                 _ => continue,
             };
             let place = (event.node.as_str(), kind, label);
@@ -87,12 +87,7 @@ impl Observed {
             let (node, kind, label) = place;
             passed.push(Passed {
                 at: event.at,
-                site: Site {
-                    node: node.to_owned(),
-                    kind,
-                    label: label.to_owned(),
-                    attempt: *attempt,
-                },
+                site: Site::new(node, kind, label, *attempt),
                 fate,
             });
         }

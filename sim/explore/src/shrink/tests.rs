@@ -7,7 +7,7 @@ use squall_fixtures::{self as fake, BANK};
 use super::*;
 
 use squall_core::{
-    event::{Scope, What},
+    event::{Phase, Scope, What},
     fault::{Crash, PowerLoss, SyncError},
     seed::Seed,
     site::{Kind, Met, Site},
@@ -20,7 +20,6 @@ use squall_engine::{
 };
 
 mod plans;
-mod sentences;
 mod weaker;
 
 use plans::{NODES, fault, plan};
@@ -32,12 +31,7 @@ fn outcome(spec: &Spec, options: Options, fails: bool) -> Outcome {
     let mut faults = Vec::new();
     for (place, fault) in (1..).zip(&plan.faults) {
         let site = match &fault.when {
-            When::Nth { node, kind, .. } => Some(Site {
-                node: node.clone(),
-                kind: kind.clone(),
-                label: "ann-1".to_owned(),
-                attempt: 1,
-            }),
+            When::Nth { node, kind, .. } => Some(Site::new(node.clone(), kind.clone(), "ann-1", 1)),
             When::Site(site) => Some(site.clone()),
             When::AtMs(_) => None,
         };
@@ -107,7 +101,7 @@ fn calls(plan: &Plan) -> Trace {
         if happens(plan, client, op) {
             let what = What::Client {
                 op: op.into(),
-                phase: "invoked",
+                phase: Phase::Invoked,
                 detail: "".into(),
             };
             recorder.record(VirtualTime(1), client, &Scope::NONE, what);
@@ -122,10 +116,7 @@ fn signature() -> Signature {
 }
 
 fn spec(plan: Plan) -> Spec {
-    Spec {
-        plan: Some(plan),
-        ..Spec::of(&BANK, Seed(7))
-    }
+    Spec::of(&BANK, Seed(7)).under(plan)
 }
 
 fn budget(jobs: usize) -> Budget {
@@ -152,20 +143,14 @@ fn shrunk_by(plan: &Plan, jobs: usize, fails: impl Fn(&Plan) -> bool + Sync) -> 
 }
 
 fn crash(node: &str, down_ms: u64) -> Fault {
-    Fault {
-        when: When::AtMs(1_234),
-        action: Crash::new(node, down_ms).into(),
-    }
+    Fault::at_ms(1_234, Crash::new(node, down_ms))
 }
 
 #[test]
 fn what_a_failure_does_not_need_is_left_out() {
     let storm = Plan::new(vec![
         crash("vault", 700),
-        Fault {
-            when: When::AtMs(77),
-            action: PowerLoss::new("vault", 7_749).into(),
-        },
+        Fault::at_ms(77, PowerLoss::new("vault", 7_749)),
         crash("teller", 3_333),
     ]);
     // It takes a power loss of two seconds or more, and ben's second request.
@@ -175,17 +160,10 @@ fn what_a_failure_does_not_need_is_left_out() {
     };
     let shrunk = shrunk_by(&storm, 2, fails);
     let plan = shrunk.spec.plan.expect("it is said");
-    let expected = Fault {
-        when: When::AtMs(0),
-        action: PowerLoss::new("vault", 2_000).into(),
-    };
+    let expected = Fault::at_ms(0, PowerLoss::new("vault", 2_000));
     assert_eq!(plan.faults, [expected]);
     assert_eq!(plan.without, ["ann", "cho", "ben-1"]);
     assert_eq!(plan.schedule, None);
-    assert_eq!(
-        shrunk.sentence,
-        "vault loses power as the storm begins; back 2 s later"
-    );
     let size = |sizes: Sizes| (sizes.faults, sizes.clients, sizes.requests);
     assert_eq!(size(shrunk.before), (3, 3, 5));
     assert_eq!(size(shrunk.after), (1, 1, 1));
@@ -218,12 +196,7 @@ fn syncs(plan: &Plan) -> Vec<Met> {
             .filter(|(client, op)| happens(plan, client, op)),
     );
     let sync = |(attempt, (client, _)): (u32, &(&str, &str))| Met {
-        site: Site {
-            node: "vault".to_owned(),
-            kind: Kind::Sync,
-            label: String::new(),
-            attempt,
-        },
+        site: Site::new("vault", Kind::Sync, "", attempt),
         at: VirtualTime(u64::from(attempt) * 1_000),
         behalf: (*client).to_owned(),
         asks: None,
@@ -236,14 +209,10 @@ fn syncs(plan: &Plan) -> Vec<Met> {
 
 #[test]
 fn a_fault_at_a_counted_site_does_not_keep_the_requests_that_it_counts() {
-    let storm = Plan::new(vec![Fault {
-        when: When::Nth {
-            node: "vault".to_owned(),
-            kind: Kind::Sync,
-            nth: 4,
-        },
-        action: SyncError::new("vault").into(),
-    }]);
+    let storm = Plan::new(vec![Fault::new(
+        When::nth("vault", Kind::Sync, 4),
+        SyncError::new("vault"),
+    )]);
     // The sync of ben's second request has to fail, whichever it is.
     let fails = |plan: &Plan| {
         let made = CALLS
@@ -326,7 +295,6 @@ fn names_that_a_scenario_does_not_heed_are_not_left_out() {
     let storm = spec(Plan::new(vec![crash("vault", 5)]));
     let shrunk = shrink_by(&runner, &BANK, &storm, &signature(), budget(1)).expect("it fails");
     assert_eq!(shrunk.spec.plan, Some(Plan::calm()));
-    assert_eq!(shrunk.sentence, "it happens without any fault");
 }
 
 #[test]
@@ -418,7 +386,7 @@ proptest! {
         let together = shrunk_by(&storm, 4, fails);
         prop_assert_eq!(Some(plan), together.spec.plan);
         prop_assert_eq!(alone.effort.runs, together.effort.runs);
-        prop_assert_eq!(alone.sentence, together.sentence);
+        prop_assert_eq!(alone.outcome, together.outcome);
     }
 
     #[test]

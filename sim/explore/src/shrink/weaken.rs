@@ -1,6 +1,7 @@
 //! Weaker faults: kinds that do less, and smaller, rounder numbers.
 
 use squall_core::{
+    event::Fate,
     fault::{Action, Fault, LoseBurst, Number, When},
     site::Kind,
     time::VirtualTime,
@@ -20,10 +21,7 @@ const HUMAN_MS: &[u64] = &[
 /// Faults of other kinds that do less than this one, the weakest first.
 pub(super) fn weaker(context: &Context<'_>) -> Vec<Fault> {
     let fault = context.fault();
-    let here = |action| Fault {
-        when: fault.when.clone(),
-        action,
-    };
+    let here = |action| Fault::new(fault.when.clone(), action);
     let mut weaker: Vec<Fault> = single_bursts(context);
     let links = context.links;
     weaker.extend(fault.action.weaker(links).into_iter().map(here));
@@ -44,14 +42,13 @@ fn single_bursts(context: &Context<'_>) -> Vec<Fault> {
         .into_iter()
         .filter(|passed| (fired..=ended).contains(&passed.at))
         .filter(|passed| match &passed.site.kind {
-            Kind::Send(to) => passed.fate == "held back" && action.silences(&passed.site.node, to),
+            Kind::Send(to) => {
+                passed.fate == Some(Fate::HeldBack) && action.silences(&passed.site.node, to)
+            }
             _ => false,
         })
         .take(BURSTS_TRIED)
-        .map(|passed| Fault {
-            when: When::Site(passed.site),
-            action: LoseBurst {}.into(),
-        })
+        .map(|passed| Fault::new(When::Site(passed.site), LoseBurst {}))
         .collect()
 }
 
@@ -60,10 +57,7 @@ pub(super) fn smaller(context: &Context<'_>) -> Vec<Fault> {
     let fault = context.fault();
     smaller_actions(&fault.action)
         .into_iter()
-        .map(|action| Fault {
-            when: fault.when.clone(),
-            action,
-        })
+        .map(|action| Fault::new(fault.when.clone(), action))
         .collect()
 }
 

@@ -132,10 +132,7 @@ fn strike(features: &[(f64, &Feature)], profile: &Profile, rng: &mut Stream) -> 
     for _ in 0..DRAWS_MAX {
         let fault = profile.draw_fault(rng)?;
         if fits(&fault.action) {
-            return Some(Fault {
-                when,
-                action: fault.action,
-            });
+            return Some(Fault::new(when, fault.action));
         }
     }
     None

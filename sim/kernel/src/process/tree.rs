@@ -2,6 +2,7 @@
 
 use std::{os::unix::ffi::OsStrExt, path::Path, sync::Arc};
 
+use squall_core::event::Level;
 use squall_files::OpenFile;
 
 use super::{
@@ -319,7 +320,7 @@ impl Kernel {
                 "process {pid} ends: {end}",
                 end = End::Signal(status, why.clone())
             );
-            self.node.says("ERR", &text);
+            self.node.says(Level::Err, &text);
         }
         self.threads.retain(|_, thread| thread.process != pid);
         let gone = process.processor.memory().unshare(&(0..usize::MAX));

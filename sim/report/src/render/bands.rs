@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use squall_core::{
-    event::{OLD_ENDS, OLD_LIVES_ON, What, Word},
+    event::{FaultEvent, Life, What},
     time::VirtualTime,
 };
 use squall_engine::storm::FaultReport;
@@ -14,14 +14,14 @@ use super::Source;
 
 /// A node does not run.
 #[derive(Debug, PartialEq, Eq, Serialize)]
-pub struct Outage<'t> {
+pub struct Outage {
     pub lane: usize,
     pub from: VirtualTime,
     pub to: VirtualTime,
     /// `down`, `paused`.
-    pub how: Word,
+    pub how: &'static str,
     /// What happened: `crashes`, `loses power`.
-    pub why: &'t str,
+    pub why: Life,
     /// The event that begins it.
     pub event: usize,
 }
@@ -45,14 +45,14 @@ pub struct Band {
 }
 
 /// When nodes are down or paused.
-pub fn outages<'t>(source: &Source<'t>) -> Vec<Outage<'t>> {
-    let mut outages = Vec::<Outage<'t>>::new();
+pub fn outages<'t>(source: &Source<'t>) -> Vec<Outage> {
+    let mut outages = Vec::<Outage>::new();
     let mut open = BTreeMap::<usize, usize>::new();
     for (place, event) in source.events.iter().enumerate() {
         let What::Node { event: turn, .. } = &event.what else {
             continue;
         };
-        if matches!(*turn, OLD_LIVES_ON | OLD_ENDS) {
+        if turn.is_of_old() {
             continue;
         }
         let lane = source.lanes[event.node.as_str()];
@@ -60,8 +60,8 @@ pub fn outages<'t>(source: &Source<'t>) -> Vec<Outage<'t>> {
             outages[begun].to = event.at;
         }
         let how = match *turn {
-            "boots" | "resumes" => continue,
-            "pauses" => "paused",
+            Life::Boots | Life::Resumes => continue,
+            Life::Pauses => "paused",
             _ => "down",
         };
         open.insert(lane, outages.len());
@@ -70,7 +70,7 @@ pub fn outages<'t>(source: &Source<'t>) -> Vec<Outage<'t>> {
             from: event.at,
             to: source.ended,
             how,
-            why: turn,
+            why: *turn,
             event: place,
         });
     }
@@ -85,9 +85,7 @@ pub fn faults(source: &Source<'_>, reports: &[FaultReport]) -> Vec<Band> {
         .collect();
     for (place, event) in source.events.iter().enumerate() {
         let What::Fault {
-            event: turn,
-            index: Some(index),
-            ..
+            event: turn, index, ..
         } = &event.what
         else {
             continue;
@@ -96,11 +94,11 @@ pub fn faults(source: &Source<'_>, reports: &[FaultReport]) -> Vec<Band> {
             continue;
         };
         match *turn {
-            "begins" if band.event.is_none() => {
+            FaultEvent::Begins if band.event.is_none() => {
                 band.event = Some(place);
                 (band.from, band.to) = (Some(event.at), Some(event.at));
             }
-            "ends" => band.to = Some(event.at),
+            FaultEvent::Ends => band.to = Some(event.at),
             _ => {}
         }
     }

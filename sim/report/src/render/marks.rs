@@ -5,15 +5,16 @@ use std::time::Duration;
 use serde::Serialize;
 
 use squall_core::{
-    event::{Row, What, Word},
+    event::{Row, What},
     time::VirtualTime,
 };
 
-use super::{Source, is_of_a_node, locks, locks::Lock};
+use super::{Source, locks, locks::Lock};
 use crate::trace::{
     rows::{Change, Rows, Turn},
-    text::{Tone, describe},
+    text::{HEALED, Tone, describe},
 };
+use crate::words::cut;
 
 /// So much of a message or of a row is kept.
 const TEXT_CHARS_MAX: usize = 16_384;
@@ -24,7 +25,7 @@ const LABEL_CHARS_MAX: usize = 60;
 #[derive(Debug, Serialize)]
 pub struct Mark<'t> {
     pub at: VirtualTime,
-    pub kind: Word,
+    pub kind: &'static str,
     /// None: it concerns the run as a whole.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lane: Option<usize>,
@@ -35,7 +36,7 @@ pub struct Mark<'t> {
     pub label: String,
     /// `warning`, `alarm`.
     #[serde(skip_serializing_if = "str::is_empty")]
-    pub tone: Word,
+    pub tone: &'static str,
     #[serde(skip_serializing_if = "str::is_empty")]
     pub op: &'t str,
     #[serde(skip_serializing_if = "str::is_empty")]
@@ -65,7 +66,7 @@ pub struct Parcel {
     pub peer: Option<usize>,
     pub connection: u64,
     #[serde(skip_serializing_if = "str::is_empty")]
-    pub fate: Word,
+    pub fate: &'static str,
     /// Nanoseconds under way.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub latency: Option<u64>,
@@ -84,7 +85,7 @@ pub struct Parcel {
 pub struct Changed<'t> {
     pub table: &'t str,
     pub key: &'t str,
-    pub turn: Word,
+    pub turn: &'static str,
     /// Path, before, after: of a row that was there before.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub fields: Vec<(String, Option<serde_json::Value>, Option<serde_json::Value>)>,
@@ -114,7 +115,10 @@ fn mark<'t>(
     let event = &source.events[place];
     let links = source.links;
     let scope = &links.scopes[place];
-    let lane = is_of_a_node(event).then(|| source.lanes[event.node.as_str()]);
+    let lane = event
+        .what
+        .is_of_a_node()
+        .then(|| source.lanes[event.node.as_str()]);
     let mut mark = Mark {
         at: event.at,
         kind: kind(&event.what),
@@ -146,7 +150,7 @@ fn mark<'t>(
             mark.message = Some(Parcel {
                 peer: source.lane(peer),
                 connection: *connection,
-                fate: event,
+                fate: event.as_str(),
                 latency: None,
                 other: None,
                 answers: None,
@@ -167,7 +171,7 @@ fn mark<'t>(
             mark.message = Some(Parcel {
                 peer: source.lane(to),
                 connection: *connection,
-                fate,
+                fate: fate.as_str(),
                 latency: Some(nanos(*latency)),
                 other: links.arrived[place],
                 answers: links.request[place],
@@ -218,15 +222,16 @@ fn mark<'t>(
             mark.label = event.to_string();
             mark.fields = detail;
         }
-        What::Fault { event, detail, .. } => mark.label = format!("{event}: {detail}"),
+        What::Fault { event, action, .. } => mark.label = format!("{event}: {action}"),
+        What::Healed => mark.label = HEALED.to_owned(),
         What::Violation { invariant, .. } => mark.label = invariant.to_string(),
     }
-    mark.label = cut(mark.label, LABEL_CHARS_MAX);
+    mark.label = cut(&mark.label, LABEL_CHARS_MAX);
     mark
 }
 
 /// What the page calls it. Log lines that begin with "saga " or "step " tell of a saga's progress.
-fn kind(what: &What<'_>) -> Word {
+fn kind(what: &What<'_>) -> &'static str {
     match what {
         What::Connection { .. } => "connection",
         What::Burst { .. } => "send",
@@ -238,7 +243,7 @@ fn kind(what: &What<'_>) -> Word {
         What::Log { .. } => "log",
         What::Client { .. } => "client",
         What::Node { .. } => "node",
-        What::Fault { .. } => "fault",
+        What::Fault { .. } | What::Healed => "fault",
         What::Violation { .. } => "violation",
     }
 }
@@ -297,7 +302,7 @@ fn nanos(latency: Duration) -> u64 {
 /// Text as it is, other bytes in hexadecimal, both up to a limit.
 fn readable(bytes: &[u8]) -> String {
     match std::str::from_utf8(bytes) {
-        Ok(text) => cut(text.to_owned(), TEXT_CHARS_MAX),
+        Ok(text) => cut(text, TEXT_CHARS_MAX),
         Err(_) => {
             let hex: String = bytes
                 .iter()
@@ -311,12 +316,5 @@ fn readable(bytes: &[u8]) -> String {
             };
             format!("{} bytes: {hex}{more}", bytes.len())
         }
-    }
-}
-
-fn cut(text: String, chars: usize) -> String {
-    match text.char_indices().nth(chars) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text,
     }
 }

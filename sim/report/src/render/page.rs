@@ -9,7 +9,11 @@ use squall_engine::{
 };
 
 use super::{Drawing, Source, Subject, embed};
-use crate::{count, failure, trace::Links};
+use crate::{
+    count, failure,
+    trace::Links,
+    words::{NO_FAULT, effect, several, variant},
+};
 
 /// The script, in the order in which its parts need each other.
 const SCRIPT: &str = concat!(
@@ -116,18 +120,13 @@ pub fn html(subject: &Subject<'_>) -> String {
         Verdict::Stuck(why) | Verdict::HarnessFailed(why) => why,
         Verdict::Survived | Verdict::Violated => "",
     };
-    let planted = spec
-        .plant
-        .as_ref()
-        .map(|bug| format!(" + {bug}"))
-        .unwrap_or_default();
     let page = Page {
         style: include_str!("../../templates/run.css"),
         script: SCRIPT,
         title: format!("{} · {scenario} · seed {}", verdict.word, spec.seed),
         verdict,
         scenario,
-        variant: format!("{}{planted}", spec.shape),
+        variant: variant(&spec.shape, spec.plant.as_deref()),
         seed: spec.seed.to_string(),
         facts: facts(outcome, trace),
         why,
@@ -167,23 +166,16 @@ fn storm(outcome: &Outcome) -> Vec<Fault> {
     outcome
         .faults
         .iter()
-        .map(|report| {
-            let (effect, class) = match (report.fired, report.effective) {
-                (_, true) => ("effective", "bit"),
-                (Some(_), false) => ("touched nothing", "idle"),
-                (None, false) => ("never reached", "idle"),
-            };
-            Fault {
-                text: report.fault.to_string(),
-                fired: report.fired.map(|at| format!("{at} s")).unwrap_or_default(),
-                effect,
-                class,
-                site: report
-                    .site
-                    .as_ref()
-                    .map(ToString::to_string)
-                    .unwrap_or_default(),
-            }
+        .map(|report| Fault {
+            text: report.fault.to_string(),
+            fired: report.fired.map(|at| format!("{at} s")).unwrap_or_default(),
+            effect: effect(report),
+            class: if report.effective { "bit" } else { "idle" },
+            site: report
+                .site
+                .as_ref()
+                .map(ToString::to_string)
+                .unwrap_or_default(),
         })
         .collect()
 }
@@ -197,8 +189,10 @@ fn storm_in_short(outcome: &Outcome) -> String {
         .count();
     let effective = faults.iter().filter(|report| report.effective).count();
     match faults.len() {
-        0 => "no fault was planned".to_owned(),
-        1 => format!("1 fault, {fired} fired, {effective} effective"),
-        n => format!("{n} faults, {fired} fired, {effective} effective"),
+        0 => NO_FAULT.to_owned(),
+        n => format!(
+            "{}, {fired} fired, {effective} effective",
+            several(n, "fault")
+        ),
     }
 }

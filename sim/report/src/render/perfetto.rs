@@ -8,10 +8,9 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
 use serde_json::{Value, json};
 
-use squall_core::time::VirtualTime;
+use squall_core::{event::Fate, time::VirtualTime};
 use squall_engine::trace::Trace;
 
 use super::{Drawing, Source, Subject, marks::Mark, spans::Span};
@@ -25,42 +24,6 @@ const LIFE: u64 = 1;
 const MESSAGES: u64 = 10;
 const RECORDS: u64 = 2;
 const WORK: u64 = 10_000;
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct File {
-    display_time_unit: &'static str,
-    other_data: BTreeMap<&'static str, String>,
-    trace_events: Vec<Entry>,
-}
-
-/// One event of the format.
-#[derive(Serialize, Default)]
-struct Entry {
-    /// `M` metadata, `X` slice, `i` instant, `s` and `f` the ends of a flow.
-    ph: &'static str,
-    name: String,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    cat: &'static str,
-    pid: u64,
-    tid: u64,
-    /// Microseconds.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ts: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    dur: Option<f64>,
-    /// Of a flow.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<u64>,
-    /// A flow ends in the slice that encloses its end.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    bp: Option<&'static str>,
-    /// How far an instant is drawn: over its thread, process, everything.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    s: Option<&'static str>,
-    #[serde(skip_serializing_if = "Value::is_null")]
-    args: Value,
-}
 
 /// The file of a run. The same run gives the same bytes.
 pub fn json(subject: &Subject<'_>) -> String {
@@ -80,22 +43,23 @@ pub fn json(subject: &Subject<'_>) -> String {
     writer.records(&drawing);
     writer.sagas(&drawing);
     writer.storm(&drawing);
-    let file = File {
-        display_time_unit: "ns",
-        other_data: BTreeMap::from([
-            ("scenario", subject.scenario.to_owned()),
-            ("shape", subject.spec.shape.clone()),
-            ("plant", subject.spec.plant.clone().unwrap_or_default()),
-            ("seed", subject.spec.seed.to_string()),
-            ("replay", subject.replay.to_owned()),
-        ]),
-        trace_events: writer.entries,
-    };
-    serde_json::to_string(&file).expect("keys are strings and numbers are finite") + "\n"
+    let spec = subject.spec;
+    let about = json!({
+        "scenario": subject.scenario,
+        "shape": spec.shape,
+        "plant": spec.plant.as_deref().unwrap_or_default(),
+        "seed": spec.seed.to_string(),
+        "replay": subject.replay,
+    });
+    let entries = writer.entries;
+    let file = json!({"displayTimeUnit": "ns", "otherData": about, "traceEvents": entries});
+    format!("{file}\n")
 }
 
+/// Entries of the format. Phases are `M` metadata, `X` slices, `i` instants, `s` and `f` the ends of a flow; times are
+/// microseconds.
 struct Writer {
-    entries: Vec<Entry>,
+    entries: Vec<Value>,
     /// The process of the sagas.
     sagas: u64,
     /// That of the storm and of the violations.
@@ -112,68 +76,46 @@ fn micros(at: VirtualTime) -> f64 {
 }
 
 impl Writer {
-    fn name_process(&mut self, pid: u64, name: &str) {
+    /// Tells the viewer of a process or, as `thread`, of a track: what it is called and where it stands.
+    fn name(&mut self, what: &str, pid: u64, tid: u64, name: &str, place: u64) {
         for (about, args) in [
-            ("process_name", json!({ "name": name })),
-            ("process_sort_index", json!({ "sort_index": pid })),
+            ("name", json!({ "name": name })),
+            ("sort_index", json!({ "sort_index": place })),
         ] {
-            self.metadata(about, pid, 0, args);
+            let about = format!("{what}_{about}");
+            let entry = json!({"ph": "M", "name": about, "pid": pid, "tid": tid, "args": args});
+            self.entries.push(entry);
         }
+    }
+
+    fn name_process(&mut self, pid: u64, name: &str) {
+        self.name("process", pid, 0, name, pid);
     }
 
     fn name_track(&mut self, pid: u64, tid: u64, name: &str) {
-        for (about, args) in [
-            ("thread_name", json!({ "name": name })),
-            ("thread_sort_index", json!({ "sort_index": tid })),
-        ] {
-            self.metadata(about, pid, tid, args);
-        }
-    }
-
-    fn metadata(&mut self, name: &str, pid: u64, tid: u64, args: Value) {
-        self.entries.push(Entry {
-            ph: "M",
-            name: name.to_owned(),
-            pid,
-            tid,
-            args,
-            ..Entry::default()
-        });
+        self.name("thread", pid, tid, name, tid);
     }
 
     fn slice(
         &mut self,
         (pid, tid): (u64, u64),
-        cat: &'static str,
+        cat: &str,
         name: &str,
         (from, to): (VirtualTime, VirtualTime),
         args: Value,
     ) {
-        self.entries.push(Entry {
-            ph: "X",
-            name: name.to_owned(),
-            cat,
-            pid,
-            tid,
-            ts: Some(micros(from)),
-            dur: Some(micros(VirtualTime(to.0 - from.0))),
-            args,
-            ..Entry::default()
-        });
+        let (ts, dur) = (micros(from), micros(VirtualTime(to.0 - from.0)));
+        self.entries.push(json!({
+            "ph": "X", "name": name, "cat": cat, "pid": pid, "tid": tid, "ts": ts, "dur": dur, "args": args
+        }));
     }
 
-    fn instant(&mut self, (pid, tid): (u64, u64), mark: &Mark<'_>, scope: &'static str) {
-        self.entries.push(Entry {
-            ph: "i",
-            name: mark.label.clone(),
-            cat: mark.kind,
-            pid,
-            tid,
-            ts: Some(micros(mark.at)),
-            s: Some(scope),
-            args: about(mark),
-            ..Entry::default()
-        });
+    /// `scope` is how far it is drawn: over its thread, process, everything.
+    fn instant(&mut self, (pid, tid): (u64, u64), mark: &Mark<'_>, scope: &str) {
+        let (name, cat, ts) = (&mark.label, mark.kind, micros(mark.at));
+        self.entries.push(json!({
+            "ph": "i", "name": name, "cat": cat, "pid": pid, "tid": tid, "ts": ts, "s": scope, "args": about(mark)
+        }));
     }
 
     /// Every node with its calls and its work, and when it is down.
@@ -227,7 +169,7 @@ impl Writer {
                 "outage",
                 &name,
                 (outage.from, outage.to),
-                Value::Null,
+                json!({}),
             );
         }
     }
@@ -251,7 +193,7 @@ impl Writer {
             }
             let sent = mark.kind == "send";
             let name = match (sent, parcel.fate) {
-                (true, "sent") => format!("→ {}", mark.label),
+                (true, fate) if fate == Fate::Sent.as_str() => format!("→ {}", mark.label),
                 (true, fate) => format!("→ {} ({fate})", mark.label),
                 (false, _) => mark.text.clone(),
             };
@@ -262,17 +204,15 @@ impl Writer {
             if !first {
                 continue;
             }
-            self.entries.push(Entry {
-                ph: if sent { "s" } else { "f" },
-                name: "message".to_owned(),
-                cat: "message",
-                pid,
-                tid,
-                ts: Some(micros(mark.at)),
-                id: Some(if sent { place } else { other } as u64),
-                bp: (!sent).then_some("e"),
-                ..Entry::default()
+            let (ph, id) = if sent { ("s", place) } else { ("f", other) };
+            let mut end = json!({
+                "ph": ph, "name": "message", "cat": "message", "pid": pid, "tid": tid, "ts": micros(mark.at), "id": id
             });
+            if !sent {
+                // It ends in the slice that encloses its end.
+                end["bp"] = "e".into();
+            }
+            self.entries.push(end);
         }
     }
 

@@ -5,23 +5,22 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use squall_core::{
-    event::{OLD_ENDS, OLD_LIVES_ON, What, Word, http::Message},
+    event::{Phase, What, http::Message},
     time::VirtualTime,
 };
 
 use super::Source;
-use crate::trace::members::ends_connection;
 
 /// A stretch of time on a lane.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Span {
     pub lane: usize,
     /// `call` (a client's), `ask` (a service asks another), `work` (it serves a request).
-    pub kind: Word,
+    pub kind: &'static str,
     pub from: VirtualTime,
     pub to: VirtualTime,
     /// `ok`, `failed`, `unknown`: it never learned.
-    pub outcome: Word,
+    pub outcome: Phase,
     pub label: String,
     /// The event that begins it ...
     pub first: usize,
@@ -64,14 +63,14 @@ fn calls(source: &Source<'_>) -> Vec<Span> {
             continue;
         };
         let call = (event.node.as_str(), &**op);
-        if *phase == "invoked" {
+        if *phase == Phase::Invoked {
             open.insert(call, spans.len());
             spans.push(Span {
                 lane: source.lanes[event.node.as_str()],
                 kind: "call",
                 from: event.at,
                 to: source.ended,
-                outcome: "unknown",
+                outcome: Phase::Unknown,
                 label: op.to_string(),
                 first: place,
                 last: None,
@@ -80,7 +79,7 @@ fn calls(source: &Source<'_>) -> Vec<Span> {
             });
         } else if let Some(begun) = open.remove(&call) {
             spans[begun].to = event.at;
-            spans[begun].outcome = phase;
+            spans[begun].outcome = *phase;
             spans[begun].last = Some(place);
         }
     }
@@ -129,20 +128,20 @@ fn exchanges(source: &Source<'_>, spans: &mut Vec<Span>) {
             let heard = answer.and_then(|answer| source.links.arrived[answer]);
             let outcome = heard
                 .and(answer)
-                .map_or("unknown", |answer| outcome(source, answer));
+                .map_or(Phase::Unknown, |answer| outcome(source, answer));
             spans.push(span("ask", asker, place, heard, outcome));
         }
         if let (Some(arrived), Some(server)) = (source.links.arrived[place], source.lane(to)) {
-            let outcome = answer.map_or("unknown", |answer| outcome(source, answer));
+            let outcome = answer.map_or(Phase::Unknown, |answer| outcome(source, answer));
             spans.push(span("work", server, arrived, answer, outcome));
         }
     }
 }
 
-fn outcome(source: &Source<'_>, answer: usize) -> Word {
+fn outcome(source: &Source<'_>, answer: usize) -> Phase {
     match source.message(answer) {
-        Some(Message::Answer { status, .. }) if status.starts_with(['4', '5']) => "failed",
-        _ => "ok",
+        Some(Message::Answer { status, .. }) if status.starts_with(['4', '5']) => Phase::Failed,
+        _ => Phase::Ok,
     }
 }
 
@@ -164,12 +163,9 @@ fn given_up(source: &Source<'_>, request: usize, since: usize) -> VirtualTime {
             } => {
                 let between = [event.node.as_str(), peer];
                 let same = between == ends || between == [ends[1], ends[0]];
-                of == connection && same && ends_connection(turn)
+                of == connection && same && turn.is_end()
             }
-            What::Node { event: turn, .. } => {
-                event.node == node
-                    && !matches!(*turn, "pauses" | "resumes" | OLD_LIVES_ON | OLD_ENDS)
-            }
+            What::Node { event: turn, .. } => event.node == node && turn.changes_process(),
             _ => false,
         });
     over.map_or(source.ended, |event| event.at)

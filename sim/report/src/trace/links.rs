@@ -82,7 +82,7 @@ impl Links {
                         }
                     }
                     latest.insert(way, index);
-                    if !is_dropped(fate) {
+                    if !fate.is_dropped() {
                         under_way.entry(way).or_default().push_back(OnItsWay {
                             burst: index,
                             bytes_left: bytes.len(),
@@ -118,11 +118,6 @@ fn own_scope(event: &Event) -> Scope {
     }
 }
 
-/// Whether a burst of this fate never arrives.
-pub fn is_dropped(fate: &str) -> bool {
-    matches!(fate, "lost" | "reset")
-}
-
 /// Two connections between the same nodes, opened from either end, may have the same ordinal: a burst of just this size
 /// is preferred to the oldest.
 fn arrive(queue: &mut VecDeque<OnItsWay>, bytes: usize) -> Option<usize> {
@@ -141,20 +136,23 @@ fn arrive(queue: &mut VecDeque<OnItsWay>, bytes: usize) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::{
-        super::testing::{Script, request},
-        *,
-    };
+    use super::{super::testing::*, *};
 
     #[test]
     fn an_answer_and_all_arrivals_belong_to_the_request() {
         let mut script = Script::default();
         let asked = request("POST", "/orders", "t1", "alice-1", "");
-        script.burst("alice", "order", 0, &asked, "sent");
-        script.burst("alice", "order", 0, "more of the body", "sent");
+        script.burst("alice", "order", 0, &asked, Fate::Sent);
+        script.burst("alice", "order", 0, "more of the body", Fate::Sent);
         script.arrival("order", "alice", 0, asked.len());
         script.arrival("order", "alice", 0, 16);
-        script.burst("order", "alice", 0, "HTTP/1.1 201 Created\r\n\r\n", "sent");
+        script.burst(
+            "order",
+            "alice",
+            0,
+            "HTTP/1.1 201 Created\r\n\r\n",
+            Fate::Sent,
+        );
         script.arrival("alice", "order", 0, 24);
         let links = Links::of(&script.events);
         assert!(
@@ -171,9 +169,15 @@ mod tests {
     #[test]
     fn the_span_in_which_the_network_moved_on_is_nobodys_business() {
         let mut script = Script::default();
-        script.burst("a", "b", 0, &request("GET", "/", "t1", "one", ""), "sent");
+        script.burst(
+            "a",
+            "b",
+            0,
+            &request("GET", "/", "t1", "one", ""),
+            Fate::Sent,
+        );
         script.arrival("b", "a", 5, 10);
-        script.connection("b", "a", 5, "closed");
+        script.connection("b", "a", 5, ConnectionEvent::Closed);
         for event in &mut script.events {
             event.scope.saga_id = "another".to_owned();
         }
@@ -184,8 +188,8 @@ mod tests {
     #[test]
     fn what_is_lost_never_arrives_and_parts_arrive_together() {
         let mut script = Script::default();
-        script.burst("a", "b", 0, "0123456789", "lost");
-        script.burst("a", "b", 1, "0123456789", "sent");
+        script.burst("a", "b", 0, "0123456789", Fate::Lost);
+        script.burst("a", "b", 1, "0123456789", Fate::Sent);
         script.arrival("b", "a", 1, 4);
         script.arrival("b", "a", 1, 6);
         script.arrival("b", "a", 0, 10);
@@ -202,11 +206,11 @@ mod tests {
             ..Scope::NONE
         };
         let (there, back) = (("inventory-1", "db", 0), ("db", "inventory-1", 0));
-        script.burst_in(within("t1"), there, "12345678", "sent");
+        script.burst_in(within("t1"), there, "12345678", Fate::Sent);
         script.arrival("db", "inventory-1", 0, 8);
-        script.burst_in(within("t2"), back, "1", "sent");
+        script.burst_in(within("t2"), back, "1", Fate::Sent);
         script.arrival("inventory-1", "db", 0, 1);
-        script.burst_in(within("t2"), there, "87654321", "sent");
+        script.burst_in(within("t2"), there, "87654321", Fate::Sent);
         let links = Links::of(&script.events);
         assert!(links.scopes.iter().all(|scope| scope.trace_id == "t1"));
     }
@@ -235,10 +239,10 @@ mod tests {
             request("POST", "/there", "t1", "one", ""),
             request("POST", "/and-back", "t2", "two", ""),
         );
-        script.burst("a", "b", 0, &there, "sent");
-        script.burst("b", "a", 0, &back, "sent");
-        script.burst("a", "b", 0, "HTTP/1.1 200 OK\r\n\r\n", "sent");
-        script.burst("b", "a", 0, "HTTP/1.1 204 No Content\r\n\r\n", "sent");
+        script.burst("a", "b", 0, &there, Fate::Sent);
+        script.burst("b", "a", 0, &back, Fate::Sent);
+        script.burst("a", "b", 0, "HTTP/1.1 200 OK\r\n\r\n", Fate::Sent);
+        script.burst("b", "a", 0, "HTTP/1.1 204 No Content\r\n\r\n", Fate::Sent);
         script.arrival("b", "a", 0, 19);
         script.arrival("b", "a", 0, there.len());
         let links = Links::of(&script.events);

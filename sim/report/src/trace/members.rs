@@ -152,8 +152,7 @@ impl<'t> Members<'t> {
                 _ => Part::None,
             };
             parts[index] = part;
-            let is_of_a_node = !matches!(event.what, What::Fault { .. } | What::Violation { .. });
-            if part != Part::None && is_of_a_node {
+            if part != Part::None && event.what.is_of_a_node() {
                 lanes.insert(&event.node);
                 if let What::Burst { to, .. } = &event.what {
                     lanes.insert(to);
@@ -206,7 +205,7 @@ impl<'t> Members<'t> {
             .zip(&links.scopes)
             .filter(|(event, _)| match &event.what {
                 What::Commit { .. } => true,
-                What::Log { level, .. } => !matches!(*level, "DEBUG" | "TRACE"),
+                What::Log { level, .. } => !level.is_detail(),
                 _ => false,
             })
             .map(|(event, scope)| (event.node.as_str(), scope.op.as_str()))
@@ -237,7 +236,6 @@ impl<'t> Members<'t> {
         };
         let last = own.next_back().unwrap_or(first);
         let ids = self.ids(events);
-        let nodes: BTreeSet<&str> = events.iter().map(|event| event.node.as_str()).collect();
         for (index, event) in events.iter().enumerate() {
             let within = (first..=last).contains(&index);
             let on_lane = self.lanes.contains(event.node.as_str());
@@ -245,14 +243,13 @@ impl<'t> Members<'t> {
                 What::Node { .. } => within && on_lane,
                 What::Disk { .. } => within && on_lane && links.scopes[index].saga_id.is_empty(),
                 What::Connection { peer, event, .. } => {
-                    within && on_lane && self.lanes.contains(&**peer) && ends_connection(event)
+                    within && on_lane && self.lanes.contains(&**peer) && event.is_end()
                 }
                 // A link is the saga's if both of its ends are.
-                What::Fault { detail, .. } => {
-                    let mut named = named(&nodes, detail).peekable();
-                    let all_are_lanes =
-                        named.peek().is_some() && named.all(|node| self.lanes.contains(node));
-                    within && (on_lane || all_are_lanes)
+                What::Fault { action, .. } => {
+                    let named = action.nodes();
+                    let are_lanes = named.iter().all(|node| self.lanes.contains(node));
+                    within && (on_lane || (are_lanes && !named.is_empty()))
                 }
                 What::Violation { detail, .. } => {
                     let mut named = names::ids(detail).map(|(_, id, _)| id).peekable();
@@ -271,11 +268,6 @@ impl<'t> Members<'t> {
     /// Whether a row, before or after its commit, mentions the saga.
     pub fn mentioned_in(&self, row: &super::Row, before: Option<&[u8]>) -> bool {
         self.whose.mentioned_in(row, before)
-    }
-
-    /// The lanes that a text names.
-    pub fn lanes_named<'m>(&'m self, text: &'m str) -> impl Iterator<Item = &'t str> + 'm {
-        named(&self.lanes, text)
     }
 
     /// Ids of rows that the saga committed.
@@ -297,20 +289,4 @@ impl<'t> Members<'t> {
         }
         ids
     }
-}
-
-/// Those of the nodes that a text names.
-fn named<'m, 't>(
-    nodes: &'m BTreeSet<&'t str>,
-    text: &'m str,
-) -> impl Iterator<Item = &'t str> + 'm {
-    nodes.iter().copied().filter(|node| {
-        text.split(|c: char| !c.is_alphanumeric() && !"-_.".contains(c))
-            .any(|word| word.trim_end_matches('.') == *node)
-    })
-}
-
-/// Whether a connection's event tells a node that the other end is gone.
-pub fn ends_connection(event: &str) -> bool {
-    matches!(event, "reset" | "closed" | "refused" | "timed out")
 }

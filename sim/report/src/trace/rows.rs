@@ -5,6 +5,7 @@ use std::{borrow::Cow, collections::BTreeMap, fmt::Write};
 use serde_json::Value;
 
 use super::{Event, Row, What};
+use crate::words::cut;
 
 /// The latest value of every row seen so far.
 #[derive(Debug, Default)]
@@ -113,7 +114,7 @@ impl Change<'_> {
             Turn::Deleted => "-",
         };
         let mut text = format!("{sign}{}/{}", self.table, self.key);
-        let mut value = |value: &Value| cut(&show(&scalar(value)));
+        let mut value = |value: &Value| cut(&show(&scalar(value)), VALUE_CHARS_MAX);
         let told = self
             .fields
             .iter()
@@ -272,13 +273,6 @@ fn scalar(value: &Value) -> Cow<'_, str> {
     }
 }
 
-fn cut(text: &str) -> String {
-    match text.char_indices().nth(VALUE_CHARS_MAX) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -286,11 +280,7 @@ mod tests {
     use super::*;
 
     fn row(key: &str, value: Option<Value>) -> Row {
-        Row {
-            table: "orders".into(),
-            key: key.to_owned(),
-            value: value.map(|v| v.to_string().into_bytes()),
-        }
+        Row::new("orders", key, value.map(|v| v.to_string().into_bytes()))
     }
 
     fn briefs(values: &[Option<Value>]) -> Vec<String> {
@@ -359,11 +349,7 @@ mod tests {
 
     #[test]
     fn values_that_are_no_objects_are_shown_as_they_are() {
-        let bytes = |value: &[u8]| Row {
-            table: "t".into(),
-            key: "k".into(),
-            value: Some(value.to_vec()),
-        };
+        let bytes = |value: &[u8]| Row::new("t", "k", Some(value.to_vec()));
         let rows = [bytes(b"12"), bytes(b"not json"), bytes(b"\xff\xfe")];
         let mut memory = Rows::default();
         let shown = rows

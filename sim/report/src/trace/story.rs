@@ -24,15 +24,18 @@ mod rows;
 use std::{borrow::Cow, collections::BTreeMap, fmt::Write};
 
 use order::{Item, causal};
+use squall_core::{
+    event::{DiskEvent, Fate, Level, Life},
+    fault::Action,
+};
 
 use super::{
     Event, Links, Scope, Trace, What,
     http::Message,
-    links::is_dropped,
-    members::{Members, Part, ends_connection},
+    members::{Members, Part},
     names::Names,
     rows::{Change, Field, Rows},
-    text::is_turn_for_the_worse,
+    text::HEALED,
 };
 
 /// What a system keeps for its own bookkeeping: a story is better without it.
@@ -138,14 +141,14 @@ fn items<'t>(
                 item.cause = links.sent[place].and_then(|sent| item_of.get(&sent).copied());
             }
             // That the other end is gone is learnt after it went.
-            What::Connection { peer, event, .. } if ends_connection(event) => {
+            What::Connection { peer, event, .. } if event.is_end() => {
                 item.cause = latest_turn.get(&**peer).copied();
             }
             What::Node { .. } => {
                 latest_turn.insert(&event.node, items.len());
             }
-            What::Fault { detail, .. } => {
-                item.lanes.extend(members.lanes_named(detail));
+            What::Fault { action, .. } => {
+                item.lanes.extend(action.nodes());
                 item.lanes.retain(|lane| members.lanes.contains(lane));
                 item.lanes.sort_unstable();
                 item.lanes.dedup();
@@ -218,8 +221,8 @@ impl<'t> Teller<'t> {
             What::Burst {
                 to, bytes, fate, ..
             } => {
-                let what = self.message(place, to, bytes, fate)?;
-                let mark = if *fate == "sent" { ' ' } else { '⚡' };
+                let what = self.message(place, to, bytes, *fate)?;
+                let mark = if *fate == Fate::Sent { ' ' } else { '⚡' };
                 (mark, format!("{node} → {to}").into(), what)
             }
             What::Log {
@@ -227,38 +230,37 @@ impl<'t> Teller<'t> {
                 message,
                 fields,
             } => {
-                if matches!(*level, "DEBUG" | "TRACE") || self.untold.logs.contains(&&**message) {
+                if level.is_detail() || self.untold.logs.contains(&&**message) {
                     return None;
                 }
-                (' ', node.into(), log(scope, level, message, fields))
+                (' ', node.into(), log(scope, *level, message, fields))
             }
             What::Client { op, phase, detail } => {
                 let what = format!("{op} {phase}: {detail}");
                 (' ', node.into(), what.trim_end_matches(": ").to_owned())
             }
             // How many sectors it takes is chance; the node's own line follows.
-            What::Disk { event } if event.starts_with("power lost") => return None,
+            What::Disk {
+                event: DiskEvent::PowerLost { .. },
+            } => return None,
             What::Disk { event } => ('⚡', node.into(), format!("disk: {event}")),
             What::Node { event, detail } => {
-                let mark = if is_turn_for_the_worse(event) {
-                    '⚡'
-                } else {
-                    ' '
-                };
+                let mark = if event.is_for_the_worse() { '⚡' } else { ' ' };
                 let what = match *event {
-                    "boots" if detail.is_empty() => "boots again".to_owned(),
-                    "boots" => format!("boots again, {detail}"),
-                    "panics" => format!("panics: {detail}"),
-                    event => event.to_owned(),
+                    Life::Boots if detail.is_empty() => "boots again".to_owned(),
+                    Life::Boots => format!("boots again, {detail}"),
+                    Life::Panics => format!("panics: {detail}"),
+                    event => event.to_string(),
                 };
                 (mark, node.into(), what)
             }
-            What::Fault { event, detail, .. } => {
-                if self.shows_itself(place, detail) {
+            What::Fault { event, action, .. } => {
+                if self.shows_itself(place, action) {
                     return None;
                 }
-                ('⚡', Cow::Borrowed("storm"), format!("{event}: {detail}"))
+                ('⚡', Cow::Borrowed("storm"), format!("{event}: {action}"))
             }
+            What::Healed => ('⚡', Cow::Borrowed("storm"), HEALED.to_owned()),
             What::Violation { invariant, detail } => {
                 ('✗', Cow::Borrowed(&**invariant), detail.to_string())
             }
@@ -271,7 +273,7 @@ impl<'t> Teller<'t> {
     }
 
     /// The head of an HTTP message with its operation, how often it was sent, and what became of it.
-    fn message(&mut self, place: usize, to: &'t str, bytes: &[u8], fate: &str) -> Option<String> {
+    fn message(&mut self, place: usize, to: &'t str, bytes: &[u8], fate: Fate) -> Option<String> {
         let op = self.links.scopes[place].op.as_str();
         let mut what = match Message::parse(bytes) {
             Some(message @ Message::Request { .. }) => {
@@ -287,13 +289,13 @@ impl<'t> Teller<'t> {
                 format!("{line}{}{again}", label(op))
             }
             Some(answer) => format!("{answer}{}", label(op)),
-            None if fate == "sent" => return None,
+            None if fate == Fate::Sent => return None,
             None => format!("{} bytes{}", bytes.len(), label(op)),
         };
-        let never_arrives = self.links.arrived[place].is_none() && !is_dropped(fate);
+        let never_arrives = self.links.arrived[place].is_none() && !fate.is_dropped();
         match (fate, never_arrives) {
-            ("sent", false) => {}
-            ("sent", true) => what.push_str(" (never arrives)"),
+            (Fate::Sent, false) => {}
+            (Fate::Sent, true) => what.push_str(" (never arrives)"),
             (fate, false) => what.push_str(&format!(" ({fate})")),
             (fate, true) => what.push_str(&format!(" ({fate}, never arrives)")),
         }
@@ -304,7 +306,7 @@ impl<'t> Teller<'t> {
     fn late(&self, place: usize, from: &str) -> Option<String> {
         let sent = self.links.sent[place]?;
         match &self.events[sent].what {
-            What::Burst { bytes, fate, .. } if matches!(*fate, "delayed" | "held back") => {
+            What::Burst { bytes, fate, .. } if fate.is_late() => {
                 let message = Message::parse(bytes)?;
                 let step = label(&self.links.scopes[sent].op);
                 Some(format!("gets {message}{step} from {from}, late"))
@@ -314,15 +316,15 @@ impl<'t> Teller<'t> {
     }
 
     /// Whether a fault is told by what becomes of its node at the same instant: "order crashes; back 2 s later".
-    fn shows_itself(&self, place: usize, detail: &str) -> bool {
+    fn shows_itself(&self, place: usize, action: &Action) -> bool {
         let now = self.events[place].at;
         let mut after = self.events[place..]
             .iter()
             .take_while(|event| event.at == now);
         after.any(|event| match &event.what {
-            What::Node { event: turn, .. } => detail
-                .strip_prefix(event.node.as_str())
-                .is_some_and(|rest| rest.trim_start().starts_with(in_a_fault(turn))),
+            What::Node { event: turn, .. } => {
+                action.shows_as().contains(turn) && action.nodes() == [event.node.as_str()]
+            }
             _ => false,
         })
     }
@@ -352,14 +354,6 @@ impl<'t> Teller<'t> {
     }
 }
 
-/// What a fault calls a turn of a node's life.
-fn in_a_fault(turn: &str) -> &str {
-    match turn {
-        "pauses" | "resumes" => "stands still",
-        turn => turn,
-    }
-}
-
 /// The last part of an operation: the saga's step.
 fn label(op: &str) -> String {
     match op.rsplit('/').next() {
@@ -368,9 +362,9 @@ fn label(op: &str) -> String {
     }
 }
 
-fn log(scope: &Scope, level: &str, message: &str, fields: &str) -> String {
+fn log(scope: &Scope, level: Level, message: &str, fields: &str) -> String {
     let level = match level {
-        "INFO" => String::new(),
+        Level::Info => String::new(),
         level => format!("{level} "),
     };
     let mut what = format!("· {level}{message}");

@@ -1,10 +1,11 @@
 //! Events made by hand, for the tests of what reads them.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
-use squall_core::time::VirtualTime;
-
-use squall_core::event::{Event, Row, Scope, What, Word};
+pub use squall_core::event::{
+    ConnectionEvent, DiskEvent, Event, Fate, FaultEvent, Level, Life, Phase, Row, Scope, What,
+};
+use squall_core::{fault::Action, time::VirtualTime};
 use squall_engine::trace::{Mode, Recorder, Trace};
 
 /// A run that is told event by event, one millisecond apart.
@@ -37,11 +38,7 @@ pub fn answer(status: &str, body: &str) -> String {
 
 /// A row of a commit.
 pub fn row(table: &'static str, key: &str, value: Option<serde_json::Value>) -> Row {
-    Row {
-        table: table.into(),
-        key: key.to_owned(),
-        value: value.map(|v| v.to_string().into_bytes()),
-    }
+    Row::new(table, key, value.map(|v| v.to_string().into_bytes()))
 }
 
 impl Script {
@@ -65,12 +62,12 @@ impl Script {
         });
     }
 
-    pub fn burst(&mut self, from: &str, to: &str, connection: u64, bytes: &str, fate: Word) {
+    pub fn burst(&mut self, from: &str, to: &str, connection: u64, bytes: &str, fate: Fate) {
         self.burst_in(Scope::NONE, (from, to, connection), bytes, fate);
     }
 
     /// A burst that is sent from within a span.
-    pub fn burst_in(&mut self, scope: Scope, way: (&str, &str, u64), bytes: &str, fate: Word) {
+    pub fn burst_in(&mut self, scope: Scope, way: (&str, &str, u64), bytes: &str, fate: Fate) {
         let (from, to, connection) = way;
         let what = What::Burst {
             to: to.into(),
@@ -94,11 +91,11 @@ impl Script {
 
     /// A burst and its arrival.
     pub fn message(&mut self, from: &str, to: &str, connection: u64, bytes: &str) {
-        self.burst(from, to, connection, bytes, "sent");
+        self.burst(from, to, connection, bytes, Fate::Sent);
         self.arrival(to, from, connection, bytes.len());
     }
 
-    pub fn connection(&mut self, node: &str, peer: &str, connection: u64, event: Word) {
+    pub fn connection(&mut self, node: &str, peer: &str, connection: u64, event: ConnectionEvent) {
         let what = What::Connection {
             connection,
             peer: peer.into(),
@@ -115,7 +112,7 @@ impl Script {
         self.tell(node, self.scope.clone(), what);
     }
 
-    pub fn log(&mut self, node: &str, level: Word, message: &str, fields: &str) {
+    pub fn log(&mut self, node: &str, level: Level, message: &str, fields: &str) {
         let what = What::Log {
             level,
             message: message.into(),
@@ -124,7 +121,7 @@ impl Script {
         self.tell(node, self.scope.clone(), what);
     }
 
-    pub fn client(&mut self, node: &str, op: &str, phase: Word, detail: &str) {
+    pub fn client(&mut self, node: &str, op: &str, phase: Phase, detail: &str) {
         let what = What::Client {
             op: op.into(),
             phase,
@@ -133,7 +130,7 @@ impl Script {
         self.tell(node, Scope::NONE, what);
     }
 
-    pub fn node(&mut self, node: &str, event: Word, detail: &str) {
+    pub fn node(&mut self, node: &str, event: Life, detail: &str) {
         let what = What::Node {
             event,
             detail: detail.into(),
@@ -142,19 +139,14 @@ impl Script {
     }
 
     pub fn healing(&mut self) {
-        let what = What::Fault {
-            event: "ends",
-            index: None,
-            detail: "all is healed".into(),
-        };
-        self.tell("storm", Scope::NONE, what);
+        self.tell("storm", Scope::NONE, What::Healed);
     }
 
-    pub fn fault(&mut self, node: &str, event: Word, detail: &str) {
+    pub fn fault(&mut self, node: &str, event: FaultEvent, action: impl Into<Action>) {
         let what = What::Fault {
             event,
-            index: Some(0),
-            detail: detail.into(),
+            index: 0,
+            action: Cow::Owned(action.into()),
         };
         self.tell(node, Scope::NONE, what);
     }
@@ -167,10 +159,8 @@ impl Script {
         self.tell("", Scope::NONE, what);
     }
 
-    pub fn disk(&mut self, node: &str, event: &'static str) {
-        let what = What::Disk {
-            event: event.into(),
-        };
+    pub fn disk(&mut self, node: &str, event: DiskEvent) {
+        let what = What::Disk { event };
         self.tell(node, Scope::NONE, what);
     }
 

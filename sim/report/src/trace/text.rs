@@ -9,10 +9,11 @@
 
 use std::fmt::Write;
 
+use squall_core::event::{Fate, Level};
+
 use super::{
-    Event, Links, OLD_ENDS, Scope, Trace, What,
+    Event, Links, Scope, Trace, What,
     http::Message,
-    links::is_dropped,
     members::{Members, Part},
     rows::Rows,
 };
@@ -29,6 +30,9 @@ pub struct Options {
     /// With ANSI colours.
     pub colour: bool,
 }
+
+/// What the end of the storm is called.
+pub(crate) const HEALED: &str = "ends: all is healed";
 
 /// The column of operations begins after at most this many characters of what happened.
 const WHAT_CHARS: usize = 64;
@@ -140,8 +144,8 @@ pub(crate) fn describe<'t>(
         } => {
             let content = content(events, index, links);
             match *fate {
-                "sent" => (Tone::Plain, '→', format!("{to} {content} ({latency:?})")),
-                fate if is_dropped(fate) => (Tone::Alarm, '✗', format!("{to} {content} ({fate})")),
+                Fate::Sent => (Tone::Plain, '→', format!("{to} {content} ({latency:?})")),
+                fate if fate.is_dropped() => (Tone::Alarm, '✗', format!("{to} {content} ({fate})")),
                 fate => (
                     Tone::Warning,
                     '⚡',
@@ -183,8 +187,8 @@ pub(crate) fn describe<'t>(
             fields,
         } => {
             let (tone, level) = match *level {
-                "ERROR" => (Tone::Alarm, "ERROR "),
-                "WARN" => (Tone::Warning, "WARN "),
+                Level::Error => (Tone::Alarm, "ERROR "),
+                Level::Warn => (Tone::Warning, "WARN "),
                 _ => (Tone::Quiet, ""),
             };
             let said = format!("{level}{message} {fields}");
@@ -195,7 +199,7 @@ pub(crate) fn describe<'t>(
             (Tone::Plain, '▸', told.trim_end_matches(": ").to_owned())
         }
         What::Node { event, detail } => {
-            let (tone, mark) = if is_turn_for_the_worse(event) {
+            let (tone, mark) = if event.is_for_the_worse() {
                 (Tone::Warning, '⚡')
             } else {
                 (Tone::Plain, '○')
@@ -206,11 +210,13 @@ pub(crate) fn describe<'t>(
         What::Fault {
             event,
             index,
-            detail,
-        } => {
-            let whose = index.map_or("storm".to_owned(), |index| format!("fault {index}"));
-            (Tone::Warning, '⚡', format!("{whose} {event}: {detail}"))
-        }
+            action,
+        } => (
+            Tone::Warning,
+            '⚡',
+            format!("fault {index} {event}: {action}"),
+        ),
+        What::Healed => (Tone::Warning, '⚡', format!("storm {HEALED}")),
         What::Violation { invariant, detail } => {
             (Tone::Alarm, '✗', format!("{invariant}: {detail}"))
         }
@@ -229,11 +235,6 @@ fn content(events: &[Event], burst: usize, links: &Links) -> String {
         (Some(message), None) => message.to_string(),
         (None, _) => format!("{} bytes", bytes.len()),
     }
-}
-
-/// Whether a node is worse off after this turn of its life.
-pub(super) fn is_turn_for_the_worse(event: &str) -> bool {
-    !matches!(event, "boots" | "resumes" | "stops" | OLD_ENDS)
 }
 
 #[cfg(test)]

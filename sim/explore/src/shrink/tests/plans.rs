@@ -36,12 +36,7 @@ fn when(kind: BoxedStrategy<Kind>) -> impl Strategy<Value = When> {
     let site = (node(), kind.clone(), "[a-z0-9/-]{0,12}", 1u32..9);
     prop_oneof![
         site.prop_map(|(node, kind, label, attempt)| {
-            When::Site(Site {
-                node,
-                kind,
-                label,
-                attempt,
-            })
+            When::Site(Site::new(node, kind, label, attempt))
         }),
         (node(), kind, 1u32..99).prop_map(|(node, kind, nth)| When::Nth { node, kind, nth }),
     ]

@@ -132,7 +132,7 @@ impl Gone {
             result,
             fired,
             effective: outcome.faults.iter().all(|report| report.effective),
-            broke: broke.map(|s| format!("{} ({})", s.invariant, s.tag)),
+            broke: broke.map(|s| s.to_string()),
         }
     }
 

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::super::rows::{Change, Field, Turn};
+use crate::words::cut;
 
 /// More fields than this are not listed.
 const FIELDS_MAX: usize = 6;
@@ -107,10 +108,7 @@ fn text(value: &Value, show: &mut impl FnMut(&str) -> String) -> String {
         Value::String(text) => show(text),
         other => other.to_string(),
     };
-    match text.char_indices().nth(VALUE_CHARS_MAX) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text,
-    }
+    cut(&text, VALUE_CHARS_MAX)
 }
 
 fn is_nothing(value: &Value) -> bool {

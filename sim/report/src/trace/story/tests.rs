@@ -1,10 +1,8 @@
 use proptest::prelude::*;
 use serde_json::json;
+use squall_core::fault::{Crash, Cut, Latency};
 
-use super::{
-    super::testing::{Script, answer, request, row},
-    *,
-};
+use super::{super::testing::*, *};
 
 const SAGA: &str = "SAGA-7F3A09C1";
 const ORDER: &str = "ORD-12345678";
@@ -38,22 +36,27 @@ fn script() -> Script {
         )
     };
 
-    script.node("order", "boots", "");
+    script.node("order", Life::Boots, "");
     script.on_behalf("0", "seed", "");
     script.commit("inventory", &[product(3)]);
-    script.client("alice", "alice-1-place", "invoked", "1 × SKU-1");
-    script.connection("alice", "order", 0, "connect");
+    script.client("alice", "alice-1-place", Phase::Invoked, "1 × SKU-1");
+    script.connection("alice", "order", 0, ConnectionEvent::Connect);
     script.message("alice", "order", 0, &place(""));
     script.message("bob", "order", 0, &bobs);
     script.on_behalf(TRACE, "alice-1-place", SAGA);
     script.commit("order", &[order("Pending")]);
-    script.log("order", "INFO", "saga starts", "kind=order took_ms=12");
-    script.log("order", "DEBUG", "a detail", "");
+    script.log("order", Level::Info, "saga starts", "kind=order took_ms=12");
+    script.log("order", Level::Debug, "a detail", "");
     script.message("order", "inventory", 0, &reserve);
-    script.node("inventory", "crashes", "after 3ms");
-    script.connection("order", "inventory", 0, "reset");
-    script.log("order", "WARN", "step unknown", "reason=connection reset");
-    script.node("inventory", "boots", "");
+    script.node("inventory", Life::Crashes, "after 3ms");
+    script.connection("order", "inventory", 0, ConnectionEvent::Reset);
+    script.log(
+        "order",
+        Level::Warn,
+        "step unknown",
+        "reason=connection reset",
+    );
+    script.node("inventory", Life::Boots, "");
     script.message("order", "inventory", 1, &reserve);
     script.on_behalf(TRACE, "alice-1-place/reserve", SAGA);
     script.commit(
@@ -77,9 +80,9 @@ fn script() -> Script {
             Some(json!({"status": "Pending"})),
         )],
     );
-    script.log("order", "INFO", "saga starts", "kind=order");
-    script.burst("order", "payment", 0, &pay, "lost");
-    script.burst("order", "payment", 1, &pay, "sent");
+    script.log("order", Level::Info, "saga starts", "kind=order");
+    script.burst("order", "payment", 0, &pay, Fate::Lost);
+    script.burst("order", "payment", 1, &pay, Fate::Sent);
     script.on_behalf("aaaa", "sweep", "");
     script.commit(
         "inventory",
@@ -99,8 +102,8 @@ fn script() -> Script {
             r#"{"code":"SERVICE_UNAVAILABLE"}"#,
         ),
     );
-    script.client("alice", "alice-1-place", "failed", "503");
-    script.node("payment", "crashes", "");
+    script.client("alice", "alice-1-place", Phase::Failed, "503");
+    script.node("payment", Life::Crashes, "");
     script.violation("stock-conserved", &format!("{ORDER} holds nothing"));
     script.violation("other", "ORD-0B0B0B0B is lost");
     script
@@ -200,7 +203,7 @@ fn branching() -> Script {
         script.message(peer, "order", 7, &answer("200 OK", ""));
     }
     script.on_behalf(TRACE, "alice-1", SAGA);
-    script.log("order", "INFO", "both at once", "");
+    script.log("order", Level::Info, "both at once", "");
     for (peer, step) in [("inventory", "alice-1/stock"), ("balance", "alice-1/money")] {
         script.message(
             "order",
@@ -213,13 +216,13 @@ fn branching() -> Script {
             peer,
             &[row("taken", SAGA, Some(json!({"status": "Taken"})))],
         );
-        script.burst(peer, "order", 0, &answer("200 OK", ""), "sent");
+        script.burst(peer, "order", 0, &answer("200 OK", ""), Fate::Sent);
     }
     for peer in ["inventory", "balance"] {
         script.arrival("order", peer, 0, answer("200 OK", "").len());
     }
     script.on_behalf(TRACE, "alice-1", SAGA);
-    script.log("order", "INFO", "both done", "");
+    script.log("order", Level::Info, "both done", "");
     script
 }
 
@@ -361,9 +364,9 @@ fn a_notice_is_told_only_if_it_was_news() {
 fn a_late_message_is_told_when_it_leaves_and_when_it_comes() {
     let mut script = Script::default();
     let ask = request("POST", "/take", TRACE, "alice-1/take", SAGA);
-    script.burst("order", "inventory", 0, &ask, "delayed");
+    script.burst("order", "inventory", 0, &ask, Fate::Delayed);
     script.on_behalf(TRACE, "alice-1/take", SAGA);
-    script.log("order", "INFO", "no answer", "");
+    script.log("order", Level::Info, "no answer", "");
     script.message(
         "order",
         "inventory",
@@ -371,7 +374,7 @@ fn a_late_message_is_told_when_it_leaves_and_when_it_comes() {
         &request("POST", "/undo", TRACE, "alice-1/undo", SAGA),
     );
     script.arrival("inventory", "order", 0, ask.len());
-    script.log("inventory", "INFO", "refused", "");
+    script.log("inventory", Level::Info, "refused", "");
     assert_eq!(
         format!("\n{}", render(&script.trace(), SAGA)),
         r"
@@ -395,14 +398,22 @@ fn faults_are_told_once_and_those_of_a_link_if_both_ends_take_part() {
         &request("POST", "/take", TRACE, "alice-1", SAGA),
     );
     script.message("bob", "order", 0, &request("GET", "/", "ffff", "bob-1", ""));
-    script.fault("storm", "begins", "bob → order is 30 ms slower for 5 s");
-    script.fault("storm", "begins", "order → inventory is cut for 2 s");
-    script.fault("storm", "begins", "inventory crashes; back 2 s later");
+    script.fault(
+        "storm",
+        FaultEvent::Begins,
+        Latency::new("bob", "order", 30, 5_000),
+    );
+    script.fault(
+        "storm",
+        FaultEvent::Begins,
+        Cut::new("order", "inventory", false, 2_000),
+    );
+    script.fault("storm", FaultEvent::Begins, Crash::new("inventory", 2_000));
     let now = script.events.last().unwrap().at;
-    script.node("inventory", "crashes", "");
+    script.node("inventory", Life::Crashes, "");
     script.events.last_mut().unwrap().at = now;
-    script.disk("inventory", "power lost: 3 sectors lost, 1 torn");
-    script.disk("inventory", "sync failed");
+    script.disk("inventory", DiskEvent::PowerLost { lost: 3, torn: 1 });
+    script.disk("inventory", DiskEvent::SyncFailed);
     script.message("inventory", "order", 0, &answer("200 OK", ""));
     let text = render(&script.trace(), SAGA);
     assert!(text.contains("disk: sync failed"), "{text}");
@@ -425,7 +436,7 @@ fn bookkeeping_can_be_left_untold_and_a_long_commit_gets_a_line_a_row() {
         row("values", ORDER, Some(longer)),
     ];
     script.commit("order", &rows);
-    script.log("order", "INFO", "by the way", "");
+    script.log("order", Level::Info, "by the way", "");
     script.commit("order", &rows[..1]);
     let untold = Untold {
         tables: &["keys"],
@@ -447,7 +458,7 @@ fn a_repeated_line_is_told_once_with_its_count() {
     let mut script = Script::default();
     script.on_behalf(TRACE, "alice-1/reserve", SAGA);
     for _ in 0..3 {
-        script.log("order", "WARN", "no answer", "");
+        script.log("order", Level::Warn, "no answer", "");
     }
     assert_eq!(
         render(&script.trace(), SAGA),

@@ -1,16 +1,14 @@
 use serde_json::json;
+use squall_core::fault::PowerLoss;
 
-use super::{
-    super::testing::{Script, answer, request, row},
-    *,
-};
+use super::{super::testing::*, *};
 
 const SAGA: &str = "SAGA-0000000B";
 
 fn script() -> Script {
     let mut script = Script::default();
-    script.node("inventory", "boots", "");
-    script.connection("order", "inventory", 0, "connect");
+    script.node("inventory", Life::Boots, "");
+    script.connection("order", "inventory", 0, ConnectionEvent::Connect);
     script.on_behalf("t1", "alice-1-place/reserve", SAGA);
     script.message(
         "order",
@@ -25,7 +23,7 @@ fn script() -> Script {
             row("reservations", SAGA, Some(json!({"status": "Reserved"}))),
         ],
     );
-    script.log("inventory", "INFO", "stock reserved", "sku=SKU-1");
+    script.log("inventory", Level::Info, "stock reserved", "sku=SKU-1");
     script.message(
         "inventory",
         "order",
@@ -43,18 +41,18 @@ fn script() -> Script {
             "alice-1-place/cancel",
             SAGA,
         ),
-        "lost",
+        Fate::Lost,
     );
     script.on_behalf("t2", "bob-1", "");
     script.commit(
         "inventory",
         &[row("products", "SKU-1", Some(json!({"on_hand": 2})))],
     );
-    script.log("order", "ERROR", "alert", "reason=two\nlines");
-    script.node("inventory", "loses power", "for 2s");
-    script.disk("inventory", "power lost");
-    script.fault("", "fires", "inventory loses power");
-    script.client("alice", "alice-1-place", "unknown", "");
+    script.log("order", Level::Error, "alert", "reason=two\nlines");
+    script.node("inventory", Life::LosesPower, "for 2s");
+    script.disk("inventory", DiskEvent::PowerLost { lost: 3, torn: 1 });
+    script.fault("", FaultEvent::Fires, PowerLoss::new("inventory", 2_000));
+    script.client("alice", "alice-1-place", Phase::Unknown, "");
     script.violation("stock-conserved", "SKU-1: expected 3, found 2");
     script
 }
@@ -84,8 +82,8 @@ fn a_trace_reads_line_by_line_in_columns() {
     0.009000  inventory  ▪ products/SKU-1 on_hand: 3 → 2                                     [bob-1]
     0.010000  order      · ERROR alert reason=two\nlines                                     [bob-1]
     0.011000  inventory  ⚡ loses power: for 2s
-    0.012000  inventory  ⚡ disk: power lost
-    0.013000             ⚡ fault 0 fires: inventory loses power
+    0.012000  inventory  ⚡ disk: power lost: 3 sectors lost, 1 torn
+    0.013000             ⚡ fault 0 fires: inventory loses power; back 2 s later
     0.014000  alice      ▸ alice-1-place unknown
     0.015000             ✗ stock-conserved: SKU-1: expected 3, found 2
 "

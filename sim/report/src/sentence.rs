@@ -7,7 +7,19 @@ use squall_core::{
     },
     site::{Kind, Site},
 };
-use squall_engine::storm::FaultReport;
+use squall_engine::{run::Outcome, scenario::Scenario, storm::FaultReport};
+
+#[cfg(test)]
+mod tests;
+
+/// What happens in a run of a scenario.
+pub fn of(scenario: &dyn Scenario, outcome: &Outcome) -> String {
+    let told = sentence(&outcome.all_faults(), &scenario.profile().links);
+    match outcome.plan.pct {
+        Some(depth) => format!("{told}, where tasks run by priority (PCT of depth {depth})"),
+        None => told,
+    }
+}
 
 /// What happens in a storm, as it was carried out, in one sentence without a full stop. `links` say who calls whom, as
 /// (caller, callee): they tell requests from answers.
@@ -15,7 +27,7 @@ use squall_engine::storm::FaultReport;
 /// ```
 /// # mod squall {
 /// #     pub use squall_core::{fault, site, time};
-/// #     pub use {squall_engine::storm, squall_explore::shrink};
+/// #     pub use {squall_engine::storm, squall_report::sentence as shrink};
 /// # }
 /// use squall::{
 ///     fault::PowerLoss,

@@ -7,53 +7,15 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use serde::{Deserialize, Serialize};
-
-use super::{Kind, Site};
 use crate::{
     event::{Row, http::Message},
     seed,
+    site::{Kind, Met, Site},
     time::VirtualTime,
 };
 
 /// How many preceding events tell a site from others. Periodic work is alike however long it has gone on.
 const PAST: usize = 12;
-
-/// A site that was met.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Met {
-    /// Which.
-    pub site: Site,
-    /// When.
-    pub at: VirtualTime,
-    /// On whose behalf, whatever the step: the client's operation, or what the node does by itself.
-    pub behalf: String,
-    /// For a burst: whether it begins a request (or else an answer); `None` where that can't be told.
-    pub asks: Option<bool>,
-    /// Equal for sites at which the same thing happens, whatever came before.
-    pub thing: u64,
-    /// Equal for sites that are alike.
-    pub alike: u64,
-    /// Equal for sites on whose behalf the same was answered in the end.
-    pub ends: u64,
-}
-
-/// Sites that are alike and end alike: a fault at one of them tells what a fault at another would.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Class {
-    alike: u64,
-    ends: u64,
-}
-
-impl Met {
-    /// Its class.
-    pub fn class(&self) -> Class {
-        Class {
-            alike: self.alike,
-            ends: self.ends,
-        }
-    }
-}
 
 /// What a burst or a commit is about, as far as the census compares it.
 #[derive(Clone, Copy, Debug)]
@@ -210,12 +172,7 @@ mod tests {
     use super::*;
 
     fn site(node: &str, kind: Kind, label: &str) -> Site {
-        Site {
-            node: node.into(),
-            kind,
-            label: label.into(),
-            attempt: 1,
-        }
+        Site::new(node, kind, label, 1)
     }
 
     fn event(name: &str) -> Kind {

@@ -3,11 +3,12 @@
 use super::*;
 use squall_core::fault::{
     ClockDrift, ClockJump, Crash, CrashLoop, Custom, Cut, DelayBurst, DiskFull, DuplicateBurst,
-    FailNames, Flap, HalfOpen, HangConnects, Isolate, KillProcess, Latency, LoseBurst, Loss,
-    LyingSyncs, NoDescriptors, Overlap, Pause, PowerLoss, Refuse, ResetBurst, ResetConnections,
-    Restart, SectorError, SlowDisk, SlowNames, SlowNode, StaleNames, SyncError, Terminate, Trickle,
-    UnreadableRow, Upgrade, WriteError,
+    FailNames, Fault, FaultKind, Flap, HalfOpen, HangConnects, Isolate, KillProcess, Latency,
+    LoseBurst, Loss, LyingSyncs, NoDescriptors, Overlap, Pause, PowerLoss, Refuse, ResetBurst,
+    ResetConnections, Restart, SectorError, SlowDisk, SlowNames, SlowNode, StaleNames, SyncError,
+    Terminate, Trickle, UnreadableRow, Upgrade, When, WriteError,
 };
+use squall_core::time::VirtualTime;
 
 const LINKS: [(&str, &str); 3] = [("ann", "order"), ("order", "payment"), ("payment", "pg")];
 
@@ -26,20 +27,11 @@ fn report(fault: Fault, at: u64) -> FaultReport {
 }
 
 fn site(node: &str, kind: Kind, label: &str, attempt: u32) -> When {
-    When::Site(Site {
-        node: node.to_owned(),
-        kind,
-        label: label.to_owned(),
-        attempt,
-    })
+    When::Site(Site::new(node, kind, label, attempt))
 }
 
 fn nth(node: &str, kind: Kind, nth: u32) -> When {
-    When::Nth {
-        node: node.to_owned(),
-        kind,
-        nth,
-    }
+    When::nth(node, kind, nth.into())
 }
 
 fn send(to: &str) -> Kind {
@@ -428,14 +420,11 @@ fn a_disk_error_says_which_write_or_sync_fails() {
 
 #[test]
 fn several_faults_are_told_in_the_order_in_which_they_happened() {
-    let crash = |node: &str, ms| Fault {
-        when: When::AtMs(ms),
-        action: Crash::new(node, 1_000).into(),
-    };
-    let restart = Fault {
-        when: site("order", Kind::Commit, "ann-1", 1),
-        action: Restart::new("payment").into(),
-    };
+    let crash = |node: &str, ms| Fault::at_ms(ms, Crash::new(node, 1_000));
+    let restart = Fault::new(
+        site("order", Kind::Commit, "ann-1", 1),
+        Restart::new("payment"),
+    );
     let never = FaultReport {
         fired: None,
         ..report(crash("pg", 9), 9)
