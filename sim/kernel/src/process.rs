@@ -507,7 +507,6 @@ impl Kernel {
                 (Answer::Wait(wait), _) => thread.state = State::Waiting(wait),
                 (Answer::Gone, _) => {
                     self.threads.remove(&tid);
-                    self.schedule.forget(tid);
                     self.process.processor.forget(tid);
                 }
             }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, env, time::Duration};
 
 use squall::{Processes, Sim, seed::Seed, storm::Plan};
-use squall_core::event::What;
+use squall_core::event::{Life, What};
 use tokio_real as tokio;
 
 /// What the node `prints` prints in its first life.
@@ -18,8 +18,15 @@ fn printed(build: impl Fn(&Sim) + Send + Sync + 'static) -> Vec<String> {
     assert!(outcome.violations.is_empty(), "{:?}", outcome.violations);
     let events = outcome.trace.expect("it is kept").events;
     let of_node = events.into_iter().filter(|event| event.node == "prints");
-    let first = of_node
-        .take_while(|event| !matches!(&event.what, What::Node { event, .. } if *event == "stops"));
+    let first = of_node.take_while(|event| {
+        !matches!(
+            &event.what,
+            What::Node {
+                event: Life::Stops,
+                ..
+            }
+        )
+    });
     let lines = first.filter_map(|event| match event.what {
         What::Log { message, .. } => Some(message.into_owned()),
         _ => None,

@@ -87,7 +87,7 @@ fn reading_changes_nothing_of_what_the_nodes_do() {
     /// What nodes do until the storm ends: how long it takes until all is quiet depends on what is judged.
     fn done(outcome: &Outcome) -> Vec<String> {
         let events = &outcome.trace.as_ref().unwrap().events;
-        let of_storm = |event: &&Event| !matches!(&event.what, What::Fault { index: None, .. });
+        let of_storm = |event: &&Event| !matches!(&event.what, What::Healed);
         let events = events.iter().take_while(of_storm);
         let events = events.filter(|event| !matches!(event.what, What::Commit { .. }));
         let told: Vec<_> = events

@@ -18,7 +18,7 @@ use std::{
 use bytes::Bytes;
 
 use squall_core::{
-    event::What,
+    event::{Fate, What},
     host::{BurstFault, NodeIx, Reached, Verdict},
     seed::hash,
     time::VirtualTime,
@@ -306,26 +306,26 @@ impl State {
         flight: Flight,
         fault: Option<BurstFault>,
         now: VirtualTime,
-    ) -> (&'static str, Duration) {
+    ) -> (Fate, Duration) {
         let (from, to) = (flight.from, flight.to);
         if from == to {
             self.datagrams.launch(flight, now, now);
-            return ("sent", Duration::ZERO);
+            return (Fate::Sent, Duration::ZERO);
         }
         let bytes = flight.bytes.as_ref().map_or(0, Bytes::len);
         let bits = bits(&self.fabric, from, to, flight.ordinal);
         let fate = match fault {
-            Some(BurstFault::Lose | BurstFault::Reset) => return ("lost", Duration::ZERO),
-            Some(BurstFault::Delay(_)) => "delayed",
-            Some(BurstFault::Duplicate(_)) => "duplicated",
-            None => "sent",
+            Some(BurstFault::Lose | BurstFault::Reset) => return (Fate::Lost, Duration::ZERO),
+            Some(BurstFault::Delay(_)) => Fate::Delayed,
+            Some(BurstFault::Duplicate(_)) => Fate::Duplicated,
+            None => Fate::Sent,
         };
         let Some(travels) = carry(&mut self.fabric, from, to, bits) else {
-            return ("lost", Duration::ZERO);
+            return (Fate::Lost, Duration::ZERO);
         };
         let link = self.fabric.link_mut(from, to);
         let Some(waits) = queue(link, bytes, now) else {
-            return ("lost", Duration::ZERO);
+            return (Fate::Lost, Duration::ZERO);
         };
         let is_ordinary = !link.latency.is_in_tail(bits);
         let mut arrives = now + waits + travels;

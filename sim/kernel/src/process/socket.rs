@@ -322,6 +322,7 @@ impl Kernel {
                 listener.set_backlog(backlog);
                 return Ok(0);
             }
+            State::Deaf => return Ok(0),
             _ => return Err(Errno(libc::EINVAL)),
         }
         let local = match socket.local {
@@ -333,7 +334,10 @@ impl Kernel {
         };
         let is_alone = !self.port_is_heard(local.port());
         let (id, socket, _) = self.socket_of(fd)?;
-        socket.state = State::Listening(node.listen_on(local.port(), backlog)?);
+        socket.state = match is_alone || !socket.options.are_for_v6_only() {
+            true => State::Listening(node.listen_on(local.port(), backlog)?),
+            false => State::Deaf,
+        };
         socket.local = Some(local);
         self.notify(id, 0);
         Ok(0)

@@ -224,10 +224,10 @@ mod tests {
         let ask = "\u{2}\u{4}POST\u{4}\u{2}/a";
         let answer = "\u{8}\u{3}200";
         let mut script = Script::default();
-        script.burst("a", "b", 0, &head('\u{1}', ask), "sent");
-        script.burst("a", "b", 0, &head('\u{3}', ask), "sent");
-        script.burst("b", "a", 0, &head('\u{3}', answer), "sent");
-        script.burst("b", "a", 0, &head('\u{1}', answer), "sent");
+        script.burst("a", "b", 0, &head('\u{1}', ask), Fate::Sent);
+        script.burst("a", "b", 0, &head('\u{3}', ask), Fate::Sent);
+        script.burst("b", "a", 0, &head('\u{3}', answer), Fate::Sent);
+        script.burst("b", "a", 0, &head('\u{1}', answer), Fate::Sent);
         let links = Links::of(&script.events);
         assert_eq!(links.request[2..], [Some(1), Some(0)]);
     }
