@@ -232,6 +232,9 @@ pub(crate) struct Kernel {
     /// Objects that the present call sends along with bytes, and those that came along with what it has read.
     sending: Vec<ObjectId>,
     received: Vec<ObjectId>,
+    /// To whom the present call sends a datagram, and whose it has received.
+    addressee: Option<unix::Name>,
+    sender: Option<unix::Name>,
     /// Memory that processes share.
     regions: Regions,
     /// Timers of processes.
@@ -355,6 +358,8 @@ impl Kernel {
             unix_names: BTreeMap::new(),
             sending: Vec::new(),
             received: Vec::new(),
+            addressee: None,
+            sender: None,
             regions: Regions::default(),
             alarms: BTreeMap::new(),
             wakes: Arc::default(),
@@ -455,18 +460,22 @@ impl Kernel {
     /// A thread goes on to its next call, which is answered if it can be.
     fn turn(&mut self, tid: Tid) {
         self.last = tid;
-        let Some(process) = self.threads.get(&tid).map(|thread| thread.process) else {
+        let Some(mut thread) = self.threads.get_mut(&tid) else {
             return;
         };
-        self.switch_to(process);
-        let Some(thread) = self.threads.get_mut(&tid) else {
-            return;
-        };
+        if thread.process != self.process.pid {
+            let process = thread.process;
+            self.switch_to(process);
+            match self.threads.get_mut(&tid) {
+                Some(same) => thread = same,
+                None => return,
+            }
+        }
         let call = match std::mem::replace(&mut thread.state, State::Retry) {
             State::Ready(answer) => {
                 thread.until = None;
                 thread.progress = 0;
-                let answer = match self.may_be_disturbed(tid) {
+                let answer = match thread.signals.may_disturb(&self.process.signals) {
                     true => match self.deliver(tid, answer) {
                         Some(answer) => answer,
                         None => return self.bury(),
@@ -493,7 +502,7 @@ impl Kernel {
             self.tell_call(tid, &call, &answer);
         }
         let interrupted = match &answer {
-            Answer::Wait(wait) if self.may_be_disturbed(tid) => self.interrupt(tid, &call, wait),
+            Answer::Wait(wait) => self.interrupt(tid, &call, wait),
             _ => None,
         };
         if let Some(thread) = self.threads.get_mut(&tid) {

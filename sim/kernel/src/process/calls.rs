@@ -56,9 +56,19 @@ impl Kernel {
                 let parts = self.parts(b, c);
                 self.write(tid, fd, &parts)
             }
-            libc::SYS_recvfrom => self.receive_from(tid, fd, &[(b, c)], d as i32),
+            libc::SYS_recvfrom => {
+                let answer = self.receive_from(tid, fd, &[(b, c)], d as i32);
+                self.put_sender(e, f);
+                answer
+            }
             libc::SYS_recvmsg => self.receive_message(tid, fd, b, c as i32),
-            libc::SYS_sendto => self.send_to(tid, fd, &[(b, c)], d as i32),
+            libc::SYS_sendto => match self.address_of_datagram(fd, e, f) {
+                Ok(addressee) => {
+                    self.addressee = addressee;
+                    self.send_to(tid, fd, &[(b, c)], d as i32)
+                }
+                Err(error) => Err(error).into(),
+            },
             libc::SYS_sendmsg => self.send_message(tid, fd, b, c as i32),
             libc::SYS_close => self.close(fd).into(),
             libc::SYS_close_range => self.close_range(a, b, c as u32).into(),
@@ -422,7 +432,11 @@ impl Kernel {
         let answer = self.receive(tid, fd, &parts, flags);
         if let Answer::Done(0..) = answer {
             let room = self.memory.read_u64(message + 40) as usize;
-            self.memory.write_u32(message + 8, 0);
+            let name = self.memory.read_u64(message) as usize;
+            match self.sender {
+                Some(_) => self.put_sender(name, message + 8),
+                None => self.memory.write_u32(message + 8, 0),
+            }
             self.put_rights(message, room, flags);
         }
         answer
@@ -438,6 +452,14 @@ impl Kernel {
                 Err(error) => return Err(error).into(),
             };
         }
+        let (name, len) = (
+            self.memory.read_u64(message),
+            self.memory.read_u32(message + 8),
+        );
+        self.addressee = match self.address_of_datagram(fd, name as usize, len as usize) {
+            Ok(addressee) => addressee,
+            Err(error) => return Err(error).into(),
+        };
         let answer = self.send_to(tid, fd, &parts, flags);
         self.sending.clear();
         answer
@@ -513,19 +535,9 @@ impl Kernel {
         parts: &[(usize, usize)],
         peek: bool,
     ) -> Result<isize, Errno> {
-        if let Kind::Pipe(end) = &self.by_fd(fd)?.1.kind
-            && end.keeps_bounds
-        {
-            let end = end.clone();
-            let mut message = vec![0; parts.iter().map(|(_, len)| len).sum()];
-            let read = self.read_pipe(&end, &mut message, peek)?;
-            let mut rest = &message[..read];
-            for &(at, len) in parts {
-                let (part, left) = rest.split_at(len.min(rest.len()));
-                self.memory.write(at, part);
-                rest = left;
-            }
-            return Ok(read as isize);
+        self.object(fd)?;
+        if parts.len() > 1 && self.is_unix(fd) {
+            return self.read_message(fd, parts, peek);
         }
         if let Kind::Udp(_) = self.by_fd(fd)?.1.kind {
             return match parts.iter().all(|(_, len)| *len == 0) {
@@ -549,6 +561,24 @@ impl Kernel {
             }
         }
         Ok(all as isize)
+    }
+
+    /// Reads what may be a message, whose parts go to different places.
+    fn read_message(
+        &mut self,
+        fd: i32,
+        parts: &[(usize, usize)],
+        peek: bool,
+    ) -> Result<isize, Errno> {
+        let mut message = vec![0; parts.iter().map(|(_, len)| len).sum()];
+        let read = self.read_part(fd, &mut message, peek)?;
+        let mut rest = &message[..read];
+        for &(at, len) in parts {
+            let (part, left) = rest.split_at(len.min(rest.len()));
+            self.memory.write(at, part);
+            rest = left;
+        }
+        Ok(read as isize)
     }
 
     fn read_part(&mut self, fd: i32, into: &mut [u8], peek: bool) -> Result<usize, Errno> {
@@ -593,8 +623,8 @@ impl Kernel {
                 self.read_pipe(&end, into, peek)
             }
             Kind::Socket(_) => self.receive_now(fd, into, peek),
-            Kind::Unix(_) => Err(Errno(libc::EINVAL)),
             Kind::Udp(_) => Err(Errno(libc::EINVAL)),
+            Kind::Unix(_) => self.receive_unix(fd, into, peek),
             Kind::File(file) => Ok(file.read(into)?),
         }
     }
@@ -701,8 +731,14 @@ impl Kernel {
                 }
                 Ok(all as isize)
             }
-            Kind::Unix(_) => Err(Errno(libc::ENOTCONN)),
             Kind::Udp(_) => self.send_datagram(fd, parts, None),
+            Kind::Unix(_) => {
+                let whole: Vec<&[u8]> = parts
+                    .iter()
+                    .map(|&(at, len)| memory.slice(at, len))
+                    .collect();
+                Ok(self.send_unix(fd, whole.concat())? as isize)
+            }
             Kind::Socket(_) => {
                 let slices: Vec<IoSlice<'_>> = parts
                     .iter()

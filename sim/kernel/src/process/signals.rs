@@ -249,6 +249,11 @@ impl OfThread {
         }
     }
 
+    /// Whether there are signals that a thread of the process may be disturbed by.
+    pub fn may_disturb(&self, process: &Signals) -> bool {
+        (self.pending.set | process.pending.set) & !self.mask != 0
+    }
+
     /// The call that changed the mask while it lasts has ended.
     pub fn end_call(&mut self) {
         if let Some(mask) = self.saved.take() {
@@ -490,14 +495,6 @@ impl Kernel {
                 disposition => return Some((number, disposition)),
             }
         }
-    }
-
-    /// Whether a thread of the process may be disturbed.
-    pub(super) fn may_be_disturbed(&self, tid: Tid) -> bool {
-        self.threads.get(&tid).is_some_and(|thread| {
-            let pending = thread.signals.pending.set | self.process.signals.pending.set;
-            pending & !thread.signals.mask != 0
-        })
     }
 
     /// Takes out a signal of these that has been sent to a thread of the process, or to the process.

@@ -16,6 +16,10 @@ const BACKLOG_MAX: i32 = 4096;
 /// The length of a `sockaddr_un`.
 const ADDRESS_LEN: usize = 110;
 
+/// Datagrams that a socket holds, at most (`net.unix.max_dgram_qlen`), and how long one is.
+const INBOX_MAX: usize = 11;
+const DATAGRAM_MAX: usize = 212_960;
+
 /// A name as a program gives it: the bytes behind the family, which of an abstract one begin with a zero.
 pub(super) type Name = Vec<u8>;
 
@@ -53,11 +57,25 @@ pub(crate) struct UnixSocket {
     queue: Option<(usize, VecDeque<PipeEnd>)>,
     /// Who listens.
     owner: Peer,
+    /// Of a socket for datagrams: those that have come, and where its own go.
+    inbox: VecDeque<Datagram>,
+    addressee: Option<(ObjectId, Name)>,
+}
+
+#[derive(Debug)]
+struct Datagram {
+    bytes: Vec<u8>,
+    from: Name,
+    rights: Vec<ObjectId>,
 }
 
 impl UnixSocket {
     pub fn mask(&self) -> u32 {
         match &self.queue {
+            None if self.kind == libc::SOCK_DGRAM => match self.inbox.is_empty() {
+                true => events::OUT,
+                false => events::IN | events::OUT,
+            },
             Some((_, waiting)) if waiting.is_empty() => 0,
             Some(_) => events::IN,
             None => events::OUT | events::HUP,
@@ -148,6 +166,8 @@ impl Kernel {
             key: None,
             queue: None,
             owner: Peer::default(),
+            inbox: VecDeque::new(),
+            addressee: None,
         };
         self.open_object(Kind::Unix(Box::new(socket)), flags)
     }
@@ -260,6 +280,11 @@ impl Kernel {
                 _ => libc::EPROTOTYPE,
             });
         }
+        if kind == libc::SOCK_DGRAM {
+            let (_, socket) = self.unix_of(fd).map_err(for_good)?;
+            socket.addressee = Some((found, name));
+            return Ok(());
+        }
         let owner = listener.owner;
         let listens_as = listener.name.clone();
         let Some((most, waiting)) = &mut listener.queue else {
@@ -329,7 +354,10 @@ impl Kernel {
         let [fd, at, len_at, ..] = call.arguments;
         let (_, object) = self.by_fd(fd as i32)?;
         let name = match &object.kind {
-            Kind::Unix(_) if peer => return Err(Errno(libc::ENOTCONN)),
+            Kind::Unix(socket) if peer => match &socket.addressee {
+                Some((_, name)) => name.clone(),
+                None => return Err(Errno(libc::ENOTCONN)),
+            },
             Kind::Unix(socket) => socket.name.clone(),
             Kind::Pipe(end) => match (&end.ends, peer) {
                 (None, _) => Name::new(),
@@ -347,9 +375,111 @@ impl Kernel {
         if let Some(key) = &socket.key {
             self.unix_names.remove(key);
         }
+        let unread = socket.inbox.into_iter().flat_map(|one| one.rights);
+        unread.for_each(|id| self.give_up(id));
         for end in socket.queue.into_iter().flat_map(|(_, waiting)| waiting) {
             end.resets_other();
             self.pipe_closes(&end);
+        }
+    }
+}
+
+/// Datagrams.
+impl Kernel {
+    /// The name that a datagram is sent to, if the socket is one for them and an address is given.
+    pub(super) fn address_of_datagram(
+        &mut self,
+        fd: i32,
+        at: usize,
+        len: usize,
+    ) -> Result<Option<Name>, Errno> {
+        match &self.by_fd(fd)?.1.kind {
+            Kind::Unix(socket) if socket.kind == libc::SOCK_DGRAM && at != 0 => {
+                read(&self.memory, at, len).map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Sends what a socket that is not connected can send.
+    pub(super) fn send_unix(&mut self, fd: i32, bytes: Vec<u8>) -> Result<usize, Errno> {
+        let named = self.addressee.take();
+        let (_, socket) = self.unix_of(fd)?;
+        if socket.kind != libc::SOCK_DGRAM {
+            return Err(Errno(libc::ENOTCONN));
+        }
+        let from = socket.name.clone();
+        let to = match (named, &socket.addressee) {
+            (Some(name), _) => self.named(&name)?,
+            (None, Some((found, _))) => *found,
+            (None, None) => return Err(Errno(libc::ENOTCONN)),
+        };
+        let inbox = match self.objects.get_mut(to).map(|object| &mut object.kind) {
+            Some(Kind::Unix(other)) if other.kind == libc::SOCK_DGRAM => &mut other.inbox,
+            Some(_) => return Err(Errno(libc::EPROTOTYPE)),
+            None => return Err(Errno(libc::ECONNREFUSED)),
+        };
+        if bytes.len() > DATAGRAM_MAX {
+            return Err(Errno(libc::EMSGSIZE));
+        }
+        if inbox.len() >= INBOX_MAX {
+            return Err(Errno(libc::EAGAIN));
+        }
+        let len = bytes.len();
+        let rights = std::mem::take(&mut self.sending);
+        inbox.push_back(Datagram {
+            bytes,
+            from,
+            rights: rights.clone(),
+        });
+        for id in rights {
+            if let Some(object) = self.objects.get_mut(id) {
+                object.descriptors += 1;
+            }
+        }
+        self.notify(to, events::IN);
+        Ok(len)
+    }
+
+    /// Receives what a socket that is not connected can receive.
+    pub(super) fn receive_unix(
+        &mut self,
+        fd: i32,
+        into: &mut [u8],
+        peek: bool,
+    ) -> Result<usize, Errno> {
+        let (id, socket) = self.unix_of(fd)?;
+        if socket.kind != libc::SOCK_DGRAM {
+            return Err(Errno(libc::EINVAL));
+        }
+        let Some(next) = socket.inbox.front_mut() else {
+            return Err(Errno(libc::EAGAIN));
+        };
+        let len = into.len().min(next.bytes.len());
+        into[..len].copy_from_slice(&next.bytes[..len]);
+        let from = next.from.clone();
+        if !peek && let Some(gone) = socket.inbox.pop_front() {
+            self.received.extend(gone.rights);
+            let sends_here = |object: &super::object::Object| match &object.kind {
+                Kind::Unix(other) => other.addressee.as_ref().is_some_and(|(to, _)| *to == id),
+                _ => false,
+            };
+            let all = self.objects.iter_mut();
+            let senders: Vec<ObjectId> = all
+                .filter_map(|(other, object)| sends_here(object).then_some(other))
+                .collect();
+            for sender in senders {
+                self.notify(sender, events::OUT);
+            }
+        }
+        self.sender = Some(from);
+        Ok(len)
+    }
+
+    /// Writes whose datagram was received.
+    pub(super) fn put_sender(&mut self, at: usize, len_at: usize) {
+        if let Some(sender) = self.sender.take() {
+            write(&self.memory, at, len_at, &sender);
         }
     }
 }

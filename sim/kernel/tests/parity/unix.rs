@@ -8,7 +8,7 @@ use std::{
         fd::{AsRawFd, FromRawFd, OwnedFd},
         unix::{
             fs::FileTypeExt,
-            net::{UnixListener, UnixStream},
+            net::{UnixDatagram, UnixListener, UnixStream},
         },
     },
     ptr, thread,
@@ -23,6 +23,7 @@ pub const PROBES: &[Probe] = &[
     ("peers of unix sockets", peers),
     ("descriptors sent", rights),
     ("messages", messages),
+    ("datagrams", datagrams),
 ];
 
 /// The path of a socket that goes with this.
@@ -343,4 +344,36 @@ fn messages(seen: &mut Seen) {
         seen.result(&format!("{name}, next"), receive(16, 0));
         seen.result(&format!("{name}, none"), receive(16, libc::MSG_DONTWAIT));
     }
+}
+
+fn datagrams(seen: &mut Seen) {
+    let (here, there) = (Path::new("datagrams-here"), Path::new("datagrams-there"));
+    let receiver = UnixDatagram::bind(&there.0).expect("the path is free");
+    let sender = UnixDatagram::unbound().expect("there is room");
+    seen.note("idle", poll_mask(receiver.as_raw_fd()));
+    seen.result("nowhere", sender.send(b"x"));
+    seen.result("missing", sender.send_to(b"x", &here.0));
+    seen.result("sent", sender.send_to(b"first", &there.0));
+    seen.note("waiting", poll_mask(receiver.as_raw_fd()));
+    let mut text = [0; 16];
+    let mut receive = |room: usize| {
+        let received = receiver.recv_from(&mut text[..room]);
+        received.map(|(len, from)| (len, from.as_pathname().map(|path| path.to_owned())))
+    };
+    seen.result("unnamed", receive(16));
+    let sender = UnixDatagram::bind(&here.0).expect("the path is free");
+    seen.outcome("connect", sender.connect(&there.0));
+    seen.result("connected", sender.send(b"second"));
+    seen.result("cut", receive(3));
+    sender.set_nonblocking(true).expect("it is open");
+    let sent = (0..100)
+        .take_while(|_| sender.send(b"many").is_ok())
+        .count();
+    seen.note("many", (1..100).contains(&sent));
+    seen.outcome("full", sender.send(b"more"));
+    seen.result("one", receive(16));
+    drop(receiver);
+    seen.outcome("gone", sender.send(b"more"));
+    let stream = UnixStream::connect(&here.0);
+    seen.outcome("a stream", stream);
 }
