@@ -2,6 +2,7 @@
 //!
 //! * [`tutorial`]: a first storm, and faults by hand
 //! * [`adopting`]: your own services in ten minutes
+//! * [`servers`]: the real PostgreSQL and Redis beside them, and other programs of Linux
 //! * [`exploring`]: which storms are tried, and how a run is judged
 //! * [`replaying`]: failures made small, replayed, drawn
 //! * [`plans`]: plan files and sites
@@ -23,6 +24,9 @@ pub mod tutorial {}
 #[doc = ""]
 #[doc = include_str!("guide/adopting_ports.md")]
 pub mod adopting {}
+
+#[doc = include_str!("guide/servers.md")]
+pub mod servers {}
 
 #[doc = include_str!("guide/exploring.md")]
 pub mod exploring {}
