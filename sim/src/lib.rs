@@ -6,6 +6,8 @@
 //! `ARCHITECTURE.md` describes the crates, and [`guide`] how to use them.
 
 pub mod cli;
+#[cfg(not(programs))]
+mod elsewhere;
 pub mod guide;
 mod storms;
 pub mod testing;
@@ -14,13 +16,19 @@ mod triage;
 pub use storms::{Storms, storms};
 
 #[doc(inline)]
+pub use kernel::{Process, Processes, in_child, unmodified};
+#[doc(inline)]
 pub use squall_engine::isolation::Isolation;
 #[doc(inline)]
 pub use squall_engine::{Builds, Client, Node, Sim};
-#[doc(inline)]
-pub use squall_kernel::{Process, Processes, in_child, unmodified};
 
+#[cfg(programs)]
 pub use squall_servers::{Fsync, Postgres, Redis, Servers};
+
+#[cfg(not(programs))]
+use elsewhere as kernel;
+#[cfg(programs)]
+use squall_kernel as kernel;
 
 /// Benchmark of planted bugs: how soon each strategy finds them.
 pub mod bug_bench {
@@ -46,10 +54,11 @@ pub mod campaign {
 
 /// What most tests name.
 pub mod prelude {
+    #[cfg(programs)]
     #[doc(inline)]
-    pub use crate::{
-        Client, Node, Processes, Servers, Sim, seed::Seed, storm::Plan, storms, unmodified,
-    };
+    pub use crate::Servers;
+    #[doc(inline)]
+    pub use crate::{Client, Node, Processes, Sim, seed::Seed, storm::Plan, storms, unmodified};
 }
 
 /// Invariants, goals and violations.

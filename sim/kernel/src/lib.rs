@@ -4,6 +4,11 @@
 //! answered from Squall's network, disks and clocks, so every fault that applies to nodes applies to it, and the same seed
 //! gives the same run.
 
+#[cfg(not(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu")))]
+compile_error!(
+    "the simulated kernel needs Linux with glibc on x86-64; depend on `squall`, which does without it elsewhere"
+);
+
 pub mod cpu;
 mod fork;
 mod mapped;

@@ -18,9 +18,9 @@ use squall_engine::{
     storm::{FaultKind, Profile},
     trace::Trace,
 };
-use squall_kernel::{forked, in_child};
 
 use super::calm;
+use crate::kernel::{forked, in_child};
 
 /// Sites are aimed within a little more than what the run without faults has, and faults begin within the time that it
 /// takes, all within these bounds.
