@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::{
-    event::{Row, http::Message},
+    event::{Row, message::Message},
     seed,
     site::{Kind, Met, Site},
     time::VirtualTime,

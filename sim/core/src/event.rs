@@ -2,8 +2,8 @@
 //!
 //! Plain data. They are recorded by the engine.
 
-pub mod http;
 mod json;
+pub mod message;
 mod rolling;
 
 use std::{borrow::Cow, fmt, time::Duration};

@@ -30,7 +30,7 @@ use concern::Broken;
 use marks::Mark;
 use spans::Span;
 use squall_core::{
-    event::{Event, What, http::Message},
+    event::{Event, What, message::Message},
     time::VirtualTime,
 };
 use squall_engine::{

@@ -20,7 +20,7 @@ use squall_core::{
     time::VirtualTime,
 };
 
-use super::{Row, Scope, What, http::Message};
+use super::{Row, Scope, What, message::Message};
 use crate::storm::When;
 
 /// A fault that is over at once counts as going on for this long.

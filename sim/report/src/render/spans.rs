@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use squall_core::{
-    event::{Phase, What, http::Message},
+    event::{Phase, What, message::Message},
     time::VirtualTime,
 };
 

@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::{Event, Scope, What, http::Message};
+use super::{Event, Scope, What, message::Message};
 
 /// The links between the events of a trace. All indices are places in the list of events that it was made from.
 #[derive(Clone, Debug)]

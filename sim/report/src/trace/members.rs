@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use memchr::memmem;
 
-use super::{Event, Links, Scope, What, http::Message, names, rows::Rows};
+use super::{Event, Links, Scope, What, message::Message, names, rows::Rows};
 
 /// The events of some sagas (or trace ids), and those that concern their nodes while they run.
 #[derive(Debug)]

@@ -31,7 +31,7 @@ use squall_core::{
 
 use super::{
     Event, Links, Scope, Trace, What,
-    http::Message,
+    message::Message,
     members::{Members, Part},
     names::Names,
     rows::{Change, Field, Rows},

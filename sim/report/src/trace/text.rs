@@ -13,7 +13,7 @@ use squall_core::event::{Fate, Level};
 
 use super::{
     Event, Links, Scope, Trace, What,
-    http::Message,
+    message::Message,
     members::{Members, Part},
     rows::Rows,
 };

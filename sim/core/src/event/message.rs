@@ -1,6 +1,8 @@
-//! What a burst of HTTP says, as far as a reader of traces cares.
+//! What a burst of HTTP, or of the protocols of PostgreSQL and Redis, says, as far as a reader of traces cares.
 
 mod http2;
+mod postgres;
+mod redis;
 
 use std::{borrow::Cow, fmt};
 
@@ -15,18 +17,19 @@ pub enum Message<'a> {
     Request {
         /// Of HTTP/2: which of the connection's streams it begins. 0 of HTTP/1.1.
         stream: u32,
-        /// `GET`, `POST`, ...
+        /// `GET`, `POST`; the first word of a statement (`UPDATE`), or the name of a command.
         method: Cow<'a, str>,
-        /// Path and query.
+        /// Path and query; the rest of the statement, or the command's arguments.
         target: Cow<'a, str>,
-        /// All header lines; none of HTTP/2.
+        /// All header lines of HTTP/1.1.
         headers: &'a str,
     },
     /// An answer begins.
     Answer {
         /// On which stream; as of a request.
         stream: u32,
-        /// Code and reason: `201 Created`; the code alone of HTTP/2.
+        /// Code and reason: `201 Created`; the code alone of HTTP/2; what a database says that was done (`INSERT 0 1`),
+        /// or the code and message of its error.
         status: Cow<'a, str>,
         /// As much of it as the burst holds.
         body: &'a [u8],
@@ -36,7 +39,10 @@ pub enum Message<'a> {
 impl<'a> Message<'a> {
     /// The message that begins with this burst; `None` if none does (a continued body, another protocol).
     pub fn parse(burst: &'a [u8]) -> Option<Self> {
-        Self::parse_text(burst).or_else(|| http2::parse(burst))
+        Self::parse_text(burst)
+            .or_else(|| http2::parse(burst))
+            .or_else(|| postgres::parse(burst))
+            .or_else(|| redis::parse(burst))
     }
 
     fn parse_text(burst: &'a [u8]) -> Option<Self> {
@@ -100,11 +106,22 @@ impl<'a> Message<'a> {
     }
 }
 
+/// The first word of a statement, and the rest, on one line.
+fn words(statement: &str) -> (Cow<'_, str>, Cow<'_, str>) {
+    let mut words = statement
+        .trim_end_matches([';', ' ', '\n'])
+        .split_whitespace();
+    let first = words.next().unwrap_or_default().to_ascii_uppercase();
+    let rest: Vec<&str> = words.collect();
+    (first.into(), rest.join(" ").into())
+}
+
 impl fmt::Display for Message<'_> {
     /// `POST /orders`, or `409 Conflict OUT_OF_STOCK` with the code of a problem
     /// ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)) that has one.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Message::Request { method, target, .. } if target.is_empty() => f.write_str(method),
             Message::Request { method, target, .. } => write!(f, "{method} {target}"),
             Message::Answer { status, body, .. } => {
                 f.write_str(status)?;
