@@ -11,4 +11,4 @@ pub use recorder::{Mode, Recorder, Trace};
 pub use subscriber::{Installed, Sink, current_scope, install};
 pub(crate) use subscriber::{turn_begins, waits_in};
 
-use squall_core::event::{Event, Kind, Rolling, Row, Scope, What, http};
+use squall_core::event::{Event, Kind, Rolling, Row, Scope, What, message};
