@@ -343,3 +343,45 @@ fn a_fault_by_hand_goes_no_further_than_a_plan_may() {
         panic!("{message}");
     }
 }
+
+#[test]
+fn what_is_inflicted_by_hand_without_end_leaves_a_world_that_settles_alone() {
+    let storms = storms("stubborn").plan(Plan::calm());
+    let outcome = storms.one(Seed(1), |sim| {
+        sim.node("double", double);
+        let storm = sim.clone();
+        sim.operator("saboteur", move |client: Client| async move {
+            for _ in 0..1_000 {
+                storm.crash("double");
+                client.sleep(SECOND / 10).await;
+                storm.boot("double");
+                client.sleep(SECOND / 10).await;
+            }
+        });
+        sim.client("asker", |client: Client| async move {
+            client.sleep(2 * SECOND).await;
+        });
+    });
+    assert_eq!(outcome.verdict, Verdict::Survived);
+    let last = outcome.by_hand.last().and_then(|report| report.fired);
+    let last = last.expect("it was crashed").since_start();
+    assert!((SECOND..3 * SECOND).contains(&last), "{last:?}");
+    assert!(outcome.ended.since_start() > last + 2 * SECOND);
+}
+
+#[test]
+fn a_message_that_no_node_logs_is_told_with_the_one_that_is_meant() {
+    let totals = storms("misheard").seeds(3).run(|sim| {
+        world(|c| Box::pin(patient(c)))(sim);
+        sim.sometimes_logged("a question came", "double", "askd");
+        sim.sometimes_logged("a question came again", "double", "asked");
+        sim.hear("double", "quite another thing", |_, _| ());
+    });
+    let unheard = totals.unheard.iter();
+    let unheard = unheard.map(|one| (&*one.message, one.nearest.as_deref()));
+    let unheard: Vec<_> = unheard.collect();
+    let expected = [("askd", Some("asked")), ("quite another thing", None)];
+    assert_eq!(unheard, expected);
+    let told = squall_report::summary::tables(&[totals], squall_report::Style::PLAIN);
+    assert!(told.contains("double never logged \"askd\""), "{told}");
+}
