@@ -13,5 +13,5 @@ pub mod text;
 pub(crate) use links::Links;
 pub(crate) use rows::changes;
 
-use squall_core::event::{Event, Row, Scope, What, http};
+use squall_core::event::{Event, Row, Scope, What, message};
 use squall_engine::trace::Trace;

@@ -31,8 +31,8 @@ use squall_core::{
 
 use super::{
     Event, Links, Scope, Trace, What,
-    message::Message,
     members::{Members, Part},
+    message::Message,
     names::Names,
     rows::{Change, Field, Rows},
     text::HEALED,

@@ -13,8 +13,8 @@ use squall_core::event::{Fate, Level};
 
 use super::{
     Event, Links, Scope, Trace, What,
-    message::Message,
     members::{Members, Part},
+    message::Message,
     rows::Rows,
 };
 
