@@ -467,7 +467,7 @@ fn interrupted_sleep(seen: &mut Seen) {
 }
 
 fn broken_pipe(seen: &mut Seen) {
-    let _handling = Handling::by(libc::SIGPIPE, note, 0, &[]);
+    let handling = Handling::by(libc::SIGPIPE, note, 0, &[]);
     let (reader, writer) = pipe();
     drop(reader);
     seen.outcome(
@@ -495,8 +495,8 @@ fn broken_pipe(seen: &mut Seen) {
     );
     seen.note("aloud", handled());
     call!(close(fds[1])).expect("it is ours");
+    drop(handling);
     // As Rust's start-up leaves it.
-    // SAFETY: it is ignored from here on.
-    mem::forget(_handling);
+    // SAFETY: nothing handles it.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
 }
