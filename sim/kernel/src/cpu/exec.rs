@@ -603,7 +603,7 @@ impl Running {
         }
         let flags = flags & !libc::MAP_32BIT | libc::MAP_FIXED_NOREPLACE;
         if at != 0
-            && at % PAGE == 0
+            && at.is_multiple_of(PAGE)
             && let Ok(place) = map(at, len, protection, flags, fd, offset)
         {
             return Ok(place);

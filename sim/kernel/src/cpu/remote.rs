@@ -128,8 +128,9 @@ impl Remote {
             (&mut (*mailbox).carried)[..carried.len()].copy_from_slice(carried);
             (*mailbox).tid = tid;
             (*mailbox).runs = runs;
-            for (to, from) in (&mut (*mailbox).numbers).iter_mut().zip(numbers) {
-                *to = from as u64;
+            let places = &mut (*mailbox).numbers;
+            for (place, number) in places.iter_mut().zip(numbers) {
+                *place = number as u64;
             }
             (*mailbox).turn.store(PROGRAM, SeqCst);
             zygote::fork_for(remote.slot)?;
