@@ -103,6 +103,7 @@ async fn waits_for_nothing() {
 }
 
 fn selects() {
+    // SAFETY: sets are plain data, for which zeros are a value.
     static mut SETS: [libc::fd_set; 2] = [const { unsafe { std::mem::zeroed() } }; 2];
     let (mut ends, mut idle) = ([0; 2], [0; 2]);
     // SAFETY: plain calls; this thread alone uses the sets.
