@@ -4,6 +4,7 @@
 //! They are looked for in the usual places; where they are missing, a scenario that wants one says what to install.
 
 mod binaries;
+mod checks;
 mod client;
 mod image;
 mod postgres;

@@ -9,9 +9,10 @@ use squall_engine::{Node, Sim, disk::Snapshot};
 use squall_kernel::{Command, prepare_programs};
 
 use crate::{
-    binaries, image,
+    binaries,
+    checks::Checks,
+    image,
     settings::{DATA, arguments},
-    sql::Checks,
 };
 
 /// A PostgreSQL server, as a scenario describes it.

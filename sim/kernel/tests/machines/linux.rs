@@ -2,14 +2,14 @@
 
 use std::{
     env,
-    io::Write,
-    process::{Child, Command, Stdio},
+    io::{BufRead, BufReader, Read, Write},
+    process::{Child, ChildStdout, Command, Stdio},
     sync::Mutex,
     thread,
     time::{Duration, Instant},
 };
 
-use crate::{MARK, PROBES, Probe, Step};
+use crate::{MARK, PROBES, Probe, READY, Step};
 
 /// How long the parts of a probe may take.
 const PATIENCE: Duration = Duration::from_secs(12);
@@ -46,6 +46,20 @@ fn ip(arguments: &str) -> Result<(), String> {
             "ip {arguments}: {}",
             String::from_utf8_lossy(&done.stderr).trim()
         )),
+    }
+}
+
+/// What runs on a machine.
+struct Part {
+    child: Child,
+    output: BufReader<ChildStdout>,
+}
+
+impl Part {
+    fn begin(&mut self) {
+        if let Some(mut input) = self.child.stdin.take() {
+            let _ = input.write_all(b"\n");
+        }
     }
 }
 
@@ -112,24 +126,38 @@ impl Lab {
         }
     }
 
-    fn start(&self, probe: &Probe, part: &str) -> Result<Child, String> {
+    /// Starts a part, which waits to be told to begin.
+    fn start(&self, probe: &Probe, part: &str) -> Result<Part, String> {
         let machine = self.of(&part[..1]);
         let own = env::current_exe().map_err(|error| error.to_string())?;
-        Command::new("ip")
+        let mut child = Command::new("ip")
             .args(["netns", "exec", &machine])
             .arg(own)
             .args(["plays_a_part", "--exact", "--nocapture", "--test-threads=1"])
             .envs([("PROBE", probe.name), ("PART", part), ("SERVER", SERVER)])
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
-            .map_err(|error| error.to_string())
+            .map_err(|error| error.to_string())?;
+        let mut output = BufReader::new(child.stdout.take().ok_or("it has no output")?);
+        let mut line = String::new();
+        while !line.contains(READY) {
+            line.clear();
+            match output.read_line(&mut line) {
+                Ok(1..) => {}
+                _ => return Err(format!("the {part} does not begin")),
+            }
+        }
+        Ok(Part { child, output })
     }
 
     fn run(&self, probe: &Probe) -> Result<Vec<String>, String> {
-        let began = Instant::now();
         let mut server = self.start(probe, "server")?;
         let mut client = self.start(probe, "client")?;
+        server.begin();
+        client.begin();
+        let began = Instant::now();
         for (at, step) in probe.steps {
             thread::sleep(Duration::from_millis(*at).saturating_sub(began.elapsed()));
             match step {
@@ -138,7 +166,7 @@ impl Lab {
                 Step::Heal => self.forwards(true, true)?,
                 Step::PowerLoss => {
                     self.forwards(false, false)?;
-                    server.kill().map_err(|error| error.to_string())?;
+                    server.child.kill().map_err(|error| error.to_string())?;
                     ip(&format!("netns del {}", self.of("s")))?;
                 }
                 Step::Boot => {
@@ -146,24 +174,25 @@ impl Lab {
                     let _ = ip(&format!("-n {} link del s", self.of("r")));
                     self.add("s", 2)?;
                     server = self.start(probe, "server")?;
+                    server.begin();
                     self.forwards(true, true)?;
                 }
             }
         }
-        while began.elapsed() < PATIENCE && matches!(client.try_wait(), Ok(None)) {
+        while began.elapsed() < PATIENCE && matches!(client.child.try_wait(), Ok(None)) {
             thread::sleep(Duration::from_millis(20));
         }
         // What the client's end leads to, the server sees.
         thread::sleep(Duration::from_millis(200));
         let mut lines = Vec::new();
         for mut part in [client, server] {
-            let _ = part.kill();
-            let told = part.wait_with_output().map_err(|error| error.to_string())?;
-            let told = String::from_utf8_lossy(&told.stdout).into_owned();
+            let _ = part.child.kill();
+            let _ = part.child.wait();
+            let mut told = String::new();
+            let _ = part.output.read_to_string(&mut told);
             let seen = told.lines().filter_map(|line| line.split_once(MARK));
             lines.extend(seen.map(|(_, line)| line.to_owned()));
         }
-        let _ = std::io::stderr().flush();
         Ok(lines)
     }
 }

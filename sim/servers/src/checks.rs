@@ -1,0 +1,89 @@
+//! What is looked at in a database after each commit, and how a commit is heard.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+/// What is looked at after each commit.
+#[derive(Clone, Debug, Default)]
+pub struct Checks(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    queries: Mutex<Vec<Query>>,
+    committed: Notify,
+}
+
+/// A query that gives what is wrong.
+#[derive(Clone, Debug)]
+pub struct Query {
+    /// What must hold.
+    pub name: String,
+    /// The query.
+    pub sql: String,
+    /// What it has given already.
+    pub told: Vec<Vec<String>>,
+}
+
+/// What a server says when something that writes is committed (`CommandComplete`): the beginning of its tag.
+const WRITES: [&[u8]; 6] = [
+    b"COMMIT", b"INSERT", b"UPDATE", b"DELETE", b"MERGE", b"SELECT",
+];
+
+impl Checks {
+    /// Hears what the server sends: whether something was committed.
+    pub fn hear(&self, sent: &[u8]) {
+        if self.queries().is_empty() {
+            return;
+        }
+        if is_committed(sent) {
+            self.0.committed.notify_one();
+        }
+    }
+
+    /// Waits for the next commit, or for one that nobody has waited for.
+    pub async fn committed(&self) {
+        self.0.committed.notified().await;
+    }
+
+    /// All queries.
+    pub fn queries(&self) -> MutexGuard<'_, Vec<Query>> {
+        self.0
+            .queries
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether messages of the server end a transaction that may have written. They need not begin with a whole one.
+fn is_committed(mut sent: &[u8]) -> bool {
+    let mut writes = false;
+    while let [kind, a, b, c, d, rest @ ..] = sent {
+        let len = u32::from_be_bytes([*a, *b, *c, *d]) as usize;
+        let Some(body) = len.checked_sub(4).and_then(|len| rest.get(..len)) else {
+            return false;
+        };
+        match kind {
+            b'C' => writes |= WRITES.iter().any(|tag| body.starts_with(tag)),
+            b'Z' if body == b"I" && writes => return true,
+            _ => {}
+        }
+        sent = &rest[len - 4..];
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_commit_is_heard_where_something_may_have_been_written() {
+        assert!(is_committed(b"C\0\0\0\x0fINSERT 0 1\0Z\0\0\0\x05I"));
+        assert!(is_committed(b"C\0\0\0\x0bCOMMIT\0Z\0\0\0\x05I"));
+        assert!(!is_committed(b"C\0\0\0\x0fINSERT 0 1\0Z\0\0\0\x05T"));
+        assert!(!is_committed(b"C\0\0\0\x0aBEGIN\0Z\0\0\0\x05T"));
+        assert!(!is_committed(b"C\0\0\0\x0dROLLBACK\0Z\0\0\0\x05I"));
+        assert!(!is_committed(b"half of a message"));
+    }
+}
