@@ -167,15 +167,28 @@ fn agree(linux: &str, simulated: &str) -> bool {
 
 #[test]
 fn two_machines_observe_of_each_other_what_they_would_on_linux() {
-    if let Err(missing) = linux::prepare() {
-        assert!(env::var("SQUALL_NETNS").is_err(), "{missing}");
-        eprintln!("SKIPPED: nothing was compared with Linux: {missing}");
+    /// Linux is looked at so often: a busy machine is late now and then.
+    const LOOKS: usize = 3;
+    if env::var("SQUALL_NETNS").is_err() {
+        eprintln!("SKIPPED: it takes real time, and root: SQUALL_NETNS=1 runs it");
         return;
     }
-    let on_linux = linux::run_all();
+    linux::prepare().expect("network namespaces can be made");
+    let simulated: Vec<_> = PROBES.iter().map(simulated).collect();
+    let mut differences = String::new();
+    for _ in 0..LOOKS {
+        differences = differ(&linux::run_all(), &simulated);
+        if differences.is_empty() {
+            return;
+        }
+    }
+    panic!("{differences}");
+}
+
+/// In what both differ, as far as it is not explained.
+fn differ(on_linux: &[Vec<String>], simulated: &[Vec<String>]) -> String {
     let (mut differences, mut count) = (String::new(), 0);
-    for (probe, linux) in PROBES.iter().zip(on_linux) {
-        let simulated = simulated(probe);
+    for (probe, (linux, simulated)) in PROBES.iter().zip(on_linux.iter().zip(simulated)) {
         if env::var("SQUALL_SHOW").is_ok() {
             eprintln!("{}\n  {linux:#?}\n  {simulated:#?}", probe.name);
         }
@@ -187,10 +200,10 @@ fn two_machines_observe_of_each_other_what_they_would_on_linux() {
                 .find(|(other, _)| *other == key);
             found.map(|(_, value)| value.to_owned())
         };
-        let mut keys: Vec<&str> = linux.iter().chain(&simulated).map(|l| apart(l).0).collect();
+        let mut keys: Vec<&str> = linux.iter().chain(simulated).map(|l| apart(l).0).collect();
         keys.dedup();
         for key in keys {
-            let of_both = (find(&linux, key), find(&simulated, key));
+            let of_both = (find(linux, key), find(simulated, key));
             let is_equal = matches!(&of_both, (Some(a), Some(b)) if agree(a, b));
             let name = format!("{}: {key}", probe.name);
             if !is_equal && !EXPLAINED.iter().any(|(known, _)| *known == name) {
@@ -199,7 +212,7 @@ fn two_machines_observe_of_each_other_what_they_would_on_linux() {
         }
     }
     eprintln!("{count} observations");
-    assert!(differences.is_empty(), "{differences}");
+    differences
 }
 
 /// The part of a machine of Linux, as the test above starts it.
