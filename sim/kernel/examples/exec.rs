@@ -5,7 +5,6 @@
 //! `--seed SEED` draws another run, and `--trace` tells what happened.
 
 use std::{
-    path::Path,
     process::ExitCode,
     sync::{Arc, Mutex},
     time::Duration,
@@ -18,7 +17,7 @@ use squall::{
     trace::{What, text},
 };
 use squall_engine::disk::Snapshot;
-use squall_kernel::{Command, map_file, prepare_programs};
+use squall_kernel::{Command, prepare_programs};
 
 struct Options {
     disk: Option<String>,
@@ -70,8 +69,8 @@ fn options() -> Result<Options, String> {
 /// Runs it on its node, and then keeps what there is to keep.
 async fn carry_out(options: &Options, node: &Node) -> Result<(), String> {
     if let Some(disk) = &options.disk {
-        let archive = map_file(Path::new(disk)).map_err(|error| format!("{disk}: {error}"))?;
-        let snapshot = Snapshot::from_tar(archive).map_err(|error| format!("{disk}: {error}"))?;
+        let archive = std::fs::read(disk).map_err(|error| format!("{disk}: {error}"))?;
+        let snapshot = Snapshot::from_tar(archive.leak()).map_err(|error| format!("{disk}: {error}"))?;
         node.disk().begin_with(&snapshot);
     }
     let environment = options.environment.iter().cloned();
