@@ -12,6 +12,7 @@ use std::{
 
 use squall::{
     Client, Node, Sim,
+    run::Verdict,
     seed::Seed,
     storm::Plan,
     trace::{What, text},
@@ -139,5 +140,12 @@ fn main() -> ExitCode {
     for violation in &outcome.violations {
         eprintln!("{}: {}", violation.invariant, violation.found);
     }
-    ExitCode::from(u8::from(!outcome.violations.is_empty()))
+    match outcome.verdict {
+        Verdict::Survived => ExitCode::SUCCESS,
+        Verdict::Violated => ExitCode::FAILURE,
+        other => {
+            eprintln!("{other:?}");
+            ExitCode::FAILURE
+        }
+    }
 }
