@@ -17,6 +17,7 @@ use squall::{
     storm::Plan,
     trace::{What, text},
 };
+use squall_core::event::Level;
 use squall_engine::disk::Snapshot;
 use squall_kernel::{Command, prepare_programs};
 
@@ -71,7 +72,8 @@ fn options() -> Result<Options, String> {
 async fn carry_out(options: &Options, node: &Node) -> Result<(), String> {
     if let Some(disk) = &options.disk {
         let archive = std::fs::read(disk).map_err(|error| format!("{disk}: {error}"))?;
-        let snapshot = Snapshot::from_tar(archive.leak()).map_err(|error| format!("{disk}: {error}"))?;
+        let snapshot =
+            Snapshot::from_tar(archive.leak()).map_err(|error| format!("{disk}: {error}"))?;
         node.disk().begin_with(&snapshot);
     }
     let environment = options.environment.iter().cloned();
@@ -130,8 +132,16 @@ fn main() -> ExitCode {
         false => {
             for event in &trace.events {
                 match &event.what {
-                    What::Log { level: "OUT", message, .. } => println!("{message}"),
-                    What::Log { level: "ERR", message, .. } => eprintln!("{message}"),
+                    What::Log {
+                        level: Level::Out,
+                        message,
+                        ..
+                    } => println!("{message}"),
+                    What::Log {
+                        level: Level::Err,
+                        message,
+                        ..
+                    } => eprintln!("{message}"),
                     _ => {}
                 }
             }
