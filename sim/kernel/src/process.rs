@@ -87,8 +87,6 @@ impl From<Result<isize, Errno>> for Answer {
 pub(crate) struct Wait {
     /// News of one of these.
     on: Vec<ObjectId>,
-    /// A wake at this address, with one of these bits.
-    futex: Option<(futex::Key, u32)>,
     /// This instant of virtual time, in nanoseconds.
     until: Option<u64>,
     /// One of these signals.
@@ -120,6 +118,8 @@ struct Thread {
     clear_tid: usize,
     /// What its present call has transferred already: some wait until it is all.
     progress: usize,
+    /// The futex that its present call waits at, and for which bits.
+    futex: Option<(futex::Key, u32)>,
     signals: signals::OfThread,
 }
 
@@ -133,6 +133,7 @@ impl Thread {
             until: None,
             clear_tid: 0,
             progress: 0,
+            futex: None,
             signals,
         }
     }
@@ -475,6 +476,7 @@ impl Kernel {
             State::Ready(answer) => {
                 thread.until = None;
                 thread.progress = 0;
+                thread.futex = None;
                 let answer = match thread.signals.may_disturb(&self.process.signals) {
                     true => match self.deliver(tid, answer) {
                         Some(answer) => answer,

@@ -83,19 +83,22 @@ impl Kernel {
         bits: u32,
         timeout: Option<u64>,
     ) -> Answer {
-        let retried = self
-            .threads
-            .get(&tid)
-            .is_some_and(|thread| thread.until.is_some());
         let until = self.until(tid, timeout);
         if until.is_some_and(|until| until <= self.now()) {
             return Err(Errno(libc::ETIMEDOUT)).into();
         }
-        if !retried && self.memory.read_u32(address) != expected {
-            return Err(Errno(libc::EAGAIN)).into();
+        let is_equal = self.memory.read_u32(address) == expected;
+        let Some(thread) = self.threads.get_mut(&tid) else {
+            return Answer::Gone;
+        };
+        // One that looks again has not left: it is still to be woken, whatever the word is by now.
+        if thread.futex.is_none() {
+            if !is_equal {
+                return Err(Errno(libc::EAGAIN)).into();
+            }
+            thread.futex = Some((key, bits));
         }
         Answer::Wait(Wait {
-            futex: Some((key, bits)),
             until,
             ..Wait::default()
         })
@@ -105,12 +108,10 @@ impl Kernel {
     pub(super) fn futex_wake(&mut self, key: Key, count: i32, bits: u32) -> isize {
         let mut waiters: Vec<Tid> = Vec::new();
         for (tid, thread) in &self.threads {
-            if let State::Waiting(Wait {
-                futex: Some((at, own)),
-                ..
-            }) = &thread.state
+            if let Some((at, own)) = &thread.futex
                 && *at == key
                 && own & bits != 0
+                && !matches!(thread.state, State::Ready(_))
             {
                 waiters.push(*tid);
             }
@@ -133,11 +134,9 @@ impl Kernel {
         let woken = self.futex_wake(key, wake, u32::MAX);
         let mut moved = 0;
         for thread in self.threads.values_mut() {
-            if let State::Waiting(Wait {
-                futex: Some((at, _)),
-                ..
-            }) = &mut thread.state
+            if let Some((at, _)) = &mut thread.futex
                 && *at == key
+                && !matches!(thread.state, State::Ready(_))
                 && moved < move_
             {
                 *at = to;
