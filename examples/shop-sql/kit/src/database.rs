@@ -207,9 +207,12 @@ impl Transaction {
     ///
     /// It conflicts with others and has to be done again, or the database has failed.
     pub async fn commit(mut self) -> Result<()> {
-        sqlx::query("COMMIT").execute(&mut *self).await?;
-        self.0 = None;
-        Ok(())
+        let committed = sqlx::query("COMMIT").execute(&mut *self).await;
+        if matches!(committed, Ok(_) | Err(sqlx::Error::Database(_))) {
+            // There is an answer: it has ended, in one way or the other.
+            self.0 = None;
+        }
+        Ok(committed.map(drop)?)
     }
 }
 

@@ -236,52 +236,6 @@ impl Shop {
         panic!("port {port} does not come up");
     }
 
-    /// Places an order until the answer is final, at one instance and the other. Cancels it meanwhile, if asked to.
-    async fn order(self_: Customer, n: usize) -> (String, State) {
-        let Customer {
-            client,
-            orders,
-            name,
-            cancels,
-        } = self_;
-        let key = format!("{name}-{n}");
-        let lines = match n % 3 {
-            0 => json!([{ "sku": "mug", "qty": 1 }, { "sku": "tea", "qty": 2 }]),
-            1 => json!([{ "sku": "tea", "qty": 1 }, { "sku": "mug", "qty": 1 }]),
-            _ => json!([{ "sku": "tea", "qty": 1 }]),
-        };
-        let order = json!({ "customer": name, "lines": lines });
-        for round in n..n + 100 {
-            let url = format!("http://127.0.0.1:{}/orders", orders[round % 2]);
-            let mut placed = client
-                .post(&url)
-                .header("idempotency-key", &key)
-                .json(&order);
-            if cancels && round == n {
-                placed = placed.header("prefer", "respond-async");
-            }
-            let Ok(answer) = placed.send().await else {
-                sleep(PAUSE).await;
-                continue;
-            };
-            let status = answer.status();
-            let Ok(order) = answer.json::<Order>().await else {
-                sleep(PAUSE).await;
-                continue;
-            };
-            match status {
-                StatusCode::CREATED | StatusCode::CONFLICT => {
-                    return (order.id.to_string(), order.state);
-                }
-                StatusCode::ACCEPTED if cancels => {
-                    let _ = client.delete(format!("{url}/{}", order.id)).send().await;
-                }
-                _ => sleep(PAUSE).await,
-            }
-        }
-        panic!("{key} gets no answer");
-    }
-
     /// Sells `each` orders to each customer, all at the same time. Returns what they were told.
     fn sell(&self, each: usize) -> JoinSet<(String, State)> {
         let mut selling = JoinSet::new();
@@ -293,7 +247,7 @@ impl Shop {
                     name,
                     cancels: n % 4 == 3,
                 };
-                selling.spawn(Shop::order(customer, n));
+                selling.spawn(customer.order(n));
             }
         }
         selling
@@ -356,6 +310,54 @@ struct Customer {
     cancels: bool,
 }
 
+impl Customer {
+    /// Places an order until the answer is final, at one instance and the other. Cancels it meanwhile, if asked to.
+    async fn order(self, n: usize) -> (String, State) {
+        let Customer {
+            client,
+            orders,
+            name,
+            cancels,
+        } = self;
+        let key = format!("{name}-{n}");
+        let lines = match n % 3 {
+            0 => json!([{ "sku": "mug", "qty": 1 }, { "sku": "tea", "qty": 2 }]),
+            1 => json!([{ "sku": "tea", "qty": 1 }, { "sku": "mug", "qty": 1 }]),
+            _ => json!([{ "sku": "tea", "qty": 1 }]),
+        };
+        let order = json!({ "customer": name, "lines": lines });
+        for round in n..n + 100 {
+            let url = format!("http://127.0.0.1:{}/orders", orders[round % 2]);
+            let mut placed = client
+                .post(&url)
+                .header("idempotency-key", &key)
+                .json(&order);
+            if cancels && round == n {
+                placed = placed.header("prefer", "respond-async");
+            }
+            let Ok(answer) = placed.send().await else {
+                sleep(PAUSE).await;
+                continue;
+            };
+            let status = answer.status();
+            let Ok(order) = answer.json::<Order>().await else {
+                sleep(PAUSE).await;
+                continue;
+            };
+            match status {
+                StatusCode::CREATED | StatusCode::CONFLICT => {
+                    return (order.id.to_string(), order.state);
+                }
+                StatusCode::ACCEPTED if cancels => {
+                    let _ = client.delete(format!("{url}/{}", order.id)).send().await;
+                }
+                _ => sleep(PAUSE).await,
+            }
+        }
+        panic!("{key} gets no answer");
+    }
+}
+
 #[tokio::test]
 async fn it_sells_while_its_servers_are_killed() {
     let Some(mut shop) = Shop::open("").await else {
@@ -373,4 +375,79 @@ async fn it_sells_while_its_servers_are_killed() {
     let told: BTreeMap<_, _> = selling.join_all().await.into_iter().collect();
     shop.holds(&told).await;
     shop.close();
+}
+
+#[tokio::test]
+#[ignore = "a hunt"]
+async fn hunt() {
+    let bug = env::var("HUNT").unwrap_or_default();
+    let rounds: usize = env::var("ROUNDS").unwrap_or("5".into()).parse().unwrap();
+    let mut seed = 12345u64;
+    let mut draw = move |n: u64| {
+        seed = seed
+            .wrapping_mul(6364136223846793005)
+            .wrapping_add(1442695040888963407);
+        (seed >> 33) % n
+    };
+    for round in 0..rounds {
+        let Some(mut shop) = Shop::open(&bug).await else {
+            return;
+        };
+        let selling = shop.sell(12);
+        for _ in 0..draw(4) {
+            sleep(Duration::from_millis(draw(250))).await;
+            match draw(4) {
+                0 => {
+                    shop.redis = None;
+                    shop.start_redis();
+                }
+                1 => shop.postgres.control(&["restart", "-m", "immediate"]),
+                2 => {
+                    let victim = draw(4) as usize;
+                    signal(&shop.services[victim].0, "STOP");
+                    sleep(Duration::from_millis(500 + draw(2500))).await;
+                    signal(&shop.services[victim].0, "CONT");
+                }
+                _ => {
+                    if let Ok(mut c) = PgConnection::connect(&shop.postgres.url()).await {
+                        let _ = sqlx::query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND usename = 'app' AND random() < 0.5").execute(&mut c).await;
+                    }
+                }
+            }
+        }
+        let told: BTreeMap<_, _> = selling.join_all().await.into_iter().collect();
+        let since = Instant::now();
+        let mut found;
+        loop {
+            found = shop.audit().await;
+            if found.is_empty() || since.elapsed() > Duration::from_secs(8) {
+                break;
+            }
+            sleep(PAUSE).await;
+        }
+        let orders: Vec<Order> = shop
+            .client
+            .get(format!("http://127.0.0.1:{}/orders", shop.orders[0]))
+            .send()
+            .await
+            .unwrap()
+            .json()
+            .await
+            .unwrap();
+        for o in &orders {
+            if told.get(&o.id.to_string()).is_some_and(|t| *t != o.state) {
+                found.push(format!("told otherwise {o:?}"));
+            }
+        }
+        let confirmed = orders
+            .iter()
+            .filter(|o| o.state == State::Confirmed)
+            .count();
+        println!(
+            "HUNT {bug} round {round}: {} orders {confirmed} confirmed; {} offences {:#?}",
+            orders.len(),
+            found.len(),
+            found.iter().take(4).collect::<Vec<_>>()
+        );
+    }
 }
