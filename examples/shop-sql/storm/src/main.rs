@@ -1,0 +1,73 @@
+//! The shop in the storm: its services, PostgreSQL and Redis as they are, and customers who order at the same time.
+
+mod audit;
+mod customer;
+#[cfg(test)]
+mod tests;
+
+use std::process::ExitCode;
+
+use audit::{Told, audit};
+use shop_sql_kit::Bug;
+use squall::{
+    Processes, Sim,
+    scenario::{Catalogue, Scenario, Setup},
+    storm::Profile,
+    storms, unmodified,
+};
+use squall_servers::Servers;
+
+fn shop(sim: &Sim, setup: &Setup) {
+    let bug = setup.plant.clone().unwrap_or_default();
+    let db = sim
+        .postgres("db")
+        .database("shop")
+        .setting("deadlock_timeout", "100ms");
+    let service = |name, main| {
+        sim.program(name, main)
+            .env("DATABASE_URL", "postgres://app@db/shop")
+            .env("SHOP_BUG", &bug)
+    };
+    // What is read from a replica may be late. It is there for those who want to read so.
+    let replica = match bug == Bug::StaleRead.name() {
+        true => {
+            sim.postgres("db-2").database("shop").replica_of(&db);
+            "postgres://app@db-2/shop"
+        }
+        false => "",
+    };
+    sim.redis("cache").in_memory();
+    service("inventory", shop_sql_inventory::main).env("STOCK_ITEMS", "tea=9@3,mug=5@8");
+    service("payments", shop_sql_payments::main).env("ACCOUNTS", "ann=20,ben=20,cleo=20");
+    for name in ["orders-1", "orders-2"] {
+        service(name, shop_sql_orders::main)
+            .env("DATABASE_REPLICA_URL", replica)
+            .env("REDIS_URL", "redis://cache");
+    }
+
+    let told = Told::default();
+    for name in ["ann", "ben", "cleo"] {
+        let told = told.clone();
+        sim.client(name, unmodified(|client| customer::orders(client, told)));
+    }
+    sim.late_client("auditor", unmodified(|_| audit(told)));
+}
+
+fn scenario() -> Box<dyn Scenario> {
+    let bugs = Bug::ALL.iter().map(|bug| (bug.name(), bug.about()));
+    let about = "orders over inventory and payments: axum, reqwest, sqlx on PostgreSQL, Redis";
+    // All orders are placed at once: what befalls the shop later finds it idle.
+    let soon = |profile: &mut Profile| profile.horizon_ms = 1_000;
+    storms("shop-sql")
+        .about(about)
+        .bugs(bugs)
+        .profile(soon)
+        .scenario(shop)
+}
+
+fn main() -> ExitCode {
+    squall::cli::main(Catalogue {
+        scenarios: vec![scenario()],
+        canary: Some(("shop-sql", "conflict-taken-for-inserted")),
+    })
+}
