@@ -22,6 +22,9 @@ use sqlx::PgConnection;
 use tracing::info;
 use uuid::Uuid;
 
+/// How its schema is made.
+pub const MIGRATIONS: &[&str] = &[include_str!("schema.sql")];
+
 /// What the service is told.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -115,7 +118,7 @@ pub fn main() -> anyhow::Result<()> {
 /// The port is taken, the database does not come, or the configuration is wrong.
 pub async fn run(config: Config) -> anyhow::Result<()> {
     let database = Database::open(&config.database, "inventory")?;
-    database.migrate(&[include_str!("schema.sql")]).await?;
+    database.migrate(MIGRATIONS).await?;
     let stock = |transaction| stock(transaction, &config.items);
     database.transaction(READ_COMMITTED, stock).await?;
     let inventory = Inventory {

@@ -41,6 +41,15 @@ pub trait Row: for<'r> FromRow<'r, PgRow> + Send + Unpin {}
 
 impl<T: for<'r> FromRow<'r, PgRow> + Send + Unpin> Row for T {}
 
+/// Migrations of SQL, which are numbered from 1.
+pub fn migrations(sql: &[&'static str]) -> Vec<Migration> {
+    let numbered = sql.iter().zip(1..).map(|(sql, version)| {
+        let sql = sql.into_sql_str();
+        Migration::new(version, "".into(), MigrationType::Simple, sql, false)
+    });
+    numbered.collect()
+}
+
 fn late() -> Error {
     Error::Unknown("the database does not answer".to_owned())
 }
@@ -80,11 +89,7 @@ impl Database {
     ///
     /// The database does not come, or refuses.
     pub async fn migrate(&self, migrations: &[&'static str]) -> Started<()> {
-        let versions = migrations.iter().zip(1..).map(|(sql, version)| {
-            let sql = sql.into_sql_str();
-            Migration::new(version, "".into(), MigrationType::Simple, sql, false)
-        });
-        let mut migrator = Migrator::with_migrations(versions.collect());
+        let mut migrator = Migrator::with_migrations(self::migrations(migrations));
         // Its own lock is a session's: that of a client that vanished would stay.
         migrator.set_locking(false).create_schema(self.schema);
         let mut pause = Duration::from_millis(50);

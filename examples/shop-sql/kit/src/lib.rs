@@ -12,7 +12,9 @@ mod peer;
 mod settings;
 
 pub use bug::{Bug, Bugs};
-pub use database::{Database, READ_COMMITTED, REPEATABLE_READ, SERIALIZABLE, Transaction};
+pub use database::{
+    Database, READ_COMMITTED, REPEATABLE_READ, SERIALIZABLE, Transaction, migrations,
+};
 pub use http::{Error, Result, serve};
 pub use lock::{Lease, Locks};
 pub use peer::Peer;

@@ -22,6 +22,13 @@ use tokio::task::JoinSet;
 pub use api::Place;
 pub use order::{Order, State};
 
+/// How its schema is made.
+pub const MIGRATIONS: &[&str] = &[
+    outbox::MIGRATION,
+    idempotency::MIGRATION,
+    include_str!("schema.sql"),
+];
+
 /// What the service is told.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -83,12 +90,7 @@ pub fn main() -> Result<()> {
 /// The port is taken, the database does not come, or the configuration is wrong.
 pub async fn run(config: Config) -> Result<()> {
     let database = Database::open(&config.database, "orders")?;
-    let migrations = [
-        outbox::MIGRATION,
-        idempotency::MIGRATION,
-        include_str!("schema.sql"),
-    ];
-    database.migrate(&migrations).await?;
+    database.migrate(MIGRATIONS).await?;
     let replica = match &*config.replica {
         "" => database.clone(),
         url => Database::open(url, "orders")?,

@@ -15,6 +15,9 @@ use tokio::time::sleep;
 use tracing::info;
 use uuid::Uuid;
 
+/// How its schema is made.
+pub const MIGRATIONS: &[&str] = &[include_str!("schema.sql")];
+
 /// What the service is told.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -97,7 +100,7 @@ pub fn main() -> anyhow::Result<()> {
 /// The port is taken, the database does not come, or the configuration is wrong.
 pub async fn run(config: Config) -> anyhow::Result<()> {
     let database = Database::open(&config.database, "payments")?;
-    database.migrate(&[include_str!("schema.sql")]).await?;
+    database.migrate(MIGRATIONS).await?;
     let open = |transaction| open(transaction, &config.accounts);
     database.transaction(READ_COMMITTED, open).await?;
     let payments = Payments {

@@ -8,11 +8,9 @@ use shop_sql_orders::{Order, State};
 use squall::Client;
 use tokio::{task::JoinSet, time::sleep};
 
-use crate::audit::{Told, http};
+use crate::audit::{INSTANCES, Told, http};
 
 const PAUSE: Duration = Duration::from_millis(200);
-/// The instances of the order service.
-const INSTANCES: [&str; 2] = ["orders-1", "orders-2"];
 
 /// An order, as it is to be placed.
 struct Wanted {

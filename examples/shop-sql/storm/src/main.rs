@@ -7,8 +7,12 @@ mod tests;
 
 use std::process::ExitCode;
 
-use audit::{Told, audit};
-use shop_sql_kit::Bug;
+use audit::{INSTANCES, Told, audit};
+use shop_sql_kit::{
+    Bug,
+    audit::{ALWAYS, AT_REST},
+    migrations,
+};
 use squall::{
     Processes, Sim,
     scenario::{Catalogue, Scenario, Setup},
@@ -39,7 +43,7 @@ fn shop(sim: &Sim, setup: &Setup) {
     sim.redis("cache").in_memory();
     service("inventory", shop_sql_inventory::main).env("STOCK_ITEMS", "tea=9@3,mug=5@8");
     service("payments", shop_sql_payments::main).env("ACCOUNTS", "ann=20,ben=20,cleo=20");
-    for name in ["orders-1", "orders-2"] {
+    for name in INSTANCES {
         service(name, shop_sql_orders::main)
             .env("DATABASE_REPLICA_URL", replica)
             .env("REDIS_URL", "redis://cache");
@@ -49,6 +53,12 @@ fn shop(sim: &Sim, setup: &Setup) {
     for name in ["ann", "ben", "cleo"] {
         let told = told.clone();
         sim.client(name, unmodified(|client| customer::orders(client, told)));
+    }
+    for (rule, offences) in ALWAYS {
+        sim.always_sql(&db, rule, offences);
+    }
+    for (rule, offences) in AT_REST {
+        sim.finally_sql(&db, rule, offences);
     }
     sim.late_client("auditor", unmodified(|_| audit(told)));
 }
