@@ -29,8 +29,6 @@ pub const MIGRATION: &str = "
 
 /// How often is looked for events that nothing has told of.
 const ROUND: Duration = Duration::from_secs(1);
-/// How many events are sent in one transaction.
-const BATCH: i64 = 4;
 
 /// An event, as it is sent. Whoever hears of it twice knows that by its `event`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -162,23 +160,20 @@ impl Relay {
             sqlx::query_as(
                 "WITH cursor AS (SELECT last FROM outbox_cursor FOR UPDATE)
                  SELECT id, event, subject, kind, detail FROM outbox, cursor
-                 WHERE id > last ORDER BY id LIMIT $1",
+                 WHERE id > last ORDER BY id LIMIT 4",
             )
-            .bind(BATCH)
         } else if self.bugs.has(Bug::ReturningOrder) {
             sqlx::query_as(
                 "DELETE FROM outbox WHERE id IN
-                 (SELECT id FROM outbox ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED)
+                 (SELECT id FROM outbox ORDER BY id LIMIT 4 FOR UPDATE SKIP LOCKED)
                  RETURNING id, event, subject, kind, detail",
             )
-            .bind(BATCH)
         } else {
             sqlx::query_as(
                 "SELECT id, event, subject, kind, detail FROM outbox AS head WHERE NOT EXISTS
                  (SELECT FROM outbox AS earlier WHERE earlier.subject = head.subject AND earlier.id < head.id)
-                 ORDER BY id LIMIT $1 FOR UPDATE OF head SKIP LOCKED",
+                 ORDER BY id LIMIT 4 FOR UPDATE OF head SKIP LOCKED",
             )
-            .bind(BATCH)
         };
         Ok(rows.fetch_all(transaction).await?)
     }

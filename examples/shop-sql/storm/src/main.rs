@@ -21,12 +21,38 @@ use squall::{
 };
 use squall_servers::Servers;
 
+/// What the services would make of an empty database: it is made once, and not in each storm.
+fn schema() -> String {
+    let services = [
+        ("inventory", shop_sql_inventory::MIGRATIONS),
+        ("payments", shop_sql_payments::MIGRATIONS),
+        ("orders", shop_sql_orders::MIGRATIONS),
+    ];
+    let mut script = String::new();
+    for (schema, sql) in services {
+        script += &format!(
+            "CREATE SCHEMA {schema}; SET search_path = {schema};
+             CREATE TABLE _sqlx_migrations (version bigint PRIMARY KEY, description text NOT NULL,
+                 installed_on timestamptz NOT NULL DEFAULT now(), success boolean NOT NULL,
+                 checksum bytea NOT NULL, execution_time bigint NOT NULL);"
+        );
+        for migration in migrations(sql) {
+            let digits = migration.checksum.iter().map(|byte| format!("{byte:02x}"));
+            let (version, checksum) = (migration.version, digits.collect::<String>());
+            script += migration.sql.as_str();
+            script += &format!(
+                "; INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+                   VALUES ({version}, '', true, '\\x{checksum}', 0);"
+            );
+        }
+    }
+    script
+}
+
 fn shop(sim: &Sim, setup: &Setup) {
     let bug = setup.plant.clone().unwrap_or_default();
-    let db = sim
-        .postgres("db")
-        .database("shop")
-        .setting("deadlock_timeout", "100ms");
+    let db = sim.postgres("db").database("shop").schema(schema());
+    let db = db.setting("deadlock_timeout", "100ms");
     let service = |name, main| {
         sim.program(name, main)
             .env("DATABASE_URL", "postgres://app@db/shop")

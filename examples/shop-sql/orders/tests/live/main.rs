@@ -1,5 +1,7 @@
 //! The shop on real servers: PostgreSQL and Redis are started for it, sold from, and killed while it sells.
 
+mod bugs;
+
 use std::{
     collections::BTreeMap,
     env, fs,
@@ -106,22 +108,19 @@ impl Postgres {
         };
         postgres.control(&["start"]);
         let port = postgres.port.to_string();
-        run(Postgres::program("createdb").args([
-            "-h",
-            "127.0.0.1",
-            "-U",
-            "app",
-            "-p",
-            &port,
-            "shop",
-        ]));
+        for database in ["shop", "late"] {
+            let mut createdb = Postgres::program("createdb");
+            createdb.args(["-h", "127.0.0.1", "-U", "app", "-p", &port, database]);
+            run(&mut createdb);
+        }
         postgres
     }
 
     fn control(&self, action: &[&str]) {
         let Postgres { data, port } = self;
-        let options =
-            format!("-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories=''");
+        let options = format!(
+            "-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c deadlock_timeout=100ms"
+        );
         let log = data.join("log");
         let mut control = Postgres::program("pg_ctl");
         control.args(action).arg("-w").args(["-o", &options]);
@@ -131,8 +130,8 @@ impl Postgres {
         assert!(status.is_ok_and(|status| status.success()), "{action:?}");
     }
 
-    fn url(&self) -> String {
-        format!("postgres://app@127.0.0.1:{}/shop", self.port)
+    fn url(&self, database: &str) -> String {
+        format!("postgres://app@127.0.0.1:{}/{database}", self.port)
     }
 }
 
@@ -151,13 +150,15 @@ struct Shop {
     postgres: Postgres,
     place: TempDir,
     redis_port: u16,
+    inventory: u16,
+    payments: u16,
     orders: [u16; 2],
     client: Client,
 }
 
 impl Shop {
-    /// With two instances of the order service; unless the servers are not there.
-    async fn open(bug: &str) -> Option<Shop> {
+    /// Its servers; unless they are not installed.
+    fn servers() -> Option<Shop> {
         if find("initdb").is_none() || find("redis-server").is_none() {
             let why = "NOT TESTED: PostgreSQL and Redis are not installed (apt install postgresql redis-server)";
             assert_ne!(env::var("SHOP_SERVERS").as_deref(), Ok("required"), "{why}");
@@ -165,47 +166,55 @@ impl Shop {
             return None;
         }
         let place = TempDir::new().expect("there is space");
+        let client = Client::builder().timeout(Duration::from_secs(8)).build();
         let mut shop = Shop {
             services: Vec::new(),
             redis: None,
             postgres: Postgres::new(place.path()),
             place,
             redis_port: free_port(),
+            inventory: free_port(),
+            payments: free_port(),
             orders: [free_port(), free_port()],
-            client: Client::builder()
-                .timeout(Duration::from_secs(8))
-                .build()
-                .expect("it needs nothing"),
+            client: client.expect("it needs nothing"),
         };
         shop.start_redis();
-        let [inventory, payments] = [free_port(), free_port()];
+        Some(shop)
+    }
+
+    /// Starts its services, with two instances of the order service.
+    async fn open(&mut self, settings: &[(&str, String)]) {
         let url = |port| format!("http://127.0.0.1:{port}");
-        let ports = [("inventory", inventory), ("payments", payments)];
-        for (name, port) in ports
-            .into_iter()
-            .chain(shop.orders.map(|port| ("orders", port)))
-        {
+        let orders = self.orders.map(|port| ("orders", port));
+        let others = [("inventory", self.inventory), ("payments", self.payments)];
+        for (name, port) in others.into_iter().chain(orders) {
             let mut command = Command::new(env::current_exe().expect("it runs"));
             command
                 .args(["--exact", "service", "--ignored", "--nocapture", "-q"])
                 .env("SERVICE", name)
                 .env("PORT", port.to_string())
-                .env("DATABASE_URL", shop.postgres.url())
+                .env("DATABASE_URL", self.postgres.url("shop"))
+                .env("DATABASE_REPLICA_URL", self.postgres.url("late"))
                 .env(
                     "REDIS_URL",
-                    format!("redis://127.0.0.1:{}", shop.redis_port),
+                    format!("redis://127.0.0.1:{}", self.redis_port),
                 )
-                .env("INVENTORY_URL", url(inventory))
-                .env("PAYMENTS_URL", url(payments))
+                .env("INVENTORY_URL", url(self.inventory))
+                .env("PAYMENTS_URL", url(self.payments))
                 .env("STOCK_ITEMS", "tea=30@3,mug=20@8")
-                .env("ACCOUNTS", "ann=60,ben=60,cleo=60")
-                .env("SHOP_BUG", bug);
-            shop.services.push(Running::start(&mut command));
+                .env("ACCOUNTS", "ann=60,ben=60,cleo=60");
+            for (setting, value) in settings {
+                match setting.strip_prefix("ORDERS_") {
+                    None => _ = command.env(setting, value),
+                    Some(setting) if name == "orders" => _ = command.env(setting, value),
+                    Some(_) => {}
+                }
+            }
+            self.services.push(Running::start(&mut command));
         }
-        for port in ports.map(|(_, port)| port).into_iter().chain(shop.orders) {
-            shop.comes_up(port).await;
+        for (_, port) in others.into_iter().chain(orders) {
+            self.comes_up(port).await;
         }
-        Some(shop)
     }
 
     fn start_redis(&mut self) {
@@ -253,16 +262,15 @@ impl Shop {
         selling
     }
 
+    async fn connect(&self) -> PgConnection {
+        let url = self.postgres.url("shop");
+        PgConnection::connect(&url).await.expect("it runs")
+    }
+
     async fn audit(&self) -> Vec<String> {
-        let mut connection = PgConnection::connect(&self.postgres.url())
-            .await
-            .expect("it runs");
-        let mut found = offences(&mut connection, ALWAYS).await.expect("it answers");
-        found.extend(
-            offences(&mut connection, AT_REST)
-                .await
-                .expect("it answers"),
-        );
+        let mut database = self.connect().await;
+        let mut found = offences(&mut database, ALWAYS).await.expect("it answers");
+        found.extend(offences(&mut database, AT_REST).await.expect("it answers"));
         found
     }
 
@@ -360,9 +368,11 @@ impl Customer {
 
 #[tokio::test]
 async fn it_sells_while_its_servers_are_killed() {
-    let Some(mut shop) = Shop::open("").await else {
+    let Some(mut shop) = Shop::servers() else {
         return;
     };
+    let no_replica = ("DATABASE_REPLICA_URL", String::new());
+    shop.open(&[no_replica]).await;
     let told: BTreeMap<_, _> = shop.sell(4).join_all().await.into_iter().collect();
     assert!(told.values().any(|state| *state == State::Confirmed));
     shop.holds(&told).await;
