@@ -1,6 +1,9 @@
 //! Redis as a node.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use squall_engine::{Node, Sim};
 use squall_kernel::{Command, prepare_programs};
@@ -70,12 +73,31 @@ pub fn add(sim: &Sim, name: &str) -> Redis {
     })));
     let described = redis.clone();
     sim.node(name, move |node: Node| {
-        let described = described.described().clone();
-        Command::new(executable.clone())
-            .arguments(described.arguments())
-            .run(node)
+        let arguments = described.described().arguments();
+        let began = node
+            .disk()
+            .files()
+            .iter()
+            .any(|file| file.contains("appendonlydir"));
+        let command = match began {
+            false => Command::new(&executable).arguments(arguments),
+            true => repaired(&executable, arguments),
+        };
+        command.run(node)
     });
     redis
+}
+
+/// Redis refuses to start on an append-only file whose end was torn by a power loss, until somebody has cut it off. That
+/// takes nothing which was synced.
+fn repaired(executable: &Path, arguments: Vec<String>) -> Command {
+    const REPAIR: &str = "for file in appendonlydir/*.manifest; do
+    [ -e \"$file\" ] && echo y | \"${0%redis-server}redis-check-aof\" --fix \"$file\" >/dev/null
+done
+exec \"$0\" \"$@\"";
+    let executable = executable.display().to_string();
+    let own = ["-c".to_owned(), REPAIR.to_owned(), executable];
+    Command::new("sh").arguments(own.into_iter().chain(arguments))
 }
 
 impl Described {
