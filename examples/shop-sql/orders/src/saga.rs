@@ -129,7 +129,9 @@ impl Orders {
                 State::Cancelled => return Ok(self.give_up(claim).await),
                 State::Reserving | State::Charging => {
                     let cancelled = Next::cancelled("cancelled".to_owned());
-                    self.write(claim, cancelled).await?;
+                    if let Some(order) = self.write(claim, cancelled).await? {
+                        return Ok(order);
+                    }
                 }
             }
         }
@@ -147,7 +149,10 @@ impl Orders {
                     State::Confirmed | State::Cancelled => return Ok(orders.give_up(claim).await),
                 };
                 let next = next.unwrap_or_else(|no| Next::cancelled(no.to_string()));
-                orders.write(claim, next).await?;
+                match orders.write(claim, next).await? {
+                    Some(order) if order.state.is_decided() => return Ok(order),
+                    _ => {}
+                }
             }
         }
     }
@@ -229,27 +234,38 @@ impl Orders {
         }
     }
 
-    /// Writes what becomes of an order, and the event that follows from it; unless somebody else has taken it since. An
+    /// Writes what becomes of an order, and the event that follows from it; nothing if somebody else has taken it since. An
     /// error does not mean that it is not written: whoever takes the order next sees what has become of it.
-    async fn write(&self, claim: Claim, next: Next) -> Result<()> {
+    async fn write(&self, claim: Claim, mut next: Next) -> Result<Option<Order>> {
         let mut written = self.try_to_write(&claim, &next).await;
         if let Err(error) = &written
             && self.bugs.has(Bug::CommitTakenForFailed)
         {
-            let failed = Next::cancelled(error.to_string());
+            next = Next::cancelled(error.to_string());
             for _ in 0..20 {
                 sleep(Duration::from_millis(200)).await;
-                written = self.try_to_write(&claim, &failed).await;
+                written = self.try_to_write(&claim, &next).await;
                 if written.is_ok() {
                     break;
                 }
             }
         }
         self.release(claim.lease).await;
-        written
+        let Next {
+            state,
+            total,
+            reason,
+        } = next;
+        let order = Order {
+            state,
+            total,
+            reason,
+            ..claim.order
+        };
+        Ok(written?.then_some(order))
     }
 
-    async fn try_to_write(&self, claim: &Claim, next: &Next) -> Result<()> {
+    async fn try_to_write(&self, claim: &Claim, next: &Next) -> Result<bool> {
         let write = |transaction| self.write_in(transaction, claim, next);
         self.database.transaction(READ_COMMITTED, write).await
     }
@@ -259,7 +275,7 @@ impl Orders {
         mut transaction: Transaction,
         Claim { order, .. }: &Claim,
         next: &Next,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let id = order.id;
         let update = match self.bugs.has(Bug::LeaseOverrun) {
             true => {
@@ -279,7 +295,7 @@ impl Orders {
             .await?;
         if written.rows_affected() == 0 {
             info!("{id}: somebody else has it");
-            return Ok(());
+            return Ok(false);
         }
         if next.state.is_decided() {
             let detail = json!({ "customer": order.customer });
@@ -287,6 +303,6 @@ impl Orders {
         }
         transaction.commit().await?;
         info!("{id}: {:?}", next.state);
-        Ok(())
+        Ok(true)
     }
 }
