@@ -120,6 +120,8 @@ struct Thread {
     progress: usize,
     /// The futex that its present call waits at, and for which bits.
     futex: Option<(futex::Key, u32)>,
+    /// The end of a named pipe for whose other end its present call waits.
+    opening: Option<ObjectId>,
     signals: signals::OfThread,
 }
 
@@ -134,6 +136,7 @@ impl Thread {
             clear_tid: 0,
             progress: 0,
             futex: None,
+            opening: None,
             signals,
         }
     }
@@ -230,6 +233,8 @@ pub(crate) struct Kernel {
     objects: Objects,
     /// Unix sockets that have a name.
     unix_names: BTreeMap<unix::Key, ObjectId>,
+    /// Pipes with a name.
+    fifos: pipe::Fifos,
     /// Objects that the present call sends along with bytes, and those that came along with what it has read.
     sending: Vec<ObjectId>,
     received: Vec<ObjectId>,
@@ -357,6 +362,7 @@ impl Kernel {
             last: pid,
             objects,
             unix_names: BTreeMap::new(),
+            fifos: pipe::Fifos::default(),
             sending: Vec::new(),
             received: Vec::new(),
             addressee: None,
@@ -477,7 +483,11 @@ impl Kernel {
                 thread.until = None;
                 thread.progress = 0;
                 thread.futex = None;
-                let answer = match thread.signals.may_disturb(&self.process.signals) {
+                let is_disturbed = thread.signals.may_disturb(&self.process.signals);
+                if let Some(id) = thread.opening.take() {
+                    self.give_up(id);
+                }
+                let answer = match is_disturbed {
                     true => match self.deliver(tid, answer) {
                         Some(answer) => answer,
                         None => return self.bury(),

@@ -140,12 +140,12 @@ impl Kernel {
         let fd = a as i32;
         let here = HERE as usize;
         let result = match call.number {
-            libc::SYS_open => self.open(HERE, a, b as i32, c),
+            libc::SYS_open => return Some(self.open(tid, HERE, a, b as i32, c)),
             libc::SYS_creat => {
                 let flags = libc::O_CREAT | libc::O_WRONLY | libc::O_TRUNC;
-                self.open(HERE, a, flags, b)
+                return Some(self.open(tid, HERE, a, flags, b));
             }
-            libc::SYS_openat => self.open(fd, b, c as i32, d),
+            libc::SYS_openat => return Some(self.open(tid, fd, b, c as i32, d)),
             libc::SYS_lseek => match self.file(fd) {
                 Ok(file) => file
                     .lseek(b as i64, c as i32)
@@ -289,7 +289,20 @@ impl Kernel {
         Ok(0)
     }
 
-    fn open(&mut self, dir: i32, path: usize, flags: i32, mode: usize) -> Result<isize, Errno> {
+    fn open(&mut self, tid: Tid, dir: i32, path: usize, flags: i32, mode: usize) -> Answer {
+        let opened = self.try_open(dir, path, flags, mode);
+        if let Err(Errno(libc::ENXIO)) = opened
+            && let Ok(dir) = self.directory(dir)
+            && let path = self.memory.text(path)
+            && let Ok(stat) = self.process.files.stat(dir.as_ref(), &path, true)
+            && stat.mode & libc::S_IFMT == libc::S_IFIFO
+        {
+            return self.open_fifo(tid, stat.ino, flags);
+        }
+        opened.into()
+    }
+
+    fn try_open(&mut self, dir: i32, path: usize, flags: i32, mode: usize) -> Result<isize, Errno> {
         self.may_open()?;
         let (dir, path) = (self.directory(dir)?, self.memory.text(path));
         let file = self

@@ -1,11 +1,14 @@
 //! Pipes, and pairs of sockets, which are two of them.
 
+mod fifo;
+
 use std::{
     collections::VecDeque,
     ops::Range,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+pub(super) use self::fifo::Fifos;
 use super::{
     Errno, Kernel,
     object::{Kind, ObjectId, events},
@@ -21,13 +24,17 @@ const PAGE: usize = 4096;
 #[derive(Debug)]
 struct Buffer {
     bytes: VecDeque<u8>,
-    has_reader: bool,
-    has_writer: bool,
+    /// How many ends read and write it; more than one of each if it has a name.
+    readers: u32,
+    writers: u32,
+    /// How many there have ever been.
+    readers_ever: u64,
+    writers_ever: u64,
     /// The other end went with data that it had not read: told once, as ECONNRESET.
     is_reset: bool,
     /// Whom to tell that there is something to read, or room.
-    reader: Option<ObjectId>,
-    writer: Option<ObjectId>,
+    reader: Vec<ObjectId>,
+    writer: Vec<ObjectId>,
     /// Where messages keep their bounds: the lengths of those in it.
     messages: Option<VecDeque<usize>>,
     /// How many bytes have been read.
@@ -78,7 +85,7 @@ impl Buffer {
     }
 
     fn is_over(&self) -> bool {
-        !self.has_writer || !self.has_reader
+        self.writers == 0 || self.readers == 0
     }
 }
 
@@ -90,11 +97,13 @@ impl Pipe {
     fn new(keeps_bounds: bool) -> Self {
         Pipe(Arc::new(Mutex::new(Buffer {
             bytes: VecDeque::new(),
-            has_reader: true,
-            has_writer: true,
+            readers: 1,
+            writers: 1,
+            readers_ever: 1,
+            writers_ever: 1,
             is_reset: false,
-            reader: None,
-            writer: None,
+            reader: Vec::new(),
+            writer: Vec::new(),
             messages: keeps_bounds.then(VecDeque::new),
             read: 0,
             rights: VecDeque::new(),
@@ -112,6 +121,8 @@ pub(crate) struct PipeEnd {
     reads: Option<Pipe>,
     writes: Option<Pipe>,
     pub is_socket: bool,
+    /// How many others there had ever been at the other end when this one was opened.
+    met: u64,
     /// It is one of messages, which keep their bounds.
     pub keeps_bounds: bool,
     /// `SO_RCVTIMEO`, in nanoseconds.
@@ -126,6 +137,7 @@ impl PipeEnd {
             is_socket: reads.is_some() && writes.is_some(),
             reads,
             writes,
+            met: 0,
             keeps_bounds: false,
             receive_timeout: None,
             ends: None,
@@ -148,10 +160,10 @@ impl PipeEnd {
     /// It is this object.
     pub(super) fn attend(&self, id: ObjectId) {
         if let Some(pipe) = &self.reads {
-            pipe.buffer().reader = Some(id);
+            pipe.buffer().reader.push(id);
         }
         if let Some(pipe) = &self.writes {
-            pipe.buffer().writer = Some(id);
+            pipe.buffer().writer.push(id);
         }
     }
 
@@ -162,7 +174,7 @@ impl PipeEnd {
             if !buffer.bytes.is_empty() {
                 mask |= events::IN;
             }
-            if !buffer.has_writer {
+            if buffer.writers == 0 && buffer.writers_ever != self.met {
                 let over = self
                     .writes
                     .as_ref()
@@ -179,7 +191,7 @@ impl PipeEnd {
         }
         if let Some(pipe) = &self.writes {
             let buffer = pipe.buffer();
-            if !buffer.has_reader {
+            if buffer.readers == 0 {
                 mask |= if self.is_socket {
                     events::OUT
                 } else {
@@ -293,9 +305,9 @@ impl Kernel {
             if std::mem::take(&mut buffer.is_reset) {
                 return Err(Errno(libc::ECONNRESET));
             }
-            return match buffer.has_writer {
-                true => Err(Errno(libc::EAGAIN)),
-                false => Ok(0),
+            return match buffer.writers {
+                0 => Ok(0),
+                _ => Err(Errno(libc::EAGAIN)),
             };
         }
         let (len, taken) = buffer.next(into.len());
@@ -305,9 +317,9 @@ impl Kernel {
         if !peek {
             buffer.take(taken, &mut self.received);
         }
-        let writer = buffer.writer;
+        let writers = buffer.writer.clone();
         drop(buffer);
-        if let (Some(writer), false) = (writer, peek) {
+        for writer in writers.into_iter().filter(|_| !peek) {
             self.notify(writer, events::OUT);
         }
         Ok(len)
@@ -342,9 +354,9 @@ impl Kernel {
             }
         }
         buffer.put(&bytes[..len], rights);
-        let reader = buffer.reader;
+        let readers = buffer.reader.clone();
         drop(buffer);
-        if let Some(reader) = reader {
+        for reader in readers {
             self.notify(reader, events::IN);
         }
         Ok(len)
@@ -354,8 +366,8 @@ impl Kernel {
     pub(super) fn pipe_closes(&mut self, end: &PipeEnd) {
         if let Some(pipe) = &end.reads {
             let mut buffer = pipe.buffer();
-            buffer.has_reader = false;
-            let (writer, unread) = (buffer.writer, !buffer.bytes.is_empty());
+            buffer.readers = buffer.readers.saturating_sub(1);
+            let (writers, unread) = (buffer.writer.clone(), !buffer.bytes.is_empty());
             let lost = std::mem::take(&mut buffer.rights);
             drop(buffer);
             for id in lost.into_iter().flat_map(|(_, ids)| ids) {
@@ -364,7 +376,7 @@ impl Kernel {
             if let (Some(back), true) = (&end.writes, unread) {
                 back.buffer().is_reset = true;
             }
-            if let Some(writer) = writer {
+            for writer in writers {
                 self.notify(writer, events::OUT | events::ERR);
             }
         }
@@ -375,10 +387,10 @@ impl Kernel {
     pub(super) fn pipe_is_deaf(&mut self, end: &PipeEnd) {
         if let Some(pipe) = &end.reads {
             let mut buffer = pipe.buffer();
-            (buffer.has_reader, buffer.has_writer) = (false, false);
-            let (reader, writer) = (buffer.reader, buffer.writer);
+            (buffer.readers, buffer.writers) = (0, 0);
+            let both = [buffer.reader.clone(), buffer.writer.clone()].concat();
             drop(buffer);
-            for id in [reader, writer].into_iter().flatten() {
+            for id in both {
                 self.notify(id, events::IN | events::OUT | events::RDHUP);
             }
         }
@@ -388,10 +400,10 @@ impl Kernel {
     pub(super) fn pipe_ends(&mut self, end: &PipeEnd) {
         if let Some(pipe) = &end.writes {
             let mut buffer = pipe.buffer();
-            buffer.has_writer = false;
-            let reader = buffer.reader;
+            buffer.writers = buffer.writers.saturating_sub(1);
+            let readers = buffer.reader.clone();
             drop(buffer);
-            if let Some(reader) = reader {
+            for reader in readers {
                 self.notify(reader, events::IN | events::HUP | events::RDHUP);
             }
         }

@@ -322,6 +322,11 @@ impl Kernel {
             );
             self.node.says(Level::Err, &text);
         }
+        let own = self.threads.values().filter(|one| one.process == pid);
+        let opening: Vec<_> = own.filter_map(|one| one.opening).collect();
+        for id in opening {
+            self.give_up(id);
+        }
         self.threads.retain(|_, thread| thread.process != pid);
         let gone = process.processor.memory().unshare(&(0..usize::MAX));
         self.unshare(&gone);
