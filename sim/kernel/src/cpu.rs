@@ -347,7 +347,8 @@ impl Clone {
             libc::SYS_clone3 => {
                 let word = |n: usize| memory.read_u64(a + 8 * n);
                 Some(Clone {
-                    flags: word(0),
+                    // By `clone`, the lowest byte says which signal the parent gets at its end.
+                    flags: word(0) | word(4),
                     child_tid: word(2) as usize,
                     parent_tid: word(3) as usize,
                     stack: (word(5) + word(6)) as usize,
