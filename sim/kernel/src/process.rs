@@ -122,6 +122,8 @@ struct Thread {
     futex: Option<(futex::Key, u32)>,
     /// The end of a named pipe for whose other end its present call waits.
     opening: Option<ObjectId>,
+    /// What its present call comes to once what it sent has arrived.
+    sent: Option<isize>,
     signals: signals::OfThread,
 }
 
@@ -137,6 +139,7 @@ impl Thread {
             progress: 0,
             futex: None,
             opening: None,
+            sent: None,
             signals,
         }
     }
@@ -169,6 +172,8 @@ const PROCESSORS: usize = 4;
 const MONOTONIC_BEGIN: u64 = 1_000_000_000_000;
 /// A program that is told to end has so long.
 const PATIENCE_NS: u64 = 10_000_000_000;
+/// What an executable sends to its own machine has arrived when the call returns: so long.
+const ARRIVES_NS: u64 = 40_000;
 /// A system call takes this long.
 const CALL_NS: u64 = 200;
 /// A process that is this far ahead of virtual time stands still until it is caught up with.
@@ -235,6 +240,8 @@ pub(crate) struct Kernel {
     unix_names: BTreeMap<unix::Key, ObjectId>,
     /// Pipes with a name.
     fifos: pipe::Fifos,
+    /// The present call has sent to this very machine.
+    sends_here: bool,
     /// Objects that the present call sends along with bytes, and those that came along with what it has read.
     sending: Vec<ObjectId>,
     received: Vec<ObjectId>,
@@ -363,6 +370,7 @@ impl Kernel {
             objects,
             unix_names: BTreeMap::new(),
             fifos: pipe::Fifos::default(),
+            sends_here: false,
             sending: Vec::new(),
             received: Vec::new(),
             addressee: None,
@@ -504,7 +512,13 @@ impl Kernel {
                 }
                 call
             }
-            State::Retry | State::Waiting(_) => thread.call,
+            State::Retry | State::Waiting(_) => {
+                if let Some(sent) = thread.sent.take() {
+                    thread.state = State::Ready(sent);
+                    return;
+                }
+                thread.call
+            }
         };
         let mut answer = self.serve(tid, &call);
         if self.memory.take_missed() && matches!(answer, Answer::Done(_)) {
@@ -517,12 +531,23 @@ impl Kernel {
             Answer::Wait(wait) => self.interrupt(tid, &call, wait),
             _ => None,
         };
+        let (sends_here, now) = (std::mem::take(&mut self.sends_here), self.now());
         if let Some(thread) = self.threads.get_mut(&tid) {
             match (answer, interrupted) {
                 (_, Some(result)) => thread.state = State::Ready(result),
                 (Answer::Done(result), _) => {
                     thread.signals.end_call();
-                    thread.state = State::Ready(result);
+                    thread.state = match sends_here && result > 0 {
+                        true => {
+                            thread.sent = Some(result);
+                            State::Waiting(Wait {
+                                until: Some(now + ARRIVES_NS),
+                                is_deaf: true,
+                                ..Wait::default()
+                            })
+                        }
+                        false => State::Ready(result),
+                    };
                 }
                 (Answer::Anew, _) => {}
                 (Answer::Wait(wait), _) => thread.state = State::Waiting(wait),

@@ -554,7 +554,13 @@ impl Kernel {
         let hears = self.hears.clone();
         let (_, socket, _) = self.socket_of(fd)?;
         let sent = socket.send(parts)?;
-        if let (Some(hears), Some(local)) = (hears, socket.local) {
+        let stays = match (socket.local, socket.remote) {
+            (Some(local), Some(remote)) => remote.ip().is_loopback() || local.ip() == remote.ip(),
+            _ => false,
+        };
+        let local = socket.local;
+        self.sends_here |= stays && self.process.is_executable;
+        if let (Some(hears), Some(local)) = (hears, local) {
             let mut left = sent;
             for part in parts {
                 let len = part.len().min(left);
