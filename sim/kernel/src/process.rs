@@ -557,6 +557,7 @@ impl Kernel {
                 }
             }
         }
+        self.memory.settle();
         self.bury();
     }
 
@@ -709,7 +710,7 @@ impl Kernel {
     }
 
     /// A thread ends.
-    fn exit_thread(&mut self, tid: Tid) -> Answer {
+    fn exit_thread(&mut self, tid: Tid, status: i32) -> Answer {
         let clear = self.threads.get(&tid).map_or(0, |thread| thread.clear_tid);
         if clear != 0 {
             self.memory.write_u32(clear, 0);
@@ -719,7 +720,7 @@ impl Kernel {
         let pid = self.process.pid;
         let of_process = self.threads.values().filter(|one| one.process == pid);
         if of_process.count() == 1 {
-            self.ends(pid, End::Exit(0));
+            self.ends(pid, End::Exit(status));
         }
         Answer::Gone
     }

@@ -61,9 +61,10 @@ impl Wanted {
             .ok()
             .and_then(|at| at.duration_since(UNIX_EPOCH).ok());
         let follows = format!(
-            "{FORMAT} {} {modified:?} {self:?} {:?}",
+            "{FORMAT} {} {modified:?} {:?} {}",
             told.len(),
-            arguments(&[])
+            self.schema,
+            script(self)
         );
         Ok(folder().join(format!("postgres-{:016x}.tar", hash(follows.as_bytes()))))
     }
@@ -204,14 +205,20 @@ mod tests {
 
     #[test]
     fn images_of_other_schemas_lie_in_other_places() {
+        let folder = std::env::temp_dir().join(format!("squall-place-{}", std::process::id()));
+        fs::create_dir_all(&folder).expect("it is made");
         let wanted = |schema: &str| Wanted {
-            folder: "/bin".into(),
+            folder: folder.clone(),
             database: "app".into(),
             schema: schema.into(),
         };
         // The place follows from the server's executable too, which has to be there.
         let missing = wanted("a").place().expect_err("there is no such server");
-        assert!(missing.contains("/bin/postgres"), "{missing}");
-        assert!(script(&wanted("a")).contains("-f /schema.sql"));
+        assert!(missing.contains("postgres"), "{missing}");
+        fs::write(folder.join("postgres"), "").expect("it is written");
+        let places = ["a", "a", "b"].map(|schema| wanted(schema).place());
+        let _ = fs::remove_dir_all(&folder);
+        assert_eq!(places[0], places[1]);
+        assert_ne!(places[0], places[2]);
     }
 }

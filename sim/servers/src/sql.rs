@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use squall_engine::{Client, Sim, sim::OBSERVER};
+use tokio::time::timeout;
 
 use crate::{
     checks::{Checks, Query},
@@ -54,7 +55,20 @@ async fn look(
     loop {
         let queries = checks.queries().clone();
         for (ordinal, query) in queries.into_iter().enumerate() {
-            let rows = connection.rows(&query.sql).await?;
+            let rows = match connection.rows(&query.sql).await {
+                Ok(rows) => rows,
+                Err(error) if is_mistaken(&error) => {
+                    client.broken(
+                        &*query.name,
+                        server,
+                        &[server],
+                        "a query",
+                        error.to_string(),
+                    );
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             for row in rows.iter().filter(|row| !query.told.contains(row)) {
                 tell(client, server, &query.name, row);
             }
@@ -62,6 +76,11 @@ async fn look(
         }
         checks.committed().await;
     }
+}
+
+/// Whether the server says that it is the query which is wrong: SQLSTATE class 42.
+fn is_mistaken(error: &std::io::Error) -> bool {
+    error.to_string().starts_with("ERROR 42")
 }
 
 pub fn finally(sim: &Sim, db: &Postgres, name: &str, sql: &str) {
@@ -77,7 +96,8 @@ pub fn finally(sim: &Sim, db: &Postgres, name: &str, sql: &str) {
                     let mut connection = Connection::open(&client, &server, &database).await?;
                     connection.rows(&sql).await
                 };
-                let given = given.await;
+                let late = |_| Err(std::io::ErrorKind::TimedOut.into());
+                let given = timeout(PATIENCE, given).await.unwrap_or_else(late);
                 let is_over = client.now().since(begun) >= PATIENCE;
                 match given {
                     Ok(rows) if rows.is_empty() => return,

@@ -205,3 +205,54 @@ fn a_calm_run_over_postgres_is_the_same_each_time() {
     assert!(first.violations.is_empty(), "{}", trace(&first));
     assert_eq!(trace(&first), trace(&second));
 }
+
+fn replicated(sim: &squall::Sim) {
+    let db = sim
+        .postgres("db")
+        .schema("CREATE TABLE sold (id bigserial PRIMARY KEY, what text NOT NULL);");
+    sim.postgres("copy").replica_of(&db);
+    sim.always_sql(
+        &db,
+        "only tea is sold",
+        "SELECT id FROM sold WHERE what <> 'tea'",
+    );
+    sim.client(
+        "client",
+        unmodified(async |client: Client| {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            let mut primary = connect("db:5432").await.expect("it is there");
+            let mut replica = connect("copy:5432").await.expect("it is there");
+            let is_replica = query(&mut replica, "SELECT pg_is_in_recovery()").await;
+            assert_eq!(is_replica.expect("an answer"), "t");
+            let what = if client.draw(|draw| draw.chance(0.5)) {
+                "tea"
+            } else {
+                "rum"
+            };
+            let insert = format!("INSERT INTO sold (what) VALUES ('{what}')");
+            query(&mut primary, &insert).await.expect("it is sold");
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let told = query(&mut replica, "SELECT what FROM sold").await;
+            assert_eq!(told.expect("an answer"), what);
+            client.ok("read", what);
+        }),
+    );
+}
+
+#[test]
+fn a_replica_tells_what_its_primary_has_told_it_and_checks_in_sql_find_what_is_wrong() {
+    if !is_there(postgres_is_installed()) {
+        return;
+    }
+    let mut found = Vec::new();
+    for seed in 0..6 {
+        let storms = squall::storms("replicated").plan(Plan::calm());
+        let outcome = storms.one(Seed(seed), replicated);
+        let trace = trace(&outcome);
+        let is_rum = trace.contains("read ok: rum");
+        assert!(is_rum || trace.contains("read ok: tea"), "{seed}: {trace}");
+        assert_eq!(!outcome.violations.is_empty(), is_rum, "{seed}: {trace}");
+        found.push(is_rum);
+    }
+    assert!(found.contains(&true) && found.contains(&false), "{found:?}");
+}

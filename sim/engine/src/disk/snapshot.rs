@@ -1,6 +1,11 @@
 //! All that is on a disk, for other disks to begin with.
 
-use std::{collections::BTreeMap, io, os::unix::ffi::OsStrExt, path::Path};
+use std::{
+    collections::BTreeMap,
+    io,
+    os::unix::ffi::OsStrExt,
+    path::{Component, Path},
+};
 
 use squall_core::time::VirtualTime;
 use tar::{Archive, Builder, EntryType, Header};
@@ -85,10 +90,12 @@ impl Snapshot {
     fn make(&mut self, path: &Path, content: Content, mode: u32) -> io::Result<u64> {
         let mut dir = ROOT;
         let around = path.parent().into_iter().flat_map(Path::components);
-        for name in around
-            .map(|part| part.as_os_str().as_bytes())
-            .filter(|it| *it != b".")
-        {
+        for part in around {
+            let name = match part {
+                Component::Normal(name) => name.as_bytes(),
+                Component::RootDir | Component::CurDir => continue,
+                Component::ParentDir | Component::Prefix(_) => return Err(os(libc::EINVAL)),
+            };
             dir = match self.names.lookup(dir, name)? {
                 Some(inode) => inode,
                 None => {
@@ -198,6 +205,16 @@ mod tests {
             .read(0, &mut bytes)
             .expect("it is so long");
         assert_eq!(bytes, [7; 10_000]);
+    }
+
+    #[test]
+    fn absolute_and_relative_paths_lead_to_the_same_files() {
+        let mut snapshot = Snapshot::of_files(&[("/data/a", b"1", 0o600)]).expect("it is made");
+        snapshot.put("data/b", b"2", 0o600).expect("it is put");
+        for path in ["data/a", "data/b"] {
+            assert!(snapshot.names.find(path).is_some(), "{path}");
+        }
+        assert!(snapshot.put("data/../c", b"3", 0o600).is_err());
     }
 
     #[test]

@@ -507,10 +507,14 @@ impl Running {
                 self.map_at(a, b, c as i32, d as i32, anonymous, 0)
             }
             libc::SYS_munmap => {
-                let gone = a..a + b;
+                let gone = a..a.saturating_add(b);
                 let overlaps = |it: &Range<usize>| it.start < gone.end && gone.start < it.end;
                 if self.shared.iter().any(overlaps) {
-                    self.shared.retain(|it| !overlaps(it));
+                    self.shared = self
+                        .shared
+                        .iter()
+                        .flat_map(|it| rest_of(it, &gone))
+                        .collect();
                     // SAFETY: the program's own arguments.
                     unsafe { real(number, arguments) };
                     return None;
@@ -584,7 +588,9 @@ impl Running {
     /// An address that was never used, with a page behind it that stays free.
     fn fresh(&mut self, len: usize) -> usize {
         let at = self.fresh;
-        self.fresh += len.next_multiple_of(PAGE) + PAGE;
+        self.fresh = self
+            .fresh
+            .saturating_add((len | (PAGE - 1)).saturating_add(1 + PAGE));
         at
     }
 
@@ -608,13 +614,27 @@ impl Running {
         {
             return Ok(place);
         }
+        let before = self.fresh;
         let at = self.fresh(len);
-        map(at, len, protection, flags, fd, offset)
+        let mapped = map(at, len, protection, flags, fd, offset);
+        if mapped.is_err() {
+            self.fresh = before;
+        }
+        mapped
     }
 
     fn remap(&mut self, arguments: [usize; 6]) -> io::Result<usize> {
         let [at, old, new, flags, ..] = arguments;
         let flags = flags as i32;
+        // What is shared ends where the next one's begins.
+        let moved = at..at.saturating_add(old);
+        if self
+            .shared
+            .iter()
+            .any(|it| it.start < moved.end && moved.start < it.end)
+        {
+            return Err(io::Error::from_raw_os_error(libc::ENOMEM));
+        }
         let wants_place = flags & libc::MREMAP_FIXED != 0;
         if !wants_place {
             // SAFETY: the program's own arguments; it stays where it is.
@@ -663,6 +683,15 @@ impl Running {
             place
         }
     }
+}
+
+/// What is left of a range: before and after what is gone of it.
+pub fn rest_of(range: &Range<usize>, gone: &Range<usize>) -> impl Iterator<Item = Range<usize>> {
+    let before = range.start..range.end.min(gone.start);
+    let after = range.start.max(gone.end)..range.end;
+    [before, after]
+        .into_iter()
+        .filter(|part| part.start < part.end)
 }
 
 fn is_shared(flags: i32) -> bool {

@@ -6,7 +6,7 @@ use std::{
     ptr::NonNull,
 };
 
-use super::{context::real, heap, remote::Remote};
+use super::{context::real, exec::rest_of, heap, remote::Remote};
 
 /// The memory of a program: the world's own address space, or that of a process which shares a part of it.
 ///
@@ -147,8 +147,28 @@ impl Memory {
         };
         // SAFETY: as in `asks`.
         let mut regions = unsafe { apart.as_ref() }.regions.borrow_mut();
-        let unshared = regions.extract_if(.., |(place, _)| overlap(place, gone));
-        unshared.map(|(_, offset)| offset).collect()
+        let touched = regions.extract_if(.., |(place, _)| overlap(place, gone));
+        let touched: Vec<_> = touched.collect();
+        let mut ended = Vec::new();
+        for (place, offset) in touched {
+            let mut rest = rest_of(&place, gone).peekable();
+            if rest.peek().is_none() {
+                ended.push(offset);
+            }
+            regions.extend(rest.map(|part| {
+                let at = offset + (part.start - place.start) as u64;
+                (part, at)
+            }));
+        }
+        ended
+    }
+
+    /// What was written to copies of it is written there, for others that share it to see.
+    pub fn settle(&self) {
+        if let Some(apart) = self.0 {
+            // SAFETY: as in `asks`; nobody has a part of it any more.
+            unsafe { apart.as_ref() }.settle();
+        }
     }
 
     /// Copies bytes out of the program.

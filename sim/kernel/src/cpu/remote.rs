@@ -401,7 +401,7 @@ fn free_slot(runs: Runs) -> io::Result<usize> {
             return Ok(first + slots.len() - 1);
         }
         let free = slots.iter().position(|used| !used);
-        let ordinal = free.ok_or_else(|| io::Error::other("too many programs at once"))?;
+        let ordinal = free.ok_or_else(|| io::Error::from_raw_os_error(libc::EAGAIN))?;
         slots[ordinal] = true;
         let slot = first + ordinal;
         // SAFETY: its child was killed; once the zygote says so nobody uses the slot any more.

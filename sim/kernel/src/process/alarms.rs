@@ -98,8 +98,10 @@ impl Kernel {
             return Err(Errno(libc::EINVAL)).into();
         }
         let before = self.set_real(
-            left * NS + left_us * 1_000,
-            interval * NS + interval_us * 1_000,
+            left.saturating_mul(NS).saturating_add(left_us * 1_000),
+            interval
+                .saturating_mul(NS)
+                .saturating_add(interval_us * 1_000),
         );
         self.put_itimer(old, before);
         Answer::Done(0)

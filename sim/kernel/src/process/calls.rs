@@ -132,7 +132,8 @@ impl Kernel {
             }
             libc::SYS_select => {
                 let timeout = (e != 0).then(|| {
-                    self.memory.read_u64(e) * 1_000 * MS + self.memory.read_u64(e + 8) * 1_000
+                    let seconds = self.memory.read_u64(e).saturating_mul(1_000 * MS);
+                    seconds.saturating_add(self.memory.read_u64(e + 8).saturating_mul(1_000))
                 });
                 self.select(tid, call, timeout)
             }
@@ -217,7 +218,7 @@ impl Kernel {
             },
             libc::SYS_wait4 => self.wait(call),
             libc::SYS_waitid => self.waitid(call),
-            libc::SYS_exit => self.exit_thread(tid),
+            libc::SYS_exit => self.exit_thread(tid, a as i32),
             libc::SYS_exit_group => {
                 self.ends(self.process.pid, End::Exit(a as i32));
                 Answer::Gone

@@ -432,7 +432,7 @@ impl Kernel {
                 .copied()
                 .filter(|pid| *pid != own)
                 .collect(),
-            _ => group(-to),
+            _ => group(to.wrapping_neg()),
         };
         if targets.is_empty() {
             return Err(Errno(libc::ESRCH)).into();

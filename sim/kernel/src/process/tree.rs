@@ -409,7 +409,7 @@ impl Kernel {
             -1 => Which::All,
             0 => Which::Group(self.process.group),
             pid @ 1.. => Which::One(pid),
-            group => Which::Group(-group),
+            group => Which::Group(group.wrapping_neg()),
         };
         let (pid, remains) = match self.ended_child(which, options as i32) {
             Ok(found) => found,

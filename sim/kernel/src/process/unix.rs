@@ -504,7 +504,7 @@ impl Kernel {
         while header + HEADER <= control.len() {
             let long = control[header..header + 8].try_into();
             let len = long.map_or(0, u64::from_ne_bytes) as usize;
-            if len < HEADER || header + len > control.len() {
+            if len < HEADER || len > control.len() - header {
                 return Err(Errno(libc::EINVAL));
             }
             if (int(header + 8), int(header + 12)) == (libc::SOL_SOCKET, libc::SCM_RIGHTS) {

@@ -90,15 +90,16 @@ struct Fields<'a>(&'a [u8]);
 
 impl<'a> Fields<'a> {
     fn next(&mut self) -> Option<(Name, Option<Cow<'a, str>>)> {
-        let first = *self.0.first()?;
+        let first = loop {
+            match *self.0.first()? {
+                // The dynamic table has another size: no field.
+                0x20..0x40 => self.number(5)?,
+                first => break first,
+            };
+        };
         let index_bits = match first {
             0x80.. => 7,
             0x40.. => 6,
-            // The dynamic table has another size: no field.
-            0x20.. => {
-                self.number(5)?;
-                return self.next();
-            }
             _ => 4,
         };
         let index = self.number(index_bits)?;
@@ -265,6 +266,12 @@ mod tests {
         let padded = [&[2, 0, 0, 0, 0, 9], &block[..], &[0, 0]].concat();
         let padded = frame(HEADERS, 4 | PADDED | PRIORITY, 5, &padded);
         assert_eq!(told(&padded).as_deref(), Some("POST /shop.Adder/Add"));
+    }
+
+    #[test]
+    fn a_long_row_of_changes_of_the_table_s_size_is_passed_over() {
+        let burst = frame(HEADERS, 4, 1, &vec![0x20; 200_000]);
+        assert_eq!(parse(&burst), None);
     }
 
     #[test]

@@ -2,8 +2,12 @@
 
 use super::Message;
 
-/// The first command, or the first answer, of a burst that holds some of this protocol.
+/// The first command, or the first answer, of a burst that holds whole values of this protocol and nothing else.
 pub fn parse(burst: &[u8]) -> Option<Message<'_>> {
+    let mut left = burst;
+    while !left.is_empty() {
+        left = after_value(left)?;
+    }
     let (first, rest) = line(burst)?;
     let (kind, value) = first.split_at_checked(1)?;
     let status = match kind {
@@ -28,8 +32,37 @@ pub fn parse(burst: &[u8]) -> Option<Message<'_>> {
         },
         _ => return None,
     };
-    // A line of another protocol that begins likewise is longer, or has no end.
     answer(status)
+}
+
+/// What comes after a value. None if none begins here, or it has no end.
+fn after_value(burst: &[u8]) -> Option<&[u8]> {
+    /// Values within values are counted up to here.
+    const VALUES_MAX: usize = 1 << 16;
+    let (mut rest, mut left) = (burst, 1);
+    while left > 0 {
+        let (head, after) = line(rest)?;
+        let (kind, value) = head.split_at_checked(1)?;
+        left -= 1;
+        rest = match kind {
+            "+" => after,
+            // An error begins with a word in capitals.
+            "-" => value
+                .starts_with(|c: char| c.is_ascii_uppercase())
+                .then_some(after)?,
+            ":" => value.parse::<i64>().ok().map(|_| after)?,
+            "$" => match usize::try_from(value.parse::<i64>().ok()?) {
+                Ok(len) => after.get(len..)?.strip_prefix(b"\r\n")?,
+                Err(_) => after,
+            },
+            "*" => {
+                left += usize::try_from(value.parse::<i64>().ok()?).unwrap_or(0);
+                (left <= VALUES_MAX).then_some(after)?
+            }
+            _ => return None,
+        };
+    }
+    Some(rest)
 }
 
 fn answer<'a>(status: String) -> Option<Message<'a>> {
@@ -124,6 +157,8 @@ mod tests {
         for burst in [
             "",
             "hello",
+            "--boundary\r\n",
+            "+OK\r\nhello",
             "$x\r\n",
             ":x\r\n",
             "GET / HTTP/1.1\r\n\r\n",
