@@ -284,8 +284,8 @@ pub(crate) enum Main {
     Executable(Executable, Option<Hears>),
 }
 
-/// Hears what a node sends: by which of its ports, and the bytes.
-pub(crate) type Hears = Arc<dyn Fn(u16, &[u8]) + Send + Sync>;
+/// Hears what a node sends: to which machine, and the bytes.
+pub(crate) type Hears = Arc<dyn Fn(&str, &[u8]) + Send + Sync>;
 
 /// Runs a process on a node until it ends; what it returns is why.
 pub(crate) async fn run(

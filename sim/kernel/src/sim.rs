@@ -241,8 +241,8 @@ impl Command {
         self
     }
 
-    /// Tells what its node sends by the network: by which of its ports, and bytes in their order.
-    pub fn heard_by(mut self, hears: impl Fn(u16, &[u8]) + Send + Sync + 'static) -> Self {
+    /// Tells what its node sends by the network: to which machine, and bytes in their order.
+    pub fn heard_by(mut self, hears: impl Fn(&str, &[u8]) + Send + Sync + 'static) -> Self {
         self.hears = Some(Arc::new(hears));
         self
     }

@@ -9,6 +9,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 /// A connection as superuser.
 pub struct Connection(Stream);
 
+/// The values of a row.
+pub type Row = Vec<String>;
+
 /// Version 3.0 of the protocol.
 const VERSION: u32 = 3 << 16;
 
@@ -27,20 +30,26 @@ impl Connection {
     }
 
     /// The rows that a query gives, each with its values as text.
-    pub async fn rows(&mut self, sql: &str) -> io::Result<Vec<Vec<String>>> {
+    pub async fn rows(&mut self, sql: &str) -> io::Result<Vec<Row>> {
+        let answers = self.answers(sql).await?;
+        Ok(answers.into_iter().flatten().collect())
+    }
+
+    /// The rows that each of several queries gives, which are asked at once, parted by semicolons.
+    pub async fn answers(&mut self, sql: &str) -> io::Result<Vec<Vec<Row>>> {
         let mut query = vec![b'Q'];
         query.extend((5 + sql.len() as u32).to_be_bytes());
         query.extend(sql.as_bytes());
         query.push(0);
         self.0.write_all(&query).await?;
-        let mut rows = Vec::new();
-        let row = |kind, body: &[u8]| {
-            if kind == b'D' {
-                rows.push(values(body));
-            }
+        let (mut answers, mut rows) = (Vec::new(), Vec::new());
+        let hear = |kind, body: &[u8]| match kind {
+            b'D' => rows.push(values(body)),
+            b'C' => answers.push(std::mem::take(&mut rows)),
+            _ => {}
         };
-        self.until_ready(row).await?;
-        Ok(rows)
+        self.until_ready(hear).await?;
+        Ok(answers)
     }
 
     /// Hears messages until the server is ready for a query. An error that it tells is one.

@@ -118,7 +118,7 @@ async fn run(folder: &Path, postgres: &Postgres, node: Node) -> Result<(), Strin
     let checks = described.checks.clone();
     Command::new(folder.join("postgres"))
         .arguments(described.arguments())
-        .heard_by(move |_, sent| checks.hear(sent))
+        .heard_by(move |peer, sent| checks.hear(peer, sent))
         .run(node)
         .await
 }

@@ -7,7 +7,7 @@ use tokio::time::timeout;
 
 use crate::{
     checks::{Checks, Query},
-    client::Connection,
+    client::{Connection, Row},
     postgres::Postgres,
 };
 
@@ -54,21 +54,16 @@ async fn look(
 ) -> std::io::Result<()> {
     loop {
         let queries = checks.queries().clone();
-        for (ordinal, query) in queries.into_iter().enumerate() {
-            let rows = match connection.rows(&query.sql).await {
-                Ok(rows) => rows,
-                Err(error) if is_mistaken(&error) => {
-                    client.broken(
-                        &*query.name,
-                        server,
-                        &[server],
-                        "a query",
-                        error.to_string(),
-                    );
-                    continue;
-                }
-                Err(error) => return Err(error),
-            };
+        let all: Vec<&str> = queries.iter().map(|query| query.sql.as_str()).collect();
+        let answers = match connection.answers(&all.join(";\n")).await {
+            Ok(answers) if answers.len() == queries.len() => answers,
+            Ok(_) => one_by_one(client, server, &queries, connection).await?,
+            Err(error) if is_mistaken(&error) => {
+                one_by_one(client, server, &queries, connection).await?
+            }
+            Err(error) => return Err(error),
+        };
+        for (ordinal, (query, rows)) in queries.into_iter().zip(answers).enumerate() {
             for row in rows.iter().filter(|row| !query.told.contains(row)) {
                 tell(client, server, &query.name, row);
             }
@@ -76,6 +71,33 @@ async fn look(
         }
         checks.committed().await;
     }
+}
+
+/// Asks one query after the other; of those that are wrong it is told.
+async fn one_by_one(
+    client: &Client,
+    server: &str,
+    queries: &[Query],
+    connection: &mut Connection,
+) -> std::io::Result<Vec<Vec<Row>>> {
+    let mut answers = Vec::new();
+    for query in queries {
+        answers.push(match connection.rows(&query.sql).await {
+            Ok(rows) => rows,
+            Err(error) if is_mistaken(&error) => {
+                client.broken(
+                    &*query.name,
+                    server,
+                    &[server],
+                    "a query",
+                    error.to_string(),
+                );
+                Vec::new()
+            }
+            Err(error) => return Err(error),
+        });
+    }
+    Ok(answers)
 }
 
 /// Whether the server says that it is the query which is wrong: SQLSTATE class 42.

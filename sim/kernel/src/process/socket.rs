@@ -550,6 +550,14 @@ impl Kernel {
         socket.receive(into, peek)
     }
 
+    /// The name of the machine that has an address; empty if there is none.
+    fn name_of_machine(&self, address: IpAddr) -> String {
+        let machine = address::to_node(address, self.node.ix());
+        let mut machines = self.node.machines().into_iter();
+        let found = machines.find(|(ix, _)| Some(*ix) == machine);
+        found.map(|(_, name)| name).unwrap_or_default()
+    }
+
     pub(super) fn send(&mut self, fd: i32, parts: &[IoSlice<'_>]) -> Result<usize, Errno> {
         let hears = self.hears.clone();
         let (_, socket, _) = self.socket_of(fd)?;
@@ -558,13 +566,14 @@ impl Kernel {
             (Some(local), Some(remote)) => remote.ip().is_loopback() || local.ip() == remote.ip(),
             _ => false,
         };
-        let local = socket.local;
+        let remote = socket.remote;
         self.sends_here |= stays && self.process.is_executable;
-        if let (Some(hears), Some(local)) = (hears, local) {
+        if let (Some(hears), Some(remote)) = (hears, remote) {
+            let peer = self.name_of_machine(remote.ip());
             let mut left = sent;
             for part in parts {
                 let len = part.len().min(left);
-                hears(local.port(), &part[..len]);
+                hears(&peer, &part[..len]);
                 left -= len;
             }
         }
