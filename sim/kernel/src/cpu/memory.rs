@@ -333,7 +333,7 @@ impl Memory {
         unsafe { real(libc::SYS_madvise, [at, len, advice as usize, 0, 0, 0]) };
     }
 
-    /// Does what a program asks of its own memory ([`own`]) in its place.
+    /// Does what a program asks of its own memory (`own`) in its place.
     pub fn do_own(&self, number: libc::c_long, arguments: &[usize; 6]) -> isize {
         // SAFETY: the program's own arguments; it stands still.
         unsafe {
