@@ -194,10 +194,11 @@ proptest! {
     }
 }
 
-/// The kinds that strike unmodified programs, of which the bank has none.
+/// The kinds that strike unmodified programs, and disks that may lie: the bank has neither.
 pub fn kinds_of_programs() -> Vec<FaultKind> {
     let profile = Profile {
         programs: vec!["a program"],
+        lying: vec!["a disk"],
         ..Profile::new(&[], &[])
     };
     profile.kinds()
