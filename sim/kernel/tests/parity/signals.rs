@@ -32,7 +32,8 @@ pub const PROBES: &[Probe] = &[
 static HANDLED: AtomicI32 = AtomicI32::new(0);
 
 extern "C" fn note(signal: i32) {
-    HANDLED.store(HANDLED.load(SeqCst) * 100 + signal, SeqCst);
+    let before = HANDLED.load(SeqCst).wrapping_mul(100);
+    HANDLED.store(before.wrapping_add(signal), SeqCst);
 }
 
 /// Raises another signal, which is let through or not.
