@@ -7,7 +7,9 @@ use std::{
 
 use squall_core::{
     event::{ConnectionEvent, Event, What},
+    fault::DiskUse,
     interned::interned,
+    site::{Kind, Met},
 };
 use squall_engine::{
     Sim,
@@ -70,29 +72,35 @@ pub(super) fn observed(build: &(dyn Fn(&Sim, &Setup) + Send + Sync)) -> Learned 
             build,
             services: Mutex::default(),
         };
-        let outcome = run_with(&world, &calm(&world), Options::traced(true));
+        let options = Options {
+            census: true,
+            ..Options::traced(true)
+        };
+        let outcome = run_with(&world, &calm(&world), options);
         let services = world.services.into_inner().unwrap_or_default();
         (
             services,
             outcome.trace.unwrap_or_default(),
-            outcome.programs.clone(),
-            !outcome.programs.is_empty(),
+            outcome.programs,
+            outcome.sites,
         )
     };
-    let (services, trace, programs, is_apart) =
-        isolated(forked, run).unwrap_or_else(|died| match died {
-            Died::Harness(_) => run(),
-            Died::Child(_) => (Vec::new(), Trace::default(), Vec::new(), true),
-        });
+    let (learned, died) = match isolated(forked, run) {
+        Ok(learned) => (learned, false),
+        Err(Died::Harness(_)) => (run(), false),
+        Err(Died::Child(_)) => (Default::default(), true),
+    };
+    let (services, trace, programs, sites) = learned;
+    let is_apart = died || !programs.is_empty();
     Learned {
-        profile: profile(&services, &trace, &programs),
+        profile: profile(&services, &trace, &programs, &sites),
         isolation: is_apart.then_some(in_child as Isolation),
     }
 }
 
 /// The profile of a world: its services, the links on which somebody connects, the events that services log, and how much
 /// there is of everything.
-fn profile(services: &[String], trace: &Trace, programs: &[String]) -> Profile {
+fn profile(services: &[String], trace: &Trace, programs: &[String], sites: &[Met]) -> Profile {
     let mut links = BTreeSet::new();
     let mut events = BTreeSet::new();
     let mut commits = BTreeMap::<&str, u64>::new();
@@ -130,6 +138,16 @@ fn profile(services: &[String], trace: &Trace, programs: &[String]) -> Profile {
     let took_ms = took.map(|took| took.as_millis() as u64);
     let runs_a_program = |service: &&str| programs.iter().any(|name| name == service);
     let programs: Vec<&'static str> = services.iter().copied().filter(runs_a_program).collect();
+    let met = |node: &str, kind: &Kind| {
+        let is_it = |met: &&Met| met.site.node == node && met.site.kind == *kind;
+        sites.iter().filter(is_it).count() as u64
+    };
+    let disks = programs.iter().map(|node| DiskUse {
+        node,
+        syncs: met(node, &Kind::Sync),
+        writes: met(node, &Kind::Write),
+    });
+    let disks = disks.filter(|disk| disk.syncs + disk.writes > 0).collect();
     // The rows of a program's database are its own affair.
     let never = match programs.is_empty() {
         true => Vec::new(),
@@ -137,6 +155,7 @@ fn profile(services: &[String], trace: &Trace, programs: &[String]) -> Profile {
     };
     Profile {
         programs,
+        disks,
         never,
         events: events.into_iter().collect(),
         commits: most(commits.into_values().max(), COMMITS),

@@ -36,6 +36,16 @@ impl Told {
         }
     }
 
+    /// How many orders were carried out, and how many were undone.
+    pub fn counts(&self) -> Vec<(&'static str, u64)> {
+        let all = self.all();
+        let of = |wanted: State| all.values().filter(|state| **state == wanted).count() as u64;
+        vec![
+            ("completed", of(State::Confirmed)),
+            ("compensated", of(State::Cancelled)),
+        ]
+    }
+
     fn of(&self, order: &Order) -> Option<State> {
         self.all().get(&order.id).copied()
     }

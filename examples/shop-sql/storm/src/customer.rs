@@ -11,6 +11,8 @@ use tokio::{task::JoinSet, time::sleep};
 use crate::audit::{INSTANCES, Told, http};
 
 const PAUSE: Duration = Duration::from_millis(200);
+/// The third order of a customer comes within this time.
+const LATER_MS: u64 = 2_000;
 
 /// An order, as it is to be placed.
 struct Wanted {
@@ -22,10 +24,11 @@ struct Wanted {
     cancelled: Option<Duration>,
 }
 
-/// Places three orders at the same time.
+/// Places two orders at the same time, and a third some time later.
 pub async fn orders(client: Client, told: Told) {
     let mut placed = JoinSet::new();
     for n in 1..=3 {
+        let later = client.draw(|draw| Duration::from_millis(draw.below(LATER_MS)));
         let wanted = client.draw(|draw| {
             let line = |sku: &str, qty: u64| json!({ "sku": sku, "qty": qty });
             let (tea, mug) = (line("tea", draw.between(1, 2)), line("mug", 1));
@@ -44,7 +47,13 @@ pub async fn orders(client: Client, told: Told) {
             }
         });
         if client.does(&wanted.key) {
-            placed.spawn(order(client.clone(), told.clone(), wanted));
+            let placing = order(client.clone(), told.clone(), wanted);
+            placed.spawn(async move {
+                if n == 3 {
+                    sleep(later).await;
+                }
+                placing.await;
+            });
         }
     }
     placed.join_all().await;

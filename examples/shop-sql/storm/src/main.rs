@@ -86,14 +86,16 @@ fn shop(sim: &Sim, setup: &Setup) {
     for (rule, offences) in AT_REST {
         sim.finally_sql(&db, rule, offences);
     }
+    let decided = told.clone();
+    sim.at_end(move |_| decided.counts());
     sim.late_client("auditor", unmodified(|_| audit(told)));
 }
 
 fn scenario() -> Box<dyn Scenario> {
     let bugs = Bug::ALL.iter().map(|bug| (bug.name(), bug.about()));
     let about = "orders over inventory and payments: axum, reqwest, sqlx on PostgreSQL, Redis";
-    // All orders are placed at once: what befalls the shop later finds it idle.
-    let soon = |profile: &mut Profile| profile.horizon_ms = 1_000;
+    // What befalls the shop later finds it idle.
+    let soon = |profile: &mut Profile| profile.horizon_ms = 2_000;
     storms("shop-sql")
         .about(about)
         .bugs(bugs)

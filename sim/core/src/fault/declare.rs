@@ -55,6 +55,12 @@ macro_rules! fault {
     ($(#[doc = $about:literal])* pub struct $Kind:ident = $name:literal on LyingDisk($node:ident) $($rest:tt)*) => {
         fault! { @kind [$($about)*] $Kind $name LyingDisk [" The node." $node] lying() $($rest)* }
     };
+    ($(#[doc = $about:literal])* pub struct $Kind:ident = $name:literal on Disk($node:ident) $($rest:tt)*) => {
+        fault! { @kind [$($about)*] $Kind $name Disk [" The node." $node] disk() $($rest)* }
+    };
+    ($(#[doc = $about:literal])* pub struct $Kind:ident = $name:literal on DiskAtSites($node:ident) $($rest:tt)*) => {
+        fault! { @kind [$($about)*] $Kind $name DiskAtSites [" The node." $node] disk() $($rest)* }
+    };
     ($(#[doc = $about:literal])* pub struct $Kind:ident = $name:literal on $On:ident($node:ident) $($rest:tt)*) => {
         fault! { @kind [$($about)*] $Kind $name $On [" The node." $node] node() $($rest)* }
     };

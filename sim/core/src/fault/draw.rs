@@ -91,6 +91,12 @@ impl<'a> Draw<'a> {
         (*self.rng.pick(&self.profile.nodes)).to_owned()
     }
 
+    /// One of the profile's nodes that use their disks.
+    pub fn disk(&mut self) -> String {
+        let nodes: Vec<&str> = self.profile.with_disks().collect();
+        (*self.rng.pick(&nodes)).to_owned()
+    }
+
     /// One of the profile's nodes that run unmodified programs.
     pub fn program(&mut self) -> String {
         (*self.rng.pick(&self.profile.programs)).to_owned()
@@ -181,6 +187,9 @@ impl<'a> Draw<'a> {
         };
         let peers: Vec<&str> = self.profile.links.iter().filter_map(peer).collect();
         let events = self.profile.events_of(node);
+        if self.profile.programs.contains(&node) {
+            return self.site_of_program(node, &peers, &events, writes);
+        }
         let commits = self.profile.commits;
         let (kind, within) = match self.rng.below(4 + u64::from(writes)) {
             0 if !peers.is_empty() => {
@@ -195,6 +204,34 @@ impl<'a> Draw<'a> {
             4 => (Kind::Write, commits * 7),
             _ => (Kind::Commit, commits),
         };
+        When::nth(node, kind, 1 + self.rng.below(within))
+    }
+
+    /// The same of a program, whose commits nobody knows of; an instant if it has no site.
+    fn site_of_program(
+        &mut self,
+        node: &str,
+        peers: &[&str],
+        events: &[&'static str],
+        writes: bool,
+    ) -> When {
+        let mut sites: Vec<(Kind, u64)> = Vec::new();
+        if !peers.is_empty() {
+            let peer = *self.rng.pick(peers);
+            sites.push((Kind::Send(peer.to_owned()), self.profile.bursts));
+        }
+        if !events.is_empty() {
+            let event = *self.rng.pick(events);
+            sites.push((Kind::Event(event.to_owned()), 5));
+        }
+        if let Some(disk) = self.profile.disk_of(node) {
+            sites.extend((disk.syncs > 0).then_some((Kind::Sync, disk.syncs)));
+            sites.extend((writes && disk.writes > 0).then_some((Kind::Write, disk.writes)));
+        }
+        if sites.is_empty() {
+            return self.instant();
+        }
+        let (kind, within) = self.rng.pick(&sites).clone();
         When::nth(node, kind, 1 + self.rng.below(within))
     }
 }

@@ -25,6 +25,7 @@ pub trait Injectable: Declared + fmt::Display {
                 !profile.links.is_empty()
             }
             Strikes::Program => !profile.programs.is_empty(),
+            Strikes::Disk | Strikes::DiskAtSites => profile.with_disks().next().is_some(),
             Strikes::LyingDisk => !profile.lying.is_empty(),
             Strikes::Own => false,
             _ => !profile.nodes.is_empty(),

@@ -44,8 +44,21 @@ pub struct Profile {
     pub upgrades: Vec<&'static str>,
     /// Nodes that run unmodified programs.
     pub programs: Vec<&'static str>,
+    /// What programs do on their disks while nothing disturbs them. One that is not here uses none.
+    pub disks: Vec<DiskUse>,
     /// Nodes whose disks may lie about their syncs, which nothing survives.
     pub lying: Vec<&'static str>,
+}
+
+/// How often a program uses its disk within a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DiskUse {
+    /// Its node.
+    pub node: &'static str,
+    /// How often it syncs.
+    pub syncs: u64,
+    /// How often it writes.
+    pub writes: u64,
 }
 
 impl Profile {
@@ -65,6 +78,7 @@ impl Profile {
             never: Vec::new(),
             upgrades: Vec::new(),
             programs: Vec::new(),
+            disks: Vec::new(),
             lying: Vec::new(),
         }
     }
@@ -100,6 +114,17 @@ impl Profile {
             [] => Err("the scenario has no node that runs a program".to_owned()),
             programs => Err(format!("programs run on {}", programs.join(", "))),
         }
+    }
+
+    /// Nodes that use their disks, as far as is known.
+    pub(crate) fn with_disks(&self) -> impl Iterator<Item = &'static str> {
+        let uses = |node: &&str| !self.programs.contains(node) || self.disk_of(node).is_some();
+        self.nodes.iter().copied().filter(uses)
+    }
+
+    /// What a program does on its disk, if it uses that.
+    pub(crate) fn disk_of(&self, program: &str) -> Option<&DiskUse> {
+        self.disks.iter().find(|disk| disk.node == program)
     }
 
     pub(crate) fn can(&self, kind: FaultKind) -> bool {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Action, CustomFault, Draw, FaultKind, Number, Profile};
+use super::{Action, CustomFault, DiskUse, Draw, FaultKind, Number, Profile};
 use crate::seed::{Seed, Stream};
 
 /// Drawn faults of which the example is chosen: not every one has something weaker.
@@ -115,6 +115,11 @@ pub(super) fn profile() -> Profile {
         overlaps: vec!["payment"],
         upgrades: vec!["order"],
         programs: vec!["order"],
+        disks: vec![DiskUse {
+            node: "order",
+            syncs: 8,
+            writes: 40,
+        }],
         lying: vec!["order"],
         ..Profile::new(
             &["order", "payment"],
