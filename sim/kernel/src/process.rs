@@ -19,6 +19,7 @@ mod shared;
 mod signals;
 mod socket;
 mod time;
+mod transfer;
 mod tree;
 mod udp;
 mod unix;

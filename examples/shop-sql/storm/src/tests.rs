@@ -1,4 +1,4 @@
-//! Storms find each planted bug, and nothing else.
+//! Storms find planted bugs, and nothing else.
 
 use shop_sql_kit::Bug;
 use squall::testing;
@@ -22,12 +22,12 @@ fn the_shop_survives() {
     }
 }
 
+/// Those that storms find soonest; `run --plant BUG` finds the others.
 #[test]
-#[ignore = "it takes hours"]
-fn each_planted_bug_is_found() {
+fn bugs_that_show_in_most_storms_are_found() {
     if servers_are_there() {
-        for bug in Bug::ALL {
-            testing::finds(&*scenario(), bug.name(), 500);
+        for bug in [Bug::CheckThenAct, Bug::ConflictTakenForInserted] {
+            testing::finds(&*scenario(), bug.name(), 20);
         }
     }
 }

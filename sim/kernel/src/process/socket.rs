@@ -345,7 +345,11 @@ impl Kernel {
 
     pub(super) fn accept(&mut self, tid: Tid, call: &Call, flags: i32) -> Answer {
         let [fd, at, len_at, ..] = call.arguments;
-        match self.try_accept(fd as i32, at, len_at, flags) {
+        let accepted = match self.is_unix(fd as i32) {
+            true => self.try_accept_unix(fd as i32, at, len_at, flags),
+            false => self.try_accept(fd as i32, at, len_at, flags),
+        };
+        match accepted {
             Err(Errno(libc::EAGAIN)) => self.blocks(tid, fd as i32, false, Errno(libc::EAGAIN)),
             result => result.into(),
         }

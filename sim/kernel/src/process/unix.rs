@@ -313,15 +313,7 @@ impl Kernel {
         Ok(())
     }
 
-    pub(super) fn accept_unix(&mut self, tid: Tid, call: &Call, flags: i32) -> Answer {
-        let [fd, at, len_at, ..] = call.arguments;
-        match self.try_accept_unix(fd as i32, at, len_at, flags) {
-            Err(Errno(libc::EAGAIN)) => self.blocks(tid, fd as i32, false, Errno(libc::EAGAIN)),
-            result => result.into(),
-        }
-    }
-
-    fn try_accept_unix(
+    pub(super) fn try_accept_unix(
         &mut self,
         fd: i32,
         at: usize,
