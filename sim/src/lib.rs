@@ -79,7 +79,7 @@ pub mod clock {
 pub mod disk {
     #[doc(inline)]
     pub use squall_engine::disk::{
-        BLOCK, Disk, DiskCounters, FILE_LEN_MAX, File, Files, ForkedFile, Unpacked,
+        BLOCK, Disk, DiskCounters, FILE_LEN_MAX, File, Files, ForkedFile, Snapshot, Unpacked,
     };
 }
 

@@ -67,14 +67,10 @@ fn launch<T: Outcome>(main: usize) {
 #[derive(Clone, Default)]
 pub struct Process(Arc<Mutex<Described>>);
 
-/// Is told how a process ended, on its node.
-type AtEnd = Arc<dyn Fn(&Node, &Result<(), String>) + Send + Sync>;
-
 #[derive(Clone, Default)]
 struct Described {
     environment: Vec<(String, String)>,
     begins_with: Option<Arc<Snapshot>>,
-    at_end: Option<AtEnd>,
 }
 
 impl fmt::Debug for Process {
@@ -98,32 +94,18 @@ impl Process {
         self
     }
 
-    /// Is told, on the node, how each process of it ended that came to its end by itself.
-    pub fn at_end(self, told: impl Fn(&Node, &Result<(), String>) + Send + Sync + 'static) -> Self {
-        self.described().at_end = Some(Arc::new(told));
-        self
-    }
-
     fn described(&self) -> MutexGuard<'_, Described> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Runs it on its node until it ends; what it returns is why.
     async fn run(self, node: Node, main: process::Main) -> Result<(), String> {
-        let Described {
-            environment,
-            at_end,
-            ..
-        } = self.described().clone();
         let snapshot = self.described().begins_with.take();
         if let Some(snapshot) = snapshot {
             node.disk().begin_with(&snapshot);
         }
-        let ended = process::run(node.clone(), main, &environment).await;
-        if let Some(at_end) = at_end {
-            at_end(&node, &ended);
-        }
-        ended
+        let environment = self.described().environment.clone();
+        process::run(node, main, &environment).await
     }
 }
 

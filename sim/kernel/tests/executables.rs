@@ -54,3 +54,22 @@ fn a_program_sees_the_files_of_its_node() {
     let trace = shown(&["cat", "/etc/hostname"]);
     assert!(trace.contains("· machine"), "{trace}");
 }
+
+#[test]
+fn a_node_s_disk_begins_with_what_it_is_given() {
+    let outcome =
+        squall::storms("executable")
+            .plan(Plan::calm())
+            .one(Seed(1), |sim: &squall::Sim| {
+                let files = [("/data/shelf", &b"tea and mugs\n"[..], 0o600)];
+                let disk = squall::disk::Snapshot::of_files(&files).expect("it is made");
+                sim.exec("machine", ["cat", "/data/shelf"])
+                    .begins_with(disk.into());
+                sim.client("waits", async |client: Client| {
+                    client.sleep(Duration::from_millis(500)).await;
+                });
+            });
+    let trace = trace(&outcome);
+    assert!(outcome.violations.is_empty(), "{trace}");
+    assert!(trace.contains("· tea and mugs"), "{trace}");
+}
