@@ -22,6 +22,8 @@ pub struct Query {
     pub name: String,
     /// The query.
     pub sql: String,
+    /// Whether it is asked after each commit; or else only once all is settled.
+    pub always: bool,
     /// What it has given already.
     pub told: Vec<Vec<String>>,
 }
@@ -31,11 +33,22 @@ const HARMLESS: [&[u8]; 6] = [b"BEGIN", b"START", b"ROLLBACK", b"SET", b"SHOW", 
 /// That a server is ready, and no transaction goes on: a long answer ends with this, wherever its parts begin.
 const READY: &[u8] = b"Z\0\0\0\x05I";
 
+impl Query {
+    pub fn new(name: &str, sql: &str, always: bool) -> Self {
+        Query {
+            name: name.to_owned(),
+            sql: sql.to_owned(),
+            always,
+            told: Vec::new(),
+        }
+    }
+}
+
 impl Checks {
     /// Hears what the server sends, and to whom: whether something was committed.
     pub fn hear(&self, peer: &str, sent: &[u8]) {
         // What is answered to the checks themselves is no commit.
-        if self.queries().is_empty() || peer.starts_with(OBSERVER) {
+        if peer.starts_with(OBSERVER) || !self.queries().iter().any(|query| query.always) {
             return;
         }
         if is_committed(sent) {

@@ -1,5 +1,5 @@
 //! The little of PostgreSQL's protocol that it takes to ask a question
-//! (<https://www.postgresql.org/docs/current/protocol-flow.html>): a connection, and queries without parameters.
+//! (<https://www.postgresql.org/docs/current/protocol-flow.html>): a connection, and queries without parameters, prepared or not.
 
 use std::io;
 
@@ -31,17 +31,40 @@ impl Connection {
 
     /// The rows that a query gives, each with its values as text.
     pub async fn rows(&mut self, sql: &str) -> io::Result<Vec<Row>> {
-        let answers = self.answers(sql).await?;
+        let mut query = Vec::new();
+        say(&mut query, b'Q', &[sql.as_bytes(), b"\0"]);
+        let answers = self.answers(&query).await?;
         Ok(answers.into_iter().flatten().collect())
     }
 
-    /// The rows that each of several queries gives, which are asked at once, parted by semicolons.
-    pub async fn answers(&mut self, sql: &str) -> io::Result<Vec<Vec<Row>>> {
-        let mut query = vec![b'Q'];
-        query.extend((5 + sql.len() as u32).to_be_bytes());
-        query.extend(sql.as_bytes());
-        query.push(0);
-        self.0.write_all(&query).await?;
+    /// Has a query understood and planned, once for each time that it will be asked under this number.
+    pub async fn prepare(&mut self, number: usize, sql: &str) -> io::Result<()> {
+        let mut messages = Vec::new();
+        let name = format!("{number}\0");
+        say(
+            &mut messages,
+            b'P',
+            &[name.as_bytes(), sql.as_bytes(), &[0; 3]],
+        );
+        say(&mut messages, b'S', &[]);
+        self.answers(&messages).await?;
+        Ok(())
+    }
+
+    /// The rows that each of these queries gives, which were prepared and are asked at once.
+    pub async fn ask(&mut self, numbers: &[usize]) -> io::Result<Vec<Vec<Row>>> {
+        let mut messages = Vec::new();
+        for number in numbers {
+            let name = format!("\0{number}\0");
+            say(&mut messages, b'B', &[name.as_bytes(), &[0; 6]]);
+            say(&mut messages, b'E', &[&[0; 5]]);
+        }
+        say(&mut messages, b'S', &[]);
+        self.answers(&messages).await
+    }
+
+    async fn answers(&mut self, messages: &[u8]) -> io::Result<Vec<Vec<Row>>> {
+        self.0.write_all(messages).await?;
         let (mut answers, mut rows) = (Vec::new(), Vec::new());
         let hear = |kind, body: &[u8]| match kind {
             b'D' => rows.push(values(body)),
@@ -74,6 +97,14 @@ impl Connection {
             }
         }
     }
+}
+
+/// Adds a message of this kind.
+fn say(messages: &mut Vec<u8>, kind: u8, parts: &[&[u8]]) {
+    let len: usize = parts.iter().map(|part| part.len()).sum();
+    messages.push(kind);
+    messages.extend((4 + len as u32).to_be_bytes());
+    messages.extend(parts.iter().copied().flatten());
 }
 
 /// The values of a row.

@@ -33,8 +33,9 @@ pub trait Servers {
     /// It is not installed, or the machine refuses to make a process.
     fn redis(&self, name: &str) -> Redis;
 
-    /// Whenever a transaction that may have written something was committed, this query of the server's database is to
-    /// give no row: each that it gives is broken.
+    /// Whenever a transaction that may have written something was committed, and once all is settled, this query of the
+    /// server's database is to give no row: each that it gives is broken. What it is about need not be there from the
+    /// beginning.
     ///
     /// It is asked over a connection of the harness's own, as superuser, as soon as the server has answered the commit: what
     /// is true for a shorter time than the question takes on its way (half a millisecond) can be missed, and while no
@@ -55,10 +56,10 @@ impl Servers for Sim {
     }
 
     fn always_sql(&self, db: &Postgres, name: &str, sql: &str) {
-        sql::always(self, db, name, sql);
+        sql::add(self, db, checks::Query::new(name, sql, true));
     }
 
     fn finally_sql(&self, db: &Postgres, name: &str, sql: &str) {
-        sql::finally(self, db, name, sql);
+        sql::add(self, db, checks::Query::new(name, sql, false));
     }
 }

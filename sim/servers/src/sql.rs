@@ -1,6 +1,6 @@
 //! What must hold in a database, as queries that give what is wrong.
 
-use std::time::Duration;
+use std::{io, time::Duration};
 
 use squall_engine::{Client, Sim, sim::OBSERVER};
 use tokio::time::timeout;
@@ -16,131 +16,135 @@ const AGAIN: Duration = Duration::from_millis(200);
 /// Once all is settled a query may still give rows for so long.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-pub fn always(sim: &Sim, db: &Postgres, name: &str, sql: &str) {
-    let checks = db.checks();
-    let is_first = {
-        let mut queries = checks.queries();
-        queries.push(Query {
-            name: name.to_owned(),
-            sql: sql.to_owned(),
-            told: Vec::new(),
-        });
-        queries.len() == 1
+/// Adds a query, and with a server's first the clients that ask: one after each commit, one once all is settled.
+pub fn add(sim: &Sim, db: &Postgres, query: Query) {
+    let asking = Asking {
+        server: db.name(),
+        db: db.clone(),
+        checks: db.checks(),
     };
-    if is_first {
-        let (server, db) = (db.name(), db.clone());
-        sim.operator(
-            &format!("{OBSERVER}{server}"),
-            async move |client: Client| {
-                loop {
-                    let database = db.database_name();
-                    if let Ok(mut connection) = Connection::open(&client, &server, &database).await
-                    {
-                        let _ = look(&client, &server, &checks, &mut connection).await;
-                    }
-                    client.sleep(AGAIN).await;
-                }
-            },
-        );
+    asking.checks.queries().push(query);
+    if asking.checks.queries().len() > 1 {
+        return;
     }
+    let name = format!("{OBSERVER}{}", asking.server);
+    let at_rest = asking.clone();
+    sim.operator(&name, async move |client| asking.always(&client).await);
+    let name = format!("{name} at rest");
+    sim.late_client(&name, async move |client| at_rest.finally(&client).await);
 }
 
-/// Looks after each commit, for as long as the connection lasts.
-async fn look(
-    client: &Client,
-    server: &str,
-    checks: &Checks,
-    connection: &mut Connection,
-) -> std::io::Result<()> {
-    loop {
-        let queries = checks.queries().clone();
-        let all: Vec<&str> = queries.iter().map(|query| query.sql.as_str()).collect();
-        let answers = match connection.answers(&all.join(";\n")).await {
-            Ok(answers) if answers.len() == queries.len() => answers,
-            Ok(_) => one_by_one(client, server, &queries, connection).await?,
-            Err(error) if is_mistaken(&error) => {
-                one_by_one(client, server, &queries, connection).await?
+/// Who asks the queries of a server.
+#[derive(Clone)]
+struct Asking {
+    server: String,
+    db: Postgres,
+    checks: Checks,
+}
+
+impl Asking {
+    async fn always(&self, client: &Client) {
+        loop {
+            if let Ok(connection) = self.connect(client).await {
+                let _ = self.after_commits(client, connection).await;
             }
-            Err(error) => return Err(error),
-        };
-        for (ordinal, (query, rows)) in queries.into_iter().zip(answers).enumerate() {
-            for row in rows.iter().filter(|row| !query.told.contains(row)) {
-                tell(client, server, &query.name, row);
-            }
-            checks.queries()[ordinal].told = rows;
+            client.sleep(AGAIN).await;
         }
-        checks.committed().await;
     }
-}
 
-/// Asks one query after the other; of those that are wrong it is told.
-async fn one_by_one(
-    client: &Client,
-    server: &str,
-    queries: &[Query],
-    connection: &mut Connection,
-) -> std::io::Result<Vec<Vec<Row>>> {
-    let mut answers = Vec::new();
-    for query in queries {
-        answers.push(match connection.rows(&query.sql).await {
-            Ok(rows) => rows,
-            Err(error) if is_mistaken(&error) => {
-                client.broken(
-                    &*query.name,
-                    server,
-                    &[server],
-                    "a query",
-                    error.to_string(),
-                );
-                Vec::new()
-            }
-            Err(error) => return Err(error),
-        });
+    async fn connect(&self, client: &Client) -> io::Result<Connection> {
+        Connection::open(client, &self.server, &self.db.database_name()).await
     }
-    Ok(answers)
-}
 
-/// Whether the server says that it is the query which is wrong: SQLSTATE class 42.
-fn is_mistaken(error: &std::io::Error) -> bool {
-    error.to_string().starts_with("ERROR 42")
-}
-
-pub fn finally(sim: &Sim, db: &Postgres, name: &str, sql: &str) {
-    let (server, db) = (db.name(), db.clone());
-    let (name, sql) = (name.to_owned(), sql.to_owned());
-    sim.late_client(
-        &format!("{OBSERVER}{server}: {name}"),
-        async move |client: Client| {
-            let database = db.database_name();
-            let begun = client.now();
-            loop {
-                let given = async {
-                    let mut connection = Connection::open(&client, &server, &database).await?;
-                    connection.rows(&sql).await
-                };
-                let late = |_| Err(std::io::ErrorKind::TimedOut.into());
-                let given = timeout(PATIENCE, given).await.unwrap_or_else(late);
-                let is_over = client.now().since(begun) >= PATIENCE;
-                match given {
-                    Ok(rows) if rows.is_empty() => return,
-                    Ok(rows) if is_over => {
-                        for row in &rows {
-                            tell(&client, &server, &name, row);
-                        }
-                        return;
+    /// Asks after each commit, for as long as the connection lasts. A query of what is not there yet has to wait for it.
+    async fn after_commits(&self, client: &Client, mut connection: Connection) -> io::Result<()> {
+        let mut prepared = Vec::new();
+        loop {
+            let queries = self.checks.queries().clone();
+            for (number, query) in queries.iter().enumerate() {
+                if query.always && !prepared.contains(&number) {
+                    match connection.prepare(number, &query.sql).await {
+                        Ok(()) => prepared.push(number),
+                        Err(error) if is_mistaken(&error) => {}
+                        Err(error) => return Err(error),
                     }
+                }
+            }
+            let answers = connection.ask(&prepared).await?;
+            for (&number, rows) in prepared.iter().zip(answers) {
+                let query = &queries[number];
+                for row in rows.iter().filter(|row| !query.told.contains(row)) {
+                    self.tell(client, query, row);
+                }
+                self.checks.queries()[number].told = rows;
+            }
+            self.checks.committed().await;
+        }
+    }
+
+    /// Asks until each query has given no row once, or has given rows for too long.
+    async fn finally(&self, client: &Client) {
+        let begun = client.now();
+        let mut left = self.checks.queries().clone();
+        while !left.is_empty() {
+            let is_over = client.now().since(begun) >= PATIENCE;
+            let late = |_| Err(io::ErrorKind::TimedOut.into());
+            let answers = timeout(PATIENCE, self.answers(client, &left)).await;
+            let answers = answers.unwrap_or_else(late);
+            let mut unanswered = Vec::new();
+            for (ordinal, query) in left.into_iter().enumerate() {
+                match answers.as_ref().map(|answers| &answers[ordinal]) {
+                    Ok(Ok(rows)) if rows.is_empty() => {}
+                    Ok(Ok(rows)) if is_over => {
+                        rows.iter().for_each(|row| self.tell(client, &query, row));
+                    }
+                    Ok(Err(mistake)) => self.broken(client, &query, "a query", mistake),
                     Err(error) if is_over => {
                         let why = format!("no answer: {error}");
-                        return client.broken(&*name, &*server, &[&server], "an answer", why);
+                        self.broken(client, &query, "an answer", &why);
                     }
-                    _ => client.sleep(AGAIN).await,
+                    _ => unanswered.push(query),
                 }
             }
-        },
-    );
+            left = unanswered;
+            if !left.is_empty() {
+                client.sleep(AGAIN).await;
+            }
+        }
+    }
+
+    /// What each query gives, or what is wrong with it.
+    async fn answers(
+        &self,
+        client: &Client,
+        queries: &[Query],
+    ) -> io::Result<Vec<Result<Vec<Row>, String>>> {
+        let mut connection = self.connect(client).await?;
+        let mut answers = Vec::new();
+        for query in queries {
+            answers.push(match connection.rows(&query.sql).await {
+                Err(error) if is_mistaken(&error) => Err(error.to_string()),
+                rows => Ok(rows?),
+            });
+        }
+        Ok(answers)
+    }
+
+    fn tell(&self, client: &Client, query: &Query, row: &[String]) {
+        let row = format!("({})", row.join(", "));
+        self.broken(client, query, "no row", &row);
+    }
+
+    fn broken(&self, client: &Client, query: &Query, expected: &str, found: &str) {
+        let server = &*self.server;
+        client.broken(&*query.name, server, &[server], expected, found.to_owned());
+    }
 }
 
-fn tell(client: &Client, server: &str, name: &str, row: &[String]) {
-    let row = row.join(", ");
-    client.broken(name, server, &[server], "no row", format!("({row})"));
+/// Whether the server says that it is the query which is wrong, or of what is not there: SQLSTATE classes 42 and 3F.
+fn is_mistaken(error: &io::Error) -> bool {
+    let error = error.to_string();
+    ["ERROR 42", "ERROR 3F"]
+        .iter()
+        .any(|class| error.starts_with(class))
 }
