@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use crate::{
     event::{Row, message::Message},
     seed,
-    site::{Kind, Met, Site},
+    site::{Kind, Met, SAYS, Site},
     time::VirtualTime,
 };
 
@@ -150,6 +150,9 @@ impl Census {
 /// connection: `c12`.
 fn behalf_and_step(site: &Site) -> (String, &str) {
     let label = &*site.label;
+    if label.starts_with(SAYS) {
+        return (format!("{} {label}", site.node), label);
+    }
     let (operation, step) = label.split_once('/').unwrap_or((label, ""));
     let number = |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_digit());
     if let Some(ordinal) = operation.split('-').find(|word| number(word)) {

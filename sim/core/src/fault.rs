@@ -38,7 +38,7 @@ pub use draw::{Draw, Drawing, Held, Turn, duration};
 pub use injectable::{Definition, Injectable};
 pub use limits::FOR_EVER_MS;
 pub use number::Number;
-pub use profile::{CustomFault, DiskUse, Profile};
+pub use profile::{CustomFault, Profile, Usual};
 pub use reference::reference;
 pub use sweep::{Candidate, Candidates, Heading, Length};
 pub use target::{Effect, Links, Rows, Target, UNREADABLE_ONE_IN};

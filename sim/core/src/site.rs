@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::time::VirtualTime;
+use crate::{event::Level, time::VirtualTime};
 
 /// What happens at a site.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -29,6 +29,33 @@ pub enum Kind {
     Clock,
 }
 
+/// How a label begins that tells what a burst says, where nobody has said on whose behalf it is: `says COMMIT`.
+pub const SAYS: &str = "says ";
+
+impl Kind {
+    /// That of what a node has said. Of a line of text, the words that have digits in them are left open: instants, numbers
+    /// and ids are others each time.
+    pub fn said(level: Level, message: &str) -> Kind {
+        if !matches!(level, Level::Out | Level::Err) {
+            return Kind::Event(message.to_owned());
+        }
+        let is_of_word = |c: char| c.is_alphanumeric() || "-_.:+".contains(c);
+        let mut rest = message;
+        let mut open = String::new();
+        while let Some(first) = rest.chars().next() {
+            let len = match is_of_word(first) {
+                true => rest.find(|c| !is_of_word(c)).unwrap_or(rest.len()),
+                false => first.len_utf8(),
+            };
+            let (word, after) = rest.split_at(len);
+            let is_open = word.contains(|c: char| c.is_ascii_digit());
+            open.push_str(if is_open { "*" } else { word });
+            rest = after;
+        }
+        Kind::Event(open)
+    }
+}
+
 /// A place where a fault can be aimed, by name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Site {
@@ -36,8 +63,8 @@ pub struct Site {
     pub node: String,
     /// What happens there.
     pub kind: Kind,
-    /// On whose behalf: the operation and saga step, or the connection's ordinal; for a timer what its task was about
-    /// when it began to wait, or the task's name.
+    /// On whose behalf: the operation and saga step; or what a program's burst says (see [`SAYS`]), or the connection's
+    /// ordinal; for a timer what its task was about when it began to wait, or the task's name.
     pub label: String,
     /// The ordinal among the sites of this node, kind and label; from 1.
     pub attempt: u32,
@@ -114,5 +141,29 @@ impl Met {
             alike: self.alike,
             ends: self.ends,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_differs_from_line_to_line_is_left_open_in_its_name() {
+        for (line, name) in [
+            (
+                "2026-01-01T00:00:01.7Z INFO shop::saga: 7f-0a: reserved for 6",
+                "* INFO shop::saga: * reserved for *",
+            ),
+            (
+                "1017:C 01 Jan 2026 # Configuration loaded",
+                "* * Jan * # Configuration loaded",
+            ),
+            (r#"{"at":"12:00","said":"x"}"#, r#"{"at":"*","said":"x"}"#),
+        ] {
+            assert_eq!(Kind::said(Level::Out, line), Kind::Event(name.to_owned()));
+        }
+        let event = Kind::Event("try 2".to_owned());
+        assert_eq!(Kind::said(Level::Info, "try 2"), event);
     }
 }

@@ -113,6 +113,13 @@ impl Sim {
         services.map(|node| node.name.to_string()).collect()
     }
 
+    /// The names of the clients that come [once all is settled](Self::late_client), so far.
+    pub fn late_clients(&self) -> Vec<String> {
+        let parts = lock(&self.parts);
+        let late = parts.cast.late.iter();
+        late.map(|role| role.client.name().to_owned()).collect()
+    }
+
     /// States that clients assert what must hold: a panic of one is then a finding about the system, rather than a fault
     /// of the scenario that makes the run void.
     pub fn clients_assert(&self) {

@@ -426,12 +426,27 @@ impl World {
             recorder.record(self.now(), &node.name, scope, what);
         }
         lock(&self.checker).said(&node.name, message, scope, fields);
-        if lock(&self.injector).watches(
-            &node.name,
-            |kind| matches!(kind, Kind::Event(m) if m == message),
-        ) {
+        let is_it = |kind: &Kind| matches!(kind, Kind::Event(m) if m == message);
+        if lock(&self.injector).watches(&node.name, is_it) {
             let kind = || Kind::Event(message.to_owned());
             self.site(node, kind, &scope.op, About::Nothing);
+        }
+    }
+
+    /// A process has written a line: a site too.
+    pub(super) fn writes_line(self: &Arc<Self>, node: &Arc<NodeState>, level: Level, line: &str) {
+        let what = What::Log {
+            level,
+            message: line.into(),
+            fields: "".into(),
+        };
+        self.record(&node.name, what);
+        let watches = |is: &dyn Fn(&Kind) -> bool| lock(&self.injector).watches(&node.name, is);
+        if node.is_up() && watches(&|kind| matches!(kind, Kind::Event(_))) {
+            let kind = Kind::said(level, line);
+            if watches(&|watched| *watched == kind) {
+                self.site(node, || kind, "", About::Nothing);
+            }
         }
     }
 }

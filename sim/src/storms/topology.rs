@@ -7,9 +7,9 @@ use std::{
 
 use squall_core::{
     event::{ConnectionEvent, Event, What},
-    fault::DiskUse,
+    fault::Usual,
     interned::interned,
-    site::{Kind, Met},
+    site::{Kind, Met, SAYS},
 };
 use squall_engine::{
     Sim,
@@ -30,11 +30,14 @@ const COMMITS: (u64, u64) = (8, 200);
 const BURSTS: (u64, u64) = (8, 200);
 const HORIZON_MS: (u64, u64) = (1_000, 60_000);
 
-/// A world that nothing befalls, and the names of its services.
+/// A world that nothing befalls, and who takes part in it.
 struct Calm<'a> {
     build: &'a (dyn Fn(&Sim, &Setup) + Send + Sync),
-    services: Mutex<Vec<String>>,
+    cast: Mutex<Cast>,
 }
+
+/// Names of services, and of the clients that come once all is settled.
+type Cast = (Vec<String>, Vec<String>);
 
 impl Scenario for Calm<'_> {
     fn name(&self) -> &str {
@@ -52,7 +55,7 @@ impl Scenario for Calm<'_> {
     fn build(&self, sim: &Sim, setup: &Setup) {
         sim.clients_assert();
         (self.build)(sim, setup);
-        *self.services.lock().expect("one run at a time") = sim.services();
+        *self.cast.lock().expect("one run at a time") = (sim.services(), sim.late_clients());
     }
 }
 
@@ -70,16 +73,15 @@ pub(super) fn observed(build: &(dyn Fn(&Sim, &Setup) + Send + Sync)) -> Learned 
     let run = || {
         let world = Calm {
             build,
-            services: Mutex::default(),
+            cast: Mutex::default(),
         };
         let options = Options {
             census: true,
             ..Options::traced(true)
         };
         let outcome = run_with(&world, &calm(&world), options);
-        let services = world.services.into_inner().unwrap_or_default();
         (
-            services,
+            world.cast.into_inner().unwrap_or_default(),
             outcome.trace.unwrap_or_default(),
             outcome.programs,
             outcome.sites,
@@ -90,19 +92,18 @@ pub(super) fn observed(build: &(dyn Fn(&Sim, &Setup) + Send + Sync)) -> Learned 
         Err(Died::Harness(_)) => (run(), false),
         Err(Died::Child(_)) => (Default::default(), true),
     };
-    let (services, trace, programs, sites) = learned;
+    let (cast, trace, programs, sites) = learned;
     let is_apart = died || !programs.is_empty();
     Learned {
-        profile: profile(&services, &trace, &programs, &sites),
+        profile: profile(&cast, &trace, &programs, &sites),
         isolation: is_apart.then_some(in_child as Isolation),
     }
 }
 
 /// The profile of a world: its services, the links on which somebody connects, the events that services log, and how much
 /// there is of everything.
-fn profile(services: &[String], trace: &Trace, programs: &[String], sites: &[Met]) -> Profile {
+fn profile((services, late): &Cast, trace: &Trace, programs: &[String], sites: &[Met]) -> Profile {
     let mut links = BTreeSet::new();
-    let mut events = BTreeSet::new();
     let mut commits = BTreeMap::<&str, u64>::new();
     let mut bursts = BTreeMap::<(&str, &str), u64>::new();
     let mut begins = None;
@@ -116,9 +117,6 @@ fn profile(services: &[String], trace: &Trace, programs: &[String], sites: &[Met
             } => {
                 links.insert((interned(node), interned(peer)));
             }
-            What::Log { message, .. } if services.contains(node) => {
-                events.insert((interned(node), interned(message)));
-            }
             What::Commit { .. } => *commits.entry(node).or_default() += 1,
             What::Burst { to, .. } => {
                 *bursts.entry((node, to)).or_default() += 1;
@@ -128,7 +126,18 @@ fn profile(services: &[String], trace: &Trace, programs: &[String], sites: &[Met
             _ => {}
         }
     }
-    links.retain(|(from, _)| *from != SETUP && !from.starts_with(OBSERVER));
+    // No fault disturbs those who come once all is settled.
+    let is_late = |from: &str| late.iter().any(|late| late == from);
+    links.retain(|(from, _)| *from != SETUP && !from.starts_with(OBSERVER) && !is_late(from));
+    let said = sites
+        .iter()
+        .filter_map(|Met { site, .. }| match &site.kind {
+            Kind::Event(event) if services.contains(&site.node) => {
+                Some((interned(&site.node), interned(event)))
+            }
+            _ => None,
+        });
+    let events: BTreeSet<_> = said.collect();
     let services: Vec<&'static str> = services.iter().map(interned).collect();
     let most = |counts: Option<u64>, (least, most): (u64, u64)| {
         let most_seen = counts.unwrap_or(0);
@@ -138,16 +147,7 @@ fn profile(services: &[String], trace: &Trace, programs: &[String], sites: &[Met
     let took_ms = took.map(|took| took.as_millis() as u64);
     let runs_a_program = |service: &&str| programs.iter().any(|name| name == service);
     let programs: Vec<&'static str> = services.iter().copied().filter(runs_a_program).collect();
-    let met = |node: &str, kind: &Kind| {
-        let is_it = |met: &&Met| met.site.node == node && met.site.kind == *kind;
-        sites.iter().filter(is_it).count() as u64
-    };
-    let disks = programs.iter().map(|node| DiskUse {
-        node,
-        syncs: met(node, &Kind::Sync),
-        writes: met(node, &Kind::Write),
-    });
-    let disks = disks.filter(|disk| disk.syncs + disk.writes > 0).collect();
+    let usual = usual(sites, &programs);
     // The rows of a program's database are its own affair.
     let never = match programs.is_empty() {
         true => Vec::new(),
@@ -155,7 +155,7 @@ fn profile(services: &[String], trace: &Trace, programs: &[String], sites: &[Met
     };
     Profile {
         programs,
-        disks,
+        usual,
         never,
         events: events.into_iter().collect(),
         commits: most(commits.into_values().max(), COMMITS),
@@ -163,4 +163,24 @@ fn profile(services: &[String], trace: &Trace, programs: &[String], sites: &[Met
         horizon_ms: most(took_ms, HORIZON_MS),
         ..Profile::new(&services, &links.into_iter().collect::<Vec<_>>())
     }
+}
+
+/// What programs, and those who speak with them, do.
+fn usual(sites: &[Met], programs: &[&'static str]) -> Vec<Usual> {
+    let mut times = BTreeMap::<_, u64>::new();
+    for Met { site, .. } in sites {
+        let label = match &site.kind {
+            Kind::Send(_) if site.label.starts_with(SAYS) => &*site.label,
+            Kind::Sync | Kind::Write | Kind::Event(_) if programs.contains(&&*site.node) => "",
+            _ => continue,
+        };
+        *times.entry((&site.node, &site.kind, label)).or_default() += 1;
+    }
+    let usual = times.into_iter().map(|((node, kind, label), times)| Usual {
+        node: interned(node),
+        kind: kind.clone(),
+        label: interned(label),
+        times,
+    });
+    usual.collect()
 }

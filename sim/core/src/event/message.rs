@@ -3,12 +3,14 @@
 mod http2;
 mod postgres;
 mod redis;
+mod said;
 
 use std::{borrow::Cow, fmt};
 
 use memchr::memmem;
 
 use super::Scope;
+pub use said::Said;
 
 /// The head of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,7 +1,10 @@
 //! Where the values of drawn faults come from.
 
-use super::{Fault, FaultKind, Profile, When};
-use crate::{seed::Stream, site::Kind};
+use super::{Fault, FaultKind, Profile, Usual, When};
+use crate::{
+    seed::Stream,
+    site::{Kind, Site},
+};
 
 /// What becomes of a kind in drawn storms, apart from being drawn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -148,10 +151,18 @@ impl<'a> Draw<'a> {
         When::AtMs(self.rng.below(self.profile.horizon_ms + 1))
     }
 
-    /// One of the bursts on a link.
+    /// One of the bursts on a link; what is seldom said as often as what is often said, if it is known.
     pub fn burst(&mut self, from: &str, to: &str) -> When {
+        let kind = Kind::Send(to.to_owned());
+        let is_it = |it: &&Usual| it.node == from && it.kind == kind;
+        let usual: Vec<_> = self.profile.usual.iter().filter(is_it).collect();
+        if !usual.is_empty() {
+            let Usual { label, times, .. } = *self.rng.pick(&usual);
+            let attempt = 1 + self.between::<u32>(0, a_little_more(*times) - 1);
+            return When::Site(Site::new(from, kind, *label, attempt));
+        }
         let nth = 1 + self.rng.below(self.profile.bursts);
-        When::nth(from, Kind::Send(to.to_owned()), nth)
+        When::nth(from, kind, nth)
     }
 
     /// One of the bursts on any link; of those that ask only, if that is said.
@@ -215,25 +226,32 @@ impl<'a> Draw<'a> {
         events: &[&'static str],
         writes: bool,
     ) -> When {
-        let mut sites: Vec<(Kind, u64)> = Vec::new();
-        if !peers.is_empty() {
-            let peer = *self.rng.pick(peers);
-            sites.push((Kind::Send(peer.to_owned()), self.profile.bursts));
-        }
+        let mut kinds = Vec::new();
         if !events.is_empty() {
-            let event = *self.rng.pick(events);
-            sites.push((Kind::Event(event.to_owned()), 5));
+            kinds.push(Kind::Event((*self.rng.pick(events)).to_owned()));
         }
-        if let Some(disk) = self.profile.disk_of(node) {
-            sites.extend((disk.syncs > 0).then_some((Kind::Sync, disk.syncs)));
-            sites.extend((writes && disk.writes > 0).then_some((Kind::Write, disk.writes)));
-        }
-        if sites.is_empty() {
+        let disk = [Kind::Sync, Kind::Write];
+        let disk = disk.into_iter().take(1 + usize::from(writes));
+        kinds.extend(disk.filter(|kind| self.profile.usually(node, kind) > 0));
+        let ways = kinds.len() + usize::from(!peers.is_empty());
+        if ways == 0 {
             return self.instant();
         }
-        let (kind, within) = self.rng.pick(&sites).clone();
-        When::nth(node, kind, 1 + self.rng.below(within))
+        let Some(kind) = kinds.into_iter().nth(self.below(ways as u64) as usize) else {
+            let peer = *self.rng.pick(peers);
+            return self.burst(node, peer);
+        };
+        let within = match self.profile.usually(node, &kind) {
+            0 => 5,
+            times => a_little_more(times),
+        };
+        When::nth(node, kind, 1 + self.below(within))
     }
+}
+
+/// A storm may take a little longer than a run without one.
+fn a_little_more(times: u64) -> u64 {
+    times + times / 4
 }
 
 /// Milliseconds, spread evenly over the orders of magnitude.

@@ -1,6 +1,7 @@
 //! What a random storm over a scenario may do.
 
 use super::{Fault, FaultKind};
+use crate::site::Kind;
 
 /// A fault that the scenario brings itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,21 +45,24 @@ pub struct Profile {
     pub upgrades: Vec<&'static str>,
     /// Nodes that run unmodified programs.
     pub programs: Vec<&'static str>,
-    /// What programs do on their disks while nothing disturbs them. One that is not here uses none.
-    pub disks: Vec<DiskUse>,
+    /// What programs, and those who speak with them, do while nothing disturbs them: bursts whose sites tell what they say,
+    /// events, and uses of disks. A program whose disk is not here uses none.
+    pub usual: Vec<Usual>,
     /// Nodes whose disks may lie about their syncs, which nothing survives.
     pub lying: Vec<&'static str>,
 }
 
-/// How often a program uses its disk within a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DiskUse {
-    /// Its node.
+/// How often sites are met within a run that nothing disturbs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Usual {
+    /// Their node.
     pub node: &'static str,
-    /// How often it syncs.
-    pub syncs: u64,
-    /// How often it writes.
-    pub writes: u64,
+    /// What happens there.
+    pub kind: Kind,
+    /// Of bursts: what they say (see [`SAYS`](crate::site::SAYS)).
+    pub label: &'static str,
+    /// How often.
+    pub times: u64,
 }
 
 impl Profile {
@@ -78,7 +82,7 @@ impl Profile {
             never: Vec::new(),
             upgrades: Vec::new(),
             programs: Vec::new(),
-            disks: Vec::new(),
+            usual: Vec::new(),
             lying: Vec::new(),
         }
     }
@@ -118,13 +122,17 @@ impl Profile {
 
     /// Nodes that use their disks, as far as is known.
     pub(crate) fn with_disks(&self) -> impl Iterator<Item = &'static str> {
-        let uses = |node: &&str| !self.programs.contains(node) || self.disk_of(node).is_some();
+        let uses = |node: &&str| {
+            let times = |kind| self.usually(node, kind);
+            !self.programs.contains(node) || times(&Kind::Sync) + times(&Kind::Write) > 0
+        };
         self.nodes.iter().copied().filter(uses)
     }
 
-    /// What a program does on its disk, if it uses that.
-    pub(crate) fn disk_of(&self, program: &str) -> Option<&DiskUse> {
-        self.disks.iter().find(|disk| disk.node == program)
+    /// How often a node usually meets sites of a kind.
+    pub(crate) fn usually(&self, node: &str, kind: &Kind) -> u64 {
+        let same = |it: &&Usual| it.node == node && it.kind == *kind;
+        self.usual.iter().filter(same).map(|it| it.times).sum()
     }
 
     pub(crate) fn can(&self, kind: FaultKind) -> bool {

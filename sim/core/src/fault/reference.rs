@@ -2,8 +2,9 @@
 
 use std::fmt::Write;
 
-use super::{Action, CustomFault, DiskUse, Draw, FaultKind, Number, Profile};
+use super::{Action, CustomFault, Draw, FaultKind, Number, Profile, Usual};
 use crate::seed::{Seed, Stream};
+use crate::site::Kind;
 
 /// Drawn faults of which the example is chosen: not every one has something weaker.
 const DRAWN: usize = 20;
@@ -115,11 +116,14 @@ pub(super) fn profile() -> Profile {
         overlaps: vec!["payment"],
         upgrades: vec!["order"],
         programs: vec!["order"],
-        disks: vec![DiskUse {
-            node: "order",
-            syncs: 8,
-            writes: 40,
-        }],
+        usual: [(Kind::Sync, 8), (Kind::Write, 40)]
+            .map(|(kind, times)| Usual {
+                node: "order",
+                kind,
+                label: "",
+                times,
+            })
+            .into(),
         lying: vec!["order"],
         ..Profile::new(
             &["order", "payment"],

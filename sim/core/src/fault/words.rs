@@ -1,7 +1,7 @@
 //! Faults in sentences for people.
 
 use super::{FOR_EVER_MS, When};
-use crate::site::{Kind, Site};
+use crate::site::{Kind, SAYS, Site};
 
 /// What a fault's sentence may speak of.
 #[derive(Clone, Copy, Debug)]
@@ -81,6 +81,7 @@ pub fn work(label: &str) -> Option<String> {
     let is_connection = |rest: &str| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_digit());
     match label.split_once('/') {
         _ if label.is_empty() => None,
+        _ if label.starts_with(SAYS) => Some(format!("\"{}\"", &label[SAYS.len()..])),
         Some((op, step)) => Some(format!("{op}'s {}", step.replace(['-', '_', '/'], " "))),
         None => match label.strip_prefix('c') {
             Some(ordinal) if is_connection(ordinal) => Some(format!("connection {ordinal}")),

@@ -7,7 +7,11 @@
 
 use std::sync::Arc;
 
-use squall_core::{event::ConnectionEvent, host::NodeIx, time::VirtualTime};
+use squall_core::{
+    event::{ConnectionEvent, message::Said},
+    host::NodeIx,
+    time::VirtualTime,
+};
 
 use super::{Aftermath, Effect, Fabric, aftermath::Note, end::End, pipe::Pipe};
 
@@ -41,6 +45,8 @@ pub struct Connection {
     pub severed: bool,
     /// The label of the last request.
     pub label: Arc<str>,
+    /// What its bursts say, where a program is at one of its ends.
+    pub said: Option<Said>,
     pub ends: [End; 2],
     pub pipes: [Pipe; 2],
 }
@@ -57,6 +63,7 @@ impl Connection {
             opened: false,
             severed: false,
             label: format!("c{ordinal}").into(),
+            said: None,
             ends: nodes.map(End::new),
             pipes: [Pipe::new(loopback), Pipe::new(loopback)],
         }

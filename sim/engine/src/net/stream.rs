@@ -18,6 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use squall_core::{
     event::{ConnectionEvent, Fate, What},
     host::{BurstFault, NodeIx, Reached, Verdict},
+    site::SAYS,
     time::VirtualTime,
 };
 
@@ -270,12 +271,17 @@ impl Connection {
             }
         }
         let to = self.ends[1 - end].node;
+        let says = self.said.as_mut().and_then(|said| said.of(&bytes));
+        let is_anonymous = || *self.label == format!("c{}", self.ordinal);
         Some(Burst {
+            label: match says {
+                Some(says) if is_anonymous() => format!("{SAYS}{says}").into(),
+                _ => self.label.clone(),
+            },
             bytes,
             to,
             peer: fabric.node(to).name.clone(),
             ordinal: self.ordinal,
-            label: self.label.clone(),
         })
     }
 }

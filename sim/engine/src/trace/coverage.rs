@@ -247,7 +247,7 @@ impl Coverage {
         let kind = match what {
             What::Burst { to, .. } => Kind::Send(to.to_string()),
             What::Commit { .. } => Kind::Commit,
-            What::Log { message, .. } => Kind::Event(message.to_string()),
+            What::Log { level, message, .. } => Kind::said(*level, message),
             _ => return None,
         };
         Some(self.nth(node, kind))

@@ -17,7 +17,7 @@ use madsim::task::NodeId;
 
 use squall_core::{
     clock::WallClock,
-    event::{Level, Life, Row, Scope, What},
+    event::{Level, Life, Row, Scope},
     host::NodeIx,
     seed::Stream as Rng,
     time::VirtualTime,
@@ -338,12 +338,7 @@ impl Node {
 
     /// The process has written a line.
     pub fn says(&self, level: Level, line: &str) {
-        let what = What::Log {
-            level,
-            message: line.into(),
-            fields: "".into(),
-        };
-        self.world.record(&self.state.name, what);
+        self.world.writes_line(&self.state, level, line);
     }
 
     /// Something is wrong with the process that no fault can excuse.

@@ -68,11 +68,9 @@ impl Observed {
         let mut passed = Vec::new();
         for event in self.events() {
             let (kind, label, fate) = match &event.what {
-                What::Log { message, .. } => (
-                    Kind::Event(message.to_string()),
-                    event.scope.op.as_str(),
-                    None,
-                ),
+                What::Log { level, message, .. } => {
+                    (Kind::said(*level, message), event.scope.op.as_str(), None)
+                }
                 What::Commit { file, .. } if file != FOUND_AFTER_OUTAGE => {
                     (Kind::Commit, event.scope.op.as_str(), None)
                 }

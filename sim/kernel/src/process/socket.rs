@@ -90,6 +90,7 @@ impl Socket {
                     local.set_port(stream.ports().0);
                 }
                 self.options.apply(&stream);
+                stream.named_by_what_is_said();
                 self.state = State::Connected(stream);
                 self.is_news = true;
             }
@@ -403,6 +404,7 @@ impl Kernel {
         socket.options = options;
         socket.local = Some(own);
         socket.remote = Some(peer);
+        accepted.named_by_what_is_said();
         socket.state = State::Connected(accepted);
         let new = self.open_socket(socket, flags)?;
         address::write(&self.memory, at, len_at, peer, is_v6);

@@ -8,6 +8,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use squall_core::site::SAYS;
+
 use super::{Event, Scope, What, message::Message};
 
 /// The links between the events of a trace. All indices are places in the list of events that it was made from.
@@ -59,7 +61,10 @@ impl Links {
                         Some(request @ Message::Request { .. }) => {
                             let mut scope = request.scope();
                             if scope.op.is_empty() {
-                                scope.op = label.to_string();
+                                scope.op = match label.starts_with(SAYS) {
+                                    true => format!("c{connection}"),
+                                    false => label.to_string(),
+                                };
                             }
                             links.scopes[index] = scope;
                             let way = (way, request.stream());

@@ -40,6 +40,25 @@ pub fn parse(burst: &[u8]) -> Option<Message<'_>> {
     }
 }
 
+/// The statements that a burst prepares, by name.
+pub fn prepared(mut burst: &[u8]) -> Vec<(&str, &str)> {
+    let mut all = Vec::new();
+    while let Some((&[kind, a, b, c, d], after)) = burst.split_first_chunk() {
+        let len = (u32::from_be_bytes([a, b, c, d]) as usize).saturating_sub(4);
+        let Some((body, rest)) = after.split_at_checked(len) else {
+            break;
+        };
+        if kind == b'P' {
+            let mut words = body.split(|byte| *byte == 0).map(std::str::from_utf8);
+            if let (Some(Ok(name)), Some(Ok(sql))) = (words.next(), words.next()) {
+                all.push((name, sql));
+            }
+        }
+        burst = rest;
+    }
+    all
+}
+
 /// What a client says before anything else: it has no kind.
 fn first_words(burst: &[u8]) -> Option<Message<'_>> {
     let (&[a, b, c, d, e, f, g, h], rest) = burst.split_first_chunk()?;

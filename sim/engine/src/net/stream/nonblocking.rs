@@ -29,6 +29,13 @@ pub struct Readiness {
 const EPHEMERAL: (u64, u64) = (32_768, 28_232);
 
 impl Stream {
+    /// From now on sites of its bursts are named by what they say, where nobody has said on whose behalf they are.
+    pub fn named_by_what_is_said(&self) {
+        if let Some((connection, _)) = self.access(&mut self.net.lock()) {
+            connection.said.get_or_insert_default();
+        }
+    }
+
     /// What the socket is ready for. `reader` is woken by whatever arrives from now on, `writer` once there is room.
     pub fn readiness(&self, reader: &Waker, writer: &Waker) -> Readiness {
         self.net.turn(|state, aftermath, now| {
