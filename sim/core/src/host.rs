@@ -52,6 +52,8 @@ pub trait Host: Send + Sync {
     /// A site is reached. Called before the action; the callee may call `crash`, `power_loss` or `freeze` on the
     /// caller's own node from within, so no lock may be held across this call.
     fn reached(&self, node: NodeIx, site: Reached<'_>) -> Verdict;
+    /// An unmodified program has written this into a file: it is part of the run's hash.
+    fn wrote(&self, _: NodeIx, _inode: u64, _offset: u64, _bytes: &[u8]) {}
     /// A disk has synced something; no lock is held.
     fn synced(&self, _: NodeIx) {}
     /// Whether anybody keeps full traces (else skip the work of describing).

@@ -509,6 +509,14 @@ impl Host for HostRef {
         }
     }
 
+    fn wrote(&self, node: NodeIx, inode: u64, offset: u64, bytes: &[u8]) {
+        if let Some(world) = self.0.upgrade()
+            && let Some(recorder) = &mut *lock(&world.recorder)
+        {
+            recorder.wrote(node, inode, offset, bytes);
+        }
+    }
+
     fn synced(&self, node: NodeIx) {
         if let Some(world) = self.0.upgrade() {
             world.read_rows(&world.node(node), Occasion::Meanwhile);

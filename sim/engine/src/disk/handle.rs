@@ -153,6 +153,8 @@ impl Handle {
                 Err(_) => break,
             }
         }
+        let host = &self.disk.host;
+        host.wrote(self.disk.node, self.inode, offset, &data[..done]);
         Ok(done)
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use squall_core::time::VirtualTime;
+use squall_core::{host::NodeIx, time::VirtualTime};
 
 use super::{Coverage, Event, Kind, Rolling, Scope, What};
 use crate::isolation::witness;
@@ -95,6 +95,8 @@ impl Trace {
 pub struct Recorder {
     mode: Mode,
     hash: Rolling,
+    /// Of what unmodified programs write into files: no event tells of each byte.
+    written: Option<Rolling>,
     counts: [u64; Kind::ALL.len()],
     recorded: u64,
     events: Vec<Event>,
@@ -107,6 +109,7 @@ impl Recorder {
         Recorder {
             mode,
             hash: Rolling::default(),
+            written: None,
             counts: [0; Kind::ALL.len()],
             recorded: 0,
             events: Vec::new(),
@@ -186,15 +189,28 @@ impl Recorder {
         self.recorded += 1;
     }
 
+    /// Takes note of what an unmodified program has written.
+    pub(crate) fn wrote(&mut self, node: NodeIx, inode: u64, offset: u64, bytes: &[u8]) {
+        let written = self.written.get_or_insert_default();
+        for number in [u64::from(node.0), inode, offset] {
+            written.number(number);
+        }
+        written.bytes(bytes);
+    }
+
     /// The hash so far.
     pub fn hash(&self) -> u64 {
-        self.hash.value()
+        let mut hash = self.hash;
+        if let Some(written) = self.written {
+            hash.number(written.value());
+        }
+        hash.value()
     }
 
     /// All that it heard.
     pub fn finish(self) -> Trace {
         Trace {
-            hash: self.hash.value(),
+            hash: self.hash(),
             counts: Kind::ALL
                 .into_iter()
                 .zip(self.counts)
