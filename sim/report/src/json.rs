@@ -35,6 +35,7 @@ struct Never<'a> {
 
 #[derive(Serialize)]
 struct Determinism<'a> {
+    hash: String,
     runs_twice: u64,
     mismatched: u64,
     mismatches: Vec<Unequal<'a>>,
@@ -151,6 +152,7 @@ pub fn report(
         sometimes_never_reached: all.iter().flat_map(never_reached).collect(),
         counts: &sum.counts,
         determinism: Determinism {
+            hash: format!("{:016x}", sum.hash),
             runs_twice: sum.watched,
             mismatched: sum.mismatched,
             mismatches,

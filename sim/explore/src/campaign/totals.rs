@@ -79,6 +79,10 @@ pub struct Tally {
     pub watched: u64,
     /// Those whose second run had another hash.
     pub mismatched: u64,
+    /// The sum of all hashes, which wraps around: the same runs, in whatever order and on however many threads, have the
+    /// same.
+    #[serde(default)]
+    pub hash: u64,
 }
 
 /// How runs ended.
@@ -306,6 +310,7 @@ impl Tally {
             sum.verdicts.harness_failed += tally.verdicts.harness_failed;
             sum.watched += tally.watched;
             sum.mismatched += tally.mismatched;
+            sum.hash = sum.hash.wrapping_add(tally.hash);
             for (kind, count) in &tally.faults {
                 let total = sum.faults.entry(kind.clone()).or_default();
                 total.planned += count.planned;
@@ -327,6 +332,7 @@ impl Tally {
 
     fn fold(&mut self, outcome: &Outcome) {
         self.runs += 1;
+        self.hash = self.hash.wrapping_add(outcome.hash);
         let verdict = match outcome.verdict {
             Verdict::Survived => &mut self.verdicts.survived,
             Verdict::Violated => &mut self.verdicts.violated,

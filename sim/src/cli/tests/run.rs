@@ -92,6 +92,8 @@ fn json_is_one_object_that_scripts_can_rely_on() {
     let never = &json["sometimes_never_reached"][0];
     assert_eq!(never["sometimes"], "a seed was a thousand");
     assert_eq!(json["determinism"]["runs_twice"], 1);
+    let hash = json["determinism"]["hash"].as_str();
+    assert!(hash.is_some_and(|hash| hash.len() == 16), "{hash:?}");
     assert_eq!(json["violations"].as_array().map(Vec::len), Some(3));
     let first = &json["violations"][0];
     assert_eq!(first["scenario"], "bank");
