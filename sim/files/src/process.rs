@@ -64,6 +64,11 @@ impl Process {
         }
     }
 
+    /// Whose files it sees.
+    pub fn file_system(&self) -> &Arc<FileSystem> {
+        &self.context.fs
+    }
+
     fn fs(&self) -> &FileSystem {
         &self.context.fs
     }

@@ -336,7 +336,7 @@ impl Kernel {
                 Answer::Done(0)
             }
             libc::SYS_capset => Answer::Done(0),
-            libc::SYS_sync | libc::SYS_mlockall | libc::SYS_munlockall => Answer::Done(0),
+            libc::SYS_mlockall | libc::SYS_munlockall => Answer::Done(0),
             libc::SYS_mincore => Err(Errno(libc::EINVAL)).into(),
             // Programs do without what older kernels do not have.
             libc::SYS_pidfd_open

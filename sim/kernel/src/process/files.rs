@@ -1,6 +1,6 @@
 //! Files, over the file system of the node.
 
-use std::{io::IoSlice, os::unix::ffi::OsStrExt, sync::Arc};
+use std::{io::IoSlice, os::unix::ffi::OsStrExt, sync::Arc, time::Duration};
 
 use squall_core::seed::Stream as Rng;
 use squall_engine::Node;
@@ -169,7 +169,13 @@ impl Kernel {
             }
             libc::SYS_fsync => return Some(self.sync(tid, fd, false)),
             libc::SYS_fdatasync => return Some(self.sync(tid, fd, true)),
-            libc::SYS_sync_file_range | libc::SYS_syncfs => return Some(self.sync(tid, fd, false)),
+            // It begins to write out what a power loss may take all the same.
+            libc::SYS_sync_file_range => self.file(fd).map(|_| 0),
+            libc::SYS_syncfs => match self.file(fd) {
+                Ok(_) => return Some(self.sync_all(tid)),
+                Err(error) => Err(error),
+            },
+            libc::SYS_sync => return Some(self.sync_all(tid)),
             libc::SYS_ftruncate => self.file(fd).and_then(|file| {
                 file.truncate(b as i64)?;
                 Ok(0)
@@ -393,13 +399,16 @@ impl Kernel {
         file: &OpenFile,
         operation: Operation,
     ) -> Option<Wait> {
-        let begun = self
-            .threads
-            .get(&tid)
-            .is_some_and(|thread| thread.until.is_some());
+        self.takes(tid, || file.latency(operation))
+    }
+
+    /// A call takes so long, which is asked for once.
+    fn takes(&mut self, tid: Tid, latency: impl FnOnce() -> Duration) -> Option<Wait> {
+        let thread = self.threads.get(&tid);
+        let begun = thread.is_some_and(|thread| thread.until.is_some());
         let latency = match begun {
             true => 0,
-            false => file.latency(operation).as_nanos() as u64,
+            false => latency().as_nanos() as u64,
         };
         let until = self.until(tid, Some(latency))?;
         (until > self.now()).then_some(Wait {
@@ -418,6 +427,15 @@ impl Kernel {
             return Answer::Wait(wait);
         }
         file.sync(data_only).map(|()| 0).map_err(Errno::from).into()
+    }
+
+    /// Everything on the node's disk.
+    fn sync_all(&mut self, tid: Tid) -> Answer {
+        let files = self.process.files.file_system().clone();
+        if let Some(wait) = self.takes(tid, || files.sync_latency()) {
+            return Answer::Wait(wait);
+        }
+        files.sync().map(|()| 0).map_err(Errno::from).into()
     }
 
     fn copy_range(&mut self, call: &Call) -> Result<isize, Errno> {
