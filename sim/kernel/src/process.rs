@@ -468,9 +468,12 @@ impl Kernel {
         if self.ahead() > AHEAD_MAX {
             return None;
         }
-        let runs = |(_, thread): &(&Tid, &Thread)| !matches!(thread.state, State::Waiting(_));
-        let able = self.threads.iter().filter(runs).map(|(tid, _)| *tid);
-        self.schedule.next(&mut self.order, self.last, able)
+        let runs = |thread: &Thread| !matches!(thread.state, State::Waiting(_));
+        let last = self.threads.get(&self.last).filter(|last| runs(last));
+        let last = last.map(|_| self.last);
+        let threads = self.threads.iter().filter(|(_, thread)| runs(thread));
+        let able = threads.map(|(tid, _)| *tid);
+        self.schedule.next(&mut self.order, last, able)
     }
 
     /// A thread goes on to its next call, which is answered if it can be.

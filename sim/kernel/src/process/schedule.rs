@@ -57,18 +57,18 @@ impl Schedule {
         }))
     }
 
-    /// The thread that goes on, of those that can, which come in order; `last` had the last turn.
+    /// The thread that goes on, of those that can, which come in order; `last` had the last turn, if it can go on.
     pub fn next(
         &mut self,
         by_lot: &mut Rng,
-        last: Tid,
+        last: Option<Tid>,
         able: impl Iterator<Item = Tid> + Clone,
     ) -> Option<Tid> {
         match self {
             Schedule::Priorities(priorities) => priorities.next(able),
             Schedule::Lot => {
-                if able.clone().any(|tid| tid == last) && !by_lot.chance(PREEMPTED) {
-                    return Some(last);
+                if last.is_some() && !by_lot.chance(PREEMPTED) {
+                    return last;
                 }
                 let chosen = match able.clone().count() {
                     0 => return None,
@@ -124,7 +124,7 @@ mod tests {
         let mut by_lot = Seed(1).stream("lot");
         let mut last = 1;
         let turns = std::iter::from_fn(|| {
-            last = schedule.next(&mut by_lot, last, [1, 2, 3].into_iter())?;
+            last = schedule.next(&mut by_lot, Some(last), [1, 2, 3].into_iter())?;
             Some(last)
         });
         turns.take(count).collect()
