@@ -73,3 +73,19 @@ fn a_node_s_disk_begins_with_what_it_is_given() {
     assert!(outcome.violations.is_empty(), "{trace}");
     assert!(trace.contains("· tea and mugs"), "{trace}");
 }
+
+#[test]
+fn an_installation_that_lies_elsewhere_is_seen_with_what_belongs_to_it() {
+    let name = format!("squall installation {}", std::process::id());
+    let folder = std::env::temp_dir().join(name);
+    for part in ["bin", "share"] {
+        std::fs::create_dir_all(folder.join(part)).expect("it is made");
+    }
+    let [program, text] = ["bin/shows", "share/text"].map(|part| folder.join(part));
+    std::fs::copy("/bin/cat", &program).expect("it is copied");
+    std::fs::write(&text, "what belongs to it").expect("it is written");
+    let arguments = [program, text].map(|path| &*path.display().to_string().leak());
+    let trace = shown(Vec::from(arguments).leak());
+    std::fs::remove_dir_all(&folder).expect("it was there");
+    assert!(trace.contains("· what belongs to it"), "{trace}");
+}

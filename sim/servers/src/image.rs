@@ -19,7 +19,7 @@ use squall_engine::{
     scenario::{Scenario, Setup},
     storm::Profile,
 };
-use squall_kernel::{Command, map_file, prepare_first, prepare_programs};
+use squall_kernel::{Command, map_file, prepare_first, prepare_programs, see_installation};
 
 use crate::settings::{DATA, arguments};
 
@@ -173,15 +173,14 @@ fn script(wanted: &Wanted) -> String {
     let (server, database) = (server.join(" "), &wanted.database);
     format!(
         "set -e
-{folder}/initdb -D {DATA} -U postgres -A trust -E UTF8 --locale=C --wal-segsize=1 --no-sync --no-instructions
+'{folder}/initdb' -D {DATA} -U postgres -A trust -E UTF8 --locale=C --wal-segsize=1 --no-sync --no-instructions
 echo 'host all all all trust' >> {DATA}/pg_hba.conf
 echo 'host replication all all trust' >> {DATA}/pg_hba.conf
-{folder}/postgres {server} &
-until {folder}/pg_isready -q -h 127.0.0.1; do sleep 0.05; done
-psql='{folder}/psql -X -q -v ON_ERROR_STOP=1 -h 127.0.0.1 -d postgres -U'
-$psql postgres -c 'CREATE ROLE app LOGIN CREATEDB' -c 'CREATE DATABASE \"{database}\" OWNER app'
-{folder}/psql -X -q -v ON_ERROR_STOP=1 -h 127.0.0.1 -d '{database}' -U app -f /schema.sql
-$psql postgres -c CHECKPOINT
+'{folder}/postgres' {server} &
+until '{folder}/pg_isready' -q -h 127.0.0.1; do sleep 0.05; done
+'{folder}/psql' -X -q -v ON_ERROR_STOP=1 -h 127.0.0.1 -d postgres -U postgres -c 'CREATE ROLE app LOGIN CREATEDB' -c 'CREATE DATABASE \"{database}\" OWNER app'
+'{folder}/psql' -X -q -v ON_ERROR_STOP=1 -h 127.0.0.1 -d '{database}' -U app -f /schema.sql
+'{folder}/psql' -X -q -h 127.0.0.1 -d postgres -U postgres -c CHECKPOINT
 kill -INT $!
 wait $!
 "
@@ -190,6 +189,7 @@ wait $!
 
 async fn fill(wanted: &Wanted, node: &Node) -> Result<(), String> {
     let schema = wanted.schema.clone().into_bytes().leak();
+    see_installation(&wanted.folder);
     let files = Snapshot::of_files(&[("schema.sql", schema, 0o644)]);
     node.disk()
         .begin_with(&files.map_err(|error| error.to_string())?);

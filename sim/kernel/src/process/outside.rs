@@ -1,6 +1,8 @@
-//! What executables see of the real machine: itself, the libraries that it loads, and what libc reads beside them. Read-only.
+//! What executables see of the real machine: themselves, the libraries that they load, and what libc reads beside them.
+//! Read-only.
 
 use std::{
+    collections::BTreeSet,
     ffi::OsStr,
     fs,
     os::unix::{
@@ -8,12 +10,13 @@ use std::{
         fs::{FileExt, PermissionsExt},
     },
     path::{Path, PathBuf},
+    sync::{PoisonError, RwLock},
 };
 
 use squall_files::{Outside, Seen};
 
 /// Directories that are seen with all that is in them, and single files.
-const SEEN: [&str; 20] = [
+const SEEN: [&str; 19] = [
     "/bin",
     "/sbin",
     "/lib",
@@ -24,8 +27,7 @@ const SEEN: [&str; 20] = [
     "/usr/lib64",
     "/usr/libexec",
     "/usr/share",
-    "/usr/local/bin",
-    "/usr/local/lib",
+    "/usr/local",
     "/opt",
     "/etc/ld.so.cache",
     "/etc/nsswitch.conf",
@@ -36,6 +38,31 @@ const SEEN: [&str; 20] = [
     "/etc/services",
 ];
 
+/// Where executables are installed that lie elsewhere, with their libraries.
+static INSTALLED: RwLock<Vec<PathBuf>> = RwLock::new(Vec::new());
+
+/// Executables see this folder of the real machine too, in which some of them are; with its parent, where it is the `bin` of
+/// an installation.
+pub fn see_installation(folder: &Path) {
+    if RealMachine::shows(folder) {
+        return;
+    }
+    let is_bin = ["bin", "sbin"].map(|name| folder.ends_with(name));
+    let installed = match folder.parent() {
+        Some(parent) if is_bin.contains(&true) => parent,
+        _ => folder,
+    };
+    let mut all = INSTALLED.write().unwrap_or_else(PoisonError::into_inner);
+    all.push(installed.to_owned());
+}
+
+/// All that is seen.
+fn seen() -> Vec<PathBuf> {
+    let installed = INSTALLED.read().unwrap_or_else(PoisonError::into_inner);
+    let usual = SEEN.iter().map(PathBuf::from);
+    usual.chain(installed.iter().cloned()).collect()
+}
+
 /// The real machine, as far as it is seen.
 pub(super) struct RealMachine;
 
@@ -45,12 +72,14 @@ fn path(bytes: &[u8]) -> &Path {
 
 impl RealMachine {
     fn shows(at: &Path) -> bool {
+        let installed = INSTALLED.read().unwrap_or_else(PoisonError::into_inner);
         SEEN.iter().any(|seen| at.starts_with(seen))
+            || installed.iter().any(|seen| at.starts_with(seen))
     }
 
     /// Whether something that is seen lies in this directory.
     fn leads(at: &Path) -> bool {
-        SEEN.iter().any(|seen| Path::new(seen).starts_with(at))
+        seen().iter().any(|seen| seen.starts_with(at))
     }
 }
 
@@ -77,11 +106,11 @@ impl Outside for RealMachine {
     fn list(&self, at: &[u8]) -> Vec<Vec<u8>> {
         let at = path(at);
         if !Self::shows(at) {
-            let below = SEEN
-                .iter()
-                .filter_map(|seen| Path::new(seen).strip_prefix(at).ok());
+            let seen = seen();
+            let below = seen.iter().filter_map(|seen| seen.strip_prefix(at).ok());
             let first = below.filter_map(|rest| rest.iter().next());
-            return first.map(|name| name.as_bytes().to_vec()).collect();
+            let names: BTreeSet<_> = first.map(|name| name.as_bytes().to_vec()).collect();
+            return names.into_iter().collect();
         }
         let entries = fs::read_dir(at).into_iter().flatten().flatten();
         entries
@@ -113,5 +142,10 @@ pub fn find(name: &str) -> Option<PathBuf> {
             .map(|dir| Path::new(dir).join(name))
             .find(|at| at.is_file()),
     };
-    found.filter(|at| at.is_file())
+    // A link has a name of its own, by which some programs know what they are to be.
+    let found = found.filter(|at| at.is_file())?;
+    if let Some(folder) = found.canonicalize().ok()?.parent() {
+        see_installation(folder);
+    }
+    Some(found)
 }
