@@ -17,7 +17,7 @@ use squall_engine::{
     run::{Died, Options, isolated, run_with},
     scenario::{Scenario, Setup},
     sim::{OBSERVER, SETUP},
-    storm::{FaultKind, Profile},
+    storm::{CustomFault, FaultKind, Profile},
     trace::Trace,
 };
 
@@ -30,11 +30,15 @@ const COMMITS: (u64, u64) = (8, 200);
 const BURSTS: (u64, u64) = (8, 200);
 const HORIZON_MS: (u64, u64) = (1_000, 60_000);
 
-/// A world that nothing befalls, and the names of its services.
+/// A world that nothing befalls, and what it brings.
 struct Calm<'a> {
     build: &'a (dyn Fn(&Sim, &Setup) + Send + Sync),
-    services: Mutex<Vec<String>>,
+    /// The names of its services, and the faults of its own.
+    brings: Mutex<(Vec<String>, Vec<Own>)>,
 }
+
+/// A fault of its own: its name, its node, and how strong it is.
+type Own = (String, String, (u64, u64));
 
 impl Scenario for Calm<'_> {
     fn name(&self) -> &str {
@@ -52,7 +56,10 @@ impl Scenario for Calm<'_> {
     fn build(&self, sim: &Sim, setup: &Setup) {
         sim.clients_assert();
         (self.build)(sim, setup);
-        *self.services.lock().expect("one run at a time") = sim.services();
+        sim.complete();
+        let own = sim.own_faults().into_iter();
+        let own = own.map(|own| (own.name.to_owned(), own.node.to_owned(), own.amount));
+        *self.brings.lock().expect("one run at a time") = (sim.services(), own.collect());
     }
 }
 
@@ -70,16 +77,15 @@ pub(super) fn observed(build: &(dyn Fn(&Sim, &Setup) + Send + Sync)) -> Learned 
     let run = || {
         let world = Calm {
             build,
-            services: Mutex::default(),
+            brings: Mutex::default(),
         };
         let options = Options {
             census: true,
             ..Options::traced(true)
         };
         let outcome = run_with(&world, &calm(&world), options);
-        let services = world.services.into_inner().unwrap_or_default();
         (
-            services,
+            world.brings.into_inner().unwrap_or_default(),
             outcome.trace.unwrap_or_default(),
             outcome.programs,
             outcome.sites,
@@ -90,10 +96,18 @@ pub(super) fn observed(build: &(dyn Fn(&Sim, &Setup) + Send + Sync)) -> Learned 
         Err(Died::Harness(_)) => (run(), false),
         Err(Died::Child(_)) => (Default::default(), true),
     };
-    let (services, trace, programs, sites) = learned;
+    let ((services, own), trace, programs, sites) = learned;
     let is_apart = died || !programs.is_empty();
+    let custom = own.iter().map(|(name, node, amount)| CustomFault {
+        name: interned(name),
+        node: interned(node),
+        amount: *amount,
+    });
     Learned {
-        profile: profile(&services, &trace, &programs, &sites),
+        profile: Profile {
+            custom: custom.collect(),
+            ..profile(&services, &trace, &programs, &sites)
+        },
         isolation: is_apart.then_some(in_child as Isolation),
     }
 }
