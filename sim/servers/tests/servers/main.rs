@@ -1,42 +1,17 @@
 //! The real servers in the storm. Where they are not installed, these tests say loudly that they did not run; with
 //! `SQUALL_SERVERS=1` that is a failure.
 
+mod clients;
+mod postgres_faults;
+mod redis_faults;
+
 use std::time::Duration;
 
-use squall::{Client, run::Outcome, seed::Seed, storm::Plan, trace::text, unmodified};
-use squall_servers::{Absent, Servers, postgres_is_installed, redis_is_installed};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-};
+use clients::{ask, connect, is_there, query, trace};
+use squall::{Client, seed::Seed, storm::Plan, unmodified};
+use squall_servers::{Servers, postgres_is_installed, redis_is_installed};
+use tokio::net::TcpStream;
 use tokio_real as tokio;
-
-fn is_there(installed: Result<(), Absent>) -> bool {
-    let Err(absent) = installed else { return true };
-    assert!(
-        std::env::var_os("SQUALL_SERVERS").is_none(),
-        "{absent} (SQUALL_SERVERS is set)"
-    );
-    eprintln!("NOT RUN: {absent}");
-    false
-}
-
-fn trace(outcome: &Outcome) -> String {
-    let Some(trace) = outcome.trace.as_ref() else {
-        panic!("the run failed: {:?}", outcome.verdict);
-    };
-    text::render(trace, &text::Options::default())
-}
-
-/// Sends a command as text, and reads what is answered.
-async fn ask(stream: &mut TcpStream, command: &str) -> std::io::Result<String> {
-    stream
-        .write_all(format!("{command}\r\n").as_bytes())
-        .await?;
-    let mut answer = [0; 512];
-    let len = stream.read(&mut answer).await?;
-    Ok(String::from_utf8_lossy(&answer[..len]).into_owned())
-}
 
 fn redis(sim: &squall::Sim) {
     sim.redis("cache");
@@ -88,51 +63,6 @@ fn redis_keeps_what_it_acknowledged_whatever_the_storm() {
         let trace = trace(&outcome);
         assert!(outcome.violations.is_empty(), "{seed}: {trace}");
         assert!(trace.contains("100 were sold"), "{seed}: {trace}");
-    }
-}
-
-/// A message of PostgreSQL's protocol: its kind and what follows.
-async fn message(stream: &mut TcpStream) -> std::io::Result<(u8, Vec<u8>)> {
-    let kind = stream.read_u8().await?;
-    let len = stream.read_u32().await? as usize;
-    let mut body = vec![0; len - 4];
-    stream.read_exact(&mut body).await?;
-    Ok((kind, body))
-}
-
-async fn connect(server: &str) -> std::io::Result<TcpStream> {
-    let mut stream = TcpStream::connect(server).await?;
-    let words = b"user\0app\0database\0app\0\0";
-    stream.write_u32(8 + words.len() as u32).await?;
-    stream.write_u32(196_608).await?;
-    stream.write_all(words).await?;
-    loop {
-        match message(&mut stream).await? {
-            (b'Z', _) => return Ok(stream),
-            (b'E', why) => {
-                return Err(std::io::Error::other(
-                    String::from_utf8_lossy(&why).into_owned(),
-                ));
-            }
-            _ => {}
-        }
-    }
-}
-
-/// Runs a statement; its first value, if there is one.
-async fn query(stream: &mut TcpStream, sql: &str) -> std::io::Result<String> {
-    stream.write_u8(b'Q').await?;
-    stream.write_u32(5 + sql.len() as u32).await?;
-    stream.write_all(sql.as_bytes()).await?;
-    stream.write_u8(0).await?;
-    let (mut value, mut failed) = (String::new(), None);
-    loop {
-        match message(stream).await? {
-            (b'Z', _) => return failed.map_or(Ok(value), |why| Err(std::io::Error::other(why))),
-            (b'D', row) => value = String::from_utf8_lossy(&row[6..]).into_owned(),
-            (b'E', why) => failed = Some(String::from_utf8_lossy(&why).into_owned()),
-            _ => {}
-        }
     }
 }
 
