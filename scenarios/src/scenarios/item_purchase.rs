@@ -308,18 +308,8 @@ pub(crate) fn open(sim: &Sim, settings: Settings, refused_one_in: u64) {
         ],
     );
 
-    let (counts, forgets) = (behaviour.clone(), behaviour.clone());
-    schedule::watch_consumers(sim, &MEMBERS, move || forgets.struck_in_all());
-    sim.custom_faults(
-        move |name, amount, begins| {
-            let Some(fault) = bus_fault(name) else { return };
-            match begins {
-                true => behaviour.begin(fault, amount),
-                false => behaviour.end(fault),
-            }
-        },
-        move |name| bus_fault(name).map_or(0, |fault| counts.struck(fault)),
-    );
+    bring_bus_faults(sim, &behaviour);
+    schedule::watch_consumers(sim, &MEMBERS, move || behaviour.struck_in_all());
 }
 
 /// The faults of the bus.
@@ -332,6 +322,17 @@ pub(crate) fn bus_faults() -> Vec<CustomFault> {
     Fault::ALL.map(fault).into()
 }
 
-pub(crate) fn bus_fault(name: &str) -> Option<Fault> {
-    Fault::ALL.into_iter().find(|fault| fault.name() == name)
+/// They are the faults of this bus.
+pub(crate) fn bring_bus_faults(sim: &Sim, bus: &Arc<Behaviour>) {
+    for (fault, own) in Fault::ALL.into_iter().zip(bus_faults()) {
+        let (bus, counts) = (bus.clone(), bus.clone());
+        sim.own_fault(
+            own,
+            move |amount, begins| match begins {
+                true => bus.begin(fault, amount),
+                false => bus.end(fault),
+            },
+            move || counts.struck(fault),
+        );
+    }
 }

@@ -11,10 +11,10 @@ use squall::{
     net::Latency,
     scenario::{Scenario, Setup},
     seed::Stream,
-    storm::{CustomFault, Profile},
+    storm::Profile,
 };
 use squall_services::{
-    infrastructure::bus::{self, Behaviour, Fault},
+    infrastructure::bus::{self, Behaviour},
     planted_bug::{Bug, Bugs},
     rewards::challenge::{self, sync::Mode},
     shared::catalog,
@@ -25,6 +25,7 @@ use crate::{
     lock,
     person::{Person, unkeyed},
     planted_bug, reachability_goals,
+    scenarios::item_purchase::{bring_bus_faults, bus_faults},
     topology::{self, with},
     workloads::operator,
 };
@@ -144,16 +145,11 @@ impl Scenario for ProductSync {
     }
 
     fn profile(&self) -> Profile {
-        let fault = |fault: Fault| CustomFault {
-            name: fault.name(),
-            node: "bus",
-            amount: fault.amount(),
-        };
         let mut links = LINKS.to_vec();
         links.extend(READERS.map(|reader| (reader, "challenge")));
         let pace = self.course.as_ref().map_or(QUICK, |course| course.pace);
         Profile {
-            custom: Fault::ALL.map(fault).into(),
+            custom: bus_faults(),
             events: vec![("catalog", "product changed"), ("challenge", "sync mode")],
             held: vec![("catalog", "product changed")],
             horizon_ms: (pace.span.as_millis() as u64).min(250_000),
@@ -277,16 +273,7 @@ fn open(sim: &Sim, bugs: Bugs, drawn: &Drawn) {
             with(bus::SERVICE, bus, bus::run),
         ],
     );
-    let named = |name: &str| Fault::ALL.into_iter().find(|fault| fault.name() == name);
-    let counts = behaviour.clone();
-    sim.custom_faults(
-        move |name, amount, begins| match (named(name), begins) {
-            (Some(fault), true) => behaviour.begin(fault, amount),
-            (Some(fault), false) => behaviour.end(fault),
-            (None, _) => {}
-        },
-        move |name| named(name).map_or(0, |fault| counts.struck(fault)),
-    );
+    bring_bus_faults(sim, &behaviour);
 }
 
 async fn set_up(client: &Client, way: Way) {

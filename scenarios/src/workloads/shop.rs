@@ -85,7 +85,7 @@ fn pg_rule(name: &str, amount: u64) -> Option<(Rule, &'static str)> {
 }
 
 /// Switches a fault of the gateway on or off; no other.
-pub fn switch_pg(behaviour: &Behaviour, name: &str, amount: u64, begins: bool) {
+fn switch_pg(behaviour: &Behaviour, name: &str, amount: u64, begins: bool) {
     let Some((rule, kind)) = pg_rule(name, amount) else {
         return;
     };
@@ -96,9 +96,21 @@ pub fn switch_pg(behaviour: &Behaviour, name: &str, amount: u64, begins: bool) {
 }
 
 /// How often a fault of the gateway has touched a call.
-pub fn pg_effects(behaviour: &Behaviour, name: &str) -> u64 {
+fn pg_effects(behaviour: &Behaviour, name: &str) -> u64 {
     let kind = pg_rule(name, 1).map_or("", |(_, kind)| kind);
     behaviour.applied().get(kind).copied().unwrap_or(0)
+}
+
+/// They are the faults of this gateway.
+pub fn bring_pg_faults(sim: &Sim, gateway: &Arc<Behaviour>) {
+    for own in pg_faults() {
+        let (turned, counts, name) = (gateway.clone(), gateway.clone(), own.name);
+        sim.own_fault(
+            own,
+            move |amount, begins| switch_pg(&turned, name, amount, begins),
+            move || pg_effects(&counts, name),
+        );
+    }
 }
 
 /// The nodes that sell: order, inventory, catalog.
@@ -156,11 +168,7 @@ pub fn open_till_that(sim: &Sim, bugs: Bugs, permits: usize, beyond: Beyond) -> 
 
     sim.link("payment", "pg", Latency::INTERNET);
 
-    let counts = behaviour.clone();
-    sim.custom_faults(
-        move |name, amount, begins| switch_pg(&behaviour, name, amount, begins),
-        move |name| pg_effects(&counts, name),
-    );
+    bring_pg_faults(sim, &behaviour);
     permits
 }
 

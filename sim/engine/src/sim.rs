@@ -15,6 +15,7 @@ pub use weather::Weather;
 
 use squall_core::{
     event::{Phase, Scope, What},
+    fault::CustomFault,
     interned::interned,
     seed::{Seed, Stream},
     time::VirtualTime,
@@ -23,7 +24,7 @@ use squall_core::{
 use crate::{
     check::{Commit, Findings, Goal, Truth},
     disk::Files,
-    world::{Boot, Node, NodeState, Operation, RowReader, StoreReader, World, lock},
+    world::{Boot, Node, NodeState, Operation, OwnFault, RowReader, StoreReader, World, lock},
 };
 
 /// The client that prepares the world before the storm.
@@ -64,6 +65,7 @@ pub(crate) struct Cast {
 
 pub(crate) type Task =
     Box<dyn FnOnce(Client) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
+pub(crate) type OnceComplete = Box<dyn FnOnce(&Sim) + Send>;
 pub(crate) type AtEnd = Box<dyn FnOnce(&Truth) -> Vec<(String, u64)> + Send>;
 
 /// What a scenario has asked for, for the run to start at its time.
@@ -71,6 +73,7 @@ pub(crate) type AtEnd = Box<dyn FnOnce(&Truth) -> Vec<(String, u64)> + Send>;
 pub(crate) struct Parts {
     pub reader: Option<StoreReader>,
     pub cast: Cast,
+    pub once_complete: Vec<OnceComplete>,
     pub at_end: Vec<AtEnd>,
 }
 
@@ -356,14 +359,49 @@ impl Sim {
         Builds(Arc::downgrade(&self.world))
     }
 
-    /// Brings the scenario's own faults: `handle(name, amount, begins)` switches one on or off, `count(name)` says how
-    /// often it has touched something.
-    pub fn custom_faults(
+    /// Brings a fault of one's own, which storms draw beside the others: `handle(amount, begins)` begins or ends it, `count`
+    /// says how often it has touched something. It may begin anew before it has ended. A scenario that says itself what
+    /// storms may do lists it in [`Profile::custom`](squall_core::fault::Profile::custom).
+    ///
+    /// # Panics
+    ///
+    /// If the node has one of this name.
+    pub fn own_fault(
         &self,
-        handle: impl FnMut(&str, u64, bool) + Send + 'static,
-        count: impl Fn(&str) -> u64 + Send + 'static,
+        fault: CustomFault,
+        handle: impl FnMut(u64, bool) + Send + 'static,
+        count: impl Fn() -> u64 + Send + 'static,
     ) {
-        *lock(&self.world.custom) = Some((Box::new(handle), Box::new(count)));
+        let mut own = lock(&self.world.own_faults);
+        assert!(
+            !own.iter().any(|known| known.is(fault.name, fault.node)),
+            "two faults of {} are called \"{}\"",
+            fault.node,
+            fault.name
+        );
+        own.push(OwnFault {
+            fault,
+            handle: Box::new(handle),
+            count: Box::new(count),
+        });
+    }
+
+    /// The faults of its own that the scenario brings so far.
+    pub fn own_faults(&self) -> Vec<CustomFault> {
+        let own = lock(&self.world.own_faults);
+        own.iter().map(|own| own.fault.clone()).collect()
+    }
+
+    /// Does something once the scenario has described everything: what a server needs beside its node depends on what is
+    /// said of it.
+    pub fn once_complete(&self, task: impl FnOnce(&Sim) + Send + 'static) {
+        lock(&self.parts).once_complete.push(Box::new(task));
+    }
+
+    /// The scenario has described everything.
+    pub fn complete(&self) {
+        let tasks = std::mem::take(&mut lock(&self.parts).once_complete);
+        tasks.into_iter().for_each(|task| task(self));
     }
 
     /// Counts to be reported with the run's outcome, taken from all rows at its end.

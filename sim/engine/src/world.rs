@@ -54,6 +54,7 @@ pub(crate) use unreadable::Unreadable;
 use squall_core::{
     census::About,
     event::{Fate, FaultEvent, Level, Scope, What},
+    fault::CustomFault,
     host::{Host, NodeIx, Reached, Verdict},
     seed::Seed,
     site::Kind,
@@ -75,10 +76,20 @@ thread_local! {
     static RUNNING: RefCell<Option<Arc<NodeState>>> = const { RefCell::new(None) };
 }
 
-/// Handler of the scenario's own faults: `(name, amount, begins)`.
-pub(crate) type CustomHandler = Box<dyn FnMut(&str, u64, bool) + Send>;
-/// Tells how often a scenario's own fault has bitten.
-pub(crate) type CustomCounter = Box<dyn Fn(&str) -> u64 + Send>;
+/// A fault that the scenario brings, or a server of it.
+pub(crate) struct OwnFault {
+    pub fault: CustomFault,
+    /// Begins or ends it: `(amount, begins)`.
+    pub handle: Box<dyn FnMut(u64, bool) + Send>,
+    /// How often it has touched something.
+    pub count: Box<dyn Fn() -> u64 + Send>,
+}
+
+impl OwnFault {
+    pub fn is(&self, name: &str, node: &str) -> bool {
+        self.fault.name == name && self.fault.node == node
+    }
+}
 
 /// The most turns of tasks for which a run goes on once something is broken. A storm over services has thousands; a
 /// system that is in a frenzy has no end of them.
@@ -104,7 +115,9 @@ pub(crate) struct World {
     by_hand: AtomicBool,
     /// All is healed, and nothing more is inflicted by hand.
     pub settles: AtomicBool,
-    pub custom: Mutex<Option<(CustomHandler, CustomCounter)>>,
+    pub own_faults: Mutex<Vec<OwnFault>>,
+    /// Names of machines that lead to others.
+    pub led: Mutex<BTreeMap<String, String>>,
     /// How rows of nodes are read that announce no commits.
     pub row_readers: Mutex<BTreeMap<String, RowReader>>,
     /// Something happened that the end of the run may depend on.
@@ -156,7 +169,8 @@ impl World {
             checker: Mutex::default(),
             by_hand: AtomicBool::default(),
             settles: AtomicBool::default(),
-            custom: Mutex::default(),
+            own_faults: Mutex::default(),
+            led: Mutex::default(),
             row_readers: Mutex::default(),
             activity: Notify::new(),
             disturbed: Mutex::default(),
@@ -207,6 +221,12 @@ impl World {
     pub fn find(&self, name: &str) -> Option<Arc<NodeState>> {
         let nodes = lock(&self.nodes);
         nodes.iter().rev().find(|n| *n.name == *name).cloned()
+    }
+
+    /// The node that this name leads to.
+    pub fn looked_up(&self, name: &str) -> Option<Arc<NodeState>> {
+        let led = lock(&self.led).get(name).cloned();
+        self.find(led.as_deref().unwrap_or(name))
     }
 
     /// The node of this name, and the old processes that had it before.

@@ -7,7 +7,10 @@
 //! cargo run --release -p squall-servers --example power_losses -- run lying-postgres --seeds 100 # exit code 1
 //! ```
 
-#[path = "../tests/selling/mod.rs"]
+#[allow(dead_code, reason = "the tests use more of it")]
+#[path = "../tests/servers/clients.rs"]
+mod clients;
+#[path = "../tests/servers/selling.rs"]
 mod selling;
 
 use std::process::ExitCode;

@@ -6,12 +6,16 @@ use std::io;
 use squall_engine::{Client, net::Stream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use crate::wire::error;
+
 /// A connection as superuser.
 pub struct Connection(Stream);
 
 /// The values of a row.
 pub type Row = Vec<String>;
 
+/// What it calls itself.
+pub const NAME: &str = "squall";
 /// Version 3.0 of the protocol.
 const VERSION: u32 = 3 << 16;
 
@@ -20,7 +24,11 @@ impl Connection {
     pub async fn open(client: &Client, server: &str, database: &str) -> io::Result<Self> {
         let stream = client.connect(&format!("{server}:5432")).await?;
         let mut connection = Connection(stream);
-        let words = format!("user\0postgres\0database\0{database}\0application_name\0squall\0\0");
+        // What it does is to be done whatever the server is told meanwhile.
+        let words = format!(
+            "user\0postgres\0database\0{database}\0application_name\0{NAME}\0options\0-c \
+             default_transaction_read_only=off\0\0"
+        );
         let mut hello = (8 + words.len() as u32).to_be_bytes().to_vec();
         hello.extend(VERSION.to_be_bytes());
         hello.extend(words.as_bytes());
@@ -126,17 +134,6 @@ fn values(mut body: &[u8]) -> Vec<String> {
     values
 }
 
-/// Severity, code and message of an error.
-fn error(body: &[u8]) -> String {
-    let field = |wanted: u8| {
-        let fields = body.split(|byte| *byte == 0);
-        let mut found = fields.filter(|field| field.first() == Some(&wanted));
-        let field = found.next().map_or(&b""[..], |field| &field[1..]);
-        String::from_utf8_lossy(field).into_owned()
-    };
-    format!("{} {}: {}", field(b'V'), field(b'C'), field(b'M'))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -145,11 +142,5 @@ mod tests {
     fn a_row_is_read_value_by_value() {
         let row = b"\0\x03\0\0\0\x02ab\xff\xff\xff\xff\0\0\0\0";
         assert_eq!(values(row), ["ab", "NULL", ""]);
-    }
-
-    #[test]
-    fn an_error_tells_its_code_and_message() {
-        let body = b"SERROR\0VERROR\0C40001\0Mcould not serialize access\0\0";
-        assert_eq!(error(body), "ERROR 40001: could not serialize access");
     }
 }

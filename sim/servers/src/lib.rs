@@ -7,10 +7,12 @@ mod binaries;
 mod checks;
 mod client;
 mod image;
+mod operator;
 mod postgres;
 mod redis;
 mod settings;
 mod sql;
+mod wire;
 
 use squall_engine::Sim;
 

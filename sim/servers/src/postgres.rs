@@ -1,11 +1,15 @@
 //! PostgreSQL as a node.
 
+mod faults;
+mod heard;
+mod life;
+
 use std::{
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use squall_engine::{Node, Sim, disk::Snapshot};
+use squall_engine::{Node, Sim, disk::Snapshot, sim::OBSERVER};
 use squall_kernel::{Command, prepare_programs};
 
 use crate::{
@@ -14,20 +18,26 @@ use crate::{
     image,
     settings::{DATA, arguments},
 };
+use heard::Heard;
+use life::Life;
 
 /// A PostgreSQL server, as a scenario describes it.
 #[derive(Clone, Debug)]
 pub struct Postgres(Arc<Mutex<Described>>);
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 struct Described {
     name: String,
     database: String,
     schema: String,
     settings: Vec<(String, String)>,
-    replica_of: Option<String>,
+    replica_of: Option<Postgres>,
+    /// It may be made the primary.
+    takes_over: bool,
     began: bool,
     checks: Checks,
+    heard: Heard,
+    life: Life,
 }
 
 impl Postgres {
@@ -53,16 +63,22 @@ impl Postgres {
     /// It begins as a streaming replica of another server, and shows what that has told it so far.
     pub fn replica_of(self, primary: &Postgres) -> Self {
         let Described {
-            name,
-            database,
-            schema,
-            ..
+            database, schema, ..
         } = primary.described().clone();
         {
             let mut own = self.described();
             (own.database, own.schema) = (database, schema);
-            own.replica_of = Some(name);
+            own.replica_of = Some(primary.clone());
         }
+        self
+    }
+
+    /// A replica that takes over: storms have a fault `fail-over`. The primary is switched off for good, the replica is
+    /// promoted, and the primary's name leads to it from then on. What the primary has acknowledged and not yet told the
+    /// replica is lost then, unless the primary's settings `synchronous_standby_names` (the replica's name) and
+    /// `synchronous_commit` say that it waits.
+    pub fn takes_over(self) -> Self {
+        self.described().takes_over = true;
         self
     }
 
@@ -91,17 +107,15 @@ pub fn add(sim: &Sim, name: &str) -> Postgres {
     let postgres = Postgres(Arc::new(Mutex::new(Described {
         name: name.to_owned(),
         database: "app".to_owned(),
-        schema: String::new(),
-        settings: Vec::new(),
-        replica_of: None,
-        began: false,
-        checks: Checks::default(),
+        ..Described::default()
     })));
     let described = postgres.clone();
     sim.node(name, move |node: Node| {
         let (folder, described) = (folder.clone(), described.clone());
         async move { run(&folder, &described, node).await }
     });
+    let described = postgres.clone();
+    sim.once_complete(move |sim| faults::bring(sim, &described));
     postgres
 }
 
@@ -115,15 +129,27 @@ async fn run(folder: &Path, postgres: &Postgres, node: Node) -> Result<(), Strin
     if !described.began {
         node.disk().begin_with(&described.begins_with(folder)?);
     }
-    let checks = described.checks.clone();
-    Command::new(folder.join("postgres"))
-        .arguments(described.arguments())
-        .heard_by(move |peer, sent| checks.hear(peer, sent))
-        .run(node)
-        .await
+    let (arguments, life) = (described.arguments(), described.life.clone());
+    let server = Command::new(folder.join("postgres"))
+        .arguments(arguments)
+        .heard_by(move |peer, sent| described.hear(peer, sent))
+        .run(node);
+    life.of(server).await
 }
 
 impl Described {
+    /// What it sends to those who use it: what the harness asks is no use.
+    fn hear(&self, peer: &str, sent: &[u8]) {
+        if peer.starts_with(OBSERVER) {
+            return;
+        }
+        self.heard.hear(sent);
+        self.checks.hear(sent);
+        if let Some(primary) = &self.replica_of {
+            primary.checks().hear(sent);
+        }
+    }
+
     fn begins_with(&self, folder: &Path) -> Result<Snapshot, String> {
         let image = image::Wanted {
             folder: folder.to_owned(),
@@ -143,7 +169,8 @@ impl Described {
         let mut own = Vec::new();
         if let Some(primary) = &self.replica_of {
             let info = format!(
-                "host={primary} user=postgres application_name={}",
+                "host={} user=postgres application_name={}",
+                primary.name(),
                 self.name
             );
             own.push(("primary_conninfo".to_owned(), info));
@@ -159,14 +186,14 @@ mod tests {
 
     #[test]
     fn what_is_said_of_a_server_comes_last_among_its_arguments() {
+        let named = |name: &str| Described {
+            name: name.into(),
+            ..Described::default()
+        };
         let described = Described {
-            name: "b".into(),
-            database: "app".into(),
-            schema: String::new(),
             settings: vec![("fsync".into(), "off".into())],
-            replica_of: Some("a".into()),
-            began: false,
-            checks: Checks::default(),
+            replica_of: Some(Postgres(Arc::new(Mutex::new(named("a"))))),
+            ..named("b")
         };
         let arguments = described.arguments();
         assert_eq!(arguments.last().map(String::as_str), Some("fsync=off"));

@@ -1,5 +1,8 @@
 //! Redis as a node.
 
+mod client;
+mod faults;
+
 use std::{
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -32,6 +35,8 @@ struct Described {
     append_only: Option<Fsync>,
     settings: Vec<(String, String)>,
     replica_of: Option<String>,
+    forgets: bool,
+    evicts: bool,
 }
 
 impl Redis {
@@ -56,6 +61,18 @@ impl Redis {
     /// It begins as a replica of the server on this node.
     pub fn replica_of(self, node: impl Into<String>) -> Self {
         self.described().replica_of = Some(node.into());
+        self
+    }
+
+    /// It may forget everything: storms have a fault `forget`, as when an empty replica takes over.
+    pub fn forgets(self) -> Self {
+        self.described().forgets = true;
+        self
+    }
+
+    /// It may forget some keys: storms have a fault `evict`, as when memory runs short.
+    pub fn evicts(self) -> Self {
+        self.described().evicts = true;
         self
     }
 
@@ -85,6 +102,8 @@ pub fn add(sim: &Sim, name: &str) -> Redis {
         };
         command.run(node)
     });
+    let (name, described) = (name.to_owned(), redis.clone());
+    sim.once_complete(move |sim| faults::bring(sim, &name, &described));
     redis
 }
 
@@ -141,6 +160,7 @@ mod tests {
             append_only: Some(Fsync::EverySecond),
             settings: vec![("maxmemory".into(), "1mb".into())],
             replica_of: Some("cache".into()),
+            ..Described::default()
         };
         let arguments = described.arguments().join(" ");
         assert!(arguments.contains("--appendonly yes --appendfsync everysec"));

@@ -17,7 +17,7 @@ use squall_engine::{
     run::{Died, Options, isolated, run_with},
     scenario::{Scenario, Setup},
     sim::{OBSERVER, SETUP},
-    storm::{FaultKind, Profile},
+    storm::{CustomFault, FaultKind, Profile},
     trace::Trace,
 };
 
@@ -30,14 +30,17 @@ const COMMITS: (u64, u64) = (8, 200);
 const BURSTS: (u64, u64) = (8, 200);
 const HORIZON_MS: (u64, u64) = (1_000, 60_000);
 
-/// A world that nothing befalls, and who takes part in it.
+/// A world that nothing befalls, and what it brings.
 struct Calm<'a> {
     build: &'a (dyn Fn(&Sim, &Setup) + Send + Sync),
-    cast: Mutex<Cast>,
+    brings: Mutex<Brings>,
 }
 
-/// Names of services, and of the clients that come once all is settled.
-type Cast = (Vec<String>, Vec<String>);
+/// The names of its services, of the clients that come once all is settled, and the faults of its own.
+type Brings = (Vec<String>, Vec<String>, Vec<Own>);
+
+/// A fault of its own: its name, its node, and how strong it is.
+type Own = (String, String, (u64, u64));
 
 impl Scenario for Calm<'_> {
     fn name(&self) -> &str {
@@ -55,7 +58,11 @@ impl Scenario for Calm<'_> {
     fn build(&self, sim: &Sim, setup: &Setup) {
         sim.clients_assert();
         (self.build)(sim, setup);
-        *self.cast.lock().expect("one run at a time") = (sim.services(), sim.late_clients());
+        sim.complete();
+        let own = sim.own_faults().into_iter();
+        let own = own.map(|own| (own.name.to_owned(), own.node.to_owned(), own.amount));
+        *self.brings.lock().expect("one run at a time") =
+            (sim.services(), sim.late_clients(), own.collect());
     }
 }
 
@@ -73,7 +80,7 @@ pub(super) fn observed(build: &(dyn Fn(&Sim, &Setup) + Send + Sync)) -> Learned 
     let run = || {
         let world = Calm {
             build,
-            cast: Mutex::default(),
+            brings: Mutex::default(),
         };
         let options = Options {
             census: true,
@@ -81,7 +88,7 @@ pub(super) fn observed(build: &(dyn Fn(&Sim, &Setup) + Send + Sync)) -> Learned 
         };
         let outcome = run_with(&world, &calm(&world), options);
         (
-            world.cast.into_inner().unwrap_or_default(),
+            world.brings.into_inner().unwrap_or_default(),
             outcome.trace.unwrap_or_default(),
             outcome.programs,
             outcome.sites,
@@ -92,17 +99,31 @@ pub(super) fn observed(build: &(dyn Fn(&Sim, &Setup) + Send + Sync)) -> Learned 
         Err(Died::Harness(_)) => (run(), false),
         Err(Died::Child(_)) => (Default::default(), true),
     };
-    let (cast, trace, programs, sites) = learned;
+    let ((services, late, own), trace, programs, sites) = learned;
     let is_apart = died || !programs.is_empty();
+    let custom = own.iter().map(|(name, node, amount)| CustomFault {
+        name: interned(name),
+        node: interned(node),
+        amount: *amount,
+    });
     Learned {
-        profile: profile(&cast, &trace, &programs, &sites),
+        profile: Profile {
+            custom: custom.collect(),
+            ..profile(&services, &late, &trace, &programs, &sites)
+        },
         isolation: is_apart.then_some(in_child as Isolation),
     }
 }
 
 /// The profile of a world: its services, the links on which somebody connects, the events that services log, and how much
 /// there is of everything.
-fn profile((services, late): &Cast, trace: &Trace, programs: &[String], sites: &[Met]) -> Profile {
+fn profile(
+    services: &[String],
+    late: &[String],
+    trace: &Trace,
+    programs: &[String],
+    sites: &[Met],
+) -> Profile {
     let mut links = BTreeSet::new();
     let mut commits = BTreeMap::<&str, u64>::new();
     let mut bursts = BTreeMap::<(&str, &str), u64>::new();

@@ -33,6 +33,11 @@ const DEPOSITS: TableDefinition<&str, &str> = TableDefinition::new("deposits");
 const FILE: &str = "vault.redb";
 const UNFINISHED: &str = "vault.redb.new";
 const PATIENCE: Duration = Duration::from_secs(2);
+const DOUBT: CustomFault = CustomFault {
+    name: "doubt",
+    node: "vault",
+    amount: (1, 5),
+};
 
 impl Scenario for Bank {
     fn name(&self) -> &str {
@@ -57,14 +62,9 @@ impl Scenario for Bank {
     }
 
     fn profile(&self) -> Profile {
-        let doubt = CustomFault {
-            name: "doubt",
-            node: "vault",
-            amount: (1, 5),
-        };
         let links = [("alice", "front"), ("bob", "front"), ("front", "vault")];
         Profile {
-            custom: vec![doubt],
+            custom: vec![DOUBT],
             commits: 10,
             events: vec![("vault", "stored"), ("front", "asked")],
             upgrades: vec!["vault"],
@@ -77,15 +77,11 @@ impl Scenario for Bank {
         sim.read_stores_with(read);
         let bug: Arc<str> = setup.plant.clone().unwrap_or_default().into();
         let doubts = Doubts::default();
-        sim.custom_faults(
-            {
-                let doubts = doubts.clone();
-                move |_, _, begins| doubts.on.store(begins, Relaxed)
-            },
-            {
-                let doubts = doubts.clone();
-                move |_| doubts.raised.load(Relaxed)
-            },
+        let (turned, raised) = (doubts.clone(), doubts.clone());
+        sim.own_fault(
+            DOUBT,
+            move |_, begins| turned.on.store(begins, Relaxed),
+            move || raised.raised.load(Relaxed),
         );
         sim.node("front", front);
         sim.node("vault", move |node| {

@@ -139,25 +139,23 @@ pub fn open(sim: &Sim, bugs: Bugs, config: orders::Config, issue: Size) -> Knobs
 }
 
 fn obey_faults(sim: &Sim, faults: &SubscriberFaults) {
-    let of = |faults: &SubscriberFaults, name: &str| {
-        let (node, fault) = name.split_once('-')?;
-        let index = SUBSCRIBERS.iter().position(|known| *known == node)?;
-        Some((faults[index].clone(), fault.to_owned()))
-    };
-    let (turned, felt) = (faults.clone(), faults.clone());
-    sim.custom_faults(
-        move |name, amount, begins| {
-            let amount = if begins { amount } else { 0 };
-            match of(&turned, name) {
-                Some((faults, fault)) if fault == "slow" => {
-                    faults.slow(Duration::from_millis(amount));
-                }
-                Some((faults, _)) => faults.fail(amount),
-                None => {}
+    for (subscriber, stub) in SUBSCRIBERS.into_iter().zip(faults.iter()) {
+        for own in self::faults() {
+            if own.node != subscriber {
+                continue;
             }
-        },
-        move |name| of(&felt, name).map_or(0, |(faults, _)| faults.felt()),
-    );
+            let (turned, felt) = (stub.clone(), stub.clone());
+            let is_slow = own.name.ends_with("-slow");
+            sim.own_fault(
+                own,
+                move |amount, begins| match if begins { amount } else { 0 } {
+                    ms if is_slow => turned.slow(Duration::from_millis(ms)),
+                    times => turned.fail(times),
+                },
+                move || felt.felt(),
+            );
+        }
+    }
 }
 
 /// Puts people's machines as far away as people are. To be called once the clients are there.

@@ -24,9 +24,9 @@ use crate::{
     invariants::schedule,
     person::browser,
     platform::platform,
-    scenarios::item_purchase::bus_fault,
+    scenarios::item_purchase::bring_bus_faults,
     topology::{self, member, with},
-    workloads::shop::{Shelf, pg_effects, switch_pg},
+    workloads::shop::{Shelf, bring_pg_faults},
 };
 
 /// The services that speak.
@@ -170,21 +170,15 @@ pub fn open(sim: &Sim, shop: &Shop) -> Counters {
 
     let forgets = log.clone();
     schedule::watch_consumers(sim, &MEMBERS, move || forgets.struck_in_all());
-    let (log_counts, bank_counts, felt) = (log.clone(), bank.clone(), faults.clone());
-    sim.custom_faults(
-        move |name, amount, begins| match (bus_fault(name), begins) {
-            (Some(fault), true) => log.begin(fault, amount),
-            (Some(fault), false) => log.end(fault),
-            (None, _) if name == STOCK_PAUSE.name => {
-                faults.slow(Duration::from_millis(if begins { amount } else { 0 }));
-            }
-            (None, _) => switch_pg(&bank, name, amount, begins),
+    bring_bus_faults(sim, &log);
+    bring_pg_faults(sim, &bank);
+    let felt = faults.clone();
+    sim.own_fault(
+        STOCK_PAUSE,
+        move |amount, begins| {
+            faults.slow(Duration::from_millis(if begins { amount } else { 0 }));
         },
-        move |name| match bus_fault(name) {
-            Some(fault) => log_counts.struck(fault),
-            None if name == STOCK_PAUSE.name => felt.felt(),
-            None => pg_effects(&bank_counts, name),
-        },
+        move || felt.felt(),
     );
     Counters { permits, leases }
 }

@@ -9,20 +9,20 @@ const TURN: u16 = 22;
 const LASTS: sweep::Lengths = [10_000, 500, 2_000];
 
 fault! {
-    /// A fault that the scenario brings: it knows what the name means.
+    /// A fault that the scenario brings, or a server of it: they know what the name means.
     pub struct Custom = "custom" on Own() {
         /// Its name.
         name: String,
         /// The node concerned.
         node: String,
-        /// How strong.
+        /// How strong; 0 where there is nothing to choose.
         amount: u64,
         /// For how many virtual milliseconds.
         for_ms: u64,
     }
-    told "{node}: {name} ({amount})";
-    in words "{node} is struck by {name} ({amount})";
-    effective once "the scenario counts that it has touched something", counted as Custom(name);
+    told "{node}: {name}{strength}", strength = strength(*amount);
+    in words "{node} is struck by {name}{strength}", strength = strength(*amount);
+    effective once "whoever brings it counts that it has touched something", counted as Custom(name, node);
     drawn |from| {
         let own = &from.profile.custom[from.variant];
         let amount = from.between(own.amount.0, own.amount.1);
@@ -46,7 +46,10 @@ impl Injectable for Custom {
                 continue;
             }
             let heading = Heading {
-                name: format!("{} {amount}", own.name).into(),
+                name: match amount {
+                    0 => own.name.into(),
+                    amount => format!("{} {amount}", own.name).into(),
+                },
                 place,
                 turn: TURN,
             };
@@ -58,9 +61,22 @@ impl Injectable for Custom {
         vec![&self.node]
     }
 
+    /// Most instants of virtual time are idle.
+    fn when(&self, from: &mut Draw<'_>) -> When {
+        match from.profile.programs.contains(&&*self.node) {
+            true => from.site_or_instant(&self.node),
+            false => from.instant(),
+        }
+    }
+
     fn check_in(&self, profile: &Profile) -> Result<(), String> {
         let (name, all) = (&self.name, &profile.custom);
-        match all.iter().find(|known| known.name == name) {
+        let is_it = |known: &&CustomFault| known.name == name;
+        let here = all
+            .iter()
+            .filter(is_it)
+            .find(|known| known.node == self.node);
+        match here.or(all.iter().find(is_it)) {
             None if all.is_empty() => Err("the scenario brings no faults of its own".to_owned()),
             None => {
                 let names: Vec<&str> = all.iter().map(|known| known.name).collect();
@@ -82,16 +98,23 @@ impl Injectable for Custom {
     }
 
     fn strike(&self, target: &dyn Target) {
-        target.custom(&self.name, self.amount, true);
+        target.custom(&self.name, &self.node, self.amount, true);
     }
 
     fn end(&self, target: &dyn Target) {
-        target.custom(&self.name, self.amount, false);
+        target.custom(&self.name, &self.node, self.amount, false);
         for other in target.alike() {
             if let Action::Custom(other) = other {
                 other.strike(target);
             }
         }
+    }
+}
+
+fn strength(amount: u64) -> String {
+    match amount {
+        0 => String::new(),
+        amount => format!(" ({amount})"),
     }
 }
 

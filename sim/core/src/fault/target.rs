@@ -76,8 +76,8 @@ pub enum Effect<'a> {
     DescriptorRefused(&'a str),
     /// A sync of this node has written nothing, and said that it had.
     SyncLied(&'a str),
-    /// The scenario's own fault of this name touched something, as the scenario counts it.
-    Custom(&'a str),
+    /// The scenario's own fault of this name and node touched something, as whoever brings it counts it.
+    Custom(&'a str, &'a str),
 }
 
 /// A system under storm, as the fault sees it that is beginning, going on or ending. What befalls the name of a node
@@ -201,8 +201,8 @@ pub trait Target {
     /// The wall clock goes fast, or slow if negative, by this many parts in a million.
     fn drift_clock(&self, node: &str, ppm: i64);
 
-    /// The scenario's own fault of this name begins or ends.
-    fn custom(&self, name: &str, amount: u64, begins: bool);
+    /// The scenario's own fault of this name and node begins or ends.
+    fn custom(&self, name: &str, node: &str, amount: u64, begins: bool);
 }
 
 /// Some rows of a node.

@@ -103,6 +103,7 @@ async fn lifecycle(
     lock(&world.checker).unchecked = !options.watch;
     let sim = Sim::new(world.clone(), plan.faults.is_empty());
     scenario.build(&sim, &spec.setup());
+    sim.complete();
     if options.census {
         let clients = world.nodes().into_iter().filter(|node| node.is_client);
         let clients = clients.map(|node| node.name.to_string());
@@ -409,7 +410,7 @@ async fn finish(
         coverage.finish()
     });
     let recorded = recorder.map(Recorder::finish).unwrap_or_default();
-    lock(&world.custom).take();
+    lock(&world.own_faults).clear();
     lock(&world.row_readers).clear();
     let operations = std::mem::take(&mut *lock(&world.operations));
     let nodes = world.nodes();

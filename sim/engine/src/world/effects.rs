@@ -148,9 +148,10 @@ impl Target for Effects<'_> {
             Effect::DescriptorRefused(node) => {
                 self.sum(node, |n| n.program.descriptors_refused.load(Relaxed))
             }
-            Effect::Custom(name) => {
-                let custom = lock(&self.world.custom);
-                custom.as_ref().map_or(0, |(_, count)| count(name))
+            Effect::Custom(name, node) => {
+                let own = lock(&self.world.own_faults);
+                let it = own.iter().find(|own| own.is(name, node));
+                it.map_or(0, |own| (own.count)())
             }
         }
     }
@@ -373,9 +374,10 @@ impl Target for Effects<'_> {
         self.at(node, |n| n.clock.set_drift(now, ppm));
     }
 
-    fn custom(&self, name: &str, amount: u64, begins: bool) {
-        if let Some((handle, _)) = &mut *lock(&self.world.custom) {
-            handle(name, amount, begins);
+    fn custom(&self, name: &str, node: &str, amount: u64, begins: bool) {
+        let mut own = lock(&self.world.own_faults);
+        if let Some(own) = own.iter_mut().find(|own| own.is(name, node)) {
+            (own.handle)(amount, begins);
         }
     }
 }

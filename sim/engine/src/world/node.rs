@@ -284,9 +284,14 @@ impl Node {
         self.state.ix
     }
 
-    /// The number of the machine that bears a name at present.
+    /// The number of the machine that a name leads to at present.
     pub fn find(&self, name: &str) -> Option<NodeIx> {
-        self.world.find(name).map(|node| node.ix)
+        self.world.looked_up(name).map(|node| node.ix)
+    }
+
+    /// From now on the name of a machine leads to another one.
+    pub fn lead(&self, name: &str, to: &str) {
+        lock(&self.world.led).insert(name.to_owned(), to.to_owned());
     }
 
     /// All machines, by number and name.
@@ -374,7 +379,7 @@ impl Node {
             .and_then(|(name, port)| Some((name, port.parse().ok()?)))
             .unwrap_or((peer, SERVICE_PORT));
         let target = self.alive().and_then(|()| {
-            self.world.find(name).ok_or_else(|| {
+            self.world.looked_up(name).ok_or_else(|| {
                 io::Error::new(io::ErrorKind::NotFound, format!("no node \"{name}\""))
             })
         });

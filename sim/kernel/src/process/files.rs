@@ -48,10 +48,14 @@ impl Machine for Here {
     }
 
     fn hosts(&self) -> Vec<(String, String)> {
-        let machines = self.node.machines().into_iter();
-        machines
-            .map(|(ix, name)| (address::of_node(ix).to_string(), name))
-            .collect()
+        let names = self.node.machines().into_iter().map(|(_, name)| name);
+        // One of several words would be several names.
+        let names = names.filter(|name| !name.contains(char::is_whitespace));
+        let with_address = |name: String| {
+            let machine = self.node.find(&name)?;
+            Some((address::of_node(machine).to_string(), name))
+        };
+        names.filter_map(with_address).collect()
     }
 
     fn processors(&self) -> usize {

@@ -1,31 +1,18 @@
 //! The real servers in the storm. Where they are not installed, these tests say loudly that they did not run; with
 //! `SQUALL_SERVERS=1` that is a failure.
 
+mod clients;
+mod postgres_faults;
+mod redis_faults;
 mod selling;
 
 use std::time::Duration;
 
-use selling::{connect, postgres, query, redis};
-use squall::{Client, run::Outcome, seed::Seed, storm::Plan, trace::text, unmodified};
-use squall_servers::{Absent, Servers, postgres_is_installed, redis_is_installed};
+use clients::{connect, is_there, query, trace};
+use selling::{postgres, redis};
+use squall::{Client, seed::Seed, storm::Plan, unmodified};
+use squall_servers::{Servers, postgres_is_installed, redis_is_installed};
 use tokio_real as tokio;
-
-fn is_there(installed: Result<(), Absent>) -> bool {
-    let Err(absent) = installed else { return true };
-    assert!(
-        std::env::var_os("SQUALL_SERVERS").is_none(),
-        "{absent} (SQUALL_SERVERS is set)"
-    );
-    eprintln!("NOT RUN: {absent}");
-    false
-}
-
-fn trace(outcome: &Outcome) -> String {
-    let Some(trace) = outcome.trace.as_ref() else {
-        panic!("the run failed: {:?}", outcome.verdict);
-    };
-    text::render(trace, &text::Options::default())
-}
 
 #[test]
 fn redis_keeps_what_it_acknowledged_whatever_the_storm() {
