@@ -9,7 +9,6 @@ use std::{
 use serde_json::Value;
 use squall::{
     campaign::{Campaign, Seeds},
-    run::plan_of,
     scenario::Bug,
     storm::Plan,
 };
@@ -274,7 +273,7 @@ fn a_plan_file_replays_as_the_storm_that_it_was_written_from() {
     let mut campaign = campaign.with_planted("no-journal").expect("a bug");
     campaign.stop_at_first = true;
     let found = campaign.run(&mut |_| ()).failures.remove(0);
-    let plan = plan_of(&OrderSaga, &campaign.spec(found.seed));
+    let plan = campaign.spec(found.seed).plan;
     let path = file("the storm's plan.json", &plan.to_json());
     campaign.plan_file = Some(path.clone());
     let read = as_printed(&campaign.replay_command(found.seed));

@@ -292,7 +292,7 @@ fn a_commit_that_is_not_synced_is_missed_when_the_process_dies() {
     for death in [crash("vault", 300), power_loss("vault", 600)] {
         let spec = |plant: Option<&str>| Spec {
             plant: plant.map(str::to_owned),
-            plan: Some(Plan::new(vec![at(1_500, death.clone())])),
+            plan: Plan::new(vec![at(1_500, death.clone())]),
             ..Spec::of(&Bank, Seed(3))
         };
         let outcome = run(&Bank, &spec(Some("commit-without-sync")), false);

@@ -75,7 +75,7 @@ fn a_sweep_finds_bugs_of_one_fault_and_their_plans_replay() {
         assert_eq!(plan.faults.len(), 1);
         let spec = Spec {
             plant: Some(bug.to_owned()),
-            plan: Some(plan),
+            plan,
             ..Spec::of(&Bank, failure.seed)
         };
         let replayed = run(&Bank, &spec, false);
@@ -126,7 +126,7 @@ fn of_many_seeds_some_calm_runs_go_before_each_portion_of_storms() {
     let mut portions = Vec::new();
     for _ in 0..3 {
         let trials = explorer.next();
-        let calm = |trial: &&Trial| trial.plan.as_ref().is_some_and(|p| p.faults.is_empty());
+        let calm = |trial: &&Trial| trial.plan.faults.is_empty();
         portions.push((trials.iter().filter(calm).count(), trials.len()));
         for trial in trials {
             let spec = Spec {
@@ -185,7 +185,7 @@ fn a_sweep_with_pairs_is_the_same_for_any_number_of_workers() {
 fn outcome(plant: Option<&str>, faults: Vec<Fault>, census: bool) -> Outcome {
     let spec = Spec {
         plant: plant.map(str::to_owned),
-        plan: Some(Plan::new(faults)),
+        plan: Plan::new(faults),
         ..Spec::of(&Bank, Seed(1))
     };
     let options = Options {

@@ -40,7 +40,7 @@ fn spec() -> Spec {
         shape: "hardened".to_owned(),
         plant: Some("forgets".to_owned()),
         seed: Seed(6),
-        plan: None,
+        plan: Plan::calm(),
     }
 }
 
