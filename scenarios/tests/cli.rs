@@ -243,7 +243,7 @@ fn the_stores_at_an_instant_are_shown_with_what_the_last_commit_changed() {
     let trace = squall("replay order-saga --seed 6 --trace").out;
     let reserved = trace
         .lines()
-        .find(|line| line.contains("+lock.status: Reserved") || line.contains("reserved: 0 → 1"))
+        .find(|line| line.contains("+lock Reserved") || line.contains("reserved 0→1"))
         .expect("something is reserved");
     let mut words = reserved.split_whitespace();
     let (time, node) = (words.next().expect("when"), words.next().expect("where"));
@@ -256,7 +256,7 @@ fn the_stores_at_an_instant_are_shown_with_what_the_last_commit_changed() {
             "\n  products\n",
             "\"reserved\":1",
             &format!("the last commit before: {node} at {time}"),
-            "reserved: 0 → 1",
+            "reserved 0→1",
         ],
     );
     let earlier: f64 = time.parse().expect("seconds");

@@ -368,7 +368,7 @@ fn a_violation_concerns_what_names_its_entities_and_their_sagas() {
     assert_eq!(
         texts,
         [
-            &*format!("+orders/{ORDER} status: Pending"),
+            &*format!("orders/{ORDER} Pending"),
             &*format!("WARN no answer order={ORDER}")
         ]
     );
