@@ -9,7 +9,6 @@ use std::{
 use serde_json::Value;
 use squall::{
     campaign::{Campaign, Seeds},
-    run::plan_of,
     scenario::Bug,
     storm::Plan,
 };
@@ -244,7 +243,7 @@ fn the_stores_at_an_instant_are_shown_with_what_the_last_commit_changed() {
     let trace = squall("replay order-saga --seed 6 --trace").out;
     let reserved = trace
         .lines()
-        .find(|line| line.contains("+lock.status: Reserved") || line.contains("reserved: 0 → 1"))
+        .find(|line| line.contains("+lock Reserved") || line.contains("reserved 0→1"))
         .expect("something is reserved");
     let mut words = reserved.split_whitespace();
     let (time, node) = (words.next().expect("when"), words.next().expect("where"));
@@ -257,7 +256,7 @@ fn the_stores_at_an_instant_are_shown_with_what_the_last_commit_changed() {
             "\n  products\n",
             "\"reserved\":1",
             &format!("the last commit before: {node} at {time}"),
-            "reserved: 0 → 1",
+            "reserved 0→1",
         ],
     );
     let earlier: f64 = time.parse().expect("seconds");
@@ -274,7 +273,7 @@ fn a_plan_file_replays_as_the_storm_that_it_was_written_from() {
     let mut campaign = campaign.with_planted("no-journal").expect("a bug");
     campaign.stop_at_first = true;
     let found = campaign.run(&mut |_| ()).failures.remove(0);
-    let plan = plan_of(&OrderSaga, &campaign.spec(found.seed));
+    let plan = campaign.spec(found.seed).plan;
     let path = file("the storm's plan.json", &plan.to_json());
     campaign.plan_file = Some(path.clone());
     let read = as_printed(&campaign.replay_command(found.seed));

@@ -235,7 +235,7 @@ impl Session<'_> {
     /// Prints the seeds of a campaign that gave two different runs.
     fn tell_mismatches(&mut self, campaign: &Campaign<'_>, totals: &Totals) -> io::Result<()> {
         for mismatch in &totals.mismatches {
-            let replay = [campaign.replay_of(&mismatch.trial())];
+            let replay = [campaign.replay_of(&mismatch.trial(campaign))];
             let of = (totals, mismatch);
             let text = tell_mismatch(self.runner, campaign, of, &replay, self.style);
             write!(self.out, "\n{text}")?;

@@ -130,7 +130,7 @@ pub mod render {
 pub mod run {
     #[doc(inline)]
     pub use squall_engine::{
-        run::{Options, Outcome, Signature, Spec, Verdict, plan_of, run, run_with, take_cpu_time},
+        run::{Options, Outcome, Signature, Spec, Verdict, run, run_with, take_cpu_time},
         sim::{Builds, Client, Sim, Weather},
         world::Operation,
     };

@@ -176,7 +176,7 @@ pub(crate) fn checked(
             true => keep(runner, campaign, failed, budget(), directory, &|_| {}),
             false => Triaged::AsFound,
         };
-        let mut commands = replay.trial(campaign, &failed.trial());
+        let mut commands = replay.trial(campaign, &failed.trial(campaign));
         let mut page = String::new();
         if let Some(kept) = triaged.kept()
             && let Some(path) = kept.path()
@@ -189,7 +189,7 @@ pub(crate) fn checked(
         page + &triaged.tell(runner, campaign, (&totals, failed), &commands, Style::PLAIN)
     });
     let mismatches = totals.mismatches.iter().map(|mismatch| {
-        let commands = replay.trial(campaign, &mismatch.trial());
+        let commands = replay.trial(campaign, &mismatch.trial(campaign));
         let of = (&totals, mismatch);
         tell_mismatch(runner, campaign, of, &commands, Style::PLAIN)
     });
@@ -235,7 +235,7 @@ pub(crate) fn found_in(
             signature: found.signature.clone(),
         }),
         Some(broken) => {
-            let replay = replay.trial(&campaign, &broken.trial());
+            let replay = replay.trial(&campaign, &broken.trial(&campaign));
             let of = (&totals, broken);
             Err(Triaged::AsFound.tell(runner, &campaign, of, &replay, Style::PLAIN))
         }

@@ -69,7 +69,7 @@ impl Triage {
                 jobs: campaign.jobs,
                 ..budget
             },
-            _ if campaign.draws(&failed.trial()) && !self.all => return Triaged::AsFound,
+            _ if campaign.draws(&failed.trial(campaign)) && !self.all => return Triaged::AsFound,
             _ => Budget {
                 runs: 0,
                 ..Budget::default()
@@ -99,7 +99,10 @@ impl Triaged {
     /// The command that replays what is shown of a failure.
     pub fn replay(&self, campaign: &Campaign<'_>, failed: &Failure) -> String {
         let file = self.kept().and_then(Kept::path);
-        file.map_or_else(|| campaign.replay_of(&failed.trial()), replay_command)
+        file.map_or_else(
+            || campaign.replay_of(&failed.trial(campaign)),
+            replay_command,
+        )
     }
 
     /// The failure as text, with the commands that replay it.
@@ -111,7 +114,7 @@ impl Triaged {
         replay: &[String],
         style: Style,
     ) -> String {
-        let trace = || trace(runner, campaign, &failed.trial());
+        let trace = || trace(runner, campaign, &failed.trial(campaign));
         let tell = |told: Told<'_>| failure::failure(totals, failed, &told, replay, style);
         match self {
             Triaged::Kept(kept) => tell(Told::Small(kept)),
@@ -132,7 +135,7 @@ pub(crate) fn tell_mismatch(
     replay: &[String],
     style: Style,
 ) -> String {
-    let traces = [0, 1].map(|_| trace(runner, campaign, &mismatch.trial()));
+    let traces = [0, 1].map(|_| trace(runner, campaign, &mismatch.trial(campaign)));
     let traces = traces.each_ref().map(Option::as_ref);
     failure::mismatch(totals, mismatch, traces, replay, style)
 }
@@ -152,7 +155,7 @@ pub(crate) fn keep(
     directory: Option<&Path>,
     watch: Watch<'_>,
 ) -> Triaged {
-    let spec = campaign.spec_of(&failed.trial());
+    let spec = campaign.spec_of(&failed.trial(campaign));
     let (scenario, signature) = (campaign.scenario, &failed.signature);
     match shrink_watched(runner, scenario, &spec, signature, budget, watch) {
         Ok(shrunk) => {

@@ -1,7 +1,10 @@
 //! The simulated disk against a model that keeps every byte and every past state.
 
+use std::sync::Arc;
+
 use proptest::{prelude::*, test_runner::FileFailurePersistence};
 use redb::StorageBackend;
+use squall::disk::{Disk, File};
 use squall_fixtures::one_disk::booted;
 
 /// Large enough for holes and several pages, small enough to compare whole.
@@ -93,6 +96,20 @@ fn content(file: &impl StorageBackend) -> Vec<u8> {
     bytes
 }
 
+/// The file once its node has crashed and booted. Pages of the cache that no sync gave up may still be unwritten.
+fn restarted(disk: &Arc<Disk>, model: &mut Model) -> Result<File, TestCaseError> {
+    disk.crash();
+    disk.boot();
+    let file = disk.open("f").unwrap();
+    if model.gave_up {
+        let found = content(&file);
+        model.allows(&found).map_err(TestCaseError::fail)?;
+        model.cached = found;
+        model.changed();
+    }
+    Ok(file)
+}
+
 fn check(seed: u64, steps: Vec<Step>) -> Result<(), TestCaseError> {
     let (host, disk) = booted(seed);
     let mut file = disk.open("f").unwrap();
@@ -124,16 +141,7 @@ fn check(seed: u64, steps: Vec<Step>) -> Result<(), TestCaseError> {
                 model.gave_up = true;
             }
             Step::Crash => {
-                disk.crash();
-                disk.boot();
-                file = disk.open("f").unwrap();
-                if model.gave_up {
-                    let found = content(&file);
-                    model.allows(&found).map_err(TestCaseError::fail)?;
-                    // Pages of the cache that no sync gave up may still be unwritten.
-                    model.cached.clone_from(&found);
-                    model.changed();
-                }
+                file = restarted(&disk, &mut model)?;
             }
             Step::DieWriting { offset, len, site } => {
                 host.die_at(site);
@@ -150,15 +158,7 @@ fn check(seed: u64, steps: Vec<Step>) -> Result<(), TestCaseError> {
                     model.write(offset, &data[..n as usize]);
                 }
                 if written_was_fatal(&disk, &file) {
-                    disk.crash();
-                    disk.boot();
-                    file = disk.open("f").unwrap();
-                    if model.gave_up {
-                        let found = content(&file);
-                        model.allows(&found).map_err(TestCaseError::fail)?;
-                        model.cached.clone_from(&found);
-                        model.changed();
-                    }
+                    file = restarted(&disk, &mut model)?;
                 }
             }
             Step::PowerLoss => {
@@ -181,7 +181,7 @@ fn check(seed: u64, steps: Vec<Step>) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-fn written_was_fatal(disk: &squall::disk::Disk, file: &squall::disk::File) -> bool {
+fn written_was_fatal(disk: &Disk, file: &File) -> bool {
     file.len().is_err() && disk.exists("f")
 }
 

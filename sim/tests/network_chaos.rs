@@ -124,18 +124,6 @@ async fn storm(world: Arc<World>, net: Arc<Net>, mut draws: Draws) {
     calm(&net);
 }
 
-/// Takes every fault away.
-fn calm(net: &Net) {
-    heal(net);
-    for (from, to) in [(CLIENT, SERVER), (SERVER, CLIENT)] {
-        net.set_loss(from, to, 0.0);
-        net.set_bandwidth(from, to, None);
-        net.set_latency(from, to, None);
-        net.unreachable(from, false);
-        net.hang_connects(from, false);
-    }
-}
-
 /// What became of a storm: how often each client connected, and every burst.
 type Run = (Vec<usize>, Vec<(NodeIx, Duration, Fate)>);
 

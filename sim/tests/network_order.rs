@@ -144,16 +144,6 @@ fn carry_out(step: &Step, world: &World, net: &Net) {
     }
 }
 
-fn calm(net: &Net) {
-    heal(net);
-    for (from, to) in [(CLIENT, SERVER), (SERVER, CLIENT)] {
-        net.set_loss(from, to, 0.0);
-        net.set_bandwidth(from, to, None);
-        net.set_latency(from, to, None);
-        net.unreachable(from, false);
-    }
-}
-
 /// The byte at this place of what an end says: no two neighbouring thousands are alike.
 fn byte_at(place: usize) -> u8 {
     ((place * 31 + place / 251) % 251) as u8

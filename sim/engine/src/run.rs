@@ -15,7 +15,6 @@ use cpu_time::ThreadTime;
 
 use crate::{
     scenario::{Scenario, variant_exists},
-    storm::{Plan, Profile},
     world::{lock, panic_text, silence_service_panics},
 };
 
@@ -64,7 +63,7 @@ pub fn run_with(scenario: &dyn Scenario, spec: &Spec, options: Options) -> Outco
     match scenario.isolation() {
         None => run(),
         Some(isolation) => {
-            let died = |end: &Died| end.outcome(plan_of(scenario, spec), options);
+            let died = |end: &Died| end.outcome(spec.plan.clone(), options);
             isolated(isolation, run).unwrap_or_else(|end| died(&end))
         }
     }
@@ -73,9 +72,8 @@ pub fn run_with(scenario: &dyn Scenario, spec: &Spec, options: Options) -> Outco
 fn on_thread(scenario: &dyn Scenario, spec: &Spec, options: Options) -> Outcome {
     silence_service_panics();
     let profile = scenario.profile();
-    let plan = drawn(&profile, spec);
     if let Err(unknown) = variant_exists(scenario, &spec.shape, spec.plant.as_deref()) {
-        return Outcome::harness_failed(plan, unknown.to_string());
+        return Outcome::harness_failed(spec.plan.clone(), unknown.to_string());
     }
     let thread = std::thread::scope(|scope| {
         // A fresh thread: a reused one has other hash seeds and thread-locals (see `sim/src/guide/guarantees.md`).
@@ -83,7 +81,7 @@ fn on_thread(scenario: &dyn Scenario, spec: &Spec, options: Options) -> Outcome 
         let builder = std::thread::Builder::new().name(scenario.name().to_owned());
         let run = builder.spawn_scoped(scope, || {
             let began = ThreadTime::now();
-            let outcome = lifecycle::run_here(scenario, spec, &plan, &profile, options);
+            let outcome = lifecycle::run_here(scenario, spec, &profile, options);
             (outcome, began.elapsed())
         });
         run.expect("the machine can start a thread").join()
@@ -93,7 +91,7 @@ fn on_thread(scenario: &dyn Scenario, spec: &Spec, options: Options) -> Outcome 
         outcome
     });
     thread.unwrap_or_else(|panic| {
-        Outcome::harness_failed(plan.clone(), panic_text(&*panic).to_owned())
+        Outcome::harness_failed(spec.plan.clone(), panic_text(&*panic).to_owned())
     })
 }
 
@@ -109,14 +107,4 @@ pub fn take_cpu_time() -> Duration {
 
 fn add_cpu_time(cpu: Duration) {
     CPU_TIME.set(CPU_TIME.get() + cpu);
-}
-
-/// The storm that this run will see.
-pub fn plan_of(scenario: &dyn Scenario, spec: &Spec) -> Plan {
-    drawn(&scenario.profile(), spec)
-}
-
-fn drawn(profile: &Profile, spec: &Spec) -> Plan {
-    let plan = spec.plan.clone();
-    plan.unwrap_or_else(|| profile.draw(spec.seed))
 }

@@ -109,6 +109,11 @@ pub fn shapes(scenario: &dyn Scenario) -> Vec<&'static str> {
     scenario.shapes().iter().map(|shape| shape.name).collect()
 }
 
+/// The shape that is meant where none is said.
+pub fn default_shape(scenario: &dyn Scenario) -> &'static str {
+    shapes(scenario).first().copied().unwrap_or("hardened")
+}
+
 /// The names of its bugs.
 pub fn bugs(scenario: &dyn Scenario) -> Vec<&'static str> {
     scenario.bugs().iter().map(|bug| bug.name).collect()

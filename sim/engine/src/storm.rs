@@ -4,7 +4,7 @@ mod injector;
 
 pub use squall_core::storm::{
     Action, CustomFault, Fault, FaultKind, FaultReport, PCT_MAX, PLAN_VERSION, Plan, PlanError,
-    Profile, STORM_MS_MAX, When,
+    Profile, STORM_MS_MAX, When, depth,
 };
 
 pub(crate) use injector::{Due, Injector};

@@ -192,7 +192,7 @@ fn small(
         jobs: 1,
         ..Budget::default()
     };
-    let spec = campaign.spec_of(&failure.trial());
+    let spec = campaign.spec_of(&failure.trial(campaign));
     let shrunk = shrink_by(runner, campaign.scenario, &spec, &failure.signature, budget).ok()?;
     Some(Small {
         sentence: tell(campaign.scenario, &shrunk.outcome),

@@ -32,7 +32,7 @@ use squall_core::{
 };
 use squall_engine::{
     run::{Options, Outcome, Spec},
-    scenario::{Scenario, bugs, shapes},
+    scenario::{Scenario, bugs, default_shape, shapes},
     storm::Plan,
     world::panic_text,
 };
@@ -122,7 +122,7 @@ impl<'a> Campaign<'a> {
     pub fn over(scenario: &'a dyn Scenario, seeds: Seeds) -> Self {
         Campaign {
             scenario,
-            shape: Spec::of(scenario, Seed(0)).shape,
+            shape: default_shape(scenario).to_owned(),
             plant: None,
             seeds,
             strategy: Strategy::default(),
@@ -135,10 +135,18 @@ impl<'a> Campaign<'a> {
         }
     }
 
-    /// What is run for a seed alone, where that says all.
+    /// What is run for a seed alone; the storm is that of the default strategy where the campaign's own goes by more.
     pub fn spec(&self, seed: Seed) -> Spec {
-        let trial = self.strategy.trial(&self.scenario.profile(), seed);
-        self.spec_of(&trial.unwrap_or(Trial::of(seed)))
+        let profile = self.scenario.profile();
+        let plan = self.strategy.plan(&profile, seed);
+        let plan = plan.unwrap_or_else(|| profile.draw(seed));
+        self.spec_of(&Trial { seed, plan })
+    }
+
+    /// The run of this seed in this storm, or in the one that the seed alone draws.
+    pub fn trial(&self, seed: Seed, plan: Option<&Plan>) -> Trial {
+        let plan = plan.cloned().unwrap_or_else(|| self.spec(seed).plan);
+        Trial { seed, plan }
     }
 
     /// What is run for a trial.
@@ -147,7 +155,7 @@ impl<'a> Campaign<'a> {
             shape: self.shape.clone(),
             plant: self.plant.clone(),
             seed: trial.seed,
-            plan: self.plan.as_ref().or(trial.plan.as_ref()).cloned(),
+            plan: self.plan.as_ref().unwrap_or(&trial.plan).clone(),
         }
     }
 
@@ -156,9 +164,7 @@ impl<'a> Campaign<'a> {
         let mut command = self.spec(seed).replay_command(self.scenario);
         match &self.plan_file {
             Some(file) => command += &format!(" --plan {}", quoted(&file.to_string_lossy())),
-            None if self.strategy.is_told(&self.scenario.profile(), seed) => {
-                command += &format!(" --explore {}", self.strategy)
-            }
+            None if self.strategy.is_told() => command += &format!(" --explore {}", self.strategy),
             None => {}
         }
         command
@@ -166,7 +172,7 @@ impl<'a> Campaign<'a> {
 
     /// Whether this is the run that its seed draws by itself.
     pub fn draws(&self, trial: &Trial) -> bool {
-        trial.plan.is_none() || trial.plan == self.spec(trial.seed).plan
+        trial.plan == self.spec(trial.seed).plan
     }
 
     /// The one command that replays a run of this campaign, if there is one: a storm that no seed draws is replayed
@@ -246,7 +252,7 @@ impl<'a> Campaign<'a> {
                         continue;
                     }
                     supply.explorer().learn(&ran.trial, &ran.outcome);
-                    totals.fold(ran, self.plan.as_ref());
+                    totals.fold(ran, self);
                     if let Some(features) = supply.explorer().covered() {
                         totals.covers(features);
                     }
@@ -296,8 +302,9 @@ impl<'a> Campaign<'a> {
         let again = job
             .watched
             .then(|| guarded(runner, self.scenario, &spec, job.options).hash);
+        let (seed, plan) = (spec.seed, spec.plan);
         Ran {
-            trial: job.trial,
+            trial: Trial { seed, plan },
             outcome,
             again,
         }
@@ -338,8 +345,7 @@ pub fn guarded(
     options: Options,
 ) -> Outcome {
     catch_unwind(AssertUnwindSafe(|| runner(scenario, spec, options))).unwrap_or_else(|panic| {
-        let plan = spec.plan.clone().unwrap_or_else(Plan::calm);
-        Outcome::harness_failed(plan, panic_text(&*panic).to_owned())
+        Outcome::harness_failed(spec.plan.clone(), panic_text(&*panic).to_owned())
     })
 }
 

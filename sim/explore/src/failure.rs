@@ -234,7 +234,7 @@ impl FailureFile {
             shape: self.shape.clone(),
             plant: self.plant.clone(),
             seed: self.seed,
-            plan: Some(self.plan.clone()),
+            plan: self.plan.clone(),
         }
     }
 

@@ -167,7 +167,7 @@ pub fn shrink_watched(
     watch: Watch<'_>,
 ) -> Result<Shrunk, NotReproduced> {
     let mut trials = TrialRunner::new(runner, scenario, spec, signature, budget, watch);
-    let first = trials.run_in_full(spec.plan.as_ref());
+    let first = trials.run_in_full(&spec.plan);
     if !first.shows(signature) {
         let seen = first.signature(scenario.name(), &spec.shape);
         return Err(NotReproduced {

@@ -24,15 +24,8 @@ use squall_engine::{
 pub struct Trial {
     /// The seed of the world and of its workload.
     pub seed: Seed,
-    /// The storm; drawn from the seed by the scenario's profile when `None`.
-    pub plan: Option<Plan>,
-}
-
-impl Trial {
-    /// The storm that the seed draws.
-    pub fn of(seed: Seed) -> Self {
-        Trial { seed, plan: None }
-    }
+    /// The storm.
+    pub plan: Plan,
 }
 
 /// Decides what is run next.
@@ -74,18 +67,18 @@ pub trait Kind {
     /// Whether a campaign over seeds can be explored so: see [`Strategy::goes_by_seeds`].
     const GOES_BY_SEEDS: bool = true;
 
-    /// What a seed alone stands for; `None` if it depends on the runs before.
-    fn trial(_profile: &Profile, _seed: Seed) -> Option<Trial> {
+    /// The storm that a seed alone stands for; `None` if it depends on the runs before.
+    fn plan(_profile: &Profile, _seed: Seed) -> Option<Plan> {
         None
     }
 
-    /// Explores a scenario over these seeds. As a default it runs the [trial](Self::trial) of each.
+    /// Explores a scenario over these seeds. As a default it runs the [storm](Self::plan) of each.
     fn explorer(scenario: &dyn Scenario, seeds: Seeds) -> Box<dyn Explorer> {
         Box::new(Enumeration {
             seeds,
             drawn: 0,
             profile: scenario.profile(),
-            trial: Self::trial,
+            plan: Self::plan,
         })
     }
 }
@@ -125,9 +118,9 @@ macro_rules! registry {
                 match self { $(Strategy::$Kind => $Kind::GOES_BY_SEEDS),* }
             }
 
-            /// What a seed alone stands for; `None` if it depends on the runs before.
-            pub fn trial(self, profile: &Profile, seed: Seed) -> Option<Trial> {
-                match self { $(Strategy::$Kind => $Kind::trial(profile, seed)),* }
+            /// The storm that a seed alone stands for; `None` if it depends on the runs before.
+            pub fn plan(self, profile: &Profile, seed: Seed) -> Option<Plan> {
+                match self { $(Strategy::$Kind => $Kind::plan(profile, seed)),* }
             }
 
             /// An explorer of this kind for a campaign over these seeds.
@@ -154,9 +147,14 @@ impl Strategy {
         all.find(|strategy| strategy.name() == name)
     }
 
+    /// Whether a seed alone says what is run, whatever was run before.
+    pub fn draws_by_seed(self) -> bool {
+        self.plan(&Profile::new(&[], &[]), Seed(0)).is_some()
+    }
+
     /// Whether the command that replays a seed has to name it.
-    pub fn is_told(self, profile: &Profile, seed: Seed) -> bool {
-        self != Strategy::default() && self.trial(profile, seed).is_some()
+    pub fn is_told(self) -> bool {
+        self != Strategy::default() && self.draws_by_seed()
     }
 }
 

@@ -5,10 +5,9 @@ use std::{collections::BTreeMap, time::Duration};
 use serde::Serialize;
 
 use squall_explore::{
-    campaign::{Coverage, Failure, FaultCount, Tally, Totals, Unheard, Verdicts, rate},
+    campaign::{Coverage, Failure, FaultCount, Mismatch, Tally, Totals, Unheard, Verdicts, rate},
     failure::Kept,
     shrink::Sizes,
-    strategy::Trial,
 };
 
 #[derive(Serialize)]
@@ -129,7 +128,7 @@ pub fn report(
     all: &[Totals],
     violations: Vec<Failed<'_>>,
     elapsed: Duration,
-    replay: &dyn Fn(usize, &Trial) -> String,
+    replay: &dyn Fn(usize, &Mismatch) -> String,
 ) -> String {
     let sum = Tally::sum(all.iter().map(|totals| &totals.tally));
     let mut mismatches = Vec::new();
@@ -139,7 +138,7 @@ pub fn report(
             shape: &totals.shape,
             seed: mismatch.seed.0,
             hashes: [mismatch.hashes.0, mismatch.hashes.1].map(|hash| format!("{hash:016x}")),
-            replay: replay(place, &mismatch.trial()),
+            replay: replay(place, mismatch),
         }));
     }
     let report = Report {

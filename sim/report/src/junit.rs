@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
-use squall_explore::{campaign::Totals, strategy::Trial};
+use squall_explore::campaign::{Mismatch, Totals};
 
 use crate::{
     json::Failed,
@@ -16,7 +16,7 @@ pub fn report(
     all: &[Totals],
     failures: &[Failed<'_>],
     elapsed: Duration,
-    replay: &dyn Fn(usize, &Trial) -> String,
+    replay: &dyn Fn(usize, &Mismatch) -> String,
 ) -> String {
     let mut report = Report::new("squall");
     // They are in the order of the totals that they are of.
@@ -33,7 +33,7 @@ pub fn report(
         let mut cases: Vec<TestCase> = failed.map(|failed| failed.case(&name)).collect();
         cases.extend(totals.mismatches.iter().map(|mismatch| {
             let message = unequal(mismatch);
-            let replay = replay(place, &mismatch.trial());
+            let replay = replay(place, mismatch);
             failing(&name, "the same seed gives the same run", &message, &replay)
         }));
         if cases.is_empty() {

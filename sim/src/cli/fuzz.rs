@@ -264,7 +264,8 @@ impl Session<'_> {
                 .flat_map(|sum| &sum.failures)
             {
                 let told = log.replay(&failed.signature, lane.plant.as_deref());
-                let replay = told.map_or_else(|| lane.replay_of(&failed.trial()), str::to_owned);
+                let replay =
+                    told.map_or_else(|| lane.replay_of(&failed.trial(lane)), str::to_owned);
                 write!(self.out, "{}", summary::failure_line(failed, &replay))?;
             }
             if let Some(sum) = sums.get(&lane_of(lane)) {

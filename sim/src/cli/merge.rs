@@ -15,12 +15,13 @@ use squall_core::{
 use squall_engine::{
     run::{Options, Signature},
     scenario::variant_exists,
+    storm::Plan,
 };
 use squall_explore::{
-    campaign::{Campaign, Failure, NOT_DRAWN, Tally, Totals, guarded},
+    campaign::{Campaign, Failure, Mismatch, NOT_DRAWN, Tally, Totals, guarded},
     failure::{FailureFile, replay_command},
     fuzz::{FAILURES, FILE, Header, LOG_VERSION, Lane, Line, Log, LogError, Step, lines, unite},
-    strategy::{Strategy, Trial},
+    strategy::Strategy,
 };
 use squall_report::{
     self as report, Style,
@@ -157,7 +158,7 @@ impl Session<'_> {
                 text += &failure::failure(totals, failed, &Told::AsFound(None), &replay, style);
             }
             for mismatch in &totals.mismatches {
-                let replay = [self.command_of(lane, &mismatch.trial())];
+                let replay = [self.command_of(lane, mismatch.seed, mismatch.plan.as_ref())];
                 text += "\n";
                 text += &failure::mismatch(totals, mismatch, [None, None], &replay, style);
             }
@@ -173,7 +174,8 @@ impl Session<'_> {
             })
         });
         let failures: Vec<_> = failures.collect();
-        let replay = |place: usize, trial: &Trial| self.command_of(&lanes[place], trial);
+        let replay =
+            |place: usize, of: &Mismatch| self.command_of(&lanes[place], of.seed, of.plan.as_ref());
         match format {
             Format::Junit => junit::report(all, &failures, union.elapsed, &replay),
             _ => json::report(all, failures, union.elapsed, &replay),
@@ -184,14 +186,13 @@ impl Session<'_> {
     fn replay_line(&self, union: &Union, lane: &Lane, failed: &Failure) -> String {
         match union.file(lane, &failed.signature) {
             Some((path, _)) => replay_command(path),
-            None => self.command_of(lane, &failed.trial()),
+            None => self.command_of(lane, failed.seed, failed.plan.as_ref()),
         }
     }
 
     /// The command that replays a run; that of a scenario that this program lacks is for the one that has it, and there
     /// is one only if a seed says all: the plan of a guided storm is in no command.
-    fn command_of(&self, lane: &Lane, trial: &Trial) -> String {
-        let seed = trial.seed;
+    fn command_of(&self, lane: &Lane, seed: Seed, plan: Option<&Plan>) -> String {
         let strategy = Strategy::named(&lane.strategy);
         match (self.catalogue.get(&lane.scenario), strategy) {
             (Some(scenario), Some(strategy)) => {
@@ -199,20 +200,21 @@ impl Session<'_> {
                 campaign.shape.clone_from(&lane.shape);
                 campaign.plant.clone_from(&lane.plant);
                 campaign.strategy = strategy;
-                campaign.replay_of(trial)
+                campaign.replay_of(&campaign.trial(seed, plan))
             }
             _ => {
-                let is_random = lane.strategy == Strategy::Random.name();
-                if trial.plan.is_some() && !is_random {
+                let told = strategy.filter(|strategy| strategy.is_told());
+                if plan.is_some() && told.is_none() {
                     return NOT_DRAWN.to_owned();
                 }
                 let planted = lane.plant.iter().map(|bug| format!(" --plant {bug}"));
-                let explored = if is_random { " --explore random" } else { "" };
+                let explored = told.map(|strategy| format!(" --explore {strategy}"));
                 format!(
-                    "replay {} --seed {seed} --shape {}{}{explored} --trace",
+                    "replay {} --seed {seed} --shape {}{}{} --trace",
                     lane.scenario,
                     lane.shape,
                     planted.collect::<String>(),
+                    explored.unwrap_or_default(),
                 )
             }
         }

@@ -49,7 +49,7 @@ impl Session<'_> {
             Some(match triaged.kept() {
                 Some(kept) => (kept.shrunk.spec.clone(), kept.shrunk.outcome.clone()),
                 None => {
-                    let spec = campaign.spec_of(&failed.trial());
+                    let spec = campaign.spec_of(&failed.trial(campaign));
                     let run = Options::traced(true);
                     let outcome = guarded(runner, campaign.scenario, &spec, run);
                     (spec, outcome)

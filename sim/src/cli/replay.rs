@@ -38,8 +38,7 @@ impl<'a> Session<'a> {
             let usage = "replay of a scenario needs its seed: say --seed S, or name a failure file";
             return Err(Refusal::Usage(usage.to_owned()));
         };
-        let profile = campaign.scenario.profile();
-        if campaign.plan.is_none() && campaign.strategy.trial(&profile, seed).is_none() {
+        if campaign.plan.is_none() && !campaign.strategy.draws_by_seed() {
             let usage = format!(
                 "a seed alone is no storm of a {} campaign: use the command that was printed with the failure",
                 campaign.strategy

@@ -7,8 +7,8 @@ use std::{
 };
 
 use squall_explore::{
-    campaign::{Campaign, Tally, Totals, rate},
-    strategy::{Guided, Strategy, Trial, corpus},
+    campaign::{Campaign, Mismatch, Tally, Totals, rate},
+    strategy::{Guided, Strategy, corpus},
 };
 use squall_report::{
     self as report,
@@ -66,7 +66,10 @@ impl Session<'_> {
             format @ (Format::Json | Format::Junit) => {
                 let shown = self.triage_all(&campaigns, &all, &mut triage);
                 let failures = failed(&all, &shown);
-                let replay = |place: usize, trial: &Trial| campaigns[place].replay_of(trial);
+                let replay = |place: usize, of: &Mismatch| {
+                    let campaign = &campaigns[place];
+                    campaign.replay_of(&of.trial(campaign))
+                };
                 let text = match format {
                     Format::Junit => junit::report(&all, &failures, elapsed, &replay),
                     _ => json::report(&all, failures, elapsed, &replay),

@@ -3,7 +3,10 @@
 use std::{io::Write, slice, time::Instant};
 
 use squall_core::seed::Seeds;
-use squall_explore::strategy::{Strategy, Sweep, Trial};
+use squall_explore::{
+    campaign::Mismatch,
+    strategy::{Strategy, Sweep},
+};
 use squall_report::{junit, render::campaign::Report, sweep};
 
 use super::{
@@ -52,7 +55,7 @@ impl Session<'_> {
             format => {
                 let shown = self.triage_all(campaigns, all, &mut triage);
                 let failures = failed(all, &shown);
-                let replay = |_, trial: &Trial| campaign.replay_of(trial);
+                let replay = |_, of: &Mismatch| campaign.replay_of(&of.trial(&campaign));
                 let text = match format {
                     Format::Junit => junit::report(all, &failures, elapsed, &replay),
                     _ => sweep::json(&totals, &matrix, failures, elapsed),

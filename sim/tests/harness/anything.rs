@@ -70,7 +70,7 @@ proptest! {
     #[test]
     fn any_plan_over_any_workload_is_carried_out_survived_and_repeated(seed: u64, plan in plan()) {
         prop_assert!(plan.check(&NODES).is_ok());
-        let spec = Spec { plan: Some(plan.clone()), ..Spec::of(&Bank, Seed(seed)) };
+        let spec = Spec::of(&Bank, Seed(seed)).under(plan.clone());
         let one = run(&Bank, &spec, false);
         prop_assert_eq!(&one.verdict, &Verdict::Survived, "{:?}", one.violations);
         prop_assert_eq!(&one.plan, &plan);

@@ -119,7 +119,7 @@ fn the_schedule_of_a_seed_is_the_same_each_time_and_another_at_each_depth() {
     let hash = |seed, pct: Option<u32>| {
         let plan = Plan {
             pct,
-            ..squall::run::plan_of(&Bank, &Spec::of(&Bank, Seed(seed)))
+            ..Spec::of(&Bank, Seed(seed)).plan
         };
         let spec = Spec::of(&Bank, Seed(seed)).under(plan);
         let outcome = run(&Bank, &spec, true);

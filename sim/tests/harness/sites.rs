@@ -106,6 +106,19 @@ fn a_site_that_is_never_reached_sets_nothing_off() {
     }
 }
 
+/// What a kind of site is called, whichever message or event it is.
+pub fn name_of(kind: &Kind) -> &'static str {
+    match kind {
+        Kind::Send(_) => "send",
+        Kind::Commit => "commit",
+        Kind::Write => "write",
+        Kind::Sync => "sync",
+        Kind::Event(_) => "event",
+        Kind::Timer => "timer",
+        Kind::Clock => "clock",
+    }
+}
+
 #[test]
 fn the_site_that_was_met_replays_the_storm_as_its_number_did() {
     let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
@@ -131,17 +144,7 @@ fn the_site_that_was_met_replays_the_storm_as_its_number_did() {
             assert_eq!(report.fired.is_some(), report.site.is_some());
             let Some(site) = &report.site else { continue };
             assert_eq!((&site.node, &site.kind), (node, kind));
-            *kinds
-                .entry(match kind {
-                    Kind::Send(_) => "send",
-                    Kind::Commit => "commit",
-                    Kind::Write => "write",
-                    Kind::Sync => "sync",
-                    Kind::Event(_) => "event",
-                    Kind::Timer => "timer",
-                    Kind::Clock => "clock",
-                })
-                .or_default() += 1;
+            *kinds.entry(name_of(kind)).or_default() += 1;
             fault.when = When::Site(site.clone());
         }
         let by_name = run(&Bank, &spec(named), true);
@@ -292,7 +295,7 @@ fn a_commit_that_is_not_synced_is_missed_when_the_process_dies() {
     for death in [crash("vault", 300), power_loss("vault", 600)] {
         let spec = |plant: Option<&str>| Spec {
             plant: plant.map(str::to_owned),
-            plan: Some(Plan::new(vec![at(1_500, death.clone())])),
+            plan: Plan::new(vec![at(1_500, death.clone())]),
             ..Spec::of(&Bank, Seed(3))
         };
         let outcome = run(&Bank, &spec(Some("commit-without-sync")), false);

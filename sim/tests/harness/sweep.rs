@@ -1,6 +1,9 @@
 //! A sweep tries everything everywhere once, and what it leaves out would have told the same.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use squall::{
     bug_bench::{Task, measure},
@@ -12,13 +15,14 @@ use squall::{
     run::{Options, Outcome, Spec, Verdict, run, run_with},
     scenario::Scenario,
     seed::Seed,
-    site::{Class, Kind, Met},
+    site::{Class, Met},
     storm::{Action, Fault, Plan, When},
 };
 
 use crate::{
     bank::Bank,
     little::{crash, power_loss},
+    sites::name_of,
 };
 
 fn sweep(plant: Option<&str>, pairs: usize, jobs: usize) -> (Totals, Matrix) {
@@ -75,7 +79,7 @@ fn a_sweep_finds_bugs_of_one_fault_and_their_plans_replay() {
         assert_eq!(plan.faults.len(), 1);
         let spec = Spec {
             plant: Some(bug.to_owned()),
-            plan: Some(plan),
+            plan,
             ..Spec::of(&Bank, failure.seed)
         };
         let replayed = run(&Bank, &spec, false);
@@ -126,7 +130,7 @@ fn of_many_seeds_some_calm_runs_go_before_each_portion_of_storms() {
     let mut portions = Vec::new();
     for _ in 0..3 {
         let trials = explorer.next();
-        let calm = |trial: &&Trial| trial.plan.as_ref().is_some_and(|p| p.faults.is_empty());
+        let calm = |trial: &&Trial| trial.plan.faults.is_empty();
         portions.push((trials.iter().filter(calm).count(), trials.len()));
         for trial in trials {
             let spec = Spec {
@@ -185,7 +189,7 @@ fn a_sweep_with_pairs_is_the_same_for_any_number_of_workers() {
 fn outcome(plant: Option<&str>, faults: Vec<Fault>, census: bool) -> Outcome {
     let spec = Spec {
         plant: plant.map(str::to_owned),
-        plan: Some(Plan::new(faults)),
+        plan: Plan::new(faults),
         ..Spec::of(&Bank, Seed(1))
     };
     let options = Options {
@@ -202,19 +206,7 @@ fn at(met: &Met, action: Action) -> Fault {
 #[test]
 fn a_census_sees_every_kind_of_site_that_there_is_and_changes_no_storm() {
     let sites = outcome(None, vec![], true).sites;
-    let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
-    for met in &sites {
-        let kind = match met.site.kind {
-            Kind::Send(_) => "send",
-            Kind::Commit => "commit",
-            Kind::Write => "write",
-            Kind::Sync => "sync",
-            Kind::Event(_) => "event",
-            Kind::Timer => "timer",
-            Kind::Clock => "clock",
-        };
-        *kinds.entry(kind).or_default() += 1;
-    }
+    let kinds: BTreeSet<&str> = sites.iter().map(|met| name_of(&met.site.kind)).collect();
     // In a calm bank no timer runs out.
     assert_eq!(kinds.len(), 6, "{kinds:?}");
     for met in sites.iter().step_by(17) {

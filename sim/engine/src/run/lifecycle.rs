@@ -36,10 +36,10 @@ const CROSS_CHECK_ONE_IN: u64 = 16;
 pub(super) fn run_here(
     scenario: &dyn Scenario,
     spec: &Spec,
-    plan: &Plan,
     profile: &Profile,
     options: Options,
 ) -> Outcome {
+    let plan = &spec.plan;
     // A real tokio runtime around it all, seeded, without time or I/O: a stray `select!` draws from its generator.
     let schedule = plan
         .schedule
@@ -57,9 +57,7 @@ pub(super) fn run_here(
         .block_on(tokio_real::task::unconstrained(async {
             let runtime = Runtime::with_seed_and_config(schedule, Config::default());
             let gate = plan.pct.map(|depth| Gate::new(schedule, depth));
-            runtime.block_on(attend(lifecycle(
-                scenario, spec, plan, profile, options, gate,
-            )))
+            runtime.block_on(attend(lifecycle(scenario, spec, profile, options, gate)))
         }));
     assert_eq!(
         around.metrics().num_alive_tasks(),
@@ -72,11 +70,11 @@ pub(super) fn run_here(
 async fn lifecycle(
     scenario: &dyn Scenario,
     spec: &Spec,
-    plan: &Plan,
     profile: &Profile,
     options: Options,
     gate: Option<Arc<Gate>>,
 ) -> Outcome {
+    let plan = &spec.plan;
     let mode = if options.full {
         Mode::Full
     } else {
@@ -121,8 +119,7 @@ async fn lifecycle(
     });
     // Long enough for every service to create its database and listen.
     wait(Duration::from_millis(20)).await;
-    let drawn = spec.plan.is_none().then_some(profile);
-    let played = match possible(&world, plan, drawn) {
+    let played = match possible(&world, plan, profile) {
         Ok(()) => play(&world, cast, plan).await,
         Err(wrong) => {
             lock(&world.checker).harness = Some(wrong);
@@ -134,9 +131,8 @@ async fn lifecycle(
     finish(&world, plan, played.err(), at_end).await
 }
 
-/// Whether all that the scenario and the storm speak of is in this world. `drawn` is what the storm was drawn from: a plan
-/// that was given may be for a world in which some nodes are left out.
-fn possible(world: &World, plan: &Plan, drawn: Option<&Profile>) -> Result<(), String> {
+/// Whether all that the scenario, its profile and the storm speak of is in this world.
+fn possible(world: &World, plan: &Plan, profile: &Profile) -> Result<(), String> {
     let nodes = world.nodes();
     let services = nodes.iter().filter(|node| !node.is_client);
     let services: Vec<&str> = services.map(|node| &*node.name).collect();
@@ -154,7 +150,7 @@ fn possible(world: &World, plan: &Plan, drawn: Option<&Profile>) -> Result<(), S
     for node in lock(&world.row_readers).keys() {
         known(node, "rows")?;
     }
-    for node in drawn.into_iter().flat_map(Profile::everywhere) {
+    for node in profile.everywhere() {
         known(node, "faults")?;
     }
     let keeps_files = |name: &str| match world.find(name) {

@@ -12,7 +12,7 @@ use squall_core::{interned::interned, seed::Seed, site::Met, time::VirtualTime};
 use super::this_program::this_program;
 use crate::{
     check::{Class, Violation},
-    scenario::{Scenario, Setup},
+    scenario::{Scenario, Setup, default_shape},
     storm::{FaultReport, Plan},
     trace::Feature,
     world::Operation,
@@ -27,29 +27,23 @@ pub struct Spec {
     pub plant: Option<String>,
     /// The seed.
     pub seed: Seed,
-    /// The storm; drawn from the seed by the scenario's profile when `None`.
-    pub plan: Option<Plan>,
+    /// The storm.
+    pub plan: Plan,
 }
 
 impl Spec {
     /// A seed of the scenario's default shape, with the storm that the seed draws.
     pub fn of(scenario: &dyn Scenario, seed: Seed) -> Self {
-        let shape = scenario
-            .shapes()
-            .first()
-            .map_or("hardened", |s| s.name)
-            .to_owned();
         Spec {
-            shape,
+            shape: default_shape(scenario).to_owned(),
             plant: None,
             seed,
-            plan: None,
+            plan: scenario.profile().draw(seed),
         }
     }
 
     /// The same in this storm.
     pub fn under(self, plan: Plan) -> Self {
-        let plan = Some(plan);
         Spec { plan, ..self }
     }
 
@@ -68,7 +62,7 @@ impl Spec {
 
     /// The one command that replays this run with its whole trace, if the seed drew its storm.
     pub fn replay_command(&self, scenario: &dyn Scenario) -> String {
-        let shape = if self.shape == Spec::of(scenario, self.seed).shape {
+        let shape = if self.shape == default_shape(scenario) {
             String::new()
         } else {
             format!(" --shape {}", self.shape)

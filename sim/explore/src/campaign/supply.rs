@@ -53,10 +53,10 @@ impl<'a> Supply<'a> {
     }
 
     fn hand_over(&mut self, trial: Trial) {
-        // An explorer's own storms may all have one seed.
-        let place = match trial.plan {
-            None => trial.seed.0,
-            Some(_) => self.handed,
+        // Storms of an explorer that learns may all have one seed.
+        let place = match self.explorer.is_blind() {
+            true => trial.seed.0,
+            false => self.handed,
         };
         self.queue.put(Job {
             ordinal: self.handed,

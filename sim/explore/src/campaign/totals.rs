@@ -118,7 +118,7 @@ pub struct Failure {
     pub count: u64,
     /// The seed of the first run that did.
     pub seed: Seed,
-    /// The storm that was planned for that run; `None` if the seed drew it as every run does by itself.
+    /// The storm that was planned for that run; `None` if the seed alone draws it.
     pub plan: Option<Plan>,
     /// That run's verdict.
     pub verdict: Verdict,
@@ -133,7 +133,7 @@ pub struct Failure {
 pub struct Mismatch {
     /// The seed.
     pub seed: Seed,
-    /// The storm that was planned for it; `None` if the seed drew it as every run does by itself.
+    /// The storm that was planned for it; `None` if the seed alone draws it.
     pub plan: Option<Plan>,
     /// The hashes of its first and of its second run.
     pub hashes: (u64, u64),
@@ -141,11 +141,8 @@ pub struct Mismatch {
 
 impl Mismatch {
     /// What was run.
-    pub fn trial(&self) -> Trial {
-        Trial {
-            seed: self.seed,
-            plan: self.plan.clone(),
-        }
+    pub fn trial(&self, campaign: &Campaign<'_>) -> Trial {
+        campaign.trial(self.seed, self.plan.as_ref())
     }
 }
 
@@ -211,14 +208,15 @@ impl Totals {
         self.mismatches.truncate(MISMATCHES_KEPT);
     }
 
-    /// Adds a run. `forced` is the storm that the campaign puts in place of every trial's own.
-    pub(super) fn fold(&mut self, ran: Ran, forced: Option<&Plan>) {
+    /// Adds a run.
+    pub(super) fn fold(&mut self, ran: Ran, campaign: &Campaign<'_>) {
         let Ran {
-            trial: Trial { seed, plan },
+            trial,
             outcome,
             again,
         } = ran;
-        let plan = forced.cloned().or(plan);
+        let seed = trial.seed;
+        let plan = || (!campaign.draws(&trial)).then(|| trial.plan.clone());
         if self.tally.runs == 0 {
             let unheard = outcome.unheard.iter().cloned();
             let unheard = unheard.map(|(node, message)| Unheard {
@@ -240,7 +238,7 @@ impl Totals {
                 if self.mismatches.len() < MISMATCHES_KEPT {
                     self.mismatches.push(Mismatch {
                         seed,
-                        plan: plan.clone(),
+                        plan: plan(),
                         hashes: (outcome.hash, again),
                     });
                 }
@@ -255,7 +253,7 @@ impl Totals {
                 signature,
                 count: 1,
                 seed,
-                plan,
+                plan: plan(),
                 violation: outcome.worst().cloned(),
                 faults: outcome.all_faults(),
                 verdict: outcome.verdict,
@@ -374,11 +372,8 @@ impl Tally {
 
 impl Failure {
     /// What was run when it was seen first.
-    pub fn trial(&self) -> Trial {
-        Trial {
-            seed: self.seed,
-            plan: self.plan.clone(),
-        }
+    pub fn trial(&self, campaign: &Campaign<'_>) -> Trial {
+        campaign.trial(self.seed, self.plan.as_ref())
     }
 
     /// What happened, in one line.

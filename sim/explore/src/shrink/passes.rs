@@ -79,7 +79,7 @@ impl Reduction<'_, '_> {
 
     /// Takes a plan over that failed, if it does so with its whole trace too.
     fn adopt(&mut self, plan: &Plan) -> bool {
-        let outcome = self.trials.run_in_full(Some(plan));
+        let outcome = self.trials.run_in_full(plan);
         let fails = self.trials.fails(&outcome);
         if fails {
             self.best = Observed::of(outcome);

@@ -27,7 +27,7 @@ use plans::{NODES, fault, plan};
 /// A run that is made up from its plan: each fault fires at its place in the plan, and the clients that do not stay
 /// away call for their operations.
 fn outcome(spec: &Spec, options: Options, fails: bool) -> Outcome {
-    let plan = spec.plan.clone().expect("a plan is always said");
+    let plan = spec.plan.clone();
     let mut faults = Vec::new();
     for (place, fault) in (1..).zip(&plan.faults) {
         let site = match &fault.when {
@@ -129,9 +129,8 @@ fn budget(jobs: usize) -> Budget {
 
 /// Shrinks a plan of which `fails` says whether it fails.
 fn shrunk_by(plan: &Plan, jobs: usize, fails: impl Fn(&Plan) -> bool + Sync) -> Shrunk {
-    let runner = |_: &dyn Scenario, spec: &Spec, options: Options| {
-        outcome(spec, options, fails(spec.plan.as_ref().expect("said")))
-    };
+    let runner =
+        |_: &dyn Scenario, spec: &Spec, options: Options| outcome(spec, options, fails(&spec.plan));
     shrink_by(
         &runner,
         &BANK,
@@ -159,7 +158,7 @@ fn what_a_failure_does_not_need_is_left_out() {
         plan.faults.iter().any(long) && happens(plan, "ben", "ben-2")
     };
     let shrunk = shrunk_by(&storm, 2, fails);
-    let plan = shrunk.spec.plan.expect("it is said");
+    let plan = shrunk.spec.plan;
     let expected = Fault::at_ms(0, PowerLoss::new("vault", 2_000));
     assert_eq!(plan.faults, [expected]);
     assert_eq!(plan.without, ["ann", "cho", "ben-1"]);
@@ -183,7 +182,7 @@ fn a_failure_that_needs_another_schedule_once_something_is_gone_is_still_made_sm
         Some(schedule) => schedule.is_multiple_of(4) && !plan.faults.is_empty(),
     };
     let shrunk = shrunk_by(&storm, 3, fails);
-    let plan = shrunk.spec.plan.expect("it is said");
+    let plan = shrunk.spec.plan;
     assert_eq!(plan.faults.len(), 1);
     assert!(plan.schedule.is_some_and(|s| s.is_multiple_of(4)));
 }
@@ -226,7 +225,7 @@ fn a_fault_at_a_counted_site_does_not_keep_the_requests_that_it_counts() {
         })
     };
     let runner = |_: &dyn Scenario, spec: &Spec, options: Options| {
-        let plan = spec.plan.as_ref().expect("said");
+        let plan = &spec.plan;
         let mut outcome = outcome(spec, options, fails(plan));
         if options.census {
             outcome.sites = syncs(plan);
@@ -250,7 +249,7 @@ fn a_fault_at_a_counted_site_does_not_keep_the_requests_that_it_counts() {
     let shrunk =
         shrink_by(&runner, &BANK, &spec(storm), &signature(), budget(2)).expect("it fails");
     assert_eq!(shrunk.after.requests, 1, "{:?}", shrunk.spec.plan);
-    let plan = shrunk.spec.plan.expect("it is said");
+    let plan = shrunk.spec.plan;
     assert_eq!(plan.without, ["ann", "cho", "ben-1"]);
     assert!(fails(&plan));
 }
@@ -259,11 +258,7 @@ fn a_fault_at_a_counted_site_does_not_keep_the_requests_that_it_counts() {
 fn whoever_watches_hears_of_each_run_and_of_what_is_left() {
     let storm = Plan::new(vec![crash("vault", 5), crash("teller", 5)]);
     let runner = |_: &dyn Scenario, spec: &Spec, options: Options| {
-        outcome(
-            spec,
-            options,
-            happens(spec.plan.as_ref().expect("said"), "ben", "ben-2"),
-        )
+        outcome(spec, options, happens(&spec.plan, "ben", "ben-2"))
     };
     let told = std::sync::Mutex::new(Vec::new());
     let watch = |progress| told.lock().expect("nobody panics").push(progress);
@@ -294,7 +289,7 @@ fn names_that_a_scenario_does_not_heed_are_not_left_out() {
     };
     let storm = spec(Plan::new(vec![crash("vault", 5)]));
     let shrunk = shrink_by(&runner, &BANK, &storm, &signature(), budget(1)).expect("it fails");
-    assert_eq!(shrunk.spec.plan, Some(Plan::calm()));
+    assert_eq!(shrunk.spec.plan, Plan::calm());
 }
 
 #[test]
@@ -315,7 +310,7 @@ fn a_failure_that_does_not_happen_again_is_told() {
 fn another_failure_is_not_the_one_that_is_shrunk() {
     let storm = Plan::new(vec![crash("vault", 5), crash("teller", 5)]);
     let runner = |_: &dyn Scenario, spec: &Spec, options: Options| {
-        let faults = spec.plan.as_ref().expect("said").faults.len();
+        let faults = spec.plan.faults.len();
         let mut outcome = outcome(spec, options, true);
         if faults < 2 {
             outcome.violations[0].tag = "lot".to_owned();
@@ -331,9 +326,8 @@ fn another_failure_is_not_the_one_that_is_shrunk() {
 fn a_budget_is_kept_and_its_end_is_told() {
     let storm = Plan::new((0..40).map(|n| crash("vault", 1_001 + n)).collect());
     let fails = |plan: &Plan| plan.faults.len() >= 13;
-    let runner = |_: &dyn Scenario, spec: &Spec, options: Options| {
-        outcome(spec, options, fails(spec.plan.as_ref().expect("said")))
-    };
+    let runner =
+        |_: &dyn Scenario, spec: &Spec, options: Options| outcome(spec, options, fails(&spec.plan));
     for runs in [0, 1, 10, 60] {
         for time in [Duration::ZERO, Duration::from_secs(600)] {
             let budget = Budget {
@@ -379,12 +373,12 @@ proptest! {
             *plan == storm || squall_core::seed::hash(plan.to_json().as_bytes()).wrapping_add(key).is_multiple_of(3)
         };
         let alone = shrunk_by(&storm, 1, fails);
-        let plan = alone.spec.plan.clone().expect("it is said");
+        let plan = alone.spec.plan.clone();
         prop_assert!(fails(&plan));
         prop_assert!(is_weakening(&plan, &storm), "{plan:?}");
         prop_assert!(plan.check(&NODES).is_ok() && plan.check_without(&["vault"]).is_ok());
         let together = shrunk_by(&storm, 4, fails);
-        prop_assert_eq!(Some(plan), together.spec.plan);
+        prop_assert_eq!(plan, together.spec.plan);
         prop_assert_eq!(alone.effort.runs, together.effort.runs);
         prop_assert_eq!(alone.outcome, together.outcome);
     }

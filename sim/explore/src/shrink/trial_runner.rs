@@ -83,8 +83,8 @@ impl<'a> TrialRunner<'a> {
         spent
     }
 
-    /// Runs a plan, or what the seed draws, with its whole trace.
-    pub fn run_in_full(&mut self, plan: Option<&Plan>) -> Outcome {
+    /// Runs a plan with its whole trace.
+    pub fn run_in_full(&mut self, plan: &Plan) -> Outcome {
         self.run_alone(plan, Options::traced(true))
     }
 
@@ -94,10 +94,10 @@ impl<'a> TrialRunner<'a> {
             census: true,
             ..Options::default()
         };
-        self.run_alone(Some(plan), options)
+        self.run_alone(plan, options)
     }
 
-    fn run_alone(&mut self, plan: Option<&Plan>, options: Options) -> Outcome {
+    fn run_alone(&mut self, plan: &Plan, options: Options) -> Outcome {
         let (outcome, took) = self.run(plan, options);
         self.runs += 1;
         self.cpu += took;
@@ -189,7 +189,7 @@ impl<'a> TrialRunner<'a> {
                     late.store(true, Relaxed);
                     break;
                 }
-                let (outcome, took) = self.run(Some(&trials[place].1), Options::default());
+                let (outcome, took) = self.run(&trials[place].1, Options::default());
                 self.tell(done.fetch_add(1, Relaxed) + 1);
                 *cpu.lock().expect("nobody panics under this lock") += took;
                 if self.fails(&outcome) {
@@ -208,11 +208,8 @@ impl<'a> TrialRunner<'a> {
         Some(first.into_inner()).filter(|first| *first < usize::MAX)
     }
 
-    fn run(&self, plan: Option<&Plan>, options: Options) -> (Outcome, Duration) {
-        let spec = Spec {
-            plan: plan.cloned(),
-            ..self.spec.clone()
-        };
+    fn run(&self, plan: &Plan, options: Options) -> (Outcome, Duration) {
+        let spec = self.spec.clone().under(plan.clone());
         let began = Instant::now();
         let outcome = guarded(self.runner, self.scenario, &spec, options);
         (outcome, began.elapsed())

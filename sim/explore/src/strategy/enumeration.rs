@@ -1,7 +1,10 @@
 //! One storm a seed, in the order of the seeds.
 
 use squall_core::seed::{Seed, Seeds};
-use squall_engine::{run::Outcome, storm::Profile};
+use squall_engine::{
+    run::Outcome,
+    storm::{Plan, Profile},
+};
 
 use super::{Explorer, Trial};
 
@@ -13,14 +16,17 @@ pub(super) struct Enumeration {
     pub seeds: Seeds,
     pub drawn: u64,
     pub profile: Profile,
-    /// The trial of a seed; none ends it.
-    pub trial: fn(&Profile, Seed) -> Option<Trial>,
+    /// The storm of a seed; none ends it.
+    pub plan: fn(&Profile, Seed) -> Option<Plan>,
 }
 
 impl Explorer for Enumeration {
     fn next(&mut self) -> Vec<Trial> {
         let seeds = (self.drawn..).map_while(|ordinal| self.seeds.nth(ordinal));
-        let trials = seeds.map_while(|seed| (self.trial)(&self.profile, seed));
+        let trials = seeds.map_while(|seed| {
+            let plan = (self.plan)(&self.profile, seed)?;
+            Some(Trial { seed, plan })
+        });
         let trials: Vec<Trial> = trials.take(AT_ONCE).collect();
         self.drawn += trials.len() as u64;
         trials

@@ -130,7 +130,7 @@ impl Guided {
             if kept.added.is_empty() || !kept.added.iter().all(known) {
                 return Some(Trial {
                     seed: kept.seed,
-                    plan: Some(kept.plan),
+                    plan: kept.plan,
                 });
             }
         }
@@ -139,7 +139,8 @@ impl Guided {
     fn fresh(&mut self) -> Option<Trial> {
         let seed = self.seeds.nth(self.drawn)?;
         self.drawn += 1;
-        Some(Trial::of(seed))
+        let plan = self.profile.draw(seed);
+        Some(Trial { seed, plan })
     }
 
     fn mutant(&mut self) -> Option<Trial> {

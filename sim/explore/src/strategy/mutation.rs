@@ -7,7 +7,7 @@ use squall_core::{
     site::Kind,
 };
 use squall_engine::{
-    storm::{Action, Fault, PCT_MAX, Plan, Profile, STORM_MS_MAX, When},
+    storm::{Action, Fault, PCT_MAX, Plan, Profile, STORM_MS_MAX, When, depth},
     trace::Feature,
 };
 
@@ -46,10 +46,7 @@ pub(super) fn mutate(parent: &Parent<'_>, profile: &Profile, rng: &mut Stream) -
             break;
         }
     }
-    Trial {
-        seed,
-        plan: Some(plan),
-    }
+    Trial { seed, plan }
 }
 
 fn change(
@@ -87,7 +84,7 @@ fn change(
         }
         14 => match rng.below(2) {
             0 => plan.schedule = Some(rng.bits()),
-            _ => plan.pct = rng.chance(0.6).then(|| 1 + rng.below(4) as u32),
+            _ => plan.pct = rng.chance(0.6).then(|| depth(rng)),
         },
         // What a site is called in another workload, a site counted may well be.
         _ => *seed = Seed(rng.bits()),
@@ -219,7 +216,6 @@ mod tests {
         };
         for _ in 0..2_000 {
             let Trial { seed, plan: mutant } = mutate(&parent, &profile, &mut rng);
-            let mutant = mutant.expect("a mutant has a storm of its own");
             assert!((seed, &mutant) != (parent.seed, &plan));
             profile.check(&mutant).unwrap();
         }

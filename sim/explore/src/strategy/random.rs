@@ -1,9 +1,9 @@
 //! Random storms of all kinds of fault.
 
 use squall_core::seed::Seed;
-use squall_engine::storm::Profile;
+use squall_engine::storm::{Plan, Profile};
 
-use super::{Kind, Trial};
+use super::Kind;
 
 /// Each seed draws its storm from all kinds of fault.
 pub struct Random;
@@ -12,8 +12,7 @@ impl Kind for Random {
     const NAME: &str = "random";
     const ABOUT: &str = "each seed draws from all kinds of fault";
 
-    fn trial(profile: &Profile, seed: Seed) -> Option<Trial> {
-        let plan = Some(profile.draw_plain(seed));
-        Some(Trial { seed, plan })
+    fn plan(profile: &Profile, seed: Seed) -> Option<Plan> {
+        Some(profile.draw_plain(seed))
     }
 }

@@ -2,9 +2,9 @@
 //! link.
 
 use squall_core::seed::Seed;
-use squall_engine::storm::Profile;
+use squall_engine::storm::{Plan, Profile};
 
-use super::{Kind, Trial};
+use super::Kind;
 
 /// Each seed first draws which kinds of fault are on, then its storm: what a run does by itself.
 pub struct Swarm;
@@ -13,7 +13,7 @@ impl Kind for Swarm {
     const NAME: &str = "swarm";
     const ABOUT: &str = "each seed first draws which kinds of fault are on";
 
-    fn trial(_: &Profile, seed: Seed) -> Option<Trial> {
-        Some(Trial::of(seed))
+    fn plan(profile: &Profile, seed: Seed) -> Option<Plan> {
+        Some(profile.draw(seed))
     }
 }

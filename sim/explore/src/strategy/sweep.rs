@@ -286,10 +286,7 @@ impl Sweep {
             Task::Single(single) => of(&self.singles[single]),
             Task::Pair(pair) => of(&self.pairs()[pair]),
         };
-        Trial {
-            seed,
-            plan: Some(plan),
-        }
+        Trial { seed, plan }
     }
 
     /// What the system does about this fault and did not do without it.
@@ -350,8 +347,7 @@ impl Explorer for Sweep {
     }
 
     fn options(&self, trial: &Trial) -> Options {
-        let faults = trial.plan.as_ref().map_or(0, |plan| plan.faults.len());
-        let census = match faults {
+        let census = match trial.plan.faults.len() {
             0 => true,
             1 => self.budget > 0,
             _ => false,

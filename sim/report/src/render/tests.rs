@@ -40,7 +40,7 @@ fn spec() -> Spec {
         shape: "hardened".to_owned(),
         plant: Some("forgets".to_owned()),
         seed: Seed(6),
-        plan: None,
+        plan: Plan::calm(),
     }
 }
 
@@ -368,7 +368,7 @@ fn a_violation_concerns_what_names_its_entities_and_their_sagas() {
     assert_eq!(
         texts,
         [
-            &*format!("+orders/{ORDER} status: Pending"),
+            &*format!("orders/{ORDER} Pending"),
             &*format!("WARN no answer order={ORDER}")
         ]
     );

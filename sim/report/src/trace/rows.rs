@@ -1,11 +1,10 @@
 //! What a commit changed in its rows, field by field.
 
-use std::{borrow::Cow, collections::BTreeMap, fmt::Write};
+use std::collections::BTreeMap;
 
 use serde_json::Value;
 
 use super::{Event, Row, What};
-use crate::words::cut;
 
 /// The latest value of every row seen so far.
 #[derive(Debug, Default)]
@@ -40,11 +39,6 @@ pub struct Field {
     pub before: Option<Value>,
     pub after: Option<Value>,
 }
-
-/// More fields than this are not listed.
-const FIELDS_MAX: usize = 6;
-/// Longer values are cut.
-const VALUE_CHARS_MAX: usize = 40;
 
 impl<'t> Rows<'t> {
     /// The value of a row before it is [`apply`](Self::apply)ed.
@@ -86,83 +80,6 @@ impl<'t> Rows<'t> {
     }
 }
 
-/// What the commit at this place among the events changed, a line a row.
-pub fn changes(events: &[Event], place: usize) -> Vec<String> {
-    let mut rows = Rows::default();
-    for event in &events[..place] {
-        rows.follow(event);
-    }
-    let changes = rows.follow(&events[place]).into_iter();
-    changes
-        .map(|change| change.brief(|_| true, str::to_owned))
-        .collect()
-}
-
-impl Change<'_> {
-    /// `orders/ORD-1 status: Pending → Confirmed`, `+orders/ORD-1 status: Pending`, `-orders/ORD-1`.
-    ///
-    /// Of what is new, only the status is told where there is one. `keep` chooses among the fields, `show` may rewrite
-    /// a value before it is cut to a readable length.
-    pub fn brief(
-        &self,
-        keep: impl Fn(&Field) -> bool,
-        mut show: impl FnMut(&str) -> String,
-    ) -> String {
-        let sign = match self.turn {
-            Turn::Created => "+",
-            Turn::Changed => "",
-            Turn::Deleted => "-",
-        };
-        let mut text = format!("{sign}{}/{}", self.table, self.key);
-        let mut value = |value: &Value| cut(&show(&scalar(value)), VALUE_CHARS_MAX);
-        let told = self
-            .fields
-            .iter()
-            .filter(|field| !self.goes_without_saying(field) && keep(field));
-        for (n, field) in told.enumerate() {
-            if n == FIELDS_MAX {
-                text.push_str(", …");
-                break;
-            }
-            text.push_str(if n == 0 { " " } else { ", " });
-            let path = field.short_path();
-            let fits = "a String takes whatever is written";
-            match (&field.before, &field.after) {
-                (Some(before), Some(after)) => {
-                    write!(text, "{path}: {} → {}", value(before), value(after)).expect(fits);
-                }
-                (None, Some(after)) => {
-                    let plus = if self.turn == Turn::Created { "" } else { "+" };
-                    write!(text, "{plus}{path}: {}", value(after)).expect(fits);
-                }
-                _ => write!(text, "-{path}").expect(fits),
-            }
-        }
-        text
-    }
-
-    /// A new field within something new that has a status.
-    fn goes_without_saying(&self, field: &Field) -> bool {
-        if field.before.is_some() || field.is_status() {
-            return false;
-        }
-        let mut inner = field.path.as_str();
-        loop {
-            let outer = inner.rsplit_once('.').map_or("", |(outer, _)| outer);
-            let has_new_status = self.fields.iter().any(|other| {
-                other.before.is_none() && other.is_status() && other.parent() == outer
-            });
-            if has_new_status {
-                return true;
-            }
-            if outer.is_empty() {
-                return false;
-            }
-            inner = outer;
-        }
-    }
-}
-
 impl Field {
     /// The last part of the path.
     pub fn name(&self) -> &str {
@@ -179,15 +96,6 @@ impl Field {
     /// Whether it says where the thing that it belongs to is in its life.
     pub fn is_status(&self) -> bool {
         matches!(self.name(), "status" | "state")
-    }
-
-    /// `steps.reserve` for `steps.reserve.status`.
-    fn short_path(&self) -> &str {
-        if self.is_status() && !self.parent().is_empty() {
-            self.parent()
-        } else {
-            &self.path
-        }
     }
 }
 
@@ -266,13 +174,6 @@ fn collect(path: &str, value: Value, flat: &mut Flat) {
     }
 }
 
-fn scalar(value: &Value) -> Cow<'_, str> {
-    match value {
-        Value::String(text) => text.as_str().into(),
-        other => other.to_string().into(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -281,88 +182,6 @@ mod tests {
 
     fn row(key: &str, value: Option<Value>) -> Row {
         Row::new("orders", key, value.map(|v| v.to_string().into_bytes()))
-    }
-
-    fn briefs(values: &[Option<Value>]) -> Vec<String> {
-        let rows: Vec<Row> = values.iter().map(|v| row("ORD-1", v.clone())).collect();
-        let mut memory = Rows::default();
-        rows.iter()
-            .map(|row| {
-                memory
-                    .apply("order", "db", row)
-                    .brief(|_| true, str::to_owned)
-            })
-            .collect()
-    }
-
-    #[test]
-    fn a_row_tells_what_changed_since_its_last_commit() {
-        assert_eq!(
-            briefs(&[
-                Some(json!({"status": "Pending", "total": 5, "data": {"sku": "A"}})),
-                Some(json!({"status": "Confirmed", "total": 5, "data": {"sku": "A"}})),
-                Some(
-                    json!({"status": "Confirmed", "total": 7, "data": {"sku": null}, "note": "x"})
-                ),
-                Some(json!({"status": "Confirmed", "total": 7, "note": "x"})),
-                None,
-                Some(json!({"total": 1, "sku": "A"})),
-            ]),
-            [
-                "+orders/ORD-1 status: Pending",
-                "orders/ORD-1 status: Pending → Confirmed",
-                "orders/ORD-1 -data.sku, +note: x, total: 5 → 7",
-                "orders/ORD-1",
-                "-orders/ORD-1",
-                "+orders/ORD-1 sku: A, total: 1",
-            ]
-        );
-    }
-
-    #[test]
-    fn named_items_of_a_list_go_by_their_names() {
-        let step =
-            |name: &str, status: &str| json!({"name": name, "status": status, "attempts": 1});
-        assert_eq!(
-            briefs(&[
-                Some(json!({"status": "Running", "steps": [step("reserve", "Intended")]})),
-                Some(
-                    json!({"status": "Running", "steps": [step("reserve", "Done"), step("pay", "Intended")]})
-                ),
-            ]),
-            [
-                "+orders/ORD-1 status: Running, steps.reserve: Intended",
-                "orders/ORD-1 +steps.pay: Intended, steps.reserve: Intended → Done",
-            ]
-        );
-    }
-
-    #[test]
-    fn long_values_and_long_lists_are_cut() {
-        let many: Value = (0..9)
-            .map(|n| (format!("f{n}"), json!("é".repeat(50))))
-            .collect();
-        let brief = briefs(&[Some(many)]).remove(0);
-        assert!(brief.ends_with("…, …"), "{brief}");
-        assert_eq!(brief.matches('é').count(), FIELDS_MAX * VALUE_CHARS_MAX);
-    }
-
-    #[test]
-    fn values_that_are_no_objects_are_shown_as_they_are() {
-        let bytes = |value: &[u8]| Row::new("t", "k", Some(value.to_vec()));
-        let rows = [bytes(b"12"), bytes(b"not json"), bytes(b"\xff\xfe")];
-        let mut memory = Rows::default();
-        let shown = rows
-            .each_ref()
-            .map(|row| memory.apply("n", "f", row).brief(|_| true, str::to_owned));
-        assert_eq!(
-            shown,
-            [
-                "+t/k value: 12",
-                "t/k value: 12 → not json",
-                "t/k value: not json → 2 bytes"
-            ]
-        );
     }
 
     #[test]

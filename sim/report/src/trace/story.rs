@@ -19,7 +19,6 @@
 //! numbered by their first appearance, times are dropped.
 
 mod order;
-mod rows;
 
 use std::{borrow::Cow, collections::BTreeMap, fmt::Write};
 
@@ -31,6 +30,7 @@ use squall_core::{
 
 use super::{
     Event, Links, Scope, Trace, What,
+    brief::brief,
     members::{Members, Part},
     message::Message,
     names::Names,
@@ -343,7 +343,7 @@ impl<'t> Teller<'t> {
             .get(&place)?
             .iter()
             .filter(|change| !untold.tables.contains(&change.table))
-            .filter_map(|change| rows::brief(change, keep, |text| names.replace(text)))
+            .filter_map(|change| brief(change, keep, |text| names.replace(text)))
             .collect();
         let line = rows.join("; ");
         if line.chars().count() <= COMMIT_CHARS_MAX {

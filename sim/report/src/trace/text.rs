@@ -13,6 +13,7 @@ use squall_core::event::{Fate, Level};
 
 use super::{
     Event, Links, Scope, Trace, What,
+    brief::brief,
     members::{Members, Part},
     message::Message,
     rows::Rows,
@@ -172,7 +173,8 @@ pub(crate) fn describe<'t>(
                     let change = rows.apply(&event.node, file, row);
                     only_mentioning
                         .is_none_or(|members| members.mentioned_in(row, before))
-                        .then(|| change.brief(|_| true, str::to_owned))
+                        .then(|| brief(&change, |_| true, str::to_owned))
+                        .flatten()
                 })
                 .collect();
             let told = match told.is_empty() {

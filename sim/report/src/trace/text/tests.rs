@@ -74,12 +74,12 @@ fn a_trace_reads_line_by_line_in_columns() {
     0.001000  order      ◦ connect inventory #0
     0.002000  order      → inventory POST /reservations (500µs)                              [alice-1-place/reserve] SAGA-0000000B
     0.003000  inventory  ← order POST /reservations                                          [alice-1-place/reserve] SAGA-0000000B
-    0.004000  inventory  ▪ +products/SKU-1 on_hand: 3; +reservations/SAGA-0000000B status: Reserved  [alice-1-place/reserve] SAGA-0000000B
+    0.004000  inventory  ▪ products/SKU-1 on_hand 3; reservations/SAGA-0000000B Reserved     [alice-1-place/reserve] SAGA-0000000B
     0.005000  inventory  · stock reserved sku=SKU-1                                          [alice-1-place/reserve] SAGA-0000000B
     0.006000  inventory  → order POST /reservations → 409 Conflict OUT_OF_STOCK (500µs)      [alice-1-place/reserve] SAGA-0000000B
     0.007000  order      ← inventory POST /reservations → 409 Conflict OUT_OF_STOCK          [alice-1-place/reserve] SAGA-0000000B
     0.008000  order      ✗ inventory DELETE /reservations/1 (lost)                           [alice-1-place/cancel] SAGA-0000000B
-    0.009000  inventory  ▪ products/SKU-1 on_hand: 3 → 2                                     [bob-1]
+    0.009000  inventory  ▪ products/SKU-1 on_hand 3→2                                        [bob-1]
     0.010000  order      · ERROR alert reason=two\nlines                                     [bob-1]
     0.011000  inventory  ⚡ loses power: for 2s
     0.012000  inventory  ⚡ disk: power lost: 3 sectors lost, 1 torn
@@ -150,7 +150,7 @@ fn rows_are_compared_with_commits_that_are_not_shown() {
         ..Options::default()
     });
     assert!(
-        shown[0].contains("products/SKU-1 on_hand: 3 → 2"),
+        shown[0].contains("products/SKU-1 on_hand 3→2"),
         "{}",
         shown[0]
     );

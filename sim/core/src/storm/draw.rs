@@ -1,4 +1,4 @@
-//! Drawing a random storm over a scenario.
+//! Drawing random storms over a scenario. All of them are drawn here; strategies say which.
 
 use crate::{
     fault::{Draw, Fault, FaultKind, Profile, Turn, When},
@@ -13,7 +13,7 @@ const PCT_ONE_IN: u64 = 4;
 /// One death or pause in this many that is aimed at a site happens as a timer of the process runs out instead.
 const TIMER_ONE_IN: u64 = 6;
 /// The deepest schedules drawn: most ordering bugs need fewer.
-const PCT_DRAWN_MAX: u64 = 4;
+const DEPTH_MAX: u64 = 4;
 
 /// A kind of fault to draw from, and in which of its ways.
 type Choice = (FaultKind, usize);
@@ -60,6 +60,14 @@ impl Profile {
     pub fn draw_plain(&self, seed: Seed) -> Plan {
         let plan = self.faults(&self.drawn_together(), &mut seed.stream("plain storm"));
         self.with_aim(plan, seed)
+    }
+
+    /// The same, with all that is ready ordered by priorities.
+    pub fn draw_by_priorities(&self, seed: Seed) -> Plan {
+        Plan {
+            pct: Some(depth(&mut seed.stream("depth"))),
+            ..self.draw_plain(seed)
+        }
     }
 
     /// The choices of the stream that most faults are drawn from.
@@ -153,7 +161,12 @@ impl Profile {
 }
 
 /// The depth of a seed's schedules, where they are not uniform.
-pub(crate) fn schedules(seed: Seed) -> Option<u32> {
+fn schedules(seed: Seed) -> Option<u32> {
     let mut rng = seed.stream("pct");
-    (rng.below(PCT_ONE_IN) == 0).then(|| 1 + rng.below(PCT_DRAWN_MAX) as u32)
+    (rng.below(PCT_ONE_IN) == 0).then(|| depth(&mut rng))
+}
+
+/// How deep schedules are to be: see [`Plan::pct`].
+pub fn depth(rng: &mut Stream) -> u32 {
+    1 + rng.below(DEPTH_MAX) as u32
 }

@@ -2,7 +2,10 @@
 
 use serde_json::Value;
 
-use super::super::rows::{Change, Field, Turn};
+use super::{
+    Event,
+    rows::{Change, Field, Rows, Turn},
+};
 use crate::words::cut;
 
 /// More fields than this are not listed.
@@ -46,6 +49,18 @@ pub fn brief(
         told.push("…".to_owned());
     }
     Some(format!("{row} {}", told.join(", ")))
+}
+
+/// What the commit at this place among the events changed, a line a row.
+pub fn changes(events: &[Event], place: usize) -> Vec<String> {
+    let mut rows = Rows::default();
+    for event in &events[..place] {
+        rows.follow(event);
+    }
+    let changes = rows.follow(&events[place]).into_iter();
+    changes
+        .filter_map(|change| brief(&change, |_| true, str::to_owned))
+        .collect()
 }
 
 fn tell(
@@ -125,7 +140,7 @@ mod tests {
     use serde_json::json;
 
     use super::{
-        super::super::{rows::Rows, testing::row},
+        super::{Row, testing::row},
         *,
     };
 
@@ -189,5 +204,24 @@ mod tests {
         let brief = briefs(&[Some(many)]).remove(0);
         assert!(brief.ends_with("…, …"), "{brief}");
         assert_eq!(brief.matches('é').count(), FIELDS_MAX * VALUE_CHARS_MAX);
+    }
+
+    #[test]
+    fn values_that_are_no_objects_are_shown_as_they_are() {
+        let values: [&[u8]; 3] = [b"12", b"not json", b"\xff\xfe"];
+        let rows = values.map(|value| Row::new("t", "k", Some(value.to_vec())));
+        let mut memory = Rows::default();
+        let shown = rows.each_ref().map(|row| {
+            let change = memory.apply("n", "f", row);
+            brief(&change, |_| true, str::to_owned).unwrap()
+        });
+        assert_eq!(
+            shown,
+            [
+                "t/k value 12",
+                "t/k value 12→not json",
+                "t/k value not json→2 bytes"
+            ]
+        );
     }
 }
