@@ -1,4 +1,4 @@
-//! Databases as files of one folder.
+//! Databases as files of one folder, unless a server keeps them.
 
 use std::{
     any::Any,
@@ -12,20 +12,28 @@ use redb::{StorageBackend, backends::FileBackend};
 
 use crate::{
     kit::store::Shared,
-    ports::{BoxFuture, RowChange, Storage},
+    ports::{BoxFuture, RowChange, Server, Storage},
 };
 
 pub(super) struct Files {
     folder: PathBuf,
     shared: Option<Shared>,
+    server: Option<Arc<dyn Server>>,
 }
 
 impl Files {
-    pub(super) fn new(folder: &Path, shared: Option<Shared>) -> io::Result<Self> {
-        fs::create_dir_all(folder).map_err(|error| about(folder, error))?;
+    pub(super) fn new(
+        folder: &Path,
+        shared: Option<Shared>,
+        server: Option<Arc<dyn Server>>,
+    ) -> io::Result<Self> {
+        if server.is_none() {
+            fs::create_dir_all(folder).map_err(|error| about(folder, error))?;
+        }
         Ok(Files {
             folder: folder.to_owned(),
             shared,
+            server,
         })
     }
 }
@@ -71,6 +79,10 @@ impl Storage for Files {
 
     fn shared(&self) -> Option<Arc<dyn Any + Send + Sync>> {
         self.shared.clone().map(|shared| Arc::new(shared) as _)
+    }
+
+    fn server(&self) -> Option<Arc<dyn Server>> {
+        self.server.clone()
     }
 
     fn execute(&self, job: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()> {
