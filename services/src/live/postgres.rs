@@ -25,11 +25,15 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Pause before the server is asked the same again.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// How long an earlier life is waited for to let go of its database.
+const HOLD_WITHIN: Duration = Duration::from_secs(5);
+
 /// How often the hold on a database is looked at.
 const HOLD_EVERY: Duration = Duration::from_secs(1);
 
-/// For every session. Transactions conflict over what they have read: a whole table, if it was scanned for one row.
-const SETTINGS: [(&str, &str); 4] = [
+/// For every session. Whatever is there already is not worth a notice. Transactions conflict over what they have read: a whole table, if it was scanned for one row.
+const SETTINGS: [(&str, &str); 5] = [
+    ("client_min_messages", "warning"),
     ("enable_seqscan", "off"),
     ("enable_bitmapscan", "off"),
     ("enable_hashjoin", "off"),
@@ -154,7 +158,7 @@ impl Postgres {
         );
         let made = raw_sql(AssertSqlSafe(make)).execute(&mut connection).await;
         made.map_err(|error| self.explain(error))?;
-        for _ in 0..(PATIENCE.as_millis() / PAUSE.as_millis()) {
+        for _ in 0..(HOLD_WITHIN.as_millis() / PAUSE.as_millis()) {
             if hold(&mut connection, self.shared).await.map_err(failed)? {
                 return Ok(connection);
             }

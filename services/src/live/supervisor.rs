@@ -50,6 +50,8 @@ async fn keep(name: &str, arguments: &[String], store: Option<&str>) -> io::Erro
             Ok(process) => process,
             Err(error) => return error,
         };
+        // Held while it lives: waiting for it would close it.
+        let _input = process.stdin.take();
         let ended = match process.wait().await {
             Ok(ended) => ended,
             Err(error) => return error,
