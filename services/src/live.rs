@@ -12,6 +12,7 @@ mod postgres;
 mod program;
 mod replicas;
 mod supervisor;
+mod told;
 
 use std::{collections::BTreeMap, io, net::SocketAddr, path::Path, sync::Arc};
 
@@ -47,14 +48,16 @@ pub enum Place {
 }
 
 /// The machine of the service `name`: its databases are where `place` says, files in `data_dir` (made if need be); it
-/// listens on its own entry of `addresses`, and calls its peers at theirs.
+/// listens on its own entry of `addresses`, and calls its peers at theirs. Its commits are told in the file `told`.
 pub fn platform(
     name: &str,
     data_dir: &Path,
     addresses: Addresses,
     place: Place,
+    told: Option<&Path>,
 ) -> io::Result<Platform> {
     let machine = Arc::new(machine::Machine::new(name));
+    let told = told.map(|file| told::Told::new(name, file)).transpose()?;
     let (shared, server) = match place {
         Place::Files => (None, None),
         Place::Shared(shared) => (Some(shared), None),
@@ -76,7 +79,7 @@ pub fn platform(
     Ok(Platform {
         name: name.into(),
         net: Arc::new(net::Tcp::new(name, addresses)?),
-        storage: Arc::new(files::Files::new(data_dir, shared, server)?),
+        storage: Arc::new(files::Files::new(data_dir, shared, server, told)?),
         clock: machine.clone(),
         random: machine.clone(),
         process: machine,

@@ -85,6 +85,12 @@ pub trait Storage: Send + Sync {
     fn committing(&self, _file: &str, _changes: &[RowChange]) {}
     /// Told at once after each commit of `file`, in commit order, before the writer learns of it.
     fn committed(&self, file: &str, changes: &[RowChange]);
+    /// Whether somebody follows what is committed, and wants to be told what a database holds when it is opened.
+    fn is_followed(&self) -> bool {
+        false
+    }
+    /// Told, if it is followed, all rows of a database that was opened: table, key and value.
+    fn found(&self, _file: &str, _rows: &[(String, String, Vec<u8>)]) {}
 }
 
 /// A database server. All of it may block: it is called where the platform runs transactions, but for what reads only.

@@ -22,7 +22,7 @@ const COUNTS: Table<u64> = Table::new("counts");
 fn platform_at(place: Place) -> Platform {
     let own: SocketAddr = ([127, 0, 0, 1], 1).into();
     let addresses = BTreeMap::from([("shop".to_owned(), vec![own])]);
-    platform("shop", &folder("engines"), addresses, place).unwrap()
+    platform("shop", &folder("engines"), addresses, place, None).unwrap()
 }
 
 fn on(url: &str, shared: bool) -> Platform {

@@ -210,11 +210,11 @@ impl Store {
         }
         if let Some(server) = platform.storage.server() {
             let place = Place::Server(Served::open(platform, server, file).await?);
-            return Ok(Store { place });
+            return Store { place }.told(platform, file);
         }
         let (storage, name) = (platform.storage.clone(), file.to_owned());
         let database = run_in_storage(platform, move || file::Open::file(storage, &name)).await?;
-        Ok(Store {
+        let store = Store {
             place: Place::Own(Arc::new(Inner {
                 database,
                 file: file.to_owned(),
@@ -222,7 +222,16 @@ impl Store {
                 feed: broadcast::Sender::new(FEED_COMMITS_MAX),
                 unreadable_is_absent: AtomicBool::new(false),
             })),
-        })
+        };
+        store.told(platform, file)
+    }
+
+    /// The store, once whoever follows it knows what is there.
+    fn told(self, platform: &Platform, file: &str) -> Result<Store, StoreError> {
+        if platform.storage.is_followed() {
+            platform.storage.found(file, &self.dump()?);
+        }
+        Ok(self)
     }
 
     /// The store as a service with these bugs uses it.

@@ -10,6 +10,7 @@ use std::{
 
 use redb::{StorageBackend, backends::FileBackend};
 
+use super::told::Told;
 use crate::{
     kit::store::Shared,
     ports::{BoxFuture, RowChange, Server, Storage},
@@ -19,6 +20,7 @@ pub(super) struct Files {
     folder: PathBuf,
     shared: Option<Shared>,
     server: Option<Arc<dyn Server>>,
+    told: Option<Told>,
 }
 
 impl Files {
@@ -26,6 +28,7 @@ impl Files {
         folder: &Path,
         shared: Option<Shared>,
         server: Option<Arc<dyn Server>>,
+        told: Option<Told>,
     ) -> io::Result<Self> {
         if server.is_none() {
             fs::create_dir_all(folder).map_err(|error| about(folder, error))?;
@@ -34,6 +37,7 @@ impl Files {
             folder: folder.to_owned(),
             shared,
             server,
+            told,
         })
     }
 }
@@ -95,5 +99,25 @@ impl Storage for Files {
         })
     }
 
-    fn committed(&self, _file: &str, _changes: &[RowChange]) {}
+    fn committed(&self, _file: &str, changes: &[RowChange]) {
+        if let Some(told) = &self.told {
+            let rows = changes
+                .iter()
+                .map(|row| (row.table, row.key.as_str(), row.after.as_deref()));
+            told.tell("committed", rows);
+        }
+    }
+
+    fn is_followed(&self) -> bool {
+        self.told.is_some()
+    }
+
+    fn found(&self, _file: &str, rows: &[(String, String, Vec<u8>)]) {
+        if let Some(told) = &self.told {
+            let rows = rows
+                .iter()
+                .map(|(table, key, row)| (table.as_str(), key.as_str(), Some(row.as_slice())));
+            told.tell("found", rows);
+        }
+    }
 }

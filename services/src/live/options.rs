@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     infrastructure::gateway,
+    settings::Settings,
     systems::{SYSTEMS, System},
 };
 
@@ -56,6 +57,12 @@ pub(super) struct Options {
     /// Run each service as a process of its own, and start it again whenever it ends.
     #[arg(long, conflicts_with_all = ["service", "peers"])]
     pub processes: bool,
+    /// Run the services as a storm sets them up.
+    #[arg(long, hide = true, value_name = "JSON")]
+    pub settings: Option<Settings>,
+    /// Tell every commit in a line of this file, to which several services may append.
+    #[arg(long, hide = true, value_name = "FILE")]
+    pub tell_commits: Option<PathBuf>,
     /// End when nobody holds the standard input open any more: how a supervisor's processes end with it.
     #[arg(long, hide = true)]
     pub until_stdin_ends: bool,

@@ -56,7 +56,7 @@ async fn run(options: Options) -> io::Result<()> {
     let data = options.data(system);
     let told = table(&names, &addresses);
     // Calls the services, and is none.
-    let caller = platform(GATEWAY, &data, addresses.clone(), Place::Files)?;
+    let caller = platform(GATEWAY, &data, addresses.clone(), Place::Files, None)?;
     let demo = async || match options.seed_demo {
         true => demo::fill(&caller, system.services)
             .await
@@ -84,7 +84,8 @@ async fn run(options: Options) -> io::Result<()> {
     let start = |name: String, service: &str, run: &dyn Fn(Platform) -> Serving| {
         let place = options.place(system, service);
         let place = place.unwrap_or_else(|| databases.of(service));
-        let platform = platform(&name, &data, addresses.clone(), place)?;
+        let told = options.tell_commits.as_deref();
+        let platform = platform(&name, &data, addresses.clone(), place, told)?;
         let (served, failed) = (run(platform.clone()), failed.clone());
         platform.spawn("service", async move {
             if let Err(error) = served.await {
@@ -102,7 +103,10 @@ async fn run(options: Options) -> io::Result<()> {
     for service in system.services {
         for replica in options.replicas_of(system, service.name) {
             if names.contains(&replica) {
-                start(replica, service.name, &service.run)?;
+                start(replica, service.name, &|platform| match &options.settings {
+                    Some(settings) => settings.run(service, platform),
+                    None => (service.run)(platform),
+                })?;
             }
         }
     }

@@ -64,7 +64,7 @@ impl Databases {
             let Some(file) = file_of(system, service.name).filter(|_| replicas > 1) else {
                 continue;
             };
-            let platform = platform(service.name, data, addresses.clone(), Place::Files)?;
+            let platform = platform(service.name, data, addresses.clone(), Place::Files, None)?;
             let store = Store::open(&platform, file).await?;
             let seat = Seat::default();
             seat.take(&store)?;

@@ -38,7 +38,7 @@ pub(super) struct Served {
     file: String,
     platform: Platform,
     pub feed: broadcast::Sender<Commit>,
-    /// Held from before a commit until it was told, while somebody tails the feed, so that commits are told in order.
+    /// Held from before a commit until it was told, while somebody wants to know, so that commits are told in order.
     telling: Mutex<()>,
 }
 
@@ -130,12 +130,14 @@ impl Served {
             Ok(_) => changes,
             Err(_) => Vec::new(),
         };
-        let _telling = (self.feed.receiver_count() > 0).then(|| lock(&self.telling));
+        let storage = &self.platform.storage;
+        let heard = self.feed.receiver_count() > 0 || storage.is_followed();
+        let _telling = heard.then(|| lock(&self.telling));
         if let Err(error) = rows.transaction.into_inner().commit(&changes) {
             return Tried::Failed(error);
         }
         if !changes.is_empty() {
-            self.platform.storage.committed(&self.file, &changes);
+            storage.committed(&self.file, &changes);
             let _ = self.feed.send(changes.into());
         }
         Tried::Answered(result)
