@@ -17,6 +17,7 @@ use squall_services::{
 };
 
 use crate::{
+    live_storm,
     person::browser,
     platform::platform,
     topology::{self, Member, with},
@@ -158,7 +159,10 @@ pub fn open_till_that(sim: &Sim, bugs: Bugs, permits: usize, beyond: Beyond) -> 
 
     let counts = behaviour.clone();
     sim.custom_faults(
-        move |name, amount, begins| switch_pg(&behaviour, name, amount, begins),
+        move |name, amount, begins| {
+            switch_pg(&behaviour, name, amount, begins);
+            live_storm::behaves(&behaviour);
+        },
         move |name| pg_effects(&counts, name),
     );
     permits
