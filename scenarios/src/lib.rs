@@ -4,10 +4,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub mod experiments;
 pub mod invariants;
+pub mod live_storm;
 pub mod scenarios;
 pub mod stories;
 pub mod workloads;
 
+#[cfg(test)]
+#[path = "../../services/tests/conformance/mod.rs"]
+mod conformance;
 #[cfg(test)]
 mod little;
 pub mod person;

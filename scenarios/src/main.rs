@@ -8,6 +8,9 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let brought = vec![squall_scenarios::experiments::sync_windows::command::brought()];
+    let brought = vec![
+        squall_scenarios::experiments::sync_windows::command::brought(),
+        squall_scenarios::live_storm::command::brought(),
+    ];
     squall::cli::main_with(squall_scenarios::catalogue(), brought)
 }

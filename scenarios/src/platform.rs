@@ -129,3 +129,33 @@ pub fn read_store(
 ) -> Result<Vec<(String, String, Vec<u8>)>, String> {
     squall_services::kit::store::dump(backend).map_err(|error| error.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use squall::run::Verdict;
+
+    use super::*;
+    use crate::{conformance, little::Little};
+
+    #[test]
+    fn a_simulated_machine_keeps_what_every_store_keeps() {
+        let world = Little(|sim: &squall::Sim| {
+            sim.read_stores_with(read_store);
+            let kept = sim.goal("all is kept");
+            sim.node("shop", move |node| {
+                let kept = kept.clone();
+                async move {
+                    conformance::store(&platform(&node)).await;
+                    kept.hit();
+                    std::future::pending::<io::Result<()>>().await
+                }
+            });
+            sim.client("ann", |client| async move {
+                client.sleep(std::time::Duration::from_secs(60)).await;
+            });
+        });
+        let outcome = world.run(&[]);
+        assert_eq!(outcome.verdict, Verdict::Survived);
+        assert_eq!(outcome.sometimes["all is kept"], 1);
+    }
+}

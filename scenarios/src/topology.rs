@@ -9,7 +9,10 @@ use squall_services::{
     service::{Service, Serving},
 };
 
-use crate::platform::{platform_over, read_store};
+use crate::{
+    live_storm,
+    platform::{platform_over, read_store},
+};
 
 /// One node and what runs there.
 #[derive(Clone)]
@@ -17,6 +20,13 @@ pub struct Member {
     name: String,
     shared: Option<Shared>,
     run: Arc<dyn Fn(Platform) -> Serving + Send + Sync>,
+}
+
+impl Member {
+    /// The name of its node.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
 }
 
 /// A service on a node of its name, set up by the scenario.
@@ -76,6 +86,10 @@ pub fn replicas(service: Member, file: &'static str, within: Duration) -> [Membe
 
 /// Adds the nodes to the world, in this order.
 pub fn open(sim: &Sim, members: impl IntoIterator<Item = Member>) {
+    let members: Vec<Member> = members.into_iter().collect();
+    if live_storm::open(sim, &members) {
+        return;
+    }
     sim.read_stores_with(read_store);
     for Member { name, shared, run } in members {
         sim.node(&name, move |node| run(platform_over(&node, shared.clone())));

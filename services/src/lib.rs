@@ -24,4 +24,5 @@ pub mod rewards;
 
 #[cfg(not(madsim))]
 pub mod live;
+pub mod settings;
 pub mod systems;

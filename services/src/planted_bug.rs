@@ -152,6 +152,12 @@ impl Bugs {
     pub const fn has(self, bug: Bug) -> bool {
         self.0 & (1 << bug as u8) != 0
     }
+
+    /// The names of those that are on.
+    pub fn names(self) -> Vec<String> {
+        let on = Bug::ALL.iter().filter(|bug| self.has(**bug));
+        on.map(|bug| bug.name().to_owned()).collect()
+    }
 }
 
 impl FromIterator<Bug> for Bugs {

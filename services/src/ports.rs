@@ -69,6 +69,10 @@ pub trait Storage: Send + Sync {
     fn shared(&self) -> Option<Arc<dyn Any + Send + Sync>> {
         None
     }
+    /// The server that keeps the rows of this machine's databases, in place of files.
+    fn server(&self) -> Option<Arc<dyn Server>> {
+        None
+    }
     /// Whether this row can be read at present: asked about each row that a transaction meets. A machine's errors come
     /// from its files; one that is simulated may refuse a single row, whatever is cached.
     fn readable(&self, _table: &str, _key: &str) -> io::Result<()> {
@@ -81,6 +85,62 @@ pub trait Storage: Send + Sync {
     fn committing(&self, _file: &str, _changes: &[RowChange]) {}
     /// Told at once after each commit of `file`, in commit order, before the writer learns of it.
     fn committed(&self, file: &str, changes: &[RowChange]);
+    /// Whether somebody follows what is committed, and wants to be told what a database holds when it is opened.
+    fn is_followed(&self) -> bool {
+        false
+    }
+    /// Told, if it is followed, all rows of a database that was opened: table, key and value.
+    fn found(&self, _file: &str, _rows: &[(String, String, Vec<u8>)]) {}
+}
+
+/// A database server. All of it may block: it is called where the platform runs transactions, but for what reads only.
+pub trait Server: Send + Sync {
+    /// Makes a service's database ready, which goes by the name of the file that it would be.
+    fn open(&self, file: &str) -> Result<Arc<dyn Database>, ServerError>;
+}
+
+/// A service's database on a server.
+pub trait Database: Send + Sync {
+    /// Whether other processes transact over it too.
+    fn is_shared(&self) -> bool;
+    /// Begins a transaction that is serializable, or one that only reads, at one instant.
+    fn begin(&self, reads_only: bool) -> Result<Box<dyn Transaction>, ServerError>;
+}
+
+/// A transaction on a server. One that is dropped has no effect.
+pub trait Transaction: Send {
+    /// A row as stored.
+    fn get(&mut self, table: &str, key: &str) -> Result<Option<Vec<u8>>, ServerError>;
+    /// At most `limit` rows of a table whose keys begin with `prefix` and come after the key `after`, by the bytes of
+    /// their keys.
+    fn range(
+        &mut self,
+        table: &str,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(String, Vec<u8>)>, ServerError>;
+    /// All rows, as table, key and value, in the order of the bytes of these.
+    fn all(&mut self) -> Result<Vec<(String, String, Vec<u8>)>, ServerError>;
+    /// Writes the changes, and commits. What was read counts only if this succeeds.
+    fn commit(self: Box<Self>, changes: &[RowChange]) -> Result<(), ServerError>;
+}
+
+/// Why a database server did not do it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ServerError {
+    /// Another transaction came in between; the whole has to be done again.
+    #[error("another transaction came in between")]
+    Conflict,
+    /// It cannot be reached at present: nothing was done.
+    #[error("{0}")]
+    Unreachable(String),
+    /// Whether the transaction was committed cannot be found out at present.
+    #[error("{0}")]
+    Unknown(String),
+    /// It refuses, and would again.
+    #[error("{0}")]
+    Refused(String),
 }
 
 /// The node's wall clock. It can jump and drift: measure durations with `tokio::time::Instant`.

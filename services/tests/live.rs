@@ -3,6 +3,8 @@
 //! Built without the simulation only: `cargo test --config .cargo/live.toml --package squall-services --test live`.
 #![cfg(not(madsim))]
 
+mod servers;
+
 use std::{
     io::{Read, Write},
     net::{TcpListener, TcpStream},
@@ -160,15 +162,15 @@ fn send(
 /// A folder of the test's own, and a run of free ports, one for the gateway and each service. Tests have different
 /// `slot`s, so that those that run side by side never look at the same ports.
 fn place(slot: u16) -> (PathBuf, u16) {
-    const SLOTS: u16 = 4;
+    const SLOTS: u16 = 6;
     let pid = std::process::id();
     let data = std::env::temp_dir().join(format!("squall-live-{pid}-{slot}"));
     let _ = std::fs::remove_dir_all(&data);
     let free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
     // Below 32,768, where the kernel takes the ports of outgoing connections from.
-    let first = (pid % 300) as u16;
-    let base = (0..300)
-        .map(|n| 20_000 + ((first + n) % 300 * SLOTS + slot) * 10)
+    let first = (pid % 200) as u16;
+    let base = (0..200)
+        .map(|n| 20_000 + ((first + n) % 200 * SLOTS + slot) * 10)
         .find(|base| (0..10).all(|n| free(base + n)))
         .expect("some ports are free");
     (data, base)
@@ -369,8 +371,103 @@ fn replicas_share_their_orders_and_each_answers_for_all() {
     }
 }
 
+/// The processes of a system that run the service of this name, or all of them.
+fn processes(port_base: u16, name: &str) -> Vec<u32> {
+    let runs = |pid: &u32| {
+        let told = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let arguments: Vec<&str> = told.split('\0').collect();
+        let service = arguments
+            .iter()
+            .find_map(|told| told.strip_prefix("--service="));
+        arguments.contains(&format!("--port-base={port_base}").as_str())
+            && service.is_some_and(|service| name.is_empty() || service == name)
+    };
+    let all = std::fs::read_dir("/proc").expect("processes are listed");
+    let pids = all.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    pids.filter(runs).collect()
+}
+
+/// A shop as processes over PostgreSQL is killed in mid-order, and then as a whole.
+fn survives_a_kill_in_mid_order(slot: u16, replicas: &str, order: &str, pg_port: u16) {
+    let Some(server) = servers::PostgreSql::start() else {
+        return;
+    };
+    let (data, port) = place(slot);
+    let url = server.url();
+    let arguments = ["--processes", "--replicas", replicas, "--store", &url];
+    let shop = Shop::open_with(&data, port, &arguments);
+    let sku = first_sku(&shop);
+    let before = shop.units(&sku);
+    let slow = r#"[{"fault":"slow","delay_ms":1500,"operation":"authorize","times":1}]"#;
+    let told = send(
+        port + pg_port,
+        "PUT",
+        "/behaviour",
+        None,
+        "application/json",
+        slow,
+    );
+    assert_eq!(told.map(|answer| answer.status), Some(200));
+
+    let asked = json!({ "user": "ben", "sku": sku, "quantity": 1, "card": "visa" });
+    let place = |key: &str| {
+        let body = asked.to_string();
+        shop.send("POST", "/orders", Some(key), "application/json", &body)
+    };
+    std::thread::scope(|scope| {
+        let first = scope.spawn(|| place("checkout-1"));
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let begun = || {
+            let orders = shop.get("/orders?user=ben");
+            orders.is_some_and(|orders| orders.body[0].is_object())
+        };
+        while !begun() {
+            assert!(Instant::now() < deadline, "the order was never begun");
+        }
+        for pid in processes(port, order) {
+            let killed = Command::new("kill").args(["-9", &pid.to_string()]).status();
+            assert!(killed.is_ok_and(|killed| killed.success()));
+        }
+        let _ = first.join();
+    });
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let again = place("checkout-1");
+        if let Some(Answer { status: 201, body }) = &again {
+            assert_eq!(body["status"], json!("COMPLETED"), "{body}");
+            break;
+        }
+        let told = again.map(|again| (again.status, again.body));
+        assert!(Instant::now() < deadline, "the saga did not end: {told:?}");
+        std::thread::yield_now();
+    }
+    let orders = shop.get("/orders?user=ben").expect("the shop answers").body;
+    assert_eq!(orders.as_array().map(Vec::len), Some(1), "{orders}");
+    assert_eq!(shop.units(&sku), (before.0 - 1, 0, before.2 + 1));
+
+    assert!(!processes(port, "").is_empty());
+    drop(shop);
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while !processes(port, "").is_empty() {
+        assert!(
+            Instant::now() < deadline,
+            "processes outlive their supervisor"
+        );
+    }
+}
+
 #[test]
-fn a_number_of_replicas_that_cannot_be_is_refused_with_the_reason() {
+fn a_service_that_is_killed_in_mid_order_is_started_again_and_ends_the_saga() {
+    survives_a_kill_in_mid_order(4, "1", "order", 6);
+}
+
+#[test]
+fn a_replica_that_is_killed_in_mid_order_leaves_the_saga_to_others() {
+    survives_a_kill_in_mid_order(5, "2", "order-1", 8);
+}
+
+#[test]
+fn what_cannot_be_is_refused_with_the_reason() {
     for (arguments, reason) in [
         (&["--replicas", "0"][..], "0 is not in 1..=9"),
         (&["--replicas", "10"], "10 is not in 1..=9"),
@@ -382,6 +479,29 @@ fn a_number_of_replicas_that_cannot_be_is_refused_with_the_reason() {
         (
             &["--replicas", "2", "--port", "order=9001"],
             "it has gateway, order-1, order-2,",
+        ),
+        (
+            &["--service", "shelf"],
+            "has no service shelf; it has gateway, order,",
+        ),
+        (&["--peer", "shelf=127.0.0.1:1"], "has no service shelf"),
+        (&["--peer", "order=nowhere"], "say who is where"),
+        (
+            &["--store", "mysql://localhost"],
+            "postgres://USER@HOST/DATABASE",
+        ),
+        (
+            &["--processes", "--replicas", "2"],
+            "files cannot be shared by processes; choose a --store",
+        ),
+        (
+            &[
+                "--store",
+                "postgres://squall@127.0.0.1:1/shop",
+                "--port-base",
+                "19990",
+            ],
+            "start the server at 127.0.0.1:1",
         ),
     ] {
         let ended = Command::new(PROGRAM).args(arguments).output();

@@ -10,6 +10,7 @@ use squall::{
 use squall_services::{
     orchestration::{self, orders::Execution},
     planted_bug::{Bug, Bugs},
+    settings::Settings,
     shared::payment::Beyond,
 };
 
@@ -21,7 +22,7 @@ use crate::{
         sagas::{self, saga_counts},
         stock,
     },
-    planted_bug, reachability_goals, topology,
+    live_storm, planted_bug, reachability_goals, topology,
     workloads::{
         shop::{self, Hand},
         trade::{CUSTOMERS, Trade},
@@ -168,10 +169,6 @@ pub(crate) fn build(
     let workflows = config.execution == Execution::Workflow;
     let swept = trade.swept_every();
     sagas::watch_drivers(sim, &["order"], "order", &config.sagas());
-    topology::open(
-        sim,
-        shop::counter_swept(bugs, config, Default::default(), swept),
-    );
     // Few enough that orders sometimes have to wait for one; fewer still where that is to fill a line.
     let calls = settings.between(1, 10) as usize;
     let (calls, beyond) = match settings.chance(0.4) {
@@ -181,6 +178,23 @@ pub(crate) fn build(
         ),
         false => (calls, Beyond::Waits),
     };
+    live_storm::set_up(|| Settings {
+        bugs: bugs.names(),
+        one_step: config.payment == orchestration::orders::PaymentMode::OneStep,
+        recover_ms: config.recover_every.as_millis() as u64,
+        deadline_ms: config.saga_deadline.as_millis() as u64,
+        tries: config.saga_tries,
+        sweep_ms: swept.as_millis() as u64,
+        permits: calls,
+        line: match beyond {
+            Beyond::Waits => None,
+            Beyond::LinesUp(calls) => Some(calls),
+        },
+    });
+    topology::open(
+        sim,
+        shop::counter_swept(bugs, config, Default::default(), swept),
+    );
     let permits = shop::open_till_that(sim, bugs, calls, beyond);
     money::watch_calls(sim, &permits, calls, beyond);
 

@@ -17,6 +17,7 @@ use squall_services::{
 };
 
 use crate::{
+    live_storm,
     person::browser,
     platform::platform,
     topology::{self, Member, with},
@@ -107,7 +108,10 @@ pub fn bring_pg_faults(sim: &Sim, gateway: &Arc<Behaviour>) {
         let (turned, counts, name) = (gateway.clone(), gateway.clone(), own.name);
         sim.own_fault(
             own,
-            move |amount, begins| switch_pg(&turned, name, amount, begins),
+            move |amount, begins| {
+                switch_pg(&turned, name, amount, begins);
+                live_storm::behaves(&turned);
+            },
             move || pg_effects(&counts, name),
         );
     }

@@ -166,7 +166,7 @@ impl Coupons {
         request: Request,
         success: StatusCode,
         remembered: Remembered,
-        work: impl FnOnce(&mut Commands<'_, '_>) -> Result<T, Problem> + Send + 'static,
+        work: impl FnOnce(&mut Commands<'_, '_>) -> Result<T, Problem> + Clone + Send + 'static,
     ) -> Result<StoredAnswer, Problem> {
         let bugs = self.bugs;
         let work = move |tx: &mut Writer<'_>, now_ms| {

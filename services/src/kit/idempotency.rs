@@ -172,7 +172,7 @@ impl Request {
         self,
         (platform, store, bugs): (&Platform, &Store, Bugs),
         success: StatusCode,
-        work: impl FnOnce(&mut Writer<'_>, u64) -> Result<T, Problem> + Send + 'static,
+        work: impl FnOnce(&mut Writer<'_>, u64) -> Result<T, Problem> + Clone + Send + 'static,
     ) -> Result<StoredAnswer, Problem> {
         let (boot_id, now_ms) = (platform.process.boot_id(), platform.clock.now_ms());
         let carried_out = store.commit(bugs, move |tx: &mut Writer<'_>| {

@@ -7,6 +7,7 @@
 mod endure;
 mod file;
 mod rows;
+mod server;
 mod shared;
 
 use std::{
@@ -27,11 +28,12 @@ use tokio::sync::broadcast;
 use crate::{
     kit::lock,
     planted_bug::{Bug, Bugs},
-    ports::{Platform, RowChange},
+    ports::{Platform, RowChange, ServerError},
 };
 
 use rows::Access;
 pub use rows::{Reader, Writer};
+use server::Served;
 pub use shared::{Seat, Shared, host};
 
 /// A logical table: its name and the type of its rows. Keys are text.
@@ -87,6 +89,20 @@ pub enum StoreError {
     /// The outcome of a transaction on a shared database is not known.
     #[error("the outcome of the transaction is not known: {0}")]
     Unknown(String),
+    /// The database server refused, and would again.
+    #[error("the database server refused: {0}")]
+    Refused(String),
+}
+
+impl From<ServerError> for StoreError {
+    fn from(error: ServerError) -> Self {
+        match error {
+            ServerError::Conflict => StoreError::Unreachable(error.to_string()),
+            ServerError::Unreachable(why) => StoreError::Unreachable(why),
+            ServerError::Unknown(why) => StoreError::Unknown(why),
+            ServerError::Refused(why) => StoreError::Refused(why),
+        }
+    }
 }
 
 impl From<StoreError> for super::Problem {
@@ -141,6 +157,8 @@ enum Place {
     Own(Arc<Inner>),
     /// Where others transact too.
     Shared(Shared, Platform),
+    /// On a database server.
+    Server(Arc<Served>),
 }
 
 struct Inner {
@@ -153,7 +171,25 @@ struct Inner {
 }
 
 /// What a transaction does. Boxed at once: futures that carry it are moved often.
-type Work<T, E> = Box<dyn FnOnce(&mut Writer<'_>) -> Result<T, E> + Send>;
+type Work<T, E> = Box<dyn Transact<T, E>>;
+
+/// It is done once, unless a database server asks for it again: then a copy of what it took along does it.
+trait Transact<T, E>: Send {
+    fn run(self: Box<Self>, writer: &mut Writer<'_>) -> Result<T, E>;
+    fn again(&self) -> Work<T, E>;
+}
+
+impl<T, E, F> Transact<T, E> for F
+where
+    F: FnOnce(&mut Writer<'_>) -> Result<T, E> + Clone + Send + 'static,
+{
+    fn run(self: Box<Self>, writer: &mut Writer<'_>) -> Result<T, E> {
+        self(writer)
+    }
+    fn again(&self) -> Work<T, E> {
+        Box::new(self.clone())
+    }
+}
 
 /// The rows that one commit changed, each once.
 pub type Commit = Arc<[RowChange]>;
@@ -172,9 +208,13 @@ impl Store {
                 place: Place::Shared((*shared).clone(), platform.clone()),
             });
         }
+        if let Some(server) = platform.storage.server() {
+            let place = Place::Server(Served::open(platform, server, file).await?);
+            return Store { place }.told(platform, file);
+        }
         let (storage, name) = (platform.storage.clone(), file.to_owned());
         let database = run_in_storage(platform, move || file::Open::file(storage, &name)).await?;
-        Ok(Store {
+        let store = Store {
             place: Place::Own(Arc::new(Inner {
                 database,
                 file: file.to_owned(),
@@ -182,7 +222,16 @@ impl Store {
                 feed: broadcast::Sender::new(FEED_COMMITS_MAX),
                 unreadable_is_absent: AtomicBool::new(false),
             })),
-        })
+        };
+        store.told(platform, file)
+    }
+
+    /// The store, once whoever follows it knows what is there.
+    fn told(self, platform: &Platform, file: &str) -> Result<Store, StoreError> {
+        if platform.storage.is_followed() {
+            platform.storage.found(file, &self.dump()?);
+        }
+        Ok(self)
     }
 
     /// The store as a service with these bugs uses it.
@@ -197,16 +246,21 @@ impl Store {
 
     /// Whether others transact over the same database.
     pub fn is_shared(&self) -> bool {
-        matches!(self.place, Place::Shared(..))
+        match &self.place {
+            Place::Own(_) => false,
+            Place::Shared(..) => true,
+            Place::Server(served) => served.is_shared(),
+        }
     }
 
-    /// Runs `work` in a transaction and commits it durably. An `Err` rolls back.
+    /// Runs `work` in a transaction and commits it durably. An `Err` rolls back. On a database server a copy of it
+    /// may run again, if other transactions came in between.
     ///
     /// A transaction that changes nothing commits nothing. If the disk refuses, nobody can tell whether the commit
     /// will be there after a restart: the process is failed, and this future never resolves.
     pub fn write<T, E>(
         &self,
-        work: impl FnOnce(&mut Writer<'_>) -> Result<T, E> + Send + 'static,
+        work: impl FnOnce(&mut Writer<'_>) -> Result<T, E> + Clone + Send + 'static,
     ) -> impl Future<Output = Result<T, E>> + Send
     where
         T: Send + 'static,
@@ -219,7 +273,7 @@ impl Store {
     pub fn commit<T, E>(
         &self,
         bugs: Bugs,
-        work: impl FnOnce(&mut Writer<'_>) -> Result<T, E> + Send + 'static,
+        work: impl FnOnce(&mut Writer<'_>) -> Result<T, E> + Clone + Send + 'static,
     ) -> impl Future<Output = Result<T, E>> + Send
     where
         T: Send + 'static,
@@ -238,27 +292,36 @@ impl Store {
         &self,
         work: impl FnOnce(&Reader) -> Result<T, E>,
     ) -> Result<T, E> {
-        self.at_hand()?.read(work)
+        match &self.place {
+            Place::Server(served) => served.read(work),
+            _ => self.at_hand()?.read(work),
+        }
     }
 
     /// Every commit from now on, in their order: what change data capture tails. A reader that falls behind is told
-    /// so, and has to read the tables. The feed of a database that is down has ended.
+    /// so, and has to read the tables. The feed of a database that is down has ended. That of one on a server which
+    /// others transact over tells the commits of this process.
     pub fn feed(&self) -> broadcast::Receiver<Commit> {
-        match self.at_hand() {
-            Ok(inner) => inner.feed.subscribe(),
-            Err(_) => broadcast::Sender::new(1).subscribe(),
+        match (&self.place, self.at_hand()) {
+            (Place::Server(served), _) => served.feed.subscribe(),
+            (_, Ok(inner)) => inner.feed.subscribe(),
+            (_, Err(_)) => broadcast::Sender::new(1).subscribe(),
         }
     }
 
     /// All rows, for tests and audits.
     pub fn dump(&self) -> Result<Dump, StoreError> {
-        rows::dump(&self.at_hand()?.database)
+        match &self.place {
+            Place::Server(served) => served.dump(),
+            _ => rows::dump(&self.at_hand()?.database),
+        }
     }
 
     fn at_hand(&self) -> Result<Arc<Inner>, StoreError> {
         match &self.place {
             Place::Own(inner) => Ok(inner.clone()),
             Place::Shared(shared, _) => shared.seat.database(),
+            Place::Server(_) => Err(StoreError::Refused("it keeps the rows itself".to_owned())),
         }
     }
 
@@ -269,6 +332,7 @@ impl Store {
     {
         match &self.place {
             Place::Own(inner) => Inner::transact(inner.clone(), durability, work).await,
+            Place::Server(served) => served.transact(work).await,
             Place::Shared(shared, platform) => {
                 let slot = Arc::new(Mutex::new(None));
                 let answer = slot.clone();
@@ -344,7 +408,7 @@ impl Inner {
             };
             // Caught, so that the transaction is rolled back in order: one dropped by an unwinding thread marks the
             // database for repair.
-            let result = catch_unwind(AssertUnwindSafe(|| work(&mut writer)));
+            let result = catch_unwind(AssertUnwindSafe(|| work.run(&mut writer)));
             let (changes, refusal) = writer.into_outcome();
             (result, changes, refusal)
         };

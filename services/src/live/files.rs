@@ -1,4 +1,4 @@
-//! Databases as files of one folder.
+//! Databases as files of one folder, unless a server keeps them.
 
 use std::{
     any::Any,
@@ -10,22 +10,34 @@ use std::{
 
 use redb::{StorageBackend, backends::FileBackend};
 
+use super::told::Told;
 use crate::{
     kit::store::Shared,
-    ports::{BoxFuture, RowChange, Storage},
+    ports::{BoxFuture, RowChange, Server, Storage},
 };
 
 pub(super) struct Files {
     folder: PathBuf,
     shared: Option<Shared>,
+    server: Option<Arc<dyn Server>>,
+    told: Option<Told>,
 }
 
 impl Files {
-    pub(super) fn new(folder: &Path, shared: Option<Shared>) -> io::Result<Self> {
-        fs::create_dir_all(folder).map_err(|error| about(folder, error))?;
+    pub(super) fn new(
+        folder: &Path,
+        shared: Option<Shared>,
+        server: Option<Arc<dyn Server>>,
+        told: Option<Told>,
+    ) -> io::Result<Self> {
+        if server.is_none() {
+            fs::create_dir_all(folder).map_err(|error| about(folder, error))?;
+        }
         Ok(Files {
             folder: folder.to_owned(),
             shared,
+            server,
+            told,
         })
     }
 }
@@ -73,6 +85,10 @@ impl Storage for Files {
         self.shared.clone().map(|shared| Arc::new(shared) as _)
     }
 
+    fn server(&self) -> Option<Arc<dyn Server>> {
+        self.server.clone()
+    }
+
     fn execute(&self, job: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()> {
         Box::pin(async move {
             if let Err(error) = tokio::task::spawn_blocking(job).await
@@ -83,5 +99,25 @@ impl Storage for Files {
         })
     }
 
-    fn committed(&self, _file: &str, _changes: &[RowChange]) {}
+    fn committed(&self, _file: &str, changes: &[RowChange]) {
+        if let Some(told) = &self.told {
+            let rows = changes
+                .iter()
+                .map(|row| (row.table, row.key.as_str(), row.after.as_deref()));
+            told.tell("committed", rows);
+        }
+    }
+
+    fn is_followed(&self) -> bool {
+        self.told.is_some()
+    }
+
+    fn found(&self, _file: &str, rows: &[(String, String, Vec<u8>)]) {
+        if let Some(told) = &self.told {
+            let rows = rows
+                .iter()
+                .map(|(table, key, row)| (table.as_str(), key.as_str(), Some(row.as_slice())));
+            told.tell("found", rows);
+        }
+    }
 }

@@ -1,136 +1,26 @@
-//! `squall-live`: all services of a system in one process, each with its own address and database.
+//! `squall-live`: the services of a system in one process, each with its own address and database; or one of them; or
+//! all of them, each in a process of its own.
 
 use std::{
     fmt::Write,
-    io,
-    net::{IpAddr, SocketAddr, TcpListener},
-    path::PathBuf,
+    io::{self, Read},
+    net::{SocketAddr, TcpListener},
     pin::pin,
-    process::ExitCode,
+    process::{ExitCode, exit},
 };
 
-use clap::{
-    Parser,
-    builder::{PossibleValue, PossibleValuesParser},
-};
+use clap::Parser;
 use futures_util::future::{Either, select};
 use tokio::sync::mpsc;
 
 use super::{
-    Addresses, demo, platform,
-    replicas::{self, Databases, REPLICAS_MAX},
+    Addresses, Place, demo,
+    options::{GATEWAY, Options},
+    platform,
+    replicas::Databases,
+    supervisor,
 };
-use crate::{
-    infrastructure::gateway,
-    ports::Platform,
-    service::Serving,
-    systems::{SYSTEMS, System},
-};
-
-const GATEWAY: &str = gateway::SERVICE.name;
-
-/// Runs the reference services on real sockets and files until Ctrl-C or SIGTERM.
-#[derive(Parser)]
-#[command(name = "squall-live", version)]
-struct Options {
-    /// Folder of the databases, one folder in it a system; made if it is not there.
-    #[arg(long, value_name = "DIR", default_value = "./data")]
-    data: PathBuf,
-    /// Address that all services listen on.
-    #[arg(long, default_value = "127.0.0.1")]
-    host: IpAddr,
-    /// Which system to run.
-    #[arg(long, value_name = "NAME", default_value = SYSTEMS[0].name, value_parser = names())]
-    system: String,
-    /// Port of the gateway; the services get the ports after it, in the order in which they are told at the start.
-    #[arg(long, default_value_t = 8080, value_parser = clap::value_parser!(u16).range(1..=65_000))]
-    port_base: u16,
-    /// How many replicas of order and inventory to run; they share a database, and the gateway takes them in turn.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=REPLICAS_MAX as i64))]
-    replicas: u16,
-    /// Port of one service, or of one replica (order-2=9001); may be given for several.
-    #[arg(long = "port", value_name = "SERVICE=PORT", value_parser = port_of)]
-    ports: Vec<(String, u16)>,
-    /// Fill empty services with a few things to play with.
-    #[arg(long)]
-    seed_demo: bool,
-}
-
-fn names() -> PossibleValuesParser {
-    let named = |system: &System| PossibleValue::new(system.name).help(system.about);
-    SYSTEMS.iter().map(named).collect::<Vec<_>>().into()
-}
-
-fn port_of(text: &str) -> Result<(String, u16), String> {
-    let (service, port) = text.split_once('=').unwrap_or((text, ""));
-    match port.parse() {
-        Ok(0) | Err(_) => Err("say which port of which service: --port order=9001".to_owned()),
-        Ok(port) => Ok((service.to_owned(), port)),
-    }
-}
-
-impl Options {
-    fn system(&self) -> io::Result<&'static System> {
-        let system = System::named(&self.system).expect("clap lets no other name through");
-        let names = self.names_of(system);
-        if self.replicas > 1 && !replicas::some_share(system) {
-            return Err(invalid(format!(
-                "--replicas {}: no service of the system {} can run as replicas; leave it out, or choose another --system",
-                self.replicas, system.name
-            )));
-        }
-        match self.ports.iter().find(|(name, _)| !names.contains(name)) {
-            None => Ok(system),
-            Some((name, port)) => Err(invalid(format!(
-                "--port {name}={port}: the system {} has no service {name}; it has {}",
-                system.name,
-                names.join(", ")
-            ))),
-        }
-    }
-
-    /// The services of a system, replicas each by its own name, in the order of their ports.
-    fn names_of(&self, system: &'static System) -> Vec<String> {
-        let services = system.services.iter();
-        let named = services.flat_map(|service| self.replicas_of(system, service.name));
-        [GATEWAY.to_owned()].into_iter().chain(named).collect()
-    }
-
-    fn replicas_of(&self, system: &'static System, service: &str) -> Vec<String> {
-        replicas::names(system, service, self.replicas)
-    }
-
-    fn addresses(&self, system: &'static System) -> Addresses {
-        let addressed = self.names_of(system).into_iter().zip(self.port_base..);
-        let mut addresses: Addresses = addressed
-            .map(|(name, next)| {
-                let own = self.ports.iter().rfind(|(named, _)| *named == name);
-                let port = own.map_or(next, |(_, port)| *port);
-                (name, vec![SocketAddr::new(self.host, port)])
-            })
-            .collect();
-        for service in system.services {
-            let replicas = self.replicas_of(system, service.name);
-            let all = replicas.iter().flat_map(|name| addresses[name].clone());
-            let all = all.collect();
-            addresses.insert(service.name.to_owned(), all);
-        }
-        addresses
-    }
-
-    fn gateway(&self, system: &'static System) -> gateway::Config {
-        let mut config = gateway::Config::over(system.services);
-        for (_, to) in &mut config.routes {
-            let replicas = to.iter().flat_map(|name| self.replicas_of(system, name));
-            *to = replicas.collect();
-        }
-        config
-    }
-}
-
-fn invalid(text: String) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, text)
-}
+use crate::{infrastructure::gateway, ports::Platform, service::Serving};
 
 /// Parses the command line and runs. The exit code is 0 after a signal, 2 if the services could not be started, and
 /// [`EXIT_FAILED`](super::EXIT_FAILED) if one gave up.
@@ -153,15 +43,49 @@ pub fn main() -> ExitCode {
 async fn run(options: Options) -> io::Result<()> {
     let system = options.system()?;
     let addresses = options.addresses(system);
-    let names = options.names_of(system);
+    let mut names = options.names_of(system);
+    if let Some(service) = &options.service {
+        names.retain(|name| name == service);
+    }
     for name in &names {
         check_free(name, addresses[name][0])?;
     }
-    let data = options.data.join(system.name);
-    let databases = Databases::open(system, options.replicas, &data, &addresses).await?;
+    if options.until_stdin_ends {
+        end_with_stdin();
+    }
+    let data = options.data(system);
+    let told = table(&names, &addresses);
+    // Calls the services, and is none.
+    let caller = platform(GATEWAY, &data, addresses.clone(), Place::Files, None)?;
+    let demo = async || match options.seed_demo {
+        true => demo::fill(&caller, system.services)
+            .await
+            .map_err(io::Error::other),
+        false => Ok(()),
+    };
+    if options.processes {
+        let mut running = pin!(supervisor::run(&options, names));
+        print!("{told}");
+        let open = async {
+            demo().await?;
+            signal().await
+        };
+        return match select(pin!(open), &mut running).await {
+            Either::Left((stopped, _)) => stopped,
+            Either::Right((ended, _)) => ended,
+        };
+    }
+    let replicas = match options.store {
+        None => options.replicas,
+        Some(_) => 1,
+    };
+    let databases = Databases::open(system, replicas, &data, &addresses).await?;
     let (failed, mut first_failure) = mpsc::unbounded_channel();
     let start = |name: String, service: &str, run: &dyn Fn(Platform) -> Serving| {
-        let platform = platform(&name, &data, addresses.clone(), databases.of(service))?;
+        let place = options.place(system, service);
+        let place = place.unwrap_or_else(|| databases.of(service));
+        let told = options.tell_commits.as_deref();
+        let platform = platform(&name, &data, addresses.clone(), place, told)?;
         let (served, failed) = (run(platform.clone()), failed.clone());
         platform.spawn("service", async move {
             if let Err(error) = served.await {
@@ -169,25 +93,41 @@ async fn run(options: Options) -> io::Result<()> {
                 failed.send(error).ok();
             }
         });
-        Ok::<_, io::Error>(platform)
+        Ok::<_, io::Error>(())
     };
-    let gateway = start(GATEWAY.to_owned(), GATEWAY, &|platform| {
-        Box::pin(gateway::run(platform, options.gateway(system)))
-    })?;
+    if names.iter().any(|name| name == GATEWAY) {
+        start(GATEWAY.to_owned(), GATEWAY, &|platform| {
+            Box::pin(gateway::run(platform, options.gateway(system)))
+        })?;
+    }
     for service in system.services {
         for replica in options.replicas_of(system, service.name) {
-            start(replica, service.name, &service.run)?;
+            if names.contains(&replica) {
+                start(replica, service.name, &|platform| match &options.settings {
+                    Some(settings) => settings.run(service, platform),
+                    None => (service.run)(platform),
+                })?;
+            }
         }
     }
-    print!("{}", table(&names, &addresses));
-    if options.seed_demo {
-        let filled = demo::fill(&gateway, system.services).await;
-        filled.map_err(io::Error::other)?;
-    }
-    match select(pin!(first_failure.recv()), pin!(signal())).await {
+    print!("{told}");
+    let open = async {
+        demo().await?;
+        signal().await
+    };
+    match select(pin!(first_failure.recv()), pin!(open)).await {
         Either::Left((failure, _)) => failure.map_or(Ok(()), Err),
         Either::Right((stopped, _)) => stopped,
     }
+}
+
+/// Ends the process with the last that holds its standard input open.
+fn end_with_stdin() {
+    std::thread::spawn(|| {
+        let mut input = io::stdin().lock();
+        while input.read(&mut [0; 64]).is_ok_and(|read| read > 0) {}
+        exit(0);
+    });
 }
 
 fn check_free(service: &str, address: SocketAddr) -> io::Result<()> {

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, io, path::Path, time::Duration};
 
-use super::{Addresses, platform};
+use super::{Addresses, Place, platform};
 use crate::{
     kit::{
         Store,
@@ -64,7 +64,7 @@ impl Databases {
             let Some(file) = file_of(system, service.name).filter(|_| replicas > 1) else {
                 continue;
             };
-            let platform = platform(service.name, data, addresses.clone(), None)?;
+            let platform = platform(service.name, data, addresses.clone(), Place::Files, None)?;
             let store = Store::open(&platform, file).await?;
             let seat = Seat::default();
             seat.take(&store)?;
@@ -78,8 +78,9 @@ impl Databases {
         Ok(Databases(open))
     }
 
-    /// That of a service.
-    pub fn of(&self, service: &str) -> Option<Shared> {
-        self.0.get(service).map(|(shared, _)| shared.clone())
+    /// Where that of a service is.
+    pub fn of(&self, service: &str) -> Place {
+        let shared = self.0.get(service).map(|(shared, _)| shared.clone());
+        shared.map_or(Place::Files, Place::Shared)
     }
 }

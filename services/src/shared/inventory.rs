@@ -306,7 +306,7 @@ impl Inventory {
     async fn write<T: Send + 'static>(
         &self,
         remembered: Remembered,
-        work: impl FnOnce(&mut Commands<'_, '_>) -> Result<T, Problem> + Send + 'static,
+        work: impl FnOnce(&mut Commands<'_, '_>) -> Result<T, Problem> + Clone + Send + 'static,
     ) -> Result<T, Problem> {
         let (bugs, now_ms) = (self.config.bugs, self.platform.clock.now_ms());
         let semantic_lock = self.config.semantic_lock;
@@ -352,7 +352,7 @@ impl Inventory {
         request: &Request,
         success: StatusCode,
         remembered: Remembered,
-        work: impl FnOnce(&mut Commands<'_, '_>) -> Result<T, Problem> + Send + 'static,
+        work: impl FnOnce(&mut Commands<'_, '_>) -> Result<T, Problem> + Clone + Send + 'static,
     ) -> Result<StoredAnswer, Problem> {
         let boot_id = self.platform.process.boot_id();
         let keep_later = self.config.bugs.has(Bug::KeyStoredAfterEffect);

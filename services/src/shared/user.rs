@@ -118,7 +118,7 @@ impl Users {
         &self,
         request: Request,
         success: StatusCode,
-        work: impl FnOnce(&mut Commands<'_, '_>) -> Result<T, Problem> + Send + 'static,
+        work: impl FnOnce(&mut Commands<'_, '_>) -> Result<T, Problem> + Clone + Send + 'static,
     ) -> Result<StoredAnswer, Problem> {
         let bugs = self.bugs;
         let work = move |tx: &mut Writer<'_>, now_ms| work(&mut Commands { tx, bugs, now_ms });
@@ -129,7 +129,7 @@ impl Users {
     /// Runs `work` in a transaction, as often as it is asked.
     async fn change<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut Commands<'_, '_>) -> Result<T, Problem> + Send + 'static,
+        work: impl FnOnce(&mut Commands<'_, '_>) -> Result<T, Problem> + Clone + Send + 'static,
     ) -> Result<T, Problem> {
         let (bugs, now_ms) = (self.bugs, self.platform.clock.now_ms());
         let work = move |tx: &mut Writer<'_>| work(&mut Commands { tx, bugs, now_ms });

@@ -2,6 +2,8 @@
 
 mod bus;
 mod checkout;
+#[path = "../conformance/mod.rs"]
+mod conformance;
 mod input;
 mod kit;
 mod payment;

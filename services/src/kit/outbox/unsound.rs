@@ -75,7 +75,7 @@ impl Inner {
     /// Commits, and then sends: at once and once, or from a queue in memory.
     pub(super) async fn commit_then_publish<T, E>(
         &self,
-        work: impl FnOnce(&mut Writer, &mut Vec<Outgoing>) -> Result<T, E> + Send + 'static,
+        work: impl FnOnce(&mut Writer, &mut Vec<Outgoing>) -> Result<T, E> + Clone + Send + 'static,
     ) -> Result<T, E>
     where
         T: Send + 'static,

@@ -66,7 +66,10 @@ impl<S: Saga> Engine<S> {
         &self,
         context: &Context,
         data: S::Data,
-        rows: impl FnOnce(&mut Writer, &mut SagaRecord<S::Data>) -> Result<T, E> + Send + 'static,
+        rows: impl FnOnce(&mut Writer, &mut SagaRecord<S::Data>) -> Result<T, E>
+        + Clone
+        + Send
+        + 'static,
     ) -> Result<(String, T), E>
     where
         T: Send + 'static,
@@ -191,8 +194,11 @@ impl<S: Saga> Engine<S> {
     /// `INVALID_STATE` where sagas are not kept as [`Journal::Facts`](super::Journal::Facts).
     pub async fn rebuild(
         &self,
-        clear: impl FnOnce(&mut Writer) -> Result<(), StoreError> + Send + 'static,
-        project: impl Fn(&mut Writer, &SagaRecord<S::Data>) -> Result<(), StoreError> + Send + 'static,
+        clear: impl FnOnce(&mut Writer) -> Result<(), StoreError> + Clone + Send + 'static,
+        project: impl Fn(&mut Writer, &SagaRecord<S::Data>) -> Result<(), StoreError>
+        + Clone
+        + Send
+        + 'static,
     ) -> Result<usize, Problem> {
         if !self.0.config.keeps_facts() {
             let detail = "sagas are not kept as facts here: there is nothing to rebuild from";

@@ -35,7 +35,10 @@ impl<S: Saga> Inner<S> {
         self: &Arc<Self>,
         context: Context,
         data: S::Data,
-        rows: impl FnOnce(&mut Writer, &mut SagaRecord<S::Data>) -> Result<T, E> + Send + 'static,
+        rows: impl FnOnce(&mut Writer, &mut SagaRecord<S::Data>) -> Result<T, E>
+        + Clone
+        + Send
+        + 'static,
     ) -> Result<(T, SagaRecord<S::Data>, Arc<Driven<S::Data>>), E>
     where
         T: Send + 'static,
@@ -320,7 +323,7 @@ impl<S: Saga> Inner<S> {
 
     pub(super) async fn write<T, E>(
         &self,
-        work: impl FnOnce(&mut Writer) -> Result<T, E> + Send + 'static,
+        work: impl FnOnce(&mut Writer) -> Result<T, E> + Clone + Send + 'static,
     ) -> Result<T, E>
     where
         T: Send + 'static,

@@ -17,7 +17,7 @@ impl StoreError {
                 tracing::debug!(error = %self, what, "the database is away");
                 tokio::time::sleep(AWAY).await;
             }
-            StoreError::Corrupt(_) | StoreError::Io(_) => {
+            StoreError::Corrupt(_) | StoreError::Io(_) | StoreError::Refused(_) => {
                 tracing::error!(error = %self, what, "cannot go on");
                 platform.process.fail(&format!("{what}: {self}"));
                 pending().await

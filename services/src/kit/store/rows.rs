@@ -1,6 +1,6 @@
 //! Rows of logical tables within the one physical B-tree: the key is `table`, a NUL, the row's key.
 
-use std::{cell::RefCell, collections::BTreeMap, ops::Bound, sync::Arc};
+use std::{cell::RefCell, ops::Bound, sync::Arc};
 
 use redb::{
     Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition,
@@ -8,7 +8,10 @@ use redb::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Dump, StoreError, Table};
+use super::{
+    Dump, StoreError, Table,
+    server::{self, Changes},
+};
 use crate::ports::{RowChange, Storage};
 
 type Bytes = &'static [u8];
@@ -143,24 +146,36 @@ fn scan<V: DeserializeOwned>(
 }
 
 /// A consistent view of all rows.
-pub struct Reader {
-    rows: Option<ReadOnlyTable<Bytes, Bytes>>,
-    access: Access,
-    refusal: Refusal,
+pub struct Reader(View);
+
+enum View {
+    Tree {
+        rows: Option<ReadOnlyTable<Bytes, Bytes>>,
+        access: Access,
+        refusal: Refusal,
+    },
+    There(server::Rows),
 }
 
 impl Reader {
     pub(super) fn begin(database: &Database, access: Access) -> Result<Self, StoreError> {
-        Ok(Reader {
+        Ok(Reader(View::Tree {
             rows: open_rows(database)?,
             access,
             refusal: Refusal::default(),
-        })
+        }))
+    }
+
+    pub(super) fn there(rows: server::Rows) -> Self {
+        Reader(View::There(rows))
     }
 
     /// What the disk said if it refused a read.
     pub(super) fn refusal(self) -> Option<String> {
-        self.refusal.0.into_inner()
+        match self.0 {
+            View::Tree { refusal, .. } => refusal.0.into_inner(),
+            View::There(_) => None,
+        }
     }
 
     /// One row.
@@ -169,9 +184,14 @@ impl Reader {
         table: &Table<V>,
         key: &str,
     ) -> Result<Option<V>, StoreError> {
-        match &self.rows {
-            Some(rows) => get(rows, (&self.refusal, &self.access), table, key),
-            None => Ok(None),
+        match &self.0 {
+            View::Tree {
+                rows: Some(rows),
+                access,
+                refusal,
+            } => get(rows, (refusal, access), table, key),
+            View::Tree { rows: None, .. } => Ok(None),
+            View::There(rows) => decoded(table, rows.get(table.name, key)?),
         }
     }
 
@@ -202,19 +222,39 @@ impl Reader {
         place: (&str, Option<&str>),
         which: (usize, impl Fn(&V) -> bool),
     ) -> Result<Vec<(String, V)>, StoreError> {
-        match &self.rows {
-            Some(rows) => scan(rows, (&self.refusal, &self.access), table, place, which),
-            None => Ok(Vec::new()),
+        match &self.0 {
+            View::Tree {
+                rows: Some(rows),
+                access,
+                refusal,
+            } => scan(rows, (refusal, access), table, place, which),
+            View::Tree { rows: None, .. } => Ok(Vec::new()),
+            View::There(rows) => rows.scan(table, place, which),
         }
     }
 }
 
+fn decoded<V: DeserializeOwned>(
+    table: &Table<V>,
+    row: Option<Vec<u8>>,
+) -> Result<Option<V>, StoreError> {
+    row.map(|row| table.decode(&row)).transpose()
+}
+
 /// A transaction under way. It sees its own changes.
 pub struct Writer<'t> {
-    rows: redb::Table<'t, Bytes, Bytes>,
-    access: Access,
-    refusal: Refusal,
-    changes: BTreeMap<(&'static str, String), Option<Vec<u8>>>,
+    base: Base<'t>,
+    changes: Changes,
+}
+
+/// What a transaction changes.
+enum Base<'t> {
+    Tree {
+        rows: redb::Table<'t, Bytes, Bytes>,
+        access: Access,
+        refusal: Refusal,
+    },
+    There(server::Rows),
 }
 
 impl<'t> Writer<'t> {
@@ -222,22 +262,37 @@ impl<'t> Writer<'t> {
         transaction: &'t WriteTransaction,
         access: Access,
     ) -> Result<Self, StoreError> {
-        Ok(Writer {
+        let base = Base::Tree {
             rows: transaction.open_table(ROWS).map_err(io)?,
             access,
             refusal: Refusal::default(),
-            changes: BTreeMap::new(),
-        })
+        };
+        let changes = Changes::new();
+        Ok(Writer { base, changes })
+    }
+
+    pub(super) fn there(rows: server::Rows) -> Self {
+        Writer {
+            base: Base::There(rows),
+            changes: Changes::new(),
+        }
     }
 
     /// Each changed row once with its last value, by table and key; and what the disk said if it refused.
     pub(super) fn into_outcome(self) -> (Vec<RowChange>, Option<String>) {
-        let changes = self
-            .changes
-            .into_iter()
-            .map(|((table, key), after)| RowChange { table, key, after })
-            .collect();
-        (changes, self.refusal.0.into_inner())
+        let refusal = match self.base {
+            Base::Tree { refusal, .. } => refusal.0.into_inner(),
+            Base::There(_) => None,
+        };
+        (server::listed(self.changes), refusal)
+    }
+
+    /// Of one on a server: its rows, and what is still to be sent there.
+    pub(super) fn into_there(self) -> Option<(server::Rows, Vec<RowChange>)> {
+        match self.base {
+            Base::Tree { .. } => None,
+            Base::There(rows) => Some((rows, server::listed(self.changes))),
+        }
     }
 
     /// One row.
@@ -246,7 +301,20 @@ impl<'t> Writer<'t> {
         table: &Table<V>,
         key: &str,
     ) -> Result<Option<V>, StoreError> {
-        get(&self.rows, (&self.refusal, &self.access), table, key)
+        match &self.base {
+            Base::Tree {
+                rows,
+                access,
+                refusal,
+            } => get(rows, (refusal, access), table, key),
+            Base::There(rows) => {
+                let row = match self.changes.get(&(table.name, key.to_owned())) {
+                    Some(after) => after.clone(),
+                    None => rows.get(table.name, key)?,
+                };
+                decoded(table, row)
+            }
+        }
     }
 
     /// All rows of a table whose key begins with `prefix`, in key order.
@@ -255,13 +323,17 @@ impl<'t> Writer<'t> {
         table: &Table<V>,
         prefix: &str,
     ) -> Result<Vec<(String, V)>, StoreError> {
-        scan(
-            &self.rows,
-            (&self.refusal, &self.access),
-            table,
-            (prefix, None),
-            (usize::MAX, |_: &V| true),
-        )
+        match &self.base {
+            Base::Tree {
+                rows,
+                access,
+                refusal,
+            } => {
+                let all = (usize::MAX, |_: &V| true);
+                scan(rows, (refusal, access), table, (prefix, None), all)
+            }
+            Base::There(rows) => rows.scan_with(table, prefix, &self.changes),
+        }
     }
 
     /// Writes a row, over any older one.
@@ -273,12 +345,10 @@ impl<'t> Writer<'t> {
     ) -> Result<(), StoreError> {
         let value = serde_json::to_vec(value)
             .map_err(|e| StoreError::Corrupt(format!("table {}: {e}", table.name)))?;
-        let physical = physical_key(table.name, key);
-        self.refusal.note(
-            self.rows
-                .insert(physical.as_slice(), value.as_slice())
-                .map(drop),
-        )?;
+        if let Base::Tree { rows, refusal, .. } = &mut self.base {
+            let physical = physical_key(table.name, key);
+            refusal.note(rows.insert(physical.as_slice(), value.as_slice()).map(drop))?;
+        }
         self.changes
             .insert((table.name, key.to_owned()), Some(value));
         Ok(())
@@ -286,14 +356,19 @@ impl<'t> Writer<'t> {
 
     /// Deletes a row, if it is there.
     pub fn delete<V>(&mut self, table: &Table<V>, key: &str) -> Result<(), StoreError> {
-        let physical = physical_key(table.name, key);
-        let was_there = self.refusal.note(
-            self.rows
-                .remove(physical.as_slice())
-                .map(|old| old.is_some()),
-        )?;
+        let change = (table.name, key.to_owned());
+        let was_there = match &mut self.base {
+            Base::Tree { rows, refusal, .. } => {
+                let physical = physical_key(table.name, key);
+                refusal.note(rows.remove(physical.as_slice()).map(|old| old.is_some()))?
+            }
+            Base::There(rows) => match self.changes.get(&change) {
+                Some(after) => after.is_some(),
+                None => rows.get(table.name, key)?.is_some(),
+            },
+        };
         if was_there {
-            self.changes.insert((table.name, key.to_owned()), None);
+            self.changes.insert(change, None);
         }
         Ok(())
     }

@@ -77,6 +77,7 @@ impl Key {
 }
 
 /// An answer on its way to the database.
+#[derive(Clone)]
 pub(super) struct Record {
     request: Request,
     answer: StoredAnswer,

@@ -235,7 +235,7 @@ impl Book {
     pub async fn commit(
         &self,
         mut payment: Payment,
-        with: impl FnOnce(&mut Writer) -> Result<(), Problem> + Send + 'static,
+        with: impl FnOnce(&mut Writer) -> Result<(), Problem> + Clone + Send + 'static,
     ) -> Result<Payment, Problem> {
         if payment.status.is_unsettled() {
             lock(&self.unsettled).insert(payment.id.clone());
@@ -271,7 +271,7 @@ impl Book {
     /// Runs a transaction of its own.
     pub async fn write<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut Writer) -> Result<T, Problem> + Send + 'static,
+        work: impl FnOnce(&mut Writer) -> Result<T, Problem> + Clone + Send + 'static,
     ) -> Result<T, Problem> {
         self.store.commit(self.bugs, work).await
     }

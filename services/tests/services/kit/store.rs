@@ -23,7 +23,7 @@ async fn open() -> (Store, Platform, Arc<Machine>) {
 /// A transaction that succeeds.
 async fn write(
     store: &Store,
-    work: impl FnOnce(&mut Writer<'_>) -> Result<(), StoreError> + Send + 'static,
+    work: impl FnOnce(&mut Writer<'_>) -> Result<(), StoreError> + Clone + Send + 'static,
 ) {
     store.write(work).await.unwrap();
 }
@@ -218,4 +218,10 @@ async fn planted_a_row_that_cannot_be_read_is_absent() {
     let (store, _) = with_an_unreadable_cart(bugs).await;
     let seen = store.read::<_, StoreError>(|tx| Ok((tx.get(&CARTS, "b")?, tx.scan(&CARTS, "")?)));
     assert_eq!(seen.unwrap(), (None, vec![("a".to_owned(), 1)]));
+}
+
+#[tokio::test]
+async fn it_keeps_what_every_store_keeps() {
+    let network = Network::with_disks_that_take(Duration::from_millis(1));
+    crate::conformance::store(&network.machine("shop").0).await;
 }

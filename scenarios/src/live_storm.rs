@@ -1,0 +1,142 @@
+//! Storms carried out on real processes: `squall live-storm`.
+//!
+//! The scenario runs as it is: its clients, its operators and its invariants live in a world whose time is held to the
+//! real one. Only its services do not: each node is a bridge to a process of its own. What a client sends to the node
+//! is sent on to the process; when the storm kills the node, the process is killed, and started when the node boots;
+//! and what the process commits, which it tells in a file, is what the invariants see as the node's commits. What
+//! happens between services (cuts, resets, slow links) happens in a proxy on each link between two processes.
+#![allow(clippy::disallowed_methods)]
+
+mod bridge;
+pub mod command;
+mod links;
+mod pace;
+mod system;
+mod told;
+mod weather;
+
+use std::{cell::RefCell, path::PathBuf, sync::Arc};
+
+use squall::{
+    Sim,
+    run::{Outcome, Spec, run},
+    scenario::{Scenario, Setup},
+    storm::Profile,
+};
+use squall_services::{settings::Settings, shared::payment_provider::Behaviour};
+
+use crate::topology::Member;
+use system::System;
+
+/// The scenarios whose services can be processes, and those services.
+const SCENARIOS: &[(&str, &[&str])] = &[(
+    "order-saga",
+    &["order", "inventory", "payment", "pg", "catalog"],
+)];
+
+thread_local! {
+    /// The processes, on the thread of a run over them.
+    static HERE: RefCell<Option<Arc<System>>> = const { RefCell::new(None) };
+}
+
+fn here() -> Option<Arc<System>> {
+    HERE.with_borrow(Clone::clone)
+}
+
+/// Hands the services' settings on, where they are processes.
+pub(crate) fn set_up(settings: impl FnOnce() -> Settings) {
+    if let Some(system) = here() {
+        system.set_up(&settings());
+    }
+}
+
+/// Makes the members of a topology bridges, where they are processes. Returns whether they are.
+pub(crate) fn open(sim: &Sim, members: &[Member]) -> bool {
+    let Some(system) = here() else {
+        return false;
+    };
+    for member in members {
+        let system = system.clone();
+        sim.node(member.name(), move |node| {
+            bridge::serve(node, system.clone())
+        });
+    }
+    true
+}
+
+/// Hands the payment gateway's behaviour on, where it is a process.
+pub(crate) fn behaves(behaviour: &Behaviour) {
+    if let Some(system) = here() {
+        system.behaves(&behaviour.rules());
+    }
+}
+
+/// A scenario over processes.
+struct Live<'a> {
+    scenario: &'a dyn Scenario,
+    system: Arc<System>,
+}
+
+impl Scenario for Live<'_> {
+    fn name(&self) -> &str {
+        self.scenario.name()
+    }
+
+    fn about(&self) -> &str {
+        self.scenario.about()
+    }
+
+    fn shapes(&self) -> Vec<squall::scenario::Shape> {
+        self.scenario.shapes()
+    }
+
+    fn bugs(&self) -> Vec<squall::scenario::Bug> {
+        self.scenario.bugs()
+    }
+
+    fn profile(&self) -> Profile {
+        self.scenario.profile()
+    }
+
+    fn build(&self, sim: &Sim, setup: &Setup) {
+        HERE.set(Some(self.system.clone()));
+        self.scenario.build(sim, setup);
+        self.system.start_all();
+        pace::hold(sim, &self.system);
+        weather::watch(sim, &self.system);
+    }
+}
+
+/// Where the processes come from.
+struct Place {
+    /// The program `squall-live`.
+    program: PathBuf,
+    /// A PostgreSQL server in place of files, as a URL.
+    store: Option<String>,
+}
+
+/// Carries out one storm.
+///
+/// # Errors
+/// The scenario's services cannot be processes, or they cannot be started.
+fn storm(scenario: &dyn Scenario, spec: &Spec, place: &Place) -> Result<Outcome, String> {
+    let services = SCENARIOS.iter().find(|(name, _)| *name == scenario.name());
+    let Some((_, services)) = services else {
+        let able: Vec<&str> = SCENARIOS.iter().map(|(name, _)| *name).collect();
+        return Err(format!(
+            "the services of {} do not run as processes yet; those of {} do",
+            scenario.name(),
+            able.join(", ")
+        ));
+    };
+    let system = System::new(place, services).map_err(|error| error.to_string())?;
+    let plan = squall::run::plan_of(scenario, spec);
+    system.plan(&plan);
+    let live = Live {
+        scenario,
+        system: system.clone(),
+    };
+    let outcome = run(&live, &spec.clone().under(plan), false);
+    system.stop();
+    Ok(outcome)
+}

@@ -1,0 +1,130 @@
+//! A node that stands for a process: it lives and dies with it, and what it is sent is sent on.
+
+use std::{
+    collections::VecDeque,
+    future::pending,
+    io,
+    pin::pin,
+    sync::{
+        Arc, Mutex,
+        mpsc::{self, Receiver, Sender},
+    },
+    time::Duration,
+};
+
+use futures_util::future::{Either, select};
+use squall::{Node, net::Stream};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, split};
+
+use super::system::{Life, System};
+use crate::lock;
+
+/// How often it is looked for what the process has sent, and how it is.
+const LOOK: Duration = Duration::from_millis(1);
+
+/// A connection to a process: bytes there, and back.
+pub(super) struct Pipe {
+    there: Sender<Vec<u8>>,
+    back: Mutex<Back>,
+}
+
+#[derive(Default)]
+struct Back {
+    bytes: VecDeque<Vec<u8>>,
+    ended: bool,
+}
+
+impl Pipe {
+    /// The connection, and what is to be sent there; an empty piece is its end.
+    pub fn new() -> (Arc<Pipe>, Receiver<Vec<u8>>) {
+        let (there, sent) = mpsc::channel();
+        let back = Mutex::default();
+        (Arc::new(Pipe { there, back }), sent)
+    }
+
+    pub fn receives(&self, bytes: &[u8]) {
+        lock(&self.back).bytes.push_back(bytes.to_vec());
+    }
+
+    pub fn ends(&self) {
+        lock(&self.back).ended = true;
+    }
+}
+
+/// The node's hold on its process: when the node dies, so does the process.
+struct Hold(Arc<System>, String);
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.0.kill(&self.1);
+    }
+}
+
+/// Runs the node `node` in front of its process.
+pub(super) async fn serve(node: Node, system: Arc<System>) -> io::Result<()> {
+    let name = node.name().to_owned();
+    system.told.meet(&node);
+    system.start(&name);
+    let _hold = Hold(system.clone(), name.clone());
+    loop {
+        match system.life(&name) {
+            Life::Up => break,
+            Life::Starting => node.sleep(LOOK).await,
+            Life::Ended(why) => return Err(io::Error::other(why)),
+            Life::Down => return Err(io::Error::other("it was killed")),
+        }
+    }
+    let ends = async {
+        loop {
+            node.sleep(LOOK).await;
+            if let Life::Ended(why) = system.life(&name) {
+                break why;
+            }
+        }
+    };
+    let mut listener = node.listen()?;
+    let accepts = async {
+        loop {
+            let stream = listener.accept().await?;
+            let (pipe, other) = (system.connect(&name), node.clone());
+            node.spawn(async move { carry(&other, stream, &pipe).await });
+        }
+    };
+    match select(pin!(ends), pin!(accepts)).await {
+        Either::Left((why, _)) => Err(io::Error::other(why)),
+        Either::Right((accepted, _)) => accepted,
+    }
+}
+
+/// Carries bytes both ways until the process's end of the connection is closed.
+async fn carry(node: &Node, stream: Stream, pipe: &Pipe) {
+    let (mut reads, mut writes) = split(stream);
+    let there = async {
+        let mut bytes = vec![0; 16 << 10];
+        while let Ok(read @ 1..) = reads.read(&mut bytes).await {
+            let _ = pipe.there.send(bytes[..read].to_vec());
+        }
+        let _ = pipe.there.send(Vec::new());
+        pending::<()>().await;
+    };
+    let back = async {
+        loop {
+            let (bytes, ended) = {
+                let mut back = lock(&pipe.back);
+                (back.bytes.pop_front(), back.ended)
+            };
+            match bytes {
+                Some(bytes) => {
+                    if writes.write_all(&bytes).await.is_err() || writes.flush().await.is_err() {
+                        break;
+                    }
+                }
+                None if ended => break,
+                None => node.sleep(LOOK).await,
+            }
+        }
+        let _ = writes.shutdown().await;
+    };
+    select(pin!(there), pin!(back)).await;
+    let _ = pipe.there.send(Vec::new());
+}

@@ -1,0 +1,159 @@
+//! What of a plan is carried out between processes, at its time; and what is not at all.
+
+use std::{
+    future::pending,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+use squall::{
+    Sim,
+    storm::{Fault, Plan, When},
+};
+
+use super::system::System;
+use crate::lock;
+
+/// Faults that the nodes themselves suffer, whose processes then do too, and those of links to clients.
+const OF_NODES: [&str; 4] = ["crash", "crash-loop", "power-loss", "restart"];
+
+/// Faults that are carried out on processes and proxies.
+const OF_PROCESSES: [&str; 11] = [
+    "pause",
+    "cut",
+    "isolate",
+    "flap",
+    "latency",
+    "trickle",
+    "refuse",
+    "hang-connects",
+    "reset-connections",
+    "half-open",
+    "custom",
+];
+
+/// The faults of the storm.
+#[derive(Default)]
+pub(super) struct Weather(Mutex<Vec<Fault>>);
+
+/// Something that is done so long after the beginning of the storm.
+type Deed = (u64, Box<dyn Fn(&System) + Send>);
+
+impl Weather {
+    pub fn plan(&self, plan: &Plan) {
+        *lock(&self.0) = plan.faults.clone();
+    }
+}
+
+/// Why a fault is not carried out on processes, if so.
+pub(super) fn why_not(fault: &Fault) -> Option<String> {
+    let what = told(fault);
+    let kind = what["do"].as_str().unwrap_or_default().to_owned();
+    let at_a_time = matches!(fault.when, When::AtMs(_));
+    match kind.as_str() {
+        kind if OF_NODES.contains(&kind) => None,
+        kind if OF_PROCESSES.contains(&kind) && at_a_time => None,
+        kind if OF_PROCESSES.contains(&kind) => Some(format!("{kind} at a site")),
+        kind => Some(kind.to_owned()),
+    }
+}
+
+fn told(fault: &Fault) -> Value {
+    serde_json::to_value(&fault.action).expect("a plan is JSON")
+}
+
+/// Carries the faults out between the processes from the beginning of the storm on.
+pub(super) fn watch(sim: &Sim, system: &Arc<System>) {
+    let system = system.clone();
+    sim.operator("weather", move |_| async move {
+        let faults = lock(&system.weather.0).clone();
+        let mut deeds: Vec<Deed> = faults.iter().flat_map(deeds).collect();
+        deeds.sort_by_key(|(at_ms, _)| *at_ms);
+        let of = system.clone();
+        system.aside(move || {
+            let began = Instant::now();
+            for (at_ms, deed) in deeds {
+                let due = Duration::from_millis(at_ms);
+                std::thread::sleep(due.saturating_sub(began.elapsed()));
+                deed(&of);
+            }
+        });
+        pending::<()>().await;
+    });
+}
+
+/// What is to be done for a fault, and undone.
+fn deeds(fault: &Fault) -> Vec<Deed> {
+    let When::AtMs(at) = fault.when else {
+        return Vec::new();
+    };
+    let what = told(fault);
+    let text = |name: &str| what[name].as_str().unwrap_or_default().to_owned();
+    let number = |name: &str| what[name].as_u64().unwrap_or_default();
+    let (node, from, to) = (text("node"), text("from"), text("to"));
+    let ends = at + number("for_ms");
+    let kind = text("do");
+    match kind.as_str() {
+        "pause" => lasting(at, ends, move |system, on| {
+            system.signal(&node, if on { "-STOP" } else { "-CONT" });
+        }),
+        "cut" => {
+            let both = what["both"].as_bool().unwrap_or_default();
+            lasting(at, ends, move |system, on| {
+                system.links.cut(&from, &to, on);
+                if both {
+                    system.links.cut(&to, &from, on);
+                }
+            })
+        }
+        "flap" => {
+            let each = number("each_ms");
+            let down = (0..number("times")).flat_map(|n| {
+                let (from, to) = (from.clone(), to.clone());
+                let begins = at + 2 * n * each;
+                lasting(begins, begins + each, move |system, on| {
+                    system.links.cut(&from, &to, on);
+                    system.links.cut(&to, &from, on);
+                })
+            });
+            down.collect()
+        }
+        "isolate" => lasting(at, ends, move |system, on| system.links.isolate(&node, on)),
+        "latency" => {
+            let extra_ms = number("extra_ms");
+            lasting(at, ends, move |system, on| {
+                system.links.slow(&from, &to, if on { extra_ms } else { 0 });
+            })
+        }
+        "trickle" => {
+            let rate = number("bytes_per_s");
+            lasting(at, ends, move |system, on| {
+                system.links.trickle(&from, &to, on.then_some(rate));
+            })
+        }
+        "refuse" => lasting(at, ends, move |system, on| system.links.refuse(&node, on)),
+        "hang-connects" => lasting(at, ends, move |system, on| system.links.hang(&node, on)),
+        "reset-connections" => once(at, move |system| system.links.reset(&from, &to)),
+        "half-open" => once(at, move |system| system.links.silence(&from, &to)),
+        _ => Vec::new(),
+    }
+}
+
+fn once(at_ms: u64, deed: impl Fn(&System) + Send + 'static) -> Vec<Deed> {
+    vec![(at_ms, Box::new(deed))]
+}
+
+/// Something that is switched on, and off again.
+fn lasting(
+    begins: u64,
+    ends: u64,
+    switch: impl Fn(&System, bool) + Send + Sync + 'static,
+) -> Vec<Deed> {
+    let (on, off) = (Arc::new(switch), ends);
+    let again = on.clone();
+    vec![
+        (begins, Box::new(move |system| on(system, true))),
+        (off, Box::new(move |system| again(system, false))),
+    ]
+}

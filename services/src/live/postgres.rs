@@ -1,0 +1,444 @@
+//! Databases on a PostgreSQL server: one schema a service, in it one table of all rows as jsonb.
+
+use std::{fmt, io, str::FromStr, sync::Arc, time::Duration};
+
+use sqlx::{
+    AssertSqlSafe, ConnectOptions, Connection, PgConnection, PgPool, Postgres as Dialect,
+    pool::PoolConnection,
+    postgres::{PgConnectOptions, PgPoolOptions},
+    query_as, query_scalar, raw_sql,
+};
+use tokio::{
+    runtime::Handle,
+    task::{JoinSet, block_in_place},
+    time::{sleep, timeout},
+};
+
+use crate::ports::{Database, Process, RowChange, Server, ServerError, Transaction};
+
+/// Connections that one service has at most.
+const CONNECTIONS_MAX: u32 = 6;
+
+/// How long the server may take over one statement, and how long the outcome of a commit is asked for.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Pause before the server is asked the same again.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// How long an earlier life is waited for to let go of its database.
+const HOLD_WITHIN: Duration = Duration::from_secs(5);
+
+/// How often the hold on a database is looked at.
+const HOLD_EVERY: Duration = Duration::from_secs(1);
+
+/// For every session. Whatever is there already is not worth a notice. Transactions conflict over what they have read: a whole table, if it was scanned for one row.
+const SETTINGS: [(&str, &str); 5] = [
+    ("client_min_messages", "warning"),
+    ("enable_seqscan", "off"),
+    ("enable_bitmapscan", "off"),
+    ("enable_hashjoin", "off"),
+    ("enable_mergejoin", "off"),
+];
+
+/// Keys are in the order of their bytes.
+const TABLE: &str = r#"
+    CREATE TABLE IF NOT EXISTS rows (
+        relation text COLLATE "C",
+        key text COLLATE "C",
+        row jsonb NOT NULL,
+        PRIMARY KEY (relation, key)
+    )"#;
+
+const GET: &str = "SELECT row::text FROM rows WHERE relation = $1 AND key = $2";
+
+const RANGE: &str = "
+    SELECT key, row::text FROM rows
+    WHERE relation = $1 AND key >= $2 AND key < $3 AND ($4::text IS NULL OR key <> $4)
+    ORDER BY key LIMIT $5";
+
+const ALL: &str = "SELECT relation, key, row::text FROM rows ORDER BY relation, key";
+
+/// Writes, deletes, and tells the transaction's number.
+const CHANGE: &str = "
+    WITH put AS (
+        INSERT INTO rows
+        SELECT * FROM unnest($1::text[], $2::text[], $3::text[]::jsonb[])
+        ON CONFLICT (relation, key) DO UPDATE SET row = excluded.row
+    ), gone AS (
+        DELETE FROM rows USING unnest($4::text[], $5::text[]) AS gone (relation, key)
+        WHERE rows.relation = gone.relation AND rows.key = gone.key
+    )
+    SELECT pg_current_xact_id()::text";
+
+/// Greater than what follows any prefix: no character comes after it, and it stands for none.
+const LAST: char = char::MAX;
+
+/// Where the server is, and who asks there.
+#[derive(Clone)]
+pub struct Url {
+    text: String,
+    options: PgConnectOptions,
+}
+
+impl fmt::Display for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl FromStr for Url {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wanted = "a store is written postgres://USER@HOST/DATABASE";
+        if !text.starts_with("postgres://") && !text.starts_with("postgresql://") {
+            return Err(wanted.to_owned());
+        }
+        let options =
+            PgConnectOptions::from_str(text).map_err(|error| format!("{error}; {wanted}"))?;
+        match options.get_database() {
+            Some(_) => Ok(Url {
+                text: text.to_owned(),
+                options,
+            }),
+            None => Err(format!("it names no database; {wanted}")),
+        }
+    }
+}
+
+/// A server, as one service uses it.
+pub(super) struct Postgres {
+    pub url: Url,
+    /// The system, whose services keep apart from those of others.
+    pub system: &'static str,
+    /// Whether replicas of the service, in other processes too, use the same database.
+    pub shared: bool,
+    pub process: Arc<dyn Process>,
+}
+
+impl Server for Postgres {
+    fn open(&self, file: &str) -> Result<Arc<dyn Database>, ServerError> {
+        let stem = file.strip_suffix(".redb").unwrap_or(file);
+        let schema = format!("{}_{stem}", self.system);
+        let options = self
+            .url
+            .options
+            .clone()
+            .application_name(&schema)
+            .options(SETTINGS)
+            .options([("search_path", format!("\"{schema}\""))]);
+        let hold = block(self.prepare(&schema, &options))?;
+        let mut held = JoinSet::new();
+        let ask = (options.clone(), self.shared);
+        held.spawn_on(keep(hold, ask, self.process.clone()), &Handle::current());
+        let pool = PgPoolOptions::new()
+            .max_connections(CONNECTIONS_MAX)
+            .acquire_timeout(PATIENCE)
+            .connect_lazy_with(options);
+        Ok(Arc::new(Opened {
+            pool,
+            shared: self.shared,
+            _held: held,
+        }))
+    }
+}
+
+impl Postgres {
+    /// Makes the schema, and takes hold of it: alone, or with other replicas.
+    async fn prepare(
+        &self,
+        schema: &str,
+        options: &PgConnectOptions,
+    ) -> Result<PgConnection, ServerError> {
+        let mut connection = self.connect(options).await?;
+        // Taken, so that two that begin at once do not make the same.
+        let make = format!(
+            "SELECT pg_advisory_xact_lock(hashtextextended('{schema}', 1));
+             CREATE SCHEMA IF NOT EXISTS \"{schema}\"; {TABLE}"
+        );
+        let made = raw_sql(AssertSqlSafe(make)).execute(&mut connection).await;
+        made.map_err(|error| self.explain(error))?;
+        for _ in 0..(HOLD_WITHIN.as_millis() / PAUSE.as_millis()) {
+            if hold(&mut connection, self.shared).await.map_err(failed)? {
+                return Ok(connection);
+            }
+            // An earlier life may be about to end.
+            sleep(PAUSE).await;
+        }
+        Err(ServerError::Refused(format!(
+            "another process uses the schema {schema} of this database; stop that one first"
+        )))
+    }
+
+    async fn connect(&self, options: &PgConnectOptions) -> Result<PgConnection, ServerError> {
+        let connected = timeout(PATIENCE, options.connect()).await;
+        match connected {
+            Ok(connected) => connected.map_err(|error| self.explain(error)),
+            Err(_) => Err(self.explain(sqlx::Error::PoolTimedOut)),
+        }
+    }
+
+    /// What to do about a server that cannot be used from the start.
+    fn explain(&self, error: sqlx::Error) -> ServerError {
+        let options = &self.url.options;
+        let (host, port, user) = (
+            options.get_host(),
+            options.get_port(),
+            options.get_username(),
+        );
+        let database = options.get_database().unwrap_or_default();
+        let code = error.as_database_error().and_then(|error| error.code());
+        let advice = match code.as_deref() {
+            Some("28P01" | "28000") => format!(
+                "check user and password of {user}, in --store or PGPASSWORD, and the server's pg_hba.conf"
+            ),
+            Some("3D000") => {
+                format!("create it: createdb -h {host} -p {port} -U {user} {database}")
+            }
+            Some("42501") => {
+                format!("let {user} make schemas: GRANT CREATE ON DATABASE {database} TO {user}")
+            }
+            Some("53300") => "raise the server's max_connections".to_owned(),
+            _ => format!(
+                "start the server at {host}:{port}, or leave --store out to keep the rows in files"
+            ),
+        };
+        match failed(error) {
+            ServerError::Refused(why) => ServerError::Refused(format!("{why}; {advice}")),
+            error => ServerError::Unreachable(format!("{error}; {advice}")),
+        }
+    }
+}
+
+/// Takes hold of the schema for as long as the connection lives.
+async fn hold(connection: &mut PgConnection, shared: bool) -> sqlx::Result<bool> {
+    let take = match shared {
+        true => "SELECT pg_try_advisory_lock_shared(hashtextextended(current_schema(), 0))",
+        false => "SELECT pg_try_advisory_lock(hashtextextended(current_schema(), 0))",
+    };
+    query_scalar(take).fetch_one(connection).await
+}
+
+/// Keeps the hold on a schema, and takes it anew when the connection was lost. If another process has it by then, this
+/// one ends.
+async fn keep(
+    mut held: PgConnection,
+    (options, shared): (PgConnectOptions, bool),
+    process: Arc<dyn Process>,
+) {
+    loop {
+        sleep(HOLD_EVERY).await;
+        if held.ping().await.is_ok() {
+            continue;
+        }
+        let Ok(mut connection) = options.connect().await else {
+            continue;
+        };
+        match hold(&mut connection, shared).await {
+            Ok(true) => held = connection,
+            Ok(false) => {
+                process.fail("another process has taken its database while the server was away");
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+/// A service's schema.
+struct Opened {
+    pool: PgPool,
+    shared: bool,
+    _held: JoinSet<()>,
+}
+
+impl Database for Opened {
+    fn is_shared(&self) -> bool {
+        self.shared
+    }
+
+    fn begin(&self, reads_only: bool) -> Result<Box<dyn Transaction>, ServerError> {
+        let begin = match reads_only {
+            true => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+            false => "BEGIN ISOLATION LEVEL SERIALIZABLE",
+        };
+        let connection = answer(self.pool.acquire())?;
+        let mut session = Session {
+            pool: self.pool.clone(),
+            connection,
+            ended: false,
+        };
+        let begun = answer(raw_sql(begin).execute(&mut *session.connection));
+        session.heard(begun)?;
+        Ok(Box::new(session))
+    }
+}
+
+/// A connection with a transaction under way.
+struct Session {
+    pool: PgPool,
+    connection: PoolConnection<Dialect>,
+    /// There is nothing to roll back, or nobody to ask.
+    ended: bool,
+}
+
+impl Transaction for Session {
+    fn get(&mut self, table: &str, key: &str) -> Result<Option<Vec<u8>>, ServerError> {
+        let asked = query_scalar(GET).bind(table).bind(key);
+        let row = answer(asked.fetch_optional(&mut *self.connection));
+        let row: Option<String> = self.heard(row)?;
+        Ok(row.map(String::into_bytes))
+    }
+
+    fn range(
+        &mut self,
+        table: &str,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(String, Vec<u8>)>, ServerError> {
+        let asked = query_as(RANGE)
+            .bind(table)
+            .bind(after.unwrap_or(prefix))
+            .bind(format!("{prefix}{LAST}"))
+            .bind(after)
+            .bind(limit as i64);
+        let rows = answer(asked.fetch_all(&mut *self.connection));
+        let rows: Vec<(String, String)> = self.heard(rows)?;
+        Ok(rows
+            .into_iter()
+            .map(|(key, row)| (key, row.into_bytes()))
+            .collect())
+    }
+
+    fn all(&mut self) -> Result<Vec<(String, String, Vec<u8>)>, ServerError> {
+        let rows = answer(query_as(ALL).fetch_all(&mut *self.connection));
+        let rows: Vec<(String, String, String)> = self.heard(rows)?;
+        let bytes = |(table, key, row): (_, _, String)| (table, key, row.into_bytes());
+        Ok(rows.into_iter().map(bytes).collect())
+    }
+
+    fn commit(mut self: Box<Self>, changes: &[RowChange]) -> Result<(), ServerError> {
+        let number = match changes {
+            [] => None,
+            changes => Some(self.change(changes)?),
+        };
+        let committed = answer(raw_sql("COMMIT").execute(&mut *self.connection));
+        self.ended = committed.is_ok();
+        match (self.heard(committed), number) {
+            (Ok(_), _) => Ok(()),
+            (Err(ServerError::Unreachable(why)), Some(number)) => settle(&self.pool, &number, why),
+            (Err(error), _) => Err(error),
+        }
+    }
+}
+
+impl Session {
+    /// Gives a connection up that was lost.
+    fn heard<T>(&mut self, answer: Result<T, ServerError>) -> Result<T, ServerError> {
+        if let Err(ServerError::Unreachable(_)) = answer {
+            self.ended = true;
+            self.connection.close_on_drop();
+        }
+        answer
+    }
+
+    /// Sends the changes; the answer is the transaction's number.
+    fn change(&mut self, changes: &[RowChange]) -> Result<String, ServerError> {
+        let text = |row: &[u8]| String::from_utf8_lossy(row).into_owned();
+        let (mut put, mut gone) = ((vec![], vec![], vec![]), (vec![], vec![]));
+        for change in changes {
+            match &change.after {
+                Some(row) => {
+                    put.0.push(change.table);
+                    put.1.push(change.key.as_str());
+                    put.2.push(text(row));
+                }
+                None => {
+                    gone.0.push(change.table);
+                    gone.1.push(change.key.as_str());
+                }
+            }
+        }
+        let sent = query_scalar(CHANGE)
+            .bind(put.0)
+            .bind(put.1)
+            .bind(put.2)
+            .bind(gone.0)
+            .bind(gone.1);
+        let number = answer(sent.fetch_one(&mut *self.connection));
+        self.heard(number)
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if !self.ended && answer(raw_sql("ROLLBACK").execute(&mut *self.connection)).is_err() {
+            self.connection.close_on_drop();
+        }
+    }
+}
+
+/// Whether a transaction was committed, whose COMMIT was not answered: the server knows.
+fn settle(pool: &PgPool, number: &str, why: String) -> Result<(), ServerError> {
+    let ask = || {
+        let asked = query_scalar("SELECT pg_xact_status($1::xid8)").bind(number);
+        block(async { timeout(PATIENCE, asked.fetch_one(pool)).await })
+    };
+    let tries = PATIENCE.as_millis() / PAUSE.as_millis();
+    for _ in 0..tries {
+        let status: Option<String> = match ask() {
+            Ok(Ok(status)) => status,
+            Ok(Err(_)) | Err(_) => Some("in progress".to_owned()),
+        };
+        match status.as_deref() {
+            Some("committed") => return Ok(()),
+            Some("aborted") => return Err(ServerError::Unreachable(why)),
+            Some(_) => block(sleep(PAUSE)),
+            None => break,
+        }
+    }
+    Err(ServerError::Unknown(why))
+}
+
+fn answer<T>(asked: impl Future<Output = sqlx::Result<T>>) -> Result<T, ServerError> {
+    match block(async { timeout(PATIENCE, asked).await }) {
+        Ok(answered) => answered.map_err(failed),
+        Err(_) => Err(ServerError::Unreachable(format!(
+            "no answer within {PATIENCE:?}"
+        ))),
+    }
+}
+
+/// Waits on this very thread; whatever else it had to do goes on on others.
+fn block<T>(work: impl Future<Output = T>) -> T {
+    block_in_place(|| Handle::current().block_on(work))
+}
+
+/// What an error means, by its [code](https://www.postgresql.org/docs/current/errcodes-appendix.html).
+fn failed(error: sqlx::Error) -> ServerError {
+    let Some(code) = error.as_database_error().and_then(|error| error.code()) else {
+        return match error {
+            sqlx::Error::Configuration(_)
+            | sqlx::Error::ColumnDecode { .. }
+            | sqlx::Error::Decode(_)
+            | sqlx::Error::Encode(_)
+            | sqlx::Error::RowNotFound => ServerError::Refused(error.to_string()),
+            error => ServerError::Unreachable(error.to_string()),
+        };
+    };
+    match code.as_ref() {
+        "40001" | "40P01" => ServerError::Conflict,
+        // It is about to stop, starts, or has no room; a standby is not yet promoted.
+        "57P01" | "57P02" | "57P03" | "25006" => ServerError::Unreachable(error.to_string()),
+        code if code.starts_with("53") || code.starts_with("08") => {
+            ServerError::Unreachable(error.to_string())
+        }
+        _ => ServerError::Refused(error.to_string()),
+    }
+}
+
+impl From<ServerError> for io::Error {
+    fn from(error: ServerError) -> Self {
+        io::Error::other(error)
+    }
+}
