@@ -130,13 +130,12 @@ fn storm(scenario: &dyn Scenario, spec: &Spec, place: &Place) -> Result<Outcome,
         ));
     };
     let system = System::new(place, services).map_err(|error| error.to_string())?;
-    let plan = squall::run::plan_of(scenario, spec);
-    system.plan(&plan);
+    system.plan(&spec.plan);
     let live = Live {
         scenario,
         system: system.clone(),
     };
-    let outcome = run(&live, &spec.clone().under(plan), false);
+    let outcome = run(&live, spec, false);
     system.stop();
     Ok(outcome)
 }

@@ -115,7 +115,7 @@ fn carry_out(args: &ArgMatches, out: &mut dyn Write) -> Result<(), ExtraCommandE
         ..Spec::of(scenario, Seed(seed))
     };
     if let Some(file) = args.get_one::<PathBuf>("plan") {
-        spec.plan = Some(Plan::read(file).map_err(|error| usage(error.to_string()))?);
+        spec.plan = Plan::read(file).map_err(|error| usage(error.to_string()))?;
     }
     let outcome = storm(scenario, &spec, &place).map_err(usage)?;
     tell(&outcome, out)?;

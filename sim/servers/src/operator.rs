@@ -3,7 +3,7 @@
 use std::{
     future::Future,
     io,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::select;
 use squall_core::interned::interned;
 use squall_engine::{Client, Sim, sim::OBSERVER, storm::CustomFault};
 use tokio::sync::{mpsc, oneshot};
@@ -44,12 +45,8 @@ pub struct Order {
 impl Order {
     /// Does something, and stops as the fault ends.
     pub async fn while_it_lasts(&mut self, task: impl Future<Output = ()>) {
-        let ended = &mut self.ended;
-        tokio::select! {
-            biased;
-            _ = ended => {}
-            () = task => {}
-        }
+        // The end goes before the task, where both are there.
+        select(&mut self.ended, pin!(task)).await;
     }
 }
 

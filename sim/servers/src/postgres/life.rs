@@ -2,12 +2,14 @@
 
 use std::{
     future::{Future, pending},
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
 };
 
+use futures_util::future::{Either, select};
 use tokio::sync::Notify;
 
 /// Whether a server may run.
@@ -33,10 +35,9 @@ impl Life {
             // The machine is off.
             return pending().await;
         }
-        tokio::select! {
-            biased;
-            () = self.0.ends.notified() => Err("it is switched off for good".to_owned()),
-            ended = server => ended,
+        match select(pin!(self.0.ends.notified()), pin!(server)).await {
+            Either::Left(_) => Err("it is switched off for good".to_owned()),
+            Either::Right((ended, _)) => ended,
         }
     }
 }
