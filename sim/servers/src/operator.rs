@@ -1,13 +1,14 @@
 //! Faults that a server brings, carried out as an operator or an accident would: over a connection of the harness's own.
 
 use std::{
-    future::Future,
+    future::{Future, poll_fn},
     io,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
+    task::Poll,
     time::Duration,
 };
 
@@ -44,13 +45,18 @@ pub struct Order {
 impl Order {
     /// Does something, and stops as the fault ends.
     pub async fn while_it_lasts(&mut self, task: impl Future<Output = ()>) {
-        let ended = &mut self.ended;
-        tokio::select! {
-            biased;
-            _ = ended => {}
-            () = task => {}
-        }
+        until(&mut self.ended, task).await;
     }
+}
+
+/// What a task comes to, unless something else has ended before.
+pub async fn until<T>(end: impl Future, task: impl Future<Output = T>) -> Option<T> {
+    let (mut end, mut task) = (pin!(end), pin!(task));
+    poll_fn(|cx| match end.as_mut().poll(cx) {
+        Poll::Ready(_) => Poll::Ready(None),
+        Poll::Pending => task.as_mut().poll(cx).map(Some),
+    })
+    .await
 }
 
 /// Tries something until it succeeds.

@@ -10,6 +10,8 @@ use std::{
 
 use tokio::sync::Notify;
 
+use crate::operator::until;
+
 /// Whether a server may run.
 #[derive(Clone, Debug, Default)]
 pub struct Life(Arc<Inner>);
@@ -33,10 +35,7 @@ impl Life {
             // The machine is off.
             return pending().await;
         }
-        tokio::select! {
-            biased;
-            () = self.0.ends.notified() => Err("it is switched off for good".to_owned()),
-            ended = server => ended,
-        }
+        let ended = until(self.0.ends.notified(), server).await;
+        ended.unwrap_or_else(|| Err("it is switched off for good".to_owned()))
     }
 }
