@@ -123,8 +123,8 @@ struct Thread {
     futex: Option<(futex::Key, u32)>,
     /// The end of a named pipe for whose other end its present call waits.
     opening: Option<ObjectId>,
-    /// What its present call comes to once what it sent has arrived.
-    sent: Option<isize>,
+    /// The answer of its present call, which it gets later.
+    late: Option<isize>,
     signals: signals::OfThread,
 }
 
@@ -140,7 +140,7 @@ impl Thread {
             progress: 0,
             futex: None,
             opening: None,
-            sent: None,
+            late: None,
             signals,
         }
     }
@@ -241,8 +241,8 @@ pub(crate) struct Kernel {
     unix_names: BTreeMap<unix::Key, ObjectId>,
     /// Pipes with a name.
     fifos: pipe::Fifos,
-    /// The present call has sent to this very machine.
-    sends_here: bool,
+    /// The present call has its answer, and gets it so many nanoseconds later.
+    answered_late: Option<u64>,
     /// Objects that the present call sends along with bytes, and those that came along with what it has read.
     sending: Vec<ObjectId>,
     received: Vec<ObjectId>,
@@ -371,7 +371,7 @@ impl Kernel {
             objects,
             unix_names: BTreeMap::new(),
             fifos: pipe::Fifos::default(),
-            sends_here: false,
+            answered_late: None,
             sending: Vec::new(),
             received: Vec::new(),
             addressee: None,
@@ -517,8 +517,8 @@ impl Kernel {
                 call
             }
             State::Retry | State::Waiting(_) => {
-                if let Some(sent) = thread.sent.take() {
-                    thread.state = State::Ready(sent);
+                if let Some(answer) = thread.late.take() {
+                    thread.state = State::Ready(answer);
                     return;
                 }
                 thread.call
@@ -535,22 +535,22 @@ impl Kernel {
             Answer::Wait(wait) => self.interrupt(tid, &call, wait),
             _ => None,
         };
-        let (sends_here, now) = (std::mem::take(&mut self.sends_here), self.now());
+        let (late, now) = (self.answered_late.take(), self.now());
         if let Some(thread) = self.threads.get_mut(&tid) {
             match (answer, interrupted) {
                 (_, Some(result)) => thread.state = State::Ready(result),
                 (Answer::Done(result), _) => {
                     thread.signals.end_call();
-                    thread.state = match sends_here && result > 0 {
-                        true => {
-                            thread.sent = Some(result);
+                    thread.state = match late {
+                        Some(late) => {
+                            thread.late = Some(result);
                             State::Waiting(Wait {
-                                until: Some(now + ARRIVES_NS),
+                                until: Some(now + late),
                                 is_deaf: true,
                                 ..Wait::default()
                             })
                         }
-                        false => State::Ready(result),
+                        None => State::Ready(result),
                     };
                 }
                 (Answer::Anew, _) => {}

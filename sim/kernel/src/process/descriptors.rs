@@ -12,6 +12,9 @@ use super::{
     object::{Kind, Object, ObjectId, Objects, events},
 };
 
+/// How long it takes to be refused a descriptor.
+const REFUSED_NS: u64 = 1_000_000;
+
 /// Descriptors that a process may have (`RLIMIT_NOFILE`).
 pub(super) const DESCRIPTORS_MAX: usize = 65_536;
 
@@ -152,11 +155,13 @@ impl Kernel {
     }
 
     /// Whether the process may open another file or connection. What its runtime is made of it has.
-    pub(super) fn may_open(&self) -> Result<(), Errno> {
-        match self.node.has_descriptors() {
-            true => Ok(()),
-            false => Err(Errno(libc::EMFILE)),
+    pub(super) fn may_open(&mut self) -> Result<(), Errno> {
+        if self.node.has_descriptors() {
+            return Ok(());
         }
+        // Servers try again at once for as long as somebody wants to connect: time has to pass meanwhile.
+        self.answered_late = Some(REFUSED_NS);
+        Err(Errno(libc::EMFILE))
     }
 
     /// A new object with a descriptor. The flags are `O_NONBLOCK` and `O_CLOEXEC`, which those of sockets, events and epolls

@@ -15,7 +15,7 @@ use squall_engine::net::{Listener, Stream};
 
 use self::options::Options;
 use super::{
-    Answer, Errno, Kernel, Wait, address,
+    ARRIVES_NS, Answer, Errno, Kernel, Wait, address,
     object::{Kind, ObjectId, events},
     wakes::Wakes,
 };
@@ -573,7 +573,9 @@ impl Kernel {
             _ => false,
         };
         let remote = socket.remote;
-        self.sends_here |= stays && self.process.is_executable;
+        if stays && self.process.is_executable && sent > 0 {
+            self.answered_late = Some(ARRIVES_NS);
+        }
         if let (Some(hears), Some(remote)) = (hears, remote) {
             let peer = self.name_of_machine(remote.ip());
             let mut left = sent;

@@ -73,8 +73,8 @@ fn refused(name: &str, amount: u64, keeps_session: bool, says: &str) {
         sim.client("seller", sells);
     });
     assert!(told.contains(says), "{told}");
-    let sales = told.lines().filter(|line| line.contains(" sell "));
-    let last = sales.last().unwrap_or_default();
+    let mut sales = told.lines().filter(|line| line.contains(" sell "));
+    let last = sales.next_back().unwrap_or_default();
     assert!(last.contains("sell ok"), "{last}");
 }
 
