@@ -115,13 +115,18 @@ struct Place {
     store: Option<String>,
 }
 
+/// The services of a scenario, if they can be processes.
+fn services_of(scenario: &dyn Scenario) -> Option<&'static [&'static str]> {
+    let found = SCENARIOS.iter().find(|(name, _)| *name == scenario.name());
+    found.map(|(_, services)| *services)
+}
+
 /// Carries out one storm.
 ///
 /// # Errors
 /// The scenario's services cannot be processes, or they cannot be started.
 fn storm(scenario: &dyn Scenario, spec: &Spec, place: &Place) -> Result<Outcome, String> {
-    let services = SCENARIOS.iter().find(|(name, _)| *name == scenario.name());
-    let Some((_, services)) = services else {
+    let Some(services) = services_of(scenario) else {
         let able: Vec<&str> = SCENARIOS.iter().map(|(name, _)| *name).collect();
         return Err(format!(
             "the services of {} do not run as processes yet; those of {} do",
@@ -136,7 +141,9 @@ fn storm(scenario: &dyn Scenario, spec: &Spec, place: &Place) -> Result<Outcome,
         scenario,
         system: system.clone(),
     };
-    let outcome = run(&live, &spec.clone().under(plan), false);
+    let mut outcome = run(&live, &spec.clone().under(plan), false);
     system.stop();
+    // Those that look inside go by what services log, and by the scope in which they commit.
+    outcome.overlook_insides();
     Ok(outcome)
 }

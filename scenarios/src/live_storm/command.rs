@@ -12,7 +12,7 @@ use squall::{
     storm::Plan,
 };
 
-use super::{Place, storm, weather::why_not};
+use super::{Place, services_of, storm, weather::not_carried_out};
 
 const HELP: &str = "\
 The scenario's services run as processes of their own, on real sockets and files, or over a PostgreSQL server, with a
@@ -118,7 +118,7 @@ fn carry_out(args: &ArgMatches, out: &mut dyn Write) -> Result<(), ExtraCommandE
         spec.plan = Some(Plan::read(file).map_err(|error| usage(error.to_string()))?);
     }
     let outcome = storm(scenario, &spec, &place).map_err(usage)?;
-    tell(&outcome, out)?;
+    tell(&outcome, services_of(scenario).unwrap_or_default(), out)?;
     match &outcome.verdict {
         Verdict::Survived => Ok(()),
         verdict => Err(ExtraCommandError::Failed(format!("{verdict:?}"))),
@@ -126,9 +126,10 @@ fn carry_out(args: &ArgMatches, out: &mut dyn Write) -> Result<(), ExtraCommandE
 }
 
 /// Tells what became of the storm.
-fn tell(outcome: &Outcome, out: &mut dyn Write) -> std::io::Result<()> {
+fn tell(outcome: &Outcome, services: &[&str], out: &mut dyn Write) -> std::io::Result<()> {
     for report in &outcome.faults {
-        let done = match (why_not(&report.fault), report.fired) {
+        let missed = not_carried_out(&report.fault, services);
+        let done = match (missed, report.fired) {
             (Some(what), _) => format!("not carried out: {what}"),
             (None, None) => "did not happen: its site was not met".to_owned(),
             (None, Some(at)) => format!("at {at}"),

@@ -9,6 +9,7 @@ use std::{
 use serde_json::Value;
 use squall::{
     Sim,
+    site::{Kind, Site},
     storm::{Fault, Plan, When},
 };
 
@@ -33,6 +34,14 @@ const OF_PROCESSES: [&str; 11] = [
     "custom",
 ];
 
+/// Faults of a single burst.
+const OF_BURSTS: [&str; 4] = [
+    "lose-burst",
+    "duplicate-burst",
+    "delay-burst",
+    "reset-burst",
+];
+
 /// The faults of the storm.
 #[derive(Default)]
 pub(super) struct Weather(Mutex<Vec<Fault>>);
@@ -46,17 +55,30 @@ impl Weather {
     }
 }
 
-/// Why a fault is not carried out on processes, if so.
-pub(super) fn why_not(fault: &Fault) -> Option<String> {
+/// What of a fault is not carried out, if it is not. What happens between a client and a service does, in the scenario's
+/// own world.
+pub(super) fn not_carried_out(fault: &Fault, services: &[&str]) -> Option<String> {
     let what = told(fault);
-    let kind = what["do"].as_str().unwrap_or_default().to_owned();
+    let kind = what["do"].as_str().unwrap_or_default();
+    let is_service = |name: &str| services.contains(&name);
+    let at_a_client = match &fault.when {
+        When::AtMs(_) => false,
+        When::Site(Site { node, kind, .. }) | When::Nth { node, kind, .. } => {
+            !is_service(node) || matches!(kind, Kind::Send(peer) if !is_service(peer))
+        }
+    };
     let at_a_time = matches!(fault.when, When::AtMs(_));
-    match kind.as_str() {
-        kind if OF_NODES.contains(&kind) => None,
-        kind if OF_PROCESSES.contains(&kind) && at_a_time => None,
-        kind if OF_PROCESSES.contains(&kind) => Some(format!("{kind} at a site")),
-        kind => Some(kind.to_owned()),
-    }
+    let named = ["from", "to"].map(|name| what[name].as_str());
+    let of_a_client = named.into_iter().flatten().any(|name| !is_service(name));
+    let carried_out = OF_NODES.contains(&kind)
+        || (OF_PROCESSES.contains(&kind) && at_a_time)
+        || (at_a_client && (OF_BURSTS.contains(&kind) || of_a_client))
+        || (of_a_client && at_a_time);
+    let told = match at_a_time {
+        true => kind.to_owned(),
+        false => format!("{kind} at a site"),
+    };
+    (!carried_out).then_some(told)
 }
 
 fn told(fault: &Fault) -> Value {
