@@ -15,7 +15,7 @@ mod system;
 mod told;
 mod weather;
 
-use std::{cell::RefCell, path::PathBuf, sync::Arc};
+use std::{cell::RefCell, path::PathBuf, sync::Arc, time::Duration};
 
 use squall::{
     Sim,
@@ -113,6 +113,8 @@ struct Place {
     program: PathBuf,
     /// A PostgreSQL server in place of files, as a URL.
     store: Option<String>,
+    /// How long nothing may happen until all is taken for quiet.
+    quiet: Duration,
 }
 
 /// The services of a scenario, if they can be processes.

@@ -7,6 +7,7 @@ use std::{
     pin::pin,
     sync::{
         Arc, Mutex,
+        atomic::{AtomicUsize, Ordering::Relaxed},
         mpsc::{self, Receiver, Sender},
     },
     time::Duration,
@@ -26,28 +27,52 @@ const LOOK: Duration = Duration::from_millis(1);
 pub(super) struct Pipe {
     there: Sender<Vec<u8>>,
     back: Mutex<Back>,
+    /// How many connections there are on which an answer is waited for.
+    asked: Arc<AtomicUsize>,
 }
 
 #[derive(Default)]
 struct Back {
     bytes: VecDeque<Vec<u8>>,
     ended: bool,
+    asked: bool,
 }
 
 impl Pipe {
     /// The connection, and what is to be sent there; an empty piece is its end.
-    pub fn new() -> (Arc<Pipe>, Receiver<Vec<u8>>) {
+    pub fn new(asked: &Arc<AtomicUsize>) -> (Arc<Pipe>, Receiver<Vec<u8>>) {
         let (there, sent) = mpsc::channel();
-        let back = Mutex::default();
-        (Arc::new(Pipe { there, back }), sent)
+        let pipe = Pipe {
+            there,
+            back: Mutex::default(),
+            asked: asked.clone(),
+        };
+        (Arc::new(pipe), sent)
+    }
+
+    fn sends(&self, bytes: &[u8]) {
+        self.waits(true);
+        let _ = self.there.send(bytes.to_vec());
     }
 
     pub fn receives(&self, bytes: &[u8]) {
         lock(&self.back).bytes.push_back(bytes.to_vec());
+        self.waits(false);
     }
 
     pub fn ends(&self) {
         lock(&self.back).ended = true;
+        self.waits(false);
+    }
+
+    fn waits(&self, asked: bool) {
+        let mut back = lock(&self.back);
+        match (back.asked, asked && !back.ended) {
+            (false, true) => self.asked.fetch_add(1, Relaxed),
+            (true, false) => self.asked.fetch_sub(1, Relaxed),
+            _ => return,
+        };
+        back.asked = asked;
     }
 }
 
@@ -87,12 +112,23 @@ pub(super) async fn serve(node: Node, system: Arc<System>) -> io::Result<()> {
         loop {
             let stream = listener.accept().await?;
             let (pipe, other) = (system.connect(&name), node.clone());
-            node.spawn(async move { carry(&other, stream, &pipe).await });
+            let carried = Carried(pipe);
+            node.spawn(async move { carry(&other, stream, &carried.0).await });
         }
     };
     match select(pin!(ends), pin!(accepts)).await {
         Either::Left((why, _)) => Err(io::Error::other(why)),
         Either::Right((accepted, _)) => accepted,
+    }
+}
+
+/// A connection of the node's that ends with it.
+struct Carried(Arc<Pipe>);
+
+impl Drop for Carried {
+    fn drop(&mut self) {
+        let _ = self.0.there.send(Vec::new());
+        self.0.ends();
     }
 }
 
@@ -102,7 +138,7 @@ async fn carry(node: &Node, stream: Stream, pipe: &Pipe) {
     let there = async {
         let mut bytes = vec![0; 16 << 10];
         while let Ok(read @ 1..) = reads.read(&mut bytes).await {
-            let _ = pipe.there.send(bytes[..read].to_vec());
+            pipe.sends(&bytes[..read]);
         }
         let _ = pipe.there.send(Vec::new());
         pending::<()>().await;
@@ -126,5 +162,4 @@ async fn carry(node: &Node, stream: Stream, pipe: &Pipe) {
         let _ = writes.shutdown().await;
     };
     select(pin!(there), pin!(back)).await;
-    let _ = pipe.there.send(Vec::new());
 }

@@ -1,6 +1,6 @@
 //! `squall live-storm`: one storm, carried out on real processes.
 
-use std::{io::Write, path::PathBuf};
+use std::{io::Write, path::PathBuf, time::Duration};
 
 use squall::{
     cli::{
@@ -74,6 +74,14 @@ pub fn brought() -> ExtraCommand {
                 .help("Keep the rows on a PostgreSQL server, in a database of the storm's own"),
         )
         .arg(
+            Arg::new("quiet")
+                .long("quiet")
+                .value_name("SECONDS")
+                .help("How long nothing is committed after the storm until what is open is taken for open for ever")
+                .default_value("45")
+                .value_parser(value_parser!(u64).range(1..=3_600)),
+        )
+        .arg(
             Arg::new("program")
                 .long("program")
                 .value_name("FILE")
@@ -102,6 +110,7 @@ fn carry_out(args: &ArgMatches, out: &mut dyn Write) -> Result<(), ExtraCommandE
             .expect("it has a default")
             .clone(),
         store: args.get_one::<String>("store").cloned(),
+        quiet: Duration::from_secs(*args.get_one::<u64>("quiet").expect("it has a default")),
     };
     if !place.program.exists() {
         return Err(usage(format!(

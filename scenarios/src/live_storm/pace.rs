@@ -1,4 +1,5 @@
-//! Virtual time held to the real one.
+//! Virtual time held to the real one: until all is quiet. What the invariants still wait for then would be waited for in
+//! vain, for up to half an hour, and so it passes at once.
 
 use std::{
     sync::{Arc, Condvar, Mutex},
@@ -55,11 +56,19 @@ pub(super) fn hold(sim: &Sim, system: &Arc<System>) {
         let system = system.clone();
         async move {
             let since = |time: VirtualTime| time.since(VirtualTime(0));
-            let began = system.clock.now().saturating_sub(since(node.now()));
+            let due = |began: Duration, now: VirtualTime| began.saturating_add(since(now));
+            let mut began = system.clock.now().saturating_sub(since(node.now()));
+            let mut busy = system.clock.now();
             loop {
                 node.sleep(STEP).await;
-                system.clock.wait_for(began + since(node.now()));
-                system.told.follow();
+                let now = system.clock.now();
+                if system.told.follow() || system.is_asked() || now < system.weather.ends() {
+                    busy = now;
+                }
+                match now.saturating_sub(busy) < system.quiet {
+                    true => system.clock.wait_for(due(began, node.now())),
+                    false => began = now.saturating_sub(since(node.now())),
+                }
             }
             #[allow(unreachable_code)]
             Ok::<_, std::io::Error>(())

@@ -44,14 +44,42 @@ const OF_BURSTS: [&str; 4] = [
 
 /// The faults of the storm.
 #[derive(Default)]
-pub(super) struct Weather(Mutex<Vec<Fault>>);
+pub(super) struct Weather {
+    faults: Mutex<Vec<Fault>>,
+    /// When the last of them ends, once the storm has begun.
+    ends: Mutex<Option<Duration>>,
+}
+
+/// The longest part of a storm that comes at a site and not at a time.
+const AT_SITES: Duration = Duration::from_secs(10);
 
 /// Something that is done so long after the beginning of the storm.
 type Deed = (u64, Box<dyn Fn(&System) + Send>);
 
 impl Weather {
     pub fn plan(&self, plan: &Plan) {
-        *lock(&self.0) = plan.faults.clone();
+        *lock(&self.faults) = plan.faults.clone();
+    }
+
+    /// When the storm will be over; never, before it has begun.
+    pub fn ends(&self) -> Duration {
+        lock(&self.ends).unwrap_or(Duration::MAX)
+    }
+
+    fn begins(&self, now: Duration) {
+        let lasts = |fault: &Fault| {
+            let what = told(fault);
+            let number = |name: &str| what[name].as_u64().unwrap_or_default();
+            let at = match fault.when {
+                When::AtMs(at) => Duration::from_millis(at),
+                _ => AT_SITES,
+            };
+            let each = number("down_ms").max(number("each_ms")) * 2 * number("times").max(1);
+            at + Duration::from_millis(number("for_ms") + each)
+        };
+        let faults = lock(&self.faults);
+        let longest = faults.iter().map(lasts).max().unwrap_or_default();
+        *lock(&self.ends) = Some(now + longest);
     }
 }
 
@@ -89,7 +117,8 @@ fn told(fault: &Fault) -> Value {
 pub(super) fn watch(sim: &Sim, system: &Arc<System>) {
     let system = system.clone();
     sim.operator("weather", move |_| async move {
-        let faults = lock(&system.weather.0).clone();
+        system.weather.begins(system.clock.now());
+        let faults = lock(&system.weather.faults).clone();
         let mut deeds: Vec<Deed> = faults.iter().flat_map(deeds).collect();
         deeds.sort_by_key(|(at_ms, _)| *at_ms);
         let of = system.clone();
