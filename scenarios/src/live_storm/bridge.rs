@@ -10,7 +10,6 @@ use std::{
         atomic::{AtomicUsize, Ordering::Relaxed},
         mpsc::{self, Receiver, Sender},
     },
-    time::Duration,
 };
 
 use futures_util::future::{Either, select};
@@ -19,9 +18,6 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, split};
 
 use super::system::{Life, System};
 use crate::lock;
-
-/// How often it is looked for what the process has sent, and how it is.
-const LOOK: Duration = Duration::from_millis(1);
 
 /// A connection to a process: bytes there, and back.
 pub(super) struct Pipe {
@@ -94,14 +90,14 @@ pub(super) async fn serve(node: Node, system: Arc<System>) -> io::Result<()> {
     loop {
         match system.life(&name) {
             Life::Up => break,
-            Life::Starting => node.sleep(LOOK).await,
+            Life::Starting => node.sleep(system.clock.step()).await,
             Life::Ended(why) => return Err(io::Error::other(why)),
             Life::Down => return Err(io::Error::other("it was killed")),
         }
     }
     let ends = async {
         loop {
-            node.sleep(LOOK).await;
+            node.sleep(system.clock.step()).await;
             if let Life::Ended(why) = system.life(&name) {
                 break why;
             }
@@ -111,9 +107,9 @@ pub(super) async fn serve(node: Node, system: Arc<System>) -> io::Result<()> {
     let accepts = async {
         loop {
             let stream = listener.accept().await?;
-            let (pipe, other) = (system.connect(&name), node.clone());
+            let (pipe, other, system) = (system.connect(&name), node.clone(), system.clone());
             let carried = Carried(pipe);
-            node.spawn(async move { carry(&other, stream, &carried.0).await });
+            node.spawn(async move { carry(&other, stream, (&carried.0, &system)).await });
         }
     };
     match select(pin!(ends), pin!(accepts)).await {
@@ -133,7 +129,7 @@ impl Drop for Carried {
 }
 
 /// Carries bytes both ways until the process's end of the connection is closed.
-async fn carry(node: &Node, stream: Stream, pipe: &Pipe) {
+async fn carry(node: &Node, stream: Stream, (pipe, system): (&Pipe, &System)) {
     let (mut reads, mut writes) = split(stream);
     let there = async {
         let mut bytes = vec![0; 16 << 10];
@@ -156,7 +152,7 @@ async fn carry(node: &Node, stream: Stream, pipe: &Pipe) {
                     }
                 }
                 None if ended => break,
-                None => node.sleep(LOOK).await,
+                None => node.sleep(system.clock.step()).await,
             }
         }
         let _ = writes.shutdown().await;
