@@ -15,7 +15,7 @@ mod system;
 mod told;
 mod weather;
 
-use std::{cell::RefCell, path::PathBuf, sync::Arc};
+use std::{cell::RefCell, path::PathBuf, sync::Arc, time::Duration};
 
 use squall::{
     Sim,
@@ -113,6 +113,14 @@ struct Place {
     program: PathBuf,
     /// A PostgreSQL server in place of files, as a URL.
     store: Option<String>,
+    /// How long nothing may happen until all is taken for quiet.
+    quiet: Duration,
+}
+
+/// The services of a scenario, if they can be processes.
+fn services_of(scenario: &dyn Scenario) -> Option<&'static [&'static str]> {
+    let found = SCENARIOS.iter().find(|(name, _)| *name == scenario.name());
+    found.map(|(_, services)| *services)
 }
 
 /// Carries out one storm.
@@ -120,8 +128,7 @@ struct Place {
 /// # Errors
 /// The scenario's services cannot be processes, or they cannot be started.
 fn storm(scenario: &dyn Scenario, spec: &Spec, place: &Place) -> Result<Outcome, String> {
-    let services = SCENARIOS.iter().find(|(name, _)| *name == scenario.name());
-    let Some((_, services)) = services else {
+    let Some(services) = services_of(scenario) else {
         let able: Vec<&str> = SCENARIOS.iter().map(|(name, _)| *name).collect();
         return Err(format!(
             "the services of {} do not run as processes yet; those of {} do",
@@ -135,7 +142,9 @@ fn storm(scenario: &dyn Scenario, spec: &Spec, place: &Place) -> Result<Outcome,
         scenario,
         system: system.clone(),
     };
-    let outcome = run(&live, spec, false);
+    let mut outcome = run(&live, spec, false);
     system.stop();
+    // Those that look inside go by what services log, and by the scope in which they commit.
+    outcome.overlook_insides();
     Ok(outcome)
 }

@@ -7,9 +7,9 @@ use std::{
     pin::pin,
     sync::{
         Arc, Mutex,
+        atomic::{AtomicUsize, Ordering::Relaxed},
         mpsc::{self, Receiver, Sender},
     },
-    time::Duration,
 };
 
 use futures_util::future::{Either, select};
@@ -19,35 +19,56 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, split};
 use super::system::{Life, System};
 use crate::lock;
 
-/// How often it is looked for what the process has sent, and how it is.
-const LOOK: Duration = Duration::from_millis(1);
-
 /// A connection to a process: bytes there, and back.
 pub(super) struct Pipe {
     there: Sender<Vec<u8>>,
     back: Mutex<Back>,
+    /// How many connections there are on which an answer is waited for.
+    asked: Arc<AtomicUsize>,
 }
 
 #[derive(Default)]
 struct Back {
     bytes: VecDeque<Vec<u8>>,
     ended: bool,
+    asked: bool,
 }
 
 impl Pipe {
     /// The connection, and what is to be sent there; an empty piece is its end.
-    pub fn new() -> (Arc<Pipe>, Receiver<Vec<u8>>) {
+    pub fn new(asked: &Arc<AtomicUsize>) -> (Arc<Pipe>, Receiver<Vec<u8>>) {
         let (there, sent) = mpsc::channel();
-        let back = Mutex::default();
-        (Arc::new(Pipe { there, back }), sent)
+        let pipe = Pipe {
+            there,
+            back: Mutex::default(),
+            asked: asked.clone(),
+        };
+        (Arc::new(pipe), sent)
+    }
+
+    fn sends(&self, bytes: &[u8]) {
+        self.waits(true);
+        let _ = self.there.send(bytes.to_vec());
     }
 
     pub fn receives(&self, bytes: &[u8]) {
         lock(&self.back).bytes.push_back(bytes.to_vec());
+        self.waits(false);
     }
 
     pub fn ends(&self) {
         lock(&self.back).ended = true;
+        self.waits(false);
+    }
+
+    fn waits(&self, asked: bool) {
+        let mut back = lock(&self.back);
+        match (back.asked, asked && !back.ended) {
+            (false, true) => self.asked.fetch_add(1, Relaxed),
+            (true, false) => self.asked.fetch_sub(1, Relaxed),
+            _ => return,
+        };
+        back.asked = asked;
     }
 }
 
@@ -69,14 +90,14 @@ pub(super) async fn serve(node: Node, system: Arc<System>) -> io::Result<()> {
     loop {
         match system.life(&name) {
             Life::Up => break,
-            Life::Starting => node.sleep(LOOK).await,
+            Life::Starting => node.sleep(system.clock.step()).await,
             Life::Ended(why) => return Err(io::Error::other(why)),
             Life::Down => return Err(io::Error::other("it was killed")),
         }
     }
     let ends = async {
         loop {
-            node.sleep(LOOK).await;
+            node.sleep(system.clock.step()).await;
             if let Life::Ended(why) = system.life(&name) {
                 break why;
             }
@@ -86,8 +107,9 @@ pub(super) async fn serve(node: Node, system: Arc<System>) -> io::Result<()> {
     let accepts = async {
         loop {
             let stream = listener.accept().await?;
-            let (pipe, other) = (system.connect(&name), node.clone());
-            node.spawn(async move { carry(&other, stream, &pipe).await });
+            let (pipe, other, system) = (system.connect(&name), node.clone(), system.clone());
+            let carried = Carried(pipe);
+            node.spawn(async move { carry(&other, stream, (&carried.0, &system)).await });
         }
     };
     match select(pin!(ends), pin!(accepts)).await {
@@ -96,13 +118,23 @@ pub(super) async fn serve(node: Node, system: Arc<System>) -> io::Result<()> {
     }
 }
 
+/// A connection of the node's that ends with it.
+struct Carried(Arc<Pipe>);
+
+impl Drop for Carried {
+    fn drop(&mut self) {
+        let _ = self.0.there.send(Vec::new());
+        self.0.ends();
+    }
+}
+
 /// Carries bytes both ways until the process's end of the connection is closed.
-async fn carry(node: &Node, stream: Stream, pipe: &Pipe) {
+async fn carry(node: &Node, stream: Stream, (pipe, system): (&Pipe, &System)) {
     let (mut reads, mut writes) = split(stream);
     let there = async {
         let mut bytes = vec![0; 16 << 10];
         while let Ok(read @ 1..) = reads.read(&mut bytes).await {
-            let _ = pipe.there.send(bytes[..read].to_vec());
+            pipe.sends(&bytes[..read]);
         }
         let _ = pipe.there.send(Vec::new());
         pending::<()>().await;
@@ -120,11 +152,10 @@ async fn carry(node: &Node, stream: Stream, pipe: &Pipe) {
                     }
                 }
                 None if ended => break,
-                None => node.sleep(LOOK).await,
+                None => node.sleep(system.clock.step()).await,
             }
         }
         let _ = writes.shutdown().await;
     };
     select(pin!(there), pin!(back)).await;
-    let _ = pipe.there.send(Vec::new());
 }

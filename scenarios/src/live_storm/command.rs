@@ -1,6 +1,6 @@
 //! `squall live-storm`: one storm, carried out on real processes.
 
-use std::{io::Write, path::PathBuf};
+use std::{io::Write, path::PathBuf, time::Duration};
 
 use squall::{
     cli::{
@@ -12,7 +12,7 @@ use squall::{
     storm::Plan,
 };
 
-use super::{Place, storm, weather::why_not};
+use super::{Place, services_of, storm, weather::not_carried_out};
 
 const HELP: &str = "\
 The scenario's services run as processes of their own, on real sockets and files, or over a PostgreSQL server, with a
@@ -74,6 +74,14 @@ pub fn brought() -> ExtraCommand {
                 .help("Keep the rows on a PostgreSQL server, in a database of the storm's own"),
         )
         .arg(
+            Arg::new("quiet")
+                .long("quiet")
+                .value_name("SECONDS")
+                .help("How long nothing is committed after the storm until what is open is taken for open for ever")
+                .default_value("45")
+                .value_parser(value_parser!(u64).range(1..=3_600)),
+        )
+        .arg(
             Arg::new("program")
                 .long("program")
                 .value_name("FILE")
@@ -102,6 +110,7 @@ fn carry_out(args: &ArgMatches, out: &mut dyn Write) -> Result<(), ExtraCommandE
             .expect("it has a default")
             .clone(),
         store: args.get_one::<String>("store").cloned(),
+        quiet: Duration::from_secs(*args.get_one::<u64>("quiet").expect("it has a default")),
     };
     if !place.program.exists() {
         return Err(usage(format!(
@@ -118,7 +127,7 @@ fn carry_out(args: &ArgMatches, out: &mut dyn Write) -> Result<(), ExtraCommandE
         spec.plan = Plan::read(file).map_err(|error| usage(error.to_string()))?;
     }
     let outcome = storm(scenario, &spec, &place).map_err(usage)?;
-    tell(&outcome, out)?;
+    tell(&outcome, services_of(scenario).unwrap_or_default(), out)?;
     match &outcome.verdict {
         Verdict::Survived => Ok(()),
         verdict => Err(ExtraCommandError::Failed(format!("{verdict:?}"))),
@@ -126,9 +135,10 @@ fn carry_out(args: &ArgMatches, out: &mut dyn Write) -> Result<(), ExtraCommandE
 }
 
 /// Tells what became of the storm.
-fn tell(outcome: &Outcome, out: &mut dyn Write) -> std::io::Result<()> {
+fn tell(outcome: &Outcome, services: &[&str], out: &mut dyn Write) -> std::io::Result<()> {
     for report in &outcome.faults {
-        let done = match (why_not(&report.fault), report.fired) {
+        let missed = not_carried_out(&report.fault, services);
+        let done = match (missed, report.fired) {
             (Some(what), _) => format!("not carried out: {what}"),
             (None, None) => "did not happen: its site was not met".to_owned(),
             (None, Some(at)) => format!("at {at}"),

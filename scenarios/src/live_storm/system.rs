@@ -9,6 +9,7 @@ use std::{
     process::{Child, Command, Stdio},
     sync::{
         Arc, Mutex, OnceLock,
+        atomic::{AtomicUsize, Ordering::Relaxed},
         mpsc::{self, Sender},
     },
     time::{Duration, Instant},
@@ -59,6 +60,10 @@ pub(super) struct System {
     settings: OnceLock<String>,
     processes: Mutex<BTreeMap<&'static str, Process>>,
     jobs: Sender<Job>,
+    /// How many connections there are on which a process is asked for something.
+    asked: Arc<AtomicUsize>,
+    /// How long nothing may happen until all is taken for quiet.
+    pub quiet: Duration,
     pub links: Links,
     pub clock: Arc<Clock>,
     pub told: Told,
@@ -95,10 +100,17 @@ impl System {
             settings: OnceLock::new(),
             processes: Mutex::new(services.iter().map(down).collect()),
             jobs,
+            asked: Arc::default(),
+            quiet: place.quiet,
             clock: Clock::start(),
             told,
             weather: Weather::default(),
         }))
+    }
+
+    /// Whether a process is asked for something.
+    pub fn is_asked(&self) -> bool {
+        self.asked.load(Relaxed) > 0
     }
 
     pub fn plan(&self, plan: &Plan) {
@@ -280,7 +292,7 @@ impl System {
 
     /// Opens a connection to a process.
     pub fn connect(&self, name: &str) -> Arc<Pipe> {
-        let (pipe, sent) = Pipe::new();
+        let (pipe, sent) = Pipe::new(&self.asked);
         let (address, end) = (self.address(name), pipe.clone());
         self.aside(move || {
             let Ok(mut stream) = TcpStream::connect(address) else {

@@ -54,8 +54,8 @@ impl Told {
     }
 
     /// Tells the invariants what was committed since the last time. What a node's process has committed before it died is
-    /// told when the node lives again, and what followed from it waits.
-    pub fn follow(&self) {
+    /// told when the node lives again, and what followed from it waits. Returns whether there was anything.
+    pub fn follow(&self) -> bool {
         let mut followed = lock(&self.0);
         followed.read();
         let mut commits = Vec::new();
@@ -70,10 +70,12 @@ impl Told {
                 commits.push((node, rows));
             }
         }
+        let any = !commits.is_empty() || !followed.waiting.is_empty();
         drop(followed);
         for (node, rows) in commits {
             node.committed("told", rows);
         }
+        any
     }
 }
 

@@ -9,6 +9,7 @@ use std::{
 use serde_json::Value;
 use squall::{
     Sim,
+    site::{Kind, Site},
     storm::{Fault, Plan, When},
 };
 
@@ -33,30 +34,79 @@ const OF_PROCESSES: [&str; 11] = [
     "custom",
 ];
 
+/// Faults of a single burst.
+const OF_BURSTS: [&str; 4] = [
+    "lose-burst",
+    "duplicate-burst",
+    "delay-burst",
+    "reset-burst",
+];
+
 /// The faults of the storm.
 #[derive(Default)]
-pub(super) struct Weather(Mutex<Vec<Fault>>);
+pub(super) struct Weather {
+    faults: Mutex<Vec<Fault>>,
+    /// When the last of them ends, once the storm has begun.
+    ends: Mutex<Option<Duration>>,
+}
+
+/// The longest part of a storm that comes at a site and not at a time.
+const AT_SITES: Duration = Duration::from_secs(10);
 
 /// Something that is done so long after the beginning of the storm.
 type Deed = (u64, Box<dyn Fn(&System) + Send>);
 
 impl Weather {
     pub fn plan(&self, plan: &Plan) {
-        *lock(&self.0) = plan.faults.clone();
+        *lock(&self.faults) = plan.faults.clone();
+    }
+
+    /// When the storm will be over; never, before it has begun.
+    pub fn ends(&self) -> Duration {
+        lock(&self.ends).unwrap_or(Duration::MAX)
+    }
+
+    fn begins(&self, now: Duration) {
+        let lasts = |fault: &Fault| {
+            let what = told(fault);
+            let number = |name: &str| what[name].as_u64().unwrap_or_default();
+            let at = match fault.when {
+                When::AtMs(at) => Duration::from_millis(at),
+                _ => AT_SITES,
+            };
+            let each = number("down_ms").max(number("each_ms")) * 2 * number("times").max(1);
+            at + Duration::from_millis(number("for_ms") + each)
+        };
+        let faults = lock(&self.faults);
+        let longest = faults.iter().map(lasts).max().unwrap_or_default();
+        *lock(&self.ends) = Some(now + longest);
     }
 }
 
-/// Why a fault is not carried out on processes, if so.
-pub(super) fn why_not(fault: &Fault) -> Option<String> {
+/// What of a fault is not carried out, if it is not. What happens between a client and a service does, in the scenario's
+/// own world.
+pub(super) fn not_carried_out(fault: &Fault, services: &[&str]) -> Option<String> {
     let what = told(fault);
-    let kind = what["do"].as_str().unwrap_or_default().to_owned();
+    let kind = what["do"].as_str().unwrap_or_default();
+    let is_service = |name: &str| services.contains(&name);
+    let at_a_client = match &fault.when {
+        When::AtMs(_) => false,
+        When::Site(Site { node, kind, .. }) | When::Nth { node, kind, .. } => {
+            !is_service(node) || matches!(kind, Kind::Send(peer) if !is_service(peer))
+        }
+    };
     let at_a_time = matches!(fault.when, When::AtMs(_));
-    match kind.as_str() {
-        kind if OF_NODES.contains(&kind) => None,
-        kind if OF_PROCESSES.contains(&kind) && at_a_time => None,
-        kind if OF_PROCESSES.contains(&kind) => Some(format!("{kind} at a site")),
-        kind => Some(kind.to_owned()),
-    }
+    let named = ["from", "to"].map(|name| what[name].as_str());
+    let of_a_client = named.into_iter().flatten().any(|name| !is_service(name));
+    let carried_out = OF_NODES.contains(&kind)
+        || (OF_PROCESSES.contains(&kind) && at_a_time)
+        || (at_a_client && (OF_BURSTS.contains(&kind) || of_a_client))
+        || (of_a_client && at_a_time);
+    let told = match at_a_time {
+        true => kind.to_owned(),
+        false => format!("{kind} at a site"),
+    };
+    (!carried_out).then_some(told)
 }
 
 fn told(fault: &Fault) -> Value {
@@ -67,7 +117,8 @@ fn told(fault: &Fault) -> Value {
 pub(super) fn watch(sim: &Sim, system: &Arc<System>) {
     let system = system.clone();
     sim.operator("weather", move |_| async move {
-        let faults = lock(&system.weather.0).clone();
+        system.weather.begins(system.clock.now());
+        let faults = lock(&system.weather.faults).clone();
         let mut deeds: Vec<Deed> = faults.iter().flat_map(deeds).collect();
         deeds.sort_by_key(|(at_ms, _)| *at_ms);
         let of = system.clone();
