@@ -71,7 +71,10 @@ async fn trade<S: Shop>() -> Result<()> {
         again(async || shop.sell(number).await).await;
         told.insert(number);
         there = again(async || shop.sold().await).await;
-        assert!(told.is_subset(&there), "lost: {told:?}, {there:?}");
+        assert!(
+            told.is_subset(&there),
+            "a sale is gone: {told:?}, {there:?}"
+        );
         sleep(ROUND).await;
     }
     again(async || shop.close().await).await;

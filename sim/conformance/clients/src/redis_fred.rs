@@ -57,7 +57,10 @@ impl crate::Shop for Shop {
         let () = both.smembers("sold").await?;
         let () = both.get("till").await?;
         let (sold, till): (Vec<i64>, Option<usize>) = both.exec(true).await?;
-        ensure!(sold.len() == till.unwrap_or(0), "lost: {sold:?}, {till:?}");
+        ensure!(
+            sold.len() == till.unwrap_or(0),
+            "a sale is gone: {sold:?}, {till:?}"
+        );
         Ok(sold.into_iter().collect())
     }
 

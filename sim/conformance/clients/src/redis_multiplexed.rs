@@ -52,7 +52,10 @@ pub async fn sold(connection: &mut impl redis::aio::ConnectionLike) -> Result<BT
     both.atomic().smembers("sold").get("till");
     let both: (BTreeSet<i64>, Option<usize>) = both.query_async(connection).await?;
     let (sold, till) = both;
-    ensure!(sold.len() == till.unwrap_or(0), "lost: {sold:?}, {till:?}");
+    ensure!(
+        sold.len() == till.unwrap_or(0),
+        "a sale is gone: {sold:?}, {till:?}"
+    );
     Ok(sold)
 }
 
