@@ -119,7 +119,9 @@ async fn lifecycle(
     });
     // Long enough for every service to create its database and listen.
     wait(Duration::from_millis(20)).await;
-    let played = match possible(&world, plan, profile) {
+    // A plan that was given may be for a world in which some nodes of the profile are left out.
+    let drawn = (*plan == profile.draw(spec.seed)).then_some(profile);
+    let played = match possible(&world, plan, drawn) {
         Ok(()) => play(&world, cast, plan).await,
         Err(wrong) => {
             lock(&world.checker).harness = Some(wrong);
@@ -131,8 +133,9 @@ async fn lifecycle(
     finish(&world, plan, played.err(), at_end).await
 }
 
-/// Whether all that the scenario, its profile and the storm speak of is in this world.
-fn possible(world: &World, plan: &Plan, profile: &Profile) -> Result<(), String> {
+/// Whether all that the scenario and the storm speak of is in this world. `drawn` is what the storm was drawn from, if it is
+/// the seed's own.
+fn possible(world: &World, plan: &Plan, drawn: Option<&Profile>) -> Result<(), String> {
     let nodes = world.nodes();
     let services = nodes.iter().filter(|node| !node.is_client);
     let services: Vec<&str> = services.map(|node| &*node.name).collect();
@@ -150,7 +153,7 @@ fn possible(world: &World, plan: &Plan, profile: &Profile) -> Result<(), String>
     for node in lock(&world.row_readers).keys() {
         known(node, "rows")?;
     }
-    for node in profile.everywhere() {
+    for node in drawn.into_iter().flat_map(Profile::everywhere) {
         known(node, "faults")?;
     }
     let keeps_files = |name: &str| match world.find(name) {
