@@ -18,5 +18,5 @@ mod sim;
 pub use cpu::prepare_programs;
 pub use fork::{Preparation, forked, in_child, prepare_first};
 pub use mapped::map_file;
-pub use process::outside::{find as find_executable, see_installation};
+pub use process::outside::find as find_executable;
 pub use sim::{Command, Outcome, Process, Processes, unmodified};

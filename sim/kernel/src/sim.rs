@@ -3,7 +3,7 @@
 use std::{
     fmt,
     future::Future,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -188,6 +188,7 @@ pub struct Command {
     program: PathBuf,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
+    installed: Vec<PathBuf>,
     hears: Option<process::Hears>,
 }
 
@@ -207,8 +208,16 @@ impl Command {
             program: program.into(),
             arguments: Vec::new(),
             environment: Vec::new(),
+            installed: Vec::new(),
             hears: None,
         }
+    }
+
+    /// It sees this executable too, with what belongs to it, wherever that lies on the real machine.
+    pub fn sees(mut self, executable: &Path) -> Self {
+        self.installed
+            .extend(process::outside::installation(executable));
+        self
     }
 
     /// Its arguments, without its own name.
@@ -241,10 +250,16 @@ impl Command {
     fn executable(&self) -> Result<Executable, String> {
         let name = self.program.to_string_lossy();
         let file = process::outside::find(&name).and_then(|found| found.canonicalize().ok());
+        let file = file.ok_or_else(|| format!("there is no executable {name:?}"))?;
         let own = [&*name].into_iter();
         let arguments = own.chain(self.arguments.iter().map(String::as_str));
         Ok(Executable {
-            file: file.ok_or_else(|| format!("there is no executable {name:?}"))?,
+            installed: [
+                process::outside::installation(&file),
+                self.installed.clone(),
+            ]
+            .concat(),
+            file,
             arguments: arguments.map(|it| it.as_bytes().to_vec()).collect(),
             user: USER,
             ..Executable::default()

@@ -33,58 +33,63 @@ impl Connection {
         hello.extend(VERSION.to_be_bytes());
         hello.extend(words.as_bytes());
         connection.0.write_all(&hello).await?;
-        connection.until_ready(|_, _| ()).await?;
-        Ok(connection)
+        match connection.until_ready(|_, _| ()).await? {
+            None => Ok(connection),
+            Some(why) => Err(io::Error::other(why)),
+        }
     }
 
     /// The rows that a query gives, each with its values as text.
     pub async fn rows(&mut self, sql: &str) -> io::Result<Vec<Row>> {
         let mut query = Vec::new();
         say(&mut query, b'Q', &[sql.as_bytes(), b"\0"]);
-        let answers = self.answers(&query).await?;
-        Ok(answers.into_iter().flatten().collect())
+        self.0.write_all(&query).await?;
+        self.answer().await?.map_err(io::Error::other)
     }
 
-    /// Has a query understood and planned, once for each time that it will be asked under this number.
-    pub async fn prepare(&mut self, number: usize, sql: &str) -> io::Result<()> {
+    /// Has a query understood and planned, once for each time that it will be asked under this number. What is wrong with
+    /// it, if something is.
+    pub async fn prepare(&mut self, number: usize, sql: &str) -> io::Result<Result<(), String>> {
         let mut messages = Vec::new();
         let name = format!("{number}\0");
-        say(
-            &mut messages,
-            b'P',
-            &[name.as_bytes(), sql.as_bytes(), &[0; 3]],
-        );
+        let parts = [name.as_bytes(), sql.as_bytes(), &[0; 3]];
+        say(&mut messages, b'P', &parts);
         say(&mut messages, b'S', &[]);
-        self.answers(&messages).await?;
-        Ok(())
+        self.0.write_all(&messages).await?;
+        Ok(self.answer().await?.map(drop))
     }
 
-    /// The rows that each of these queries gives, which were prepared and are asked at once.
-    pub async fn ask(&mut self, numbers: &[usize]) -> io::Result<Vec<Vec<Row>>> {
+    /// What each of these queries gives, which were prepared and are asked at once: rows, or an error that concerns it alone.
+    pub async fn ask(&mut self, numbers: &[usize]) -> io::Result<Vec<Result<Vec<Row>, String>>> {
         let mut messages = Vec::new();
         for number in numbers {
             let name = format!("\0{number}\0");
             say(&mut messages, b'B', &[name.as_bytes(), &[0; 6]]);
             say(&mut messages, b'E', &[&[0; 5]]);
+            say(&mut messages, b'S', &[]);
         }
-        say(&mut messages, b'S', &[]);
-        self.answers(&messages).await
-    }
-
-    async fn answers(&mut self, messages: &[u8]) -> io::Result<Vec<Vec<Row>>> {
-        self.0.write_all(messages).await?;
-        let (mut answers, mut rows) = (Vec::new(), Vec::new());
-        let hear = |kind, body: &[u8]| match kind {
-            b'D' => rows.push(values(body)),
-            b'C' => answers.push(std::mem::take(&mut rows)),
-            _ => {}
-        };
-        self.until_ready(hear).await?;
+        self.0.write_all(&messages).await?;
+        let mut answers = Vec::new();
+        for _ in numbers {
+            answers.push(self.answer().await?);
+        }
         Ok(answers)
     }
 
-    /// Hears messages until the server is ready for a query. An error that it tells is one.
-    async fn until_ready(&mut self, mut hear: impl FnMut(u8, &[u8])) -> io::Result<()> {
+    /// The rows, or the error, that come before the server is ready again.
+    async fn answer(&mut self) -> io::Result<Result<Vec<Row>, String>> {
+        let mut rows = Vec::new();
+        let hear = |kind, body: &[u8]| {
+            if kind == b'D' {
+                rows.push(values(body));
+            }
+        };
+        let failed = self.until_ready(hear).await?;
+        Ok(failed.map_or(Ok(rows), Err))
+    }
+
+    /// Hears messages until the server is ready for a query. The error that it tells of, if it does.
+    async fn until_ready(&mut self, mut hear: impl FnMut(u8, &[u8])) -> io::Result<Option<String>> {
         let mut failed = None;
         loop {
             let kind = self.0.read_u8().await?;
@@ -92,7 +97,7 @@ impl Connection {
             let mut body = vec![0; len];
             self.0.read_exact(&mut body).await?;
             match kind {
-                b'Z' => return failed.map_or(Ok(()), |why| Err(io::Error::other(why))),
+                b'Z' => return Ok(failed),
                 b'E' => {
                     let fatal = error(&body);
                     // A refused connection is closed after this.

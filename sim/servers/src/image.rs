@@ -19,7 +19,7 @@ use squall_engine::{
     scenario::{Scenario, Setup},
     storm::Profile,
 };
-use squall_kernel::{Command, map_file, prepare_first, prepare_programs, see_installation};
+use squall_kernel::{Command, map_file, prepare_first, prepare_programs};
 
 use crate::settings::{DATA, arguments};
 
@@ -189,11 +189,11 @@ wait $!
 
 async fn fill(wanted: &Wanted, node: &Node) -> Result<(), String> {
     let schema = wanted.schema.clone().into_bytes().leak();
-    see_installation(&wanted.folder);
     let files = Snapshot::of_files(&[("schema.sql", schema, 0o644)]);
     node.disk()
         .begin_with(&files.map_err(|error| error.to_string())?);
     Command::new("sh")
+        .sees(&wanted.folder.join("initdb"))
         .arguments(["-c".to_owned(), script(wanted)])
         .run(node.clone())
         .await

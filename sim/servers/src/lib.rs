@@ -36,8 +36,8 @@ pub trait Servers {
     fn redis(&self, name: &str) -> Redis;
 
     /// Whenever a transaction that may have written something was committed, and once all is settled, this query of the
-    /// server's database is to give no row: each that it gives is broken. What it is about need not be there from the
-    /// beginning.
+    /// server's database is to give no row: each that it gives is broken. It is one statement; what it is about need not be
+    /// there from the beginning.
     ///
     /// It is asked over a connection of the harness's own, as superuser, as soon as the server has answered the commit: what
     /// is true for a shorter time than the question takes on its way (half a millisecond) can be missed, and while no

@@ -49,8 +49,17 @@ impl Postgres {
     }
 
     /// The database that it has, and that is its user `app`'s; `app` if not said.
+    ///
+    /// # Panics
+    /// The name is not one of letters, digits and underscores.
     pub fn database(self, name: impl Into<String>) -> Self {
-        self.described().database = name.into();
+        let name = name.into();
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        assert!(
+            !name.is_empty() && name.chars().all(is_plain),
+            "a database's name is one of letters, digits and underscores, and not {name:?}"
+        );
+        self.described().database = name;
         self
     }
 

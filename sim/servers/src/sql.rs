@@ -63,20 +63,34 @@ impl Asking {
             let queries = self.checks.queries().clone();
             for (number, query) in queries.iter().enumerate() {
                 if query.always && !prepared.contains(&number) {
-                    match connection.prepare(number, &query.sql).await {
+                    match connection.prepare(number, &query.sql).await? {
                         Ok(()) => prepared.push(number),
-                        Err(error) if is_mistaken(&error) => {}
-                        Err(error) => return Err(error),
+                        // Should it never be there, it is told at rest.
+                        Err(why) if is_mistaken(&why) => {}
+                        Err(why) => return Err(io::Error::other(why)),
                     }
                 }
             }
             let answers = connection.ask(&prepared).await?;
-            for (&number, rows) in prepared.iter().zip(answers) {
+            for (&number, answer) in prepared.iter().zip(answers) {
                 let query = &queries[number];
-                for row in rows.iter().filter(|row| !query.told.contains(row)) {
-                    self.tell(client, query, row);
-                }
-                self.checks.queries()[number].told = rows;
+                let told = match answer {
+                    Ok(rows) => {
+                        for row in rows.iter().filter(|row| !query.told.contains(row)) {
+                            self.tell(client, query, row);
+                        }
+                        rows
+                    }
+                    Err(why) if is_mistaken(&why) => {
+                        let mistake = vec![why.clone()];
+                        if !query.told.contains(&mistake) {
+                            self.broken(client, query, "a query", &why);
+                        }
+                        vec![mistake]
+                    }
+                    Err(why) => return Err(io::Error::other(why)),
+                };
+                self.checks.queries()[number].told = told;
             }
             self.checks.committed().await;
         }
@@ -121,11 +135,15 @@ impl Asking {
     ) -> io::Result<Vec<Result<Vec<Row>, String>>> {
         let mut connection = self.connect(client).await?;
         let mut answers = Vec::new();
-        for query in queries {
-            answers.push(match connection.rows(&query.sql).await {
-                Err(error) if is_mistaken(&error) => Err(error.to_string()),
-                rows => Ok(rows?),
-            });
+        for (number, query) in queries.iter().enumerate() {
+            let answer = match connection.prepare(number, &query.sql).await? {
+                Ok(()) => connection.ask(&[number]).await?.remove(0),
+                Err(why) => Err(why),
+            };
+            if let Some(why) = answer.as_ref().err().filter(|why| !is_mistaken(why)) {
+                return Err(io::Error::other(why.clone()));
+            }
+            answers.push(answer);
         }
         Ok(answers)
     }
@@ -141,10 +159,8 @@ impl Asking {
     }
 }
 
-/// Whether the server says that it is the query which is wrong, or of what is not there: SQLSTATE classes 42 and 3F.
-fn is_mistaken(error: &io::Error) -> bool {
-    let error = error.to_string();
-    ["ERROR 42", "ERROR 3F"]
-        .iter()
-        .any(|class| error.starts_with(class))
+/// Whether the server says that the query is wrong, or of what is not there: SQLSTATE classes 21, 22, 3F and 42.
+fn is_mistaken(error: &str) -> bool {
+    let classes = ["ERROR 21", "ERROR 22", "ERROR 3F", "ERROR 42"];
+    classes.iter().any(|class| error.starts_with(class))
 }

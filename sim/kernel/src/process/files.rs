@@ -23,7 +23,7 @@ struct Here {
     node: Node,
     entropy: std::sync::Mutex<Rng>,
     /// Executables see themselves, their libraries and what belongs to them.
-    sees_outside: bool,
+    outside: Option<RealMachine>,
     /// Whose the files are.
     owner: (u32, u32),
 }
@@ -67,7 +67,8 @@ impl Machine for Here {
     }
 
     fn outside(&self) -> Option<&dyn Outside> {
-        self.sees_outside.then_some(&RealMachine)
+        let outside = self.outside.as_ref();
+        outside.map(|machine| machine as &dyn Outside)
     }
 }
 
@@ -109,7 +110,9 @@ pub(super) fn of_process(node: &Node, pid: i32, executable: Option<Arc<Executabl
     let machine = Here {
         node: node.clone(),
         entropy: node.stream("entropy of devices").into(),
-        sees_outside: executable.is_some(),
+        outside: executable.as_ref().map(|it| RealMachine {
+            installed: it.installed.clone(),
+        }),
         owner: executable.as_ref().map_or((0, 0), |it| (it.user, it.user)),
     };
     let files = FileSystem::new(node.disk().clone(), Arc::new(machine));

@@ -10,7 +10,6 @@ use std::{
         fs::{FileExt, PermissionsExt},
     },
     path::{Path, PathBuf},
-    sync::{PoisonError, RwLock},
 };
 
 use squall_files::{Outside, Seen};
@@ -38,56 +37,51 @@ const SEEN: [&str; 19] = [
     "/etc/services",
 ];
 
-/// Where executables are installed that lie elsewhere, with their libraries.
-static INSTALLED: RwLock<Vec<PathBuf>> = RwLock::new(Vec::new());
-
-/// Executables see this folder of the real machine too, in which some of them are; with its parent, where it is the `bin` of
-/// an installation.
-pub fn see_installation(folder: &Path) {
-    if RealMachine::shows(folder) {
-        return;
+/// What is seen of an executable that lies elsewhere, and of what belongs to it: where it is in the `bin` of an installation,
+/// that, and the libraries and data beside it; else the executable alone.
+pub fn installation(executable: &Path) -> Vec<PathBuf> {
+    let folder = executable.parent();
+    let is_bin = |folder: &&Path| folder.ends_with("bin") || folder.ends_with("sbin");
+    match folder.filter(is_bin).and_then(Path::parent) {
+        Some(prefix) => ["bin", "sbin", "lib", "lib64", "libexec", "share"]
+            .map(|name| prefix.join(name))
+            .into(),
+        None => vec![executable.to_owned()],
     }
-    let is_bin = ["bin", "sbin"].map(|name| folder.ends_with(name));
-    let installed = match folder.parent() {
-        Some(parent) if is_bin.contains(&true) => parent,
-        _ => folder,
-    };
-    let mut all = INSTALLED.write().unwrap_or_else(PoisonError::into_inner);
-    all.push(installed.to_owned());
-}
-
-/// All that is seen.
-fn seen() -> Vec<PathBuf> {
-    let installed = INSTALLED.read().unwrap_or_else(PoisonError::into_inner);
-    let usual = SEEN.iter().map(PathBuf::from);
-    usual.chain(installed.iter().cloned()).collect()
 }
 
 /// The real machine, as far as it is seen.
-pub(super) struct RealMachine;
+#[derive(Debug)]
+pub(super) struct RealMachine {
+    /// What is seen beside the usual.
+    pub installed: Vec<PathBuf>,
+}
 
 fn path(bytes: &[u8]) -> &Path {
     Path::new(OsStr::from_bytes(bytes))
 }
 
 impl RealMachine {
-    fn shows(at: &Path) -> bool {
-        let installed = INSTALLED.read().unwrap_or_else(PoisonError::into_inner);
-        SEEN.iter().any(|seen| at.starts_with(seen))
-            || installed.iter().any(|seen| at.starts_with(seen))
+    fn seen(&self) -> impl Iterator<Item = &Path> {
+        let installed = self.installed.iter().map(PathBuf::as_path);
+        SEEN.iter().map(Path::new).chain(installed)
+    }
+
+    fn shows(&self, at: &Path) -> bool {
+        self.seen().any(|seen| at.starts_with(seen))
     }
 
     /// Whether something that is seen lies in this directory.
-    fn leads(at: &Path) -> bool {
-        seen().iter().any(|seen| seen.starts_with(at))
+    fn leads(&self, at: &Path) -> bool {
+        self.seen().any(|seen| seen.starts_with(at))
     }
 }
 
 impl Outside for RealMachine {
     fn look(&self, at: &[u8]) -> Option<Seen> {
         let at = path(at);
-        if !Self::shows(at) {
-            return (Self::leads(at) && at.is_dir()).then_some(Seen::Directory);
+        if !self.shows(at) {
+            return (self.leads(at) && at.is_dir()).then_some(Seen::Directory);
         }
         let told = fs::symlink_metadata(at).ok()?;
         if told.is_symlink() {
@@ -105,9 +99,8 @@ impl Outside for RealMachine {
 
     fn list(&self, at: &[u8]) -> Vec<Vec<u8>> {
         let at = path(at);
-        if !Self::shows(at) {
-            let seen = seen();
-            let below = seen.iter().filter_map(|seen| seen.strip_prefix(at).ok());
+        if !self.shows(at) {
+            let below = self.seen().filter_map(|seen| seen.strip_prefix(at).ok());
             let first = below.filter_map(|rest| rest.iter().next());
             let names: BTreeSet<_> = first.map(|name| name.as_bytes().to_vec()).collect();
             return names.into_iter().collect();
@@ -120,7 +113,7 @@ impl Outside for RealMachine {
 
     fn read(&self, at: &[u8], offset: u64, out: &mut [u8]) -> Option<usize> {
         let at = path(at);
-        let file = Self::shows(at).then(|| fs::File::open(at).ok()).flatten()?;
+        let file = self.shows(at).then(|| fs::File::open(at).ok()).flatten()?;
         file.read_at(out, offset).ok()
     }
 }
@@ -142,10 +135,5 @@ pub fn find(name: &str) -> Option<PathBuf> {
             .map(|dir| Path::new(dir).join(name))
             .find(|at| at.is_file()),
     };
-    // A link has a name of its own, by which some programs know what they are to be.
-    let found = found.filter(|at| at.is_file())?;
-    if let Some(folder) = found.canonicalize().ok()?.parent() {
-        see_installation(folder);
-    }
-    Some(found)
+    found.filter(|at| at.is_file())
 }

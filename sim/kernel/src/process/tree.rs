@@ -241,6 +241,8 @@ impl Kernel {
                 environment,
                 random,
                 user: self.process.user.0,
+                // What the node's first process sees, all see.
+                installed: Vec::new(),
             };
             return self.become_anew(executable);
         }

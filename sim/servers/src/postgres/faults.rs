@@ -19,8 +19,10 @@ const TABLES: &str = "SELECT format('%I.%I', nspname, relname)
     FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
     WHERE relkind IN ('r', 'p') AND nspname <> 'information_schema' AND nspname NOT LIKE 'pg\\_%'
     ORDER BY nspname COLLATE \"C\", relname COLLATE \"C\"";
-const WAITING: &str =
-    "SELECT FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))";
+/// Who waits for this session: neither the harness's own nor PostgreSQL's.
+const WAITING: &str = "SELECT FROM pg_locks JOIN pg_stat_activity USING (pid)
+    WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))
+    AND backend_type = 'client backend' AND application_name <> 'squall'";
 const PAUSE: &str = "SELECT pg_wal_replay_pause() WHERE pg_is_in_recovery()";
 const RESUME: &str = "SELECT pg_wal_replay_resume() WHERE pg_is_in_recovery()";
 const PROMOTE: &str = "SELECT pg_promote() WHERE pg_is_in_recovery()";

@@ -41,8 +41,11 @@ impl Answers {
 impl Heard {
     /// Hears what the server sends to somebody who uses it.
     pub fn hear(&self, sent: &[u8]) {
-        for answers in [&self.stale, &self.in_place] {
-            answers.times.add(answers.on.load(Relaxed).into());
+        // Rows tell of what is not shown yet; whatever is done tells who does it.
+        for (answers, kinds) in [(&self.stale, &b"D"[..]), (&self.in_place, b"CD")] {
+            let answers_so = Messages(sent).any(|(kind, _)| kinds.contains(&kind));
+            let counts = answers.on.load(Relaxed) && answers_so;
+            answers.times.add(counts.into());
         }
         let errors = [
             ("25006", &self.read_only),
@@ -66,6 +69,17 @@ impl Heard {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_replica_that_is_behind_deceives_by_rows_alone() {
+        let heard = Heard::default();
+        heard.stale.count(true);
+        heard.hear(b"d\0\0\0\x05x");
+        heard.hear(b"C\0\0\0\x0aBEGIN\0");
+        assert_eq!(heard.stale.times.times(), 0);
+        heard.hear(b"D\0\0\0\x06\0\0C\0\0\0\x0dSELECT 1\0");
+        assert_eq!(heard.stale.times.times(), 1);
+    }
 
     #[test]
     fn refusals_are_counted_by_what_they_say() {

@@ -5,7 +5,7 @@ use std::{future::pending, io, time::Duration};
 use squall_engine::{Client, Sim};
 
 use super::{Redis, client::tell};
-use crate::operator::{Operator, Order, Touched, again};
+use crate::operator::{Operator, Order, Touched, again, until_done};
 
 /// How often a server's state is looked at.
 const LOOK: Duration = Duration::from_millis(100);
@@ -66,8 +66,10 @@ impl Hand {
             .while_it_lasts(again(&self.client, || self.does(fault, amount)))
             .await;
         if let Fault::PauseWrites = fault {
-            // A server that does not answer has no pause any more.
-            let _ = self.tell("CLIENT UNPAUSE").await;
+            until_done(&self.client, async || {
+                self.tell("CLIENT UNPAUSE").await.map(drop)
+            })
+            .await;
         }
     }
 

@@ -37,6 +37,8 @@ pub struct Executable {
     pub random: [u8; 16],
     /// The user and group that it runs as.
     pub user: u32,
+    /// Files and folders of the real machine that it sees beside the usual.
+    pub installed: Vec<PathBuf>,
 }
 
 /// Where an executable begins.
@@ -332,6 +334,8 @@ impl Executable {
             environment,
             random,
             user,
+            // That is the world's matter.
+            installed: Vec::new(),
         })
     }
 }
@@ -348,6 +352,7 @@ mod tests {
             environment: vec![b"A=1".to_vec()],
             random: [7; 16],
             user: 1000,
+            ..Executable::default()
         };
         let read = Executable::from_bytes(&executable.to_bytes());
         assert_eq!(read, Some(executable));
