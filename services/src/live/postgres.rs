@@ -466,8 +466,11 @@ fn failed(error: sqlx::Error) -> ServerError {
     };
     match code.as_ref() {
         "40001" | "40P01" => ServerError::Conflict,
-        // It is about to stop, starts, or has no room; a standby is not yet promoted.
-        "57P01" | "57P02" | "57P03" | "25006" => ServerError::Unreachable(error.to_string()),
+        // It is about to stop, starts, or has no room; a standby is not yet promoted; an operator or a time limit has
+        // cancelled the statement, or ended the session.
+        "57014" | "57P01" | "57P02" | "57P03" | "57P05" | "25006" | "25P03" | "55P03" => {
+            ServerError::Unreachable(error.to_string())
+        }
         code if code.starts_with("53") || code.starts_with("08") => {
             ServerError::Unreachable(error.to_string())
         }
