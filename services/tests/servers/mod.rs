@@ -1,6 +1,6 @@
 //! Real servers for tests, each in a folder and at a port of its own. Where they are not installed, that is said, and
 //! with `SQUALL_SERVERS=required` it is a failure.
-#![allow(dead_code)]
+#![allow(dead_code, clippy::disallowed_macros)]
 
 use std::{
     fs::{self, File},
@@ -224,6 +224,7 @@ async fn carry(
     let (mut asked, mut answered) = ([0; 8192], [0; 8192]);
     loop {
         tokio::select! {
+            biased;
             read = client.read(&mut asked) => {
                 let asked = &asked[..read?];
                 if asked.is_empty() {
@@ -232,7 +233,7 @@ async fn carry(
                 server.write_all(asked).await?;
                 let commits = asked.windows(6).any(|word| word == b"COMMIT");
                 if commits && armed.swap(false, Ordering::SeqCst) {
-                    server.read(&mut answered).await?;
+                    server.peek(&mut answered).await?;
                     let _ = done.send(());
                     lose.notified().await;
                     return Ok(());
