@@ -15,7 +15,7 @@ use squall_services::{
     ports::Platform,
 };
 
-use servers::{PostgreSql, folder};
+use servers::{Cut, PostgreSql, folder};
 
 const COUNTS: Table<u64> = Table::new("counts");
 
@@ -111,6 +111,46 @@ async fn a_service_goes_on_after_its_server_was_killed_and_what_it_was_told_is_t
     let counted = count(&store).unwrap();
     let possible = done..=done + unknown;
     assert!(possible.contains(&counted), "{possible:?}: {counted}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_whose_answer_was_lost_is_told_apart_from_one_that_a_crash_undid() {
+    let Some(mut server) = PostgreSql::start() else {
+        return;
+    };
+    let other = open(&server.url(), true).await.unwrap();
+    add(&other).await.unwrap();
+    let mut cut = Cut::before(&server).await;
+    // Its commits are answered before they are on disk.
+    let url = format!("{}?options[synchronous_commit]=off", cut.url());
+    let store = open(&url, true).await.unwrap();
+    let adder = store.clone();
+    let adding = tokio::spawn(async move { add(&adder).await });
+    cut.commit_is_done().await;
+    cut.lose_answer();
+    adding.await.unwrap().unwrap();
+    assert_eq!(count(&other).unwrap(), 2);
+
+    // From here on nothing but commits of others is written out.
+    add(&other).await.unwrap();
+    server.stop_wal_writer();
+    cut.arm();
+    let adding = tokio::spawn(async move { add(&store).await });
+    cut.commit_is_done().await;
+    server.kill();
+    server.start_again();
+    // These are given the transaction number of the one that was undone.
+    let mut counted = 3;
+    while counted < 13 {
+        match add(&other).await {
+            Ok(()) => counted += 1,
+            Err(error) => assert!(matches!(error, StoreError::Unreachable(_)), "{error}"),
+        }
+    }
+    cut.lose_answer();
+    let undone = adding.await.unwrap().unwrap_err();
+    assert!(matches!(undone, StoreError::Unreachable(_)), "{undone}");
+    assert_eq!(count(&other).unwrap(), counted);
 }
 
 #[tokio::test(flavor = "multi_thread")]

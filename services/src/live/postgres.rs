@@ -6,12 +6,12 @@ use sqlx::{
     AssertSqlSafe, ConnectOptions, Connection, PgConnection, PgPool, Postgres as Dialect,
     pool::PoolConnection,
     postgres::{PgConnectOptions, PgPoolOptions},
-    query_as, query_scalar, raw_sql,
+    query, query_as, query_scalar, raw_sql,
 };
 use tokio::{
     runtime::Handle,
     task::{JoinSet, block_in_place},
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 
 use crate::ports::{Database, Process, RowChange, Server, ServerError, Transaction};
@@ -22,6 +22,9 @@ const CONNECTIONS_MAX: u32 = 6;
 /// How long the server may take over one statement, and how long the outcome of a commit is asked for.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long one attempt to find that outcome out may take.
+const ATTEMPT: Duration = Duration::from_secs(2);
+
 /// Pause before the server is asked the same again.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -31,22 +34,32 @@ const HOLD_WITHIN: Duration = Duration::from_secs(5);
 /// How often the hold on a database is looked at.
 const HOLD_EVERY: Duration = Duration::from_secs(1);
 
+/// How often old markers are deleted.
+const SWEEP_EVERY: Duration = Duration::from_secs(300);
+
 /// For every session. Whatever is there already is not worth a notice. Transactions conflict over what they have read: a whole table, if it was scanned for one row.
-const SETTINGS: [(&str, &str); 5] = [
+const SETTINGS: [(&str, &str); 6] = [
     ("client_min_messages", "warning"),
+    ("default_transaction_isolation", "read committed"),
     ("enable_seqscan", "off"),
     ("enable_bitmapscan", "off"),
     ("enable_hashjoin", "off"),
     ("enable_mergejoin", "off"),
 ];
 
-/// Keys are in the order of their bytes.
-const TABLE: &str = r#"
+/// Keys are in the order of their bytes. Every transaction that writes leaves a marker, by which it is known whether it
+/// was committed: its number may be given to another after a crash. A void marker is that of one that never will be.
+const TABLES: &str = r#"
     CREATE TABLE IF NOT EXISTS rows (
         relation text COLLATE "C",
         key text COLLATE "C",
         row jsonb NOT NULL,
         PRIMARY KEY (relation, key)
+    );
+    CREATE TABLE IF NOT EXISTS markers (
+        marker uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+        void boolean NOT NULL DEFAULT false,
+        made timestamptz NOT NULL DEFAULT clock_timestamp()
     )"#;
 
 const GET: &str = "SELECT row::text FROM rows WHERE relation = $1 AND key = $2";
@@ -58,7 +71,7 @@ const RANGE: &str = "
 
 const ALL: &str = "SELECT relation, key, row::text FROM rows ORDER BY relation, key";
 
-/// Writes, deletes, and tells the transaction's number.
+/// Writes, deletes, and tells the transaction's marker.
 const CHANGE: &str = "
     WITH put AS (
         INSERT INTO rows
@@ -68,7 +81,16 @@ const CHANGE: &str = "
         DELETE FROM rows USING unnest($4::text[], $5::text[]) AS gone (relation, key)
         WHERE rows.relation = gone.relation AND rows.key = gone.key
     )
-    SELECT pg_current_xact_id()::text";
+    INSERT INTO markers DEFAULT VALUES RETURNING marker::text";
+
+/// Waits for a transaction of this marker that is under way. If it was not committed, it no longer can be.
+const MAKE_VOID: &str =
+    "INSERT INTO markers (marker, void) VALUES ($1::uuid, true) ON CONFLICT DO NOTHING";
+
+const IS_COMMITTED: &str = "SELECT NOT void FROM markers WHERE marker = $1::uuid";
+
+/// Long after anybody asks for them. No part of a serializable transaction, which all others would conflict with.
+const SWEEP: &str = "DELETE FROM markers WHERE made < clock_timestamp() - interval '1 hour'";
 
 /// Greater than what follows any prefix: no character comes after it, and it stands for none.
 const LAST: char = char::MAX;
@@ -134,9 +156,10 @@ impl Server for Postgres {
         let pool = PgPoolOptions::new()
             .max_connections(CONNECTIONS_MAX)
             .acquire_timeout(PATIENCE)
-            .connect_lazy_with(options);
+            .connect_lazy_with(options.clone());
         Ok(Arc::new(Opened {
             pool,
+            options,
             shared: self.shared,
             _held: held,
         }))
@@ -154,7 +177,7 @@ impl Postgres {
         // Taken, so that two that begin at once do not make the same.
         let make = format!(
             "SELECT pg_advisory_xact_lock(hashtextextended('{schema}', 1));
-             CREATE SCHEMA IF NOT EXISTS \"{schema}\"; {TABLE}"
+             CREATE SCHEMA IF NOT EXISTS \"{schema}\"; {TABLES}"
         );
         let made = raw_sql(AssertSqlSafe(make)).execute(&mut connection).await;
         made.map_err(|error| self.explain(error))?;
@@ -226,8 +249,13 @@ async fn keep(
     (options, shared): (PgConnectOptions, bool),
     process: Arc<dyn Process>,
 ) {
+    let mut swept = Instant::now();
     loop {
         sleep(HOLD_EVERY).await;
+        if swept.elapsed() >= SWEEP_EVERY {
+            swept = Instant::now();
+            let _ = timeout(PATIENCE, raw_sql(SWEEP).execute(&mut held)).await;
+        }
         if held.ping().await.is_ok() {
             continue;
         }
@@ -247,6 +275,7 @@ async fn keep(
 /// A service's schema.
 struct Opened {
     pool: PgPool,
+    options: PgConnectOptions,
     shared: bool,
     _held: JoinSet<()>,
 }
@@ -263,7 +292,7 @@ impl Database for Opened {
         };
         let connection = answer(self.pool.acquire())?;
         let mut session = Session {
-            pool: self.pool.clone(),
+            options: self.options.clone(),
             connection,
             ended: false,
         };
@@ -275,7 +304,7 @@ impl Database for Opened {
 
 /// A connection with a transaction under way.
 struct Session {
-    pool: PgPool,
+    options: PgConnectOptions,
     connection: PoolConnection<Dialect>,
     /// There is nothing to roll back, or nobody to ask.
     ended: bool,
@@ -318,15 +347,20 @@ impl Transaction for Session {
     }
 
     fn commit(mut self: Box<Self>, changes: &[RowChange]) -> Result<(), ServerError> {
-        let number = match changes {
+        let marker = match changes {
             [] => None,
             changes => Some(self.change(changes)?),
         };
         let committed = answer(raw_sql("COMMIT").execute(&mut *self.connection));
         self.ended = committed.is_ok();
-        match (self.heard(committed), number) {
+        match (self.heard(committed), marker) {
             (Ok(_), _) => Ok(()),
-            (Err(ServerError::Unreachable(why)), Some(number)) => settle(&self.pool, &number, why),
+            (Err(ServerError::Unreachable(why)), Some(marker)) => {
+                let options = self.options.clone();
+                // Closed first: what is left of the transaction would be waited for.
+                drop(self);
+                settle(&options, &marker, why)
+            }
             (Err(error), _) => Err(error),
         }
     }
@@ -342,7 +376,7 @@ impl Session {
         answer
     }
 
-    /// Sends the changes; the answer is the transaction's number.
+    /// Sends the changes; the answer is the transaction's marker.
     fn change(&mut self, changes: &[RowChange]) -> Result<String, ServerError> {
         let text = |row: &[u8]| String::from_utf8_lossy(row).into_owned();
         let (mut put, mut gone) = ((vec![], vec![], vec![]), (vec![], vec![]));
@@ -365,8 +399,8 @@ impl Session {
             .bind(put.2)
             .bind(gone.0)
             .bind(gone.1);
-        let number = answer(sent.fetch_one(&mut *self.connection));
-        self.heard(number)
+        let marker = answer(sent.fetch_one(&mut *self.connection));
+        self.heard(marker)
     }
 }
 
@@ -378,26 +412,30 @@ impl Drop for Session {
     }
 }
 
-/// Whether a transaction was committed, whose COMMIT was not answered: the server knows.
-fn settle(pool: &PgPool, number: &str, why: String) -> Result<(), ServerError> {
-    let ask = || {
-        let asked = query_scalar("SELECT pg_xact_status($1::xid8)").bind(number);
-        block(async { timeout(PATIENCE, asked.fetch_one(pool)).await })
-    };
-    let tries = PATIENCE.as_millis() / PAUSE.as_millis();
-    for _ in 0..tries {
-        let status: Option<String> = match ask() {
-            Ok(Ok(status)) => status,
-            Ok(Err(_)) | Err(_) => Some("in progress".to_owned()),
-        };
-        match status.as_deref() {
-            Some("committed") => return Ok(()),
-            Some("aborted") => return Err(ServerError::Unreachable(why)),
-            Some(_) => block(sleep(PAUSE)),
-            None => break,
+/// Whether a transaction was committed, whose COMMIT was not answered: its marker tells.
+fn settle(options: &PgConnectOptions, marker: &str, why: String) -> Result<(), ServerError> {
+    let asking = async {
+        loop {
+            match timeout(ATTEMPT, is_committed(options, marker)).await {
+                Ok(Ok(committed)) => return committed,
+                Ok(Err(_)) | Err(_) => sleep(PAUSE).await,
+            }
         }
+    };
+    match block(async { timeout(PATIENCE, asking).await }) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(ServerError::Unreachable(why)),
+        Err(_) => Err(ServerError::Unknown(why)),
     }
-    Err(ServerError::Unknown(why))
+}
+
+/// May be asked again if its own answer was lost. On a connection of its own: those of a pool may all be in use.
+async fn is_committed(options: &PgConnectOptions, marker: &str) -> sqlx::Result<bool> {
+    let mut connection = options.connect().await?;
+    let make_void = query(MAKE_VOID).bind(marker);
+    make_void.execute(&mut connection).await?;
+    let is_committed = query_scalar(IS_COMMITTED).bind(marker);
+    is_committed.fetch_one(&mut connection).await
 }
 
 fn answer<T>(asked: impl Future<Output = sqlx::Result<T>>) -> Result<T, ServerError> {
@@ -428,8 +466,11 @@ fn failed(error: sqlx::Error) -> ServerError {
     };
     match code.as_ref() {
         "40001" | "40P01" => ServerError::Conflict,
-        // It is about to stop, starts, or has no room; a standby is not yet promoted.
-        "57P01" | "57P02" | "57P03" | "25006" => ServerError::Unreachable(error.to_string()),
+        // It is about to stop, starts, or has no room; a standby is not yet promoted; an operator or a time limit has
+        // cancelled the statement, or ended the session.
+        "57014" | "57P01" | "57P02" | "57P03" | "57P05" | "25006" | "25P03" | "55P03" => {
+            ServerError::Unreachable(error.to_string())
+        }
         code if code.starts_with("53") || code.starts_with("08") => {
             ServerError::Unreachable(error.to_string())
         }

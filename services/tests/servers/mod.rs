@@ -1,9 +1,10 @@
 //! Real servers for tests, each in a folder and at a port of its own. Where they are not installed, that is said, and
 //! with `SQUALL_SERVERS=required` it is a failure.
-#![allow(dead_code)]
+#![allow(dead_code, clippy::disallowed_macros)]
 
 use std::{
     fs::{self, File},
+    io,
     net::TcpListener,
     os::unix::{
         fs::{MetadataExt, chown},
@@ -11,8 +12,17 @@ use std::{
     },
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
     time::{Duration, Instant},
+};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net,
+    sync::{Notify, mpsc},
 };
 
 /// A new folder of a test's own.
@@ -89,18 +99,36 @@ impl PostgreSql {
 
     /// Ends the server at once, as a crash does, with all of its processes: they would go on for a while.
     pub fn kill(&mut self) {
-        let pid = self.server.id();
-        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+        let processes = self.processes();
         let _ = self.server.kill();
         let _ = self.server.wait();
-        for child in children.unwrap_or_default().split_whitespace() {
-            let _ = Command::new("kill").args(["-9", child]).output();
+        for process in processes {
+            let _ = Command::new("kill").args(["-9", &process]).output();
         }
     }
 
     pub fn start_again(&mut self) {
         self.server = serve(&self.programs, &self.folder, self.port);
         self.wait();
+    }
+
+    /// From now on, what no commit waits for is not written out.
+    pub fn stop_wal_writer(&self) {
+        let writer = self.processes().into_iter().find(|pid| {
+            let told = fs::read_to_string(format!("/proc/{pid}/cmdline"));
+            told.is_ok_and(|told| told.contains("walwriter"))
+        });
+        let writer = writer.expect("a server has a WAL writer");
+        let stopped = Command::new("kill").args(["-STOP", &writer]).status();
+        assert!(stopped.is_ok_and(|stopped| stopped.success()));
+    }
+
+    /// Those that the server has started.
+    fn processes(&self) -> Vec<String> {
+        let pid = self.server.id();
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+        let children = children.unwrap_or_default();
+        children.split_whitespace().map(str::to_owned).collect()
     }
 
     /// From now on everybody needs a password, and nobody has one.
@@ -130,6 +158,95 @@ impl Drop for PostgreSql {
     fn drop(&mut self) {
         self.kill();
         let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// A way to a server, on which the answer to one COMMIT is lost.
+pub struct Cut {
+    url: String,
+    armed: Arc<AtomicBool>,
+    done: mpsc::UnboundedReceiver<()>,
+    lose: Arc<Notify>,
+}
+
+impl Cut {
+    /// Armed from the start.
+    pub async fn before(server: &PostgreSql) -> Cut {
+        let listener = net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (own, port) = (listener.local_addr().unwrap().port(), server.port);
+        let (tell, done) = mpsc::unbounded_channel();
+        let (armed, lose) = (Arc::new(AtomicBool::new(true)), Arc::new(Notify::new()));
+        let cut = Cut {
+            url: format!("postgres://squall@127.0.0.1:{own}/postgres"),
+            armed: armed.clone(),
+            done,
+            lose: lose.clone(),
+        };
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let (armed, tell, lose) = (armed.clone(), tell.clone(), lose.clone());
+                tokio::spawn(async move {
+                    let server = net::TcpStream::connect(("127.0.0.1", port)).await?;
+                    carry(client, server, &armed, &tell, &lose).await
+                });
+            }
+        });
+        cut
+    }
+
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The next COMMIT is one whose answer is lost.
+    pub fn arm(&self) {
+        self.armed.store(true, Ordering::SeqCst);
+    }
+
+    /// Waits until the server has answered it.
+    pub async fn commit_is_done(&mut self) {
+        self.done.recv().await.unwrap();
+    }
+
+    /// Breaks the connection.
+    pub fn lose_answer(&self) {
+        self.lose.notify_one();
+    }
+}
+
+async fn carry(
+    mut client: net::TcpStream,
+    mut server: net::TcpStream,
+    armed: &AtomicBool,
+    done: &mpsc::UnboundedSender<()>,
+    lose: &Notify,
+) -> io::Result<()> {
+    let (mut asked, mut answered) = ([0; 8192], [0; 8192]);
+    loop {
+        tokio::select! {
+            biased;
+            read = client.read(&mut asked) => {
+                let asked = &asked[..read?];
+                if asked.is_empty() {
+                    return Ok(());
+                }
+                server.write_all(asked).await?;
+                let commits = asked.windows(6).any(|word| word == b"COMMIT");
+                if commits && armed.swap(false, Ordering::SeqCst) {
+                    server.peek(&mut answered).await?;
+                    let _ = done.send(());
+                    lose.notified().await;
+                    return Ok(());
+                }
+            }
+            read = server.read(&mut answered) => {
+                let answered = &answered[..read?];
+                if answered.is_empty() {
+                    return Ok(());
+                }
+                client.write_all(answered).await?;
+            }
+        }
     }
 }
 
