@@ -174,13 +174,13 @@ fn deeds(fault: &Fault) -> Vec<Deed> {
         "latency" => {
             let extra_ms = number("extra_ms");
             lasting(at, ends, move |system, on| {
-                system.links.slow(&from, &to, if on { extra_ms } else { 0 });
+                system.links.slow(&from, &to, extra_ms, on);
             })
         }
         "trickle" => {
             let rate = number("bytes_per_s");
             lasting(at, ends, move |system, on| {
-                system.links.trickle(&from, &to, on.then_some(rate));
+                system.links.trickle(&from, &to, rate, on);
             })
         }
         "refuse" => lasting(at, ends, move |system, on| system.links.refuse(&node, on)),
