@@ -109,6 +109,14 @@ pub(super) fn not_carried_out(fault: &Fault, services: &[&str]) -> Option<String
     (!carried_out).then_some(told)
 }
 
+/// In what way a fault is carried out as another one.
+pub(super) fn otherwise(fault: &Fault) -> &'static str {
+    match told(fault)["do"].as_str() {
+        Some("power-loss") => ", as a crash: what was written is kept",
+        _ => "",
+    }
+}
+
 fn told(fault: &Fault) -> Value {
     serde_json::to_value(&fault.action).expect("a plan is JSON")
 }
