@@ -15,17 +15,24 @@ mod system;
 mod told;
 mod weather;
 
-use std::{cell::RefCell, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    cell::RefCell,
+    panic::resume_unwind,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use squall::{
     Sim,
-    run::{Outcome, Spec, run},
+    cli::ExtraCommandError,
+    run::{Outcome, Spec, Verdict, run},
     scenario::{Scenario, Setup},
     storm::Profile,
 };
 use squall_services::{settings::Settings, shared::payment_provider::Behaviour};
 
-use crate::topology::Member;
+use crate::{lock, topology::Member};
 use system::System;
 
 /// The scenarios whose services can be processes, and those services.
@@ -75,6 +82,8 @@ pub(crate) fn behaves(behaviour: &Behaviour) {
 struct Live<'a> {
     scenario: &'a dyn Scenario,
     system: Arc<System>,
+    /// Why it could not be started.
+    failed: Mutex<Option<String>>,
 }
 
 impl Scenario for Live<'_> {
@@ -101,9 +110,19 @@ impl Scenario for Live<'_> {
     fn build(&self, sim: &Sim, setup: &Setup) {
         HERE.set(Some(self.system.clone()));
         self.scenario.build(sim, setup);
-        self.system.start_all();
+        if let Err(why) = self.system.start_all() {
+            // No panic of anybody's: the run ends here, and `storm` tells why.
+            resume_unwind(Box::new(self.fails(why)));
+        }
         pace::hold(sim, &self.system);
         weather::watch(sim, &self.system);
+    }
+}
+
+impl Live<'_> {
+    fn fails(&self, why: String) -> String {
+        *lock(&self.failed) = Some(why.clone());
+        why
     }
 }
 
@@ -123,28 +142,44 @@ fn services_of(scenario: &dyn Scenario) -> Option<&'static [&'static str]> {
     found.map(|(_, services)| *services)
 }
 
-/// Carries out one storm.
+/// Carries out one storm. Returns also where the processes' files and logs are, if they are kept: of all that does not
+/// survive.
 ///
 /// # Errors
 /// The scenario's services cannot be processes, or they cannot be started.
-fn storm(scenario: &dyn Scenario, spec: &Spec, place: &Place) -> Result<Outcome, String> {
+fn storm(
+    scenario: &dyn Scenario,
+    spec: &Spec,
+    place: &Place,
+) -> Result<(Outcome, String), ExtraCommandError> {
     let Some(services) = services_of(scenario) else {
         let able: Vec<&str> = SCENARIOS.iter().map(|(name, _)| *name).collect();
-        return Err(format!(
+        return Err(ExtraCommandError::Usage(format!(
             "the services of {} do not run as processes yet; those of {} do",
             scenario.name(),
             able.join(", ")
-        ));
+        )));
     };
-    let system = System::new(place, services).map_err(|error| error.to_string())?;
+    let failed = |error: std::io::Error| ExtraCommandError::Failed(error.to_string());
+    let system = System::new(place, services).map_err(failed)?;
     system.plan(&spec.plan);
     let live = Live {
         scenario,
         system: system.clone(),
+        failed: Mutex::default(),
     };
     let mut outcome = run(&live, spec, false);
     system.stop();
+    let failed = lock(&live.failed).take();
+    let survived = failed.is_none() && outcome.verdict == Verdict::Survived;
+    let kept = match system.clear(!survived) {
+        Some(folder) => format!("\nkept: {}", folder.display()),
+        None => String::new(),
+    };
+    if let Some(why) = failed {
+        return Err(ExtraCommandError::Failed(format!("{why}{kept}")));
+    }
     // Those that look inside go by what services log, and by the scope in which they commit.
     outcome.overlook_insides();
-    Ok(outcome)
+    Ok((outcome, kept))
 }

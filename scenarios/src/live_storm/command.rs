@@ -9,10 +9,13 @@ use squall::{
     },
     run::{Outcome, Spec, Verdict},
     seed::Seed,
-    storm::Plan,
+    storm::{Plan, PlanError},
 };
 
-use super::{Place, services_of, storm, weather::not_carried_out};
+use super::{
+    Place, services_of, storm,
+    weather::{not_carried_out, otherwise},
+};
 
 const HELP: &str = "\
 The scenario's services run as processes of their own, on real sockets and files, or over a PostgreSQL server, with a
@@ -71,7 +74,7 @@ pub fn brought() -> ExtraCommand {
             Arg::new("store")
                 .long("store")
                 .value_name("postgres://USER@HOST/DATABASE")
-                .help("Keep the rows on a PostgreSQL server, in a database of the storm's own"),
+                .help("Keep the rows on a PostgreSQL server: give an empty database"),
         )
         .arg(
             Arg::new("quiet")
@@ -113,7 +116,7 @@ fn carry_out(args: &ArgMatches, out: &mut dyn Write) -> Result<(), ExtraCommandE
         quiet: Duration::from_secs(*args.get_one::<u64>("quiet").expect("it has a default")),
     };
     if !place.program.exists() {
-        return Err(usage(format!(
+        return Err(ExtraCommandError::Failed(format!(
             "{} is not there; build it: cargo build --config .cargo/live.toml --release -p squall-services --bin squall-live",
             place.program.display()
         )));
@@ -124,13 +127,16 @@ fn carry_out(args: &ArgMatches, out: &mut dyn Write) -> Result<(), ExtraCommandE
         ..Spec::of(scenario, Seed(seed))
     };
     if let Some(file) = args.get_one::<PathBuf>("plan") {
-        spec.plan = Plan::read(file).map_err(|error| usage(error.to_string()))?;
+        spec.plan = Plan::read(file).map_err(|error| match error {
+            PlanError::Unreadable { .. } => ExtraCommandError::Failed(error.to_string()),
+            _ => usage(error.to_string()),
+        })?;
     }
-    let outcome = storm(scenario, &spec, &place).map_err(usage)?;
+    let (outcome, kept) = storm(scenario, &spec, &place)?;
     tell(&outcome, services_of(scenario).unwrap_or_default(), out)?;
     match &outcome.verdict {
         Verdict::Survived => Ok(()),
-        verdict => Err(ExtraCommandError::Failed(format!("{verdict:?}"))),
+        verdict => Err(ExtraCommandError::Failed(format!("{verdict:?}{kept}"))),
     }
 }
 
@@ -141,7 +147,7 @@ fn tell(outcome: &Outcome, services: &[&str], out: &mut dyn Write) -> std::io::R
         let done = match (missed, report.fired) {
             (Some(what), _) => format!("not carried out: {what}"),
             (None, None) => "did not happen: its site was not met".to_owned(),
-            (None, Some(at)) => format!("at {at}"),
+            (None, Some(at)) => format!("at {at}{}", otherwise(&report.fault)),
         };
         writeln!(out, "{}: {done}", report.fault)?;
     }

@@ -16,26 +16,45 @@ const LOOK: Duration = Duration::from_millis(2);
 /// How long a process may be silent before it is looked whether the connection was given up.
 const READ_WITHIN: Duration = Duration::from_millis(20);
 
-/// How bad a way from one process to another one is.
-#[derive(Clone, Copy, Debug, Default)]
+/// How bad a way from one process to another one is: the faults that last.
+#[derive(Clone, Debug, Default)]
 struct Way {
-    /// How many faults cut it.
+    /// How many cut it.
     cuts: u32,
+    /// By how much they slow it; they add up.
     extra_ms: u64,
-    bytes_per_s: Option<u64>,
+    /// What they let through; the least counts.
+    bytes_per_s: Vec<u64>,
 }
 
-/// How bad a process's port is, for those that connect to it.
+/// How bad a process's port is, for those that connect to it: how many faults there are.
 #[derive(Clone, Copy, Debug, Default)]
 struct Port {
-    refuses: bool,
-    hangs: bool,
+    refuses: u32,
+    hangs: u32,
+}
+
+fn count(faults: &mut u32, on: bool) {
+    *faults = match on {
+        true => *faults + 1,
+        false => faults.saturating_sub(1),
+    };
+}
+
+/// What becomes of something on its way.
+enum Passage {
+    Passes,
+    /// The connection is dead, and nobody knows.
+    Swallowed,
+    Reset,
 }
 
 #[derive(Default)]
 struct State {
     ways: BTreeMap<(String, String), Way>,
     ports: BTreeMap<String, Port>,
+    /// Ends that must not be told of the other one's.
+    kept: Vec<TcpStream>,
     /// How often the connections between two processes were reset, in the order of their names.
     resets: BTreeMap<(String, String), u64>,
     /// How often they were made to die silently.
@@ -86,10 +105,7 @@ impl Links {
     }
 
     pub fn cut(&self, from: &str, to: &str, on: bool) {
-        self.way(from, to, |way| match on {
-            true => way.cuts += 1,
-            false => way.cuts = way.cuts.saturating_sub(1),
-        });
+        self.way(from, to, |way| count(&mut way.cuts, on));
     }
 
     /// Cuts a service off from all others, both ways.
@@ -102,20 +118,32 @@ impl Links {
         }
     }
 
-    pub fn slow(&self, from: &str, to: &str, extra_ms: u64) {
-        self.way(from, to, |way| way.extra_ms = extra_ms);
+    pub fn slow(&self, from: &str, to: &str, extra_ms: u64, on: bool) {
+        self.way(from, to, |way| {
+            way.extra_ms = match on {
+                true => way.extra_ms + extra_ms,
+                false => way.extra_ms.saturating_sub(extra_ms),
+            }
+        });
     }
 
-    pub fn trickle(&self, from: &str, to: &str, bytes_per_s: Option<u64>) {
-        self.way(from, to, |way| way.bytes_per_s = bytes_per_s);
+    pub fn trickle(&self, from: &str, to: &str, bytes_per_s: u64, on: bool) {
+        self.way(from, to, |way| {
+            let rates = &mut way.bytes_per_s;
+            if on {
+                rates.push(bytes_per_s);
+            } else if let Some(at) = rates.iter().position(|rate| *rate == bytes_per_s) {
+                rates.remove(at);
+            }
+        });
     }
 
     pub fn refuse(&self, service: &str, on: bool) {
-        self.port(service, |port| port.refuses = on);
+        self.port(service, |port| count(&mut port.refuses, on));
     }
 
     pub fn hang(&self, service: &str, on: bool) {
-        self.port(service, |port| port.hangs = on);
+        self.port(service, |port| count(&mut port.hangs, on));
     }
 
     pub fn reset(&self, a: &str, b: &str) {
@@ -150,7 +178,7 @@ impl Link {
     fn serve(&self, listener: TcpListener, at: SocketAddr, to: SocketAddr) {
         let mut listener = Some(listener);
         loop {
-            if self.port().refuses {
+            if self.port().refuses > 0 {
                 listener = None;
             } else if listener.is_none() {
                 listener = TcpListener::bind(at).ok();
@@ -182,7 +210,7 @@ impl Link {
         lock(&self.state)
             .ways
             .get(&way)
-            .copied()
+            .cloned()
             .unwrap_or_default()
     }
 
@@ -200,7 +228,7 @@ impl Link {
     fn carry(&self, client: TcpStream, to: SocketAddr) {
         let struck = self.struck();
         let _ = client.set_nonblocking(false);
-        while self.port().hangs || self.way(false).cuts > 0 || self.way(true).cuts > 0 {
+        while self.port().hangs > 0 || self.way(false).cuts > 0 || self.way(true).cuts > 0 {
             if self.struck().0 != struck.0 {
                 return;
             }
@@ -218,41 +246,66 @@ impl Link {
         self.pass(client, server, false, struck);
     }
 
-    /// Passes bytes one way, until an end closes or the connection is reset.
-    fn pass(&self, mut from: TcpStream, mut to: TcpStream, back: bool, struck: (u64, u64)) {
+    /// Waits until a way lets something through, or what is on it is lost.
+    fn passage(&self, back: bool, struck: (u64, u64)) -> Passage {
+        loop {
+            let (resets, silences) = self.struck();
+            if resets != struck.0 {
+                return Passage::Reset;
+            }
+            if silences != struck.1 {
+                return Passage::Swallowed;
+            }
+            if self.way(back).cuts == 0 {
+                return Passage::Passes;
+            }
+            std::thread::sleep(LOOK);
+        }
+    }
+
+    /// Passes bytes one way, until an end closes or the connection is reset. The end of a connection takes the same way
+    /// as its bytes.
+    fn pass(&self, from: TcpStream, to: TcpStream, back: bool, struck: (u64, u64)) {
         let _ = (from.set_nodelay(true), to.set_nodelay(true));
         let _ = from.set_read_timeout(Some(READ_WITHIN));
         let mut bytes = vec![0; 16 << 10];
-        let closed = loop {
-            let read = match from.read(&mut bytes) {
-                Ok(0) => break Shutdown::Write,
+        // Who is told, how, and on which way.
+        let (told, how, way) = loop {
+            let read = match (&from).read(&mut bytes) {
+                Ok(0) => break (&to, Shutdown::Write, back),
                 Ok(read) => read,
                 Err(error) if is_pause(&error) => 0,
-                Err(_) => break Shutdown::Both,
+                Err(_) => break (&to, Shutdown::Both, back),
             };
-            let way = self.way(back);
             if read > 0 {
-                std::thread::sleep(Duration::from_millis(way.extra_ms));
-                if let Some(rate) = way.bytes_per_s {
-                    let takes = read as u64 * 1000 / rate.max(1);
-                    std::thread::sleep(Duration::from_millis(takes.min(20_000)));
+                self.dawdle(read, back);
+            }
+            match self.passage(back, struck) {
+                Passage::Passes if (&to).write_all(&bytes[..read]).is_err() => {
+                    break (&from, Shutdown::Both, !back);
                 }
-            }
-            while read > 0 && self.way(back).cuts > 0 && self.struck().0 == struck.0 {
-                std::thread::sleep(LOOK);
-            }
-            let now = self.struck();
-            if now.0 != struck.0 {
-                break Shutdown::Both;
-            }
-            // Swallowed, if the connection is dead and nobody knows.
-            if read > 0 && now.1 == struck.1 && to.write_all(&bytes[..read]).is_err() {
-                break Shutdown::Both;
+                Passage::Reset => break (&to, Shutdown::Both, back),
+                _ => {}
             }
         };
-        let _ = to.shutdown(closed);
-        if closed == Shutdown::Both {
-            let _ = from.shutdown(closed);
+        match self.passage(way, struck) {
+            Passage::Passes => {
+                let _ = told.shutdown(how);
+            }
+            Passage::Reset => {
+                let _ = (from.shutdown(Shutdown::Both), to.shutdown(Shutdown::Both));
+            }
+            Passage::Swallowed => lock(&self.state).kept.extend([from, to]),
+        }
+    }
+
+    /// What so many bytes need for a slow way.
+    fn dawdle(&self, bytes: usize, back: bool) {
+        let way = self.way(back);
+        std::thread::sleep(Duration::from_millis(way.extra_ms));
+        if let Some(rate) = way.bytes_per_s.iter().min() {
+            let takes = bytes as u64 * 1000 / (*rate).max(1);
+            std::thread::sleep(Duration::from_millis(takes.min(20_000)));
         }
     }
 }
@@ -262,4 +315,85 @@ fn is_pause(error: &io::Error) -> bool {
         error.kind(),
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The two ends of a connection of `a` to `b`.
+    fn connection() -> (Links, TcpStream, TcpStream) {
+        let server = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = server.local_addr().unwrap().port();
+        // The proxy to `a` is not used.
+        let links = Links::between(&BTreeMap::from([("a", 1), ("b", port)])).unwrap();
+        let (_, at) = links.from("a")[0].clone();
+        let mut client = TcpStream::connect(at).unwrap();
+        client.write_all(b"x").unwrap();
+        let (mut served, _) = server.accept().unwrap();
+        served.read_exact(&mut [0]).unwrap();
+        for end in [&client, &served] {
+            end.set_read_timeout(Some(Duration::from_millis(200)))
+                .unwrap();
+        }
+        (links, client, served)
+    }
+
+    /// Whether an end is told nothing for now.
+    fn is_silent(mut end: &TcpStream) -> bool {
+        matches!(end.read(&mut [0]), Err(error) if is_pause(&error))
+    }
+
+    #[test]
+    fn the_end_of_a_connection_does_not_pass_a_cut_link() {
+        let (links, client, mut served) = connection();
+        links.cut("a", "b", true);
+        links.cut("a", "b", true);
+        drop(client);
+        links.cut("a", "b", false);
+        assert!(is_silent(&served), "one of two cuts is over");
+        links.cut("a", "b", false);
+        served.set_read_timeout(None).unwrap();
+        assert_eq!(served.read(&mut [0]).unwrap(), 0);
+    }
+
+    #[test]
+    fn nothing_passes_a_half_open_connection() {
+        let (links, mut client, served) = connection();
+        links.silence("a", "b");
+        client.write_all(b"y").unwrap();
+        client.shutdown(Shutdown::Write).unwrap();
+        assert!(is_silent(&served));
+        drop(served);
+        assert!(is_silent(&client));
+    }
+
+    #[test]
+    fn a_reset_passes_at_once() {
+        let (links, client, mut served) = connection();
+        links.cut("a", "b", true);
+        links.reset("a", "b");
+        served.set_read_timeout(None).unwrap();
+        assert!(matches!(served.read(&mut [0]), Ok(0) | Err(_)));
+        drop(client);
+    }
+
+    #[test]
+    fn faults_of_one_link_that_overlap_are_counted() {
+        let links = Links::between(&BTreeMap::from([("a", 1), ("b", 2)])).unwrap();
+        let state = || {
+            let state = lock(&links.state);
+            let way = state.ways[&("a".to_owned(), "b".to_owned())].clone();
+            (way.extra_ms, way.bytes_per_s, state.ports["b"].refuses)
+        };
+        for (ms, rate) in [(5, 100), (7, 90)] {
+            links.slow("a", "b", ms, true);
+            links.trickle("a", "b", rate, true);
+            links.refuse("b", true);
+        }
+        links.slow("a", "b", 5, false);
+        links.trickle("a", "b", 100, false);
+        links.refuse("b", false);
+        assert_eq!(state(), (7, vec![90], 1));
+    }
 }

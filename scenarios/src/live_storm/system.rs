@@ -5,7 +5,7 @@ use std::{
     fs::{self, File},
     io::{self, Read, Write},
     net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
         Arc, Mutex, OnceLock,
@@ -27,8 +27,14 @@ const STARTS_WITHIN: Duration = Duration::from_secs(30);
 /// How often a process is looked at.
 const LOOK: Duration = Duration::from_millis(2);
 
+/// How much is told of the log of a process that does not start.
+const LAST_LINES: usize = 10;
+
 /// The system whose services run.
 const SYSTEM: &str = "rewards";
+
+/// Its payment gateway.
+const GATEWAY: &str = "pg";
 
 /// Something to be done on a thread of its own.
 type Job = Box<dyn FnOnce() + Send>;
@@ -60,6 +66,9 @@ pub(super) struct System {
     settings: OnceLock<String>,
     processes: Mutex<BTreeMap<&'static str, Process>>,
     jobs: Sender<Job>,
+    /// How the payment gateway is to behave.
+    rules: Mutex<Option<String>>,
+    telling: Mutex<()>,
     /// How many connections there are on which a process is asked for something.
     asked: Arc<AtomicUsize>,
     /// How long nothing may happen until all is taken for quiet.
@@ -100,6 +109,8 @@ impl System {
             settings: OnceLock::new(),
             processes: Mutex::new(services.iter().map(down).collect()),
             jobs,
+            rules: Mutex::default(),
+            telling: Mutex::default(),
             asked: Arc::default(),
             quiet: place.quiet,
             clock: Clock::start(),
@@ -128,7 +139,10 @@ impl System {
     }
 
     /// Starts all, and waits until each listens.
-    pub fn start_all(self: &Arc<Self>) {
+    ///
+    /// # Errors
+    /// One does not: its name, what became of it, and the end of its log.
+    pub fn start_all(self: &Arc<Self>) -> Result<(), String> {
         let (done, ended) = mpsc::channel();
         let system = self.clone();
         self.aside(move || {
@@ -142,9 +156,30 @@ impl System {
             {
                 std::thread::sleep(LOOK);
             }
-            let _ = done.send(());
+            let not_up = names.iter().find_map(|name| match system.life(name) {
+                Life::Up => None,
+                Life::Ended(why) => Some(format!("{name}: {why}{}", system.end_of_log(name))),
+                life => Some(format!("{name}: {life:?}")),
+            });
+            let _ = done.send(not_up);
         });
-        let _ = ended.recv();
+        match ended.recv() {
+            Ok(None) => Ok(()),
+            Ok(Some(why)) => Err(why),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    fn end_of_log(&self, name: &str) -> String {
+        let log = fs::read(self.log(name)).unwrap_or_default();
+        let log = String::from_utf8_lossy(&log);
+        let lines: Vec<&str> = log.lines().collect();
+        let last = &lines[lines.len().saturating_sub(LAST_LINES)..];
+        last.iter().map(|line| format!("\n  {line}")).collect()
+    }
+
+    fn log(&self, name: &str) -> PathBuf {
+        self.folder.join(format!("{name}.log"))
     }
 
     pub fn life(&self, name: &str) -> Life {
@@ -203,14 +238,31 @@ impl System {
             }
             if !listens && TcpStream::connect(self.address(name)).is_ok() {
                 listens = true;
+                if name == GATEWAY {
+                    self.tell_rules();
+                }
                 self.lives(name, number, Life::Up);
             }
             if !listens && Instant::now() > late {
-                let why = format!("it did not listen within {STARTS_WITHIN:?}");
-                return self.lives(name, number, Life::Ended(why));
+                self.gives_up(name, number);
+                return;
             }
             std::thread::sleep(LOOK);
         }
+    }
+
+    /// Kills a process that takes too long to start.
+    fn gives_up(&self, name: &str, number: u64) {
+        let child = match lock(&self.processes).get_mut(name) {
+            Some(process) if process.number == number => process.child.take(),
+            _ => None,
+        };
+        if let Some(mut child) = child {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        let why = format!("it did not listen within {STARTS_WITHIN:?}");
+        self.lives(name, number, Life::Ended(why));
     }
 
     fn lives(&self, name: &str, number: u64, life: Life) {
@@ -226,7 +278,7 @@ impl System {
         let log = File::options()
             .create(true)
             .append(true)
-            .open(self.folder.join(format!("{name}.log")))?;
+            .open(self.log(name))?;
         let mut command = Command::new(&self.program);
         command
             .args(["--system", SYSTEM, "--service", name, "--until-stdin-ends"])
@@ -276,14 +328,20 @@ impl System {
         }
     }
 
-    /// Kills all, and forgets what they kept.
+    /// Kills all.
     pub fn stop(&self) {
         for name in self.ports.keys() {
             self.kill(name);
         }
-        if std::env::var_os("SQUALL_KEEP").is_none() {
+    }
+
+    /// Forgets what they kept, unless it is asked for. Returns where it is, if it is still there.
+    pub fn clear(&self, keep: bool) -> Option<&Path> {
+        let keeps = keep || std::env::var_os("SQUALL_KEEP").is_some();
+        if !keeps {
             let _ = fs::remove_dir_all(&self.folder);
         }
+        keeps.then_some(&self.folder)
     }
 
     fn address(&self, name: &str) -> SocketAddr {
@@ -320,20 +378,29 @@ impl System {
         pipe
     }
 
-    /// Tells the payment gateway how to behave.
-    pub fn behaves(&self, rules: &[Rule]) {
-        let body = serde_json::to_string(rules).expect("rules are plain");
-        let address = self.address("pg");
-        self.aside(move || {
-            let request = format!(
-                "PUT /behaviour HTTP/1.1\r\nhost: pg\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
-                body.len()
-            );
-            if let Ok(mut stream) = TcpStream::connect(address) {
-                let _ = stream.write_all(request.as_bytes());
-                let _ = stream.read_to_end(&mut Vec::new());
-            }
-        });
+    /// Tells the payment gateway how to behave, now and whenever it starts.
+    pub fn behaves(self: &Arc<Self>, rules: &[Rule]) {
+        let rules = serde_json::to_string(rules).expect("rules are plain");
+        *lock(&self.rules) = Some(rules);
+        let system = self.clone();
+        self.aside(move || system.tell_rules());
+    }
+
+    fn tell_rules(&self) {
+        // One after the other, so that the last to be told are the last that were given.
+        let _telling = lock(&self.telling);
+        let Some(body) = lock(&self.rules).clone() else {
+            return;
+        };
+        let request = format!(
+            "PUT /behaviour HTTP/1.1\r\nhost: {GATEWAY}\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        if let Ok(mut stream) = TcpStream::connect(self.address(GATEWAY)) {
+            let _ = stream.set_read_timeout(Some(STARTS_WITHIN));
+            let _ = stream.write_all(request.as_bytes());
+            let _ = stream.read_to_end(&mut Vec::new());
+        }
     }
 }
 

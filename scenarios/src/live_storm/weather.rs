@@ -109,6 +109,14 @@ pub(super) fn not_carried_out(fault: &Fault, services: &[&str]) -> Option<String
     (!carried_out).then_some(told)
 }
 
+/// In what way a fault is carried out as another one.
+pub(super) fn otherwise(fault: &Fault) -> &'static str {
+    match told(fault)["do"].as_str() {
+        Some("power-loss") => ", as a crash: what was written is kept",
+        _ => "",
+    }
+}
+
 fn told(fault: &Fault) -> Value {
     serde_json::to_value(&fault.action).expect("a plan is JSON")
 }
@@ -174,13 +182,13 @@ fn deeds(fault: &Fault) -> Vec<Deed> {
         "latency" => {
             let extra_ms = number("extra_ms");
             lasting(at, ends, move |system, on| {
-                system.links.slow(&from, &to, if on { extra_ms } else { 0 });
+                system.links.slow(&from, &to, extra_ms, on);
             })
         }
         "trickle" => {
             let rate = number("bytes_per_s");
             lasting(at, ends, move |system, on| {
-                system.links.trickle(&from, &to, on.then_some(rate));
+                system.links.trickle(&from, &to, rate, on);
             })
         }
         "refuse" => lasting(at, ends, move |system, on| system.links.refuse(&node, on)),
