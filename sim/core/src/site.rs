@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{event::Level, time::VirtualTime};
+use crate::{time::VirtualTime, vocabulary::Level};
 
 /// What happens at a site.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
