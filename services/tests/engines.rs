@@ -2,7 +2,11 @@
 //!
 //! Built without the simulation only: `cargo test --config .cargo/live.toml --package squall-services --test engines`.
 #![cfg(not(madsim))]
-#![allow(clippy::disallowed_methods, clippy::disallowed_types)]
+#![allow(
+    clippy::disallowed_macros,
+    clippy::disallowed_methods,
+    clippy::disallowed_types
+)]
 
 mod conformance;
 mod servers;

@@ -2,6 +2,7 @@
 //!
 //! Built without the simulation only: `cargo test --config .cargo/live.toml --package squall-services --test live`.
 #![cfg(not(madsim))]
+#![allow(clippy::disallowed_macros)]
 
 mod servers;
 
@@ -424,10 +425,11 @@ fn survives_a_kill_in_mid_order(slot: u16, replicas: &str, order: &str, pg_port:
         while !begun() {
             assert!(Instant::now() < deadline, "the order was never begun");
         }
-        for pid in processes(port, order) {
-            let killed = Command::new("kill").args(["-9", &pid.to_string()]).status();
-            assert!(killed.is_ok_and(|killed| killed.success()));
-        }
+        let [pid] = processes(port, order)[..] else {
+            panic!("{order} is one process");
+        };
+        let killed = Command::new("kill").args(["-9", &pid.to_string()]).status();
+        assert!(killed.is_ok_and(|killed| killed.success()));
         let _ = first.join();
     });
     let deadline = Instant::now() + Duration::from_secs(60);
@@ -484,7 +486,12 @@ fn what_cannot_be_is_refused_with_the_reason() {
             &["--service", "shelf"],
             "has no service shelf; it has gateway, order,",
         ),
-        (&["--peer", "shelf=127.0.0.1:1"], "has no service shelf"),
+        (
+            &["--service", "order", "--peer", "shelf=127.0.0.1:1"],
+            "has no service shelf",
+        ),
+        (&["--peer", "order=127.0.0.1:1"], "--service <NAME>"),
+        (&["--processes", "--settings", "{}"], "cannot be used with"),
         (&["--peer", "order=nowhere"], "say who is where"),
         (
             &["--store", "mysql://localhost"],

@@ -52,10 +52,10 @@ pub(super) struct Options {
     #[arg(long, value_name = "NAME")]
     pub service: Option<String>,
     /// Where a service listens that runs elsewhere; may be given for several.
-    #[arg(long = "peer", value_name = "NAME=HOST:PORT", value_parser = peer_of)]
+    #[arg(long = "peer", value_name = "NAME=HOST:PORT", value_parser = peer_of, requires = "service")]
     peers: Vec<(String, SocketAddr)>,
     /// Run each service as a process of its own, and start it again whenever it ends.
-    #[arg(long, conflicts_with_all = ["service", "peers"])]
+    #[arg(long, conflicts_with_all = ["service", "peers", "settings", "tell_commits"])]
     pub processes: bool,
     /// Run the services as a storm sets them up.
     #[arg(long, hide = true, value_name = "JSON")]

@@ -179,10 +179,12 @@ impl Postgres {
             "SELECT pg_advisory_xact_lock(hashtextextended('{schema}', 1));
              CREATE SCHEMA IF NOT EXISTS \"{schema}\"; {TABLES}"
         );
-        let made = raw_sql(AssertSqlSafe(make)).execute(&mut connection).await;
+        let made = within(raw_sql(AssertSqlSafe(make)).execute(&mut connection)).await;
         made.map_err(|error| self.explain(error))?;
-        for _ in 0..(HOLD_WITHIN.as_millis() / PAUSE.as_millis()) {
-            if hold(&mut connection, self.shared).await.map_err(failed)? {
+        let began = Instant::now();
+        while began.elapsed() < HOLD_WITHIN {
+            let held = within(hold(&mut connection, self.shared)).await;
+            if held.map_err(failed)? {
                 return Ok(connection);
             }
             // An earlier life may be about to end.
@@ -194,11 +196,8 @@ impl Postgres {
     }
 
     async fn connect(&self, options: &PgConnectOptions) -> Result<PgConnection, ServerError> {
-        let connected = timeout(PATIENCE, options.connect()).await;
-        match connected {
-            Ok(connected) => connected.map_err(|error| self.explain(error)),
-            Err(_) => Err(self.explain(sqlx::Error::PoolTimedOut)),
-        }
+        let connected = within(options.connect()).await;
+        connected.map_err(|error| self.explain(error))
     }
 
     /// What to do about a server that cannot be used from the start.
@@ -254,15 +253,15 @@ async fn keep(
         sleep(HOLD_EVERY).await;
         if swept.elapsed() >= SWEEP_EVERY {
             swept = Instant::now();
-            let _ = timeout(PATIENCE, raw_sql(SWEEP).execute(&mut held)).await;
+            let _ = within(raw_sql(SWEEP).execute(&mut held)).await;
         }
-        if held.ping().await.is_ok() {
+        if within(held.ping()).await.is_ok() {
             continue;
         }
-        let Ok(mut connection) = options.connect().await else {
+        let Ok(mut connection) = within(options.connect()).await else {
             continue;
         };
-        match hold(&mut connection, shared).await {
+        match within(hold(&mut connection, shared)).await {
             Ok(true) => held = connection,
             Ok(false) => {
                 process.fail("another process has taken its database while the server was away");
@@ -439,12 +438,20 @@ async fn is_committed(options: &PgConnectOptions, marker: &str) -> sqlx::Result<
 }
 
 fn answer<T>(asked: impl Future<Output = sqlx::Result<T>>) -> Result<T, ServerError> {
-    match block(async { timeout(PATIENCE, asked).await }) {
-        Ok(answered) => answered.map_err(failed),
-        Err(_) => Err(ServerError::Unreachable(format!(
-            "no answer within {PATIENCE:?}"
-        ))),
-    }
+    block(within(asked)).map_err(failed)
+}
+
+/// What takes too long has failed: the server may be gone without a word.
+async fn within<T>(asked: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
+    let late = || {
+        io::Error::new(
+            io::ErrorKind::TimedOut,
+            format!("no answer within {PATIENCE:?}"),
+        )
+    };
+    timeout(PATIENCE, asked)
+        .await
+        .unwrap_or_else(|_| Err(late().into()))
 }
 
 /// Waits on this very thread; whatever else it had to do goes on on others.

@@ -56,10 +56,11 @@ async fn keep(name: &str, arguments: &[String], store: Option<&str>) -> io::Erro
             Ok(ended) => ended,
             Err(error) => return error,
         };
-        if lives == 1 && ended.code() == Some(CANNOT_START) {
+        let was_well = began.elapsed() >= WELL_AFTER;
+        if lives == 1 && !was_well && ended.code() == Some(CANNOT_START) {
             return io::Error::other("it could not be started");
         }
-        if began.elapsed() >= WELL_AFTER {
+        if was_well {
             pause = PAUSE_FIRST;
         }
         tracing::warn!(name, %ended, again_in = ?pause, "a service ended");

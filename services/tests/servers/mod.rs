@@ -1,6 +1,6 @@
 //! Real servers for tests, each in a folder and at a port of its own. Where they are not installed, that is said, and
 //! with `SQUALL_SERVERS=required` it is a failure.
-#![allow(dead_code, clippy::disallowed_macros)]
+#![allow(dead_code, clippy::disallowed_macros, clippy::disallowed_methods)]
 
 use std::{
     fs::{self, File},
