@@ -4,6 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub mod experiments;
 pub mod invariants;
+pub mod live_command;
 pub mod live_storm;
 pub mod scenarios;
 pub mod stories;

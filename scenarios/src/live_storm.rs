@@ -8,9 +8,11 @@
 #![allow(clippy::disallowed_methods)]
 
 mod bridge;
-pub mod command;
+mod clock;
+mod forecast;
 mod links;
 mod pace;
+mod pipe;
 mod system;
 mod told;
 mod weather;
@@ -32,8 +34,9 @@ use squall::{
 };
 use squall_services::{settings::Settings, shared::payment_provider::Behaviour};
 
-use crate::{lock, topology::Member};
+use crate::lock;
 use system::System;
+pub(crate) use weather::{not_carried_out, otherwise};
 
 /// The scenarios whose services can be processes, and those services.
 const SCENARIOS: &[(&str, &[&str])] = &[(
@@ -58,15 +61,13 @@ pub(crate) fn set_up(settings: impl FnOnce() -> Settings) {
 }
 
 /// Makes the members of a topology bridges, where they are processes. Returns whether they are.
-pub(crate) fn open(sim: &Sim, members: &[Member]) -> bool {
+pub(crate) fn open<'a>(sim: &Sim, members: impl IntoIterator<Item = &'a str>) -> bool {
     let Some(system) = here() else {
         return false;
     };
     for member in members {
         let system = system.clone();
-        sim.node(member.name(), move |node| {
-            bridge::serve(node, system.clone())
-        });
+        sim.node(member, move |node| bridge::serve(node, system.clone()));
     }
     true
 }
@@ -127,17 +128,17 @@ impl Live<'_> {
 }
 
 /// Where the processes come from.
-struct Place {
+pub(crate) struct Place {
     /// The program `squall-live`.
-    program: PathBuf,
+    pub program: PathBuf,
     /// A PostgreSQL server in place of files, as a URL.
-    store: Option<String>,
+    pub store: Option<String>,
     /// How long nothing may happen until all is taken for quiet.
-    quiet: Duration,
+    pub quiet: Duration,
 }
 
 /// The services of a scenario, if they can be processes.
-fn services_of(scenario: &dyn Scenario) -> Option<&'static [&'static str]> {
+pub(crate) fn services_of(scenario: &dyn Scenario) -> Option<&'static [&'static str]> {
     let found = SCENARIOS.iter().find(|(name, _)| *name == scenario.name());
     found.map(|(_, services)| *services)
 }
@@ -147,7 +148,7 @@ fn services_of(scenario: &dyn Scenario) -> Option<&'static [&'static str]> {
 ///
 /// # Errors
 /// The scenario's services cannot be processes, or they cannot be started.
-fn storm(
+pub(crate) fn storm(
     scenario: &dyn Scenario,
     spec: &Spec,
     place: &Place,

@@ -10,7 +10,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     let brought = vec![
         squall_scenarios::experiments::sync_windows::command::brought(),
-        squall_scenarios::live_storm::command::brought(),
+        squall_scenarios::live_command::brought(),
     ];
     squall::cli::main_with(squall_scenarios::catalogue(), brought)
 }

@@ -87,7 +87,7 @@ pub fn replicas(service: Member, file: &'static str, within: Duration) -> [Membe
 /// Adds the nodes to the world, in this order.
 pub fn open(sim: &Sim, members: impl IntoIterator<Item = Member>) {
     let members: Vec<Member> = members.into_iter().collect();
-    if live_storm::open(sim, &members) {
+    if live_storm::open(sim, members.iter().map(Member::name)) {
         return;
     }
     sim.read_stores_with(read_store);

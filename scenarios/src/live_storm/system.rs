@@ -18,7 +18,7 @@ use std::{
 use squall::storm::Plan;
 use squall_services::{settings::Settings, shared::payment_provider::Rule};
 
-use super::{Place, bridge::Pipe, links::Links, pace::Clock, told::Told, weather::Weather};
+use super::{Place, clock::Clock, forecast::Weather, links::Links, pipe::Pipe, told::Told};
 use crate::lock;
 
 /// How long a process may take until it listens.

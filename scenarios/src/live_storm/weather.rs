@@ -2,18 +2,17 @@
 
 use std::{
     future::pending,
-    sync::{Arc, Mutex},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use serde_json::Value;
 use squall::{
     Sim,
     site::{Kind, Site},
-    storm::{Fault, Plan, When},
+    storm::{Fault, When},
 };
 
-use super::system::System;
+use super::{forecast::told, system::System};
 use crate::lock;
 
 /// Faults that the nodes themselves suffer, whose processes then do too, and those of links to clients.
@@ -42,50 +41,12 @@ const OF_BURSTS: [&str; 4] = [
     "reset-burst",
 ];
 
-/// The faults of the storm.
-#[derive(Default)]
-pub(super) struct Weather {
-    faults: Mutex<Vec<Fault>>,
-    /// When the last of them ends, once the storm has begun.
-    ends: Mutex<Option<Duration>>,
-}
-
-/// The longest part of a storm that comes at a site and not at a time.
-const AT_SITES: Duration = Duration::from_secs(10);
-
 /// Something that is done so long after the beginning of the storm.
 type Deed = (u64, Box<dyn Fn(&System) + Send>);
 
-impl Weather {
-    pub fn plan(&self, plan: &Plan) {
-        *lock(&self.faults) = plan.faults.clone();
-    }
-
-    /// When the storm will be over; never, before it has begun.
-    pub fn ends(&self) -> Duration {
-        lock(&self.ends).unwrap_or(Duration::MAX)
-    }
-
-    fn begins(&self, now: Duration) {
-        let lasts = |fault: &Fault| {
-            let what = told(fault);
-            let number = |name: &str| what[name].as_u64().unwrap_or_default();
-            let at = match fault.when {
-                When::AtMs(at) => Duration::from_millis(at),
-                _ => AT_SITES,
-            };
-            let each = number("down_ms").max(number("each_ms")) * 2 * number("times").max(1);
-            at + Duration::from_millis(number("for_ms") + each)
-        };
-        let faults = lock(&self.faults);
-        let longest = faults.iter().map(lasts).max().unwrap_or_default();
-        *lock(&self.ends) = Some(now + longest);
-    }
-}
-
 /// What of a fault is not carried out, if it is not. What happens between a client and a service does, in the scenario's
 /// own world.
-pub(super) fn not_carried_out(fault: &Fault, services: &[&str]) -> Option<String> {
+pub(crate) fn not_carried_out(fault: &Fault, services: &[&str]) -> Option<String> {
     let what = told(fault);
     let kind = what["do"].as_str().unwrap_or_default();
     let is_service = |name: &str| services.contains(&name);
@@ -110,15 +71,11 @@ pub(super) fn not_carried_out(fault: &Fault, services: &[&str]) -> Option<String
 }
 
 /// In what way a fault is carried out as another one.
-pub(super) fn otherwise(fault: &Fault) -> &'static str {
+pub(crate) fn otherwise(fault: &Fault) -> &'static str {
     match told(fault)["do"].as_str() {
         Some("power-loss") => ", as a crash: what was written is kept",
         _ => "",
     }
-}
-
-fn told(fault: &Fault) -> Value {
-    serde_json::to_value(&fault.action).expect("a plan is JSON")
 }
 
 /// Carries the faults out between the processes from the beginning of the storm on.

@@ -6,6 +6,7 @@
 
 mod endure;
 mod file;
+mod remote_rows;
 mod rows;
 mod server;
 mod shared;

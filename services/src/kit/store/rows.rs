@@ -10,7 +10,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     Dump, StoreError, Table,
-    server::{self, Changes},
+    remote_rows::{self, Changes},
 };
 use crate::ports::{RowChange, Storage};
 
@@ -154,7 +154,7 @@ enum View {
         access: Access,
         refusal: Refusal,
     },
-    There(server::Rows),
+    There(remote_rows::Rows),
 }
 
 impl Reader {
@@ -166,7 +166,7 @@ impl Reader {
         }))
     }
 
-    pub(super) fn there(rows: server::Rows) -> Self {
+    pub(super) fn there(rows: remote_rows::Rows) -> Self {
         Reader(View::There(rows))
     }
 
@@ -254,7 +254,7 @@ enum Base<'t> {
         access: Access,
         refusal: Refusal,
     },
-    There(server::Rows),
+    There(remote_rows::Rows),
 }
 
 impl<'t> Writer<'t> {
@@ -271,7 +271,7 @@ impl<'t> Writer<'t> {
         Ok(Writer { base, changes })
     }
 
-    pub(super) fn there(rows: server::Rows) -> Self {
+    pub(super) fn there(rows: remote_rows::Rows) -> Self {
         Writer {
             base: Base::There(rows),
             changes: Changes::new(),
@@ -284,14 +284,14 @@ impl<'t> Writer<'t> {
             Base::Tree { refusal, .. } => refusal.0.into_inner(),
             Base::There(_) => None,
         };
-        (server::listed(self.changes), refusal)
+        (remote_rows::listed(self.changes), refusal)
     }
 
     /// Of one on a server: its rows, and what is still to be sent there.
-    pub(super) fn into_there(self) -> Option<(server::Rows, Vec<RowChange>)> {
+    pub(super) fn into_there(self) -> Option<(remote_rows::Rows, Vec<RowChange>)> {
         match self.base {
             Base::Tree { .. } => None,
-            Base::There(rows) => Some((rows, server::listed(self.changes))),
+            Base::There(rows) => Some((rows, remote_rows::listed(self.changes))),
         }
     }
 

@@ -12,10 +12,7 @@ use squall::{
     storm::{Plan, PlanError},
 };
 
-use super::{
-    Place, services_of, storm,
-    weather::{not_carried_out, otherwise},
-};
+use crate::live_storm::{Place, not_carried_out, otherwise, services_of, storm};
 
 const HELP: &str = "\
 The scenario's services run as processes of their own, on real sockets and files, or over a PostgreSQL server, with a
