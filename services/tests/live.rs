@@ -491,7 +491,10 @@ fn what_cannot_be_is_refused_with_the_reason() {
             "has no service shelf",
         ),
         (&["--peer", "order=127.0.0.1:1"], "--service <NAME>"),
-        (&["--processes", "--settings", "{}"], "cannot be used with"),
+        (
+            &["--processes", "--tell-commits", "told"],
+            "cannot be used with",
+        ),
         (&["--peer", "order=nowhere"], "say who is where"),
         (
             &["--store", "mysql://localhost"],
