@@ -308,7 +308,19 @@ pub(crate) async fn run(
         );
         return Err(missing.to_string());
     }
-    let mut kernel = Kernel::start(node, main, environment).map_err(|e| e.to_string())?;
+    // Of other errors the executable itself is the cause: it is none, or has too many arguments.
+    let is_machines = |error: &std::io::Error| {
+        matches!(
+            error.raw_os_error(),
+            None | Some(libc::EAGAIN | libc::ENOMEM)
+        )
+    };
+    let mut kernel = Kernel::start(node.clone(), main, environment).map_err(|error| {
+        if is_machines(&error) {
+            node.void(format!("{} cannot be started: {error}", node.name()));
+        }
+        error.to_string()
+    })?;
     let end = std::future::poll_fn(|cx| kernel.poll(cx)).await;
     match end {
         End::Exit(0) => Ok(()),

@@ -89,3 +89,22 @@ fn an_installation_that_lies_elsewhere_is_seen_with_what_belongs_to_it() {
     std::fs::remove_dir_all(&folder).expect("it was there");
     assert!(trace.contains("· what belongs to it"), "{trace}");
 }
+
+#[test]
+fn a_run_whose_programs_the_machine_does_not_start_is_void() {
+    let outcome =
+        squall::storms("executable")
+            .plan(Plan::calm())
+            .one(Seed(1), |sim: &squall::Sim| {
+                // Nobody has said that there will be programs: there is no process to fork them from.
+                let begins = async |node| squall_kernel::Command::new("true").run(node).await;
+                sim.node("machine", begins);
+                sim.client("waits", async |client: Client| {
+                    client.sleep(Duration::from_millis(500)).await;
+                });
+            });
+    let squall::run::Verdict::HarnessFailed(why) = outcome.verdict else {
+        panic!("{}", trace(&outcome));
+    };
+    assert!(why.contains("machine cannot be started"), "{why}");
+}

@@ -21,6 +21,8 @@ fn run_with(seed: u64, main: fn()) -> (Vec<String>, Vec<String>) {
                     client.sleep(Duration::from_millis(50)).await;
                 });
             });
+    let is_done = !matches!(outcome.verdict, squall::run::Verdict::HarnessFailed(_));
+    assert!(is_done, "{:?}", outcome.verdict);
     let trace = outcome.trace.as_ref().expect("it is kept");
     let logs = trace.events.iter().filter_map(|event| match &event.what {
         What::Log { message, .. } => Some(message.to_string()),

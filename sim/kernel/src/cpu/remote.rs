@@ -121,6 +121,7 @@ impl Remote {
         if carried.len() > CARRIED {
             return Err(io::Error::from_raw_os_error(libc::E2BIG));
         }
+        zygote::is_prepared()?;
         let remote = Self::of_slot(free_slot(runs)?);
         let mailbox = remote.mailbox;
         // SAFETY: the slot is this child's alone, which is not there yet.

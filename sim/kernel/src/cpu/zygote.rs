@@ -78,14 +78,30 @@ fn stay_here() {
     }
 }
 
+/// This thread's zygote.
+///
+/// # Errors
+/// There is none.
+fn zygote() -> io::Result<i32> {
+    let none =
+        || io::Error::other("no process has been prepared for programs: call prepare_programs");
+    ZYGOTE.get().ok_or_else(none)
+}
+
+/// Whether programs can be started, whose mailboxes are mapped only then.
+///
+/// # Errors
+/// Nothing has been [prepared](prepare).
+pub fn is_prepared() -> io::Result<()> {
+    zygote().map(drop)
+}
+
 /// Has a child forked that obeys the mailbox of this slot.
 ///
 /// # Errors
 /// There is no zygote.
 pub fn fork_for(slot: usize) -> io::Result<()> {
-    let Some(zygote) = ZYGOTE.get() else {
-        return Err(io::Error::other("the scenario has no zygote for programs"));
-    };
+    let zygote = zygote()?;
     let order = slot.to_ne_bytes();
     // SAFETY: the pipe is this thread's own.
     remote::checked(unsafe {
