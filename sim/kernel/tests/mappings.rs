@@ -1,14 +1,15 @@
 //! Memory that shows a file, and what deaths leave of it.
 
+mod lives;
+
 use std::{collections::BTreeSet, fs::File, os::fd::AsRawFd, ptr};
 
+use lives::last_line;
 use squall::{
-    Processes, Sim,
+    Processes,
     fault::{Crash, PowerLoss},
-    seed::Seed,
-    storm::{Action, Fault, Plan, When},
+    storm::Action,
 };
-use squall_core::event::What;
 
 const PAGE: usize = 4096;
 
@@ -43,26 +44,12 @@ async fn counts_here() {
 
 /// What the second life finds, after this end of the first.
 fn found(seed: u64, end: impl Into<Action>, is_program: bool) -> String {
-    let (when, action) = (When::AtMs(500), end.into());
-    let plan = Plan::new(vec![Fault { when, action }]);
-    let outcome = squall::storms("lives")
-        .plan(plan)
-        .one(Seed(seed), move |sim: &Sim| {
-            match is_program {
-                true => sim.program("counts", counts),
-                false => sim.process("counts", counts_here),
-            };
-            sim.client("waits", async |client: squall::Client| {
-                client.sleep(std::time::Duration::from_secs(2)).await;
-            });
-        });
-    assert!(outcome.violations.is_empty(), "{:?}", outcome.violations);
-    let events = outcome.trace.expect("it is kept").events;
-    let mut told = events.into_iter().filter_map(|event| match event.what {
-        What::Log { message, .. } => Some(message.into_owned()),
-        _ => None,
-    });
-    told.next_back().expect("it speaks")
+    last_line(seed, end, |sim| {
+        match is_program {
+            true => sim.program("counts", counts),
+            false => sim.process("counts", counts_here),
+        };
+    })
 }
 
 #[test]

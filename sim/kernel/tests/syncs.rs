@@ -1,18 +1,15 @@
 //! Which of the calls that are said to write out keep a file through a power loss.
 
+mod lives;
+
 use std::{
     collections::BTreeSet,
     fs::{self, File},
     os::fd::AsRawFd,
 };
 
-use squall::{
-    Processes, Sim,
-    fault::PowerLoss,
-    seed::Seed,
-    storm::{Fault, Plan},
-};
-use squall_core::event::What;
+use lives::last_line;
+use squall::{Processes, fault::PowerLoss};
 
 const KEPT: &str = "/var/lib/kept";
 
@@ -50,24 +47,9 @@ fn with_sync_file_range() {
 
 /// What second lives find, each after a power loss in the first.
 fn found(program: fn()) -> BTreeSet<String> {
-    let found = (0..30).map(|seed| {
-        let plan = Plan::new(vec![Fault::at_ms(500, PowerLoss::new("writes", 100))]);
-        let storms = squall::storms("syncs").plan(plan);
-        let outcome = storms.one(Seed(seed), move |sim: &Sim| {
-            sim.program("writes", program);
-            sim.client("waits", async |client: squall::Client| {
-                client.sleep(std::time::Duration::from_secs(2)).await;
-            });
-        });
-        assert!(outcome.violations.is_empty(), "{:?}", outcome.violations);
-        let events = outcome.trace.expect("it is kept").events;
-        let mut told = events.into_iter().filter_map(|event| match event.what {
-            What::Log { message, .. } => Some(message.into_owned()),
-            _ => None,
-        });
-        told.next_back().expect("it speaks")
-    });
-    found.collect()
+    let end = || PowerLoss::new("writes", 100);
+    let found = |seed| last_line(seed, end(), |sim| drop(sim.program("writes", program)));
+    (0..30).map(found).collect()
 }
 
 #[test]

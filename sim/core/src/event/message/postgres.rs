@@ -139,14 +139,16 @@ fn answer<'a>(kinds: &[(u8, &'a [u8])]) -> Option<Message<'a>> {
     })
 }
 
+/// A message as it is sent.
+#[cfg(test)]
+pub fn message(kind: u8, body: &[u8]) -> Vec<u8> {
+    let len = (body.len() as u32 + 4).to_be_bytes();
+    [&[kind], &len[..], body].concat()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn message(kind: u8, body: &[u8]) -> Vec<u8> {
-        let len = (body.len() as u32 + 4).to_be_bytes();
-        [&[kind], &len[..], body].concat()
-    }
 
     fn told(burst: &[u8]) -> String {
         parse(burst).map_or_else(|| "nothing".to_owned(), |message| message.to_string())

@@ -66,12 +66,7 @@ fn table<'a>(method: &str, rest: &'a str) -> Option<&'a str> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
-    fn message(kind: u8, body: &[u8]) -> Vec<u8> {
-        let len = (body.len() as u32 + 4).to_be_bytes();
-        [&[kind], &len[..], body].concat()
-    }
+    use super::{postgres::message, *};
 
     fn told(burst: &[u8]) -> String {
         Said::default().of(burst).unwrap_or_default()
